@@ -1,0 +1,105 @@
+"""Names that every part of the project shares, from the one file that a user edits: samconfig.toml.
+
+The endpoint's name and the confidence threshold are parameters of the stack, so they stand where
+`sam deploy` reads them, and the training side reads the same lines.
+"""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMCONFIG = ROOT / "samconfig.toml"
+
+PROJECT = "scones-unlimited"
+PROJECT_TAG = {"Key": "Project", "Value": PROJECT}  # on all that the project makes, for cleanup
+
+# In the training bucket.
+STAGED_PREFIX = "staged"
+JOBS_PREFIX = "jobs"
+CAPTURES_PREFIX = "captures"
+
+# On disk, relative to the folder that a command is started in.
+STAGED_FOLDER = Path("data/staged")
+REPORTS_FOLDER = Path("reports")
+
+# The pattern of SageMaker's API for an endpoint's name, shortened from 63 characters by the 16
+# that a timestamp adds to the names of its jobs, models and configurations.
+ENDPOINT_NAME_PATTERN = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,46}"
+
+
+class SettingsError(SystemExit):
+    """samconfig.toml is missing, cannot be read, or holds a value that cannot work.
+
+    It is read on import, before a command could catch anything: ending the program with the
+    sentence, instead of a traceback, is what a SystemExit does.
+    """
+
+
+class Settings(NamedTuple):
+    """What samconfig.toml says: two names, and a probability in [0, 1]."""
+
+    stack_name: str
+    endpoint_name: str
+    confidence_threshold: float
+
+
+def read_settings(path: Path) -> Settings:
+    """Read `[default.deploy.parameters]` of a samconfig.toml.
+
+    Raises SettingsError naming the file, the key and what to write there.
+    """
+    try:
+        parameters: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))["default"][
+            "deploy"
+        ]["parameters"]
+        overrides = _overrides(parameters["parameter_overrides"])
+        stack, endpoint = parameters["stack_name"], overrides["EndpointName"]
+        threshold = overrides["ConfidenceThreshold"]
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read ({error.strerror}).") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}.") from error
+    except KeyError as error:
+        raise SettingsError(
+            f"{path} lacks {error} in [default.deploy.parameters]: it must give stack_name and"
+            ' parameter_overrides = ["EndpointName=...", "ConfidenceThreshold=..."].'
+        ) from error
+    return Settings(stack, _endpoint_name(endpoint, path), _threshold(threshold, path))
+
+
+def default_bucket(account: str, region: str) -> str:
+    """Name the training bucket of an account (12 digits) and region."""
+    return f"{PROJECT}-training-{account}-{region}"
+
+
+def _overrides(value: list[str] | str) -> dict[str, str]:
+    """Split `["Name=value", ...]`, or the one string that SAM accepts as well."""
+    pairs = shlex.split(value) if isinstance(value, str) else value
+    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+
+def _endpoint_name(name: str, path: Path) -> str:
+    if not re.fullmatch(ENDPOINT_NAME_PATTERN, name):
+        raise SettingsError(
+            f"{path} gives EndpointName={name!r}: use 1 to 47 letters, digits and hyphens, with a"
+            " letter or digit at both ends."
+        )
+    return name
+
+
+def _threshold(text: str, path: Path) -> float:
+    try:
+        threshold = float(text)
+    except ValueError:
+        threshold = float("nan")
+    if not 0 <= threshold <= 1:  # false for NaN too
+        raise SettingsError(
+            f"{path} gives ConfidenceThreshold={text!r}: it must be a number from 0 to 1."
+        )
+    return threshold
+
+
+STACK_NAME, ENDPOINT_NAME, CONFIDENCE_THRESHOLD = read_settings(SAMCONFIG)
