@@ -1,0 +1,77 @@
+"""Filter Low Confidence: decide whether the answer may be acted on.
+
+Takes  {"inferences": [0.98, 0.02], "class_names": ["bicycle", "motorcycle"], "threshold": 0.9, ...}
+Adds   {"label": "bicycle", "confidence": 0.98, "accepted": true}
+
+A doubtful picture is an outcome, not an error: the state machine routes on `accepted`.
+"""
+
+import math
+from typing import Any
+
+from aws_lambda_powertools.logging import Logger
+
+logger = Logger(service="filter_low_confidence")
+
+
+class InvalidInferencesError(Exception):
+    """There is no probability for each class to choose from."""
+
+
+class InvalidThresholdError(Exception):
+    """The threshold is not a number in [0, 1], so nothing could be held against it."""
+
+
+def is_probability(value: object) -> bool:
+    """Tell whether the value is a finite number in [0, 1]; NaN, text and true are not."""
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and 0 <= value <= 1
+    )
+
+
+def decide(inferences: list[float], class_names: list[str], threshold: float) -> dict[str, Any]:
+    """Return the most probable class, its probability, and whether that is enough.
+
+    Two classes of the same highest probability are never accepted, whatever the threshold: the
+    label would hang on the order of the classes.
+
+    Raises:
+        InvalidInferencesError: not one probability for each of at least one class.
+        InvalidThresholdError: the threshold is not a number in [0, 1].
+    """
+    if not is_probability(threshold):
+        raise InvalidThresholdError(f"the threshold must be a number in [0, 1], not {threshold!r}")
+    if not inferences or not all(is_probability(p) for p in inferences):
+        raise InvalidInferencesError(f"not a list of probabilities: {inferences!r}")
+    if len(inferences) != len(class_names):
+        raise InvalidInferencesError(f"{len(inferences)} probabilities for {class_names!r}")
+    confidence = max(inferences)
+    return {
+        "label": class_names[inferences.index(confidence)],
+        "confidence": confidence,
+        "accepted": confidence >= threshold and inferences.count(confidence) == 1,
+    }
+
+
+def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Return the event with label, confidence and the decision."""
+    try:
+        inferences, class_names, threshold = (
+            event["inferences"],
+            event["class_names"],
+            event["threshold"],
+        )
+    except KeyError as error:
+        raise InvalidInferencesError(f"needs the field {error}") from error
+    decision = decide(inferences, class_names, threshold)
+    logger.info(
+        "picture decided",
+        s3_bucket=event.get("s3_bucket"),
+        s3_key=event.get("s3_key"),
+        threshold=threshold,
+        **decision,
+    )
+    return event | decision

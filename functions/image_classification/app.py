@@ -1,0 +1,215 @@
+"""Image Classification: ask the SageMaker endpoint what is in the picture.
+
+Takes  {"endpoint_name": "...", "class_names": [], "content_type": "image/png",
+        "image_data": "<base64 text, or empty: read it from S3>", "s3_bucket", "s3_key", ...}
+Gives  the same without `image_data`, and
+       {"inferences": [0.98, 0.02], "class_names": ["bicycle", "motorcycle"]}
+"""
+
+import base64
+import binascii
+import json
+import math
+from typing import Any, cast
+
+import boto3
+from aws_lambda_powertools.logging import Logger
+from botocore.config import Config
+from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+
+# Probabilities of a float32 network sum to 1 within about 1e-6; the contract allows this much.
+SUM_TOLERANCE = 1e-3
+
+logger = Logger(service="image_classification")
+# One attempt: the state machine retries, with pauses that a function would have to pay for.
+runtime = boto3.client(
+    "sagemaker-runtime",
+    config=Config(connect_timeout=2, read_timeout=25, retries={"total_max_attempts": 1}),
+)
+s3 = boto3.client(
+    "s3",
+    config=Config(
+        connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2}
+    ),
+)
+
+
+class InvalidInputError(Exception):
+    """The state before this one did not hand over what this one needs."""
+
+
+class PictureNotFoundError(Exception):
+    """The picture went by reference and has been deleted since."""
+
+
+class PictureAccessDeniedError(Exception):
+    """The picture went by reference and the function may not read it."""
+
+
+class PictureStoreUnavailableError(Exception):
+    """S3 did not answer now; asking again may help. The state machine retries this name."""
+
+
+class EndpointNotFoundError(Exception):
+    """There is no endpoint of that name in this account and region."""
+
+
+class EndpointAccessDeniedError(Exception):
+    """The function may not call the endpoint."""
+
+
+class EndpointBusyError(Exception):
+    """The endpoint did not answer now; the state machine asks again on this name."""
+
+
+class PictureRefusedError(Exception):
+    """The endpoint looked at the picture and refused it (its answer was a 4xx)."""
+
+
+class InvalidAnswerError(Exception):
+    """The endpoint's answer is not a list of probabilities."""
+
+
+class ClassCountMismatchError(Exception):
+    """There are not as many probabilities as class names, so no label could be trusted."""
+
+
+def picture_bytes(event: dict[str, Any]) -> bytes:
+    """Return the picture: decoded from the state, or read from S3 where it went by reference.
+
+    Raises:
+        InvalidInputError: `image_data` is not base64 text, or there is nothing to read from.
+        PictureNotFoundError, PictureAccessDeniedError, PictureStoreUnavailableError: S3 said so.
+    """
+    try:
+        if event["image_data"]:
+            return base64.b64decode(event["image_data"], validate=True)
+        version = {"VersionId": event["s3_version_id"]} if event.get("s3_version_id") else {}
+        return read_again(event["s3_bucket"], event["s3_key"], version)
+    except (KeyError, TypeError, binascii.Error) as error:
+        raise InvalidInputError(
+            "needs `image_data` (base64 text, or empty with `s3_bucket` and `s3_key`): "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def read_again(bucket: str, key: str, version: dict[str, Any]) -> bytes:
+    """Return the bytes of the object that Serialize Image Data has already checked."""
+    where = f"s3://{bucket}/{key}"
+    try:
+        return bytes(s3.get_object(Bucket=bucket, Key=key, **version)["Body"].read())
+    except (HTTPClientError, IncompleteReadError) as error:
+        raise PictureStoreUnavailableError(f"reading {where}: {error}") from error
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket"}:
+            raise PictureNotFoundError(f"{where} has been deleted since it was checked") from error
+        if code == "AccessDenied":
+            raise PictureAccessDeniedError(f"{where} may not be read by this function") from error
+        raise PictureStoreUnavailableError(f"reading {where}: {error}") from error
+
+
+def ask(endpoint: str, picture: bytes, content_type: str) -> bytes:
+    """Return the body of the endpoint's answer.
+
+    Raises:
+        EndpointNotFoundError, EndpointAccessDeniedError, EndpointBusyError, PictureRefusedError:
+            by what SageMaker or the container answered.
+    """
+    try:
+        answer = runtime.invoke_endpoint(
+            EndpointName=endpoint,
+            Body=picture,
+            ContentType=content_type,
+            Accept="application/json",
+        )
+        return bytes(answer["Body"].read())
+    except (HTTPClientError, IncompleteReadError) as error:
+        raise EndpointBusyError(f"endpoint {endpoint} did not answer: {error}") from error
+    except ClientError as error:
+        raise named(error, endpoint) from error
+
+
+def named(error: ClientError, endpoint: str) -> Exception:
+    """Return the error that the state machine knows for what InvokeEndpoint answered."""
+    code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+    if code == "ModelError":  # the container's answer, passed on
+        container_status = cast(int, error.response.get("OriginalStatusCode", 500))
+        original = str(error.response.get("OriginalMessage") or message)
+        if 400 <= container_status < 500 and container_status != 429:
+            return PictureRefusedError(
+                f"endpoint {endpoint} refused the picture ({container_status}): {original}"
+            )
+        return EndpointBusyError(f"endpoint {endpoint} failed ({container_status}): {original}")
+    if code == "ValidationError" and "not found" in message:
+        return EndpointNotFoundError(
+            f"endpoint {endpoint} does not exist: create it with "
+            "`python -m training.create_endpoint`, or deploy with the name of one that does"
+        )
+    if code in {"AccessDenied", "AccessDeniedException"}:
+        return EndpointAccessDeniedError(f"endpoint {endpoint} may not be called: {message}")
+    http_status = int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+    if code.startswith("Throttling") or http_status == 429 or http_status >= 500:
+        return EndpointBusyError(f"endpoint {endpoint} is busy ({code}): {message}")
+    return PictureRefusedError(f"endpoint {endpoint} refused the request ({code}): {message}")
+
+
+def read_answer(body: bytes, class_names: list[str]) -> tuple[list[str], list[float]]:
+    """Return class names and probabilities, index by index.
+
+    This project's endpoint names its classes, `{"labels": [...], "probabilities": [...]}`; the
+    built-in image-classification algorithm answers a bare list, named by `class_names`.
+
+    Raises:
+        InvalidAnswerError: not JSON of either shape, or not finite numbers in [0, 1] with sum 1.
+        ClassCountMismatchError: not as many names as probabilities, or none given for a bare list.
+    """
+    try:
+        answer = json.loads(body)
+        if isinstance(answer, dict):
+            class_names, answer = answer["labels"], answer["probabilities"]
+    except (ValueError, KeyError) as error:
+        raise InvalidAnswerError(
+            f"not JSON with labels and probabilities: {body[:200]!r}"
+        ) from error
+    if not is_distribution(answer):
+        raise InvalidAnswerError(f"not probabilities that sum to 1: {body[:200]!r}")
+    if not isinstance(class_names, list) or not all(isinstance(n, str) for n in class_names):
+        raise InvalidAnswerError(f"labels are not a list of texts: {body[:200]!r}")
+    if len(set(class_names)) != len(answer):
+        raise ClassCountMismatchError(
+            f"{len(answer)} probabilities for the classes {class_names}: for an endpoint that "
+            "answers a bare list, deploy with ClassNames in the order it was trained with"
+        )
+    return class_names, [float(p) for p in answer]
+
+
+def is_distribution(answer: object) -> bool:
+    """Tell whether the answer is a list of numbers in [0, 1] that sum to 1."""
+    return (
+        isinstance(answer, list)
+        and all(isinstance(p, int | float) and not isinstance(p, bool) for p in answer)
+        and all(math.isfinite(p) and 0 <= p <= 1 for p in answer)
+        and abs(sum(answer) - 1) <= SUM_TOLERANCE
+    )
+
+
+def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Return the event without the picture, with a probability for every class."""
+    try:
+        endpoint, content_type = event["endpoint_name"], event["content_type"]
+    except KeyError as error:
+        raise InvalidInputError(f"needs the field {error}") from error
+    picture = picture_bytes(event)
+    body = ask(endpoint, picture, content_type)
+    class_names, inferences = read_answer(body, event.get("class_names", []))
+    logger.info(
+        "picture classified",
+        s3_bucket=event.get("s3_bucket"),
+        s3_key=event.get("s3_key"),
+        endpoint_name=endpoint,
+        bytes=len(picture),
+        inferences=inferences,
+    )
+    rest = {name: value for name, value in event.items() if name != "image_data"}
+    return rest | {"inferences": inferences, "class_names": class_names}
