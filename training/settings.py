@@ -25,9 +25,10 @@ CAPTURES_PREFIX = "captures"
 STAGED_FOLDER = Path("data/staged")
 REPORTS_FOLDER = Path("reports")
 
-# The pattern of SageMaker's API for an endpoint's name, shortened from 63 characters by the 16
-# that a timestamp adds to the names of its jobs, models and configurations.
-ENDPOINT_NAME_PATTERN = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,46}"
+# SageMaker's own pattern for names. Its limit is 63 characters, of which a job, a model and an
+# endpoint configuration need 15 for the hyphen and the time that follow the endpoint's name.
+ENDPOINT_NAME_PATTERN = r"[a-zA-Z0-9](-*[a-zA-Z0-9])*"
+ENDPOINT_NAME_LENGTH = 48
 
 
 class SettingsError(SystemExit):
@@ -39,11 +40,12 @@ class SettingsError(SystemExit):
 
 
 class Settings(NamedTuple):
-    """What samconfig.toml says: two names, and a probability in [0, 1]."""
+    """What samconfig.toml says: two names, a probability in [0, 1], and all parameters as text."""
 
     stack_name: str
     endpoint_name: str
     confidence_threshold: float
+    parameters: dict[str, str]
 
 
 def read_settings(path: Path) -> Settings:
@@ -67,7 +69,8 @@ def read_settings(path: Path) -> Settings:
             f"{path} lacks {error} in [default.deploy.parameters]: it must give stack_name and"
             ' parameter_overrides = ["EndpointName=...", "ConfidenceThreshold=..."].'
         ) from error
-    return Settings(stack, _endpoint_name(endpoint, path), _threshold(threshold, path))
+    check_endpoint_name(endpoint, f"{path}, EndpointName")
+    return Settings(stack, endpoint, _threshold(threshold, path), overrides)
 
 
 def default_bucket(account: str, region: str) -> str:
@@ -75,19 +78,19 @@ def default_bucket(account: str, region: str) -> str:
     return f"{PROJECT}-training-{account}-{region}"
 
 
+def check_endpoint_name(name: str, where: str) -> None:
+    """Raise SettingsError, which begins with `where`, unless `name` can be an endpoint's name."""
+    if len(name) > ENDPOINT_NAME_LENGTH or not re.fullmatch(ENDPOINT_NAME_PATTERN, name):
+        raise SettingsError(
+            f"{where}: {name!r} cannot be the name of an endpoint. Use 1 to {ENDPOINT_NAME_LENGTH}"
+            " letters, digits and hyphens, with a letter or digit at both ends."
+        )
+
+
 def _overrides(value: list[str] | str) -> dict[str, str]:
     """Split `["Name=value", ...]`, or the one string that SAM accepts as well."""
     pairs = shlex.split(value) if isinstance(value, str) else value
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
-
-
-def _endpoint_name(name: str, path: Path) -> str:
-    if not re.fullmatch(ENDPOINT_NAME_PATTERN, name):
-        raise SettingsError(
-            f"{path} gives EndpointName={name!r}: use 1 to 47 letters, digits and hyphens, with a"
-            " letter or digit at both ends."
-        )
-    return name
 
 
 def _threshold(text: str, path: Path) -> float:
@@ -102,4 +105,4 @@ def _threshold(text: str, path: Path) -> float:
     return threshold
 
 
-STACK_NAME, ENDPOINT_NAME, CONFIDENCE_THRESHOLD = read_settings(SAMCONFIG)
+STACK_NAME, ENDPOINT_NAME, CONFIDENCE_THRESHOLD, PARAMETERS = read_settings(SAMCONFIG)

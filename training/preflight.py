@@ -1,0 +1,216 @@
+"""Checks before anything costs money: each raises one named error whose message says what to do."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlparse
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+from botocore.exceptions import (
+    ConnectionError as AwsConnectionError,
+)
+
+from training.errors import ExpectedError
+from training.settings import STAGED_PREFIX
+
+
+class RegionMissingError(ExpectedError):
+    """No region is set."""
+
+
+class CredentialsError(ExpectedError):
+    """There are no AWS credentials, or AWS does not accept them."""
+
+
+class BucketUnreachableError(ExpectedError):
+    """The training bucket is missing, closed to the caller, or in another region."""
+
+
+class StagedDataMissingError(ExpectedError):
+    """The bucket holds no staged pictures that could be trained on."""
+
+
+class ModelDataMissingError(ExpectedError):
+    """The model.tar.gz given with --model-data cannot be used."""
+
+
+class QuotaExceededError(ExpectedError):
+    """The account may not run as many instances of a type as are needed."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who AWS says is asking: account (12 digits), ARN, and partition (aws, aws-cn, ...)."""
+
+    account: str
+    arn: str
+    partition: str
+
+
+def check_region(session: Any) -> str:
+    """Return the session's region."""
+    if not session.region_name:
+        raise RegionMissingError(
+            "No AWS region is set: export AWS_DEFAULT_REGION (for example us-east-1), or run"
+            " `aws configure`."
+        )
+    return str(session.region_name)
+
+
+def check_credentials(sts: Any) -> Caller:
+    """Ask STS who is calling."""
+    try:
+        identity = sts.get_caller_identity()
+    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
+        raise CredentialsError(
+            "No AWS credentials were found: run `aws configure` or `aws sso login`, or set"
+            " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        ) from error
+    except (CredentialRetrievalError, ClientError) as error:
+        raise CredentialsError(
+            f"AWS does not accept the credentials ({error}): log in again."
+        ) from error
+    except (AwsConnectionError, HTTPClientError) as error:
+        raise CredentialsError(
+            f"AWS cannot be reached ({error}): check the network, the region's name and, on the"
+            " laptop's AWS, that `python -m local status` says it is running."
+        ) from error
+    arn = str(identity["Arn"])
+    return Caller(account=str(identity["Account"]), arn=arn, partition=arn.split(":")[1])
+
+
+def check_bucket(s3: Any, bucket: str, region: str) -> None:
+    """Check that the bucket is there, open to the caller, and in the region of the job."""
+    try:
+        headers = s3.head_bucket(Bucket=bucket)["ResponseMetadata"].get("HTTPHeaders", {})
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in ("404", "NoSuchBucket"):
+            raise BucketUnreachableError(
+                f"The bucket {bucket} does not exist: run `python -m training.stage_data` first,"
+                " which makes it, or name yours with --bucket."
+            ) from error
+        if code in ("403", "AccessDenied"):
+            raise BucketUnreachableError(
+                f"You may not open the bucket {bucket}: ask for s3:ListBucket and s3:GetObject on"
+                " it, or name another with --bucket."
+            ) from error
+        if code in ("301", "PermanentRedirect"):
+            raise BucketUnreachableError(_wrong_region(bucket, "another region", region)) from error
+        raise
+    where = headers.get("x-amz-bucket-region", region)
+    if where != region:
+        raise BucketUnreachableError(_wrong_region(bucket, where, region))
+
+
+def read_manifest(s3: Any, bucket: str) -> dict[str, Any]:
+    """Return the manifest of the staged pictures; its counts are `{split: {class: number}}`.
+
+    Raises StagedDataMissingError when there is none or a split that training needs is empty.
+    """
+    key = f"{STAGED_PREFIX}/manifest.json"
+    try:
+        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        manifest: dict[str, Any] = json.loads(body)
+        counts = {split: sum(classes.values()) for split, classes in manifest["counts"].items()}
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("NoSuchKey", "404"):
+            raise
+        raise StagedDataMissingError(
+            f"There are no staged pictures at s3://{bucket}/{STAGED_PREFIX}/: run"
+            " `python -m training.stage_data` first."
+        ) from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise StagedDataMissingError(
+            f"s3://{bucket}/{key} is not a manifest: run `python -m training.stage_data` again."
+        ) from error
+    for split in ("train", "validation", "test"):
+        if not counts.get(split):
+            raise StagedDataMissingError(
+                f"s3://{bucket}/{key} counts no pictures for {split}: run"
+                " `python -m training.stage_data` again with more pictures."
+            )
+    return manifest
+
+
+def check_model_data(s3: Any, uri: str, bucket: str, *, own_role: bool) -> None:
+    """Check that the model archive exists, and that the role will be able to read it."""
+    parsed = urlparse(uri)
+    if parsed.scheme != "s3" or not parsed.path.endswith(".tar.gz"):
+        raise ModelDataMissingError(f"--model-data {uri}: give s3://BUCKET/KEY.tar.gz.")
+    if own_role and parsed.netloc != bucket:
+        raise ModelDataMissingError(
+            f"--model-data {uri}: the role that this project makes reads only s3://{bucket}/. Copy"
+            " the archive there, or give a role that may read it with --role."
+        )
+    try:
+        s3.head_object(Bucket=parsed.netloc, Key=parsed.path.lstrip("/"))
+    except ClientError as error:
+        raise ModelDataMissingError(
+            f"--model-data {uri} cannot be read ({error.response['Error'].get('Message', error)}):"
+            " check the address, or leave it out to train."
+        ) from error
+
+
+def read_quotas(service_quotas: Any, names: set[str]) -> dict[str, tuple[float, str]]:
+    """Return `{name: (number of instances, quota code)}` for those that Service Quotas tells.
+
+    It is a courtesy check: where the API is closed to the caller or absent, nothing is known, and
+    SageMaker says itself that a limit is exceeded, only later.
+    """
+    found: dict[str, tuple[float, str]] = {}
+    try:
+        pages = service_quotas.get_paginator("list_service_quotas").paginate(
+            ServiceCode="sagemaker"
+        )
+        for page in pages:
+            for quota in page["Quotas"]:
+                if quota["QuotaName"] in names:
+                    found[quota["QuotaName"]] = (quota["Value"], quota["QuotaCode"])
+            if len(found) == len(names):
+                break
+    except (ClientError, BotoCoreError):
+        return found
+    return found
+
+
+def check_quota(quotas: dict[str, tuple[float, str]], name: str, needed: int, option: str) -> str:
+    """Return the quota in words, `unknown` where Service Quotas did not tell.
+
+    Raises QuotaExceededError when it is known to be below the number of instances needed.
+    """
+    if name not in quotas:
+        return "unknown"
+    value, code = quotas[name]
+    if value < needed:
+        raise QuotaExceededError(
+            f'Your quota "{name}" is {value:.0f}, and {needed} needed. Ask for more with `aws'
+            " service-quotas request-service-quota-increase --service-code sagemaker --quota-code"
+            f" {code} --desired-value {needed}`, or choose another type with {option}."
+        )
+    return f"{value:.0f}"
+
+
+def training_quota(instance_type: str) -> str:
+    """Name the quota that a training job of this instance type counts against."""
+    return f"{instance_type} for training job usage"
+
+
+def endpoint_quota(instance_type: str) -> str:
+    """Name the quota that an endpoint of this instance type counts against."""
+    return f"{instance_type} for endpoint usage"
+
+
+def _wrong_region(bucket: str, where: str, region: str) -> str:
+    return (
+        f"The bucket {bucket} is in {where}, and a SageMaker job of {region} cannot read it: set"
+        " AWS_DEFAULT_REGION to the bucket's region, or name another with --bucket."
+    )

@@ -1,0 +1,247 @@
+"""The role that SageMaker takes on to train, to serve and to write captures.
+
+The SDK's `IamRoleResolver.create_execution_role` would make one too. Its role may also call every
+Lambda function, open network interfaces and change model packages, and it leaves ten policies
+behind. This one holds a single inline policy for one bucket, which goes when the role goes.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from botocore.exceptions import ClientError
+
+from training.errors import ExpectedError
+from training.settings import PROJECT_TAG
+
+T = TypeVar("T")
+
+POLICY_NAME = "training-bucket-logs-and-images"
+TRUSTED_SERVICE = "sagemaker.amazonaws.com"
+
+# IAM answers at once, but SageMaker may not see a new role for some seconds.
+SPREAD_TRIES = 12
+SPREAD_DELAY_S = 5.0
+
+
+class RoleUnusableError(ExpectedError):
+    """The role does not exist, or SageMaker could not use it for this project's bucket."""
+
+
+def role_name(region: str) -> str:
+    """Name the role that this project makes: one per region, as there is one bucket per region."""
+    return f"SconesUnlimitedSageMakerRole-{region}"
+
+
+def execution_policy(bucket: str, partition: str) -> dict[str, Any]:
+    """Return the least that training, serving and data capture need."""
+    arn = f"arn:{partition}"
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {  # pictures and script in; model, output and captures out
+                "Effect": "Allow",
+                "Action": ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
+                "Resource": f"{arn}:s3:::{bucket}/*",
+            },
+            {  # a channel is a prefix, which SageMaker lists
+                "Effect": "Allow",
+                "Action": ["s3:ListBucket", "s3:GetBucketLocation"],
+                "Resource": f"{arn}:s3:::{bucket}",
+            },
+            {
+                "Effect": "Allow",
+                "Action": [
+                    "logs:CreateLogGroup",
+                    "logs:CreateLogStream",
+                    "logs:DescribeLogStreams",
+                    "logs:PutLogEvents",
+                ],
+                "Resource": f"{arn}:logs:*:*:log-group:/aws/sagemaker/*",
+            },
+            {  # has no resource level
+                "Effect": "Allow",
+                "Action": "cloudwatch:PutMetricData",
+                "Resource": "*",
+            },
+            {  # has no resource level
+                "Effect": "Allow",
+                "Action": "ecr:GetAuthorizationToken",
+                "Resource": "*",
+            },
+            {  # AWS's PyTorch images, which live in AWS's own accounts
+                "Effect": "Allow",
+                "Action": [
+                    "ecr:BatchCheckLayerAvailability",
+                    "ecr:BatchGetImage",
+                    "ecr:GetDownloadUrlForLayer",
+                ],
+                "Resource": f"{arn}:ecr:*:*:repository/pytorch-*",
+            },
+        ],
+    }
+
+
+def trust_policy(account: str) -> dict[str, Any]:
+    """Let SageMaker take on the role, and only for jobs of this account."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": TRUSTED_SERVICE},
+                "Action": "sts:AssumeRole",
+                "Condition": {"StringEquals": {"aws:SourceAccount": account}},
+            }
+        ],
+    }
+
+
+def find_role(iam: Any, name_or_arn: str) -> dict[str, Any] | None:
+    """Return IAM's description of a role, or None where there is none."""
+    name = name_or_arn.rsplit("/", 1)[-1]
+    try:
+        role: dict[str, Any] = iam.get_role(RoleName=name)["Role"]
+    except iam.exceptions.NoSuchEntityException:
+        return None
+    return role
+
+
+def is_ours(role: dict[str, Any]) -> bool:
+    """Tell whether this project made the role, which its tag says."""
+    return PROJECT_TAG in role.get("Tags", [])
+
+
+def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: str) -> str:
+    """Make the project's role, or bring its policy up to date; return its ARN.
+
+    Raises RoleUnusableError when a role of that name is somebody else's, or may not be made.
+    """
+    name = role_name(region)
+    role = find_role(iam, name)
+    if role and not is_ours(role):
+        raise RoleUnusableError(
+            f"There is a role {name} that this project did not make: give one with --role."
+        )
+    try:
+        if not role:
+            role = iam.create_role(
+                RoleName=name,
+                AssumeRolePolicyDocument=json.dumps(trust_policy(account)),
+                Description="SageMaker training and serving of the Scones Unlimited pictures",
+                Tags=[PROJECT_TAG],
+            )["Role"]
+        policy = execution_policy(bucket, partition)
+        if _inline_policy(iam, name) != policy:  # reading suffices where writing is not allowed
+            iam.put_role_policy(
+                RoleName=name, PolicyName=POLICY_NAME, PolicyDocument=json.dumps(policy)
+            )
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
+            raise
+        raise RoleUnusableError(
+            f"You may not make the role {name} ({error.response['Error'].get('Message', '')}):"
+            " ask for a SageMaker execution role and give its ARN with --role."
+        ) from error
+    return str(role["Arn"])
+
+
+def check_role(iam: Any, arn: str, *, bucket: str, partition: str) -> None:
+    """Raise RoleUnusableError unless SageMaker may take the role on and it reaches the bucket.
+
+    Where IAM does not let the caller ask (reading or simulating is denied), nothing is raised:
+    SageMaker itself will tell.
+    """
+    try:
+        role = find_role(iam, arn)
+        if role is None:
+            raise RoleUnusableError(
+                f"The role {arn} does not exist: give another with --role, or none to have"
+                " one made."
+            )
+        if not _trusts_sagemaker(role["AssumeRolePolicyDocument"]):
+            raise RoleUnusableError(
+                f"The role {arn} does not trust {TRUSTED_SERVICE}: add it to the role's trust"
+                " policy, or give another with --role."
+            )
+        denied = _denied(iam, arn, bucket, partition)
+    except ClientError as error:
+        if _cannot_be_asked(error):
+            return
+        raise
+    if denied:
+        raise RoleUnusableError(
+            f"The role {arn} lacks {', '.join(denied)} on the bucket {bucket}: add them, or give"
+            " another with --role."
+        )
+
+
+def retry_while_role_spreads(
+    call: Callable[[], T], sleep: Callable[[float], None] = time.sleep
+) -> T:
+    """Call until SageMaker can take on a role that was made moments ago, for a minute at most."""
+    for _ in range(SPREAD_TRIES - 1):
+        try:
+            return call()
+        except ClientError as error:
+            message = error.response["Error"].get("Message", "").lower()
+            if "assume" not in message or "role" not in message:
+                raise
+            sleep(SPREAD_DELAY_S)
+    return call()
+
+
+def delete_role(iam: Any, name: str) -> None:
+    """Delete a role with its inline and attached policies (which stay, detached)."""
+    for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+        iam.delete_role_policy(RoleName=name, PolicyName=policy)
+    for attached in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
+        iam.detach_role_policy(RoleName=name, PolicyArn=attached["PolicyArn"])
+    iam.delete_role(RoleName=name)
+
+
+def _inline_policy(iam: Any, name: str) -> Any:
+    try:
+        return iam.get_role_policy(RoleName=name, PolicyName=POLICY_NAME)["PolicyDocument"]
+    except iam.exceptions.NoSuchEntityException:
+        return None
+
+
+def _trusts_sagemaker(document: dict[str, Any]) -> bool:
+    for statement in document.get("Statement", []):
+        principal = statement.get("Principal", {})
+        services = principal.get("Service", []) if isinstance(principal, dict) else []
+        named = [services] if isinstance(services, str) else services
+        if statement.get("Effect") == "Allow" and TRUSTED_SERVICE in named:
+            return True
+    return False
+
+
+def _denied(iam: Any, arn: str, bucket: str, partition: str) -> list[str]:
+    """Return the S3 actions that IAM's simulator says the role may not do."""
+    bucket_arn = f"arn:{partition}:s3:::{bucket}"
+    denied = []
+    for actions, resource in (
+        (["s3:GetObject", "s3:PutObject"], f"{bucket_arn}/*"),
+        (["s3:ListBucket"], bucket_arn),
+    ):
+        answer = iam.simulate_principal_policy(
+            PolicySourceArn=arn, ActionNames=actions, ResourceArns=[resource]
+        )
+        denied += [
+            result["EvalActionName"]
+            for result in answer["EvaluationResults"]
+            if result["EvalDecision"] != "allowed"
+        ]
+    return denied
+
+
+def _cannot_be_asked(error: ClientError) -> bool:
+    return error.response["Error"]["Code"] in (
+        "AccessDenied",
+        "AccessDeniedException",
+        "InvalidAction",  # an emulated IAM without the simulator
+        "NotImplemented",
+        "UnsupportedOperation",
+    )
