@@ -1,0 +1,266 @@
+"""The network and the way a picture reaches it: the one definition that training and serving share.
+
+A picture takes the same path in both: `decode_picture` (bytes to RGB, with a gate in front),
+`resize_picture` (RGB to a uint8 tensor), `Classifier.probabilities` (tensor to probabilities).
+"""
+
+import io
+import json
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor, nn
+from torch.nn import functional
+
+# 25 million pixels take 75 MB as RGB; a 24 megapixel camera passes. Pillow's own guard raises only
+# above 178.9 million pixels, which is more memory than a small endpoint instance can spare.
+MAX_PIXELS = 25_000_000
+
+# Each picture is trained on in 4 quarter turns, and the network tells class and turn together.
+TURNS = 4
+
+WEIGHTS_FILE = "model.pt"
+METADATA_FILE = "metadata.json"
+
+# What Pillow's PNG and JPEG readers raise on damaged files, seen by cutting and flipping bytes.
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+
+
+class PictureError(ValueError):
+    """The bytes cannot be used as a picture; the message says why and what to send instead."""
+
+
+class NotAPictureError(PictureError):
+    """The content is neither PNG nor JPEG, whatever its name or content type says."""
+
+
+class PictureTooLargeError(PictureError):
+    """The picture has more than MAX_PIXELS pixels; found in its header, before decoding."""
+
+
+class BrokenPictureError(PictureError):
+    """The picture starts like a PNG or JPEG but cannot be decoded to its end."""
+
+
+class ModelFilesError(ValueError):
+    """The model folder lacks a file, or its weights do not fit its metadata."""
+
+
+def decode_picture(data: bytes) -> Image.Image:
+    """Decode PNG or JPEG bytes to an upright RGB picture.
+
+    The type is found from the content. EXIF orientation is applied; grey, palette, 16-bit and CMYK
+    pictures become RGB; transparent parts are laid on white, so that hidden colours do not count.
+
+    Raises:
+        NotAPictureError, PictureTooLargeError, BrokenPictureError: see each class.
+    """
+    if not data:
+        raise BrokenPictureError("the picture is empty (0 bytes): send a PNG or JPEG file")
+    try:
+        picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+    except UnidentifiedImageError as error:
+        raise NotAPictureError(
+            f"{len(data)} bytes that are neither PNG nor JPEG: convert the picture to one of them"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise PictureTooLargeError(_too_large(str(error))) from error
+    except _DECODER_ERRORS as error:
+        raise BrokenPictureError(f"the picture's header is damaged ({error})") from error
+    if picture.width * picture.height > MAX_PIXELS:
+        raise PictureTooLargeError(_too_large(f"{picture.width}x{picture.height} pixels"))
+    try:
+        picture.load()
+        return _to_rgb(ImageOps.exif_transpose(picture))
+    except _DECODER_ERRORS as error:
+        raise BrokenPictureError(
+            f"the {picture.format} picture is cut off or damaged ({error}): send it again"
+        ) from error
+
+
+def _too_large(what: str) -> str:
+    return f"{what}: at most {MAX_PIXELS:,} pixels are accepted, scale the picture down"
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):  # 16 bits a pixel: Pillow would clip them instead of scaling
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(white, picture).convert("RGB")
+    return picture.convert("RGB")
+
+
+def resize_picture(picture: Image.Image, size: int) -> Tensor:
+    """Resize an RGB picture to a uint8 tensor [3, size, size].
+
+    The whole picture is squeezed into the square: a crop would cut the wheels off a wide one.
+    """
+    if picture.size != (size, size):
+        # reducing_gap: large photos are first reduced by whole factors, several times faster.
+        picture = picture.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions with a shortcut: the basic residual block (He et al., 2015)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        """Make a block from `inputs` to `outputs` channels; `stride` 2 halves the resolution."""
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.shortcut = (
+            nn.Identity()
+            if inputs == outputs and stride == 1
+            else nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, inputs, H, W] to [N, outputs, H / stride, W / stride]."""
+        y = functional.relu(self.norm1(self.conv1(x)), inplace=True)
+        y = self.norm2(self.conv2(y))
+        return functional.relu(y + self.shortcut(x), inplace=True)
+
+
+class Network(nn.Module):
+    """A compact residual network: normalised pictures [N, 3, S, S] to scores [N, classes, TURNS].
+
+    The first layer is frozen: it takes 4x4 patches apart into their principal components, all of
+    equal variance (`whiten`). From 800 pictures those filters are better computed than learned.
+    """
+
+    whitening: nn.Conv2d
+
+    def __init__(self, classes: int, input_size: int, width: int = 64) -> None:
+        """Make a network with fresh weights; `width` is the channels at the first resolution."""
+        super().__init__()
+        components = 3 * 4 * 4
+        self.classes = classes
+        self.whitening = nn.Conv2d(3, components, 4, stride=2, padding=1, bias=False)
+        self.whitening.weight.requires_grad_(False)
+        self.stem = nn.Sequential(
+            nn.Conv2d(components, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+        )
+        # The whitening layer leaves input_size / 2; each further block halves that, down to 8x8
+        # (one halving for 32x32 pictures, four for 224x224), so that the last blocks see the whole.
+        halvings = max(1, round(math.log2(input_size / 16)))
+        blocks: list[nn.Module] = [Block(width, width, stride=1)]
+        channels = width
+        for _ in range(halvings):
+            blocks.append(Block(channels, 2 * width, stride=2))
+            channels = 2 * width
+        blocks.append(Block(channels, channels, stride=1))
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Linear(channels, classes * TURNS)
+
+    @torch.no_grad()
+    def whiten(self, pictures: Tensor) -> None:
+        """Set the frozen first layer from normalised `pictures` [N, 3, S, S]."""
+        patches = functional.unfold(pictures, 4, stride=2).transpose(1, 2).flatten(0, 1).double()
+        patches = patches - patches.mean(0)
+        variances, components = torch.linalg.eigh(patches.T @ patches / len(patches))
+        # Without a floor the faintest components, mostly noise, would be blown up a hundredfold.
+        filters = components / torch.sqrt(variances + 0.01)
+        self.whitening.weight.copy_(filters.T.reshape(self.whitening.weight.shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Score normalised pictures [N, 3, S, S] as [N, classes, TURNS]."""
+        x = self.blocks(self.stem(self.whitening(x)))
+        # Average and maximum together: how much of a feature there is, and whether it is anywhere.
+        x = x.mean((2, 3)) + x.amax((2, 3))
+        scores: Tensor = self.head(x)
+        return scores.view(-1, self.classes, TURNS)
+
+
+@dataclass
+class Classifier:
+    """A network with all that turns its scores into probabilities of named classes."""
+
+    network: Network
+    classes: list[str]
+    input_size: int
+    mean: list[float]  # of each colour channel of the training pictures, in [0, 1]
+    std: list[float]
+    temperature: float = 1.0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        return next(self.network.parameters()).device
+
+    def normalise(self, pictures: Tensor) -> Tensor:
+        """Map uint8 pictures [N, 3, S, S] to floats of about mean 0 and deviation 1."""
+        mean = torch.tensor(self.mean, device=pictures.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=pictures.device).view(1, 3, 1, 1)
+        floats = (pictures.float() / 255 - mean) / std
+        return floats.contiguous(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def log_probabilities(self, pictures: Tensor) -> Tensor:
+        """Log probabilities [N, classes] of uint8 pictures [N, 3, S, S], averaged with the mirror.
+
+        The temperature divides them before they are normalised; 1.0 leaves them as they are.
+        """
+        self.network.eval()
+        x = self.normalise(pictures.to(self.device))
+        both = self.network(torch.cat([x, x.flip(3)])).float()
+        # Sum the probabilities over the turns: which way up the picture is, is not asked here.
+        by_class = both.flatten(1).log_softmax(1).view_as(both).logsumexp(2)
+        averaged = torch.logsumexp(torch.stack(by_class.chunk(2)), 0)
+        return (averaged / self.temperature).log_softmax(1)
+
+    def probabilities(self, pictures: Tensor) -> Tensor:
+        """Probabilities [N, classes] of uint8 pictures [N, 3, S, S]; each row sums to 1."""
+        return self.log_probabilities(pictures).double().softmax(1)
+
+
+def load_classifier(folder: Path, device: torch.device) -> Classifier:
+    """Load the classifier that `train.py` wrote to `folder`.
+
+    Raises:
+        ModelFilesError: a file is missing, or the weights do not fit the metadata.
+    """
+    try:
+        metadata: dict[str, Any] = json.loads((folder / METADATA_FILE).read_text("utf-8"))
+        network = Network(len(metadata["classes"]), metadata["input_size"], metadata["width"])
+        weights = torch.load(folder / WEIGHTS_FILE, map_location=device, weights_only=True)
+        network.load_state_dict(weights)
+    except FileNotFoundError as error:
+        raise ModelFilesError(f"{error.filename} is missing: train the model again") from error
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise ModelFilesError(f"the model in {folder} cannot be loaded: {error}") from error
+    network = network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return Classifier(
+        network=network,
+        classes=metadata["classes"],
+        input_size=metadata["input_size"],
+        mean=metadata["normalisation"]["mean"],
+        std=metadata["normalisation"]["std"],
+        temperature=metadata["temperature"],
+    )
