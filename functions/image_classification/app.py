@@ -14,11 +14,18 @@ from typing import Any, cast
 
 import boto3
 from aws_lambda_powertools.logging import Logger
+from botocore import exceptions
 from botocore.config import Config
-from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ClientError
 
 # Probabilities of a float32 network sum to 1 within about 1e-6; the contract allows this much.
 SUM_TOLERANCE = 1e-3
+# No answer, or half of one: the network's doing, not the service's.
+NO_ANSWER = (
+    exceptions.ConnectionError,
+    exceptions.HTTPClientError,
+    exceptions.IncompleteReadError,
+)
 
 logger = Logger(service="image_classification")
 # One attempt: the state machine retries, with pauses that a function would have to pay for.
@@ -98,7 +105,7 @@ def read_again(bucket: str, key: str, version: dict[str, Any]) -> bytes:
     where = f"s3://{bucket}/{key}"
     try:
         return bytes(s3.get_object(Bucket=bucket, Key=key, **version)["Body"].read())
-    except (HTTPClientError, IncompleteReadError) as error:
+    except NO_ANSWER as error:
         raise PictureStoreUnavailableError(f"reading {where}: {error}") from error
     except ClientError as error:
         code = error.response["Error"]["Code"]
@@ -124,7 +131,7 @@ def ask(endpoint: str, picture: bytes, content_type: str) -> bytes:
             Accept="application/json",
         )
         return bytes(answer["Body"].read())
-    except (HTTPClientError, IncompleteReadError) as error:
+    except NO_ANSWER as error:
         raise EndpointBusyError(f"endpoint {endpoint} did not answer: {error}") from error
     except ClientError as error:
         raise named(error, endpoint) from error

@@ -13,13 +13,9 @@ from typing import Any
 
 import boto3
 from aws_lambda_powertools.logging import Logger
+from botocore import exceptions
 from botocore.config import Config
-from botocore.exceptions import (
-    ClientError,
-    HTTPClientError,
-    IncompleteReadError,
-    ParamValidationError,
-)
+from botocore.exceptions import ClientError, ParamValidationError
 
 # The body of InvokeEndpoint is at most 6 MiB (its botocore model, BodyBlob max 6291456).
 MAX_PICTURE_BYTES = 6 * 1024 * 1024
@@ -28,6 +24,12 @@ MAX_PICTURE_BYTES = 6 * 1024 * 1024
 MAX_RESULT_BYTES = 262_144 - 16 * 1024
 # What the endpoint takes, by the bytes that such a file starts with (a file's name proves nothing).
 SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+# No answer, or half of one: the network's doing, not the service's.
+NO_ANSWER = (
+    exceptions.ConnectionError,
+    exceptions.HTTPClientError,
+    exceptions.IncompleteReadError,
+)
 
 logger = Logger(service="serialize_image_data")
 # At worst 2 attempts of 2 + 5 s and a pause: well inside the function's timeout.
@@ -107,7 +109,7 @@ def read_picture(picture: dict[str, Any]) -> bytes:
         return bytes(answer["Body"].read())
     except ParamValidationError as error:
         raise InvalidInputError(f"{where} is no possible S3 location: {error}") from error
-    except (HTTPClientError, IncompleteReadError) as error:
+    except NO_ANSWER as error:
         raise PictureStoreUnavailableError(f"reading {where}: {error}") from error
     except ClientError as error:
         raise named(error, where) from error

@@ -1,0 +1,16 @@
+"""What every test needs before anything of AWS is imported."""
+
+import os
+
+# The handlers make their clients at import, as Lambda wants it; no test may reach a real account.
+os.environ.update(
+    AWS_ACCESS_KEY_ID="test",
+    AWS_SECRET_ACCESS_KEY="test",  # noqa: S106  the laptop's AWS knows no other
+    AWS_DEFAULT_REGION="us-east-1",
+    AWS_REGION="us-east-1",
+    AWS_EC2_METADATA_DISABLED="true",
+    SAM_CLI_TELEMETRY="0",
+    POWERTOOLS_DEV="false",
+)
+for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+    os.environ.pop(name, None)

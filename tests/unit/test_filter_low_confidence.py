@@ -1,0 +1,69 @@
+"""Filter Low Confidence: a decision is a function of numbers."""
+
+import math
+
+import pytest
+
+from functions.filter_low_confidence import app
+
+EVENT = {
+    "s3_key": "inbox/a.png",
+    "inferences": [0.02, 0.98],
+    "class_names": ["bicycle", "motorcycle"],
+    "threshold": 0.9,
+}
+
+
+@pytest.mark.parametrize(
+    "inferences",
+    [[], [math.nan, 1.0], [1.5, -0.5], [True, False], ["0.9", "0.1"], [None, 1.0], [math.inf, 0]],
+)
+def test_what_is_not_probabilities_is_refused(inferences):
+    with pytest.raises(app.InvalidInferencesError):
+        app.decide(inferences, ["bicycle", "motorcycle"], 0.9)
+
+
+@pytest.mark.parametrize("names", [[], ["bicycle"], ["bicycle", "motorcycle", "car"]])
+def test_a_label_is_never_read_off_a_list_of_another_length(names):
+    with pytest.raises(app.InvalidInferencesError, match="2 probabilities for"):
+        app.decide([0.98, 0.02], names, 0.9)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, math.nan, "0.9", None, True])
+def test_a_threshold_that_is_no_probability_is_refused(threshold):
+    with pytest.raises(app.InvalidThresholdError, match=r"\[0, 1\]"):
+        app.decide([0.98, 0.02], ["bicycle", "motorcycle"], threshold)
+
+
+@pytest.mark.parametrize("field", ["inferences", "class_names", "threshold"])
+def test_a_missing_field_is_named(field):
+    with pytest.raises(app.InvalidInferencesError, match=field):
+        app.lambda_handler({k: v for k, v in EVENT.items() if k != field}, None)
+
+
+@pytest.mark.parametrize(
+    ("inferences", "threshold", "accepted"),
+    [
+        ([0.9, 0.1], 0.9, True),  # the threshold itself is enough
+        ([math.nextafter(0.9, 0), 0.1], 0.9, False),
+        ([0.1, 0.9], 0.9, True),
+        ([1.0, 0.0], 1, True),
+        ([0.6, 0.4], 0, True),
+        ([0.5, 0.5], 0.5, False),  # a tie has no answer
+        ([0.4, 0.4, 0.2], 0, False),
+    ],
+)
+def test_an_answer_is_accepted_from_the_threshold_on(inferences, threshold, accepted):
+    names = ["bicycle", "motorcycle", "car"][: len(inferences)]
+    assert app.decide(inferences, names, threshold)["accepted"] is accepted
+
+
+def test_the_event_keeps_its_fields_and_gains_the_decision():
+    result = app.lambda_handler(EVENT, None)
+    assert result == EVENT | {"label": "motorcycle", "confidence": 0.98, "accepted": True}
+
+
+def test_the_log_says_what_was_decided(caplog):
+    app.lambda_handler(EVENT, None)
+    line = vars(caplog.records[-1])
+    assert (line["label"], line["confidence"], line["accepted"]) == ("motorcycle", 0.98, True)
