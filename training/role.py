@@ -147,34 +147,40 @@ def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: 
     return str(role["Arn"])
 
 
-def check_role(iam: Any, arn: str, *, bucket: str, partition: str) -> None:
-    """Raise RoleUnusableError unless SageMaker may take the role on and it reaches the bucket.
+def check_role(iam: Any, name_or_arn: str, *, bucket: str, partition: str) -> str:
+    """Return the role's ARN, once SageMaker may take it on and it reaches the bucket.
 
-    Where IAM does not let the caller ask (reading or simulating is denied), nothing is raised:
-    SageMaker itself will tell.
+    Raises RoleUnusableError. Where the caller may not ask IAM about a role given by its ARN,
+    nothing is known and nothing raised: SageMaker itself will tell.
     """
     try:
-        role = find_role(iam, arn)
+        role = find_role(iam, name_or_arn)
         if role is None:
             raise RoleUnusableError(
-                f"The role {arn} does not exist: give another with --role, or none to have"
+                f"The role {name_or_arn} does not exist: give another with --role, or none to have"
                 " one made."
             )
         if not _trusts_sagemaker(role["AssumeRolePolicyDocument"]):
             raise RoleUnusableError(
-                f"The role {arn} does not trust {TRUSTED_SERVICE}: add it to the role's trust"
-                " policy, or give another with --role."
+                f"The role {name_or_arn} does not trust {TRUSTED_SERVICE}: add it to the role's"
+                " trust policy, or give another with --role."
             )
-        denied = _denied(iam, arn, bucket, partition)
     except ClientError as error:
-        if _cannot_be_asked(error):
-            return
-        raise
+        if not _cannot_be_asked(error):
+            raise
+        if name_or_arn.startswith("arn:"):
+            return name_or_arn
+        raise RoleUnusableError(
+            f"You may not look up the role {name_or_arn}: give its ARN with --role."
+        ) from error
+    arn = str(role["Arn"])
+    denied = _denied(iam, arn, bucket, partition)
     if denied:
         raise RoleUnusableError(
             f"The role {arn} lacks {', '.join(denied)} on the bucket {bucket}: add them, or give"
             " another with --role."
         )
+    return arn
 
 
 def retry_while_role_spreads(
@@ -219,16 +225,21 @@ def _trusts_sagemaker(document: dict[str, Any]) -> bool:
 
 
 def _denied(iam: Any, arn: str, bucket: str, partition: str) -> list[str]:
-    """Return the S3 actions that IAM's simulator says the role may not do."""
+    """Return the S3 actions that IAM's simulator says the role may not do; none if it is shut."""
     bucket_arn = f"arn:{partition}:s3:::{bucket}"
     denied = []
     for actions, resource in (
         (["s3:GetObject", "s3:PutObject"], f"{bucket_arn}/*"),
         (["s3:ListBucket"], bucket_arn),
     ):
-        answer = iam.simulate_principal_policy(
-            PolicySourceArn=arn, ActionNames=actions, ResourceArns=[resource]
-        )
+        try:
+            answer = iam.simulate_principal_policy(
+                PolicySourceArn=arn, ActionNames=actions, ResourceArns=[resource]
+            )
+        except ClientError as error:
+            if _cannot_be_asked(error):
+                return []
+            raise
         denied += [
             result["EvalActionName"]
             for result in answer["EvaluationResults"]

@@ -1,0 +1,396 @@
+"""Train a model on the staged pictures and serve it: `python -m training.create_endpoint`.
+
+Run again, it trains anew and updates the endpoint in place; the endpoint answers all the while.
+"""
+
+import argparse
+import json
+import os
+import re
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.table import Table
+
+from training import settings
+from training.endpoint import (
+    capture_uri,
+    create_endpoint_config,
+    create_model,
+    delete_superseded,
+    find_endpoint,
+    put_endpoint,
+    smoke_test,
+    wait_in_service,
+)
+from training.errors import ExpectedError
+from training.images import image_uri
+from training.preflight import (
+    Caller,
+    check_bucket,
+    check_credentials,
+    check_model_data,
+    check_quota,
+    check_region,
+    endpoint_quota,
+    read_manifest,
+    read_quotas,
+    training_quota,
+)
+from training.role import check_role, ensure_role, retry_while_role_spreads
+from training.training_job import (
+    TrainingResult,
+    start_training_job,
+    stop_training_job,
+    wait_for_training_job,
+)
+from training.waiting import make_console
+
+TRAINING_INSTANCE = "ml.m5.xlarge"
+ENDPOINT_INSTANCE = "ml.m5.large"
+MAX_RUN_S = 3600
+REPORT = settings.REPORTS_FOLDER / "create_endpoint" / "endpoint.json"
+
+# On demand in us-east-1, as price lists give them in 2026; https://aws.amazon.com/sagemaker/pricing/
+HOSTING_USD_PER_HOUR = {"ml.t2.medium": 0.056, "ml.m5.large": 0.115, "ml.m5.xlarge": 0.23}
+HOURS_PER_MONTH = 730
+
+
+class PreflightError(ExpectedError):
+    """One or more things that would fail later; the message has a sentence for each."""
+
+    def __init__(self, problems: Sequence[ExpectedError]) -> None:
+        """Keep the errors in `problems`."""
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Create or update the endpoint; return the exit status."""
+    arguments = parse_arguments(argv)
+    console = make_console()
+    try:
+        create(arguments, console)
+    except (ExpectedError, ClientError, BotoCoreError) as error:
+        print(f"create_endpoint: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("create_endpoint: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def create(arguments: argparse.Namespace, console: Console) -> None:
+    """Check, train unless there is a model already, serve, try, report."""
+    import boto3  # noqa: PLC0415  --help does without
+
+    session: Any = boto3.Session()
+    region = check_region(session)
+    caller = check_credentials(session.client("sts"))
+    bucket = arguments.bucket or settings.default_bucket(caller.account, region)
+    endpoint = arguments.endpoint
+    manifest, role_arn = check_before(session, arguments, caller, bucket, console)
+    if not role_arn:
+        role_arn = ensure_role(
+            session.client("iam"),
+            region=region,
+            account=caller.account,
+            partition=caller.partition,
+            bucket=bucket,
+        )
+    training = None
+    if not arguments.model_data:
+        training = train(session, arguments, bucket, role_arn, console)
+    model_data = training.model_data if training else arguments.model_data
+
+    start = time.monotonic()
+    name = f"{endpoint}-{datetime.now(UTC):%Y%m%d%H%M%S}"
+    found = serve(
+        session,
+        name,
+        endpoint=endpoint,
+        instance_type=arguments.endpoint_instance,
+        model_data=model_data,
+        bucket=bucket,
+        role_arn=role_arn,
+        console=console,
+    )
+    seconds = time.monotonic() - start
+    deleted = delete_superseded(session.client("sagemaker"), endpoint, keep=name)
+    if deleted:
+        console.print(f"Deleted {deleted} superseded models and configurations")
+
+    label, probability, truth = try_endpoint(session, endpoint, manifest, bucket)
+    report = {
+        "endpoint": endpoint,
+        "endpoint_arn": found["EndpointArn"],
+        "endpoint_config": name,
+        "model": name,
+        "model_data": model_data,
+        "instance_type": arguments.endpoint_instance,
+        "data_capture_s3_uri": capture_uri(bucket),
+        "seconds_to_in_service": round(seconds, 1),
+        "training": asdict(training) if training else None,
+        "smoke_test": {"class": truth, "label": label, "probability": probability},
+        "role_arn": role_arn,
+        "bucket": bucket,
+        "region": region,
+    }
+    write_report(REPORT, report)
+    console.print(result_table(report))
+    console.print("Deploy the workflow with:", f"    {deploy_command(endpoint)}", sep="\n")
+    console.print(cost_reminder(arguments.endpoint_instance), markup=False)
+
+
+def check_before(
+    session: Any,
+    arguments: argparse.Namespace,
+    caller: Caller,
+    bucket: str,
+    console: Console,
+) -> tuple[dict[str, Any], str]:
+    """Check all that would fail late, and say all that is wrong at once.
+
+    Returns the manifest, and the ARN of the role that was asked for, "" where none was.
+    Raises PreflightError.
+    """
+    s3, iam = session.client("s3"), session.client("iam")
+    problems: list[ExpectedError] = []
+    manifest: dict[str, Any] = {}
+    role_arn = ""
+    try:
+        check_bucket(s3, bucket, session.region_name)
+        manifest = read_manifest(s3, bucket)
+        if arguments.model_data:
+            check_model_data(s3, arguments.model_data, bucket, own_role=not arguments.role)
+    except ExpectedError as error:
+        problems.append(error)
+    try:
+        if arguments.role:
+            role_arn = check_role(iam, arguments.role, bucket=bucket, partition=caller.partition)
+    except ExpectedError as error:
+        problems.append(error)
+
+    quotas = _quotas_needed(session.client("sagemaker"), arguments)
+    known = read_quotas(_impatient_client(session, "service-quotas"), {q[0] for q in quotas})
+    words = []
+    for quota, needed, option in quotas:
+        try:
+            words.append(f"{quota}: {check_quota(known, quota, needed, option)}")
+        except ExpectedError as error:
+            problems.append(error)
+    if problems:
+        raise PreflightError(problems)
+    counts = {split: sum(classes.values()) for split, classes in manifest["counts"].items()}
+    console.print(
+        f"Account {caller.account}, region {session.region_name}, bucket {bucket}:"
+        f" {counts['train']} training, {counts['validation']} validation and {counts['test']} test"
+        f" pictures\nQuotas: {'; '.join(words)}",
+        markup=False,
+    )
+    return manifest, role_arn
+
+
+def train(
+    session: Any, arguments: argparse.Namespace, bucket: str, role_arn: str, console: Console
+) -> TrainingResult:
+    """Run the training job. On Ctrl-C it is stopped, since nobody would pick up what it makes."""
+    sagemaker = session.client("sagemaker")
+    job = retry_while_role_spreads(
+        lambda: start_training_job(
+            session,
+            base_name=arguments.endpoint,
+            bucket=bucket,
+            role_arn=role_arn,
+            instance_type=arguments.training_instance,
+            hyperparameters=arguments.hyperparameters,
+            max_run_s=arguments.max_run,
+        )
+    )
+    try:
+        return wait_for_training_job(
+            sagemaker, session.client("logs"), job, max_run_s=arguments.max_run, console=console
+        )
+    except KeyboardInterrupt:
+        stop_training_job(sagemaker, job)
+        console.print(f"\nStopping training job {job}: it costs nothing once it is stopped.")
+        raise
+
+
+def serve(
+    session: Any,
+    name: str,
+    *,
+    endpoint: str,
+    instance_type: str,
+    model_data: str,
+    bucket: str,
+    role_arn: str,
+    console: Console,
+) -> dict[str, Any]:
+    """Make model and configuration `name`, and have the endpoint serve them; return it."""
+    sagemaker = session.client("sagemaker")
+    image = image_uri(session.region_name, instance_type, "inference")
+    retry_while_role_spreads(
+        lambda: create_model(sagemaker, name, image=image, model_data=model_data, role_arn=role_arn)
+    )
+    create_endpoint_config(sagemaker, name, model=name, instance_type=instance_type, bucket=bucket)
+    try:
+        put_endpoint(sagemaker, endpoint, name, console=console)
+        return wait_in_service(sagemaker, endpoint, name, console=console)
+    except KeyboardInterrupt:
+        console.print(
+            f"\nEndpoint {endpoint} is still being made, and {cost_reminder(instance_type)} Run"
+            " `python -m training.create_endpoint --model-data"
+            f" {model_data}` to go on with it.",
+            markup=False,
+        )
+        raise
+
+
+def try_endpoint(
+    session: Any, endpoint: str, manifest: dict[str, Any], bucket: str
+) -> tuple[str, float, str]:
+    """Send one staged test picture; return label, probability in [0, 1], and the true class."""
+    path = min(path for path in manifest["files"] if path.startswith("test/"))
+    key = f"{settings.STAGED_PREFIX}/{path}"
+    picture = session.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    label, probability = smoke_test(session.client("sagemaker-runtime"), endpoint, picture)
+    return label, probability, path.split("/")[1]
+
+
+def deploy_command(endpoint: str) -> str:
+    """Return the command that deploys the workflow for this endpoint.
+
+    Parameters on the command line replace all of samconfig.toml's, so either none is given or all.
+    """
+    command = "sam build && sam deploy"
+    if endpoint == settings.ENDPOINT_NAME:
+        return command
+    parameters = {**settings.PARAMETERS, "EndpointName": endpoint}
+    overrides = " ".join(shlex.quote(f"{name}={value}") for name, value in parameters.items())
+    return f"{command} --parameter-overrides {overrides}"
+
+
+def cost_reminder(instance_type: str) -> str:
+    """Say what the endpoint costs while it is there."""
+    price = HOSTING_USD_PER_HOUR.get(instance_type)
+    known = (
+        f"about {price} USD an hour, {price * HOURS_PER_MONTH:.0f} a month" if price else "money"
+    )
+    return (
+        f"it costs {known} (us-east-1, {instance_type}) until you run `python -m training.cleanup`;"
+        " prices: https://aws.amazon.com/sagemaker/pricing/."
+    )
+
+
+def result_table(report: dict[str, Any]) -> Table:
+    """Lay the report out for reading."""
+    table = Table(title=f"Endpoint {report['endpoint']} is in service", show_header=False)
+    training = report["training"]
+    if training:
+        accuracy = training["validation_accuracy"]
+        table.add_row("training job", training["job"])
+        table.add_row(
+            "training time", f"{training['seconds']} s, {training['billable_seconds']} s billed"
+        )
+        table.add_row(
+            "validation accuracy", "not reported" if accuracy is None else f"{accuracy:.3f}"
+        )
+    table.add_row("model data", report["model_data"])
+    table.add_row("model, configuration", report["model"])
+    table.add_row("time to service", f"{report['seconds_to_in_service']:.0f} s")
+    table.add_row("data capture", f"100 % to {report['data_capture_s3_uri']}")
+    smoke = report["smoke_test"]
+    table.add_row(
+        "smoke test",
+        f"a {smoke['class']} of the test split: {smoke['label']} ({smoke['probability']:.3f})",
+    )
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Write JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.create_endpoint",
+        description="Train a model on the staged pictures with a SageMaker training job, and serve"
+        " it from an endpoint that captures all its data. Run again, it updates the endpoint in"
+        " place.",
+        epilog="An endpoint costs money while it is there:"
+        f" {cost_reminder(ENDPOINT_INSTANCE).removeprefix('it costs ')}",
+    )
+    add = parser.add_argument
+    add("--endpoint", metavar="NAME", default=settings.ENDPOINT_NAME,
+        help=f"name of the endpoint ({settings.ENDPOINT_NAME}, from samconfig.toml)")  # fmt: skip
+    add("--bucket", metavar="NAME",
+        help=f"training bucket ({settings.default_bucket('ACCOUNT', 'REGION')})")  # fmt: skip
+    add("--model-data", metavar="S3_URI",
+        help="serve this model.tar.gz instead of training")  # fmt: skip
+    add("--role", metavar="ARN", default=os.environ.get("SAGEMAKER_ROLE"),
+        help="name or ARN of the role that SageMaker takes on (environment SAGEMAKER_ROLE, or else"
+        " a least-privilege role is made, which cleanup removes)")  # fmt: skip
+    add("--training-instance", metavar="TYPE", type=instance_type, default=TRAINING_INSTANCE,
+        help="instance type of the training job; types with a GPU work too"
+        f" ({TRAINING_INSTANCE})")  # fmt: skip
+    add("--endpoint-instance", metavar="TYPE", type=instance_type, default=ENDPOINT_INSTANCE,
+        help=f"instance type of the endpoint ({ENDPOINT_INSTANCE})")  # fmt: skip
+    add("--max-run", metavar="SECONDS", type=int, default=MAX_RUN_S,
+        help=f"SageMaker stops the training after so many seconds ({MAX_RUN_S})")  # fmt: skip
+    add("--hyperparameters", metavar="NAME=VALUE", nargs="+", default=[],
+        help="arguments of training/container/train.py, such as epochs=50")  # fmt: skip
+    arguments = parser.parse_args(argv)
+    settings.check_endpoint_name(arguments.endpoint, "--endpoint")
+    pairs = [text.partition("=") for text in arguments.hyperparameters]
+    for name, equals, value in pairs:
+        if not (name and equals and value):
+            parser.error(f"--hyperparameters {name}{equals}{value}: write NAME=VALUE")
+    arguments.hyperparameters = {name.lstrip("-"): value for name, _, value in pairs}
+    return arguments
+
+
+def instance_type(text: str) -> str:
+    """Read an instance type, or say why not (argparse prints it)."""
+    if not re.fullmatch(r"ml\.[a-z0-9-]+\.[a-z0-9-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an instance type such as ml.m5.large")
+    return text
+
+
+def _quotas_needed(sagemaker: Any, arguments: argparse.Namespace) -> list[tuple[str, int, str]]:
+    """Return name, number of instances, and the option that chooses another type."""
+    instance = arguments.endpoint_instance
+    # A blue/green update runs the new instance beside the old one for some minutes.
+    needed = 2 if find_endpoint(sagemaker, arguments.endpoint) else 1
+    quotas = [(endpoint_quota(instance), needed, "--endpoint-instance")]
+    if not arguments.model_data:
+        quotas.append((training_quota(arguments.training_instance), 1, "--training-instance"))
+    return quotas
+
+
+def _impatient_client(session: Any, service: str) -> Any:
+    """Return a client for a question whose answer is good to have, and not worth a wait."""
+    from botocore.config import Config  # noqa: PLC0415  --help does without
+
+    config = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
+    return session.client(service, config=config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""Which of AWS's PyTorch images to train and to serve in."""
+
+from typing import Literal
+
+from training.errors import ExpectedError
+
+# The newest version that exists for both, with one Python: a model is served by the PyTorch that
+# trained it. (Training goes on to 2.10, inference ends at 2.6: SageMaker SDK 3.27, 2026-07.)
+PYTORCH_VERSION = "2.6.0"
+PYTHON_VERSION = "py312"
+
+
+class NoImageError(ExpectedError):
+    """AWS has no PyTorch image for this region or instance type."""
+
+
+def image_uri(region: str, instance_type: str, scope: Literal["training", "inference"]) -> str:
+    """Return the image's address, with CUDA or without as the instance type asks.
+
+    Raises NoImageError.
+    """
+    from sagemaker.core import image_uris  # noqa: PLC0415  takes seconds to import
+
+    try:
+        uri = image_uris.retrieve(
+            framework="pytorch",
+            region=region,
+            version=PYTORCH_VERSION,
+            py_version=PYTHON_VERSION,
+            instance_type=instance_type,
+            image_scope=scope,
+        )
+    except ValueError as error:
+        raise NoImageError(
+            f"No PyTorch {PYTORCH_VERSION} image for {scope} on {instance_type} in {region}"
+            f" ({error}): choose another instance type or region."
+        ) from error
+    if f"pytorch-{scope}" not in uri:  # the SDK answers ARM's inference image for ARM training
+        raise NoImageError(f"No PyTorch image for {scope} on {instance_type}: choose another type.")
+    return str(uri)

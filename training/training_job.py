@@ -1,0 +1,205 @@
+"""The SageMaker training job: start it, watch it, read what it made."""
+
+import logging
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+from rich.console import Console
+
+from training.errors import ExpectedError
+from training.images import image_uri
+from training.settings import JOBS_PREFIX, PROJECT_TAG, ROOT, STAGED_PREFIX
+from training.waiting import Status, wait_until_done
+
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+SOURCE_DIR = ROOT / "training" / "container"
+ENTRY_SCRIPT = "train.py"
+
+# train.py prints these three on one line per epoch; SageMaker reads them off its log.
+METRICS = ("train:loss", "validation:loss", "validation:accuracy")
+METRIC_VALUE = r"=([0-9.eE+-]+)"
+
+VOLUME_GB = 10  # 60,000 pictures of 32 x 32 and a model of megabytes need well under one
+PENDING_S = 3600  # how long an instance may take to be found, on top of the job's own limit
+
+# The SDK reports each call to a bucket of AWS's own unless its configuration says not to.
+SDK_SETTINGS = {
+    "SchemaVersion": "1.0",
+    "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}},
+}
+
+
+class TrainingFailedError(ExpectedError):
+    """The training job ended without a model. `job` is its name, `status` and `reason` AWS's."""
+
+    def __init__(self, job: str, status: str, reason: str, region: str) -> None:
+        """Say why, and where the whole log is."""
+        self.job, self.status, self.reason = job, status, reason
+        super().__init__(
+            f"Training job {job} ended as {status}: {reason or 'no reason given'}\n"
+            f"Its log: aws logs tail {LOG_GROUP} --log-stream-name-prefix {job} --since 1d"
+            f" --region {region}"
+        )
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a completed job made; times in seconds, accuracy in [0, 1] where it was reported."""
+
+    job: str
+    model_data: str
+    seconds: int
+    billable_seconds: int
+    validation_accuracy: float | None
+
+
+def start_training_job(
+    session: Any,
+    *,
+    base_name: str,
+    bucket: str,
+    role_arn: str,
+    instance_type: str,
+    hyperparameters: Mapping[str, str],
+    max_run_s: int,
+) -> str:
+    """Upload the script and start the job; return its name, `<base_name>-<14 digits>`."""
+    # ModelTrainer would refuse a role without rights on EC2 network interfaces, which a job
+    # outside a VPC never uses. training/role.py checks the rights that this job does use.
+    os.environ["SAGEMAKER_VALIDATE_ROLE"] = "false"
+    logging.getLogger("sagemaker.config").setLevel(logging.WARNING)
+
+    from sagemaker.core.helper.session_helper import Session  # noqa: PLC0415  takes seconds
+    from sagemaker.core.training.configs import (  # noqa: PLC0415  as above
+        Compute,
+        InputData,
+        MetricDefinition,
+        OutputDataConfig,
+        SourceCode,
+        StoppingCondition,
+        Tag,
+    )
+    from sagemaker.train import ModelTrainer  # noqa: PLC0415  as above
+
+    trainer = ModelTrainer(
+        # The bucket is named, so that the SDK does not ask STS at a fixed host for its default.
+        sagemaker_session=Session(
+            boto_session=session, default_bucket=bucket, sagemaker_config=SDK_SETTINGS
+        ),
+        training_image=image_uri(session.region_name, instance_type, "training"),
+        source_code=SourceCode(source_dir=str(SOURCE_DIR), entry_script=ENTRY_SCRIPT),
+        compute=Compute(instance_type=instance_type, instance_count=1, volume_size_in_gb=VOLUME_GB),
+        stopping_condition=StoppingCondition(max_runtime_in_seconds=max_run_s),
+        output_data_config=OutputDataConfig(s3_output_path=f"s3://{bucket}/{JOBS_PREFIX}"),
+        input_s3_key_prefix=JOBS_PREFIX,
+        base_job_name=base_name,
+        role=role_arn,
+        hyperparameters=dict(hyperparameters),
+        tags=[Tag(key=PROJECT_TAG["Key"], value=PROJECT_TAG["Value"])],
+    ).with_metric_definitions(
+        [MetricDefinition(name=name, regex=name + METRIC_VALUE) for name in METRICS]
+    )
+    trainer.train(
+        input_data_config=[
+            InputData(channel_name=split, data_source=f"s3://{bucket}/{STAGED_PREFIX}/{split}/")
+            for split in ("train", "validation")
+        ],
+        wait=False,
+        logs=False,
+    )
+    # The SDK's own examples read the job off this attribute; it has no public one.
+    return str(trainer._latest_training_job.training_job_name)
+
+
+def wait_for_training_job(
+    sagemaker: Any,
+    logs: Any,
+    job: str,
+    *,
+    max_run_s: int,
+    console: Console,
+    sleep: Callable[[float], None] | None = None,
+) -> TrainingResult:
+    """Wait for the job, printing its status and the metrics of each epoch as they are logged.
+
+    Raises TrainingFailedError when it ends as anything but Completed.
+    """
+    log = MetricLog(logs, job)
+
+    def look() -> Status:
+        found = sagemaker.describe_training_job(TrainingJobName=job)
+        status = found["TrainingJobStatus"]
+        done = status in ("Completed", "Failed", "Stopped")
+        detail = found.get("SecondaryStatus", status)
+        text = status if detail == status else f"{status} ({detail})"
+        return Status(text, done, log.new_lines())
+
+    arguments = {"sleep": sleep} if sleep else {}
+    wait_until_done(
+        look, f"Training job {job}", timeout_s=max_run_s + PENDING_S, console=console, **arguments
+    )
+    return _result(sagemaker.describe_training_job(TrainingJobName=job))
+
+
+def stop_training_job(sagemaker: Any, job: str) -> None:
+    """Ask SageMaker to stop a job; one that has ended already is left alone."""
+    try:
+        sagemaker.stop_training_job(TrainingJobName=job)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationException":
+            raise
+
+
+@dataclass
+class MetricLog:
+    """The lines of a job's log that carry metrics, each read once."""
+
+    logs: Any
+    job: str
+    stream: str = ""
+    token: dict[str, str] = field(default_factory=dict)
+
+    def new_lines(self) -> list[str]:
+        """Return the lines with metrics that were logged since the last call."""
+        if not self.stream and not self._find_stream():
+            return []
+        page = self.logs.get_log_events(
+            logGroupName=LOG_GROUP, logStreamName=self.stream, startFromHead=True, **self.token
+        )
+        self.token = {"nextToken": page["nextForwardToken"]}
+        return [
+            event["message"].strip()
+            for event in page["events"]
+            if re.search(METRICS[-1] + METRIC_VALUE, event["message"])
+        ]
+
+    def _find_stream(self) -> bool:
+        """Find the job's one stream, which is there once its container has printed something."""
+        try:
+            streams = self.logs.describe_log_streams(
+                logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self.job}/"
+            )["logStreams"]
+        except self.logs.exceptions.ResourceNotFoundException:
+            return False
+        self.stream = streams[0]["logStreamName"] if streams else ""
+        return bool(self.stream)
+
+
+def _result(found: dict[str, Any]) -> TrainingResult:
+    job, status = found["TrainingJobName"], found["TrainingJobStatus"]
+    if status != "Completed":
+        region = found.get("TrainingJobArn", ":::").split(":")[3]
+        reason = found.get("FailureReason", found.get("SecondaryStatus", ""))
+        raise TrainingFailedError(job, status, reason, region)
+    metrics = {m["MetricName"]: m["Value"] for m in found.get("FinalMetricDataList", [])}
+    return TrainingResult(
+        job=job,
+        model_data=found["ModelArtifacts"]["S3ModelArtifacts"],
+        seconds=found.get("TrainingTimeInSeconds", 0),
+        billable_seconds=found.get("BillableTimeInSeconds", 0),
+        validation_accuracy=metrics.get("validation:accuracy"),
+    )
