@@ -1,0 +1,227 @@
+"""Delete all that the training side made, and empty the stack's buckets for `sam delete`.
+
+Run it before `sam delete`, and as often as you like: `python -m training.cleanup`.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.table import Table
+
+from training import settings
+from training.create_endpoint import write_report
+from training.endpoint import delete_endpoint
+from training.errors import ExpectedError
+from training.leftovers import Leftover, Scope, find_leftovers
+from training.preflight import check_credentials, check_region
+from training.progress import progress_bar
+from training.role import delete_role
+from training.training_job import LOG_GROUP, stop_training_job
+from training.versions import THREADS, count_versions, delete_versions
+from training.waiting import Status, make_console, wait_until_done
+
+REPORT = settings.REPORTS_FOLDER / "cleanup" / "cleanup.json"
+
+STOP_TIMEOUT_S = 900  # a job gets two minutes to stop by itself, then SageMaker uploads its output
+PROOF_TIMEOUT_S = 60  # lists may show a deleted thing for some seconds
+
+
+class NotConfirmedError(ExpectedError):
+    """Nobody said yes."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Clean up; return the exit status, 1 when something is left."""
+    arguments = parse_arguments(argv)
+    console = make_console()
+    try:
+        return clean_up(arguments, console)
+    except (ExpectedError, ClientError, BotoCoreError) as error:
+        print(f"cleanup: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("cleanup: interrupted; run it again to delete the rest", file=sys.stderr)
+        return 130
+
+
+def clean_up(arguments: argparse.Namespace, console: Console) -> int:
+    """List, ask, delete, list again; return 0 when nothing is left."""
+    import boto3  # noqa: PLC0415  --help does without
+
+    session: Any = boto3.Session()
+    region = check_region(session)
+    caller = check_credentials(session.client("sts"))
+    scope = Scope(
+        endpoint=arguments.endpoint,
+        bucket=arguments.bucket or settings.default_bucket(caller.account, region),
+        stack=arguments.stack_name,
+        region=region,
+        keep_data=arguments.keep_data,
+    )
+    found = find_leftovers(session, scope)
+    where = f"account {caller.account}, {region}"
+    if not found:
+        console.print(f"Nothing to delete in {where}.")
+    else:
+        console.print(leftovers_table(f"To delete in {where}", found))
+    if arguments.dry_run:
+        return 0
+    if found and not arguments.yes:
+        confirm(len(found))
+
+    failures = delete_all(session, found, console)
+    left = wait_until_nothing_left(session, scope, console) if found else []
+    write_report(
+        REPORT,
+        {
+            "deleted": [asdict(thing) for thing in found if thing.name not in _names(left)],
+            "failures": failures,
+            "resources_left": [asdict(thing) for thing in left],
+        },
+    )
+    for failure in failures:
+        print(f"cleanup: {failure}", file=sys.stderr)
+    if left:
+        console.print(leftovers_table("Still there", left))
+        return 1
+    console.print("Looked again: nothing is left. The stack itself goes with `sam delete`.")
+    return 0
+
+
+def confirm(count: int) -> None:
+    """Ask on a terminal. Raises NotConfirmedError unless the answer is yes."""
+    if not sys.stdin.isatty():
+        raise NotConfirmedError("There is no terminal to ask on: pass --yes to delete these.")
+    if input(f"Delete these {count}? They cannot be brought back. [y/N] ").lower() not in (
+        "y",
+        "yes",
+    ):
+        raise NotConfirmedError("Nothing was deleted.")
+
+
+def delete_all(session: Any, found: list[Leftover], console: Console) -> list[str]:
+    """Delete one after the other; return what went wrong: one failure must not keep the rest."""
+    deleters = _deleters(session, console)
+    failures = []
+    for thing in found:
+        try:
+            deleters[thing.kind](thing.name)
+        except (ExpectedError, ClientError, BotoCoreError) as error:
+            failures.append(f"{thing.kind} {thing.name}: {error}")
+        else:
+            console.print(f"deleted {thing.kind} {thing.name}", markup=False)
+    return failures
+
+
+def wait_until_nothing_left(session: Any, scope: Scope, console: Console) -> list[Leftover]:
+    """List again until nothing shows, or a minute has passed; return what still shows."""
+    deadline = time.monotonic() + PROOF_TIMEOUT_S
+    left: list[Leftover] = []
+
+    def look() -> Status:
+        left[:] = find_leftovers(session, scope)
+        text = f"{len(left)} left" if left else "nothing left"
+        return Status(text, done=not left or time.monotonic() > deadline)
+
+    wait_until_done(look, "Looking again", timeout_s=2 * PROOF_TIMEOUT_S, console=console)
+    return left
+
+
+def leftovers_table(title: str, found: list[Leftover]) -> Table:
+    """Lay out what is to be deleted."""
+    table = Table("what", "name", "", title=title)
+    for column in table.columns:
+        column.overflow = "fold"
+    for thing in found:
+        table.add_row(thing.kind, thing.name, thing.detail)
+    return table
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.cleanup",
+        description="Delete the endpoint with its configurations, models, training jobs and logs,"
+        " the staged pictures, captures and training bucket, and the role that was made; empty the"
+        " stack's buckets, so that `sam delete` succeeds. Lists it all, asks, and looks again at"
+        " the end.",
+    )
+    add = parser.add_argument
+    add("--endpoint", metavar="NAME", default=settings.ENDPOINT_NAME,
+        help=f"name of the endpoint ({settings.ENDPOINT_NAME}, from samconfig.toml)")  # fmt: skip
+    add("--stack-name", metavar="NAME", default=settings.STACK_NAME,
+        help=f"stack whose buckets are emptied ({settings.STACK_NAME}, samconfig.toml)")  # fmt: skip
+    add("--bucket", metavar="NAME", help="training bucket; one that stage_data did not make is kept"
+        f" ({settings.default_bucket('ACCOUNT', 'REGION')})")  # fmt: skip
+    add("--keep-data", action="store_true", help="keep the staged pictures and their bucket")
+    add("--dry-run", action="store_true", help="only list what would be deleted")
+    add("--yes", action="store_true", help="do not ask")
+    arguments = parser.parse_args(argv)
+    settings.check_endpoint_name(arguments.endpoint, "--endpoint")
+    return arguments
+
+
+def _deleters(session: Any, console: Console) -> dict[str, Callable[[str], object]]:
+    """Return, for each kind of leftover, what deletes one by its name."""
+    from botocore.config import Config  # noqa: PLC0415  --help does without
+
+    sagemaker, logs = session.client("sagemaker"), session.client("logs")
+    s3 = session.client("s3", config=Config(max_pool_connections=THREADS))
+
+    def objects(name: str) -> None:
+        holder, _, prefix = name.partition("/")
+        total = count_versions(s3, holder, prefix)
+        with progress_bar(console, f"Deleting s3://{name}") as report:
+            delete_versions(s3, holder, prefix, report, total)
+
+    def bucket(name: str) -> None:
+        try:
+            s3.delete_bucket(Bucket=name)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "BucketNotEmpty":
+                raise
+            objects(f"{name}/")  # an endpoint's last captures may arrive after it is gone
+            s3.delete_bucket(Bucket=name)
+
+    return {
+        "training job": lambda name: _delete_training_job(sagemaker, name, console),
+        "endpoint": lambda name: delete_endpoint(sagemaker, name, console=console),
+        "endpoint configuration": lambda name: sagemaker.delete_endpoint_config(
+            EndpointConfigName=name
+        ),
+        "model": lambda name: sagemaker.delete_model(ModelName=name),
+        "objects": objects,
+        "bucket": bucket,
+        "log stream": lambda name: logs.delete_log_stream(
+            logGroupName=LOG_GROUP, logStreamName=name
+        ),
+        "log group": lambda name: logs.delete_log_group(logGroupName=name),
+        "role": lambda name: delete_role(session.client("iam"), name),
+    }
+
+
+def _delete_training_job(sagemaker: Any, job: str, console: Console) -> None:
+    """Delete the job; one that runs is stopped first, for only an ended one can be deleted."""
+
+    def look() -> Status:
+        status = sagemaker.describe_training_job(TrainingJobName=job)["TrainingJobStatus"]
+        return Status(status, done=status in ("Completed", "Failed", "Stopped"))
+
+    if not look().done:
+        stop_training_job(sagemaker, job)
+        wait_until_done(look, f"Training job {job}", timeout_s=STOP_TIMEOUT_S, console=console)
+    sagemaker.delete_training_job(TrainingJobName=job)
+
+
+def _names(things: list[Leftover]) -> set[str]:
+    return {thing.name for thing in things}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
