@@ -1,0 +1,107 @@
+"""Read a user's own photos from a folder of `<class>/<picture>`."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from training.sources.source import (
+    Picture,
+    Source,
+    StageDataError,
+    Unreadable,
+    choose_classes,
+    file_stem,
+)
+
+# Decoding takes 3 bytes per pixel and more. The largest cameras give about 100 million; Pillow's
+# own guard against decompression bombs raises only at 179 million.
+MOST_PIXELS = 120_000_000
+
+
+class FolderError(StageDataError):
+    """The folder does not exist or has no class in it."""
+
+
+def folder_source(folder: Path, classes: Sequence[str] | None, long_side: int) -> Source:
+    """Take all classes of the folder, or the given ones; shrink pictures to `long_side` pixels.
+
+    A file that cannot be read is yielded as Unreadable. Raises FolderError, UnknownClassError.
+    """
+    if not folder.is_dir():
+        raise FolderError(f"{folder} is not a folder.")
+    available = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
+    if not available:
+        raise FolderError(f"{folder} must hold one folder of pictures for each class.")
+    chosen = choose_classes(available if classes is None else classes, available)
+    files = {name: _files(folder / name) for name in chosen}
+
+    def pictures() -> Iterator[Picture | Unreadable]:
+        for class_name in chosen:
+            used: set[str] = set()
+            for path in files[class_name]:
+                try:
+                    image = read_picture(path, long_side)
+                except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                    yield Unreadable(class_name, str(path), _reason(error))
+                else:
+                    yield Picture(class_name, _unused(file_stem(path.stem), used), image)
+
+    return Source(
+        description={"kind": "folder", "name": folder.resolve().name, "long_side": long_side},
+        classes=chosen,
+        total=sum(len(paths) for paths in files.values()),
+        has_test_split=False,
+        pictures=pictures,
+    )
+
+
+def read_picture(path: Path, long_side: int) -> Image.Image:
+    """Return a photo as a person sees it: upright, RGB, transparency on white, first frame.
+
+    Raises OSError, ValueError or SyntaxError (Pillow's plugins raise all three) when it cannot.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the pixels are what counts
+        with Image.open(path) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                raise ValueError(f"{opened.width} x {opened.height} pixels are too many")
+            # A JPEG is decoded at a half, quarter or eighth of its size where that is enough.
+            opened.draft("RGB", (2 * long_side, 2 * long_side))
+            image = _rgb(ImageOps.exif_transpose(opened))
+    image.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
+    return image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits of grey, which convert() would clip to white
+        grey = np.clip(np.asarray(image, dtype=np.int64) >> 8, 0, 255).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if image.has_transparency_data:
+        seen = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+    return image.convert("RGB")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name[0] != ".")
+
+
+def _unused(stem: str, used: set[str]) -> str:
+    """Return `stem`, or `stem-2` and so on: a.jpg and a.png would be the same PNG."""
+    name, number = stem, 1
+    while name.lower() in used:  # some disks do not tell cases apart
+        number += 1
+        name = f"{stem}-{number}"
+    used.add(name.lower())
+    return name
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture of a kind that Pillow reads"
+    if isinstance(error, IsADirectoryError):
+        return "a folder within the class"
+    return str(error) or type(error).__name__

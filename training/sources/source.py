@@ -1,0 +1,97 @@
+"""What every source of pictures gives: its classes, and the pictures one by one."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from training.errors import ExpectedError
+
+
+class StageDataError(ExpectedError):
+    """Staging cannot go on, for a reason that a user can put right."""
+
+
+class UnknownClassError(StageDataError):
+    """A class was asked for that the source does not have."""
+
+
+class TooFewClassesError(StageDataError):
+    """Fewer than two classes: there would be nothing to tell apart."""
+
+
+class ClassNameError(StageDataError):
+    """A class name cannot be a folder, an S3 key and an entry of a comma separated list at once."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: RGB of any size. `split` is set where the source itself says which split."""
+
+    class_name: str
+    name: str  # of the file, without suffix
+    image: Image.Image
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file of a class that is not a picture that can be read, and why."""
+
+    class_name: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pictures to stage. `total` counts what `pictures()` yields, for the progress bar."""
+
+    description: dict[str, object]  # goes into the manifest as it is
+    classes: list[str]  # sorted
+    total: int
+    has_test_split: bool
+    pictures: Callable[[], Iterator[Picture | Unreadable]]
+
+
+def choose_classes(wanted: Sequence[str], available: Sequence[str]) -> list[str]:
+    """Return the wanted classes as the source spells them, sorted, each once.
+
+    Case and spaces do not matter ("Pickup Truck" is pickup_truck). Raises UnknownClassError with
+    the nearest names, TooFewClassesError, ClassNameError.
+    """
+    spelled = {_folded(name): name for name in available}
+    unknown = [name for name in wanted if _folded(name) not in spelled]
+    if unknown:
+        raise UnknownClassError(" ".join(_unknown_message(name, spelled) for name in unknown))
+    chosen = sorted({spelled[_folded(name)] for name in wanted})
+    if len(chosen) < 2:
+        raise TooFewClassesError(
+            f"Only {', '.join(chosen) or 'no class'} was chosen: a classifier needs at least two."
+        )
+    for name in chosen:
+        if not re.fullmatch(r"\w[\w .-]*", name):
+            raise ClassNameError(
+                f"The class name {name!r} cannot be used: rename it to letters, digits, spaces,"
+                " hyphens, dots and underscores."
+            )
+    return chosen
+
+
+def file_stem(text: str) -> str:
+    """Make a file name's stem that is safe on any disk and in any S3 key from foreign text."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_") or "picture"
+
+
+def _folded(name: str) -> str:
+    return name.strip().lower().replace(" ", "_")
+
+
+def _unknown_message(name: str, spelled: dict[str, str]) -> str:
+    near = difflib.get_close_matches(_folded(name), spelled, n=4, cutoff=0.5)
+    near += [key for key in spelled if _folded(name) in key and key not in near]
+    if near:
+        return f"There is no class {name!r}: did you mean {', '.join(spelled[n] for n in near)}?"
+    return f"There is no class {name!r}: there are {', '.join(sorted(spelled.values()))}."

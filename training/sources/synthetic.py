@@ -1,0 +1,73 @@
+"""Draw bicycles and motorcycles: no download, no licence, the same pictures for the same seed."""
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+
+from PIL import Image
+
+from training.drawing.bicycle import draw_bicycle
+from training.drawing.camera import take_picture
+from training.drawing.motorcycle import draw_motorcycle
+from training.drawing.pen import Pen, View
+from training.drawing.scene import draw_background, draw_foreground, draw_shadow
+from training.sources.source import Picture, Source, choose_classes
+
+# What can be drawn. A function draws one vehicle between axles at (0, 0) and (1, 0), and returns
+# its wheels' radius.
+CLASSES: dict[str, Callable[[Pen, random.Random], float]] = {
+    "bicycle": draw_bicycle,
+    "motorcycle": draw_motorcycle,
+}
+SMALLEST_CANVAS = 128  # pixels: below, thin lines would be drawn a whole pixel wide
+
+
+def synthetic_source(classes: Sequence[str], count: int, size: int, seed: int) -> Source:
+    """Draw `count` pictures per class, `size` pixels square. Raises UnknownClassError."""
+    chosen = choose_classes(classes, list(CLASSES))
+
+    def pictures() -> Iterator[Picture]:
+        for class_name in chosen:
+            for number in range(count):
+                image = draw_picture(class_name, number, size, seed)
+                yield Picture(class_name, f"{class_name}-{number:05d}", image)
+
+    return Source(
+        description={"kind": "synthetic", "count": count, "size": size, "seed": seed},
+        classes=chosen,
+        total=count * len(chosen),
+        has_test_split=False,
+        pictures=pictures,
+    )
+
+
+def draw_picture(class_name: str, number: int, size: int, seed: int) -> Image.Image:
+    """Return picture `number` of a class, RGB, `size` pixels square.
+
+    Scene, place and light are drawn at random without knowing the class, so that they cannot give
+    it away.
+    """
+    rng = random.Random(f"{seed} {class_name} {number}")  # noqa: S311  pictures, not secrets
+    side = max(SMALLEST_CANVAS, size * (4 if size <= 64 else 2))
+    layer = Image.new("RGBA", (side, side), (0, 0, 0, 0))
+    view = _any_view(rng, side)
+    wheel = CLASSES[class_name](Pen(layer, view), rng)
+    ground = view.y + wheel * view.scale
+    scene = draw_background(rng, side, ground)
+    draw_shadow(rng, scene, view.x, ground, 1.4 * view.scale * math.cos(view.yaw))
+    scene.paste(layer, (0, 0), layer)
+    draw_foreground(rng, scene, ground)
+    return take_picture(rng, scene, size)
+
+
+def _any_view(rng: random.Random, side: int) -> View:
+    yaw = rng.uniform(-0.5, 0.5) if rng.random() < 0.6 else rng.uniform(-1.0, 1.0)
+    return View(
+        x=side * rng.uniform(0.42, 0.58),
+        y=side * rng.uniform(0.58, 0.74),
+        scale=side * rng.uniform(0.42, 0.66),
+        yaw=yaw,
+        lean=rng.gauss(0, 0.05),
+        slope=rng.gauss(0, 0.08) + 0.12 * math.sin(yaw),
+        mirrored=rng.random() < 0.5,
+    )

@@ -1,0 +1,306 @@
+"""Stage pictures for training: `python -m training.stage_data SOURCE`.
+
+Writes `{train,validation,test}/<class>/<name>.png` and a manifest with checksums into a folder, and
+copies them to S3, where a SageMaker training job reads them.
+"""
+
+import argparse
+import hashlib
+import io
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from rich.console import Console
+from rich.table import Table
+
+from training.errors import ExpectedError
+from training.progress import progress_bar
+from training.settings import STAGED_FOLDER, STAGED_PREFIX, default_bucket
+from training.sources.archive import archive_source
+from training.sources.download import download
+from training.sources.folder import folder_source
+from training.sources.source import Picture, Source, Unreadable
+from training.sources.synthetic import synthetic_source
+from training.staging.bucket import THREADS, ensure_bucket, sync, upload_file
+from training.staging.fingerprint import difference_hash, pixel_hash
+from training.staging.folder import MANIFEST, StagedFolder
+from training.staging.splits import SPLITS, Assignment, Candidate, assign_splits
+from training.waiting import make_console
+
+CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
+CIFAR100_MD5 = "eb9058c3a382ffc7106e4002c42a8d85"  # as its page gives it
+DEFAULT_CLASSES = ["bicycle", "motorcycle"]
+NAMED_AT_MOST = 10  # files listed one by one before the rest is only counted
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command. Returns its exit status: 0, 1 for what a user can put right, 130."""
+    arguments = parse_arguments(argv)
+    console = make_console()
+    try:
+        stage(arguments, console)
+    except ExpectedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. Run the same command again to go on.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line. Exits with status 2 where it makes no sense."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.stage_data",
+        description="Stage pictures for training: split, convert to PNG, checksum, copy to S3.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "source",
+        help="synthetic (drawn here), cifar100 (downloads 169 MB, about an hour: its host is slow),"
+        " an archive of the layout of cifar-100-python.tar.gz, or a folder of <class>/<picture>",
+    )
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="classes to stage (default: bicycle motorcycle; of a folder: all)",
+    )
+    parser.add_argument("--out", type=Path, default=STAGED_FOLDER, help="folder to write")
+    parser.add_argument("--cache", type=Path, default=Path("data/cache"), help="downloads' folder")
+    parser.add_argument(
+        "--bucket", help="S3 bucket (default: scones-unlimited-training-<account>-<region>)"
+    )
+    parser.add_argument("--no-upload", action="store_true", help="write the folder only")
+    parser.add_argument("--seed", type=int, default=0, help="of the split and of the drawings")
+    parser.add_argument(
+        "--validation-share",
+        type=_share,
+        default=0.15,
+        help="fraction of each class's pictures, those of the test split aside, held out to"
+        " choose the model",
+    )
+    parser.add_argument(
+        "--test-share",
+        type=_share,
+        default=0.15,
+        help="fraction of each class's pictures held out to measure the model; an archive has its"
+        " own test pictures",
+    )
+    parser.add_argument(
+        "--long-side",
+        type=_at_least(16),
+        default=640,
+        help="of a folder: shrink larger photos to this, in pixels",
+    )
+    parser.add_argument(
+        "--count", type=_at_least(3), default=400, help="of synthetic: pictures per class"
+    )
+    parser.add_argument(
+        "--size", type=_at_least(16), default=32, help="of synthetic: side in pixels"
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.validation_share + arguments.test_share >= 1:
+        parser.error("--validation-share and --test-share leave nothing to train on")
+    return arguments
+
+
+def stage(arguments: argparse.Namespace, console: Console) -> None:
+    """Do what the command line says. Raises ExpectedError."""
+    began = time.monotonic()
+    target = None if arguments.no_upload else _Target(arguments.bucket)
+    source = open_source(arguments, console)
+    folder = StagedFolder(arguments.out)
+    folder.begin()
+    candidates, sizes, unreadable = _receive(source, folder, console)
+    test_share = 0.0 if source.has_test_split else arguments.test_share
+    assignment = assign_splits(candidates, arguments.seed, arguments.validation_share, test_share)
+    places = {
+        number: f"{split}/{candidate.class_name}/{candidate.name}.png"
+        for number, (split, candidate) in enumerate(zip(assignment.splits, candidates, strict=True))
+        if split is not None
+    }
+    manifest: dict[str, Any] = {
+        "source": source.description,
+        "seed": arguments.seed,
+        "classes": source.classes,
+        "counts": _counts(source.classes, list(places.values())),
+        "s3_uri": None,
+        "files": {
+            path: {"sha256": sizes[number][0], "bytes": sizes[number][1]}
+            for number, path in sorted(places.items(), key=lambda item: item[1])
+        },
+    }
+    written, kept = folder.commit(places, manifest)
+    _say_what_was_left_out(console, assignment, unreadable)
+    lines = [("Folder", f"{arguments.out}: {written} written, {kept} there already")]
+    if target is not None:
+        lines += target.copy(folder, manifest, console)
+    total = sum(entry["bytes"] for entry in manifest["files"].values())
+    lines += [("Size", f"{total:,} bytes in {len(places)} pictures")]
+    lines += [("Time", f"{time.monotonic() - began:.1f} s")]
+    _print_result(console, manifest, lines)
+
+
+def open_source(arguments: argparse.Namespace, console: Console) -> Source:
+    """Choose the kind of source by its name. Raises ExpectedError."""
+    name: str = arguments.source
+    classes = arguments.classes or DEFAULT_CLASSES
+    if name == "synthetic":
+        return synthetic_source(classes, arguments.count, arguments.size, arguments.seed)
+    if name != "cifar100" and Path(name).is_dir():
+        return folder_source(Path(name), arguments.classes, arguments.long_side)
+    path = _download_cifar100(arguments.cache, console) if name == "cifar100" else Path(name)
+    return archive_source(path, classes)
+
+
+def _download_cifar100(cache: Path, console: Console) -> Path:
+    target = cache / CIFAR100_URL.rpartition("/")[2]
+    if not target.exists():
+        console.print(
+            f"Downloading {CIFAR100_URL} (169 MB). Its host gives 55 to 85 kB/s: expect 35 to 50"
+            " minutes. Ctrl-C keeps what has arrived; the same command goes on from there.",
+            markup=False,
+        )
+    with progress_bar(console, "Download", transfer=True) as report:
+        return download(CIFAR100_URL, target, CIFAR100_MD5, report)
+
+
+def _receive(
+    source: Source, folder: StagedFolder, console: Console
+) -> tuple[list[Candidate], list[tuple[str, int]], list[Unreadable]]:
+    """Convert every picture to PNG. Return candidates, (SHA-256, bytes) of each, and failures."""
+    candidates: list[Candidate] = []
+    sizes: list[tuple[str, int]] = []
+    unreadable: list[Unreadable] = []
+    with progress_bar(console, "Pictures") as report:
+        for done, item in enumerate(source.pictures(), start=1):
+            if isinstance(item, Picture):
+                png = _png(item)
+                folder.receive(len(candidates), png)
+                candidates.append(
+                    Candidate(
+                        item.class_name,
+                        item.name,
+                        pixel_hash(item.image),
+                        difference_hash(item.image),
+                        item.split,
+                    )
+                )
+                sizes.append((hashlib.sha256(png).hexdigest(), len(png)))
+            else:
+                unreadable.append(item)
+            report(done, source.total)
+    return candidates, sizes, unreadable
+
+
+def _png(picture: Picture) -> bytes:
+    stream = io.BytesIO()
+    picture.image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+class _Target:
+    """The place in S3, checked before the work starts, since an hour's download may come first."""
+
+    def __init__(self, bucket: str | None) -> None:
+        session = boto3.Session()
+        self.account = session.client("sts").get_caller_identity()["Account"]
+        self.region = session.region_name
+        self.bucket = bucket or default_bucket(self.account, self.region)
+        self.s3 = session.client("s3", config=Config(max_pool_connections=THREADS))
+
+    def copy(
+        self, folder: StagedFolder, manifest: dict[str, Any], console: Console
+    ) -> list[tuple[str, str]]:
+        """Copy the staged folder, its manifest last. Return what to say of it."""
+        made = ensure_bucket(self.s3, self.bucket, self.region, self.account)
+        with progress_bar(console, "Upload") as report:
+            result = sync(
+                self.s3,
+                self.bucket,
+                STAGED_PREFIX,
+                root=folder.root,
+                paths=manifest["files"],
+                keep=MANIFEST,
+                report=report,
+            )
+        manifest["s3_uri"] = f"s3://{self.bucket}/{STAGED_PREFIX}"
+        folder.write_manifest(manifest)
+        upload_file(self.s3, self.bucket, f"{STAGED_PREFIX}/{MANIFEST}", folder.root / MANIFEST)
+        return [
+            ("Bucket", f"{manifest['s3_uri']}{' (bucket made)' if made else ''}"),
+            (
+                "Objects",
+                f"{result.uploaded} uploaded, {result.skipped} there already,"
+                f" {result.deleted} stale deleted",
+            ),
+        ]
+
+
+def _counts(classes: Sequence[str], places: Sequence[str]) -> dict[str, dict[str, int]]:
+    return {
+        split: {
+            name: sum(place.startswith(f"{split}/{name}/") for place in places) for name in classes
+        }
+        for split in SPLITS
+    }
+
+
+def _say_what_was_left_out(
+    console: Console, assignment: Assignment, unreadable: Sequence[Unreadable]
+) -> None:
+    repeats = [f"{c.class_name}/{c.name}" for c in assignment.repeats_of_test]
+    twice = [f"{c.class_name}/{c.name}" for c in assignment.contradictions]
+    broken = [f"{item.path}: {item.reason}" for item in unreadable]
+    for heading, names in (
+        ("left out of training, since they repeat a test picture", repeats),
+        ("left out, since the same picture stands in two classes", twice),
+        ("could not be read", broken),
+    ):
+        if names:
+            console.print(f"{len(names)} pictures {heading}:", markup=False)
+            for name in names[:NAMED_AT_MOST]:
+                console.print(f"  {name}", markup=False)
+            if len(names) > NAMED_AT_MOST:
+                console.print(f"  and {len(names) - NAMED_AT_MOST} more")
+
+
+def _print_result(
+    console: Console, manifest: dict[str, Any], lines: Sequence[tuple[str, str]]
+) -> None:
+    table = Table(title="Staged pictures")
+    table.add_column("split")
+    for name in manifest["classes"]:
+        table.add_column(name, justify="right")
+    for split in SPLITS:
+        table.add_row(split, *(str(manifest["counts"][split][n]) for n in manifest["classes"]))
+    console.print(table)
+    for name, text in lines:
+        console.print(f"{name:8} {text}", markup=False)
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return share
+
+
+def _at_least(least: int) -> Any:
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return value
+
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""Decide which split each picture belongs to, so that no picture is in two of them."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from training.sources.source import StageDataError
+from training.staging.fingerprint import near_pairs
+
+SPLITS = ("train", "validation", "test")
+
+
+class TooFewPicturesError(StageDataError):
+    """A class has too few different pictures to have some in every split."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What the decision needs of one picture. `split` is "test" where the source says so."""
+
+    class_name: str
+    name: str
+    pixel_hash: str
+    difference_hash: int
+    split: str | None = None
+
+
+@dataclass
+class Assignment:
+    """The split of each candidate, by position; None where it is left out."""
+
+    splits: list[str | None]
+    repeats_of_test: list[Candidate] = field(default_factory=list)
+    contradictions: list[Candidate] = field(default_factory=list)
+
+
+def assign_splits(
+    candidates: Sequence[Candidate], seed: int, validation_share: float, test_share: float
+) -> Assignment:
+    """Split each class by shares in [0, 1), the same way for the same seed and pictures.
+
+    Where the source gives a test split, it stays whole, `test_share` does not apply, and what
+    repeats one of its pictures is left out of training. Identical pictures and near-duplicates of
+    a class stay together. Pictures that stand in two classes are left out: one label is wrong.
+    Raises TooFewPicturesError.
+    """
+    assignment = Assignment([candidate.split for candidate in candidates])
+    contradicted = _in_two_classes(candidates)
+    by_class: dict[str, list[int]] = defaultdict(list)
+    for position, candidate in enumerate(candidates):
+        if candidate.pixel_hash in contradicted and candidate.split is None:
+            assignment.contradictions.append(candidate)
+        else:
+            by_class[candidate.class_name].append(position)
+    for class_name in sorted({candidate.class_name for candidate in candidates}):
+        shuffler = random.Random(f"{seed} {class_name}")  # noqa: S311  a split, not a secret
+        shares = {"test": test_share, "validation": validation_share}
+        _split_class(candidates, by_class[class_name], assignment, shuffler, shares)
+        _require_every_split(class_name, by_class[class_name], assignment)
+    return assignment
+
+
+def _split_class(
+    candidates: Sequence[Candidate],
+    positions: Sequence[int],
+    assignment: Assignment,
+    shuffler: random.Random,
+    shares: dict[str, float],
+) -> None:
+    """Write the splits of one class's pictures into the assignment."""
+    free: list[list[int]] = []
+    for group in _groups([candidates[position] for position in positions]):
+        members = [positions[i] for i in group]
+        undecided = [position for position in members if assignment.splits[position] is None]
+        if len(undecided) < len(members):  # it has a test picture in it
+            assignment.repeats_of_test += [candidates[position] for position in undecided]
+        else:
+            free.append(members)
+    free.sort(key=lambda members: candidates[members[0]].name)
+    shuffler.shuffle(free)
+    count = sum(map(len, free))
+    wanted = {split: round(share * count) for split, share in shares.items()}
+    if any(candidates[position].split == "test" for position in positions):
+        wanted["test"] = 0
+    for members in free:
+        split = next((s for s, room in wanted.items() if len(members) <= room), "train")
+        if split != "train":
+            wanted[split] -= len(members)
+        for position in members:
+            assignment.splits[position] = split
+
+
+def _groups(candidates: Sequence[Candidate]) -> list[list[int]]:
+    """Join the pictures that are identical or nearly so, also over several steps."""
+    leader = list(range(len(candidates)))
+
+    def find(i: int) -> int:
+        while leader[i] != i:
+            leader[i] = leader[leader[i]]
+            i = leader[i]
+        return i
+
+    for i, j in near_pairs([candidate.difference_hash for candidate in candidates]):
+        leader[find(j)] = find(i)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for i in range(len(candidates)):
+        groups[find(i)].append(i)
+    return list(groups.values())
+
+
+def _in_two_classes(candidates: Iterable[Candidate]) -> set[str]:
+    classes: dict[str, set[str]] = defaultdict(set)
+    for candidate in candidates:
+        classes[candidate.pixel_hash].add(candidate.class_name)
+    return {pixels for pixels, names in classes.items() if len(names) > 1}
+
+
+def _require_every_split(class_name: str, positions: Sequence[int], assignment: Assignment) -> None:
+    found = [assignment.splits[position] for position in positions]
+    empty = [split for split in SPLITS if split not in found]
+    if empty:
+        used = sum(split is not None for split in found)
+        raise TooFewPicturesError(
+            f"Class {class_name} has {used} usable pictures, too few to have some in"
+            f" {' and '.join(empty)}: add different pictures of it, or give a larger share."
+        )
