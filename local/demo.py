@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from local.control import DEFAULT_STATE, find_running
 from local.demo_leftovers import leftovers
 from local.demo_outcomes import (
     Outcome,
@@ -27,6 +28,7 @@ from local.demo_outcomes import (
     recorded_predictions,
     wait_for_executions,
 )
+from local.server import DEFAULT_PORT, client_environment
 from training import settings
 from training.errors import ExpectedError
 from training.progress import progress_bar
@@ -40,6 +42,10 @@ CREATE_REPORT = settings.REPORTS_FOLDER / "create_endpoint" / "endpoint.json"
 SECONDS_PER_PICTURE = 3
 SECONDS_TO_START = 120
 LOG_LINES_SHOWN = 30
+
+
+class AlreadyRunningError(ExpectedError):
+    """A laptop's AWS is there already, with things in it that are not the demo's."""
 
 
 class CommandFailedError(ExpectedError):
@@ -124,14 +130,19 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
     """Start the laptop's AWS, go through every stage, report, and stop it unless it is kept."""
-    from local.server import environment, start, stop  # noqa: PLC0415  --help does without
-
+    running = find_running(DEFAULT_STATE)
+    if running:
+        raise AlreadyRunningError(
+            f"The laptop's AWS runs already, at {running.url}, and the demo wants a fresh one:"
+            " end it with `python -m local stop`."
+        )
     began = time.monotonic()
-    demo = Demo(environment(arguments.port), console)
-    with demo.stage("laptop_aws", "Start the laptop's AWS"):
-        start(arguments.port)
+    python = sys.executable
+    demo = Demo(client_environment(arguments.port), console)
     keep = False
     try:
+        with demo.stage("laptop_aws", "Start the laptop's AWS"):
+            demo.run(python, "-m", "local", "start", "--port", str(arguments.port))
         report = go_through(demo, arguments.data)
         report["seconds"] = demo.seconds | {"total": round(time.monotonic() - began, 1)}
         keep = arguments.keep
@@ -142,8 +153,8 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         show(report, console)
         check(report)
     finally:
-        if not keep:
-            stop()
+        if not keep and find_running(DEFAULT_STATE):
+            demo.run(python, "-m", "local", "stop")
     if keep:
         console.print(what_to_try(arguments.port), markup=False, highlight=False)
 
@@ -272,9 +283,6 @@ The laptop's AWS is still running. Try:
 and in the end:
     python -m training.cleanup --yes && sam delete --no-prompts --config-env local
     python -m local stop"""
-
-
-DEFAULT_PORT = 4566
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -1,0 +1,124 @@
+"""The command line of the laptop's AWS: `python -m local start|stop|status|env|run`."""
+
+import argparse
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from local import control
+from local.errors import NotRunningError, PortInUseError, StateDirError
+from local.server import DEFAULT_PORT, client_environment, serve
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 1 with a sentence, or 130 after Ctrl-C."""
+    arguments = _parser().parse_args(argv)
+    state = arguments.state_dir.resolve()
+    try:
+        commands = {
+            "start": lambda: _start(arguments.port, state),
+            "stop": lambda: _stop(state),
+            "status": lambda: _status(state),
+            "env": lambda: _env(arguments.port, state),
+            "run": lambda: _run(arguments.port, state),
+        }
+        return commands[arguments.command]()
+    except (NotRunningError, PortInUseError, StateDirError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m local",
+        description="An AWS on this machine, on one loopback port, without an account.",
+        epilog='Point AWS\'s tools at it with: eval "$(python -m local env)"',
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in (
+        ("start", "start it in the background and wait until it answers"),
+        ("stop", "end it and every process it started"),
+        ("status", "say whether it runs"),
+        ("env", "print the environment variables that point AWS's tools at it"),
+        ("run", "run it in the foreground until Ctrl-C"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument(
+            "--state-dir",
+            type=Path,
+            default=control.DEFAULT_STATE,
+            help="folder for logs and files of jobs and endpoints (default: .local)",
+        )
+        if name in ("start", "env", "run"):
+            command.add_argument(
+                "--port",
+                type=_port,
+                default=DEFAULT_PORT,
+                help=f"TCP port on 127.0.0.1 (default: {DEFAULT_PORT})",
+            )
+    return parser
+
+
+def _port(text: str) -> int:
+    try:
+        port = int(text)
+    except ValueError:
+        port = 0
+    if not 1 <= port <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port number from 1 to 65535")
+    return port
+
+
+def _start(port: int, state: Path) -> int:
+    began = time.monotonic()
+    running, started = control.start(port, state)
+    if started:
+        print(f"The laptop's AWS answers at {running.url} after {time.monotonic() - began:.1f} s.")
+    else:
+        print(f"The laptop's AWS runs already, at {running.url} (process {running.pid}).")
+    print('Point AWS\'s tools at it with: eval "$(python -m local env)"')
+    return 0
+
+
+def _stop(state: Path) -> int:
+    running = control.stop(state)
+    print(f"The laptop's AWS at {running.url} has ended, with every process it started.")
+    return 0
+
+
+def _status(state: Path) -> int:
+    running = control.find_running(state)
+    if running is None:
+        print("The laptop's AWS is not running. Start it with: python -m local start")
+        return 1
+    print(f"The laptop's AWS answers at {running.url} (process {running.pid}).")
+    print(f"Logs: {running.state}/server.log, {running.state}/training-jobs/*/log.txt")
+    return 0
+
+
+def _env(port: int, state: Path) -> int:
+    running = control.find_running(state)
+    for name, value in client_environment(running.port if running else port).items():
+        print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def _run(port: int, state: Path) -> int:
+    running = control.find_running(state)
+    if running is not None:
+        raise PortInUseError(
+            f"The laptop's AWS runs already, at {running.url}. End it first: python -m local stop"
+        )
+    note = control.record(port, state)
+    try:
+        serve(port, state)
+    finally:
+        note.unlink(missing_ok=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""Processes that the laptop's AWS starts for jobs and endpoints, and how each of them ends."""
+
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+_TERM_SECONDS = 5.0  # what a process gets to end on SIGTERM before SIGKILL
+
+
+class ChildProcesses:
+    """Starts processes and keeps note of them, in memory and as files.
+
+    Each gets a process group of its own, so that its own children end with it. The files
+    (`<folder>/<pid>`) let `python -m local stop` end what a killed server left behind.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def start(
+        self, command: list[str], environment: dict[str, str], folder: Path, log: Path
+    ) -> subprocess.Popen[bytes]:
+        """Start a command in a folder, with its output appended to a log file.
+
+        Raises:
+            OSError: for a command that cannot be started.
+            RuntimeError: after `stop_all`.
+        """
+        with self._lock, log.open("ab") as output:
+            if self._closed:
+                raise RuntimeError("the laptop's AWS is stopping")
+            process = subprocess.Popen(  # noqa: S603  the command is the job's own, as on AWS
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+            self._running[process.pid] = process
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / str(process.pid)).touch()
+        return process
+
+    def stop(self, process: subprocess.Popen[bytes], seconds: float = _TERM_SECONDS) -> None:
+        """End a process and its group: SIGTERM, then SIGKILL once `seconds` have passed."""
+        signal_group(process.pid, signal.SIGTERM)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        self.forget(process)
+
+    def forget(self, process: subprocess.Popen[bytes]) -> None:
+        """End what is left of a process's group and drop the note of it."""
+        signal_group(process.pid, signal.SIGKILL)
+        process.wait()
+        with self._lock:
+            self._running.pop(process.pid, None)
+            (self._folder / str(process.pid)).unlink(missing_ok=True)
+
+    def stop_all(self) -> None:
+        """End every process, all at the same time, and start no more."""
+        with self._lock:
+            self._closed = True
+            running = list(self._running.values())
+        for process in running:
+            signal_group(process.pid, signal.SIGTERM)
+        for process in running:
+            self.stop(process, 2.0)
+
+
+def signal_group(group: int, number: signal.Signals) -> None:
+    """Send a signal to a process group that may have ended already."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        pass  # macOS answers PermissionError for a group of zombies

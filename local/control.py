@@ -1,0 +1,174 @@
+"""Start, stop and look after the server process in the background."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from local.errors import NotRunningError, PortInUseError
+from local.log_stream import last_lines
+from local.server import check_port, endpoint_url, prepare_state
+
+DEFAULT_STATE = Path(__file__).resolve().parent.parent / ".local"
+_START_SECONDS = 60.0  # a cold disk cache takes several seconds; a warm one about two
+_STOP_SECONDS = 15.0  # the server's own clean-up: 5 for jobs and endpoints, 2 each for the rest
+
+
+@dataclass(frozen=True)
+class Running:
+    """A running server: its process id, port and folder for state."""
+
+    pid: int
+    port: int
+    state: str
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return endpoint_url(self.port)
+
+
+def find_running(state: Path) -> Running | None:
+    """Return the server that uses a folder for state, or None when there is none."""
+    try:
+        running = Running(**json.loads((state / "server.json").read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+    return running if _is_alive(running.pid) else None
+
+
+def start(port: int, state: Path) -> tuple[Running, bool]:
+    """Start the server in the background and wait until it answers.
+
+    Returns:
+        The server, and whether this call started it: False when it ran already.
+
+    Raises:
+        PortInUseError: when another program has the port, or this folder's server has another one.
+        NotRunningError: when the server does not come up.
+        StateDirError: when the folder for state cannot be used.
+    """
+    running = find_running(state)
+    if running is not None:
+        if running.port != port:
+            raise PortInUseError(
+                f"The laptop's AWS runs already, on port {running.port}. Use that one, or end it "
+                "first: python -m local stop"
+            )
+        return running, False
+    _refuse_other_server(port)
+    check_port(port)
+    prepare_state(state)
+    log = state / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "local", "run", "--port", str(port), "--state-dir", str(state)],
+            cwd=Path(__file__).resolve().parent.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    ready = _wait(
+        lambda: process.poll() is not None or _health(port) == process.pid, _START_SECONDS
+    )
+    if not ready or process.poll() is not None:
+        if process.poll() is None:
+            process.kill()
+        raise NotRunningError(
+            f"The laptop's AWS did not start; {log} ends with:\n"
+            + last_lines(log.read_text(errors="replace"), 2000)
+        )
+    return Running(process.pid, port, str(state)), True
+
+
+def record(port: int, state: Path) -> Path:
+    """Write down that this process is the server of a folder; return the file."""
+    state.mkdir(parents=True, exist_ok=True)
+    path = state / "server.json"
+    path.write_text(json.dumps(asdict(Running(os.getpid(), port, str(state)))))
+    return path
+
+
+def stop(state: Path) -> Running:
+    """End the server and every process that it started.
+
+    Raises:
+        NotRunningError: when it is not running.
+    """
+    running = find_running(state)
+    if running is None:
+        (state / "server.json").unlink(missing_ok=True)
+        raise NotRunningError("The laptop's AWS is not running.")
+    session = os.getsid(running.pid)
+    os.kill(running.pid, signal.SIGTERM)
+    if not _wait(lambda: not _is_alive(running.pid), _STOP_SECONDS):
+        os.kill(running.pid, signal.SIGKILL)
+        _wait(lambda: not _is_alive(running.pid), _STOP_SECONDS)
+    _kill_left_behind(state, session)
+    (state / "server.json").unlink(missing_ok=True)
+    return running
+
+
+def _kill_left_behind(state: Path, session: int) -> None:
+    """End the processes of a server that could not clean up after itself.
+
+    A note counts only for a process of the server's own session, since the number may have been
+    given to another program since.
+    """
+    for note in (state / "children").glob("*"):
+        pid = int(note.name)
+        try:
+            if os.getsid(pid) == session:
+                os.killpg(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        note.unlink(missing_ok=True)
+
+
+def _refuse_other_server(port: int) -> None:
+    pid = _health(port)
+    if pid is not None:
+        raise PortInUseError(
+            f"Port {port} is in use by another laptop's AWS (process {pid}, with another folder "
+            f"for state). Stop that one with `kill {pid}`, or choose another port: "
+            "python -m local start --port 4567"
+        )
+
+
+def _health(port: int) -> int | None:
+    """Return the process id of the laptop's AWS on a port, or None when none answers there."""
+    try:
+        with urllib.request.urlopen(f"{endpoint_url(port)}/_local/health", timeout=2) as answer:  # noqa: S310  always http on loopback
+            about = json.loads(answer.read())
+            return int(about["pid"])
+    except (OSError, urllib.error.URLError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.waitpid(pid, os.WNOHANG)  # collects the server when this process has started it
+    except ChildProcessError:
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True

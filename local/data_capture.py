@@ -1,0 +1,145 @@
+"""Data capture: what an endpoint was asked and what it answered, as SageMaker writes it to S3.
+
+One JSON object per line in `<prefix>/<endpoint>/<variant>/yyyy/mm/dd/hh/<MM-SS-mmm>-<uuid>.jsonl`.
+"""
+
+import base64
+import json
+import logging
+import random
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.object_store import split_s3_uri
+
+FLUSH_SECONDS = 2.0  # SageMaker takes minutes; here a test waits for the file
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One successful call of an endpoint.
+
+    Attributes:
+        request_body: the bytes that the client sent.
+        request_type: their content type, with any parameters.
+        answer_body: the bytes that the container answered.
+        answer_type: their content type.
+        time: when the call came in, UTC.
+        inference_id: the client's own id of the call, or None.
+        custom_attributes: the client's custom attributes, or None.
+    """
+
+    request_body: bytes
+    request_type: str
+    answer_body: bytes
+    answer_type: str
+    time: datetime
+    inference_id: str | None = None
+    custom_attributes: str | None = None
+
+
+class DataCapture:
+    """Samples, formats and writes the captures of one endpoint configuration."""
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        endpoint: str,
+        s3: Any,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Take over a `DataCaptureConfig` in the shape of CreateEndpointConfig.
+
+        Args:
+            config: the `DataCaptureConfig`.
+            endpoint: the endpoint's name.
+            s3: the S3 client to write with.
+            chance: gives a number in [0, 1) per call, for sampling.
+        """
+        self._config = config
+        self._endpoint = endpoint
+        self._s3 = s3
+        self._chance = chance
+        self._waiting: dict[str, list[str]] = {}
+        self._lock = threading.Lock()
+
+    def record(self, variant: str, exchange: Exchange) -> None:
+        """Keep one call for the next flush, if it is sampled."""
+        if self._chance() * 100 >= self._config["InitialSamplingPercentage"]:
+            return
+        line = capture_line(self._config, exchange)
+        folder = f"{self._endpoint}/{variant}/{exchange.time:%Y/%m/%d/%H}"
+        with self._lock:
+            self._waiting.setdefault(folder, []).append(line)
+
+    def flush(self) -> None:
+        """Write what is waiting to S3, one file per hour and variant.
+
+        A bucket that refuses it is logged and the captures are dropped, as on AWS: an endpoint
+        must not fail for its captures.
+        """
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        bucket, prefix = split_s3_uri(self._config["DestinationS3Uri"])
+        for folder, lines in waiting.items():
+            name = f"{file_time(datetime.now(UTC))}-{uuid.uuid4()}.jsonl"
+            key = "/".join(part for part in (prefix.strip("/"), folder, name) if part)
+            try:
+                self._s3.put_object(Bucket=bucket, Key=key, Body="".join(lines).encode())
+            except (BotoCoreError, ClientError) as error:
+                logger.error("Data capture to s3://%s/%s failed: %s", bucket, key, error)
+
+
+def capture_line(config: dict[str, Any], exchange: Exchange) -> str:
+    """Return one line of a capture file, newline included.
+
+    Args:
+        config: the `DataCaptureConfig`: its `CaptureOptions` say which sides are captured, its
+            `CaptureContentTypeHeader` which content types are text and not base64.
+        exchange: the call.
+    """
+    modes = {option["CaptureMode"] for option in config["CaptureOptions"]}
+    both = "InputAndOutput" in modes
+    data: dict[str, Any] = {}
+    if both or "Input" in modes:
+        data["endpointInput"] = _side(config, "INPUT", exchange.request_body, exchange.request_type)
+    if both or "Output" in modes:
+        data["endpointOutput"] = _side(config, "OUTPUT", exchange.answer_body, exchange.answer_type)
+    metadata: dict[str, Any] = {"eventId": str(uuid.uuid4())}
+    if exchange.custom_attributes is not None:
+        metadata["customAttributes"] = [exchange.custom_attributes]
+    if exchange.inference_id is not None:
+        metadata["inferenceId"] = exchange.inference_id
+    metadata["inferenceTime"] = f"{exchange.time:%Y-%m-%dT%H:%M:%SZ}"
+    line = {"captureData": data, "eventMetadata": metadata, "eventVersion": "0"}
+    return json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n"
+
+
+def file_time(now: datetime) -> str:
+    """Return the start of a capture file's name: minutes, seconds and milliseconds."""
+    return f"{now:%M-%S}-{now.microsecond // 1000:03d}"
+
+
+def _side(config: dict[str, Any], mode: str, body: bytes, content_type: str) -> dict[str, str]:
+    declared = config.get("CaptureContentTypeHeader", {})
+    plain = content_type.split(";")[0].strip().lower()
+    encoding = "BASE64"
+    if plain in declared.get("JsonContentTypes", []):
+        encoding = "JSON"
+    elif plain in declared.get("CsvContentTypes", []):
+        encoding = "CSV"
+    try:
+        data = "" if encoding == "BASE64" else body.decode()
+    except UnicodeDecodeError:  # declared as text and is not: keep the bytes
+        encoding = "BASE64"
+    if encoding == "BASE64":
+        data = base64.b64encode(body).decode()
+    return {"observedContentType": content_type, "mode": mode, "data": data, "encoding": encoding}

@@ -1,0 +1,297 @@
+"""SageMaker's endpoint operations: create, update blue/green, describe, list, delete."""
+
+import itertools
+import logging
+import random
+import shutil
+import tarfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.arns import sagemaker_arn
+from local.aws_clients import AwsClients
+from local.child_process import ChildProcesses
+from local.data_capture import FLUSH_SECONDS, DataCapture
+from local.errors import AwsError, ValidationFailedError
+from local.model_catalog import ModelCatalog, container_of
+from local.model_server import ModelServer, ModelServerError
+from local.paging import list_page
+from local.tags import Tags
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Deployment:
+    """One endpoint configuration being served.
+
+    Attributes:
+        config: the endpoint configuration's record.
+        models: the model's record of each production variant.
+        servers: the serving process of each production variant.
+        capture: its data capture, or None when that is off.
+    """
+
+    config: dict[str, Any]
+    models: dict[str, dict[str, Any]]
+    servers: dict[str, ModelServer] = field(default_factory=dict)
+    capture: DataCapture | None = None
+
+    def choose_variant(self, chance: Callable[[], float] = random.random) -> str:
+        """Return the variant that takes the next call, by the variants' weights."""
+        variants = self.config["ProductionVariants"]
+        weights = [variant.get("InitialVariantWeight", 1.0) for variant in variants]
+        mark = chance() * sum(weights)
+        for variant, reach in zip(variants, itertools.accumulate(weights), strict=True):
+            if mark < reach:
+                return str(variant["VariantName"])
+        return str(variants[-1]["VariantName"])
+
+    def stop(self) -> None:
+        """End every process and write the last captures."""
+        for server in self.servers.values():
+            server.stop()
+        if self.capture is not None:
+            self.capture.flush()
+
+
+@dataclass
+class Endpoint:
+    """One endpoint; `deployment` is what serves now, None until the first is up."""
+
+    name: str
+    arn: str
+    config: dict[str, Any]
+    status: str
+    created: datetime
+    modified: datetime
+    failure: str = ""
+    deployment: Deployment | None = None
+
+
+class Endpoints:
+    """Every endpoint of one running laptop's AWS."""
+
+    def __init__(
+        self,
+        folder: Path,
+        catalog: ModelCatalog,
+        clients: AwsClients,
+        children: ChildProcesses,
+        tags: Tags,
+        endpoint_url: str,
+    ) -> None:
+        self._folder = folder
+        self._catalog = catalog
+        self._clients = clients
+        self._children = children
+        self._tags = tags
+        self._endpoint_url = endpoint_url
+        self._endpoints: dict[str, Endpoint] = {}
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        threading.Thread(target=self._flush_captures, name="data capture", daemon=True).start()
+
+    def create(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer CreateEndpoint and start to serve."""
+        name = request["EndpointName"]
+        arn = sagemaker_arn("endpoint", name)
+        deployment = self._plan(request["EndpointName"], request["EndpointConfigName"])
+        now = datetime.now(UTC)
+        with self._lock:
+            if name in self._endpoints:
+                raise ValidationFailedError(f'Cannot create already existing endpoint "{arn}".')
+            endpoint = Endpoint(name, arn, deployment.config, "Creating", now, now)
+            self._endpoints[name] = endpoint
+        self._tags.put(arn, request.get("Tags", []))
+        self._in_thread(self._bring_up, endpoint, deployment)
+        return {"EndpointArn": arn}
+
+    def update(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer UpdateEndpoint: the old deployment serves until the new one is in service."""
+        deployment = self._plan(request["EndpointName"], request["EndpointConfigName"])
+        with self._lock:
+            endpoint = self._find(request["EndpointName"])
+            _refuse_in_progress(endpoint)
+            if endpoint.deployment is None:
+                raise ValidationFailedError(
+                    f'Cannot update endpoint "{endpoint.arn}": it never came into service. '
+                    "Delete it and create it again."
+                )
+            _mark(endpoint, "Updating")
+        self._in_thread(self._bring_up, endpoint, deployment)
+        return {"EndpointArn": endpoint.arn}
+
+    def delete(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer DeleteEndpoint and end what serves it."""
+        with self._lock:
+            endpoint = self._find(request["EndpointName"])
+            _refuse_in_progress(endpoint)
+            _mark(endpoint, "Deleting")
+        self._in_thread(self._take_down, endpoint)
+        return {}
+
+    def describe(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer DescribeEndpoint."""
+        with self._lock:
+            return _description(self._find(request["EndpointName"]))
+
+    def list(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer ListEndpoints."""
+        with self._lock:
+            summaries = [
+                {
+                    "EndpointName": endpoint.name,
+                    "EndpointArn": endpoint.arn,
+                    "CreationTime": endpoint.created,
+                    "LastModifiedTime": endpoint.modified,
+                    "EndpointStatus": endpoint.status,
+                }
+                for endpoint in self._endpoints.values()
+            ]
+        page, token = list_page(request, summaries, "EndpointName", "EndpointStatus")
+        return {"Endpoints": page} | ({"NextToken": token} if token else {})
+
+    def serving(self, name: str) -> tuple[str, Deployment | None]:
+        """Return an endpoint's status and what serves it now.
+
+        Raises:
+            KeyError: when there is no such endpoint.
+        """
+        with self._lock:
+            endpoint = self._endpoints[name]
+            return endpoint.status, endpoint.deployment
+
+    def close(self) -> None:
+        """Start nothing more; the processes themselves end with `ChildProcesses.stop_all`."""
+        self._closed.set()
+
+    def _plan(self, endpoint_name: str, config_name: str) -> Deployment:
+        config = self._catalog.find_config(config_name)
+        deployment = Deployment(config, self._catalog.models_of(config))
+        capture = config.get("DataCaptureConfig")
+        if capture is not None and capture.get("EnableCapture", True):
+            deployment.capture = DataCapture(capture, endpoint_name, self._clients.s3)
+        return deployment
+
+    def _bring_up(self, endpoint: Endpoint, deployment: Deployment) -> None:
+        failure = self._start(endpoint.name, deployment)
+        with self._lock:
+            before = endpoint.deployment
+            if not failure:
+                endpoint.deployment, endpoint.config = deployment, deployment.config
+            # A failed update leaves the old deployment in service, as SageMaker's rollback does.
+            _mark(endpoint, "InService" if endpoint.deployment else "Failed", failure)
+        retired = deployment if failure else before
+        if retired is not None:
+            retired.stop()
+
+    def _start(self, name: str, deployment: Deployment) -> str:
+        """Start every variant; return why it failed, empty when it did not."""
+        try:
+            for variant in deployment.config["ProductionVariants"]:
+                folder = self._folder / name / f"{next(self._numbers):04d}"
+                folder.mkdir(parents=True)
+                server = ModelServer(
+                    name, variant, folder, self._clients, self._children, self._endpoint_url
+                )
+                deployment.servers[variant["VariantName"]] = server
+                server.start(deployment.models[variant["VariantName"]])
+        except ModelServerError as error:
+            return str(error)
+        except (ClientError, BotoCoreError, tarfile.TarError, AwsError, OSError) as error:
+            logger.exception("Endpoint %s", name)
+            return f"Failed to download or start the model: {error}"[:1024]
+        return ""
+
+    def _take_down(self, endpoint: Endpoint) -> None:
+        if endpoint.deployment is not None:
+            endpoint.deployment.stop()
+        shutil.rmtree(self._folder / endpoint.name, ignore_errors=True)
+        with self._lock:
+            self._endpoints.pop(endpoint.name, None)
+        self._tags.drop(endpoint.arn)
+
+    def _find(self, name: str) -> Endpoint:
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            arn = sagemaker_arn("endpoint", name)
+            raise ValidationFailedError(f'Could not find endpoint "{arn}".')
+        return endpoint
+
+    def _flush_captures(self) -> None:
+        while not self._closed.wait(FLUSH_SECONDS):
+            with self._lock:
+                deployments = [endpoint.deployment for endpoint in self._endpoints.values()]
+            for deployment in deployments:
+                if deployment is not None and deployment.capture is not None:
+                    deployment.capture.flush()
+
+    def _in_thread(self, work: Callable[..., None], *arguments: Any) -> None:
+        threading.Thread(target=work, args=arguments, name=work.__name__, daemon=True).start()
+
+
+def _refuse_in_progress(endpoint: Endpoint) -> None:
+    if endpoint.status not in ("InService", "Failed"):
+        raise ValidationFailedError(f'Cannot update in-progress endpoint "{endpoint.arn}".')
+
+
+def _mark(endpoint: Endpoint, status: str, failure: str = "") -> None:
+    endpoint.status, endpoint.failure, endpoint.modified = status, failure, datetime.now(UTC)
+
+
+def _description(endpoint: Endpoint) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "EndpointName": endpoint.name,
+        "EndpointArn": endpoint.arn,
+        "EndpointConfigName": endpoint.config["EndpointConfigName"],
+        "EndpointStatus": endpoint.status,
+        "CreationTime": endpoint.created,
+        "LastModifiedTime": endpoint.modified,
+    }
+    if endpoint.failure:
+        described["FailureReason"] = endpoint.failure
+    if endpoint.deployment is not None:
+        described["ProductionVariants"] = [
+            _variant_summary(variant, endpoint.deployment.models[variant["VariantName"]], endpoint)
+            for variant in endpoint.config["ProductionVariants"]
+        ]
+        capture = endpoint.config.get("DataCaptureConfig")
+        if capture is not None:
+            enabled = capture.get("EnableCapture", True)
+            described["DataCaptureConfig"] = {
+                "EnableCapture": enabled,
+                "CaptureStatus": "Started" if enabled else "Stopped",
+                "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
+                "DestinationS3Uri": capture["DestinationS3Uri"],
+                "KmsKeyId": capture.get("KmsKeyId", ""),
+            }
+    return described
+
+
+def _variant_summary(
+    variant: dict[str, Any], model: dict[str, Any], endpoint: Endpoint
+) -> dict[str, Any]:
+    image = container_of(model).get("Image", "none")
+    weight, count = variant.get("InitialVariantWeight", 1.0), variant.get("InitialInstanceCount", 1)
+    return {
+        "VariantName": variant["VariantName"],
+        "DeployedImages": [
+            {
+                "SpecifiedImage": image,
+                "ResolvedImage": image,
+                "ResolutionTime": endpoint.modified,
+            }
+        ],
+        "CurrentWeight": weight,
+        "DesiredWeight": weight,
+        "CurrentInstanceCount": count,
+        "DesiredInstanceCount": count,
+    }

@@ -1,0 +1,164 @@
+"""The ASGI application on the laptop's one port: SageMaker here, everything else to MiniStack."""
+
+import asyncio
+import json
+import logging
+import re
+import uuid
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from local.errors import AwsError
+from local.faults import FaultRequestError, parse_fault
+from local.invocations import MAX_BODY_BYTES, Invocation
+from local.sagemaker_stand_in import SageMakerStandIn
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+HEALTH_PATH = "/_local/health"
+_INVOCATION = re.compile(r"/endpoints/([^/]+)/invocations")
+_FAULTS = re.compile(r"/_local/faults/([^/]+)")
+_TARGET_PREFIX = "SageMaker."
+# Threads of our own, not the loop's: MiniStack keeps those busy with Lambda calls, which wait for
+# endpoints, which would then wait for a thread.
+_THREADS = 64
+
+logger = logging.getLogger(__name__)
+
+
+class Gateway:
+    """Routes each request to the SageMaker stand-in, to the fault controls or to MiniStack."""
+
+    def __init__(self, ministack: Application, sagemaker: SageMakerStandIn, about: str) -> None:
+        """Set up the routes.
+
+        Args:
+            ministack: MiniStack's ASGI application.
+            sagemaker: the stand-in that answers SageMaker's two APIs.
+            about: what `/_local/health` answers, JSON.
+        """
+        self._ministack = ministack
+        self._sagemaker = sagemaker
+        self._about = about
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sagemaker")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or pass on the server's start and stop."""
+        if scope["type"] == "http":
+            headers = _headers(scope)
+            path = scope["path"]
+            if path.startswith("/_local/"):
+                return await self._local(scope["method"], path, receive, send)
+            target = headers.get("x-amz-target", "")
+            if target.startswith(_TARGET_PREFIX):
+                return await self._control_plane(target, receive, send)
+            invoked = _INVOCATION.fullmatch(path)
+            if invoked and scope["method"] == "POST" and _is_signed_for_sagemaker(headers):
+                return await self._runtime(invoked.group(1), headers, receive, send)
+        return await self._ministack(scope, receive, send)
+
+    async def _control_plane(self, target: str, receive: Receive, send: Send) -> None:
+        operation = target.removeprefix(_TARGET_PREFIX)
+        body = await _body(receive)
+        try:
+            answer = await self._in_thread(self._sagemaker.answer, operation, body)
+            status, headers = 200, {}
+            logger.info("SageMaker.%s", operation)
+        except AwsError as error:
+            status, answer, headers = _error(error, "message")
+            logger.info("SageMaker.%s: %s", operation, error)
+        headers["content-type"] = "application/x-amz-json-1.1"
+        await _send(send, status, answer, headers)
+
+    async def _runtime(
+        self, endpoint: str, headers: dict[str, str], receive: Receive, send: Send
+    ) -> None:
+        body = await _body(receive, MAX_BODY_BYTES + 1)
+        call = Invocation(endpoint, body, headers)
+        try:
+            answer = await self._in_thread(self._sagemaker.invocations.invoke, call)
+        except AwsError as error:
+            logger.info("InvokeEndpoint %s: %s", endpoint, error.code)
+            status, text, error_headers = _error(error, "Message")
+            return await _send(
+                send, status, text, error_headers | {"content-type": "application/json"}
+            )
+        answer_headers = {
+            "content-type": answer.content_type,
+            "x-amzn-invoked-production-variant": answer.variant,
+        }
+        return await _send(send, 200, answer.body, answer_headers)
+
+    async def _local(self, method: str, path: str, receive: Receive, send: Send) -> None:
+        """Answer what is no AWS API: health and faults."""
+        body = await _body(receive)
+        faults = self._sagemaker.faults
+        status, answer = 404, {"error": f"No {method} {path}; see docs/laptop-aws.md"}
+        matched = _FAULTS.fullmatch(path)
+        if path == HEALTH_PATH and method == "GET":
+            status, answer = 200, json.loads(self._about)
+        elif matched:
+            endpoint = matched.group(1)
+            if method == "PUT":
+                try:
+                    faults.put(endpoint, parse_fault(json.loads(body)))
+                    status, answer = 200, faults.get(endpoint) or {}
+                except (FaultRequestError, ValueError) as error:
+                    status, answer = 400, {"error": str(error)}
+            elif method == "GET":
+                status, answer = 200, faults.get(endpoint) or {}
+            elif method == "DELETE":
+                faults.clear(endpoint)
+                status, answer = 200, {}
+        await _send(send, status, json.dumps(answer).encode(), {"content-type": "application/json"})
+
+    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+    }
+
+
+def _is_signed_for_sagemaker(headers: dict[str, str]) -> bool:
+    """Tell an invocation from an S3 request to a bucket named `endpoints`."""
+    signature = headers.get("authorization", "")
+    return not signature or "/sagemaker/aws4_request" in signature
+
+
+def _error(error: AwsError, message_key: str) -> tuple[int, bytes, dict[str, str]]:
+    members = {"__type": error.code, message_key: error.message, **error.fields}
+    headers = {"x-amzn-errortype": error.code}
+    if error.code.isdigit():  # what AWS's own front refuses carries a status and no code
+        members.pop("__type")
+        headers = {}
+    return error.status, json.dumps(members).encode(), headers
+
+
+async def _body(receive: Receive, most: int | None = None) -> bytes:
+    """Return the request's body; past `most` bytes the rest is read and dropped."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        part = message.get("body", b"")
+        if most is None or size < most:
+            parts.append(part)
+        size += len(part)
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return b"".join(parts)
+
+
+async def _send(send: Send, status: int, body: bytes, headers: dict[str, str]) -> None:
+    request_id = str(uuid.uuid4())
+    headers = {"x-amzn-requestid": request_id, "content-length": str(len(body)), **headers}
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,170 @@
+"""`POST /endpoints/{name}/invocations`: SageMaker's runtime, with its limits, errors and captures."""
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from local.arns import ACCOUNT, REGION
+from local.data_capture import Exchange
+from local.endpoints import Deployment, Endpoints
+from local.errors import AwsError
+from local.faults import Fault, FaultKind, Faults
+from local.model_server import ContainerAnswer, InvocationTimeoutError, ModelServerGoneError
+
+MAX_BODY_BYTES = 6 * 1024 * 1024  # InvokeEndpoint's Body in botocore's model
+_TIMED_OUT = (
+    "Your invocation timed out while waiting for a response from container primary. Review the "
+    "latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
+)
+_SERVING = ("InService", "Updating")
+_PASSED_ON = ("content-type", "accept", "x-amzn-sagemaker-custom-attributes")
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One call as the client sent it; header names are in lower case."""
+
+    endpoint: str
+    body: bytes
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class InvocationAnswer:
+    """A successful answer: the container's body, its content type and the variant that gave it."""
+
+    body: bytes
+    content_type: str
+    variant: str
+
+
+class Invocations:
+    """Answers InvokeEndpoint. Blocking: call it in a thread."""
+
+    def __init__(self, endpoints: Endpoints, faults: Faults) -> None:
+        self._endpoints = endpoints
+        self._faults = faults
+
+    def invoke(self, call: Invocation) -> InvocationAnswer:
+        """Return what the endpoint answers.
+
+        Raises:
+            AwsError: in the codes of the sagemaker-runtime model: `ValidationError` for an
+                endpoint that is not there, 413 for a body over 6 MiB, `ModelError` for what goes
+                wrong in the container, `ServiceUnavailable` for a container that is gone,
+                `ThrottlingException` for a call that is throttled.
+        """
+        fault = self._faults.draw(call.endpoint)
+        if fault is not None and fault.kind is FaultKind.GONE:
+            raise _not_found(call.endpoint)
+        deployment = self._deployment(call.endpoint)
+        if len(call.body) > MAX_BODY_BYTES:
+            message = f"HTTP content length exceeded {MAX_BODY_BYTES} bytes."
+            raise AwsError("413", message, status=413)
+        if fault is not None:
+            answered = _act(fault, call.endpoint)
+            if answered is not None:
+                return answered
+        return self._ask(call, deployment)
+
+    def _deployment(self, name: str) -> Deployment:
+        try:
+            status, deployment = self._endpoints.serving(name)
+        except KeyError as error:
+            raise _not_found(name) from error
+        if deployment is None or status not in _SERVING:
+            raise _not_found(name)  # AWS has no other answer for an endpoint that is Creating
+        return deployment
+
+    def _ask(self, call: Invocation, deployment: Deployment) -> InvocationAnswer:
+        time_in = datetime.now(UTC)
+        variant = _target_variant(call, deployment)
+        headers = {name: call.headers[name] for name in _PASSED_ON if name in call.headers}
+        headers.setdefault("content-type", "application/octet-stream")
+        try:
+            answer = deployment.servers[variant].invoke(call.body, headers)
+        except InvocationTimeoutError as error:
+            raise model_error(call.endpoint, 0, _TIMED_OUT) from error
+        except ModelServerGoneError as error:
+            current = self._deployment(call.endpoint)
+            if current is not deployment:  # an update took over between the look-up and the call
+                return self._ask(call, current)
+            raise AwsError(
+                "ServiceUnavailable", f"The container of {variant} is gone: {error}", 503
+            ) from error
+        if not 200 <= answer.status < 300:
+            raise model_error(call.endpoint, answer.status, answer.body.decode(errors="replace"))
+        if deployment.capture is not None:
+            deployment.capture.record(variant, _exchange(call, answer, time_in))
+        return InvocationAnswer(answer.body, answer.content_type, variant)
+
+
+def model_error(endpoint: str, status: int, message: str) -> AwsError:
+    """Return the `ModelError` that SageMaker makes of a container's answer.
+
+    Args:
+        endpoint: the endpoint's name.
+        status: the container's HTTP status, 0 for none.
+        message: the body that it sent with it.
+    """
+    group = f"/aws/sagemaker/Endpoints/{endpoint}"
+    whose = "client" if 400 <= status < 500 else "server"
+    console = f"https://{REGION}.console.aws.amazon.com/cloudwatch/home?region={REGION}"
+    return AwsError(
+        "ModelError",
+        f'Received {whose} error ({status}) from primary with message "{message}". '
+        f"See {console}#logEventViewer:group={group} in account {ACCOUNT} for more information.",
+        status=424,
+        fields={
+            "OriginalStatusCode": status,
+            "OriginalMessage": message,
+            "LogStreamArn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}",
+        },
+    )
+
+
+def _not_found(endpoint: str) -> AwsError:
+    return AwsError("ValidationError", f"Endpoint {endpoint} of account {ACCOUNT} not found.")
+
+
+def _act(fault: Fault, endpoint: str) -> InvocationAnswer | None:
+    """Do what a fault does to a call; None lets the call go on to the container."""
+    match fault.kind:
+        case FaultKind.SLOW:
+            time.sleep(fault.delay_seconds)
+        case FaultKind.THROTTLED:
+            raise AwsError("ThrottlingException", "Rate exceeded")
+        case FaultKind.UNAVAILABLE:
+            raise AwsError("ServiceUnavailable", "The service is currently unavailable.", 503)
+        case FaultKind.FAILING:
+            raise model_error(endpoint, 500, "fault on purpose: the container fails")
+        case FaultKind.REFUSING:
+            raise model_error(endpoint, 400, "fault on purpose: the container refuses the request")
+        case FaultKind.NONSENSE:
+            nonsense = json.dumps({"answer": "fault on purpose: no probabilities in here"})
+            return InvocationAnswer(nonsense.encode(), "application/json", "AllTraffic")
+    return None
+
+
+def _target_variant(call: Invocation, deployment: Deployment) -> str:
+    target = call.headers.get("x-amzn-sagemaker-target-variant")
+    if target is None:
+        return deployment.choose_variant()
+    if target not in deployment.servers:
+        raise AwsError(
+            "ValidationError", f"Variant {target} of endpoint {call.endpoint} not found."
+        )
+    return target
+
+
+def _exchange(call: Invocation, answer: ContainerAnswer, time_in: datetime) -> Exchange:
+    return Exchange(
+        request_body=call.body,
+        request_type=call.headers.get("content-type", "application/octet-stream"),
+        answer_body=answer.body,
+        answer_type=answer.content_type,
+        time=time_in,
+        inference_id=call.headers.get("x-amzn-sagemaker-inference-id"),
+        custom_attributes=call.headers.get("x-amzn-sagemaker-custom-attributes"),
+    )

@@ -1,0 +1,72 @@
+"""What a training job's log says: its metrics, and why it failed."""
+
+import re
+from datetime import datetime
+from typing import Any
+
+from local.log_stream import last_lines
+
+_REASON_CHARACTERS = 1024  # FailureReason in botocore's model of DescribeTrainingJob
+_DRIVER_STARTS_SCRIPT = "Executing command: "
+_DRIVER_REPORTS_FAILURE = "Command failed with exit code "
+_SHELL_REPORTS_FAILURE = "An error occurred with exit code "
+_DRIVER_FAILURES = ("Training Execution failed.", "subprocess.CalledProcessError")
+
+
+def final_metrics(
+    log: str, definitions: list[dict[str, str]], finished: datetime
+) -> list[dict[str, Any]]:
+    """Return `FinalMetricDataList`: the last match in the log of each metric's expression.
+
+    Args:
+        log: everything that the script printed.
+        definitions: `MetricDefinitions` of the request, each with `Name` and `Regex`.
+        finished: the timestamp that the values get.
+    """
+    metrics = []
+    for definition in definitions:
+        value = _last_number(definition["Regex"], log)
+        if value is not None:
+            metrics.append(
+                {"MetricName": definition["Name"], "Value": value, "Timestamp": finished}
+            )
+    return metrics
+
+
+def failure_reason(exit_code: int, log: str, failure_file: str) -> str:
+    """Return why a job failed, as SageMaker words it, at most 1024 characters.
+
+    SageMaker shows what the script wrote to `/opt/ml/output/failure`. The SDK's drivers write
+    there too, but only that some command failed; the script's own last lines say more, so those
+    come in their place.
+    """
+    own_words = failure_file.strip()
+    if not own_words or any(mark in own_words for mark in _DRIVER_FAILURES):
+        own_words = script_output(log)
+    start, end = "AlgorithmError: ", f", exit code: {exit_code}"
+    return start + last_lines(own_words, _REASON_CHARACTERS - len(start) - len(end)) + end
+
+
+def script_output(log: str) -> str:
+    """Return the part of a log that the entry script printed, without the drivers around it."""
+    lines = log.splitlines()
+    starts = [i for i, line in enumerate(lines) if line.startswith(_DRIVER_STARTS_SCRIPT)]
+    begin = starts[-1] + 1 if starts else 0
+    for end in range(begin, len(lines)):
+        if lines[end].startswith((_DRIVER_REPORTS_FAILURE, _SHELL_REPORTS_FAILURE)):
+            if lines[begin:end]:
+                return "\n".join(lines[begin:end])
+            break
+    return "\n".join(lines[begin:]) or log
+
+
+def _last_number(expression: str, log: str) -> float | None:
+    found = None
+    for found in re.finditer(expression, log):
+        pass
+    if found is None:
+        return None
+    try:
+        return float(found.group(1) if found.re.groups else found.group(0))
+    except ValueError:
+        return None  # SageMaker, too, publishes nothing for a match that is not a number

@@ -1,0 +1,91 @@
+"""A job's or endpoint's log file, copied into CloudWatch Logs while it grows."""
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+_POLL_SECONDS = 0.5
+_BATCH_EVENTS = 1000  # AWS takes up to 10,000 events and 1 MiB in a call
+_LINE_BYTES = 32_000  # keeps a batch of long lines below 1 MiB in practice; AWS takes 256 KB a line
+
+logger = logging.getLogger(__name__)
+
+
+class LogStream:
+    """Copies one file into one CloudWatch log stream until `finish` is called."""
+
+    def __init__(self, logs: Any, group: str, stream: str, path: Path) -> None:
+        self._logs = logs
+        self._group = group
+        self._stream = stream
+        self._path = path
+        self._offset = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"log {stream}", daemon=True)
+
+    def start(self) -> None:
+        """Create group and stream, and begin to copy."""
+        try:
+            self._logs.create_log_group(logGroupName=self._group)
+        except self._logs.exceptions.ResourceAlreadyExistsException:
+            pass
+        self._logs.create_log_stream(logGroupName=self._group, logStreamName=self._stream)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Copy what is left and end; waits for it at most 10 seconds."""
+        self._done.set()
+        if self._thread.is_alive():
+            self._thread.join(10)
+
+    def _run(self) -> None:
+        while True:
+            last = self._done.wait(_POLL_SECONDS)
+            try:
+                self._copy(last)
+            except (BotoCoreError, ClientError) as error:
+                # The file still has everything; a log group deleted under a job must not end it.
+                logger.warning("Log stream %s stopped: %s", self._stream, error)
+                return
+            if last:
+                return
+
+    def _copy(self, last: bool) -> None:
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            text = file.read()
+        end = len(text) if last else text.rfind(b"\n") + 1
+        self._offset += end
+        now = int(time.time() * 1000)
+        events = [
+            {"timestamp": now, "message": line[:_LINE_BYTES].decode(errors="replace")}
+            for line in text[:end].splitlines()
+            if line.strip()
+        ]
+        for start in range(0, len(events), _BATCH_EVENTS):
+            self._logs.put_log_events(
+                logGroupName=self._group,
+                logStreamName=self._stream,
+                logEvents=events[start : start + _BATCH_EVENTS],
+            )
+
+
+def last_lines(text: str, most: int) -> str:
+    """Return as many whole lines from the end of a text as fit into `most` characters.
+
+    A single line that is too long keeps its end, since that is where Python names the error.
+    """
+    chosen: list[str] = []
+    room = most
+    for line in reversed(text.strip().splitlines()):
+        if len(line) + 1 > room:
+            break
+        chosen.append(line.rstrip())
+        room -= len(line) + 1
+    if not chosen:
+        return text.strip()[-most:]
+    return "\n".join(reversed(chosen))

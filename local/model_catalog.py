@@ -1,0 +1,184 @@
+"""SageMaker's model and endpoint configuration operations: records, checked when they are made."""
+
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from local.arns import sagemaker_arn
+from local.aws_clients import AwsClients
+from local.errors import ValidationFailedError
+from local.object_store import split_s3_uri
+from local.paging import list_page
+from local.tags import Tags
+
+
+class ModelCatalog:
+    """Every model and endpoint configuration of one running laptop's AWS."""
+
+    def __init__(self, clients: AwsClients, tags: Tags) -> None:
+        self._clients = clients
+        self._tags = tags
+        self._models: dict[str, dict[str, Any]] = {}
+        self._configs: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+
+    def create_model(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer CreateModel; the model's archive must exist, as on AWS."""
+        name = request["ModelName"]
+        arn = sagemaker_arn("model", name)
+        self._check_archive(model_archive(request))
+        record = _record(request) | {"ModelArn": arn, "CreationTime": datetime.now(UTC)}
+        record.setdefault("EnableNetworkIsolation", False)
+        with self._lock:
+            if name in self._models:
+                raise ValidationFailedError(f'Cannot create already existing model "{arn}".')
+            self._models[name] = record
+        self._tags.put(arn, request.get("Tags", []))
+        return {"ModelArn": arn}
+
+    def describe_model(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer DescribeModel."""
+        return dict(self._find_model(request["ModelName"]))
+
+    def list_models(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer ListModels."""
+        summaries = _summaries(self._models, ("ModelName", "ModelArn", "CreationTime"))
+        page, token = list_page(request, summaries, "ModelName")
+        return {"Models": page} | ({"NextToken": token} if token else {})
+
+    def delete_model(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer DeleteModel."""
+        record = self._find_model(request["ModelName"])
+        with self._lock:
+            self._models.pop(request["ModelName"], None)
+        self._tags.drop(record["ModelArn"])
+        return {}
+
+    def create_config(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer CreateEndpointConfig; its models must exist, as on AWS."""
+        name = request["EndpointConfigName"]
+        arn = sagemaker_arn("endpoint-config", name)
+        for variant in request["ProductionVariants"]:
+            self._check_variant(variant)
+        record = _record(request) | {"EndpointConfigArn": arn, "CreationTime": datetime.now(UTC)}
+        with self._lock:
+            if name in self._configs:
+                raise ValidationFailedError(
+                    f'Cannot create already existing endpoint configuration "{arn}".'
+                )
+            self._configs[name] = record
+        self._tags.put(arn, request.get("Tags", []))
+        return {"EndpointConfigArn": arn}
+
+    def describe_config(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer DescribeEndpointConfig."""
+        return dict(self.find_config(request["EndpointConfigName"]))
+
+    def list_configs(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer ListEndpointConfigs."""
+        members = ("EndpointConfigName", "EndpointConfigArn", "CreationTime")
+        page, token = list_page(request, _summaries(self._configs, members), "EndpointConfigName")
+        return {"EndpointConfigs": page} | ({"NextToken": token} if token else {})
+
+    def delete_config(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer DeleteEndpointConfig."""
+        record = self.find_config(request["EndpointConfigName"])
+        with self._lock:
+            self._configs.pop(request["EndpointConfigName"], None)
+        self._tags.drop(record["EndpointConfigArn"])
+        return {}
+
+    def find_config(self, name: str) -> dict[str, Any]:
+        """Return an endpoint configuration.
+
+        Raises:
+            ValidationFailedError: when there is none of this name.
+        """
+        record = self._configs.get(name)
+        if record is None:
+            arn = sagemaker_arn("endpoint-config", name)
+            raise ValidationFailedError(f'Could not find endpoint configuration "{arn}".')
+        return record
+
+    def models_of(self, config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return the model of each production variant of an endpoint configuration.
+
+        Raises:
+            ValidationFailedError: when one of them has been deleted since.
+        """
+        return {
+            variant["VariantName"]: self._find_model(variant["ModelName"])
+            for variant in config["ProductionVariants"]
+        }
+
+    def _find_model(self, name: str) -> dict[str, Any]:
+        record = self._models.get(name)
+        if record is None:
+            raise ValidationFailedError(f'Could not find model "{sagemaker_arn("model", name)}".')
+        return record
+
+    def _check_variant(self, variant: dict[str, Any]) -> None:
+        if "ServerlessConfig" in variant:
+            raise ValidationFailedError(
+                f"Variant {variant['VariantName']}: the laptop's AWS serves real-time endpoints "
+                "only; give InstanceType and InitialInstanceCount in place of ServerlessConfig"
+            )
+        if "ModelName" not in variant:
+            raise ValidationFailedError(f"Variant {variant['VariantName']} names no model")
+        self._find_model(variant["ModelName"])
+
+    def _check_archive(self, uri: str) -> None:
+        bucket, key = split_s3_uri(uri)
+        try:
+            self._clients.s3.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            raise ValidationFailedError(f"Could not find model data at {uri}.") from error
+
+
+def container_of(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the one container definition of a model.
+
+    Raises:
+        ValidationFailedError: for a model of several containers, or of none.
+    """
+    containers = model.get("Containers") or [
+        container for container in [model.get("PrimaryContainer")] if container
+    ]
+    if len(containers) != 1:
+        raise ValidationFailedError("The laptop's AWS serves models of exactly one container")
+    container: dict[str, Any] = containers[0]
+    return container
+
+
+def model_archive(model: dict[str, Any]) -> str:
+    """Return the S3 URI of a model's `model.tar.gz`.
+
+    Raises:
+        ValidationFailedError: for a model without one.
+    """
+    container = container_of(model)
+    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
+    if source and (source["S3DataType"], source["CompressionType"]) != ("S3Object", "Gzip"):
+        raise ValidationFailedError(
+            "The laptop's AWS reads ModelDataSource only with S3DataType S3Object and "
+            "CompressionType Gzip"
+        )
+    uri: str | None = container.get("ModelDataUrl") or source.get("S3Uri")
+    if uri is None:
+        raise ValidationFailedError(
+            "The laptop's AWS has no container images, so a model needs ModelDataUrl: a "
+            "model.tar.gz with code/inference.py in it"
+        )
+    return uri
+
+
+def _record(request: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in request.items() if key != "Tags"}
+
+
+def _summaries(
+    records: dict[str, dict[str, Any]], members: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    return [{member: record[member] for member in members} for record in list(records.values())]

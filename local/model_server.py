@@ -1,0 +1,184 @@
+"""A model being served: the process that does it, and calls to it."""
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from local.arns import REGION
+from local.aws_clients import AwsClients
+from local.child_process import ChildProcesses
+from local.log_stream import LogStream, last_lines
+from local.model_catalog import container_of, model_archive
+from local.object_store import download_archive
+
+INVOCATION_SECONDS = 60.0  # SageMaker's limit for a container's answer
+_STARTUP_SECONDS = 300.0  # unless the configuration gives ContainerStartupHealthCheckTimeout
+_HOST = Path(__file__).with_name("serving_host.py")
+
+
+class ModelServerError(Exception):
+    """The model does not come up; the message is the endpoint's `FailureReason`."""
+
+
+class InvocationTimeoutError(Exception):
+    """The container did not answer within SageMaker's 60 seconds."""
+
+
+class ModelServerGoneError(Exception):
+    """The container's process does not answer any more."""
+
+
+@dataclass(frozen=True)
+class ContainerAnswer:
+    """What the container answered.
+
+    Attributes:
+        status: the HTTP status.
+        body: the body's bytes.
+        content_type: its content type.
+    """
+
+    status: int
+    body: bytes
+    content_type: str
+
+
+class ModelServer:
+    """The serving process of one production variant."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        variant: dict[str, Any],
+        folder: Path,
+        clients: AwsClients,
+        children: ChildProcesses,
+        endpoint_url: str,
+    ) -> None:
+        self._variant = variant
+        self._name = variant["VariantName"]
+        self._folder = folder
+        self._clients = clients
+        self._children = children
+        self._endpoint_url = endpoint_url
+        self._log = folder / "log.txt"
+        self._stream = LogStream(
+            clients.logs,
+            f"/aws/sagemaker/Endpoints/{endpoint}",
+            f"{self._name}/i-{folder.name}{os.urandom(6).hex()}",
+            self._log,
+        )
+        self._process: Any = None
+        self._pool: urllib3.HTTPConnectionPool | None = None
+
+    def start(self, model: dict[str, Any]) -> None:
+        """Unpack the model, start the process and wait until it answers `/ping`.
+
+        Raises:
+            ModelServerError: when it does not; nothing is left running.
+            tarfile.TarError, botocore.exceptions.ClientError: for a model archive that cannot be
+                had or unpacked.
+        """
+        model_dir = self._folder / "model"
+        download_archive(self._clients.s3, model_archive(model), model_dir)
+        self._log.touch()
+        self._stream.start()
+        container = container_of(model)
+        environment = container.get("Environment", {})
+        port_file = self._folder / "port"
+        self._process = self._children.start(
+            [
+                *(sys.executable, "-P", "-u", str(_HOST)),
+                *("--model-dir", str(model_dir)),
+                *("--program", environment.get("SAGEMAKER_PROGRAM", "inference.py")),
+                *("--port-file", str(port_file)),
+            ],
+            self._environment(environment, model_dir),
+            self._folder,
+            self._log,
+        )
+        try:
+            self._wait(port_file)
+        except ModelServerError:
+            self.stop()
+            raise
+
+    def invoke(self, body: bytes, headers: dict[str, str]) -> ContainerAnswer:
+        """Send one call to the container.
+
+        Raises:
+            InvocationTimeoutError: after 60 seconds without an answer.
+            ModelServerGoneError: when the process has ended.
+        """
+        if self._pool is None:
+            raise ModelServerGoneError("the container is not running")
+        try:
+            answer = self._pool.urlopen(
+                "POST",
+                "/invocations",
+                body=body,
+                headers=headers,
+                retries=False,
+                timeout=urllib3.Timeout(connect=5.0, read=INVOCATION_SECONDS),
+            )
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise InvocationTimeoutError(str(error)) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise ModelServerGoneError(str(error)) from error
+        return ContainerAnswer(
+            answer.status, answer.data, answer.headers.get("content-type", "application/json")
+        )
+
+    def stop(self) -> None:
+        """End the process and its log stream."""
+        if self._process is not None:
+            self._children.stop(self._process)
+        self._stream.finish()
+
+    def _wait(self, port_file: Path) -> None:
+        seconds = self._variant.get("ContainerStartupHealthCheckTimeoutInSeconds", _STARTUP_SECONDS)
+        deadline = time.monotonic() + seconds
+        while not port_file.exists():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise ModelServerError(self._failure())
+            time.sleep(0.05)
+        self._pool = urllib3.HTTPConnectionPool(
+            "127.0.0.1", int(port_file.read_text()), maxsize=64, block=False
+        )
+        try:
+            answer = self._pool.urlopen("GET", "/ping", timeout=10.0, retries=3)
+        except urllib3.exceptions.HTTPError as error:
+            raise ModelServerError(self._failure()) from error
+        if answer.status != 200:
+            raise ModelServerError(self._failure())
+
+    def _failure(self) -> str:
+        sentence = (
+            f"The primary container for production variant {self._name} did not pass the ping "
+            "health check. Please check CloudWatch logs for this endpoint. Its last lines:\n"
+        )
+        log = self._log.read_text(errors="replace")
+        return sentence + last_lines(log, 1024 - len(sentence))
+
+    def _environment(self, given: dict[str, str], model_dir: Path) -> dict[str, str]:
+        """Return the container's environment: what SageMaker sets, then what the model gives."""
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(self._folder),
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": self._endpoint_url,
+            **given,
+            # The images name /opt/ml/model here; in this process it is the unpacked archive.
+            "SM_MODEL_DIR": str(model_dir),
+            "SAGEMAKER_SUBMIT_DIRECTORY": str(model_dir / "code"),
+        }

@@ -1,0 +1,108 @@
+"""Folders and archives to and from S3, as SageMaker moves them around a job or an endpoint."""
+
+import tarfile
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from local.errors import ValidationFailedError
+
+_PARALLEL = 8  # transfers at once: hides the round trips of many small pictures
+
+
+def split_s3_uri(uri: str) -> tuple[str, str]:
+    """Return bucket and key of an `s3://bucket/key` URI.
+
+    Raises:
+        ValidationFailedError: for anything else.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise ValidationFailedError(f"{uri} is not an S3 URI of the form s3://bucket/key")
+    return parts.netloc, uri.split("/", 3)[3] if uri.count("/") > 2 else ""
+
+
+def list_keys(s3: Any, bucket: str, prefix: str) -> list[str]:
+    """Return every key under a prefix, without the empty folder markers of consoles."""
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return [
+        entry["Key"]
+        for page in pages
+        for entry in page.get("Contents", [])
+        if not entry["Key"].endswith("/")
+    ]
+
+
+def relative_name(key: str, prefix: str) -> str:
+    """Return where a key of a channel lands in the channel's folder.
+
+    SageMaker drops the prefix up to its last slash when the prefix names one object, and the
+    whole prefix when it names a folder, with or without a trailing slash.
+    """
+    folder = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
+    if key.startswith(folder):
+        return key[len(folder) :]
+    return key[prefix.rfind("/") + 1 :]
+
+
+def download_prefix(s3: Any, uri: str, folder: Path) -> int:
+    """Download everything under an S3 URI into a folder and return how many objects there were.
+
+    Raises:
+        ValidationFailedError: for a key that would land outside the folder.
+    """
+    bucket, prefix = split_s3_uri(uri)
+    keys = list_keys(s3, bucket, prefix)
+    targets = [folder / _safe_relative(relative_name(key, prefix)) for key in keys]
+    for parent in {target.parent for target in targets}:
+        parent.mkdir(parents=True, exist_ok=True)
+
+    def download(pair: tuple[str, Path]) -> None:
+        s3.download_file(bucket, pair[0], str(pair[1]))
+
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        list(pool.map(download, zip(keys, targets, strict=True)))
+    return len(keys)
+
+
+def upload_folder(s3: Any, folder: Path, uri: str) -> None:
+    """Upload every file of a folder under an S3 URI."""
+    bucket, prefix = split_s3_uri(uri)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        key = str(PurePosixPath(prefix) / path.relative_to(folder).as_posix())
+        s3.upload_file(str(path), bucket, key)
+
+
+def upload_archive(s3: Any, folder: Path, uri: str) -> None:
+    """Pack a folder's contents into a .tar.gz and upload it to an S3 URI."""
+    bucket, key = split_s3_uri(uri)
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = Path(scratch) / "archive.tar.gz"
+        with tarfile.open(archive, "w:gz") as tar:
+            for path in sorted(folder.iterdir()):
+                tar.add(path, arcname=path.name)
+        s3.upload_file(str(archive), bucket, key)
+
+
+def download_archive(s3: Any, uri: str, folder: Path) -> None:
+    """Download a .tar.gz and unpack it into a folder.
+
+    Raises:
+        tarfile.TarError: for an object that is not such an archive or reaches out of the folder.
+    """
+    bucket, key = split_s3_uri(uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = Path(scratch) / "archive.tar.gz"
+        s3.download_file(bucket, key, str(archive))
+        with tarfile.open(archive, "r:gz") as tar:
+            tar.extractall(folder, filter="data")
+
+
+def _safe_relative(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValidationFailedError(f"The key {name!r} would leave the channel's folder")
+    return path

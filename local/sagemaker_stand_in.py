@@ -1,0 +1,82 @@
+"""Our SageMaker: its operations by name, over the records and processes of the other modules."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from local.aws_clients import AwsClients
+from local.child_process import ChildProcesses
+from local.endpoints import Endpoints
+from local.errors import AwsError
+from local.faults import Faults
+from local.invocations import Invocations
+from local.model_catalog import ModelCatalog
+from local.shapes import parse_request, serialize_answer
+from local.tags import Tags
+from local.training_jobs import TrainingJobs
+
+Operation = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class SageMakerStandIn:
+    """The SageMaker of one running laptop's AWS."""
+
+    def __init__(self, state: Path, endpoint_url: str) -> None:
+        """Set up with no jobs and no endpoints.
+
+        Args:
+            state: folder for the files of jobs and endpoints.
+            endpoint_url: where the laptop's AWS itself answers.
+        """
+        clients, tags = AwsClients(endpoint_url), Tags()
+        self.children = ChildProcesses(state / "children")
+        self.faults = Faults()
+        catalog = ModelCatalog(clients, tags)
+        jobs = TrainingJobs(state / "training-jobs", clients, self.children, tags, endpoint_url)
+        self.endpoints = Endpoints(
+            state / "endpoints", catalog, clients, self.children, tags, endpoint_url
+        )
+        self.invocations = Invocations(self.endpoints, self.faults)
+        self._operations: dict[str, Operation] = {
+            "CreateTrainingJob": jobs.create,
+            "DescribeTrainingJob": jobs.describe,
+            "ListTrainingJobs": jobs.list,
+            "StopTrainingJob": jobs.stop,
+            "DeleteTrainingJob": jobs.delete,
+            "CreateModel": catalog.create_model,
+            "DescribeModel": catalog.describe_model,
+            "ListModels": catalog.list_models,
+            "DeleteModel": catalog.delete_model,
+            "CreateEndpointConfig": catalog.create_config,
+            "DescribeEndpointConfig": catalog.describe_config,
+            "ListEndpointConfigs": catalog.list_configs,
+            "DeleteEndpointConfig": catalog.delete_config,
+            "CreateEndpoint": self.endpoints.create,
+            "DescribeEndpoint": self.endpoints.describe,
+            "ListEndpoints": self.endpoints.list,
+            "UpdateEndpoint": self.endpoints.update,
+            "DeleteEndpoint": self.endpoints.delete,
+            "AddTags": tags.add_tags,
+            "ListTags": tags.list_tags,
+            "DeleteTags": tags.delete_tags,
+        }
+
+    def answer(self, operation: str, body: bytes) -> bytes:
+        """Return the JSON that answers one operation. Blocking: call it in a thread.
+
+        Raises:
+            AwsError: for everything that AWS, too, would refuse, and for operations that the
+                laptop's AWS does not have.
+        """
+        request = parse_request(operation, body)
+        run = self._operations.get(operation)
+        if run is None:
+            raise AwsError(
+                "UnknownOperationException", f"The laptop's AWS does not have SageMaker.{operation}"
+            )
+        return serialize_answer(operation, run(request))
+
+    def close(self) -> None:
+        """End every process of every job and endpoint."""
+        self.endpoints.close()
+        self.children.stop_all()

@@ -1,0 +1,150 @@
+"""The server process: MiniStack and the SageMaker stand-in on one port, until a signal ends it."""
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from local.arns import REGION
+from local.errors import PortInUseError, StateDirError
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 4566
+_GRACE_SECONDS = 2.0  # for requests that are under way when the server ends
+
+
+def endpoint_url(port: int) -> str:
+    """Return the URL at which the laptop's AWS answers."""
+    return f"http://{HOST}:{port}"
+
+
+def client_environment(port: int) -> dict[str, str]:
+    """Return the environment variables that point AWS's tools at the laptop's AWS."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint_url(port),
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",  # no waiting for a metadata server that is not there
+        "SAM_CLI_TELEMETRY": "0",
+    }
+
+
+def check_port(port: int) -> None:
+    """Make sure that nothing listens on a port.
+
+    Raises:
+        PortInUseError: when something does.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As the server itself does, so that connections of a former one in TIME_WAIT do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise PortInUseError(
+                f"Port {port} of {HOST} is in use by another program. See which with "
+                f"`ss -ltnp 'sport = :{port}'` or `lsof -i :{port}` and stop it, or choose "
+                "another port: python -m local start --port 4567"
+            ) from error
+
+
+def prepare_state(state: Path) -> None:
+    """Empty the folder for state: each start is a fresh AWS.
+
+    Raises:
+        StateDirError: for a path with blanks, which AWS's training drivers cannot take.
+    """
+    if any(character.isspace() for character in str(state)):
+        raise StateDirError(
+            f"{state} has blanks in its path, which SageMaker's training scripts cannot take; "
+            "choose another folder: python -m local start --state-dir FOLDER"
+        )
+    for name in ("training-jobs", "endpoints", "children"):
+        shutil.rmtree(state / name, ignore_errors=True)
+    state.mkdir(parents=True, exist_ok=True)
+
+
+def serve(port: int, state: Path) -> None:
+    """Serve until SIGINT or SIGTERM, then end every process that was started.
+
+    Ends the whole interpreter: MiniStack's threads may still wait for something then.
+
+    Raises:
+        PortInUseError: when the port is taken.
+        StateDirError: when the folder for state cannot be used.
+    """
+    check_port(port)
+    prepare_state(state)
+    _set_ministack_environment(port)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    asyncio.run(_serve(port, state))
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _set_ministack_environment(port: int) -> None:
+    """Set what MiniStack reads when it is imported."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        os.environ.pop(name, None)  # the caller's own must not reach the functions
+    os.environ.update(
+        client_environment(port),
+        GATEWAY_PORT=str(port),
+        BIND_HOST=HOST,  # MiniStack's own default is every interface
+        MINISTACK_HOST=HOST,  # in queue URLs: localhost may mean ::1, where nothing listens
+        MINISTACK_REGION=REGION,
+        IOT_MTLS_ENABLED="0",  # these two would listen on ports of their own
+        SFTP_ENABLED="0",
+        PERSIST_STATE="0",
+        S3_PERSIST="0",
+        LAMBDA_EXECUTOR="local",
+        DOCKER_HOST="unix:///nonexistent",  # functions run as processes; leave Docker alone
+    )
+    # MiniStack gives functions AWS_ENDPOINT_URL from GATEWAY_PORT; a value here would win over one
+    # that the function's own configuration sets.
+    os.environ.pop("AWS_ENDPOINT_URL")
+
+
+async def _serve(port: int, state: Path) -> None:
+    # Imported here: it takes MiniStack's environment as it is at this moment.
+    from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415
+    from hypercorn.config import Config  # noqa: PLC0415
+    from ministack.app import app as ministack  # noqa: PLC0415
+
+    from local import lambda_workers  # noqa: PLC0415
+    from local.gateway import Gateway  # noqa: PLC0415
+    from local.sagemaker_stand_in import SageMakerStandIn  # noqa: PLC0415
+
+    lambda_workers.install()
+    sagemaker = SageMakerStandIn(state, endpoint_url(port))
+    about = {"service": "laptop-aws", "pid": os.getpid(), "port": port, "state": str(state)}
+    gateway = Gateway(ministack, sagemaker, json.dumps(about))
+
+    config = Config()
+    config.bind = [f"{HOST}:{port}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = _GRACE_SECONDS
+    config.loglevel = "WARNING"
+
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+
+    async def shutdown() -> None:
+        await ended.wait()
+        await asyncio.to_thread(sagemaker.close)
+        await asyncio.to_thread(lambda_workers.stop_workers)
+
+    await serve_asgi(gateway, config, shutdown_trigger=shutdown)  # type: ignore[arg-type]  hypercorn's own Protocol types
+    lambda_workers.stop_workers()  # those that a call under way has started since

@@ -1,0 +1,37 @@
+"""Tags of SageMaker resources, by ARN."""
+
+from typing import Any
+
+
+class Tags:
+    """What AddTags, ListTags and DeleteTags read and write."""
+
+    def __init__(self) -> None:
+        self._by_arn: dict[str, dict[str, str]] = {}
+
+    def put(self, arn: str, tags: list[dict[str, str]]) -> None:
+        """Add tags to a resource, or change the values of those it has."""
+        self._by_arn.setdefault(arn, {}).update({tag["Key"]: tag["Value"] for tag in tags})
+
+    def drop(self, arn: str) -> None:
+        """Forget a deleted resource's tags."""
+        self._by_arn.pop(arn, None)
+
+    def of(self, arn: str) -> list[dict[str, str]]:
+        """Return a resource's tags in AWS's shape."""
+        return [{"Key": key, "Value": value} for key, value in self._by_arn.get(arn, {}).items()]
+
+    def add_tags(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer AddTags."""
+        self.put(request["ResourceArn"], request["Tags"])
+        return {"Tags": self.of(request["ResourceArn"])}
+
+    def list_tags(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer ListTags."""
+        return {"Tags": self.of(request["ResourceArn"])}
+
+    def delete_tags(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer DeleteTags."""
+        for key in request["TagKeys"]:
+            self._by_arn.get(request["ResourceArn"], {}).pop(key, None)
+        return {}

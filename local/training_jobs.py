@@ -1,0 +1,135 @@
+"""SageMaker's training job operations."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from local.arns import sagemaker_arn
+from local.aws_clients import AwsClients
+from local.child_process import ChildProcesses
+from local.errors import AwsError, ResourceInUseError, ValidationFailedError
+from local.paging import list_page
+from local.tags import Tags
+from local.training_run import TrainingRun
+
+_ENDED = ("Completed", "Failed", "Stopped")
+
+
+class TrainingJobs:
+    """Every training job of one running laptop's AWS."""
+
+    def __init__(
+        self,
+        folder: Path,
+        clients: AwsClients,
+        children: ChildProcesses,
+        tags: Tags,
+        endpoint_url: str,
+    ) -> None:
+        self._folder = folder
+        self._clients = clients
+        self._children = children
+        self._tags = tags
+        self._endpoint_url = endpoint_url
+        self._runs: dict[str, TrainingRun] = {}
+        self._lock = threading.Lock()
+
+    def create(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer CreateTrainingJob and start the job."""
+        _refuse_what_cannot_run(request)
+        name = request["TrainingJobName"]
+        arn = sagemaker_arn("training-job", name)
+        with self._lock:
+            if name in self._runs:
+                raise ResourceInUseError(
+                    "Job name must be unique within an AWS account and region, and a training job "
+                    f"with this name already exists ({arn})"
+                )
+            run = TrainingRun(
+                request, arn, self._folder / name, self._clients, self._children, self._endpoint_url
+            )
+            self._runs[name] = run
+        self._tags.put(arn, request.get("Tags", []))
+        run.start()
+        return {"TrainingJobArn": arn}
+
+    def describe(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer DescribeTrainingJob."""
+        return self._find(request).snapshot()
+
+    def list(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer ListTrainingJobs."""
+        with self._lock:
+            runs = list(self._runs.values())
+        members = (
+            "TrainingJobName",
+            "TrainingJobArn",
+            "CreationTime",
+            "TrainingEndTime",
+            "LastModifiedTime",
+            "TrainingJobStatus",
+            "SecondaryStatus",
+        )
+        summaries = [
+            {member: described[member] for member in members if member in described}
+            for described in (run.snapshot() for run in runs)
+        ]
+        page, token = list_page(request, summaries, "TrainingJobName", "TrainingJobStatus")
+        return {"TrainingJobSummaries": page} | ({"NextToken": token} if token else {})
+
+    def stop(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer StopTrainingJob."""
+        run = self._find(request)
+        status = run.snapshot()["TrainingJobStatus"]
+        if status != "InProgress":
+            raise ValidationFailedError(
+                f"The request was rejected because the training job is in status {status}."
+            )
+        run.request_stop()
+        return {}
+
+    def delete(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Answer DeleteTrainingJob."""
+        run = self._find(request)
+        described = run.snapshot()
+        if described["TrainingJobStatus"] not in _ENDED:
+            raise ResourceInUseError(
+                "The request was rejected because the training job is in status "
+                f"{described['TrainingJobStatus']}."
+            )
+        with self._lock:
+            self._runs.pop(request["TrainingJobName"], None)
+        self._tags.drop(described["TrainingJobArn"])
+        return {}
+
+    def _find(self, request: dict[str, Any]) -> TrainingRun:
+        with self._lock:
+            run = self._runs.get(request["TrainingJobName"])
+        if run is None:
+            # AWS answers ValidationException here, though its model lists ResourceNotFound.
+            raise AwsError("ValidationException", "Requested resource not found.")
+        return run
+
+
+def _refuse_what_cannot_run(request: dict[str, Any]) -> None:
+    """Raise for a job that has no process to start here."""
+    specification = request["AlgorithmSpecification"]
+    if not specification.get("ContainerEntrypoint") and not specification.get("ContainerArguments"):
+        raise ValidationFailedError(
+            "The laptop's AWS has no container images, so it runs only jobs that bring their "
+            "command (AlgorithmSpecification.ContainerEntrypoint and ContainerArguments), as the "
+            "SageMaker SDK's ModelTrainer with SourceCode does."
+        )
+    if "OutputDataConfig" not in request:
+        raise ValidationFailedError("OutputDataConfig.S3OutputPath is needed")
+    if request["ResourceConfig"].get("InstanceCount", 1) != 1:
+        raise ValidationFailedError("The laptop's AWS runs jobs of one instance only")
+    for channel in request.get("InputDataConfig", []):
+        source = channel["DataSource"].get("S3DataSource")
+        if source is None or source["S3DataType"] != "S3Prefix":
+            raise ValidationFailedError(
+                f"Channel {channel['ChannelName']}: the laptop's AWS reads only S3DataSource with "
+                "S3DataType S3Prefix"
+            )
+        if channel.get("InputMode", "File") == "Pipe":
+            raise ValidationFailedError("The laptop's AWS has no input mode Pipe; use File")
