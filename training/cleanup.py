@@ -156,8 +156,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--endpoint", metavar="NAME", default=settings.ENDPOINT_NAME,
         help=f"name of the endpoint ({settings.ENDPOINT_NAME}, from samconfig.toml)")  # fmt: skip
     add("--stack-name", metavar="NAME", default=settings.STACK_NAME,
-        help=f"stack whose buckets are emptied ({settings.STACK_NAME}, samconfig.toml)")  # fmt: skip
-    add("--bucket", metavar="NAME", help="training bucket; one that stage_data did not make is kept"
+        help=f"stack with buckets to empty ({settings.STACK_NAME}, samconfig.toml)")  # fmt: skip
+    add("--bucket", metavar="NAME",
+        help="training bucket; one that stage_data did not make is kept"
         f" ({settings.default_bucket('ACCOUNT', 'REGION')})")  # fmt: skip
     add("--keep-data", action="store_true", help="keep the staged pictures and their bucket")
     add("--dry-run", action="store_true", help="only list what would be deleted")

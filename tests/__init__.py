@@ -1,0 +1,1 @@
+"""A package, since a dependency installs a package of the same name, which would be found first."""

@@ -1,0 +1,71 @@
+"""Clients that answer from a script: what is sent to AWS is asserted without a socket."""
+
+import json
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+REGION = "eu-west-1"
+ACCOUNT = "123456789012"
+
+
+def boto_session() -> Any:
+    """Return a real session that finds no credentials but these."""
+    return boto3.Session("test", "test", region_name=REGION)
+
+
+def stubbed(service: str) -> tuple[Any, Stubber]:
+    """Return a client and its stubber, which is active."""
+    client = boto_session().client(service)
+    stubber = Stubber(client)
+    stubber.activate()
+    return client, stubber
+
+
+class StubbedSession:
+    """A session whose clients are stubbed, one per service, made when first asked for."""
+
+    def __init__(self, region: str | None = REGION) -> None:
+        self.region_name = region
+        self.clients: dict[str, Any] = {}
+        self.stubbers: dict[str, Stubber] = {}
+
+    def client(self, service: str, **_: Any) -> Any:
+        self.stub(service)
+        return self.clients[service]
+
+    def stub(self, service: str) -> Stubber:
+        if service not in self.clients:
+            self.clients[service], self.stubbers[service] = stubbed(service)
+        return self.stubbers[service]
+
+    def assert_no_pending_responses(self) -> None:
+        for stubber in self.stubbers.values():
+            stubber.assert_no_pending_responses()
+
+
+class Body:
+    """What get_object and invoke_endpoint give to read."""
+
+    def __init__(self, content: bytes | dict[str, Any]) -> None:
+        self.content = content if isinstance(content, bytes) else json.dumps(content).encode()
+
+    def read(self) -> bytes:
+        return self.content
+
+
+def client_error(code: str, message: str) -> ClientError:
+    """Return what a client raises for this answer of AWS."""
+    return ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
+
+
+class Sleeps:
+    """Stands in for time.sleep: returns at once and remembers how long."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)

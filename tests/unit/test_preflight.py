@@ -1,0 +1,184 @@
+"""What would fail late is said first."""
+
+import json
+
+import pytest
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+
+from tests.unit.aws_stubs import ACCOUNT, REGION, Body, StubbedSession, stubbed
+from training.preflight import (
+    BucketUnreachableError,
+    Caller,
+    CredentialsError,
+    ModelDataMissingError,
+    QuotaExceededError,
+    RegionMissingError,
+    StagedDataMissingError,
+    check_bucket,
+    check_credentials,
+    check_model_data,
+    check_quota,
+    check_region,
+    endpoint_quota,
+    read_manifest,
+    read_quotas,
+    training_quota,
+)
+
+MANIFEST = {
+    "counts": {
+        "train": {"bicycle": 8, "motorcycle": 8},
+        "validation": {"bicycle": 2, "motorcycle": 2},
+        "test": {"bicycle": 2, "motorcycle": 2},
+    },
+    "files": {},
+}
+
+
+class SilentSts:
+    """Raises what botocore raises before or instead of an answer."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def get_caller_identity(self):
+        raise self.error
+
+
+def test_no_region():
+    with pytest.raises(RegionMissingError, match="export AWS_DEFAULT_REGION"):
+        check_region(StubbedSession(region=None))
+
+
+def test_no_credentials():
+    with pytest.raises(CredentialsError, match="run `aws configure`"):
+        check_credentials(SilentSts(NoCredentialsError()))
+
+
+def test_credentials_that_aws_refuses():
+    sts, stubber = stubbed("sts")
+    stubber.add_client_error("get_caller_identity", "ExpiredToken", "The token is expired")
+    with pytest.raises(CredentialsError, match=r"does not accept .*The token is expired.*log in"):
+        check_credentials(sts)
+
+
+def test_aws_out_of_reach():
+    error = EndpointConnectionError(endpoint_url="http://127.0.0.1:4566/")
+    with pytest.raises(CredentialsError, match=r"127\.0\.0\.1:4566.*python -m local status"):
+        check_credentials(SilentSts(error))
+
+
+def test_the_caller_is_read_with_its_partition():
+    sts, stubber = stubbed("sts")
+    arn = f"arn:aws-cn:iam::{ACCOUNT}:user/me"
+    stubber.add_response("get_caller_identity", {"Account": ACCOUNT, "Arn": arn, "UserId": "U"})
+    assert check_credentials(sts) == Caller(ACCOUNT, arn, "aws-cn")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("404", "does not exist: run `python -m training.stage_data` first"),
+        ("403", "You may not open the bucket b: ask for s3:ListBucket"),
+        ("301", f"is in another region, and a SageMaker job of {REGION} cannot read it"),
+    ],
+)
+def test_a_bucket_that_cannot_be_used(code, message):
+    s3, stubber = stubbed("s3")
+    stubber.add_client_error("head_bucket", code, http_status_code=int(code))
+    with pytest.raises(BucketUnreachableError, match=message):
+        check_bucket(s3, "b", REGION)
+
+
+def test_a_bucket_of_another_region_is_named_with_its_region():
+    s3, stubber = stubbed("s3")
+    headers = {"HTTPHeaders": {"x-amz-bucket-region": "us-east-2"}}
+    stubber.add_response("head_bucket", {"ResponseMetadata": headers}, {"Bucket": "b"})
+    with pytest.raises(BucketUnreachableError, match="b is in us-east-2"):
+        check_bucket(s3, "b", REGION)
+
+
+def test_no_staged_data():
+    s3, stubber = stubbed("s3")
+    stubber.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+    with pytest.raises(StagedDataMissingError, match=r"no staged pictures at s3://b/staged/: run"):
+        read_manifest(s3, "b")
+
+
+@pytest.mark.parametrize("content", [b"not JSON", b"[]", b'{"counts": 3}', b"{}"])
+def test_a_manifest_that_is_none(content):
+    s3, stubber = stubbed("s3")
+    stubber.add_response("get_object", {"Body": Body(content)})
+    with pytest.raises(StagedDataMissingError, match="is not a manifest: run"):
+        read_manifest(s3, "b")
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_split_without_pictures(split):
+    s3, stubber = stubbed("s3")
+    counts = {**MANIFEST["counts"], split: {"bicycle": 0}}
+    stubber.add_response("get_object", {"Body": Body(json.dumps({"counts": counts}).encode())})
+    with pytest.raises(StagedDataMissingError, match=f"counts no pictures for {split}"):
+        read_manifest(s3, "b")
+
+
+def test_the_manifest_is_read_from_the_agreed_key():
+    s3, stubber = stubbed("s3")
+    expected = {"Bucket": "b", "Key": "staged/manifest.json"}
+    stubber.add_response("get_object", {"Body": Body(MANIFEST)}, expected)
+    assert read_manifest(s3, "b") == MANIFEST
+
+
+@pytest.mark.parametrize("uri", ["model.tar.gz", "https://b/model.tar.gz", "s3://b/model"])
+def test_model_data_that_is_no_address(uri):
+    with pytest.raises(ModelDataMissingError, match=r"give s3://BUCKET/KEY\.tar\.gz"):
+        check_model_data(None, uri, "b", own_role=True)
+
+
+def test_model_data_that_the_projects_role_cannot_read():
+    with pytest.raises(ModelDataMissingError, match=r"reads only s3://b/.*--role"):
+        check_model_data(None, "s3://elsewhere/model.tar.gz", "b", own_role=True)
+
+
+def test_model_data_that_is_not_there():
+    s3, stubber = stubbed("s3")
+    expected = {"Bucket": "elsewhere", "Key": "a/model.tar.gz"}
+    stubber.add_client_error("head_object", "404", "Not Found", expected_params=expected)
+    with pytest.raises(ModelDataMissingError, match=r"cannot be read \(Not Found\)"):
+        check_model_data(s3, "s3://elsewhere/a/model.tar.gz", "b", own_role=False)
+
+
+def test_a_quota_that_is_too_small_says_how_to_raise_it():
+    name = endpoint_quota("ml.m5.large")
+    with pytest.raises(
+        QuotaExceededError,
+        match=r'"ml.m5.large for endpoint usage" is 1, and 2 needed.*--quota-code L-1 '
+        r"--desired-value 2`, or choose another type with --endpoint-instance",
+    ):
+        check_quota({name: (1.0, "L-1")}, name, 2, "--endpoint-instance")
+
+
+def test_a_quota_that_suffices_and_one_that_nobody_tells():
+    name = training_quota("ml.m5.xlarge")
+    assert check_quota({name: (4.0, "L-1")}, name, 1, "--training-instance") == "4"
+    assert check_quota({}, name, 1, "--training-instance") == "unknown"
+
+
+def test_quotas_are_found_on_a_later_page_and_nothing_more_is_asked():
+    client, stubber = stubbed("service-quotas")
+    wanted = endpoint_quota("ml.m5.large")
+    other = {"QuotaName": "something else", "Value": 1.0, "QuotaCode": "L-0"}
+    found = {"QuotaName": wanted, "Value": 2.0, "QuotaCode": "L-2"}
+    asked = {"ServiceCode": "sagemaker"}
+    stubber.add_response("list_service_quotas", {"Quotas": [other], "NextToken": "2"}, asked)
+    stubber.add_response(
+        "list_service_quotas", {"Quotas": [found], "NextToken": "3"}, {**asked, "NextToken": "2"}
+    )
+    assert read_quotas(client, {wanted}) == {wanted: (2.0, "L-2")}
+    stubber.assert_no_pending_responses()
+
+
+def test_a_closed_quota_service_leaves_them_unknown():
+    client, stubber = stubbed("service-quotas")
+    stubber.add_client_error("list_service_quotas", "AccessDeniedException", "no")
+    assert read_quotas(client, {"q"}) == {}

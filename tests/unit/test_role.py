@@ -1,0 +1,231 @@
+"""The execution role: refused with a reason, or made with the least it needs."""
+
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.unit.aws_stubs import ACCOUNT, REGION, Sleeps, client_error, stubbed
+from training.role import (
+    POLICY_NAME,
+    SPREAD_DELAY_S,
+    SPREAD_TRIES,
+    RoleUnusableError,
+    check_role,
+    delete_role,
+    ensure_role,
+    execution_policy,
+    retry_while_role_spreads,
+    trust_policy,
+)
+from training.settings import PROJECT_TAG
+
+NAME = f"SconesUnlimitedSageMakerRole-{REGION}"
+ARN = f"arn:aws:iam::{ACCOUNT}:role/{NAME}"
+BUCKET = "pictures"
+
+
+def role(tags=(), trust=None):
+    return {
+        "Role": {
+            "Path": "/",
+            "RoleName": NAME,
+            "RoleId": "AROA0123456789ABCDEF",
+            "Arn": ARN,
+            "CreateDate": "2026-01-01T00:00:00Z",
+            "AssumeRolePolicyDocument": json.dumps(trust or trust_policy(ACCOUNT)),
+            "Tags": list(tags),
+        }
+    }
+
+
+@pytest.fixture
+def iam():
+    # Stubber hands answers on as they are; a client turns the policy's text into a dictionary.
+    client, stubber = stubbed("iam")
+    client.stubber = stubber
+
+    def decode(parsed, **_):
+        for holder, key in (("Role", "AssumeRolePolicyDocument"), (None, "PolicyDocument")):
+            document = (parsed.get(holder, {}) if holder else parsed).get(key)
+            if isinstance(document, str):
+                (parsed[holder] if holder else parsed)[key] = json.loads(document)
+
+    client.meta.events.register("after-call.iam", decode)
+    return client
+
+
+def check(iam, name=ARN):
+    return check_role(iam, name, bucket=BUCKET, partition="aws")
+
+
+def ensure(iam):
+    return ensure_role(iam, region=REGION, account=ACCOUNT, partition="aws", bucket=BUCKET)
+
+
+def add_simulation(iam, actions, resource, decisions):
+    iam.stubber.add_response(
+        "simulate_principal_policy",
+        {
+            "EvaluationResults": [
+                {"EvalActionName": action, "EvalDecision": decision}
+                for action, decision in zip(actions, decisions, strict=True)
+            ]
+        },
+        {"PolicySourceArn": ARN, "ActionNames": actions, "ResourceArns": [resource]},
+    )
+
+
+def test_a_role_that_does_not_exist(iam):
+    iam.stubber.add_client_error("get_role", "NoSuchEntity", "no", http_status_code=404)
+    with pytest.raises(RoleUnusableError, match=r"Nobody does not exist: give another"):
+        check(iam, "Nobody")
+
+
+def test_a_role_that_does_not_trust_sagemaker(iam):
+    trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}]}
+    iam.stubber.add_response("get_role", role(trust=trust), {"RoleName": NAME})
+    with pytest.raises(RoleUnusableError, match=r"does not trust sagemaker\.amazonaws\.com: add"):
+        check(iam)
+
+
+def test_a_role_that_cannot_write_to_the_bucket(iam):
+    iam.stubber.add_response("get_role", role())
+    objects = ["s3:GetObject", "s3:PutObject"]
+    add_simulation(iam, objects, f"arn:aws:s3:::{BUCKET}/*", ["allowed", "implicitDeny"])
+    add_simulation(iam, ["s3:ListBucket"], f"arn:aws:s3:::{BUCKET}", ["explicitDeny"])
+    with pytest.raises(RoleUnusableError, match=r"lacks s3:PutObject, s3:ListBucket on the bucket"):
+        check(iam)
+    iam.stubber.assert_no_pending_responses()
+
+
+def test_a_role_given_by_arn_is_taken_where_iam_may_not_be_asked(iam):
+    iam.stubber.add_client_error("get_role", "AccessDenied", "no", http_status_code=403)
+    assert check(iam) == ARN
+
+
+def test_a_role_given_by_name_is_not(iam):
+    iam.stubber.add_client_error("get_role", "AccessDenied", "no", http_status_code=403)
+    with pytest.raises(RoleUnusableError, match=r"may not look up the role Mine: give its ARN"):
+        check(iam, "Mine")
+
+
+def test_a_role_is_taken_where_the_simulator_is_shut(iam):
+    iam.stubber.add_response("get_role", role())
+    for _ in range(2):
+        iam.stubber.add_client_error("simulate_principal_policy", "AccessDenied", "no")
+    assert check(iam, NAME) == ARN
+
+
+def test_somebody_elses_role_of_that_name_is_left_alone(iam):
+    iam.stubber.add_response("get_role", role(tags=[{"Key": "Project", "Value": "another"}]))
+    with pytest.raises(RoleUnusableError, match="that this project did not make: give one with"):
+        ensure(iam)
+
+
+def test_a_caller_who_may_not_make_roles_is_told_what_to_ask_for(iam):
+    iam.stubber.add_client_error("get_role", "NoSuchEntity", "no", http_status_code=404)
+    iam.stubber.add_client_error("create_role", "AccessDenied", "not you")
+    with pytest.raises(RoleUnusableError, match=r"may not make the role .*not you.*--role"):
+        ensure(iam)
+
+
+def test_a_role_is_made_tagged_with_one_policy_for_one_bucket(iam):
+    iam.stubber.add_client_error("get_role", "NoSuchEntity", "no", http_status_code=404)
+    iam.stubber.add_response(
+        "create_role",
+        role(),
+        {
+            "RoleName": NAME,
+            "AssumeRolePolicyDocument": json.dumps(trust_policy(ACCOUNT)),
+            "Description": "SageMaker training and serving of the Scones Unlimited pictures",
+            "Tags": [PROJECT_TAG],
+        },
+    )
+    iam.stubber.add_client_error("get_role_policy", "NoSuchEntity", "no", http_status_code=404)
+    iam.stubber.add_response(
+        "put_role_policy",
+        {},
+        {
+            "RoleName": NAME,
+            "PolicyName": POLICY_NAME,
+            "PolicyDocument": json.dumps(execution_policy(BUCKET, "aws")),
+        },
+    )
+    assert ensure(iam) == ARN
+    iam.stubber.assert_no_pending_responses()
+
+
+def test_a_second_run_changes_nothing(iam):
+    iam.stubber.add_response("get_role", role(tags=[PROJECT_TAG]))
+    iam.stubber.add_response(
+        "get_role_policy",
+        {
+            "RoleName": NAME,
+            "PolicyName": POLICY_NAME,
+            "PolicyDocument": json.dumps(execution_policy(BUCKET, "aws")),
+        },
+    )
+    assert ensure(iam) == ARN
+    iam.stubber.assert_no_pending_responses()
+
+
+def test_the_policy_gives_s3_on_one_bucket_only():
+    for statement in execution_policy(BUCKET, "aws")["Statement"]:
+        actions = (
+            [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+        )
+        if any(action.startswith("s3:") for action in actions):
+            assert statement["Resource"].startswith(f"arn:aws:s3:::{BUCKET}")
+        assert not any(action.endswith("*") for action in actions)
+
+
+def not_assumable():
+    return client_error("ValidationException", "Could not assume role arn:...")
+
+
+def test_a_new_role_is_waited_for():
+    answers, slept = [not_assumable(), not_assumable(), "made"], Sleeps()
+
+    def call():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert retry_while_role_spreads(call, slept) == "made"
+    assert slept.seconds == [SPREAD_DELAY_S] * 2
+
+
+def test_a_role_that_never_spreads_is_reported_as_sagemaker_put_it():
+    slept = Sleeps()
+
+    def call():
+        raise not_assumable()
+
+    with pytest.raises(ClientError, match="Could not assume role"):
+        retry_while_role_spreads(call, slept)
+    assert len(slept.seconds) == SPREAD_TRIES - 1
+
+
+def test_another_error_is_not_retried():
+    slept = Sleeps()
+
+    def call():
+        raise client_error("ResourceLimitExceeded", "no")
+
+    with pytest.raises(ClientError, match="ResourceLimitExceeded"):
+        retry_while_role_spreads(call, slept)
+    assert slept.seconds == []
+
+
+def test_a_role_is_deleted_with_its_policies(iam):
+    policy = "arn:aws:iam::aws:policy/Extra"
+    add = iam.stubber.add_response
+    add("list_role_policies", {"PolicyNames": [POLICY_NAME]}, {"RoleName": NAME})
+    add("delete_role_policy", {}, {"RoleName": NAME, "PolicyName": POLICY_NAME})
+    add("list_attached_role_policies", {"AttachedPolicies": [{"PolicyArn": policy}]})
+    add("detach_role_policy", {}, {"RoleName": NAME, "PolicyArn": policy})
+    add("delete_role", {}, {"RoleName": NAME})
+    delete_role(iam, NAME)
+    iam.stubber.assert_no_pending_responses()

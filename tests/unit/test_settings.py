@@ -1,0 +1,96 @@
+"""Names from samconfig.toml."""
+
+import pytest
+
+from training import settings
+from training.settings import SettingsError, read_settings
+
+GOOD = """
+[default.deploy.parameters]
+stack_name = "stack"
+parameter_overrides = ["EndpointName=pictures-1", "ConfidenceThreshold=0.75", "ClassNames=a,b"]
+"""
+
+
+def write(tmp_path, text):
+    path = tmp_path / "samconfig.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SettingsError, match=r"nowhere\.toml cannot be read \(No such file"):
+        read_settings(tmp_path / "nowhere.toml")
+
+
+def test_a_file_that_is_not_toml_is_named(tmp_path):
+    with pytest.raises(SettingsError, match=r"samconfig\.toml is not valid TOML"):
+        read_settings(write(tmp_path, "[default"))
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("", "default"),
+        ('[default.deploy.parameters]\nstack_name = "s"', "parameter_overrides"),
+        (GOOD.replace("EndpointName", "Endpoint"), "EndpointName"),
+        (GOOD.replace("ConfidenceThreshold", "Threshold"), "ConfidenceThreshold"),
+        (GOOD.replace("stack_name", "name"), "stack_name"),
+    ],
+)
+def test_a_missing_key_is_named_with_what_to_write(tmp_path, text, key):
+    with pytest.raises(SettingsError, match=rf"lacks '{key}' in .*EndpointName=\.\.\."):
+        read_settings(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("threshold", ["-0.01", "1.01", "nan", "0,9", ""])
+def test_a_threshold_outside_of_0_to_1_is_refused(tmp_path, threshold):
+    text = GOOD.replace("0.75", threshold)
+    with pytest.raises(SettingsError, match=r"must be a number from 0 to 1"):
+        read_settings(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", ["-a", "a-", "a_b", "", "a" * 49])
+def test_a_name_that_sagemaker_would_refuse_is_refused(tmp_path, name):
+    text = GOOD.replace("pictures-1", name)
+    with pytest.raises(SettingsError, match=r"cannot be the name of an endpoint\. Use 1 to 48"):
+        read_settings(write(tmp_path, text))
+
+
+def test_the_sentence_ends_a_program_with_status_1():
+    assert issubclass(SettingsError, SystemExit)
+    assert SettingsError("the sentence").code == "the sentence"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD,
+        GOOD.replace(
+            '["EndpointName=pictures-1", "ConfidenceThreshold=0.75", "ClassNames=a,b"]',
+            '"EndpointName=pictures-1 ConfidenceThreshold=0.75 ClassNames=a,b"',
+        ),
+    ],
+    ids=["list", "string"],
+)
+def test_names_threshold_and_all_parameters_are_read(tmp_path, text):
+    assert read_settings(write(tmp_path, text)) == (
+        "stack",
+        "pictures-1",
+        0.75,
+        {"EndpointName": "pictures-1", "ConfidenceThreshold": "0.75", "ClassNames": "a,b"},
+    )
+
+
+def test_the_projects_own_file_is_what_the_module_offers():
+    own = read_settings(settings.SAMCONFIG)
+    assert own == (
+        settings.STACK_NAME,
+        settings.ENDPOINT_NAME,
+        settings.CONFIDENCE_THRESHOLD,
+        settings.PARAMETERS,
+    )
+
+
+def test_the_default_buckets_name_fits_the_longest_region():
+    assert len(settings.default_bucket("1" * 12, "ap-southeast-1")) <= 63

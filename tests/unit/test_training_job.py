@@ -1,0 +1,259 @@
+"""The training job: what SageMaker is asked, and what is made of its answers."""
+
+import importlib
+import io
+import json
+import re
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse, HeadersDict
+from rich.console import Console
+
+from tests.unit.aws_stubs import ACCOUNT, REGION, Sleeps, boto_session, client_error, stubbed
+from training.images import NoImageError, image_uri
+from training.settings import PROJECT_TAG
+from training.training_job import (
+    LOG_GROUP,
+    MetricLog,
+    TrainingFailedError,
+    start_training_job,
+    stop_training_job,
+    wait_for_training_job,
+)
+from training.waiting import WaitTimeoutError
+
+JOB = "scones-unlimited-20260102030405"
+ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{JOB}"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/Role"
+METRICS = "  2/3   4.0 s  train:loss=0.5000 validation:loss=0.4000 validation:accuracy=0.9000"
+
+
+def description(status, secondary, **more):
+    return {
+        "TrainingJobName": JOB,
+        "TrainingJobArn": ARN,
+        "TrainingJobStatus": status,
+        "SecondaryStatus": secondary,
+        "ModelArtifacts": {"S3ModelArtifacts": f"s3://b/jobs/{JOB}/output/model.tar.gz"},
+        "AlgorithmSpecification": {"TrainingInputMode": "File"},
+        "StoppingCondition": {},
+        "CreationTime": "2026-01-01T00:00:00Z",
+        **more,
+    }
+
+
+def wait(answers, messages=((),), max_run_s=60):
+    """Run wait_for_training_job on these descriptions and log pages; return result and output."""
+    sagemaker, stubber = stubbed("sagemaker")
+    for answer in answers:
+        stubber.add_response("describe_training_job", answer, {"TrainingJobName": JOB})
+    logs, log_stubber = stubbed("logs")
+    stream = f"{JOB}/algo-1-1"
+    log_stubber.add_response(
+        "describe_log_streams",
+        {"logStreams": [{"logStreamName": stream}]},
+        {"logGroupName": LOG_GROUP, "logStreamNamePrefix": f"{JOB}/"},
+    )
+    looks = len(answers) - 1  # the last description is read for the result
+    for number in range(looks):
+        page = messages[number] if number < len(messages) else ()
+        expected = {"logGroupName": LOG_GROUP, "logStreamName": stream, "startFromHead": True}
+        if number:
+            expected["nextToken"] = f"f/{number - 1}"
+        log_stubber.add_response(
+            "get_log_events",
+            {"events": [{"message": text} for text in page], "nextForwardToken": f"f/{number}"},
+            expected,
+        )
+    output = io.StringIO()
+    console = Console(file=output, width=200)
+    result = wait_for_training_job(
+        sagemaker, logs, JOB, max_run_s=max_run_s, console=console, sleep=Sleeps()
+    )
+    stubber.assert_no_pending_responses()
+    log_stubber.assert_no_pending_responses()
+    return result, output.getvalue()
+
+
+def test_a_failed_job_shows_the_reason_and_where_the_log_is():
+    failed = description("Failed", "Failed", FailureReason="AlgorithmError: no such folder")
+    with pytest.raises(TrainingFailedError) as caught:
+        wait([failed, failed])
+    assert "ended as Failed: AlgorithmError: no such folder" in str(caught.value)
+    assert f"--log-stream-name-prefix {JOB} --since 1d --region {REGION}" in str(caught.value)
+    assert (caught.value.job, caught.value.status) == (JOB, "Failed")
+
+
+def test_a_job_that_ran_out_of_time_says_so():
+    stopped = description("Stopped", "MaxRuntimeExceeded")
+    with pytest.raises(TrainingFailedError, match="ended as Stopped: MaxRuntimeExceeded"):
+        wait([stopped, stopped])
+
+
+def test_a_job_that_does_not_end_is_given_up(monkeypatch):
+    clock = iter(range(0, 100_000, 4000))
+    monkeypatch.setattr("training.waiting.time.monotonic", lambda: next(clock))
+    running = description("InProgress", "Pending")
+    with pytest.raises(WaitTimeoutError, match=r"still InProgress \(Pending\) after .*cleanup"):
+        wait([running] * 3, max_run_s=60)
+
+
+def test_status_changes_and_metrics_are_shown_once_and_the_result_is_read():
+    done = description(
+        "Completed",
+        "Completed",
+        TrainingTimeInSeconds=61,
+        BillableTimeInSeconds=50,
+        FinalMetricDataList=[{"MetricName": "validation:accuracy", "Value": 0.9}],
+    )
+    training = description("InProgress", "Training")
+    downloading = description("InProgress", "Downloading")
+    result, shown = wait(
+        [downloading, training, training, done, done],
+        [(), ("+ python train.py --epochs 3", METRICS), (), ()],
+    )
+    assert (result.job, result.seconds, result.billable_seconds) == (JOB, 61, 50)
+    assert result.validation_accuracy == pytest.approx(0.9)
+    assert result.model_data == f"s3://b/jobs/{JOB}/output/model.tar.gz"
+    assert shown.count("InProgress (Training)") == 1
+    assert shown.count(METRICS.strip()) == 1
+    assert "+ python" not in shown
+
+
+def test_a_job_that_reported_no_metrics_has_no_accuracy():
+    done = description("Completed", "Completed")
+    result, _ = wait([done, done])
+    assert result.validation_accuracy is None
+
+
+def test_a_log_that_is_not_there_yet_is_asked_for_again():
+    logs, stubber = stubbed("logs")
+    log = MetricLog(logs, JOB)
+    stubber.add_client_error("describe_log_streams", "ResourceNotFoundException")
+    assert log.new_lines() == []
+    stubber.add_response("describe_log_streams", {"logStreams": []})
+    assert log.new_lines() == []
+    stubber.add_response("describe_log_streams", {"logStreams": [{"logStreamName": "s"}]})
+    page = {"events": [{"message": METRICS}], "nextForwardToken": "f/1"}
+    stubber.add_response("get_log_events", page)
+    assert log.new_lines() == [METRICS.strip()]
+    stubber.assert_no_pending_responses()
+
+
+def test_stopping_a_job_that_has_ended_is_no_error():
+    sagemaker, stubber = stubbed("sagemaker")
+    expected = {"TrainingJobName": JOB}
+    stubber.add_client_error("stop_training_job", "ValidationException", expected_params=expected)
+    stop_training_job(sagemaker, JOB)
+    stubber.add_client_error("stop_training_job", "AccessDeniedException")
+    with pytest.raises(type(client_error("", "")), match="AccessDenied"):
+        stop_training_job(sagemaker, JOB)
+
+
+def test_an_image_that_does_not_exist():
+    with pytest.raises(NoImageError, match="choose another instance type or region"):
+        image_uri("mars-north-1", "ml.m5.large", "inference")
+    with pytest.raises(NoImageError, match=r"No PyTorch image for training on ml\.m6g\.large"):
+        image_uri(REGION, "ml.m6g.large", "training")
+
+
+def test_the_images_have_one_pytorch_for_training_and_serving_and_cuda_where_asked():
+    training = image_uri(REGION, "ml.m5.xlarge", "training")
+    assert training.endswith("/pytorch-training:2.6.0-cpu-py312")
+    assert image_uri(REGION, "ml.g4dn.xlarge", "training").endswith(":2.6.0-gpu-py312")
+    inference = image_uri(REGION, "ml.m5.large", "inference")
+    assert inference.endswith("/pytorch-inference:2.6.0-cpu-py312")
+
+
+class Answers:
+    """Answers each request below botocore's signing, so that what leaves the SDK is kept."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, request, **_):
+        host, body = request.url.split("/")[2], request.body
+        target = request.headers.get("X-Amz-Target", b"")
+        name = target.decode() if isinstance(target, bytes) else target
+        self.asked.append((request.method, request.url, name, body, dict(request.headers)))
+        content = b"{}"
+        if host.startswith("iam"):
+            content = b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
+            return self.answer(request, 403, content)
+        if not name:  # S3
+            listing = b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>"
+            content = listing if request.method == "GET" else b""
+        if name == "SageMaker.CreateTrainingJob":
+            content = json.dumps({"TrainingJobArn": ARN}).encode()
+        if name == "SageMaker.DescribeTrainingJob":
+            content = json.dumps({**json.loads(body), "TrainingJobStatus": "InProgress"}).encode()
+        return self.answer(request, 200, content)
+
+    @staticmethod
+    def answer(request, status, content):
+        headers: Any = HeadersDict()
+        answer: Any = AWSResponse(request.url, status, headers, None)
+        answer._content = content
+        return answer
+
+
+@pytest.fixture(scope="module")
+def sent():
+    """Start a job with the real SDK; return what it sent: requests, and CreateTrainingJob."""
+    answers = Answers()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("AWS_ENDPOINT_URL", raising=False)
+        patch.setenv("SAGEMAKER_VALIDATE_ROLE", "to be put back")
+        session = boto_session()
+        session.events.register("before-send", answers)
+        job = start_training_job(
+            session,
+            base_name="scones-unlimited",
+            bucket="pictures",
+            role_arn=ROLE,
+            instance_type="ml.m5.xlarge",
+            hyperparameters={"epochs": "3"},
+            max_run_s=1800,
+        )
+    (body,) = [json.loads(ask[3]) for ask in answers.asked if ask[2].endswith("CreateTrainingJob")]
+    return job, body, answers.asked
+
+
+def test_what_the_sdk_sends_for_a_training_job(sent):
+    job, body, asked = sent
+    assert body["TrainingJobName"] == job
+    assert job.startswith("scones-unlimited-")
+    assert body["RoleArn"] == ROLE
+    assert body["Tags"] == [PROJECT_TAG]
+    assert body["HyperParameters"]["epochs"] == "3"
+    assert body["OutputDataConfig"]["S3OutputPath"] == "s3://pictures/jobs"
+    assert body["StoppingCondition"] == {"MaxRuntimeInSeconds": 1800}
+    assert body["ResourceConfig"]["InstanceType"] == "ml.m5.xlarge"
+    assert body["ResourceConfig"]["InstanceCount"] == 1
+    channels = {
+        channel["ChannelName"]: channel["DataSource"]["S3DataSource"]["S3Uri"]
+        for channel in body["InputDataConfig"]
+    }
+    assert channels["train"] == "s3://pictures/staged/train/"
+    assert channels["validation"] == "s3://pictures/staged/validation/"
+    assert channels["code"] == f"s3://pictures/jobs/{job}/input/code"
+    uploaded = [url for method, url, *_ in asked if method == "PUT"]
+    assert any(url.endswith(f"/jobs/{job}/input/code/train.py") for url in uploaded)
+    assert not any("__pycache__" in url for url in uploaded)
+
+
+def test_the_metric_definitions_read_what_train_py_prints(sent):
+    train = importlib.import_module("train")  # from training/container, as SageMaker runs it
+    _, body, _ = sent
+    line = train.metrics_line(train.Epoch(1, 0.5, 0.25, 0.875, 1.0))
+    found = {
+        metric["Name"]: float(re.findall(metric["Regex"], line)[0])
+        for metric in body["AlgorithmSpecification"]["MetricDefinitions"]
+    }
+    assert found == {"train:loss": 0.5, "validation:loss": 0.25, "validation:accuracy": 0.875}
+
+
+def test_nothing_is_reported_home_and_sts_is_not_asked(sent):
+    hosts = {url.split("/")[2] for _, url, *_ in sent[2]}
+    assert not any("sts" in host or "telemetry" in host for host in hosts)
