@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-import boto3
+from boto3 import Session
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
@@ -13,12 +13,15 @@ ACCOUNT = "123456789012"
 
 def boto_session() -> Any:
     """Return a real session that finds no credentials but these."""
-    return boto3.Session("test", "test", region_name=REGION)
+    return Session("test", "test", region_name=REGION)
+
+
+SHARED = boto_session()  # reads each service's model once, which takes longer than a test
 
 
 def stubbed(service: str) -> tuple[Any, Stubber]:
     """Return a client and its stubber, which is active."""
-    client = boto_session().client(service)
+    client = SHARED.client(service)
     stubber = Stubber(client)
     stubber.activate()
     return client, stubber

@@ -1,0 +1,300 @@
+"""The endpoint: failures with their reason, and what SageMaker is asked to make."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tests.unit.aws_stubs import ACCOUNT, REGION, Body, Sleeps, client_error, stubbed
+from training.endpoint import (
+    DataCaptureOffError,
+    EndpointFailedError,
+    EndpointRolledBackError,
+    SmokeTestError,
+    create_endpoint_config,
+    create_model,
+    delete_endpoint,
+    delete_superseded,
+    find_endpoint,
+    is_missing,
+    put_endpoint,
+    smoke_test,
+    wait_in_service,
+)
+from training.settings import PROJECT_TAG
+
+NAME = "pictures"
+CONFIG = "pictures-20260102030405"
+OLD = "pictures-20250102030405"
+CAPTURE = {
+    "EnableCapture": True,
+    "CaptureStatus": "Started",
+    "CurrentSamplingPercentage": 100,
+    "DestinationS3Uri": "s3://b/captures",
+    "KmsKeyId": "",
+}
+
+
+def arn(kind, name):
+    return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
+
+
+def endpoint(status, config=CONFIG, **more):
+    return {
+        "EndpointName": NAME,
+        "EndpointArn": arn("endpoint", NAME),
+        "EndpointConfigName": config,
+        "EndpointStatus": status,
+        "CreationTime": "2026-01-01T00:00:00Z",
+        "LastModifiedTime": "2026-01-01T00:00:00Z",
+        **more,
+    }
+
+
+@pytest.fixture
+def sagemaker():
+    client, stubber = stubbed("sagemaker")
+    client.stubber = stubber
+    yield client
+    stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
+def quiet():
+    return {"console": Console(file=io.StringIO(), width=200), "sleep": Sleeps()}
+
+
+def add_looks(sagemaker, *answers):
+    for answer in answers:
+        if answer is None:
+            sagemaker.stubber.add_client_error(
+                "describe_endpoint", "ValidationException", f'Could not find endpoint "{NAME}".'
+            )
+        else:
+            sagemaker.stubber.add_response("describe_endpoint", answer, {"EndpointName": NAME})
+
+
+def test_another_error_than_missing_is_not_taken_for_it(sagemaker):
+    sagemaker.stubber.add_client_error("describe_endpoint", "AccessDeniedException", "not found")
+    with pytest.raises(type(client_error("", "")), match="AccessDenied"):
+        find_endpoint(sagemaker, NAME)
+    assert not is_missing(client_error("ValidationException", "1 validation error detected"))
+    assert is_missing(client_error("ResourceNotFound", "anything"))
+
+
+def test_an_endpoint_that_failed_says_why_and_what_to_do(sagemaker, quiet):
+    add_looks(
+        sagemaker,
+        endpoint("Creating"),
+        endpoint("Failed", FailureReason="The container did not pass the ping health check."),
+    )
+    with pytest.raises(EndpointFailedError) as caught:
+        wait_in_service(sagemaker, NAME, CONFIG, **quiet)
+    assert "is Failed: The container did not pass the ping health check." in str(caught.value)
+    assert "aws logs tail /aws/sagemaker/Endpoints/pictures" in str(caught.value)
+    assert "it deletes the failed endpoint and makes it anew" in str(caught.value)
+
+
+def test_an_update_that_was_rolled_back_is_no_success(sagemaker, quiet):
+    add_looks(
+        sagemaker,
+        endpoint("Updating", OLD),
+        endpoint("RollingBack", OLD),
+        endpoint("InService", OLD, FailureReason="no capacity", DataCaptureConfig=CAPTURE),
+    )
+    with pytest.raises(EndpointRolledBackError, match=rf"still serves .*{OLD}.*no capacity"):
+        wait_in_service(sagemaker, NAME, CONFIG, **quiet)
+
+
+def test_an_endpoint_deleted_by_somebody_else_meanwhile(sagemaker, quiet):
+    add_looks(sagemaker, endpoint("Creating"), None)
+    with pytest.raises(EndpointFailedError, match="is Deleted"):
+        wait_in_service(sagemaker, NAME, CONFIG, **quiet)
+
+
+@pytest.mark.parametrize(
+    "capture",
+    [{}, {**CAPTURE, "EnableCapture": False}, {**CAPTURE, "CurrentSamplingPercentage": 20}],
+)
+def test_an_endpoint_that_does_not_capture_everything_is_no_success(sagemaker, quiet, capture):
+    more = {"DataCaptureConfig": capture} if capture else {}
+    add_looks(sagemaker, endpoint("InService", **more))
+    with pytest.raises(DataCaptureOffError, match=r"captures (0|100|20) % of its requests"):
+        wait_in_service(sagemaker, NAME, CONFIG, **quiet)
+
+
+def test_an_endpoint_in_service_with_this_configuration_is_returned(sagemaker, quiet):
+    found = endpoint("InService", DataCaptureConfig=CAPTURE)
+    add_looks(sagemaker, endpoint("Creating"), found)
+    assert wait_in_service(sagemaker, NAME, CONFIG, **quiet)["EndpointArn"] == found["EndpointArn"]
+
+
+def test_a_new_endpoint_is_created_with_its_tag(sagemaker, quiet):
+    add_looks(sagemaker, None)
+    sagemaker.stubber.add_response(
+        "create_endpoint",
+        {"EndpointArn": arn("endpoint", NAME)},
+        {"EndpointName": NAME, "EndpointConfigName": CONFIG, "Tags": [PROJECT_TAG]},
+    )
+    put_endpoint(sagemaker, NAME, CONFIG, **quiet)
+
+
+def add_update(sagemaker):
+    sagemaker.stubber.add_response(
+        "update_endpoint",
+        {"EndpointArn": arn("endpoint", NAME)},
+        {
+            "EndpointName": NAME,
+            "EndpointConfigName": CONFIG,
+            "RetainAllVariantProperties": False,
+        },
+    )
+
+
+def test_an_endpoint_in_service_is_updated_in_place(sagemaker, quiet):
+    add_looks(sagemaker, endpoint("InService", OLD))
+    add_update(sagemaker)
+    put_endpoint(sagemaker, NAME, CONFIG, **quiet)
+
+
+def test_an_endpoint_that_is_being_changed_is_waited_for(sagemaker, quiet):
+    moving = endpoint("Updating", OLD)
+    add_looks(sagemaker, moving, moving, endpoint("InService", OLD))
+    add_update(sagemaker)
+    put_endpoint(sagemaker, NAME, CONFIG, **quiet)
+
+
+@pytest.mark.parametrize("status", ["Failed", "OutOfService", "UpdateRollbackFailed"])
+def test_an_endpoint_beyond_repair_is_deleted_and_made_anew(sagemaker, quiet, status):
+    broken = endpoint(status, OLD)
+    add_looks(sagemaker, broken, broken)
+    sagemaker.stubber.add_response("delete_endpoint", {}, {"EndpointName": NAME})
+    add_looks(sagemaker, endpoint("Deleting", OLD), None)
+    sagemaker.stubber.add_response("create_endpoint", {"EndpointArn": arn("endpoint", NAME)})
+    put_endpoint(sagemaker, NAME, CONFIG, **quiet)
+    assert f"is {status}: deleting it first" in quiet["console"].file.getvalue()
+
+
+def test_an_endpoint_in_creation_is_waited_for_before_it_is_deleted(sagemaker, quiet):
+    add_looks(sagemaker, endpoint("Creating"), endpoint("InService"))
+    sagemaker.stubber.add_response("delete_endpoint", {}, {"EndpointName": NAME})
+    add_looks(sagemaker, endpoint("Deleting"), None)
+    delete_endpoint(sagemaker, NAME, **quiet)
+
+
+def test_the_model_runs_the_projects_inference_script(sagemaker):
+    role = f"arn:aws:iam::{ACCOUNT}:role/Role"
+    sagemaker.stubber.add_response(
+        "create_model",
+        {"ModelArn": arn("model", CONFIG)},
+        {
+            "ModelName": CONFIG,
+            "PrimaryContainer": {
+                "Image": "image",
+                "ModelDataUrl": "s3://b/model.tar.gz",
+                "Environment": {
+                    "SAGEMAKER_PROGRAM": "inference.py",
+                    "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+                    "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",
+                    "SAGEMAKER_REGION": REGION,
+                },
+            },
+            "ExecutionRoleArn": role,
+            "Tags": [PROJECT_TAG],
+        },
+    )
+    create_model(sagemaker, CONFIG, image="image", model_data="s3://b/model.tar.gz", role_arn=role)
+
+
+def test_the_configuration_captures_every_question_and_answer(sagemaker):
+    sagemaker.stubber.add_response(
+        "create_endpoint_config",
+        {"EndpointConfigArn": arn("endpoint-config", CONFIG)},
+        {
+            "EndpointConfigName": CONFIG,
+            "ProductionVariants": [
+                {
+                    "VariantName": "AllTraffic",
+                    "ModelName": "model",
+                    "InstanceType": "ml.m5.large",
+                    "InitialInstanceCount": 1,
+                    "InitialVariantWeight": 1.0,
+                }
+            ],
+            "DataCaptureConfig": {
+                "EnableCapture": True,
+                "InitialSamplingPercentage": 100,
+                "DestinationS3Uri": "s3://b/captures",
+                "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+                "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
+            },
+            "Tags": [PROJECT_TAG],
+        },
+    )
+    create_endpoint_config(
+        sagemaker, CONFIG, model="model", instance_type="ml.m5.large", bucket="b"
+    )
+
+
+def test_only_superseded_things_of_this_endpoint_and_project_are_deleted(sagemaker):
+    untagged, other = "pictures-20240102030405", "pictures-2-20250102030405"
+    when = {"CreationTime": "2026-01-01T00:00:00Z"}
+    configs = [
+        {"EndpointConfigName": n, "EndpointConfigArn": arn("endpoint-config", n), **when}
+        for n in (CONFIG, OLD, untagged, other)
+    ]
+    models = [{"ModelName": n, "ModelArn": arn("model", n), **when} for n in (CONFIG, OLD, other)]
+    add = sagemaker.stubber.add_response
+
+    def add_tags(kind, name, tags):
+        add("list_tags", {"Tags": tags}, {"ResourceArn": arn(kind, name)})
+
+    add("list_endpoint_configs", {"EndpointConfigs": configs}, {"NameContains": NAME})
+    add_tags("endpoint-config", CONFIG, [PROJECT_TAG])
+    add_tags("endpoint-config", OLD, [PROJECT_TAG])
+    add_tags("endpoint-config", untagged, [{"Key": "Project", "Value": "another"}])
+    add("list_models", {"Models": models}, {"NameContains": NAME})
+    add_tags("model", CONFIG, [PROJECT_TAG])
+    add_tags("model", OLD, [PROJECT_TAG])
+    add("delete_endpoint_config", {}, {"EndpointConfigName": OLD})
+    add("delete_model", {}, {"ModelName": OLD})
+    assert delete_superseded(sagemaker, NAME, keep=CONFIG) == 2
+
+
+def ask(answer):
+    runtime, stubber = stubbed("sagemaker-runtime")
+    expected = {
+        "EndpointName": NAME,
+        "ContentType": "image/png",
+        "Accept": "application/json",
+        "Body": b"PNG",
+    }
+    stubber.add_response("invoke_endpoint", {"Body": Body(answer)}, expected)
+    return smoke_test(runtime, NAME, b"PNG")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"<html>",
+        b"[0.9, 0.1]",
+        {"labels": ["a", "b"]},
+        {"labels": ["a", "b"], "probabilities": [1.0]},
+        {"labels": [], "probabilities": []},
+        {"labels": ["a"], "probabilities": [None]},
+    ],
+)
+def test_an_answer_that_was_not_agreed(answer):
+    with pytest.raises(SmokeTestError, match=r"was agreed: look at inference\.py"):
+        ask(answer)
+
+
+def test_a_picture_that_the_endpoint_refuses():
+    runtime, stubber = stubbed("sagemaker-runtime")
+    stubber.add_client_error("invoke_endpoint", "ModelError", "Received server error (500)")
+    with pytest.raises(SmokeTestError, match=r"refused a picture: .*server error \(500\)"):
+        smoke_test(runtime, NAME, b"PNG")
+
+
+def test_the_most_probable_label_is_returned():
+    assert ask({"labels": ["a", "b"], "probabilities": [0.25, 0.75]}) == ("b", 0.75)
