@@ -15,10 +15,12 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
 from training.errors import ExpectedError
+from training.preflight import check_credentials, check_region
 from training.progress import progress_bar
 from training.settings import STAGED_FOLDER, STAGED_PREFIX, default_bucket
 from training.sources.archive import archive_source
@@ -44,11 +46,11 @@ def main(argv: list[str] | None = None) -> int:
     console = make_console()
     try:
         stage(arguments, console)
-    except ExpectedError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ExpectedError, ClientError, BotoCoreError) as error:
+        print(f"stage_data: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped. Run the same command again to go on.", file=sys.stderr)
+        print("stage_data: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
     return 0
 
@@ -209,9 +211,9 @@ class _Target:
     """The place in S3, checked before the work starts, since an hour's download may come first."""
 
     def __init__(self, bucket: str | None) -> None:
-        session = boto3.Session()
-        self.account = session.client("sts").get_caller_identity()["Account"]
-        self.region = session.region_name
+        session: Any = boto3.Session()
+        self.region = check_region(session)
+        self.account = check_credentials(session.client("sts")).account
         self.bucket = bucket or default_bucket(self.account, self.region)
         self.s3 = session.client("s3", config=Config(max_pool_connections=THREADS))
 

@@ -10,15 +10,15 @@ from PIL import Image, ImageFilter
 def take_picture(rng: random.Random, scene: Image.Image, size: int) -> Image.Image:
     """Return the scene as an RGB picture of `size` pixels square, with the faults of a camera."""
     if rng.random() < 0.3:
-        blur = rng.uniform(0.2, 0.8) * scene.width / size
+        blur = rng.uniform(0.2, 0.6) * scene.width / size
         scene = scene.filter(ImageFilter.GaussianBlur(blur))
     small = scene.resize((size, size), Image.Resampling.BOX)
     light = np.asarray(small, dtype=np.float32) / 255 * _illumination(rng, size)
-    light = (light - 0.5) * rng.uniform(0.55, 1.2) + 0.5 + rng.uniform(-0.15, 0.15)
+    light = (light - 0.5) * rng.uniform(0.65, 1.2) + 0.5 + rng.uniform(-0.12, 0.12)
     if rng.random() < 0.12:  # black and white
         light = np.repeat(light.mean(axis=2, keepdims=True), 3, axis=2)
     noise = np.random.default_rng(rng.getrandbits(64)).normal(size=light.shape)
-    light += noise * rng.choice([0.004, 0.01, 0.02, 0.045])
+    light += noise * rng.choice([0.004, 0.008, 0.015, 0.03])
     return Image.fromarray(np.clip(light * 255, 0, 255).astype(np.uint8))
 
 

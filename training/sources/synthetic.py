@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 from PIL import Image
 
 from training.drawing.bicycle import draw_bicycle
@@ -20,6 +21,10 @@ CLASSES: dict[str, Callable[[Pen, random.Random], float]] = {
     "motorcycle": draw_motorcycle,
 }
 SMALLEST_CANVAS = 128  # pixels: below, thin lines would be drawn a whole pixel wide
+# Levels of 0 to 255 that a vehicle stands out by. Below, a person could not see it after noise and
+# blur; nobody takes such a picture.
+LEAST_CONTRAST = 45
+TRIES = 6
 
 
 def synthetic_source(classes: Sequence[str], count: int, size: int, seed: int) -> Source:
@@ -54,10 +59,25 @@ def draw_picture(class_name: str, number: int, size: int, seed: int) -> Image.Im
     wheel = CLASSES[class_name](Pen(layer, view), rng)
     ground = view.y + wheel * view.scale
     scene = draw_background(rng, side, ground)
+    for _ in range(TRIES):
+        if contrast(layer, scene) >= LEAST_CONTRAST:
+            break
+        scene = draw_background(rng, side, ground)
     draw_shadow(rng, scene, view.x, ground, 1.4 * view.scale * math.cos(view.yaw))
     scene.paste(layer, (0, 0), layer)
     draw_foreground(rng, scene, ground)
     return take_picture(rng, scene, size)
+
+
+def contrast(layer: Image.Image, scene: Image.Image) -> float:
+    """Return how far a drawn RGBA layer differs from what is behind it: levels of 0 to 255."""
+    step = max(1, layer.width // SMALLEST_CANVAS)  # every fourth pixel says as much
+    drawn = np.asarray(layer)[::step, ::step].astype(np.float32)
+    behind = np.asarray(scene)[::step, ::step].astype(np.float32)
+    covered = drawn[:, :, 3] > 0
+    if not covered.any():
+        return 0.0
+    return float(np.abs(drawn[:, :, :3] - behind)[covered].mean())
 
 
 def _any_view(rng: random.Random, side: int) -> View:
