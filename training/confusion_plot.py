@@ -1,0 +1,35 @@
+"""Draw a confusion matrix as a PNG."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def plot_confusion(
+    matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: Path
+) -> None:
+    """Write the matrix, a row for each true class, colored by its share of the row."""
+    import matplotlib as mpl  # noqa: PLC0415  half a second, which --help does without
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415  after the choice of its backend
+
+    shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
+    side = 2.2 + 1.1 * min(len(classes), 20)  # inches; 20 classes still fit a screen
+    figure, axes = plt.subplots(figsize=(side + 1.2, side), layout="constrained")
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
+    places = range(len(classes))
+    axes.set_xticks(places, classes, rotation=30 if len(classes) > 3 else 0, ha="center")
+    axes.set_yticks(places, classes)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title(title)
+    for i, row in enumerate(matrix):
+        for j, count in enumerate(row):
+            # White on dark, black on light: the middle of the color map is neither.
+            color = "white" if shares[i][j] > 0.55 else "black"
+            axes.text(j, i, f"{count}\n{shares[i][j]:.0%}", ha="center", va="center", color=color)
+    new = path.with_name(f"{path.name}.new")
+    figure.savefig(new, dpi=150, format="png")
+    plt.close(figure)
+    new.replace(path)

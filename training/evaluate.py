@@ -1,0 +1,379 @@
+"""Measure the endpoint on a staged split: `python -m training.evaluate`.
+
+Writes evaluation.json and confusion_matrix.png. Every picture is accounted for: one that got no
+answer counts as wrong, is listed, and makes the exit status 1.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ReadTimeoutError,
+)
+from rich.console import Console
+from rich.table import Table
+
+from training import settings
+from training.answer import AnswerError, read_answer
+from training.confusion_plot import plot_confusion
+from training.errors import ExpectedError
+from training.metrics import (
+    confusion_matrix,
+    is_accepted,
+    per_class,
+    quantile,
+    share,
+    wilson_interval,
+)
+from training.preflight import check_region
+from training.progress import progress_bar
+from training.staging.folder import read_manifest
+from training.staging.splits import SPLITS
+from training.waiting import make_console
+
+MOST_TRIES = 8  # per picture, with the SDK's growing pauses: about a minute of throttling
+ANSWER_TIMEOUT_S = 65  # SageMaker gives a container 60 s
+LISTED_AT_MOST = 10
+
+# What is wrong for every picture alike: going on would only repeat it.
+HOPELESS_CODES = {
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "InvalidSignatureException",
+    "UnrecognizedClientException",
+}
+
+
+class EndpointNotFoundError(ExpectedError):
+    """There is no endpoint of this name in this account and region."""
+
+
+class StagedPictureError(ExpectedError):
+    """A picture of the manifest is missing or was changed since it was staged."""
+
+
+class NothingToEvaluateError(ExpectedError):
+    """The split has no pictures."""
+
+
+class UnknownTruthError(ExpectedError):
+    """The endpoint does not know a class that the pictures belong to."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One picture and what the endpoint said: `label` and `confidence`, or `error`."""
+
+    path: str
+    true_class: str
+    label: str | None
+    confidence: float | None
+    probabilities: dict[str, float] | None
+    seconds: float
+    error: str | None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Evaluate; return 0, or 1 where anything kept a picture from being answered."""
+    arguments = parse_arguments(argv)
+    console = make_console()
+    try:
+        errors = evaluate(arguments, console)
+    except (ExpectedError, ClientError, BotoCoreError) as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("evaluate: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    return 1 if errors else 0
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluate",
+        description="Send a staged split to the endpoint and write accuracy, confusion matrix and"
+        " per-class figures.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--endpoint", default=settings.ENDPOINT_NAME, help="endpoint's name")
+    parser.add_argument(
+        "--staged", type=Path, default=settings.STAGED_FOLDER, help="folder of staged pictures"
+    )
+    parser.add_argument("--split", choices=SPLITS, default="test", help="pictures to send")
+    parser.add_argument(
+        "--threshold",
+        type=_probability,
+        default=settings.CONFIDENCE_THRESHOLD,
+        help="confidence from which an answer is accepted, 0 to 1",
+    )
+    parser.add_argument(
+        "--class-names",
+        nargs="+",
+        metavar="NAME",
+        help="classes of an endpoint that answers a bare list, in its order",
+    )
+    parser.add_argument("--concurrency", type=_positive, default=8, help="requests at a time")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=settings.REPORTS_FOLDER / "evaluate",
+        help="folder for evaluation.json and confusion_matrix.png",
+    )
+    return parser.parse_args(argv)
+
+
+def evaluate(arguments: argparse.Namespace, console: Console) -> int:
+    """Do what the command line says; return how many pictures got no answer.
+
+    Raises ExpectedError.
+    """
+    pictures = staged_pictures(arguments.staged, arguments.split)
+    runtime = runtime_client(arguments.concurrency)
+    with progress_bar(console, "Pictures") as report:
+        predictions = predict_all(
+            runtime,
+            arguments.endpoint,
+            pictures,
+            class_names=arguments.class_names,
+            concurrency=arguments.concurrency,
+            report=report,
+        )
+    evaluation = {
+        "endpoint": arguments.endpoint,
+        "split": arguments.split,
+        **summarise(predictions, arguments.threshold),
+    }
+    write(arguments.out, evaluation)
+    _print_result(console, evaluation)
+    console.print(f"Wrote {arguments.out}/evaluation.json and confusion_matrix.png", markup=False)
+    return int(evaluation["errors"])
+
+
+def staged_pictures(root: Path, split: str) -> list[tuple[str, str, bytes]]:
+    """Return (path, true class, PNG bytes) of each picture of a split, in the manifest's order.
+
+    Raises NotStagedError, StagedPictureError, NothingToEvaluateError.
+    """
+    pictures = []
+    for path, facts in read_manifest(root)["files"].items():
+        if not path.startswith(f"{split}/"):
+            continue
+        try:
+            content = (root / path).read_bytes()
+        except FileNotFoundError:
+            content = b""
+        if hashlib.sha256(content).hexdigest() != facts["sha256"]:
+            raise StagedPictureError(
+                f"{root / path} is missing or was changed: run `python -m training.stage_data`"
+                " again."
+            )
+        pictures.append((path, path.split("/")[1], content))
+    if not pictures:
+        raise NothingToEvaluateError(f"{root} has no pictures of the {split} split.")
+    return pictures
+
+
+def runtime_client(concurrency: int) -> Any:
+    """Return a client that waits longer the more it is throttled, and gives up in the end."""
+    import boto3  # noqa: PLC0415  --help does without
+    from botocore.config import Config  # noqa: PLC0415
+
+    session: Any = boto3.Session()
+    check_region(session)
+    return session.client(
+        "sagemaker-runtime",
+        config=Config(
+            max_pool_connections=concurrency,
+            read_timeout=ANSWER_TIMEOUT_S,
+            retries={"mode": "adaptive", "total_max_attempts": MOST_TRIES},
+        ),
+    )
+
+
+def predict_all(
+    runtime: Any,
+    endpoint: str,
+    pictures: Sequence[tuple[str, str, bytes]],
+    *,
+    class_names: Sequence[str] | None,
+    concurrency: int,
+    report: Callable[[int, int | None], None],
+) -> list[Prediction]:
+    """Send every picture, `concurrency` at a time. The order of predictions is the pictures'.
+
+    Raises EndpointNotFoundError, UnknownTruthError, ClientError for what no picture could pass.
+    """
+    with ThreadPoolExecutor(concurrency) as pool:
+        sent = [
+            pool.submit(predict, runtime, endpoint, picture, class_names) for picture in pictures
+        ]
+        try:
+            for done, future in enumerate(as_completed(sent), start=1):
+                future.result()
+                report(done, len(sent))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [future.result() for future in sent]
+
+
+def predict(
+    runtime: Any, endpoint: str, picture: tuple[str, str, bytes], class_names: Sequence[str] | None
+) -> Prediction:
+    """Send one picture. What went wrong with it alone is returned in `error`."""
+    path, true_class, content = picture
+    began = time.monotonic()
+    try:
+        body = runtime.invoke_endpoint(
+            EndpointName=endpoint,
+            ContentType="image/png",
+            Accept="application/json",
+            Body=content,
+        )["Body"].read()
+        seconds = time.monotonic() - began
+        probabilities = read_answer(body, class_names)
+    except ClientError as error:
+        _raise_if_hopeless(error, endpoint)
+        return _unanswered(path, true_class, time.monotonic() - began, error)
+    except (ReadTimeoutError, ConnectionClosedError, AnswerError) as error:
+        return _unanswered(path, true_class, time.monotonic() - began, error)
+    if true_class not in probabilities:
+        raise UnknownTruthError(
+            f"Endpoint {endpoint} tells {', '.join(probabilities)} apart, and {path} is a"
+            f" {true_class}: stage the classes that it was trained on, or train it again."
+        )
+    label = max(probabilities, key=lambda name: probabilities[name])
+    return Prediction(path, true_class, label, probabilities[label], probabilities, seconds, None)
+
+
+def summarise(predictions: Sequence[Prediction], threshold: float) -> dict[str, Any]:
+    """Return all that evaluation.json holds of these predictions."""
+    truth = [p.true_class for p in predictions]
+    labels = [p.label for p in predictions]
+    classes = sorted({*truth, *(name for p in predictions for name in p.probabilities or ())})
+    hits = sum(t == label for t, label in zip(truth, labels, strict=True))
+    accepted = [
+        p
+        for p in predictions
+        if p.probabilities and is_accepted([*p.probabilities.values()], threshold)
+    ]
+    seconds = [p.seconds for p in predictions if p.error is None]
+    return {
+        "threshold": threshold,
+        "pictures": len(predictions),
+        "correct": hits,
+        "accuracy": share(hits, len(predictions)),
+        "accuracy_interval_95": wilson_interval(hits, len(predictions)),
+        "accepted": len(accepted),
+        "coverage": share(len(accepted), len(predictions)),
+        "accuracy_accepted": share(sum(p.label == p.true_class for p in accepted), len(accepted)),
+        "errors": sum(p.error is not None for p in predictions),
+        "classes": per_class(truth, labels, classes),
+        "confusion_matrix": {
+            "true_rows_predicted_columns": classes,
+            "counts": confusion_matrix(truth, labels, classes),
+        },
+        "latency_s": {"median": quantile(seconds, 0.5), "p90": quantile(seconds, 0.9)},
+        "predictions": [asdict(p) for p in predictions],
+    }
+
+
+def write(folder: Path, evaluation: dict[str, Any]) -> None:
+    """Write evaluation.json and confusion_matrix.png, each as a whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    matrix = evaluation["confusion_matrix"]
+    plot_confusion(
+        matrix["counts"],
+        matrix["true_rows_predicted_columns"],
+        f"{evaluation['endpoint']}: {evaluation['correct']} of {evaluation['pictures']}"
+        f" {evaluation['split']} pictures right",
+        folder / "confusion_matrix.png",
+    )
+    new = folder / "evaluation.json.new"
+    new.write_text(json.dumps(evaluation, indent=1) + "\n", encoding="utf-8")
+    new.replace(folder / "evaluation.json")
+
+
+def _raise_if_hopeless(error: ClientError, endpoint: str) -> None:
+    code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+    if code == "ValidationError" and "not found" in message.lower():
+        raise EndpointNotFoundError(
+            f"Endpoint {endpoint} was not found: run `python -m training.create_endpoint`, or"
+            " give its name with --endpoint."
+        ) from error
+    if code in HOPELESS_CODES:
+        raise error
+
+
+def _unanswered(path: str, true_class: str, seconds: float, error: Exception) -> Prediction:
+    return Prediction(path, true_class, None, None, None, seconds, f"{error}")
+
+
+def _print_result(console: Console, evaluation: dict[str, Any]) -> None:
+    low, high = evaluation["accuracy_interval_95"]
+    classes = Table(title=f"{evaluation['endpoint']} on the {evaluation['split']} split")
+    matrix = evaluation["confusion_matrix"]
+    names = matrix["true_rows_predicted_columns"]
+    for heading in ("true class", "precision", "recall", "F1", "pictures"):
+        classes.add_column(heading, justify="left" if heading == "true class" else "right")
+    for name in names:
+        classes.add_column(f"as {name}", justify="right")
+    for name, counts in zip(names, matrix["counts"], strict=True):
+        facts = evaluation["classes"][name]
+        classes.add_row(
+            name,
+            *(_figure(facts[key]) for key in ("precision", "recall", "f1")),
+            str(facts["support"]),
+            *map(str, counts),
+        )
+    console.print(classes)
+    latency = evaluation["latency_s"]
+    for name, text in (
+        ("Accuracy", f"{_figure(evaluation['accuracy'])} of {evaluation['pictures']} pictures"
+                     f" (95 %: {low:.3f} to {high:.3f})"),
+        ("Accepted", f"{evaluation['accepted']} at threshold {evaluation['threshold']:g}: coverage"
+                     f" {_figure(evaluation['coverage'])}, accuracy"
+                     f" {_figure(evaluation['accuracy_accepted'])}"),
+        ("Latency", f"{_figure(latency['median'])} s median, {_figure(latency['p90'])} s p90"),
+        ("Errors", f"{evaluation['errors']} pictures without an answer"),
+    ):  # fmt: skip
+        console.print(f"{name:9} {text}", markup=False)
+    failed = [p for p in evaluation["predictions"] if p["error"]]
+    for prediction in failed[:LISTED_AT_MOST]:
+        console.print(f"  {prediction['path']}: {prediction['error']}", markup=False)
+    if len(failed) > LISTED_AT_MOST:
+        console.print(f"  and {len(failed) - LISTED_AT_MOST} more, in evaluation.json")
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _probability(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
