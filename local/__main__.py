@@ -1,4 +1,4 @@
-"""The command line of the laptop's AWS: `python -m local start|stop|status|env|run`."""
+"""The command line of the laptop's AWS: `python -m local start|stop|status|env|run|docker`."""
 
 import argparse
 import shlex
@@ -6,7 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from local import control
+from local import control, docker_network
+from local.docker_network import DockerNetworkError
 from local.errors import NotRunningError, PortInUseError, StateDirError
 from local.server import DEFAULT_PORT, client_environment, serve
 
@@ -22,9 +23,10 @@ def main(argv: list[str] | None = None) -> int:
             "status": lambda: _status(state),
             "env": lambda: _env(arguments.port, state),
             "run": lambda: _run(arguments.port, state),
+            "docker": lambda: _docker(arguments.action, arguments.network, state),
         }
         return commands[arguments.command]()
-    except (NotRunningError, PortInUseError, StateDirError) as error:
+    except (DockerNetworkError, NotRunningError, PortInUseError, StateDirError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -44,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         ("status", "say whether it runs"),
         ("env", "print the environment variables that point AWS's tools at it"),
         ("run", "run it in the foreground until Ctrl-C"),
+        ("docker", "make it reachable for the containers of `sam local invoke`, or end that"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument(
@@ -59,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
                 default=DEFAULT_PORT,
                 help=f"TCP port on 127.0.0.1 (default: {DEFAULT_PORT})",
             )
+    command.add_argument("action", choices=("start", "stop"))
+    command.add_argument(
+        "--network",
+        default=docker_network.DEFAULT_NETWORK,
+        help=f"name of the Docker network to make (default: {docker_network.DEFAULT_NETWORK})",
+    )
     return parser
 
 
@@ -84,7 +93,10 @@ def _start(port: int, state: Path) -> int:
 
 
 def _stop(state: Path) -> int:
-    running = control.stop(state)
+    try:
+        running = control.stop(state)
+    finally:
+        docker_network.stop(state)
     print(f"The laptop's AWS at {running.url} has ended, with every process it started.")
     return 0
 
@@ -117,6 +129,19 @@ def _run(port: int, state: Path) -> int:
         serve(port, state)
     finally:
         note.unlink(missing_ok=True)
+    return 0
+
+
+def _docker(action: str, network: str, state: Path) -> int:
+    if action == "stop":
+        removed = docker_network.stop(state)
+        print(f"Removed the Docker network {removed}." if removed else "There was no network.")
+        return 0
+    running = control.find_running(state)
+    if running is None:
+        raise NotRunningError("The laptop's AWS is not running. Start it: python -m local start")
+    url = docker_network.start(running, network)
+    print(f"Containers of the Docker network {network} reach the laptop's AWS at {url}.")
     return 0
 
 

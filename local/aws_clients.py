@@ -13,6 +13,7 @@ class AwsClients:
     """The S3 and Logs clients of one running laptop's AWS; safe to use from any thread."""
 
     def __init__(self, endpoint_url: str) -> None:
+        """Take the URL at which S3 and Logs answer; clients are made when first used."""
         self._endpoint_url = endpoint_url
         self._session = boto3.Session("test", "test", region_name=REGION)
         self._clients: dict[str, Any] = {}

@@ -1,5 +1,6 @@
 """Processes that the laptop's AWS starts for jobs and endpoints, and how each of them ends."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ class ChildProcesses:
     """
 
     def __init__(self, folder: Path) -> None:
+        """Take the folder for the notes; it need not exist yet."""
         self._folder = folder
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
@@ -50,11 +52,12 @@ class ChildProcesses:
 
     def stop(self, process: subprocess.Popen[bytes], seconds: float = _TERM_SECONDS) -> None:
         """End a process and its group: SIGTERM, then SIGKILL once `seconds` have passed."""
+        with self._lock:
+            if process.pid not in self._running:
+                return  # ended before; its number may belong to another process by now
         signal_group(process.pid, signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            pass
         self.forget(process)
 
     def forget(self, process: subprocess.Popen[bytes]) -> None:
@@ -78,7 +81,6 @@ class ChildProcesses:
 
 def signal_group(group: int, number: signal.Signals) -> None:
     """Send a signal to a process group that may have ended already."""
-    try:
+    # macOS answers PermissionError for a group that has only zombies left.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        pass  # macOS answers PermissionError for a group of zombies

@@ -1,5 +1,6 @@
 """Start, stop and look after the server process in the background."""
 
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from local.child_process import signal_group
 from local.errors import NotRunningError, PortInUseError
 from local.log_stream import last_lines
 from local.server import check_port, endpoint_url, prepare_state
@@ -68,7 +70,7 @@ def start(port: int, state: Path) -> tuple[Running, bool]:
     prepare_state(state)
     log = state / "server.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603  our own module under our own interpreter
             [sys.executable, "-m", "local", "run", "--port", str(port), "--state-dir", str(state)],
             cwd=Path(__file__).resolve().parent.parent,
             stdin=subprocess.DEVNULL,
@@ -107,11 +109,13 @@ def stop(state: Path) -> Running:
     if running is None:
         (state / "server.json").unlink(missing_ok=True)
         raise NotRunningError("The laptop's AWS is not running.")
-    session = os.getsid(running.pid)
+    session, group = os.getsid(running.pid), os.getpgid(running.pid)
     os.kill(running.pid, signal.SIGTERM)
     if not _wait(lambda: not _is_alive(running.pid), _STOP_SECONDS):
         os.kill(running.pid, signal.SIGKILL)
         _wait(lambda: not _is_alive(running.pid), _STOP_SECONDS)
+    if group == running.pid:  # its own, as `start` makes it; MiniStack's workers are in there too
+        signal_group(group, signal.SIGKILL)
     _kill_left_behind(state, session)
     (state / "server.json").unlink(missing_ok=True)
     return running
@@ -154,10 +158,8 @@ def _health(port: int) -> int | None:
 
 
 def _is_alive(pid: int) -> bool:
-    try:
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)  # collects the server when this process has started it
-    except ChildProcessError:
-        pass
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

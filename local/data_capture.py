@@ -18,8 +18,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.object_store import split_s3_uri
 
-FLUSH_SECONDS = 2.0  # SageMaker takes minutes; here a test waits for the file
-
 logger = logging.getLogger(__name__)
 
 
@@ -130,7 +128,7 @@ def file_time(now: datetime) -> str:
 
 def _side(config: dict[str, Any], mode: str, body: bytes, content_type: str) -> dict[str, str]:
     declared = config.get("CaptureContentTypeHeader", {})
-    plain = content_type.split(";")[0].strip().lower()
+    plain = content_type.partition(";")[0].strip().lower()
     encoding = "BASE64"
     if plain in declared.get("JsonContentTypes", []):
         encoding = "JSON"

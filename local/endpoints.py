@@ -9,20 +9,21 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.arns import sagemaker_arn
-from local.aws_clients import AwsClients
-from local.child_process import ChildProcesses
-from local.data_capture import FLUSH_SECONDS, DataCapture
+from local.data_capture import DataCapture
 from local.errors import AwsError, ValidationFailedError
+from local.host import Host
 from local.model_catalog import ModelCatalog, container_of
 from local.model_server import ModelServer, ModelServerError
 from local.paging import list_page
 from local.tags import Tags
+
+# Between two looks at every endpoint. SageMaker takes minutes to write captures; here a test waits.
+ROUND_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,16 @@ class Deployment:
                 return str(variant["VariantName"])
         return str(variants[-1]["VariantName"])
 
+    def look_after(self) -> None:
+        """Write the captures that wait, and start again what has died."""
+        if self.capture is not None:
+            self.capture.flush()
+        for server in list(self.servers.values()):
+            try:
+                server.revive()
+            except ModelServerError as error:
+                logger.warning("%s", error)
+
     def stop(self) -> None:
         """End every process and write the last captures."""
         for server in self.servers.values():
@@ -78,26 +89,16 @@ class Endpoint:
 class Endpoints:
     """Every endpoint of one running laptop's AWS."""
 
-    def __init__(
-        self,
-        folder: Path,
-        catalog: ModelCatalog,
-        clients: AwsClients,
-        children: ChildProcesses,
-        tags: Tags,
-        endpoint_url: str,
-    ) -> None:
-        self._folder = folder
+    def __init__(self, host: Host, catalog: ModelCatalog, tags: Tags) -> None:
+        """Start without endpoints."""
+        self._host = host
         self._catalog = catalog
-        self._clients = clients
-        self._children = children
         self._tags = tags
-        self._endpoint_url = endpoint_url
         self._endpoints: dict[str, Endpoint] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        threading.Thread(target=self._flush_captures, name="data capture", daemon=True).start()
+        threading.Thread(target=self._look_after, name="endpoints", daemon=True).start()
 
     def create(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer CreateEndpoint and start to serve."""
@@ -178,7 +179,7 @@ class Endpoints:
         deployment = Deployment(config, self._catalog.models_of(config))
         capture = config.get("DataCaptureConfig")
         if capture is not None and capture.get("EnableCapture", True):
-            deployment.capture = DataCapture(capture, endpoint_name, self._clients.s3)
+            deployment.capture = DataCapture(capture, endpoint_name, self._host.clients.s3)
         return deployment
 
     def _bring_up(self, endpoint: Endpoint, deployment: Deployment) -> None:
@@ -197,11 +198,9 @@ class Endpoints:
         """Start every variant; return why it failed, empty when it did not."""
         try:
             for variant in deployment.config["ProductionVariants"]:
-                folder = self._folder / name / f"{next(self._numbers):04d}"
+                folder = self._host.state / "endpoints" / name / f"{next(self._numbers):04d}"
                 folder.mkdir(parents=True)
-                server = ModelServer(
-                    name, variant, folder, self._clients, self._children, self._endpoint_url
-                )
+                server = ModelServer(name, variant, folder, self._host)
                 deployment.servers[variant["VariantName"]] = server
                 server.start(deployment.models[variant["VariantName"]])
         except ModelServerError as error:
@@ -214,7 +213,7 @@ class Endpoints:
     def _take_down(self, endpoint: Endpoint) -> None:
         if endpoint.deployment is not None:
             endpoint.deployment.stop()
-        shutil.rmtree(self._folder / endpoint.name, ignore_errors=True)
+        shutil.rmtree(self._host.state / "endpoints" / endpoint.name, ignore_errors=True)
         with self._lock:
             self._endpoints.pop(endpoint.name, None)
         self._tags.drop(endpoint.arn)
@@ -226,13 +225,13 @@ class Endpoints:
             raise ValidationFailedError(f'Could not find endpoint "{arn}".')
         return endpoint
 
-    def _flush_captures(self) -> None:
-        while not self._closed.wait(FLUSH_SECONDS):
+    def _look_after(self) -> None:
+        while not self._closed.wait(ROUND_SECONDS):
             with self._lock:
                 deployments = [endpoint.deployment for endpoint in self._endpoints.values()]
             for deployment in deployments:
-                if deployment is not None and deployment.capture is not None:
-                    deployment.capture.flush()
+                if deployment is not None:
+                    deployment.look_after()
 
     def _in_thread(self, work: Callable[..., None], *arguments: Any) -> None:
         threading.Thread(target=work, args=arguments, name=work.__name__, daemon=True).start()

@@ -14,6 +14,7 @@ class AwsError(Exception):
     def __init__(
         self, code: str, message: str, status: int = 400, fields: dict[str, object] | None = None
     ) -> None:
+        """Take code, message, HTTP status and the shape's further members."""
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
@@ -25,6 +26,7 @@ class ValidationFailedError(AwsError):
     """The request is wrong, or names something that is not there (`ValidationException`)."""
 
     def __init__(self, message: str) -> None:
+        """Take what is wrong."""
         super().__init__("ValidationException", message)
 
 
@@ -32,6 +34,7 @@ class ResourceInUseError(AwsError):
     """A training job of this name exists already (`ResourceInUse`)."""
 
     def __init__(self, message: str) -> None:
+        """Take what is in use."""
         super().__init__("ResourceInUse", message)
 
 

@@ -56,6 +56,7 @@ class Faults:
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        """Start without faults; `clock` counts seconds, `chance` draws from [0, 1) per call."""
         self._clock = clock
         self._chance = chance
         self._faults: dict[str, tuple[Fault, float | None]] = {}
@@ -116,7 +117,8 @@ def parse_fault(members: Any) -> Fault:
     unknown = set(members) - set(Fault.__dataclass_fields__)
     if unknown:
         raise FaultRequestError(
-            f"Unknown field {sorted(unknown)[0]!r}; a fault has {', '.join(Fault.__dataclass_fields__)}"
+            f"Unknown field {sorted(unknown)[0]!r}; a fault has "
+            + ", ".join(Fault.__dataclass_fields__)
         )
     kinds = [kind.value for kind in FaultKind]
     if members.get("kind") not in kinds:

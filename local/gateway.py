@@ -65,9 +65,10 @@ class Gateway:
     async def _control_plane(self, target: str, receive: Receive, send: Send) -> None:
         operation = target.removeprefix(_TARGET_PREFIX)
         body = await _body(receive)
+        headers: dict[str, str] = {}
         try:
             answer = await self._in_thread(self._sagemaker.answer, operation, body)
-            status, headers = 200, {}
+            status = 200
             logger.info("SageMaker.%s", operation)
         except AwsError as error:
             status, answer, headers = _error(error, "message")

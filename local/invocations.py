@@ -1,4 +1,4 @@
-"""`POST /endpoints/{name}/invocations`: SageMaker's runtime, with its limits, errors and captures."""
+"""`POST /endpoints/{name}/invocations`: SageMaker's runtime with its limits and errors."""
 
 import json
 import time
@@ -43,6 +43,7 @@ class Invocations:
     """Answers InvokeEndpoint. Blocking: call it in a thread."""
 
     def __init__(self, endpoints: Endpoints, faults: Faults) -> None:
+        """Take the endpoints to ask and the faults to act out."""
         self._endpoints = endpoints
         self._faults = faults
 

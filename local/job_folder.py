@@ -19,6 +19,7 @@ class JobFolder:
     """The paths below one job's stand-in for `/opt/ml`."""
 
     def __init__(self, root: Path) -> None:
+        """Take the job's folder; `make` makes what is in it."""
         self.opt_ml = root / "opt" / "ml"
         self.config = self.opt_ml / "input" / "config"
         self.data = self.opt_ml / "input" / "data"

@@ -61,12 +61,11 @@ def script_output(log: str) -> str:
 
 
 def _last_number(expression: str, log: str) -> float | None:
-    found = None
-    for found in re.finditer(expression, log):
-        pass
-    if found is None:
+    matches = list(re.finditer(expression, log))
+    if not matches:
         return None
+    last = matches[-1]
     try:
-        return float(found.group(1) if found.re.groups else found.group(0))
+        return float(last.group(1) if last.re.groups else last.group(0))
     except ValueError:
         return None  # SageMaker, too, publishes nothing for a match that is not a number

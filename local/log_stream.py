@@ -1,5 +1,6 @@
 """A job's or endpoint's log file, copied into CloudWatch Logs while it grows."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -19,6 +20,7 @@ class LogStream:
     """Copies one file into one CloudWatch log stream until `finish` is called."""
 
     def __init__(self, logs: Any, group: str, stream: str, path: Path) -> None:
+        """Take the Logs client, where to copy to, and the file to copy from."""
         self._logs = logs
         self._group = group
         self._stream = stream
@@ -29,10 +31,8 @@ class LogStream:
 
     def start(self) -> None:
         """Create group and stream, and begin to copy."""
-        try:
+        with contextlib.suppress(self._logs.exceptions.ResourceAlreadyExistsException):
             self._logs.create_log_group(logGroupName=self._group)
-        except self._logs.exceptions.ResourceAlreadyExistsException:
-            pass
         self._logs.create_log_stream(logGroupName=self._group, logStreamName=self._stream)
         self._thread.start()
 

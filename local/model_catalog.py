@@ -7,8 +7,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from local.arns import sagemaker_arn
-from local.aws_clients import AwsClients
 from local.errors import ValidationFailedError
+from local.host import Host
 from local.object_store import split_s3_uri
 from local.paging import list_page
 from local.tags import Tags
@@ -17,8 +17,9 @@ from local.tags import Tags
 class ModelCatalog:
     """Every model and endpoint configuration of one running laptop's AWS."""
 
-    def __init__(self, clients: AwsClients, tags: Tags) -> None:
-        self._clients = clients
+    def __init__(self, host: Host, tags: Tags) -> None:
+        """Start without records."""
+        self._clients = host.clients
         self._tags = tags
         self._models: dict[str, dict[str, Any]] = {}
         self._configs: dict[str, dict[str, Any]] = {}

@@ -1,7 +1,9 @@
 """A model being served: the process that does it, and calls to it."""
 
 import os
+import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +12,14 @@ from typing import Any
 import urllib3
 
 from local.arns import REGION
-from local.aws_clients import AwsClients
-from local.child_process import ChildProcesses
+from local.host import Host
 from local.log_stream import LogStream, last_lines
 from local.model_catalog import container_of, model_archive
 from local.object_store import download_archive
 
 INVOCATION_SECONDS = 60.0  # SageMaker's limit for a container's answer
 _STARTUP_SECONDS = 300.0  # unless the configuration gives ContainerStartupHealthCheckTimeout
-_HOST = Path(__file__).with_name("serving_host.py")
+_SERVING_HOST = Path(__file__).with_name("serving_host.py")
 
 
 class ModelServerError(Exception):
@@ -51,30 +52,25 @@ class ContainerAnswer:
 class ModelServer:
     """The serving process of one production variant."""
 
-    def __init__(
-        self,
-        endpoint: str,
-        variant: dict[str, Any],
-        folder: Path,
-        clients: AwsClients,
-        children: ChildProcesses,
-        endpoint_url: str,
-    ) -> None:
+    def __init__(self, endpoint: str, variant: dict[str, Any], folder: Path, host: Host) -> None:
+        """Take the endpoint's name, the variant's configuration and a folder for its files."""
         self._variant = variant
         self._name = variant["VariantName"]
         self._folder = folder
-        self._clients = clients
-        self._children = children
-        self._endpoint_url = endpoint_url
+        self._host = host
         self._log = folder / "log.txt"
         self._stream = LogStream(
-            clients.logs,
+            host.clients.logs,
             f"/aws/sagemaker/Endpoints/{endpoint}",
             f"{self._name}/i-{folder.name}{os.urandom(6).hex()}",
             self._log,
         )
-        self._process: Any = None
+        self._environment_given: dict[str, str] = {}
+        self._process: subprocess.Popen[bytes] | None = None
         self._pool: urllib3.HTTPConnectionPool | None = None
+        self._under_way = 0
+        self._changed = threading.Condition()
+        self._stopped = False
 
     def start(self, model: dict[str, Any]) -> None:
         """Unpack the model, start the process and wait until it answers `/ping`.
@@ -85,15 +81,32 @@ class ModelServer:
                 had or unpacked.
         """
         model_dir = self._folder / "model"
-        download_archive(self._clients.s3, model_archive(model), model_dir)
+        download_archive(self._host.clients.s3, model_archive(model), model_dir)
         self._log.touch()
         self._stream.start()
-        container = container_of(model)
-        environment = container.get("Environment", {})
-        port_file = self._folder / "port"
-        self._process = self._children.start(
+        self._environment_given = container_of(model).get("Environment", {})
+        self._launch()
+
+    def revive(self) -> None:
+        """Start the process again when it has died, as SageMaker restarts a container.
+
+        Raises:
+            ModelServerError: when it does not come up; the next call of `revive` tries again.
+        """
+        with self._changed:
+            dead = self._process is not None and self._process.poll() is not None
+            if self._process is None or not dead or self._stopped:
+                return
+        self._host.children.forget(self._process)
+        self._launch()
+
+    def _launch(self) -> None:
+        environment = self._environment_given
+        model_dir, port_file = self._folder / "model", self._folder / "port"
+        port_file.unlink(missing_ok=True)
+        self._process = self._host.children.start(
             [
-                *(sys.executable, "-P", "-u", str(_HOST)),
+                *(sys.executable, "-P", "-u", str(_SERVING_HOST)),
                 *("--model-dir", str(model_dir)),
                 *("--program", environment.get("SAGEMAKER_PROGRAM", "inference.py")),
                 *("--port-file", str(port_file)),
@@ -103,9 +116,9 @@ class ModelServer:
             self._log,
         )
         try:
-            self._wait(port_file)
+            self._wait(self._process, port_file)
         except ModelServerError:
-            self.stop()
+            self._host.children.stop(self._process)
             raise
 
     def invoke(self, body: bytes, headers: dict[str, str]) -> ContainerAnswer:
@@ -115,10 +128,22 @@ class ModelServer:
             InvocationTimeoutError: after 60 seconds without an answer.
             ModelServerGoneError: when the process has ended.
         """
-        if self._pool is None:
-            raise ModelServerGoneError("the container is not running")
+        with self._changed:
+            if self._pool is None or self._stopped:
+                raise ModelServerGoneError("the container is not running")
+            self._under_way += 1
         try:
-            answer = self._pool.urlopen(
+            return self._post(self._pool, body, headers)
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
+
+    def _post(
+        self, pool: urllib3.HTTPConnectionPool, body: bytes, headers: dict[str, str]
+    ) -> ContainerAnswer:
+        try:
+            answer = pool.urlopen(
                 "POST",
                 "/invocations",
                 body=body,
@@ -135,16 +160,19 @@ class ModelServer:
         )
 
     def stop(self) -> None:
-        """End the process and its log stream."""
+        """End the process and its log stream, once the calls under way are answered."""
+        with self._changed:
+            self._stopped = True
+            self._changed.wait_for(lambda: self._under_way == 0, INVOCATION_SECONDS)
         if self._process is not None:
-            self._children.stop(self._process)
+            self._host.children.stop(self._process)
         self._stream.finish()
 
-    def _wait(self, port_file: Path) -> None:
+    def _wait(self, process: subprocess.Popen[bytes], port_file: Path) -> None:
         seconds = self._variant.get("ContainerStartupHealthCheckTimeoutInSeconds", _STARTUP_SECONDS)
         deadline = time.monotonic() + seconds
         while not port_file.exists():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None or time.monotonic() > deadline:
                 raise ModelServerError(self._failure())
             time.sleep(0.05)
         self._pool = urllib3.HTTPConnectionPool(
@@ -176,7 +204,7 @@ class ModelServer:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
-            "AWS_ENDPOINT_URL": self._endpoint_url,
+            "AWS_ENDPOINT_URL": self._host.endpoint_url,
             **given,
             # The images name /opt/ml/model here; in this process it is the unpacked archive.
             "SM_MODEL_DIR": str(model_dir),

@@ -1,14 +1,12 @@
 """Our SageMaker: its operations by name, over the records and processes of the other modules."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from local.aws_clients import AwsClients
-from local.child_process import ChildProcesses
 from local.endpoints import Endpoints
 from local.errors import AwsError
 from local.faults import Faults
+from local.host import Host
 from local.invocations import Invocations
 from local.model_catalog import ModelCatalog
 from local.shapes import parse_request, serialize_answer
@@ -21,21 +19,14 @@ Operation = Callable[[dict[str, Any]], dict[str, Any]]
 class SageMakerStandIn:
     """The SageMaker of one running laptop's AWS."""
 
-    def __init__(self, state: Path, endpoint_url: str) -> None:
-        """Set up with no jobs and no endpoints.
-
-        Args:
-            state: folder for the files of jobs and endpoints.
-            endpoint_url: where the laptop's AWS itself answers.
-        """
-        clients, tags = AwsClients(endpoint_url), Tags()
-        self.children = ChildProcesses(state / "children")
+    def __init__(self, host: Host) -> None:
+        """Set up with no jobs and no endpoints."""
+        self._host = host
         self.faults = Faults()
-        catalog = ModelCatalog(clients, tags)
-        jobs = TrainingJobs(state / "training-jobs", clients, self.children, tags, endpoint_url)
-        self.endpoints = Endpoints(
-            state / "endpoints", catalog, clients, self.children, tags, endpoint_url
-        )
+        tags = Tags()
+        catalog = ModelCatalog(host, tags)
+        jobs = TrainingJobs(host, tags)
+        self.endpoints = Endpoints(host, catalog, tags)
         self.invocations = Invocations(self.endpoints, self.faults)
         self._operations: dict[str, Operation] = {
             "CreateTrainingJob": jobs.create,
@@ -79,4 +70,4 @@ class SageMakerStandIn:
     def close(self) -> None:
         """End every process of every job and endpoint."""
         self.endpoints.close()
-        self.children.stop_all()
+        self._host.children.stop_all()

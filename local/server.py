@@ -9,18 +9,25 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 from local.arns import REGION
 from local.errors import PortInUseError, StateDirError
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
+SOCKET_PATH_BYTES = 103  # macOS's sockaddr_un has 104, Linux's 108, with a zero at the end
 _GRACE_SECONDS = 2.0  # for requests that are under way when the server ends
 
 
 def endpoint_url(port: int) -> str:
     """Return the URL at which the laptop's AWS answers."""
     return f"http://{HOST}:{port}"
+
+
+def socket_path(state: Path) -> Path:
+    """Return the UNIX socket on which the laptop's AWS answers too, for containers."""
+    return state / "socket" / "aws.sock"
 
 
 def client_environment(port: int) -> dict[str, str]:
@@ -66,9 +73,9 @@ def prepare_state(state: Path) -> None:
             f"{state} has blanks in its path, which SageMaker's training scripts cannot take; "
             "choose another folder: python -m local start --state-dir FOLDER"
         )
-    for name in ("training-jobs", "endpoints", "children"):
+    for name in ("training-jobs", "endpoints", "children", "tmp"):
         shutil.rmtree(state / name, ignore_errors=True)
-    state.mkdir(parents=True, exist_ok=True)
+    (state / "tmp").mkdir(parents=True)
 
 
 def serve(port: int, state: Path) -> None:
@@ -82,7 +89,7 @@ def serve(port: int, state: Path) -> None:
     """
     check_port(port)
     prepare_state(state)
-    _set_ministack_environment(port)
+    _set_ministack_environment(port, state)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -93,7 +100,7 @@ def serve(port: int, state: Path) -> None:
     os._exit(0)
 
 
-def _set_ministack_environment(port: int) -> None:
+def _set_ministack_environment(port: int, state: Path) -> None:
     """Set what MiniStack reads when it is imported."""
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
         os.environ.pop(name, None)  # the caller's own must not reach the functions
@@ -108,6 +115,7 @@ def _set_ministack_environment(port: int) -> None:
         PERSIST_STATE="0",
         S3_PERSIST="0",
         LAMBDA_EXECUTOR="local",
+        TMPDIR=str(state / "tmp"),  # the functions' code is unpacked there
         DOCKER_HOST="unix:///nonexistent",  # functions run as processes; leave Docker alone
     )
     # MiniStack gives functions AWS_ENDPOINT_URL from GATEWAY_PORT; a value here would win over one
@@ -122,16 +130,25 @@ async def _serve(port: int, state: Path) -> None:
     from ministack.app import app as ministack  # noqa: PLC0415
 
     from local import lambda_workers  # noqa: PLC0415
+    from local.aws_clients import AwsClients  # noqa: PLC0415
+    from local.child_process import ChildProcesses  # noqa: PLC0415
     from local.gateway import Gateway  # noqa: PLC0415
+    from local.host import Host  # noqa: PLC0415
     from local.sagemaker_stand_in import SageMakerStandIn  # noqa: PLC0415
 
     lambda_workers.install()
-    sagemaker = SageMakerStandIn(state, endpoint_url(port))
+    url = endpoint_url(port)
+    host = Host(state, url, AwsClients(url), ChildProcesses(state / "children"))
+    sagemaker = SageMakerStandIn(host)
     about = {"service": "laptop-aws", "pid": os.getpid(), "port": port, "state": str(state)}
     gateway = Gateway(ministack, sagemaker, json.dumps(about))
 
     config = Config()
     config.bind = [f"{HOST}:{port}"]
+    unix_socket = socket_path(state)
+    if len(os.fsencode(unix_socket)) <= SOCKET_PATH_BYTES:
+        unix_socket.parent.mkdir(mode=0o700, exist_ok=True)
+        config.bind.append(f"unix:{unix_socket}")
     config.keep_alive_timeout = 75
     config.graceful_timeout = _GRACE_SECONDS
     config.loglevel = "WARNING"
@@ -146,5 +163,5 @@ async def _serve(port: int, state: Path) -> None:
         await asyncio.to_thread(sagemaker.close)
         await asyncio.to_thread(lambda_workers.stop_workers)
 
-    await serve_asgi(gateway, config, shutdown_trigger=shutdown)  # type: ignore[arg-type]  hypercorn's own Protocol types
+    await serve_asgi(cast("Any", gateway), config, shutdown_trigger=shutdown)
     lambda_workers.stop_workers()  # those that a call under way has started since

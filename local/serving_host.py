@@ -23,7 +23,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
@@ -40,6 +40,7 @@ class UnsupportedFormatError(Exception):
     """No decoder or encoder for a content type; answered as 415 or 406."""
 
     def __init__(self, content_type: str, status_code: int) -> None:
+        """Take the content type and the HTTP status to answer with."""
         super().__init__(f"Content type {content_type} is not supported by this framework.")
         self.status_code = status_code
 
@@ -48,6 +49,7 @@ class Context:
     """What a handler function may ask about the call (`context` in the toolkit's contract)."""
 
     def __init__(self, model_dir: str, headers: dict[str, str]) -> None:
+        """Take the model's folder and the request's headers, names in lower case."""
         self.system_properties = {"model_dir": model_dir}
         self._headers = headers
 
@@ -106,7 +108,7 @@ def decode(body: bytes, content_type: str) -> Any:
     """
     import numpy  # noqa: PLC0415  only a model without input_fn needs it
 
-    match content_type.split(";")[0].strip():
+    match content_type.partition(";")[0].strip():
         case "application/json":
             return numpy.array(json.loads(body))
         case "text/csv":
@@ -140,6 +142,7 @@ class Application:
     """The ASGI application: two routes, with the model's work in a few threads."""
 
     def __init__(self, model: Model) -> None:
+        """Take the loaded model."""
         self._model = model
         # As many at once as there are cores: more would only take turns inside torch.
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="model")
@@ -237,7 +240,7 @@ def main() -> None:
     unfinished = port_file.with_suffix(".unfinished")
     unfinished.write_text(str(listener.getsockname()[1]))
     unfinished.rename(port_file)
-    asyncio.run(serve(Application(model), config))  # type: ignore[arg-type]  hypercorn's own Protocol types
+    asyncio.run(serve(cast("Any", Application(model)), config))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ class Tags:
     """What AddTags, ListTags and DeleteTags read and write."""
 
     def __init__(self) -> None:
+        """Start without tags."""
         self._by_arn: dict[str, dict[str, str]] = {}
 
     def put(self, arn: str, tags: list[dict[str, str]]) -> None:

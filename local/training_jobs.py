@@ -1,13 +1,11 @@
 """SageMaker's training job operations."""
 
 import threading
-from pathlib import Path
 from typing import Any
 
 from local.arns import sagemaker_arn
-from local.aws_clients import AwsClients
-from local.child_process import ChildProcesses
 from local.errors import AwsError, ResourceInUseError, ValidationFailedError
+from local.host import Host
 from local.paging import list_page
 from local.tags import Tags
 from local.training_run import TrainingRun
@@ -18,19 +16,10 @@ _ENDED = ("Completed", "Failed", "Stopped")
 class TrainingJobs:
     """Every training job of one running laptop's AWS."""
 
-    def __init__(
-        self,
-        folder: Path,
-        clients: AwsClients,
-        children: ChildProcesses,
-        tags: Tags,
-        endpoint_url: str,
-    ) -> None:
-        self._folder = folder
-        self._clients = clients
-        self._children = children
+    def __init__(self, host: Host, tags: Tags) -> None:
+        """Start without jobs."""
+        self._host = host
         self._tags = tags
-        self._endpoint_url = endpoint_url
         self._runs: dict[str, TrainingRun] = {}
         self._lock = threading.Lock()
 
@@ -45,9 +34,7 @@ class TrainingJobs:
                     "Job name must be unique within an AWS account and region, and a training job "
                     f"with this name already exists ({arn})"
                 )
-            run = TrainingRun(
-                request, arn, self._folder / name, self._clients, self._children, self._endpoint_url
-            )
+            run = TrainingRun(request, arn, self._host)
             self._runs[name] = run
         self._tags.put(arn, request.get("Tags", []))
         run.start()

@@ -4,16 +4,13 @@ import logging
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.aws_clients import AwsClients
-from local.child_process import ChildProcesses
 from local.errors import AwsError
+from local.host import Host
 from local.job_folder import JobFolder
 from local.job_report import failure_reason, final_metrics
 from local.log_stream import LogStream
@@ -36,27 +33,18 @@ class TrainingRun:
     `description` is in that operation's shape. Read it through `snapshot`.
     """
 
-    def __init__(
-        self,
-        request: dict[str, Any],
-        arn: str,
-        root: Path,
-        clients: AwsClients,
-        children: ChildProcesses,
-        endpoint_url: str,
-    ) -> None:
+    def __init__(self, request: dict[str, Any], arn: str, host: Host) -> None:
+        """Take over a CreateTrainingJob request; `start` starts it."""
+        name = request["TrainingJobName"]
         self._request = request
         self._arn = arn
-        self._folder = JobFolder(root)
-        self._clients = clients
-        self._children = children
-        self._endpoint_url = endpoint_url
+        self._host = host
+        self._folder = JobFolder(host.state / "training-jobs" / name)
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        name = request["TrainingJobName"]
-        self._stream = f"{name}/{request_stream_suffix()}"
-        now = datetime.now(UTC)
-        self.description = _first_description(request, arn, now)
+        # As SageMaker names a stream: host and start in milliseconds.
+        self._stream = f"{name}/algo-1-{int(time.time() * 1000)}"
+        self.description = _first_description(request, arn, datetime.now(UTC))
         self._thread = threading.Thread(target=self._run, name=f"training {name}", daemon=True)
 
     def start(self) -> None:
@@ -97,7 +85,7 @@ class TrainingRun:
 
     def _train(self) -> tuple[str, str, str]:
         self._folder.make()
-        stream = LogStream(self._clients.logs, LOG_GROUP, self._stream, self._folder.log)
+        stream = LogStream(self._host.clients.logs, LOG_GROUP, self._stream, self._folder.log)
         stream.start()
         try:
             self._set(TrainingStartTime=datetime.now(UTC))
@@ -120,7 +108,7 @@ class TrainingRun:
             folder = self._folder.channel(channel["ChannelName"])
             folder.mkdir(parents=True, exist_ok=True)
             try:
-                count = download_prefix(self._clients.s3, source["S3Uri"], folder)
+                count = download_prefix(self._host.clients.s3, source["S3Uri"], folder)
             except ClientError as error:
                 raise JobFailedError(
                     f"ClientError: Data download failed: {error.response['Error']['Message']}: "
@@ -135,16 +123,16 @@ class TrainingRun:
                 self._folder.localise_drivers(folder)
         checkpoints = self._request.get("CheckpointConfig")
         if checkpoints:
-            download_prefix(self._clients.s3, checkpoints["S3Uri"], self._folder.checkpoints)
+            download_prefix(self._host.clients.s3, checkpoints["S3Uri"], self._folder.checkpoints)
         self._folder.write_config(self._request)
 
     def _run_command(self) -> tuple[int, tuple[str, str, str] | None]:
         """Run the container's command; return its exit code and how it was ended, if it was."""
         if self._stop.is_set():
             return 0, _STOPPED
-        process = self._children.start(
+        process = self._host.children.start(
             self._command(),
-            self._folder.environment(self._request, self._arn, self._endpoint_url),
+            self._folder.environment(self._request, self._arn, self._host.endpoint_url),
             self._folder.code,
             self._folder.log,
         )
@@ -157,9 +145,9 @@ class TrainingRun:
             elif time.monotonic() > deadline:
                 ended = _TOO_LONG
             if ended is not None:
-                self._children.stop(process, _STOP_SECONDS)
+                self._host.children.stop(process, _STOP_SECONDS)
                 return process.returncode, ended
-        self._children.forget(process)
+        self._host.children.forget(process)
         return exit_code, None
 
     def _poll(self, process: subprocess.Popen[bytes]) -> int | None:
@@ -180,13 +168,15 @@ class TrainingRun:
         output = f"{base}/{self._request['TrainingJobName']}/output"
         if any(self._folder.model.iterdir()):
             artifact = f"{output}/model.tar.gz"
-            upload_archive(self._clients.s3, self._folder.model, artifact)
+            upload_archive(self._host.clients.s3, self._folder.model, artifact)
             self._set(ModelArtifacts={"S3ModelArtifacts": artifact})
         if any(self._folder.output_data.iterdir()):
-            upload_archive(self._clients.s3, self._folder.output_data, f"{output}/output.tar.gz")
+            upload_archive(
+                self._host.clients.s3, self._folder.output_data, f"{output}/output.tar.gz"
+            )
         checkpoints = self._request.get("CheckpointConfig")
         if checkpoints:
-            upload_folder(self._clients.s3, self._folder.checkpoints, checkpoints["S3Uri"])
+            upload_folder(self._host.clients.s3, self._folder.checkpoints, checkpoints["S3Uri"])
 
     def _report_metrics(self) -> None:
         definitions = self._request["AlgorithmSpecification"].get("MetricDefinitions", [])
@@ -217,7 +207,7 @@ class TrainingRun:
             self.description.update(members)
 
     def _enter(self, secondary: str, message: str, ended: datetime | None = None) -> None:
-        now = datetime.now(UTC)
+        now = ended or datetime.now(UTC)
         with self._lock:
             transitions = self.description["SecondaryStatusTransitions"]
             if transitions:
@@ -229,11 +219,6 @@ class TrainingRun:
 
 _STOPPED = ("Stopped", "Stopped", "Training job stopped")
 _TOO_LONG = ("Stopped", "MaxRuntimeExceeded", "Training job stopped: maximum runtime exceeded")
-
-
-def request_stream_suffix() -> str:
-    """Return the end of a log stream's name, as SageMaker makes it: host and start in ms."""
-    return f"algo-1-{int(time.time() * 1000)}"
 
 
 def _first_description(request: dict[str, Any], arn: str, now: datetime) -> dict[str, Any]:
@@ -248,7 +233,3 @@ def _first_description(request: dict[str, Any], arn: str, now: datetime) -> dict
         "LastModifiedTime": now,
         "EnableNetworkIsolation": request.get("EnableNetworkIsolation", False),
     }
-
-
-# Type of the function that starts a run; tests replace it.
-StartRun = Callable[[dict[str, Any], str, Path], TrainingRun]
