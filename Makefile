@@ -24,3 +24,35 @@ lock: ## Solve requirements.in into requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --upgrade -r requirements.in
 	@{ echo '# Made by `make lock` from requirements.in: the one set that was tested.'; \
 	   $(BIN)/uv pip freeze --quiet --python $(BIN)/python | sed -E 's/\+[A-Za-z0-9.]+$$//' | grep -viE '^(nvidia|cuda|triton)'; } > requirements.txt
+
+.PHONY: demo test check unit integration container-test bench clean
+
+DATA ?= synthetic
+PORT ?= 4566
+
+demo: setup ## Run the whole workflow on this machine. DATA=cifar100|ARCHIVE|FOLDER, KEEP=1, PORT=4566
+	@$(BIN)/python -m local.demo "$(DATA)" --port $(PORT) $(if $(KEEP),--keep)
+
+test: setup check unit integration ## Run every check and test that needs no Docker
+
+check: setup ## Formatter, linter, type checker, cfn-lint, sam validate
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy functions training local benchmarks tests
+	$(BIN)/cfn-lint template.yaml
+	AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
+
+unit: setup ## Tests without sockets
+	$(BIN)/python -m pytest tests/unit
+
+integration: setup ## Tests against the laptop's AWS
+	$(BIN)/python -m pytest tests/integration
+
+container-test: setup ## sam local invoke of every event; needs Docker
+	$(BIN)/python -m pytest tests/container
+
+bench: setup ## Import time of each function against boto3 alone; reports/bench/imports.json
+	$(BIN)/python -m benchmarks.import_time
+
+clean: ## Remove what was built and reported, but not data/
+	rm -rf .aws-sam .local reports .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,89 @@
+"""What importing a handler costs on top of boto3 and its client: `python -m benchmarks.import_time`.
+
+A Lambda's cold start pays for its imports. Each measurement is a new interpreter; handler and
+yardstick take turns, so that a machine whose speed drifts slows both.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORT = Path("reports") / "bench" / "imports.json"
+# The yardstick: boto3 and the clients that the function makes; for the one that makes none, S3's.
+CLIENTS = {
+    "serialize_image_data": ["s3"],
+    "image_classification": ["sagemaker-runtime", "s3"],
+    "filter_low_confidence": ["s3"],
+}
+
+
+def seconds(code: str) -> float:
+    """Return the wall seconds of a new interpreter that runs `code`."""
+    environment = os.environ | {"AWS_DEFAULT_REGION": "us-east-1"}
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)  # noqa: S603  our own code
+    return time.perf_counter() - start
+
+
+def measure(function: str, runs: int) -> dict[str, float]:
+    """Return medians in seconds and the ratio handler / yardstick, pair by pair, with its spread."""
+    made = "".join(f";boto3.client({client!r})" for client in CLIENTS[function])
+    folder = str(ROOT / "functions" / function)
+    handler = f"import sys;sys.path.insert(0,{folder!r});import app"
+    pairs = [(seconds("import boto3" + made), seconds(handler)) for _ in range(runs + 1)][1:]
+    ratios = [ours / yardstick for yardstick, ours in pairs]
+    return {
+        "boto3_and_client_s": round(statistics.median(p[0] for p in pairs), 4),
+        "handler_s": round(statistics.median(p[1] for p in pairs), 4),
+        "ratio": round(statistics.median(ratios), 3),
+        "ratio_min": round(min(ratios), 3),
+        "ratio_max": round(max(ratios), 3),
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure every function, print a table and write the report."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.import_time",
+        description="Compare importing each handler with importing boto3 and making its clients.",
+    )
+    parser.add_argument("--runs", type=int, default=9, metavar="N",
+        help="pairs of interpreters per function, after one that is not counted (9)")  # fmt: skip
+    runs = parser.parse_args(argv).runs
+    console = Console()
+    table = Table("function", "boto3 and clients", "handler", "ratio", "min to max")
+    found = {}
+    for function in CLIENTS:
+        with console.status(f"{function}: {runs} pairs"):
+            found[function] = row = measure(function, runs)
+        table.add_row(
+            function,
+            f"{row['boto3_and_client_s']:.3f} s",
+            f"{row['handler_s']:.3f} s",
+            f"{row['ratio']:.2f}",
+            f"{row['ratio_min']:.2f} to {row['ratio_max']:.2f}",
+        )
+    about = {
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+        "runs": runs,
+    }
+    console.print(table)
+    console.print(f"Medians of {runs} pairs; {about['machine']}, Python {about['python']}.")
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(json.dumps(about | {"functions": found}, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
