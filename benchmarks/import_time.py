@@ -1,4 +1,4 @@
-"""What importing a handler costs on top of boto3 and its client: `python -m benchmarks.import_time`.
+"""What importing a handler costs beside boto3 and its client: `python -m benchmarks.import_time`.
 
 A Lambda's cold start pays for its imports. Each measurement is a new interpreter; handler and
 yardstick take turns, so that a machine whose speed drifts slows both.
@@ -36,7 +36,7 @@ def seconds(code: str) -> float:
 
 
 def measure(function: str, runs: int) -> dict[str, float]:
-    """Return medians in seconds and the ratio handler / yardstick, pair by pair, with its spread."""
+    """Return medians in seconds and the ratio handler / yardstick, pair by pair."""
     made = "".join(f";boto3.client({client!r})" for client in CLIENTS[function])
     folder = str(ROOT / "functions" / function)
     handler = f"import sys;sys.path.insert(0,{folder!r});import app"

@@ -111,9 +111,8 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
         training = train(session, arguments, bucket, role_arn, console)
     model_data = training.model_data if training else arguments.model_data
 
-    start = time.monotonic()
     name = f"{endpoint}-{datetime.now(UTC):%Y%m%d%H%M%S}"
-    found = serve(
+    found, seconds = serve(
         session,
         name,
         endpoint=endpoint,
@@ -123,7 +122,6 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
         role_arn=role_arn,
         console=console,
     )
-    seconds = time.monotonic() - start
     deleted = delete_superseded(session.client("sagemaker"), endpoint, keep=name)
     if deleted:
         console.print(f"Deleted {deleted} superseded models and configurations")
@@ -147,7 +145,7 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
     write_report(REPORT, report)
     console.print(result_table(report))
     console.print("Deploy the workflow with:", f"    {deploy_command(endpoint)}", sep="\n")
-    console.print(cost_reminder(arguments.endpoint_instance), markup=False)
+    console.print(f"Mind that {cost_reminder(arguments.endpoint_instance)}", markup=False)
 
 
 def check_before(
@@ -235,25 +233,29 @@ def serve(
     bucket: str,
     role_arn: str,
     console: Console,
-) -> dict[str, Any]:
-    """Make model and configuration `name`, and have the endpoint serve them; return it."""
+) -> tuple[dict[str, Any], float]:
+    """Make model and configuration `name`, and have the endpoint serve them.
+
+    Returns SageMaker's description of the endpoint, and the seconds until it was in service.
+    """
     sagemaker = session.client("sagemaker")
     image = image_uri(session.region_name, instance_type, "inference")
     retry_while_role_spreads(
         lambda: create_model(sagemaker, name, image=image, model_data=model_data, role_arn=role_arn)
     )
     create_endpoint_config(sagemaker, name, model=name, instance_type=instance_type, bucket=bucket)
+    start = time.monotonic()
     try:
         put_endpoint(sagemaker, endpoint, name, console=console)
-        return wait_in_service(sagemaker, endpoint, name, console=console)
+        found = wait_in_service(sagemaker, endpoint, name, console=console)
     except KeyboardInterrupt:
         console.print(
-            f"\nEndpoint {endpoint} is still being made, and {cost_reminder(instance_type)} Run"
-            " `python -m training.create_endpoint --model-data"
-            f" {model_data}` to go on with it.",
+            f"\nEndpoint {endpoint} is still being made, and {cost_reminder(instance_type)}\nTo go on"
+            f" with it: python -m training.create_endpoint --model-data {model_data}",
             markup=False,
         )
         raise
+    return found, time.monotonic() - start
 
 
 def try_endpoint(

@@ -31,7 +31,7 @@ class EndpointFailedError(ExpectedError):
         self.endpoint, self.status, self.reason = endpoint, status, reason
         super().__init__(
             f"Endpoint {endpoint} is {status}: {reason or 'no reason given'}\n"
-            f"Its log: aws logs tail {LOG_GROUP_PREFIX}/{endpoint} --since 1d. When the cause is"
+            f"Its log: aws logs tail {LOG_GROUP_PREFIX}/{endpoint} --since 1d\nWhen the cause is"
             " gone, run `python -m training.create_endpoint` again: it deletes the failed endpoint"
             " and makes it anew (--model-data skips the training)."
         )

@@ -1,6 +1,7 @@
 """Figures of a classifier, each a function of plain values.
 
-None stands where a figure has no meaning. A prediction of None means that no answer came: it counts as wrong, and against coverage.
+None stands where a figure has no meaning. A prediction of None means that no answer came: it
+counts as wrong, and against coverage.
 """
 
 import math

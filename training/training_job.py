@@ -41,8 +41,8 @@ class TrainingFailedError(ExpectedError):
         self.job, self.status, self.reason = job, status, reason
         super().__init__(
             f"Training job {job} ended as {status}: {reason or 'no reason given'}\n"
-            f"Its log: aws logs tail {LOG_GROUP} --log-stream-name-prefix {job} --since 1d"
-            f" --region {region}"
+            f"Its log is in CloudWatch, group {LOG_GROUP}, stream {job}/...: aws logs tail {LOG_GROUP}"
+            f" --log-stream-name-prefix {job} --since 1d --region {region}"
         )
 
 

@@ -21,6 +21,7 @@ from network import (
     load_classifier,
     resize_picture,
 )
+from PIL.Image import Image
 from torch import Tensor
 
 try:  # In SageMaker's containers: whatever derives from this answers with its own status code.
@@ -51,6 +52,10 @@ class RequestError(BaseInferenceToolkitError):  # type: ignore[misc,unused-ignor
         """Answer with `status` and `message`."""
         super().__init__(int(status), message, status.phrase)
 
+    def __str__(self) -> str:
+        """Read as the message alone, which is what the laptop's host answers with."""
+        return str(self.message)
+
 
 class ModelOutputError(ArithmeticError):
     """The network gave something that is not a probability; the container answers 500."""
@@ -73,7 +78,7 @@ def model_fn(model_dir: str) -> Classifier:
     return classifier
 
 
-def input_fn(request_body: bytes, content_type: str) -> Any:
+def input_fn(request_body: bytes, content_type: str) -> Image:
     """Decode the request's picture to upright RGB.
 
     Raises:
@@ -96,7 +101,7 @@ def input_fn(request_body: bytes, content_type: str) -> Any:
         raise RequestError(HTTPStatus.BAD_REQUEST, str(error)) from error
 
 
-def predict_fn(picture: Any, model: Classifier) -> dict[str, list[Any]]:
+def predict_fn(picture: Image, model: Classifier) -> dict[str, list[Any]]:
     """Classify one RGB picture as `{"labels": [str], "probabilities": [float]}`.
 
     Raises:

@@ -223,9 +223,9 @@ class Classifier:
 
     @torch.inference_mode()
     def log_probabilities(self, pictures: Tensor) -> Tensor:
-        """Log probabilities [N, classes] of uint8 pictures [N, 3, S, S], averaged with the mirror.
+        """Log probabilities [N, classes] of uint8 pictures [N, 3, S, S], on the CPU.
 
-        The temperature divides them before they are normalised; 1.0 leaves them as they are.
+        They are averaged over the picture and its mirror image. The temperature divides them before they are normalised; 1.0 leaves them as they are.
         """
         self.network.eval()
         x = self.normalise(pictures.to(self.device))
@@ -233,7 +233,7 @@ class Classifier:
         # Sum the probabilities over the turns: which way up the picture is, is not asked here.
         by_class = both.flatten(1).log_softmax(1).view_as(both).logsumexp(2)
         averaged = torch.logsumexp(torch.stack(by_class.chunk(2)), 0)
-        return (averaged / self.temperature).log_softmax(1)
+        return (averaged / self.temperature).log_softmax(1).cpu()
 
     def probabilities(self, pictures: Tensor) -> Tensor:
         """Probabilities [N, classes] of uint8 pictures [N, 3, S, S]; each row sums to 1."""

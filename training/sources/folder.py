@@ -1,6 +1,8 @@
 """Read a user's own photos from a folder of `<class>/<picture>`."""
 
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +21,21 @@ from training.sources.source import (
 # Decoding takes 3 bytes per pixel and more. The largest cameras give about 100 million; Pillow's
 # own guard against decompression bombs raises only at 179 million.
 MOST_PIXELS = 120_000_000
+
+# What Pillow's readers raise on damaged files; they are many, and each has its own way.
+DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    LookupError,
+    TypeError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 class FolderError(StageDataError):
@@ -44,7 +61,7 @@ def folder_source(folder: Path, classes: Sequence[str] | None, long_side: int) -
             for path in files[class_name]:
                 try:
                     image = read_picture(path, long_side)
-                except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                except DECODER_ERRORS as error:
                     yield Unreadable(class_name, str(path), _reason(error))
                 else:
                     yield Picture(class_name, _unused(file_stem(path.stem), used), image)
@@ -61,7 +78,7 @@ def folder_source(folder: Path, classes: Sequence[str] | None, long_side: int) -
 def read_picture(path: Path, long_side: int) -> Image.Image:
     """Return a photo as a person sees it: upright, RGB, transparency on white, first frame.
 
-    Raises OSError, ValueError or SyntaxError (Pillow's plugins raise all three) when it cannot.
+    Raises one of DECODER_ERRORS when it cannot.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the pixels are what counts
