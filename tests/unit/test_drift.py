@@ -97,7 +97,7 @@ def test_every_state_is_reachable_goes_somewhere_that_exists_and_says_what_it_is
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_has_a_timeout_and_retries_only_what_passes(name):
     task = TASKS[name]
-    assert 0 < task["TimeoutSeconds"] <= 60
+    assert 0 < task["TimeoutSeconds"] <= 120
     for rule in task["Retry"]:
         assert not {"States.ALL", "States.TaskFailed"} & set(rule["ErrorEquals"])
         assert rule["BackoffRate"] == 2
