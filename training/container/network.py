@@ -225,7 +225,8 @@ class Classifier:
     def log_probabilities(self, pictures: Tensor) -> Tensor:
         """Log probabilities [N, classes] of uint8 pictures [N, 3, S, S], on the CPU.
 
-        They are averaged over the picture and its mirror image. The temperature divides them before they are normalised; 1.0 leaves them as they are.
+        They are averaged over the picture and its mirror image. The temperature divides them before
+        they are normalised; 1.0 leaves them as they are.
         """
         self.network.eval()
         x = self.normalise(pictures.to(self.device))

@@ -1,0 +1,107 @@
+"""Labelled pictures from SageMaker's training channels: folders of `<class>/<picture>`."""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from network import PictureError, decode_picture, resize_picture
+from torch import Tensor
+
+
+class DataError(Exception):
+    """The training data cannot be used; the message says what to change."""
+
+
+class ChannelError(DataError):
+    """The folder of a training channel is missing or has no class folders."""
+
+
+class ClassFolderError(DataError):
+    """A class has no pictures, or the classes of the two channels do not match."""
+
+
+class UnreadablePictureError(DataError):
+    """A picture of the training data cannot be used; the message names it."""
+
+
+@dataclass
+class Pictures:
+    """Labelled pictures in memory."""
+
+    pixels: Tensor  # uint8 [N, 3, S, S]
+    labels: Tensor  # int64 [N], positions in the sorted class list
+    digest: str  # SHA-256 over names and contents, hex
+
+
+def open_channel(channel: str, folder: Path | None) -> tuple[Path, list[str]]:
+    """Give a channel's folder and its sorted class names, which are its folders' names.
+
+    Raises:
+        ChannelError: the folder is not given, missing, or has no class folders.
+    """
+    if folder is None:
+        raise ChannelError(f"no folder for the {channel} pictures: pass --{channel}")
+    if not folder.is_dir():
+        raise ChannelError(f"{folder} is not a folder: --{channel} needs <class>/<picture> in it")
+    names = sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+    if not names:
+        raise ChannelError(f"{folder} has no class folders: put pictures into {folder}/<class>/")
+    return folder, names
+
+
+def read_pictures(folder: Path, classes: list[str], input_size: int) -> Pictures:
+    """Read `<class>/<picture>` into memory, scaled to `input_size`; hidden files do not count.
+
+    Raises:
+        ClassFolderError: a class has no pictures.
+        UnreadablePictureError: a file cannot be decoded.
+    """
+    files: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        found = sorted(f for f in (folder / name).glob("*") if not f.name.startswith("."))
+        if not found:
+            raise ClassFolderError(f"{folder / name} has no pictures: every class needs some")
+        files += found
+        labels += [label] * len(found)
+
+    def read(file: Path) -> tuple[Tensor, bytes]:
+        try:
+            data = file.read_bytes()
+            pixels = resize_picture(decode_picture(data), input_size)
+        except (PictureError, OSError) as error:
+            raise UnreadablePictureError(f"{file}: {error}") from error
+        return pixels, hashlib.sha256(f"{file.relative_to(folder)}\n".encode() + data).digest()
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
+        read_files = list(pool.map(read, files))
+    return Pictures(
+        pixels=torch.stack([pixels for pixels, _ in read_files]),
+        labels=torch.tensor(labels),
+        digest=hashlib.sha256(b"".join(digest for _, digest in read_files)).hexdigest(),
+    )
+
+
+def read_channels(
+    train: Path | None, validation: Path | None, input_size: int
+) -> tuple[list[str], Pictures, Pictures]:
+    """Read both channels: the class names, the training and the validation pictures.
+
+    Raises:
+        ChannelError, ClassFolderError, UnreadablePictureError: see each class.
+    """
+    train, classes = open_channel("train", train)
+    validation, found = open_channel("validation", validation)
+    unknown = sorted(set(found) - set(classes))
+    if unknown:
+        raise ClassFolderError(f"{validation} has classes that {train} lacks: {', '.join(unknown)}")
+    if len(classes) < 2:
+        raise ClassFolderError(f"{train} has one class, {classes[0]}: at least two are needed")
+    return (
+        classes,
+        read_pictures(train, classes, input_size),
+        read_pictures(validation, classes, input_size),
+    )
