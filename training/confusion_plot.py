@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+MOST_WITH_NUMBERS = 15  # classes; with more, the numbers would not fit their cells
+
 
 def plot_confusion(
     matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: Path
@@ -14,7 +16,7 @@ def plot_confusion(
     from matplotlib import pyplot as plt  # noqa: PLC0415  after the choice of its backend
 
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
-    side = 2.2 + 1.1 * min(len(classes), 20)  # inches; 20 classes still fit a screen
+    side = 2.2 + 1.1 * min(len(classes), MOST_WITH_NUMBERS)  # inches
     figure, axes = plt.subplots(figsize=(side + 1.2, side), layout="constrained")
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
@@ -24,7 +26,7 @@ def plot_confusion(
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.set_title(title)
-    for i, row in enumerate(matrix):
+    for i, row in enumerate(matrix if len(classes) <= MOST_WITH_NUMBERS else []):
         for j, count in enumerate(row):
             # White on dark, black on light: the middle of the color map is neither.
             color = "white" if shares[i][j] > 0.55 else "black"

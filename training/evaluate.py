@@ -157,7 +157,11 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
     }
     write(arguments.out, evaluation)
     _print_result(console, evaluation)
-    console.print(f"Wrote {arguments.out}/evaluation.json and confusion_matrix.png", markup=False)
+    console.print(
+        f"Wrote {arguments.out}/evaluation.json and confusion_matrix.png",
+        markup=False,
+        soft_wrap=True,
+    )
     return int(evaluation["errors"])
 
 
@@ -349,10 +353,12 @@ def _print_result(console: Console, evaluation: dict[str, Any]) -> None:
         ("Latency", f"{_figure(latency['median'])} s median, {_figure(latency['p90'])} s p90"),
         ("Errors", f"{evaluation['errors']} pictures without an answer"),
     ):  # fmt: skip
-        console.print(f"{name:9} {text}", markup=False)
+        console.print(f"{name:9} {text}", markup=False, soft_wrap=True)
     failed = [p for p in evaluation["predictions"] if p["error"]]
     for prediction in failed[:LISTED_AT_MOST]:
-        console.print(f"  {prediction['path']}: {prediction['error']}", markup=False)
+        console.print(
+            f"  {prediction['path']}: {prediction['error']}", markup=False, soft_wrap=True
+        )
     if len(failed) > LISTED_AT_MOST:
         console.print(f"  and {len(failed) - LISTED_AT_MOST} more, in evaluation.json")
 

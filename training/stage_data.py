@@ -30,8 +30,8 @@ from training.sources.source import Picture, Source, Unreadable
 from training.sources.synthetic import synthetic_source
 from training.staging.bucket import THREADS, ensure_bucket, sync, upload_file
 from training.staging.fingerprint import difference_hash, pixel_hash
-from training.staging.folder import MANIFEST, StagedFolder
-from training.staging.splits import SPLITS, Assignment, Candidate, assign_splits
+from training.staging.folder import MANIFEST, ForeignFolderError, StagedFolder, overlap
+from training.staging.splits import SPLITS, Candidate, assign_splits
 from training.waiting import make_console
 
 CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
@@ -121,7 +121,14 @@ def stage(arguments: argparse.Namespace, console: Console) -> None:
     folder.begin()
     candidates, sizes, unreadable = _receive(source, folder, console)
     test_share = 0.0 if source.has_test_split else arguments.test_share
-    assignment = assign_splits(candidates, arguments.seed, arguments.validation_share, test_share)
+    _list(console, "that could not be read", [f"{item.path}: {item.reason}" for item in unreadable])
+    assignment = assign_splits(
+        candidates,
+        source.classes,
+        seed=arguments.seed,
+        validation_share=arguments.validation_share,
+        test_share=test_share,
+    )
     places = {
         number: f"{split}/{candidate.class_name}/{candidate.name}.png"
         for number, (split, candidate) in enumerate(zip(assignment.splits, candidates, strict=True))
@@ -139,7 +146,11 @@ def stage(arguments: argparse.Namespace, console: Console) -> None:
         },
     }
     written, kept = folder.commit(places, manifest)
-    _say_what_was_left_out(console, assignment, unreadable)
+    for heading, left_out in (
+        ("left out of training, since they repeat a test picture", assignment.repeats_of_test),
+        ("left out, since the same picture stands in two classes", assignment.contradictions),
+    ):
+        _list(console, heading, [f"{c.class_name}/{c.name}" for c in left_out])
     lines = [("Folder", f"{arguments.out}: {written} written, {kept} there already")]
     if target is not None:
         lines += target.copy(folder, manifest, console)
@@ -156,6 +167,10 @@ def open_source(arguments: argparse.Namespace, console: Console) -> Source:
     if name == "synthetic":
         return synthetic_source(classes, arguments.count, arguments.size, arguments.seed)
     if name != "cifar100" and Path(name).is_dir():
+        if overlap(Path(name), arguments.out):
+            raise ForeignFolderError(
+                f"{arguments.out} and {name} lie one within the other: give another --out."
+            )
         return folder_source(Path(name), arguments.classes, arguments.long_side)
     path = _download_cifar100(arguments.cache, console) if name == "cifar100" else Path(name)
     return archive_source(path, classes)
@@ -254,23 +269,14 @@ def _counts(classes: Sequence[str], places: Sequence[str]) -> dict[str, dict[str
     }
 
 
-def _say_what_was_left_out(
-    console: Console, assignment: Assignment, unreadable: Sequence[Unreadable]
-) -> None:
-    repeats = [f"{c.class_name}/{c.name}" for c in assignment.repeats_of_test]
-    twice = [f"{c.class_name}/{c.name}" for c in assignment.contradictions]
-    broken = [f"{item.path}: {item.reason}" for item in unreadable]
-    for heading, names in (
-        ("left out of training, since they repeat a test picture", repeats),
-        ("left out, since the same picture stands in two classes", twice),
-        ("could not be read", broken),
-    ):
-        if names:
-            console.print(f"{len(names)} pictures {heading}:", markup=False)
-            for name in names[:NAMED_AT_MOST]:
-                console.print(f"  {name}", markup=False)
-            if len(names) > NAMED_AT_MOST:
-                console.print(f"  and {len(names) - NAMED_AT_MOST} more")
+def _list(console: Console, heading: str, names: Sequence[str]) -> None:
+    """Say how many pictures there are of a kind, and name the first ones; nothing for none."""
+    if names:
+        console.print(f"Pictures {heading}: {len(names)}", markup=False, soft_wrap=True)
+    for name in names[:NAMED_AT_MOST]:
+        console.print(f"  {name}", markup=False, soft_wrap=True)
+    if len(names) > NAMED_AT_MOST:
+        console.print(f"  and {len(names) - NAMED_AT_MOST} more")
 
 
 def _print_result(
@@ -284,7 +290,7 @@ def _print_result(
         table.add_row(split, *(str(manifest["counts"][split][n]) for n in manifest["classes"]))
     console.print(table)
     for name, text in lines:
-        console.print(f"{name:8} {text}", markup=False)
+        console.print(f"{name:8} {text}", markup=False, soft_wrap=True)
 
 
 def _share(text: str) -> float:

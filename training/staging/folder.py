@@ -97,6 +97,12 @@ def read_manifest(root: Path) -> dict[str, Any]:
     return manifest
 
 
+def overlap(one: Path, other: Path) -> bool:
+    """Tell whether two folders are the same, or one lies within the other."""
+    one, other = one.resolve(), other.resolve()
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
 def file_sha256(path: Path) -> str | None:
     """Return the SHA-256 of a file in hex, None where there is none."""
     try:

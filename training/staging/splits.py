@@ -36,7 +36,12 @@ class Assignment:
 
 
 def assign_splits(
-    candidates: Sequence[Candidate], seed: int, validation_share: float, test_share: float
+    candidates: Sequence[Candidate],
+    classes: Sequence[str],
+    *,
+    seed: int,
+    validation_share: float,
+    test_share: float,
 ) -> Assignment:
     """Split each class by shares in [0, 1), the same way for the same seed and pictures.
 
@@ -53,7 +58,7 @@ def assign_splits(
             assignment.contradictions.append(candidate)
         else:
             by_class[candidate.class_name].append(position)
-    for class_name in sorted({candidate.class_name for candidate in candidates}):
+    for class_name in classes:
         shuffler = random.Random(f"{seed} {class_name}")  # noqa: S311  a split, not a secret
         shares = {"test": test_share, "validation": validation_share}
         _split_class(candidates, by_class[class_name], assignment, shuffler, shares)

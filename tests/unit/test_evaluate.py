@@ -1,0 +1,296 @@
+"""The evaluation: every picture is accounted for, and no label is guessed."""
+
+import io
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+from PIL import Image
+
+from tests.unit.aws_stubs import Body, client_error, stubbed
+from training import evaluate as evaluate_module
+from training import stage_data
+from training.answer import AnswerError, read_answer
+from training.confusion_plot import plot_confusion
+from training.evaluate import (
+    EndpointNotFoundError,
+    NothingToEvaluateError,
+    Prediction,
+    StagedPictureError,
+    UnknownTruthError,
+    main,
+    predict,
+    predict_all,
+    staged_pictures,
+    summarise,
+)
+from training.staging.folder import NotStagedError
+
+PICTURE = ("test/car/a.png", "car", b"png")
+
+
+def named(**probabilities):
+    return json.dumps(
+        {"labels": [*probabilities], "probabilities": [*probabilities.values()]}
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "classes", "message"),
+    [
+        (b"<html>", None, "not JSON"),
+        (b'"car"', ["car", "van"], "not probabilities"),
+        (b"[0.9, 0.2]", ["car", "van"], "not probabilities"),
+        (b"[NaN, 1.0]", ["car", "van"], "not probabilities"),
+        (b"[1.5, -0.5]", ["car", "van"], "not probabilities"),
+        (b"[true, false]", ["car", "van"], "not probabilities"),
+        (b"[]", [], "not probabilities"),
+        (b"{}", ["car", "van"], "not probabilities"),
+        (b"[0.9, 0.1]", None, "give its classes with --class-names"),
+        (b"[0.9, 0.1]", ["car", "van", "bus"], "2 probabilities for the classes car, van, bus"),
+        (b"[0.9, 0.1]", ["car", "car"], "no label could be trusted"),
+        (
+            b'{"labels": ["car"], "probabilities": [0.9, 0.1]}',
+            ["car", "van"],
+            "for the classes car",
+        ),
+        (b'{"labels": [1, 2], "probabilities": [0.9, 0.1]}', None, "labels are not texts"),
+    ],
+)
+def test_an_answer_that_no_label_can_be_read_off_is_refused(body, classes, message):
+    with pytest.raises(AnswerError, match=message):
+        read_answer(body, classes)
+
+
+def test_an_answers_own_labels_win_over_given_ones():
+    assert read_answer(named(van=0.3, car=0.7), ["car", "van"]) == {"van": 0.3, "car": 0.7}
+
+
+def test_a_bare_list_gets_the_given_names():
+    assert read_answer(b"[0.3, 0.7]", ["van", "car"]) == {"van": 0.3, "car": 0.7}
+
+
+def test_what_is_sent_and_what_comes_of_it():
+    runtime, stubber = stubbed("sagemaker-runtime")
+    stubber.add_response(
+        "invoke_endpoint",
+        {"Body": Body(named(car=0.75, van=0.25)), "ContentType": "application/json"},
+        {
+            "EndpointName": "e",
+            "ContentType": "image/png",
+            "Accept": "application/json",
+            "Body": b"png",
+        },
+    )
+    prediction = predict(runtime, "e", PICTURE, None)
+
+    stubber.assert_no_pending_responses()
+    assert (prediction.label, prediction.confidence, prediction.error) == ("car", 0.75, None)
+
+
+def test_a_missing_endpoint_ends_the_evaluation():
+    runtime, stubber = stubbed("sagemaker-runtime")
+    stubber.add_client_error(
+        "invoke_endpoint", "ValidationError", "Endpoint e of account 123456789012 not found."
+    )
+
+    with pytest.raises(EndpointNotFoundError, match=r"run `python -m training\.create_endpoint`"):
+        predict(runtime, "e", PICTURE, None)
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ExpiredTokenException"])
+def test_what_is_wrong_for_all_pictures_ends_the_evaluation(code):
+    runtime, stubber = stubbed("sagemaker-runtime")
+    stubber.add_client_error("invoke_endpoint", code)
+
+    with pytest.raises(ClientError, match=code):
+        predict(runtime, "e", PICTURE, None)
+
+
+def test_a_class_that_the_endpoint_does_not_know_ends_the_evaluation():
+    runtime, stubber = stubbed("sagemaker-runtime")
+    stubber.add_response("invoke_endpoint", {"Body": Body(named(bus=0.5, van=0.5))})
+
+    with pytest.raises(UnknownTruthError, match="tells bus, van apart"):
+        predict(runtime, "e", PICTURE, None)
+
+
+class Runtime:
+    """Answers by what the picture's bytes say; counts how many calls run at a time."""
+
+    def __init__(self, answers):
+        self.answers, self.running, self.most = answers, 0, 0
+        self.lock = threading.Lock()
+        self.all_running = threading.Barrier(4, timeout=10)
+
+    def invoke_endpoint(self, Body, **_):  # noqa: N803  boto3's name
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        self.all_running.wait()  # breaks unless four calls run together
+        with self.lock:
+            self.running -= 1
+        answer = self.answers[Body.decode()]
+        if isinstance(answer, Exception):
+            raise answer
+        return {"Body": io.BytesIO(answer)}
+
+
+def pictures(*names):
+    return [(f"test/car/{name}.png", "car", name.encode()) for name in names]
+
+
+def test_pictures_without_an_answer_are_kept_in_order_and_named():
+    answers = {
+        "a": named(car=0.9, van=0.1),
+        "b": client_error("ThrottlingException", "Rate exceeded"),
+        "c": ReadTimeoutError(endpoint_url="http://e"),
+        "d": b"[]",
+    }
+    runtime = Runtime(answers)
+    reports: list = []
+    found = predict_all(
+        runtime,
+        "e",
+        pictures("a", "b", "c", "d", "a", "a", "a", "a"),
+        class_names=None,
+        concurrency=4,
+        report=lambda *seen: reports.append(seen),
+    )
+
+    assert runtime.most == 4
+    assert [p.path[9] for p in found] == [*"abcdaaaa"]
+    assert [p.label for p in found] == ["car", None, None, None, "car", "car", "car", "car"]
+    assert "Rate exceeded" in str(found[1].error)
+    assert "timeout" in str(found[2].error).lower()
+    assert "not probabilities" in str(found[3].error)
+    assert reports[-1] == (8, 8)
+
+
+def prediction(true_class, probabilities, seconds=1.0):
+    if probabilities is None:
+        return Prediction("p", true_class, None, None, None, seconds, "timed out")
+    label = max(probabilities, key=probabilities.__getitem__)
+    return Prediction("p", true_class, label, probabilities[label], probabilities, seconds, None)
+
+
+def test_the_summary_counts_every_picture():
+    summary = summarise(
+        [
+            prediction("car", {"car": 0.95, "van": 0.05}, 0.1),
+            prediction("car", {"car": 0.60, "van": 0.40}, 0.2),
+            prediction("van", {"car": 0.92, "van": 0.08}, 0.3),
+            prediction("van", None, 60.0),
+        ],
+        threshold=0.9,
+    )
+
+    assert (summary["pictures"], summary["correct"], summary["errors"]) == (4, 2, 1)
+    assert summary["accuracy"] == 0.5
+    assert (summary["accepted"], summary["coverage"], summary["accuracy_accepted"]) == (2, 0.5, 0.5)
+    assert summary["confusion_matrix"] == {
+        "true_rows_predicted_columns": ["car", "van"],
+        "counts": [[2, 0], [1, 0]],
+    }
+    assert summary["classes"]["van"]["recall"] == 0
+    assert summary["latency_s"]["median"] == 0.2  # the one without an answer has no latency
+    assert (
+        json.loads(json.dumps(summary, allow_nan=False))["predictions"][3]["error"] == "timed out"
+    )
+
+
+def test_a_summary_without_any_answer_has_no_figures():
+    summary = summarise([prediction("car", None)], threshold=0.9)
+
+    assert summary["accuracy"] == 0
+    assert summary["accuracy_accepted"] is None
+    assert summary["latency_s"] == {"median": None, "p90": None}
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> Path:
+    root = tmp_path / "staged"
+    arguments = ["synthetic", "--no-upload", "--count", "12", "--size", "16", "--out", str(root)]
+    assert stage_data.main(arguments) == 0
+    return root
+
+
+def test_a_folder_that_was_not_staged_is_named(tmp_path):
+    with pytest.raises(NotStagedError, match="stage_data"):
+        staged_pictures(tmp_path, "test")
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"changed")])
+def test_a_picture_that_was_changed_is_named(staged, damage):
+    path = next((staged / "test" / "bicycle").iterdir())
+    damage(path)
+
+    with pytest.raises(StagedPictureError, match=path.name):
+        staged_pictures(staged, "test")
+
+
+def test_an_empty_split_is_named(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"files": {}}')
+    with pytest.raises(NothingToEvaluateError, match="no pictures of the validation split"):
+        staged_pictures(tmp_path, "validation")
+
+
+def run(staged, out, monkeypatch, answer):
+    runtime, stubber = stubbed("sagemaker-runtime")
+    for _ in range(4):
+        answer(stubber)
+    monkeypatch.setattr(evaluate_module, "runtime_client", lambda _: runtime)
+    options = ["--endpoint", "e", "--staged", str(staged), "--out", str(out), "--concurrency", "1"]
+    return main(options)
+
+
+def test_the_command_writes_figures_and_picture(staged, tmp_path, monkeypatch, capsys):
+    def answer(stubber):
+        body = Body(named(bicycle=0.97, motorcycle=0.03))
+        stubber.add_response("invoke_endpoint", {"Body": body})
+
+    assert run(staged, tmp_path / "out", monkeypatch, answer) == 0
+
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert (written["endpoint"], written["split"], written["accuracy"]) == ("e", "test", 0.5)
+    assert written["confusion_matrix"]["counts"] == [[2, 0], [2, 0]]
+    with Image.open(tmp_path / "out" / "confusion_matrix.png") as picture:
+        assert picture.format == "PNG"
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "confusion_matrix.png",
+        "evaluation.json",
+    ]
+    assert "0.500 of 4 pictures (95 %: 0.150 to 0.850)" in capsys.readouterr().out
+
+
+def test_the_command_fails_when_a_picture_got_no_answer(staged, tmp_path, monkeypatch, capsys):
+    def answer(stubber):
+        stubber.add_client_error("invoke_endpoint", "ModelError", "the model is out of memory")
+
+    assert run(staged, tmp_path / "out", monkeypatch, answer) == 1
+
+    assert "4 pictures without an answer" in capsys.readouterr().out
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert written["errors"] == 4
+    assert all("out of memory" in p["error"] for p in written["predictions"])
+
+
+def test_the_command_says_a_missing_endpoint_in_a_sentence(staged, tmp_path, monkeypatch, capsys):
+    def answer(stubber):
+        stubber.add_client_error("invoke_endpoint", "ValidationError", "Endpoint e not found.")
+
+    assert run(staged, tmp_path / "out", monkeypatch, answer) == 1
+    assert capsys.readouterr().err.startswith("evaluate: Endpoint e was not found: run")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("classes", [2, 5, 30])
+def test_the_plot_is_written_for_any_number_of_classes(tmp_path, classes):
+    names = [f"class {number}" for number in range(classes)]
+    matrix = [[10 * (i == j) + 1 for j in range(classes)] for i in range(classes)]
+    plot_confusion(matrix, names, "title", tmp_path / "m.png")
+
+    with Image.open(tmp_path / "m.png") as picture:
+        assert min(picture.size) > 400

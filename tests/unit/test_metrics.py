@@ -1,0 +1,85 @@
+"""Figures against values worked out by hand, or published."""
+
+import pytest
+
+from training.metrics import (
+    confusion_matrix,
+    is_accepted,
+    per_class,
+    quantile,
+    share,
+    wilson_interval,
+)
+
+TRUTH = ["a", "a", "a", "b", "b", "c"]
+PREDICTED = ["a", "a", "b", "b", None, "a"]
+CLASSES = ["a", "b", "c", "d"]
+
+
+def test_rows_are_true_and_columns_predicted():
+    assert confusion_matrix(TRUTH, PREDICTED, CLASSES) == [
+        [2, 1, 0, 0],
+        [0, 1, 0, 0],
+        [1, 0, 0, 0],
+        [0, 0, 0, 0],
+    ]
+
+
+def test_figures_of_each_class():
+    figures = per_class(TRUTH, PREDICTED, CLASSES)
+
+    assert figures["a"] == {
+        "precision": pytest.approx(2 / 3),
+        "recall": pytest.approx(2 / 3),
+        "f1": pytest.approx(2 / 3),
+        "support": 3,
+    }
+    # The b that got no answer counts against recall.
+    assert figures["b"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2}
+    assert figures["c"] == {"precision": None, "recall": 0.0, "f1": 0.0, "support": 1}
+    assert figures["d"] == {"precision": None, "recall": None, "f1": None, "support": 0}
+
+
+def test_lists_of_different_lengths_are_an_error():
+    with pytest.raises(ValueError, match="zip"):
+        confusion_matrix(["a"], [], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("hits", "total", "low", "high"),
+    [  # the first two: Newcombe 1998, Statistics in Medicine 17, table I (method 3)
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (29, 29, 0.8830, 1.0),
+        (0, 0, 0.0, 1.0),
+    ],
+)
+def test_wilson_interval(hits, total, low, high):
+    assert list(wilson_interval(hits, total)) == pytest.approx([low, high], abs=1e-4)
+
+
+def test_a_share_of_nothing_is_nothing():
+    assert share(0, 0) is None
+    assert share(1, 4) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "threshold", "accepted"),
+    [
+        ([0.9, 0.1], 0.9, True),
+        ([0.89, 0.11], 0.9, False),
+        ([0.5, 0.5], 0.3, False),  # a tie is no answer
+        ([0.4, 0.3, 0.3], 0.3, True),
+        ([1.0, 0.0], 1.0, True),
+    ],
+)
+def test_accepted_from_the_threshold_on(probabilities, threshold, accepted):
+    assert is_accepted(probabilities, threshold) is accepted
+
+
+def test_quantiles():
+    assert quantile([], 0.5) is None
+    assert quantile([3], 0.9) == 3
+    assert quantile([4, 1, 3, 2], 0.5) == 2.5
+    assert quantile([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], 0.9) == 10

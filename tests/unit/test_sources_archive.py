@@ -1,0 +1,171 @@
+"""Archives: foreign pickles are refused, damage is named, labels come from the labels."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.unit.cifar_archives import members, noise, python2_pickle, write_archive
+from training.sources.archive import ArchiveError, archive_source
+from training.sources.safe_pickle import PickleRefusedError, load_pickle
+from training.sources.source import (
+    ClassNameError,
+    TooFewClassesError,
+    UnknownClassError,
+    choose_classes,
+    file_stem,
+)
+
+CLASSES = ["bicycle", "motorcycle"]
+
+
+class Malicious:
+    def __init__(self, function, *arguments):
+        self.call = (function, arguments)
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (pickle.dumps({"data": Malicious(print, "owned")}), "builtins.print"),
+        (pickle.dumps({"data": Malicious(__import__("os").system, "true")}), "posix.system"),
+        (pickle.dumps({"data": Malicious(np.load, "x.npy")}, 2), "numpy"),
+        (pickle.dumps({"data": np.array([Malicious])}), "dtype|'O8'"),
+        (pickle.dumps({"data": np.zeros(3, np.float64)}), "f8"),
+        (pickle.dumps(["a list"]), "a list, not a dictionary"),
+        (pickle.dumps({"data": 1})[:-4], "damaged pickle"),
+        (b"", "damaged pickle"),
+    ],
+)
+def test_a_pickle_that_is_more_than_plain_data_is_refused(content, named):
+    with pytest.raises(PickleRefusedError, match=named):
+        load_pickle(content)
+
+
+def test_codecs_encode_does_latin1_only():
+    import codecs
+
+    with pytest.raises(PickleRefusedError, match="zlib_codec"):
+        load_pickle(pickle.dumps({"x": Malicious(codecs.encode, "a" * 9, "zlib_codec")}, 2))
+
+
+@pytest.mark.parametrize(
+    "dump", [python2_pickle, pickle.dumps, lambda value: pickle.dumps(value, protocol=2)]
+)
+def test_pickles_of_python_2_and_3_give_the_same(dump):
+    data = noise(2)
+    fields = load_pickle(dump({"data": data, "fine_labels": [1, 2], "batch_label": b"one"}))
+
+    assert (fields["data"] == data).all()
+    assert fields["fine_labels"] == [1, 2]
+    assert fields["batch_label"] == b"one"
+
+
+def test_a_foreign_pickle_in_an_archive_names_the_archive(tmp_path: Path):
+    pickles = members() | {"train": pickle.dumps({"data": Malicious(print, "owned")})}
+    path = write_archive(tmp_path / "a.tar.gz", pickles)
+
+    with pytest.raises(ArchiveError, match=r"a\.tar\.gz: the pickle names builtins\.print"):
+        archive_source(path, CLASSES)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 30, 500, 0.5, 0.99])
+def test_a_truncated_archive_is_named(tmp_path: Path, kept):
+    whole = write_archive(tmp_path / "whole.tar.gz", members()).read_bytes()
+    path = tmp_path / "cut.tar.gz"
+    path.write_bytes(whole[: kept if isinstance(kept, int) else int(kept * len(whole))])
+
+    with pytest.raises(ArchiveError, match=r"cut\.tar\.gz is not a whole tar archive"):
+        archive_source(path, CLASSES)
+
+
+def test_a_missing_archive_is_named(tmp_path: Path):
+    with pytest.raises(ArchiveError, match="does not exist"):
+        archive_source(tmp_path / "none.tar.gz", CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("member", "fields", "message"),
+    [
+        ("meta", {"label_names": ["a"]}, "no list fine_label_names"),
+        ("train", {"data": noise(2), "fine_labels": [0]}, "one fine label for each"),
+        ("train", {"data": noise(2), "fine_labels": [0, 4]}, "label outside 0 to 3"),
+        ("test", {"data": noise(2)[:, :99].copy(), "fine_labels": [0, 1]}, r"uint8 \[pictures, "),
+        ("test", {"data": noise(1), "fine_labels": [0], "filenames": ["a", "b"]}, "one file name"),
+    ],
+)
+def test_another_layout_is_named(tmp_path: Path, member, fields, message):
+    path = write_archive(tmp_path / "a.tar.gz", members() | {member: python2_pickle(fields)})
+
+    with pytest.raises(ArchiveError, match=message):
+        archive_source(path, CLASSES)
+
+
+def test_a_missing_member_is_named(tmp_path: Path):
+    pickles = members()
+    del pickles["test"]
+
+    with pytest.raises(ArchiveError, match="lacks test"):
+        archive_source(write_archive(tmp_path / "a.tar.gz", pickles), CLASSES)
+
+
+def test_pictures_have_the_class_of_their_label_and_the_pixels_of_their_row(tmp_path: Path):
+    pickles = members(per_class=3, tests_per_class=1)
+    source = archive_source(write_archive(tmp_path / "a.tar.gz", pickles), ["motorcycle", "bus"])
+    pictures: list[Any] = list(source.pictures())
+
+    assert source.classes == ["bus", "motorcycle"]
+    assert source.total == len(pictures) == 2 * 3 + 2 * 1
+    assert [p.class_name for p in pictures[:4]] == ["bus", "motorcycle", "bus", "motorcycle"]
+    assert [p.split for p in pictures] == [None] * 6 + ["test"] * 2
+    red, green, blue = noise(12)[1].reshape(3, 32, 32)  # row 1 is the first bus
+    assert (np.asarray(pictures[0].image) == np.stack([red, green, blue], axis=2)).all()
+
+
+def test_names_that_repeat_or_hold_a_path_stay_apart_and_harmless(tmp_path: Path):
+    fields = {
+        "data": noise(4),
+        "fine_labels": [0, 2, 0, 2],
+        "filenames": ["../../x.png", "../../x.png", "a b.png", "é.png"],
+    }
+    path = write_archive(tmp_path / "a.tar.gz", members() | {"train": python2_pickle(fields)})
+    pictures: list[Any] = list(archive_source(path, CLASSES).pictures())
+    names = [p.name for p in pictures if p.split is None]
+
+    assert names == ["train-x-0", "train-x-1", "train-a_b", "train-picture"]
+
+
+def test_an_unknown_class_lists_near_names():
+    with pytest.raises(UnknownClassError, match="did you mean motorcycle"):
+        choose_classes(["motorbicycle", "bus"], ["bicycle", "bus", "motorcycle"])
+
+
+def test_an_unknown_class_like_no_other_lists_all():
+    with pytest.raises(UnknownClassError, match="there are bicycle, bus"):
+        choose_classes(["zzz"], ["bus", "bicycle"])
+
+
+def test_a_single_class_is_refused():
+    with pytest.raises(TooFewClassesError, match="at least two"):
+        choose_classes(["bus", "Bus"], ["bus", "bicycle"])
+
+
+def test_a_class_name_with_a_comma_is_refused():
+    with pytest.raises(ClassNameError, match="rename it"):
+        choose_classes(["a,b", "bus"], ["a,b", "bus"])
+
+
+def test_case_and_spaces_of_a_class_do_not_matter():
+    assert choose_classes(["Pickup Truck", "bus"], ["bus", "pickup_truck"]) == [
+        "bus",
+        "pickup_truck",
+    ]
+
+
+def test_a_file_stem_is_never_empty():
+    assert file_stem("..") == "picture"

@@ -1,0 +1,180 @@
+"""The download: what breaks off is resumed, what is wrong is never trusted."""
+
+import email.message
+import hashlib
+import io
+import re
+import urllib.error
+from pathlib import Path
+
+import pytest
+
+from training.sources.download import (
+    TRIES,
+    ChecksumMismatchError,
+    DownloadError,
+    download,
+    file_md5,
+)
+
+URL = "https://example.org/archive.tar.gz"
+CONTENT = bytes(range(256)) * 1000
+MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
+
+
+class Response(io.BytesIO):
+    def __init__(self, status, headers, body):
+        super().__init__(body)
+        self.status, self.headers = status, headers
+
+
+class Host:
+    """Serves CONTENT as a web server does, but sends at most `sends` bytes a connection."""
+
+    def __init__(self, content=CONTENT, sends=10**9, ranges=True):
+        self.content, self.sends, self.ranges = content, sends, ranges
+        self.ranges_asked: list[str | None] = []
+        self.failures: list[Exception] = []
+
+    def __call__(self, request, timeout):
+        assert timeout > 0
+        asked = request.get_header("Range")
+        self.ranges_asked.append(asked)
+        if self.failures:
+            raise self.failures.pop(0)
+        total = len(self.content)
+        if asked is None or not self.ranges:
+            headers = {"Content-Length": str(total)}
+            return Response(200, headers, self.content[: self.sends])
+        start = int(re.sub(r"bytes=(\d+)-", r"\1", asked))
+        if start >= total:
+            raise http_error(416, {"Content-Range": f"bytes */{total}"})
+        headers = {"Content-Range": f"bytes {start}-{total - 1}/{total}"}
+        return Response(206, headers, self.content[start : start + self.sends])
+
+
+def http_error(code, headers=()):
+    message = email.message.Message()
+    for name, value in dict(headers).items():
+        message[name] = value
+    return urllib.error.HTTPError(URL, code, "reason", message, None)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "archive.tar.gz"
+
+
+def fetch(target, host, md5=MD5):
+    reports: list[tuple[int, int | None]] = []
+    pauses: list[float] = []
+    download(URL, target, md5, lambda *seen: reports.append(seen), opener=host, sleep=pauses.append)
+    return reports, pauses
+
+
+def part(target):
+    return target.with_name(target.name + ".part")
+
+
+def test_a_wrong_checksum_is_an_error_and_leaves_nothing(target):
+    with pytest.raises(ChecksumMismatchError, match=f"not {'0' * 32}"):
+        fetch(target, Host(), md5="0" * 32)
+
+    assert not target.exists()
+    assert not part(target).exists()
+
+
+def test_a_refusal_is_an_error_at_once(target):
+    host = Host()
+    host.failures = [http_error(404)]
+
+    with pytest.raises(DownloadError, match="answers 404"):
+        fetch(target, host)
+
+    assert len(host.ranges_asked) == 1
+
+
+def test_a_host_that_stays_away_is_an_error_that_says_to_come_back(target):
+    host = Host()
+    host.failures = [urllib.error.URLError("no route to host")] * TRIES
+
+    with pytest.raises(DownloadError, match=r"no route to host.*run the same command again"):
+        fetch(target, host)
+
+
+def test_dropped_connections_are_resumed_where_they_broke_off(target):
+    host = Host(sends=100_000)
+    reports, pauses = fetch(target, host)
+
+    assert target.read_bytes() == CONTENT
+    assert host.ranges_asked == [None, "bytes=100000-", "bytes=200000-"]
+    assert reports[-1] == (256_000, 256_000)
+    assert len(pauses) == 2
+    assert not part(target).exists()
+
+
+def test_a_busy_host_is_tried_again(target):
+    host = Host()
+    host.failures = [http_error(503), TimeoutError("timed out"), http_error(429)]
+    fetch(target, host)
+
+    assert target.read_bytes() == CONTENT
+
+
+def test_tries_without_progress_wait_longer_each_time(target):
+    host = Host()
+    host.failures = [TimeoutError("timed out")] * 3
+    _, pauses = fetch(target, host)
+
+    assert pauses == [2, 4, 8]
+
+
+def test_a_later_call_goes_on_from_the_part_that_is_there(target):
+    target.parent.mkdir()
+    part(target).write_bytes(CONTENT[:7])
+    host = Host()
+    fetch(target, host)
+
+    assert host.ranges_asked == ["bytes=7-"]
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_host_without_ranges_starts_over(target):
+    target.parent.mkdir()
+    part(target).write_bytes(b"old bytes")
+    fetch(target, Host(ranges=False))
+
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_whole_part_is_only_checked(target):
+    target.parent.mkdir()
+    part(target).write_bytes(CONTENT)
+    fetch(target, Host())
+
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_part_that_is_too_long_starts_over(target):
+    target.parent.mkdir()
+    part(target).write_bytes(CONTENT + b"more")
+    fetch(target, Host())
+
+    assert target.read_bytes() == CONTENT
+
+
+def test_what_is_there_and_right_is_not_fetched(target):
+    target.parent.mkdir()
+    target.write_bytes(CONTENT)
+    host = Host()
+    fetch(target, host)
+
+    assert host.ranges_asked == []
+
+
+def test_what_is_there_and_damaged_is_fetched_again(target):
+    target.parent.mkdir()
+    target.write_bytes(CONTENT[:-1])
+    fetch(target, Host())
+
+    assert file_md5(target) == MD5

@@ -1,0 +1,115 @@
+"""A user's own photos: upright, RGB, shrunk; what cannot be read is named and does not stop it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.sources import folder as folder_module
+from training.sources.folder import FolderError, folder_source, read_picture
+from training.sources.source import Picture, UnknownClassError, Unreadable
+
+
+def save(path: Path, image: Image.Image, **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **options)
+    return path
+
+
+def plain(color="red", size=(40, 20), mode="RGB") -> Image.Image:
+    return Image.new(mode, size, color)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(FolderError, match="none is not a folder"):
+        folder_source(tmp_path / "none", None, 640)
+
+
+def test_a_folder_without_classes_is_named(tmp_path: Path):
+    save(tmp_path / "a.png", plain())
+    with pytest.raises(FolderError, match="one folder of pictures for each class"):
+        folder_source(tmp_path, None, 640)
+
+
+def test_an_unknown_class_is_named(tmp_path: Path):
+    for name in ("car", "van"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(UnknownClassError, match="vans"):
+        folder_source(tmp_path, ["vans", "car"], 640)
+
+
+def test_what_is_not_a_picture_is_named_and_the_rest_is_read(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(folder_module, "MOST_PIXELS", 1000)
+    whole = save(tmp_path / "car" / "a.jpg", plain()).read_bytes()
+    (tmp_path / "car" / "b.jpg").write_bytes(whole[:-200])
+    (tmp_path / "car" / "c.txt").write_text("not a picture")
+    (tmp_path / "car" / "d").mkdir()
+    (tmp_path / "car" / "e.png").write_bytes(b"")
+    save(tmp_path / "car" / "f.png", plain(size=(100, 11)))
+    (tmp_path / "car" / ".DS_Store").write_bytes(b"hidden")
+    save(tmp_path / "van" / "a.webp", plain())
+    source = folder_source(tmp_path, None, 640)
+    items = list(source.pictures())
+
+    assert [(i.class_name, i.name) for i in items if isinstance(i, Picture)] == [
+        ("car", "a"),
+        ("van", "a"),
+    ]
+    reasons = {Path(i.path).name: i.reason for i in items if isinstance(i, Unreadable)}
+    assert "truncated" in reasons["b.jpg"].lower()
+    assert reasons["c.txt"] == "not a picture of a kind that Pillow reads"
+    assert reasons["d"] == "a folder within the class"
+    assert reasons["f.png"] == "100 x 11 pixels are too many"
+    assert source.total == len(items) == len(reasons) + 2
+
+
+def test_exif_orientation_is_applied(tmp_path: Path):
+    image = plain("white", (40, 20))
+    image.paste((0, 0, 0), (0, 0, 20, 20))  # the left half is black
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held so that the picture's left is the scene's top
+    path = save(tmp_path / "a.jpg", image, exif=exif, quality=95)
+    pixels = np.asarray(read_picture(path, 640))
+
+    assert pixels.shape == (40, 20, 3)
+    assert pixels[:15].mean() < 20
+    assert pixels[25:].mean() > 235
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1", "LA", "RGBA", "I;16"])
+def test_every_mode_becomes_rgb_of_the_same_brightness(tmp_path: Path, mode):
+    if mode == "I;16":
+        image = Image.fromarray(np.full((20, 40), 0xFFFF, np.uint16))
+    else:
+        image = plain("white").convert(mode)
+    suffix = "tif" if mode == "CMYK" else "png"
+    pixels = np.asarray(read_picture(save(tmp_path / f"a.{suffix}", image), 640))
+
+    assert pixels.shape == (20, 40, 3)
+    assert pixels.min() >= 250
+
+
+def test_transparency_lies_on_white(tmp_path: Path):
+    path = save(tmp_path / "a.png", Image.new("RGBA", (4, 4), (10, 20, 30, 0)))
+
+    assert read_picture(path, 640).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_a_large_photo_is_shrunk_and_a_small_one_is_not_enlarged(tmp_path: Path):
+    large = save(tmp_path / "l.jpg", plain(size=(2000, 1000)))
+    small = save(tmp_path / "s.jpg", plain(size=(30, 60)))
+
+    assert read_picture(large, 320).size == (320, 160)
+    assert read_picture(small, 320).size == (30, 60)
+
+
+def test_files_that_would_have_one_name_stay_apart(tmp_path: Path):
+    for name in ("a.jpg", "a.png", "A.bmp", "a b.png"):
+        save(tmp_path / "car" / name, plain())
+    save(tmp_path / "van" / "a.png", plain())
+    items: list[Any] = list(folder_source(tmp_path, None, 640).pictures())
+    names = [item.name for item in items]
+
+    assert names == ["A", "a_b", "a-2", "a-3", "a"]

@@ -1,0 +1,147 @@
+"""Splits: no picture and no near-duplicate on both sides, and enough on each."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.staging.fingerprint import difference_hash, near_pairs, pixel_hash
+from training.staging.splits import Candidate, TooFewPicturesError, assign_splits
+
+FAR = 0x9E3779B97F4A7C15  # multiples of it differ in about half of their 64 bits
+
+
+def candidate(class_name, number, split=None, **changed):
+    facts = {
+        "pixel_hash": f"{class_name} {number}",
+        "difference_hash": (number + 1) * FAR % 2**64,
+    } | changed
+    return Candidate(class_name, f"{class_name}-{number:03d}", split=split, **facts)
+
+
+def candidates(count, *names):
+    return [candidate(name, number) for name in names for number in range(count)]
+
+
+def splits_of(pictures, seed=0, validation=0.15, test=0.15):
+    classes = sorted({picture.class_name for picture in pictures})
+    return assign_splits(pictures, classes, seed=seed, validation_share=validation, test_share=test)
+
+
+def test_a_class_without_any_picture_is_named():
+    with pytest.raises(TooFewPicturesError, match="Class car has 0 usable pictures"):
+        assign_splits(
+            candidates(20, "bus"), ["bus", "car"], seed=0, validation_share=0.2, test_share=0.2
+        )
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_few_pictures_of_a_class_are_named(count):
+    pictures = [*candidates(20, "bus"), *candidates(count, "car")]
+    with pytest.raises(TooFewPicturesError, match=f"Class car has {count} usable pictures"):
+        splits_of(pictures)
+
+
+def test_a_class_of_near_duplicates_only_is_too_few():
+    alike = [candidate("car", number, difference_hash=7) for number in range(50)]
+    with pytest.raises(TooFewPicturesError, match="add different pictures"):
+        splits_of([*candidates(20, "bus"), *alike])
+
+
+def test_a_share_that_gives_an_empty_split_is_named():
+    with pytest.raises(TooFewPicturesError, match="too few to have some in validation"):
+        splits_of(candidates(20, "bus", "car"), validation=0.02)
+
+
+def test_each_class_is_split_by_the_shares():
+    pictures = candidates(40, "bus", "car")
+    assignment = splits_of(pictures, validation=0.25, test=0.1)
+
+    counts = Counter((c.class_name, s) for c, s in zip(pictures, assignment.splits, strict=True))
+    for name in ("bus", "car"):
+        assert counts[name, "validation"] == 10
+        assert counts[name, "test"] == 4
+        assert counts[name, "train"] == 26
+
+
+def test_the_same_seed_gives_the_same_split_in_any_order_of_files():
+    pictures = candidates(40, "bus", "car")
+    forwards = dict(zip(pictures, splits_of(pictures, seed=3).splits, strict=True))
+    backwards = dict(zip(pictures[::-1], splits_of(pictures[::-1], seed=3).splits, strict=True))
+
+    assert forwards == backwards
+    assert forwards != dict(zip(pictures, splits_of(pictures, seed=4).splits, strict=True))
+
+
+def test_identical_and_nearly_identical_pictures_stay_together():
+    pictures = candidates(60, "bus", "car")
+    for number in range(20):  # in chains of three: a like b, b like c
+        for step in range(1, 3):
+            near = pictures[number].difference_hash ^ (2 ** (5 * step) - 1)
+            pictures.append(candidate("bus", 100 * step + number, difference_hash=near))
+    assignment = splits_of(pictures)
+
+    split = {c.name: s for c, s in zip(pictures, assignment.splits, strict=True)}
+    for number in range(20):
+        assert len({split[f"bus-{number + 100 * step:03d}"] for step in range(3)}) == 1
+
+
+def test_what_repeats_a_test_picture_is_left_out_of_training():
+    tests = [candidate("bus", number, "test") for number in range(5)]
+    exact = candidate(
+        "bus", 50, pixel_hash=tests[0].pixel_hash, difference_hash=tests[0].difference_hash
+    )
+    near = candidate("bus", 51, difference_hash=tests[1].difference_hash ^ 0b111)
+    others = [candidate("bus", number) for number in range(10, 40)]
+    cars = [*candidates(30, "car"), candidate("car", 77, "test")]
+    pictures = [*tests, exact, near, *others, *cars]
+    assignment = splits_of(pictures, test=0)
+
+    assert assignment.repeats_of_test == [exact, near]
+    assert assignment.splits[:7] == ["test"] * 5 + [None] * 2
+    assert "test" not in assignment.splits[7:-1]
+
+
+def test_a_picture_in_two_classes_is_left_out_unless_it_is_a_given_test():
+    same = {"pixel_hash": "same", "difference_hash": 1}
+    pictures = [
+        *candidates(20, "bus", "car"),
+        candidate("bus", 90, **same),
+        candidate("car", 91, **same),
+    ]
+    assignment = splits_of(pictures)
+
+    assert assignment.contradictions == pictures[-2:]
+    assert assignment.splits[-2:] == [None, None]
+
+
+def textured(seed, size=(64, 64)):
+    noise = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+
+
+def test_the_pixel_hash_tells_pictures_and_shapes_apart():
+    flat = Image.new("RGB", (4, 2))
+
+    assert pixel_hash(textured(1)) == pixel_hash(textured(1))
+    assert pixel_hash(textured(1)) != pixel_hash(textured(2))
+    assert pixel_hash(flat) != pixel_hash(Image.new("RGB", (2, 4)))
+
+
+def test_the_difference_hash_survives_light_size_and_noise():
+    image = textured(1)
+    array = np.asarray(image, dtype=np.float64)
+    noisy = array * 0.8 + 20 + np.random.default_rng(0).normal(0, 2, array.shape)
+    other = Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).resize((50, 50))
+
+    assert near_pairs([difference_hash(image), difference_hash(other)]) == [(0, 1)]
+    assert near_pairs([difference_hash(textured(n)) for n in range(40)]) == []
+
+
+def test_near_pairs_are_found_across_the_blocks_they_are_computed_in(monkeypatch):
+    monkeypatch.setattr("training.staging.fingerprint._ROWS_AT_A_TIME", 2)
+    hashes = [0, FAR, 0b1, FAR ^ 0b11, 2**63]
+
+    assert near_pairs(hashes, limit=2) == [(0, 2), (0, 4), (1, 3), (2, 4)]
+    assert near_pairs(hashes, limit=1) == [(0, 2), (0, 4)]

@@ -1,0 +1,265 @@
+"""The command: what it writes, what a second run does, and what a broken run leaves."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.unit.aws_stubs import ACCOUNT, StubbedSession
+from tests.unit.cifar_archives import members, write_archive
+from training import stage_data
+from training.staging.folder import INCOMING, NotStagedError, StagedFolder, read_manifest
+
+SHARED_ARCHIVE = Path(__file__).parents[3] / "shared" / "data" / "cifar-100-vehicles.tar.gz"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    return write_archive(tmp_path / "a.tar.gz", members())
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "staged"
+
+
+def stage(source, out, *options) -> int:
+    return stage_data.main([str(source), "--out", str(out), "--no-upload", *options])
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def photos(root: Path, count: int = 20) -> Path:
+    for seed, name in enumerate(("car", "van")):
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            rng = np.random.default_rng(1000 * seed + number)
+            pixels = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+            Image.fromarray(pixels).resize((60, 40)).save(root / name / f"{number}.jpg")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.tar.gz"], "missing.tar.gz does not exist"),
+        (["synthetic", "--classes", "bicycle", "zebra"], "There is no class 'zebra'"),
+        (["synthetic", "--count", "3"], "too few to have some in"),
+    ],
+)
+def test_what_a_user_can_put_right_is_one_sentence(out, capsys, arguments, message):
+    assert stage(arguments[0], out, *arguments[1:]) == 1
+
+    error = capsys.readouterr().err
+    assert error.startswith("stage_data: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (out / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    "options", [["--validation-share", "1.5"], ["--validation-share", "0.6", "--test-share", "0.4"]]
+)
+def test_shares_that_make_no_sense_are_usage_errors(out, options):
+    with pytest.raises(SystemExit) as exit_:
+        stage("synthetic", out, *options)
+
+    assert exit_.value.code == 2
+
+
+def test_a_folder_with_other_files_is_left_alone(archive, out, capsys):
+    photo = photos(out, count=1) / "car" / "0.jpg"
+
+    assert stage(archive, out) == 1
+    assert "holds files that are not staged data" in capsys.readouterr().err
+    assert photo.exists()
+    assert not (out / INCOMING).exists()
+
+
+def test_the_staged_folder_is_what_the_manifest_says(archive, out, capsys):
+    assert stage(archive, out, "--classes", "bicycle", "bus", "--validation-share", "0.25") == 0
+
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["source"] == {"kind": "archive", "name": "a.tar.gz"}
+    assert (manifest["seed"], manifest["s3_uri"]) == (0, None)
+    assert manifest["classes"] == ["bicycle", "bus"]
+    assert manifest["counts"] == {
+        "train": {"bicycle": 15, "bus": 15},
+        "validation": {"bicycle": 5, "bus": 5},
+        "test": {"bicycle": 4, "bus": 4},
+    }
+    written = files(out)
+    assert set(written) == {*manifest["files"], "manifest.json"}
+    for path, facts in manifest["files"].items():
+        assert facts == {
+            "sha256": hashlib.sha256(written[path]).hexdigest(),
+            "bytes": len(written[path]),
+        }
+        with Image.open(out / path) as picture:
+            assert (picture.format, picture.mode, picture.size) == ("PNG", "RGB", (32, 32))
+    assert "48 pictures" in capsys.readouterr().out
+
+
+def test_a_second_run_changes_nothing(archive, out, capsys):
+    stage(archive, out)
+    before = {path: (out / path).stat().st_ino for path in read_manifest(out)["files"]}
+    content = files(out)
+    capsys.readouterr()
+
+    assert stage(archive, out) == 0
+    assert files(out) == content
+    assert before == {path: (out / path).stat().st_ino for path in before}
+    assert "0 written, 48 there already" in capsys.readouterr().out
+
+
+def test_a_second_run_repairs_and_removes(archive, out):
+    stage(archive, out)
+    content = files(out)
+    first, second = list(content)[:2]
+    (out / first).write_bytes(b"damaged")
+    (out / second).unlink()
+    (out / "train" / "old" / "deep").mkdir(parents=True)
+    (out / "train" / "old" / "deep" / "x.png").write_bytes(b"of another class")
+
+    assert stage(archive, out) == 0
+    assert files(out) == content
+    assert not (out / "train" / "old").exists()
+
+
+def test_another_source_takes_the_place_of_the_first(archive, out):
+    stage(archive, out)
+
+    assert stage("synthetic", out, "--count", "10", "--size", "16") == 0
+    manifest = read_manifest(out)
+    assert manifest["source"] == {"kind": "synthetic", "count": 10, "size": 16, "seed": 0}
+    assert set(files(out)) == {*manifest["files"], "manifest.json"}
+
+
+def test_ctrl_c_among_the_pictures_leaves_the_last_whole_result(archive, out, monkeypatch):
+    stage(archive, out)
+    content = files(out)
+    pictures = iter(range(5))
+
+    def interrupt(*_):
+        if next(pictures, None) is None:
+            raise KeyboardInterrupt
+        return b"png"
+
+    monkeypatch.setattr(stage_data, "_png", interrupt)
+    assert stage("synthetic", out, "--count", "10") == 130
+    assert {p: c for p, c in files(out).items() if not p.startswith(INCOMING)} == content
+
+    monkeypatch.undo()
+    assert stage(archive, out) == 0
+    assert files(out) == content
+
+
+def test_ctrl_c_while_moving_leaves_nothing_to_trust(archive, out, monkeypatch):
+    stage(archive, out)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(StagedFolder, "write_manifest", interrupt)
+    assert stage("synthetic", out, "--count", "10") == 130
+    with pytest.raises(NotStagedError, match=r"run `python -m training\.stage_data` first"):
+        read_manifest(out)
+
+    monkeypatch.undo()
+    assert stage("synthetic", out, "--count", "10") == 0
+    assert set(files(out)) == {*read_manifest(out)["files"], "manifest.json"}
+
+
+def test_a_damaged_manifest_is_named(out):
+    out.mkdir()
+    (out / "manifest.json").write_text('{"files": ')
+
+    with pytest.raises(NotStagedError, match="is damaged"):
+        read_manifest(out)
+
+
+def test_photos_are_staged_and_unreadable_ones_listed(tmp_path, out, capsys):
+    folder = photos(tmp_path / "photos")
+    (folder / "van" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")
+
+    assert stage(folder, out, "--long-side", "30") == 0
+    output = capsys.readouterr().out
+    assert "Pictures that could not be read: 1" in output
+    assert "broken.jpg" in output
+    manifest = read_manifest(out)
+    assert manifest["counts"]["test"] == {"car": 3, "van": 3}
+    with Image.open(out / next(iter(manifest["files"]))) as picture:
+        assert picture.size == (30, 20)
+
+
+def test_a_class_of_unreadable_photos_only_is_an_error_that_names_them(tmp_path, out, capsys):
+    folder = photos(tmp_path / "photos")
+    for path in (folder / "van").iterdir():
+        path.write_bytes(b"broken")
+
+    assert stage(folder, out) == 1
+    captured = capsys.readouterr()
+    assert "Class van has 0 usable pictures" in captured.err
+    assert "Pictures that could not be read: 20" in captured.out
+
+
+def test_staging_a_folder_into_itself_is_refused(tmp_path, capsys):
+    folder = photos(tmp_path / "photos", count=10)
+
+    before = files(folder)
+    for out in (folder, folder / "car", folder / "data" / "staged", tmp_path):
+        assert stage(folder, out) == 1
+        assert "one within the other: give another --out" in capsys.readouterr().err
+    assert files(folder) == before
+
+
+def test_without_credentials_nothing_is_staged(archive, out, monkeypatch, capsys):
+    session = StubbedSession()
+    session.stub("sts").add_client_error("get_caller_identity", "ExpiredToken")
+    monkeypatch.setattr("boto3.Session", lambda: session)
+
+    assert stage_data.main([str(archive), "--out", str(out)]) == 1
+    assert "log in again" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_the_manifest_is_uploaded_last_and_names_the_place(archive, out, monkeypatch):
+    session = StubbedSession()
+    identity = {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/u", "UserId": "u"}
+    session.stub("sts").add_response("get_caller_identity", identity)
+    s3 = session.stub("s3")
+    s3.add_response("head_bucket", {})
+    s3.add_response("list_objects_v2", {"Contents": []})
+    for _ in range(48):
+        s3.add_response("put_object", {})
+    s3.add_response("put_object", {})
+    monkeypatch.setattr("boto3.Session", lambda: session)
+    sent: list[tuple[str, bytes]] = []
+    session.client("s3").meta.events.register(
+        "provide-client-params.s3.PutObject",
+        lambda params, **_: sent.append((params["Key"], params["Body"])),
+    )
+    monkeypatch.setattr("training.staging.bucket.THREADS", 1)
+
+    assert stage_data.main([str(archive), "--out", str(out)]) == 0
+    s3.assert_no_pending_responses()
+    bucket = f"scones-unlimited-training-{ACCOUNT}-eu-west-1"
+    assert read_manifest(out)["s3_uri"] == f"s3://{bucket}/staged"
+    assert sent[-1] == ("staged/manifest.json", (out / "manifest.json").read_bytes())
+    assert {key for key, _ in sent[:-1]} == {f"staged/{p}" for p in read_manifest(out)["files"]}
+
+
+@pytest.mark.skipif(not SHARED_ARCHIVE.exists(), reason="../shared/data is not on this machine")
+def test_the_real_pictures_are_staged_with_near_duplicates_kept_apart(out, capsys):
+    assert stage(SHARED_ARCHIVE, out) == 0
+
+    counts = read_manifest(out)["counts"]
+    assert counts["test"] == {"bicycle": 100, "motorcycle": 100}
+    assert counts["validation"] == {"bicycle": 60, "motorcycle": 60}
+    assert counts["train"] == {"bicycle": 340, "motorcycle": 337}
+    assert "they repeat a test picture: 3" in capsys.readouterr().out

@@ -1,0 +1,184 @@
+"""What is sent to S3: a private tagged bucket, only what is missing, and no stale object left."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.unit.aws_stubs import ACCOUNT, stubbed
+from training.staging import bucket as bucket_module
+from training.staging.bucket import (
+    BucketNotOursError,
+    DeleteRefusedError,
+    SyncResult,
+    ensure_bucket,
+    sync,
+)
+
+BUCKET = "pictures"
+HEAD = {"Bucket": BUCKET, "ExpectedBucketOwner": ACCOUNT}
+
+
+@pytest.fixture(autouse=True)
+def _one_upload_at_a_time(monkeypatch):
+    monkeypatch.setattr(bucket_module, "THREADS", 1)  # the stubs answer in order
+
+
+@pytest.fixture
+def s3():
+    client, stubber = stubbed("s3")
+    yield client, stubber
+    stubber.assert_no_pending_responses()
+
+
+def expect_new_bucket(stubber, **create):
+    stubber.add_client_error("head_bucket", "404", http_status_code=404, expected_params=HEAD)
+    stubber.add_response("create_bucket", {}, {"Bucket": BUCKET, **create})
+    blocked = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    stubber.add_response(
+        "put_public_access_block",
+        {},
+        {"Bucket": BUCKET, "PublicAccessBlockConfiguration": dict.fromkeys(blocked, True)},
+    )
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    stubber.add_response(
+        "put_bucket_encryption",
+        {},
+        {"Bucket": BUCKET, "ServerSideEncryptionConfiguration": {"Rules": [rule]}},
+    )
+    tags = {"TagSet": [{"Key": "Project", "Value": "scones-unlimited"}]}
+    stubber.add_response("put_bucket_tagging", {}, {"Bucket": BUCKET, "Tagging": tags})
+
+
+@pytest.mark.parametrize("code", ["403", "301"])
+def test_a_bucket_of_somebody_else_is_refused(s3, code):
+    client, stubber = s3
+    stubber.add_client_error("head_bucket", code, expected_params=HEAD)
+
+    with pytest.raises(BucketNotOursError, match=f"pictures exists, but.*{code}.*another --bucket"):
+        ensure_bucket(client, BUCKET, "eu-west-1", ACCOUNT)
+
+
+def test_a_missing_bucket_is_made_in_its_region(s3):
+    client, stubber = s3
+    expect_new_bucket(stubber, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+
+    assert ensure_bucket(client, BUCKET, "eu-west-1", ACCOUNT) is True
+
+
+def test_us_east_1_is_no_constraint(s3):
+    client, stubber = s3
+    expect_new_bucket(stubber)
+
+    assert ensure_bucket(client, BUCKET, "us-east-1", ACCOUNT) is True
+
+
+def test_a_bucket_that_is_there_is_left_as_it_is(s3):
+    client, stubber = s3
+    stubber.add_response("head_bucket", {}, HEAD)
+
+    assert ensure_bucket(client, BUCKET, "eu-west-1", ACCOUNT) is False
+
+
+def md5(content):
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def listing(*objects):
+    return {
+        "Contents": [
+            {"Key": key, "Size": len(content), "ETag": f'"{md5(content)}"'}
+            for key, content in objects
+        ]
+    }
+
+
+LIST = {"Bucket": BUCKET, "Prefix": "staged/"}
+
+
+def expect_upload(stubber, path, content):
+    stubber.add_response(
+        "put_object",
+        {},
+        {"Bucket": BUCKET, "Key": f"staged/{path}", "Body": content, "ContentType": "image/png"},
+    )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in "abcd":
+        (tmp_path / f"{name}.png").write_bytes(name.encode())
+    return tmp_path
+
+
+def run(client, root, *names, reports=None):
+    return sync(
+        client,
+        BUCKET,
+        "staged",
+        root=root,
+        paths=[f"{name}.png" for name in names],
+        keep="manifest.json",
+        report=lambda *seen: (reports if reports is not None else []).append(seen),
+    )
+
+
+def test_a_refused_delete_is_an_error(s3, root):
+    client, stubber = s3
+    stubber.add_response("list_objects_v2", listing(("staged/old.png", b"x")), LIST)
+    refused = {"Key": "staged/old.png", "Code": "AccessDenied", "Message": "Access Denied"}
+    stubber.add_response("delete_objects", {"Errors": [refused]})
+
+    with pytest.raises(DeleteRefusedError, match=r"s3://pictures/staged/old\.png: Access Denied"):
+        run(client, root)
+
+
+def test_a_refused_upload_is_an_error_and_deletes_nothing(s3, root):
+    client, stubber = s3
+    stubber.add_response("list_objects_v2", listing(("staged/old.png", b"x")), LIST)
+    stubber.add_client_error("put_object", "AccessDenied")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        run(client, root, "a")
+
+
+def test_only_what_is_missing_or_different_is_sent_and_the_rest_deleted(s3, root):
+    client, stubber = s3
+    there = listing(
+        ("staged/a.png", b"a"),  # right
+        ("staged/b.png", b"B"),  # same size, other content
+        ("staged/c.png", b"cc"),  # other size
+        ("staged/old.png", b"x"),
+        ("staged/manifest.json", b"{}"),
+    )
+    stubber.add_response("list_objects_v2", there, LIST)
+    for name in "bcd":
+        expect_upload(stubber, f"{name}.png", name.encode())
+    stubber.add_response(
+        "delete_objects",
+        {},
+        {"Bucket": BUCKET, "Delete": {"Objects": [{"Key": "staged/old.png"}], "Quiet": True}},
+    )
+    reports: list = []
+
+    assert run(client, root, *"abcd", reports=reports) == SyncResult(3, 1, 1)
+    assert reports == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_what_is_there_and_right_needs_one_listing_only(s3, root):
+    client, stubber = s3
+    stubber.add_response("list_objects_v2", listing(("staged/a.png", b"a")), LIST)
+
+    assert run(client, root, "a") == SyncResult(0, 1, 0)
+
+
+def test_every_page_of_the_listing_counts(s3, root):
+    client, stubber = s3
+    first = listing(("staged/a.png", b"a")) | {"IsTruncated": True, "NextContinuationToken": "t"}
+    stubber.add_response("list_objects_v2", first, LIST)
+    stubber.add_response(
+        "list_objects_v2", listing(("staged/b.png", b"b")), LIST | {"ContinuationToken": "t"}
+    )
+
+    assert run(client, root, "a", "b") == SyncResult(0, 2, 0)
