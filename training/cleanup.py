@@ -18,7 +18,7 @@ from training import settings
 from training.create_endpoint import write_report
 from training.endpoint import delete_endpoint
 from training.errors import ExpectedError
-from training.leftovers import Leftover, Scope, find_leftovers
+from training.leftovers import Leftover, Scope, find_leftovers, other_endpoints
 from training.preflight import check_credentials, check_region
 from training.progress import progress_bar
 from training.role import delete_role
@@ -57,12 +57,16 @@ def clean_up(arguments: argparse.Namespace, console: Console) -> int:
     session: Any = boto3.Session()
     region = check_region(session)
     caller = check_credentials(session.client("sts"))
+    others = other_endpoints(session.client("sagemaker"), arguments.endpoint)
+    if others:
+        console.print(f"Kept, for {', '.join(others)} too: role, staged pictures, their bucket")
     scope = Scope(
         endpoint=arguments.endpoint,
         bucket=arguments.bucket or settings.default_bucket(caller.account, region),
         stack=arguments.stack_name,
         region=region,
-        keep_data=arguments.keep_data,
+        keep_data=arguments.keep_data or bool(others),
+        keep_role=bool(others),
     )
     found = find_leftovers(session, scope)
     where = f"account {caller.account}, {region}"
@@ -150,7 +154,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description="Delete the endpoint with its configurations, models, training jobs and logs,"
         " the staged pictures, captures and training bucket, and the role that was made; empty the"
         " stack's buckets, so that `sam delete` succeeds. Lists it all, asks, and looks again at"
-        " the end.",
+        " the end. What another endpoint of the project uses too is kept.",
     )
     add = parser.add_argument
     add("--endpoint", metavar="NAME", default=settings.ENDPOINT_NAME,

@@ -145,7 +145,7 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
     write_report(REPORT, report)
     console.print(result_table(report))
     console.print("Deploy the workflow with:", f"    {deploy_command(endpoint)}", sep="\n")
-    console.print(f"Mind that {cost_reminder(arguments.endpoint_instance)}", markup=False)
+    console.print(cost_reminder(arguments.endpoint_instance), markup=False)
 
 
 def check_before(
@@ -250,8 +250,8 @@ def serve(
         found = wait_in_service(sagemaker, endpoint, name, console=console)
     except KeyboardInterrupt:
         console.print(
-            f"\nEndpoint {endpoint} is still being made, and {cost_reminder(instance_type)}\nTo go on"
-            f" with it: python -m training.create_endpoint --model-data {model_data}",
+            f"\nEndpoint {endpoint} is still being made. {cost_reminder(instance_type)}\n"
+            f"To go on with it: python -m training.create_endpoint --model-data {model_data}",
             markup=False,
         )
         raise
@@ -289,8 +289,8 @@ def cost_reminder(instance_type: str) -> str:
         f"about {price} USD an hour, {price * HOURS_PER_MONTH:.0f} a month" if price else "money"
     )
     return (
-        f"it costs {known} (us-east-1, {instance_type}) until you run `python -m training.cleanup`;"
-        " prices: https://aws.amazon.com/sagemaker/pricing/."
+        f"The endpoint costs {known} (us-east-1, {instance_type}), used or not, until you run"
+        " `python -m training.cleanup`. Prices: https://aws.amazon.com/sagemaker/pricing/"
     )
 
 
@@ -336,8 +336,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description="Train a model on the staged pictures with a SageMaker training job, and serve"
         " it from an endpoint that captures all its data. Run again, it updates the endpoint in"
         " place.",
-        epilog="An endpoint costs money while it is there:"
-        f" {cost_reminder(ENDPOINT_INSTANCE).removeprefix('it costs ')}",
+        epilog=cost_reminder(ENDPOINT_INSTANCE),
     )
     add = parser.add_argument
     add("--endpoint", metavar="NAME", default=settings.ENDPOINT_NAME,

@@ -23,13 +23,14 @@ from training.versions import count_versions
 
 @dataclass(frozen=True)
 class Scope:
-    """Where to look: endpoint, training bucket and stack by name; keep the staged pictures?"""
+    """Where to look: endpoint, training bucket and stack by name; and what to leave alone."""
 
     endpoint: str
     bucket: str
     stack: str
     region: str
-    keep_data: bool = False
+    keep_data: bool = False  # the staged pictures and their bucket
+    keep_role: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,19 @@ def find_leftovers(session: Any, scope: Scope) -> list[Leftover]:
         *_training_bucket(s3, scope),
         *_stack_objects(session.client("cloudformation"), s3, scope.stack),
         *_logs(logs, scope.endpoint),
-        *_role(session.client("iam"), scope.region),
+        *([] if scope.keep_role else _role(session.client("iam"), scope.region)),
+    ]
+
+
+def other_endpoints(sagemaker: Any, endpoint: str) -> list[str]:
+    """Return the project's other endpoints: they use the same role, bucket and pictures."""
+    pages = sagemaker.get_paginator("list_endpoints").paginate()
+    return [
+        found["EndpointName"]
+        for page in pages
+        for found in page["Endpoints"]
+        if found["EndpointName"] != endpoint
+        and PROJECT_TAG in sagemaker.list_tags(ResourceArn=found["EndpointArn"])["Tags"]
     ]
 
 
@@ -76,16 +89,31 @@ def _endpoint(sagemaker: Any, name: str) -> Iterator[Leftover]:
 
 def _training_bucket(s3: Any, scope: Scope) -> Iterator[Leftover]:
     """Everything in a bucket that the project made, and the bucket; else only its own prefixes."""
-    if not _bucket_exists(s3, scope.bucket):
+    bucket = scope.bucket
+    if not _bucket_exists(s3, bucket):
         return
-    ours = _bucket_is_ours(s3, scope.bucket)
-    prefixes = [f"{JOBS_PREFIX}/{scope.endpoint}-", f"{CAPTURES_PREFIX}/{scope.endpoint}/"]
+    if not scope.keep_data and _bucket_is_ours(s3, bucket):
+        yield from _objects(s3, bucket, "")
+        yield Leftover("bucket", bucket)
+        return
+    prefixes = [*_job_prefixes(s3, bucket, scope.endpoint), f"{CAPTURES_PREFIX}/{scope.endpoint}/"]
     if not scope.keep_data:
-        prefixes = [""] if ours else [*prefixes, f"{STAGED_PREFIX}/"]
+        prefixes.append(f"{STAGED_PREFIX}/")
     for prefix in prefixes:
-        yield from _objects(s3, scope.bucket, prefix)
-    if ours and not scope.keep_data:
-        yield Leftover("bucket", scope.bucket)
+        yield from _objects(s3, bucket, prefix)
+
+
+def _job_prefixes(s3: Any, bucket: str, endpoint: str) -> list[str]:
+    """Return the folders of this endpoint's jobs, among those of endpoints of a like name."""
+    pages = s3.get_paginator("list_object_versions").paginate(
+        Bucket=bucket, Prefix=f"{JOBS_PREFIX}/{endpoint}-", Delimiter="/"
+    )
+    return [
+        folder["Prefix"]
+        for page in pages
+        for folder in page.get("CommonPrefixes", [])
+        if re.fullmatch(rf"{JOBS_PREFIX}/{re.escape(endpoint)}-\d{{14}}/", folder["Prefix"])
+    ]
 
 
 def _stack_objects(cloudformation: Any, s3: Any, stack: str) -> Iterator[Leftover]:

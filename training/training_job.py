@@ -41,8 +41,8 @@ class TrainingFailedError(ExpectedError):
         self.job, self.status, self.reason = job, status, reason
         super().__init__(
             f"Training job {job} ended as {status}: {reason or 'no reason given'}\n"
-            f"Its log is in CloudWatch, group {LOG_GROUP}, stream {job}/...: aws logs tail {LOG_GROUP}"
-            f" --log-stream-name-prefix {job} --since 1d --region {region}"
+            f"Its log is in CloudWatch, group {LOG_GROUP}, stream {job}/...:\n"
+            f"aws logs tail {LOG_GROUP} --log-stream-name-prefix {job} --since 1d --region {region}"
         )
 
 
@@ -124,7 +124,7 @@ def wait_for_training_job(
     console: Console,
     sleep: Callable[[float], None] | None = None,
 ) -> TrainingResult:
-    """Wait for the job, printing its status and the metrics of each epoch as they are logged.
+    """Wait for the job, printing its status and its latest metrics as they are logged.
 
     Raises TrainingFailedError when it ends as anything but Completed.
     """
@@ -136,7 +136,7 @@ def wait_for_training_job(
         done = status in ("Completed", "Failed", "Stopped")
         detail = found.get("SecondaryStatus", status)
         text = status if detail == status else f"{status} ({detail})"
-        return Status(text, done, log.new_lines())
+        return Status(text, done, log.new_lines()[-1:])  # epochs may pass faster than looks
 
     arguments = {"sleep": sleep} if sleep else {}
     wait_until_done(

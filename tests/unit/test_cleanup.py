@@ -39,10 +39,30 @@ def versions(*keys, markers=()):
     }
 
 
+def add_endpoints(sagemaker, *others):
+    """Let list_endpoints give the endpoint, one of another project, and the project's `others`."""
+    summary = {"EndpointStatus": "InService", "CreationTime": WHEN, "LastModifiedTime": WHEN}
+    sagemaker.add_response(
+        "list_endpoints",
+        {
+            "Endpoints": [
+                {"EndpointName": name, "EndpointArn": arn("endpoint", name), **summary}
+                for name in (NAME, "foreign", *others)
+            ]
+        },
+        {},
+    )
+    sagemaker.add_response("list_tags", {"Tags": []}, {"ResourceArn": arn("endpoint", "foreign")})
+    for name in others:
+        tagged = {"ResourceArn": arn("endpoint", name)}
+        sagemaker.add_response("list_tags", {"Tags": [PROJECT_TAG]}, tagged)
+
+
 def nothing_there():
     """Return a session to which nothing exists; tests put what exists in front."""
     session = StubbedSession()
     sagemaker, s3 = session.stub("sagemaker"), session.stub("s3")
+    add_endpoints(sagemaker)
     sagemaker.add_response("list_training_jobs", {"TrainingJobSummaries": []})
     sagemaker.add_client_error("describe_endpoint", "ValidationException", "Could not find")
     sagemaker.add_response("list_endpoint_configs", {"EndpointConfigs": []})
@@ -57,10 +77,12 @@ def nothing_there():
     return session
 
 
-def everything_there(*, bucket_tags=(PROJECT_TAG,), prefixes=("",)):
+def everything_there(*, bucket_tags=(PROJECT_TAG,), prefixes=("",), others=None):
     """Return a session in whose account everything exists, next to things of others."""
     session = StubbedSession()
     sagemaker, s3, logs = session.stub("sagemaker"), session.stub("s3"), session.stub("logs")
+    if others is not None:
+        add_endpoints(sagemaker, *others)
 
     def add_tags(kind):
         sagemaker.add_response(
@@ -104,10 +126,19 @@ def everything_there(*, bucket_tags=(PROJECT_TAG,), prefixes=("",)):
     add_tags("model")
 
     s3.add_response("head_bucket", {}, {"Bucket": BUCKET})
-    if bucket_tags:
+    if others or prefixes[-1].startswith("captures"):
+        pass  # data that is kept is kept whoever made the bucket
+    elif bucket_tags:
         s3.add_response("get_bucket_tagging", {"TagSet": list(bucket_tags)}, {"Bucket": BUCKET})
     else:
         s3.add_client_error("get_bucket_tagging", "NoSuchTagSet")
+    if prefixes != ("",):
+        folders = [{"Prefix": f"jobs/{name}/"} for name in (MADE, OTHER)]
+        s3.add_response(
+            "list_object_versions",
+            {"CommonPrefixes": folders, "IsTruncated": False},
+            {"Bucket": BUCKET, "Prefix": f"jobs/{NAME}-", "Delimiter": "/"},
+        )
     for prefix in prefixes:
         s3.add_response(
             "list_object_versions", versions("a", "b"), {"Bucket": BUCKET, "Prefix": prefix}
@@ -138,6 +169,8 @@ def everything_there(*, bucket_tags=(PROJECT_TAG,), prefixes=("",)):
     logs.add_response(
         "describe_log_groups", {"logGroups": [{"logGroupName": group} for group in groups]}
     )
+    if others:
+        return session
     session.stub("iam").add_response(
         "get_role",
         {
@@ -176,7 +209,7 @@ def run(monkeypatch, tmp_path, capsys):
 
 def test_without_a_terminal_and_without_yes_nothing_is_deleted(run, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    session = everything_there()
+    session = everything_there(others=())
     status, report, _, error = run(session)
     assert (status, report) == (1, None)
     assert error == "cleanup: There is no terminal to ask on: pass --yes to delete these.\n"
@@ -194,7 +227,7 @@ def test_anything_but_yes_is_no(monkeypatch, answer):
 
 
 def test_a_dry_run_only_lists(run):
-    session = everything_there()
+    session = everything_there(others=())
     status, report, shown, _ = run(session, "--dry-run")
     assert (status, report) == (0, None)
     assert MADE in shown
@@ -214,6 +247,7 @@ def test_what_refuses_to_go_is_reported_and_the_rest_still_goes(run, monkeypatch
     looks = iter([found, found[:1]])
     monkeypatch.setattr(cleanup, "find_leftovers", lambda *_: next(looks))
     session = StubbedSession()
+    add_endpoints(session.stub("sagemaker"))
     session.stub("sagemaker").add_client_error("delete_model", "AccessDeniedException", "not you")
     session.stub("logs").add_response("delete_log_group", {}, {"logGroupName": "g"})
     status, report, shown, error = run(session, "--yes")
@@ -244,7 +278,7 @@ def test_everything_of_the_project_is_found_and_nothing_of_others():
 
 
 def test_a_bucket_that_the_project_did_not_make_is_kept():
-    prefixes = (f"jobs/{NAME}-", f"captures/{NAME}/", "staged/")
+    prefixes = (f"jobs/{MADE}/", f"captures/{NAME}/", "staged/")
     found = find_leftovers(everything_there(bucket_tags=(), prefixes=prefixes), scope())
     names = [thing.name for thing in found if thing.name.startswith(BUCKET)]
     assert names == [f"{BUCKET}/{prefix}" for prefix in prefixes]
@@ -252,10 +286,20 @@ def test_a_bucket_that_the_project_did_not_make_is_kept():
 
 
 def test_keep_data_keeps_the_staged_pictures_and_their_bucket():
-    prefixes = (f"jobs/{NAME}-", f"captures/{NAME}/")
+    prefixes = (f"jobs/{MADE}/", f"captures/{NAME}/")
     found = find_leftovers(everything_there(prefixes=prefixes), scope(keep_data=True))
     names = [thing.name for thing in found if thing.name.startswith(BUCKET)]
     assert names == [f"{BUCKET}/{prefix}" for prefix in prefixes]
+
+
+def test_what_another_endpoint_of_the_project_uses_is_kept(run):
+    prefixes = (f"jobs/{MADE}/", f"captures/{NAME}/")
+    session = everything_there(prefixes=prefixes, others=("pictures-2",))
+    status, _, shown, _ = run(session, "--dry-run")
+    assert status == 0
+    assert "Kept, for pictures-2 too: role, staged pictures, their bucket" in shown
+    assert role_name(REGION) not in shown
+    session.assert_no_pending_responses()
 
 
 def delete(session, *found):
