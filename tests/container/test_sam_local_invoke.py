@@ -1,0 +1,218 @@
+"""`sam local invoke` for every event of a function, in Docker, against the laptop's AWS."""
+
+import base64
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.container.conftest import BUCKET, ROOT, LaptopAws
+from tests.container.local_invoke import IMAGE, LocalInvoke
+
+EVENTS = sorted(path.stem for path in (ROOT / "events").glob("*.json"))
+# Of the state machine: it runs in Step Functions, by `sam remote invoke`, not in a container.
+FUNCTION_EVENTS = [name for name in EVENTS if not name.startswith("my_state_machine")]
+# What AWS's runtime holds beside the standard library: boto3 and what boto3 needs.
+RUNTIME_PACKAGES = {"boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3"}
+
+
+@dataclass(frozen=True)
+class Returns:
+    """The function answers with at least these fields."""
+
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Raises:
+    """The function ends with this error, its message beginning like this."""
+
+    error: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Classifies:
+    """The endpoint answers a probability for each of the two classes, and the picture is gone."""
+
+    key: str
+
+
+EXPECTED: dict[str, Returns | Raises | Classifies] = {
+    "serialize_image_data": Returns(
+        {
+            "s3_key": "inbox/bicycle.png",
+            "content_type": "image/png",
+            "image_data": base64.b64encode(
+                (ROOT / "events/pictures/bicycle.png").read_bytes()
+            ).decode(),
+        }
+    ),
+    "serialize_image_data-empty": Raises(
+        "EmptyPictureError", f"s3://{BUCKET}/inbox/empty.png has 0 bytes"
+    ),
+    "serialize_image_data-no-key": Raises(
+        "InvalidInputError", 'start the workflow with {"s3_bucket": "...", "s3_key": "..."}'
+    ),
+    "serialize_image_data-not-a-picture": Raises(
+        "NotAPictureError", f"s3://{BUCKET}/inbox/not-a-picture.png is neither PNG nor JPEG"
+    ),
+    "serialize_image_data-object-missing": Raises(
+        "PictureNotFoundError",
+        f"s3://{BUCKET}/inbox/no-such-picture.png does not exist (NoSuchKey)",
+    ),
+    "image_classification": Classifies("inbox/bicycle.png"),
+    "image_classification-by-reference": Classifies("inbox/motorcycle.png"),
+    "image_classification-endpoint-missing": Raises(
+        "EndpointNotFoundError", "endpoint no-such-endpoint does not exist"
+    ),
+    "image_classification-picture-refused": Raises(
+        "PictureRefusedError", "endpoint scones-unlimited refused the picture (4"
+    ),
+    "filter_low_confidence": Returns({"label": "bicycle", "confidence": 0.98, "accepted": True}),
+    "filter_low_confidence-below-threshold": Returns(
+        {"label": "bicycle", "confidence": 0.7, "accepted": False}
+    ),
+    "filter_low_confidence-count-mismatch": Raises(
+        "InvalidInferencesError", "2 probabilities for ['bicycle']"
+    ),
+}
+
+
+def function_of(event: str) -> str:
+    """Return the logical id that an event's file name stands for."""
+    words = event.partition("-")[0].split("_")
+    return "".join(word.capitalize() for word in words) + "Function"
+
+
+def docker(*arguments: str) -> str:
+    """Run a Docker command that must succeed and return what it printed."""
+    ended = subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.strip()
+
+
+def run_in_image(*options: str, script: str, arguments: tuple[str, ...] = ()) -> str:
+    """Run a Python script in the Lambda base image and return what it printed."""
+    return docker(
+        "run", "--rm", *options, "--entrypoint", "python3", IMAGE, "-c", script, *arguments
+    )
+
+
+def check(answer: dict[str, Any], expected: Returns | Raises | Classifies) -> None:
+    match expected:
+        case Returns(fields):
+            assert "errorType" not in answer, answer
+            assert {name: answer.get(name) for name in fields} == fields
+        case Raises(error, message):
+            assert answer.get("errorType") == error, answer
+            assert answer["errorMessage"].startswith(message)
+        case Classifies(key):
+            assert "errorType" not in answer, answer
+            assert answer["s3_key"] == key
+            assert answer["class_names"] == ["bicycle", "motorcycle"]
+            assert len(answer["inferences"]) == 2
+            assert sum(answer["inferences"]) == pytest.approx(1, abs=1e-3)
+            assert "image_data" not in answer
+
+
+def test_every_event_of_a_function_has_an_expectation() -> None:
+    assert set(EXPECTED) == set(FUNCTION_EVENTS)
+
+
+@pytest.mark.usefixtures("pictures", "endpoint")
+@pytest.mark.parametrize("event", FUNCTION_EVENTS)
+def test_event_on_the_laptop(event: str, on_laptop: LocalInvoke) -> None:
+    answer = on_laptop(
+        f"sam local invoke {function_of(event)} --event events/{event}.json --config-env local"
+    )
+    check(answer, EXPECTED[event])
+
+
+def test_event_with_another_bucket(on_laptop: LocalInvoke, laptop_aws: LaptopAws) -> None:
+    # GIVEN the picture in a bucket that no event names
+    s3 = laptop_aws.client("s3")
+    s3.create_bucket(Bucket="another-bucket")
+    s3.upload_file(str(ROOT / "events/pictures/bicycle.png"), "another-bucket", "inbox/bicycle.png")
+    # WHEN the event's bucket is replaced on its way, as docs/sam-local-invoke.md says
+    answer = on_laptop(
+        f'sed "s/{BUCKET}/$BUCKET/" events/serialize_image_data.json'
+        " | sam local invoke SerializeImageDataFunction --event - --config-env local",
+        BUCKET="another-bucket",
+    )
+    # THEN the function reads that one
+    assert answer["s3_bucket"] == "another-bucket"
+    assert answer["content_type"] == "image/png"
+
+
+@pytest.mark.parametrize(
+    ("function", "event", "host", "error"),
+    [
+        (
+            "SerializeImageDataFunction",
+            "serialize_image_data",
+            f"{BUCKET}.s3.amazonaws.com",
+            "PictureStoreUnavailableError",
+        ),
+        (
+            "ImageClassificationFunction",
+            "image_classification",
+            "runtime.sagemaker.us-east-1.amazonaws.com",
+            "EndpointBusyError",
+        ),
+    ],
+)
+def test_the_empty_variables_leave_aws_its_own_endpoints(
+    function: str, event: str, host: str, error: str, on_aws: LocalInvoke
+) -> None:
+    # GIVEN no --config-env, so that the template's empty variables reach the container, and AWS's
+    # host name pointing to the container itself, where nothing listens
+    answer = on_aws(
+        f"sam local invoke {function} --event events/{event}.json --add-host {host}:127.0.0.1"
+    )
+    # THEN the function has tried AWS's own endpoint
+    assert answer.get("errorType") == error, answer
+    assert f'Could not connect to the endpoint URL: "https://{host}/' in answer["errorMessage"]
+
+
+@pytest.mark.parametrize("function", sorted({function_of(event) for event in FUNCTION_EVENTS}))
+def test_function_imports_with_its_own_packages(function: str, folder: Path) -> None:
+    script = (
+        "import json, sys; before = set(sys.modules); import app;"
+        "print(json.dumps({name: module.__file__ for name, module in sys.modules.items()"
+        " if name not in before and name not in sys.stdlib_module_names and '.' not in name"
+        " and getattr(module, '__file__', None)}))"
+    )
+    mount = f"type=bind,source={folder}/.aws-sam/build/{function},target=/var/task,readonly"
+    output = run_in_image(
+        *("--network", "none", "--mount", mount, "--env", "PYTHONPATH=/var/task:/var/runtime"),
+        *("--env", "AWS_DEFAULT_REGION=us-east-1"),
+        script=script,
+    )
+    loaded: dict[str, str] = json.loads(output)
+    of_the_image = {name for name, file in loaded.items() if not file.startswith("/var/task/")}
+    assert "aws_lambda_powertools" in loaded.keys() - of_the_image
+    assert of_the_image <= RUNTIME_PACKAGES
+
+
+def test_the_laptops_aws_listens_on_no_interface_that_containers_see(
+    laptop_aws: LaptopAws,
+) -> None:
+    # GIVEN the host's address in the network of the containers
+    script = (
+        "import socket, sys; s = socket.socket(); s.settimeout(5);"
+        "print(s.connect_ex((sys.argv[1], int(sys.argv[2]))))"
+    )
+    gateway = docker(
+        *("network", "inspect", laptop_aws.network),
+        *("--format", "{{(index .IPAM.Config 0).Gateway}}"),
+    )
+    output = run_in_image(
+        "--network", laptop_aws.network, script=script, arguments=(gateway, str(laptop_aws.port))
+    )
+    assert output == "111"  # Linux's ECONNREFUSED

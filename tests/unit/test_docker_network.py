@@ -1,0 +1,127 @@
+"""The Docker network of `sam local invoke`, with a `docker` command of the test's own."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from local import docker_network
+from local.__main__ import main
+from local.control import Running
+from local.docker_network import DockerNetworkError
+
+# Writes down how it was called, and knows the networks and containers in $EXISTING.
+FAKE_DOCKER = """#!/bin/sh
+echo "$*" >> "$CALLS"
+case "$*" in
+  *"$REFUSED"*) echo "Error: $REFUSED" >&2; exit 1 ;;
+  ps*|"network ls"*)
+    for name in $EXISTING; do
+      case "$*" in *"name=^$name\\$"*) echo id ;; esac
+    done ;;
+  exec*) echo '{"pid": 42}' ;;
+esac
+"""
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of `docker` calls, on a machine without UNIX sockets between host and containers."""
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(FAKE_DOCKER)
+    docker.chmod(0o755)
+    calls = tmp_path / "calls"
+    calls.touch()
+    monkeypatch.setenv("PATH", f"{docker.parent}:/usr/bin:/bin")
+    monkeypatch.setenv("CALLS", str(calls))
+    monkeypatch.setenv("REFUSED", "nothing is refused")
+    monkeypatch.setenv("EXISTING", "")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    return calls
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Running:
+    state = tmp_path / "state"
+    state.mkdir()
+    return Running(pid=42, port=4601, state=str(state))
+
+
+def test_without_docker_it_says_what_to_install(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(DockerNetworkError, match="install a Docker engine first"):
+        docker_network.start(running, "scones-local")
+
+
+def test_a_network_of_somebody_else_is_left_alone(
+    calls: Path, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXISTING", "scones-local")
+    with pytest.raises(DockerNetworkError, match=r"scones-local exists already .* --network"):
+        docker_network.start(running, "scones-local")
+    assert docker_network.stop(Path(running.state)) is None
+    assert "rm" not in calls.read_text()
+
+
+def test_dockers_own_reason_is_passed_on(
+    calls: Path, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFUSED", "network create")
+    with pytest.raises(DockerNetworkError, match="`docker network create`: Error: network create"):
+        docker_network.start(running, "scones-local")
+    assert "run" not in calls.read_text()
+
+
+def test_a_forwarder_that_reaches_another_server_is_an_error(
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_network, "_READY_SECONDS", 0.0)
+    with pytest.raises(DockerNetworkError, match="another laptop's AWS answers"):
+        docker_network.start(Running(pid=43, port=4601, state=str(tmp_path)), "scones-local")
+    assert "exec scones-local-forwarder" in calls.read_text()
+
+
+@pytest.mark.usefixtures("calls")
+def test_without_its_unix_socket_linux_says_so(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    with pytest.raises(DockerNetworkError, match=r"aws\.sock is not there: start the laptop's AWS"):
+        docker_network.start(running, "scones-local")
+
+
+def test_start_twice_then_stop_leaves_nothing(
+    calls: Path, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = Path(running.state)
+    # GIVEN a network and its forwarder
+    assert docker_network.start(running, "scones-local") == "http://laptop-aws:4566"
+    assert "tcp:host.docker.internal:4601" in calls.read_text()
+    # WHEN it is started again under another name: the first is removed before
+    monkeypatch.setenv("EXISTING", "scones-local scones-local-forwarder")
+    calls.write_text("")
+    docker_network.start(running, "another")
+    removed, created = (
+        calls.read_text().index(text)
+        for text in ("rm --force scones-local-forwarder\n", "network create another\n")
+    )
+    assert removed < created
+    # THEN stopping removes the second, and there is nothing more to stop
+    monkeypatch.setenv("EXISTING", "another another-forwarder")
+    assert docker_network.stop(state) == "another"
+    assert calls.read_text().endswith("network rm another\n")
+    assert docker_network.stop(state) is None
+
+
+def test_the_command_needs_a_running_laptops_aws(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["docker", "start", "--state-dir", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        "The laptop's AWS is not running. Start it: python -m local start\n"
+    )
+    assert main(["docker", "stop", "--state-dir", str(tmp_path)]) == 0
