@@ -105,18 +105,24 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m training.evaluate",
         description="Send a staged split to the endpoint and write accuracy, confusion matrix and"
         " per-class figures.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--endpoint", default=settings.ENDPOINT_NAME, help="endpoint's name")
     parser.add_argument(
-        "--staged", type=Path, default=settings.STAGED_FOLDER, help="folder of staged pictures"
+        "--endpoint", default=settings.ENDPOINT_NAME, help="endpoint's name (default: %(default)s)"
     )
-    parser.add_argument("--split", choices=SPLITS, default="test", help="pictures to send")
+    parser.add_argument(
+        "--staged",
+        type=Path,
+        default=settings.STAGED_FOLDER,
+        help="folder of staged pictures (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--split", choices=SPLITS, default="test", help="pictures to send (default: %(default)s)"
+    )
     parser.add_argument(
         "--threshold",
         type=_probability,
         default=settings.CONFIDENCE_THRESHOLD,
-        help="confidence from which an answer is accepted, 0 to 1",
+        help="confidence from which an answer is accepted, 0 to 1 (default: %(default)s)",
     )
     parser.add_argument(
         "--class-names",
@@ -124,12 +130,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="classes of an endpoint that answers a bare list, in its order",
     )
-    parser.add_argument("--concurrency", type=_positive, default=8, help="requests at a time")
+    parser.add_argument(
+        "--concurrency", type=_positive, default=8, help="requests at a time (default: %(default)s)"
+    )
     parser.add_argument(
         "--out",
         type=Path,
         default=settings.REPORTS_FOLDER / "evaluate",
-        help="folder for evaluation.json and confusion_matrix.png",
+        help="folder for evaluation.json and confusion_matrix.png (default: %(default)s)",
     )
     return parser.parse_args(argv)
 

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
@@ -60,7 +58,6 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training.stage_data",
         description="Stage pictures for training: split, convert to PNG, checksum, copy to S3.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
         "source",
@@ -73,38 +70,56 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="classes to stage (default: bicycle motorcycle; of a folder: all)",
     )
-    parser.add_argument("--out", type=Path, default=STAGED_FOLDER, help="folder to write")
-    parser.add_argument("--cache", type=Path, default=Path("data/cache"), help="downloads' folder")
+    parser.add_argument(
+        "--out", type=Path, default=STAGED_FOLDER, help="folder to write (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("data/cache"),
+        help="downloads' folder (default: %(default)s)",
+    )
     parser.add_argument(
         "--bucket", help="S3 bucket (default: scones-unlimited-training-<account>-<region>)"
     )
     parser.add_argument("--no-upload", action="store_true", help="write the folder only")
-    parser.add_argument("--seed", type=int, default=0, help="of the split and of the drawings")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="of the split and of the drawings (default: %(default)s)",
+    )
     parser.add_argument(
         "--validation-share",
         type=_share,
         default=0.15,
         help="fraction of each class's pictures, those of the test split aside, held out to"
-        " choose the model",
+        " choose the model (default: %(default)s)",
     )
     parser.add_argument(
         "--test-share",
         type=_share,
         default=0.15,
         help="fraction of each class's pictures held out to measure the model; an archive has its"
-        " own test pictures",
+        " own test pictures (default: %(default)s)",
     )
     parser.add_argument(
         "--long-side",
         type=_at_least(16),
         default=640,
-        help="of a folder: shrink larger photos to this, in pixels",
+        help="of a folder: shrink larger photos to this, in pixels (default: %(default)s)",
     )
     parser.add_argument(
-        "--count", type=_at_least(3), default=400, help="of synthetic: pictures per class"
+        "--count",
+        type=_at_least(3),
+        default=400,
+        help="of synthetic: pictures per class (default: %(default)s)",
     )
     parser.add_argument(
-        "--size", type=_at_least(16), default=32, help="of synthetic: side in pixels"
+        "--size",
+        type=_at_least(16),
+        default=32,
+        help="of synthetic: side in pixels (default: %(default)s)",
     )
     arguments = parser.parse_args(argv)
     if arguments.validation_share + arguments.test_share >= 1:
@@ -226,6 +241,9 @@ class _Target:
     """The place in S3, checked before the work starts, since an hour's download may come first."""
 
     def __init__(self, bucket: str | None) -> None:
+        import boto3  # noqa: PLC0415  --help does without
+        from botocore.config import Config  # noqa: PLC0415
+
         session: Any = boto3.Session()
         self.region = check_region(session)
         self.account = check_credentials(session.client("sts")).account

@@ -14,7 +14,7 @@ LABELS = ["bicycle", "bus", "motorcycle", "pickup_truck"]
 _Pickler: Any = pickle._Pickler  # type: ignore[attr-defined]  # the one in Python, to extend
 
 
-class Python2Pickler(_Pickler):
+class Python2Pickler(_Pickler):  # type: ignore[misc]
     """Writes texts and bytes as Python 2 wrote its strings, as in the official archive."""
 
     dispatch: ClassVar[dict] = dict(_Pickler.dispatch)
