@@ -144,7 +144,7 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
     }
     write_report(REPORT, report)
     console.print(result_table(report))
-    console.print("Deploy the workflow with:", f"    {deploy_command(endpoint)}", sep="\n")
+    console.print(f"Deploy the workflow with:\n    {deploy_command(endpoint)}", soft_wrap=True)
     console.print(cost_reminder(arguments.endpoint_instance), markup=False)
 
 
@@ -274,7 +274,9 @@ def deploy_command(endpoint: str) -> str:
 
     Parameters on the command line replace all of samconfig.toml's, so either none is given or all.
     """
-    command = "sam build && sam deploy"
+    # Where AWS's tools are pointed at another AWS, it is the laptop's: its own part of samconfig.
+    config = " --config-env local" if "AWS_ENDPOINT_URL" in os.environ else ""
+    command = f"sam build{config} && sam deploy{config}"
     if endpoint == settings.ENDPOINT_NAME:
         return command
     parameters = {**settings.PARAMETERS, "EndpointName": endpoint}

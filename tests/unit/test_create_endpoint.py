@@ -1,0 +1,247 @@
+"""The command: what is wrong is said at once, and Ctrl-C leaves nothing running unsaid."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from tests.unit.aws_stubs import ACCOUNT, REGION, Body, StubbedSession
+from training import create_endpoint, settings
+from training.create_endpoint import (
+    PreflightError,
+    check_before,
+    cost_reminder,
+    deploy_command,
+    main,
+    parse_arguments,
+    serve,
+    train,
+    write_report,
+)
+from training.preflight import (
+    BucketUnreachableError,
+    Caller,
+    QuotaExceededError,
+    StagedDataMissingError,
+)
+from training.role import RoleUnusableError
+
+CALLER = Caller(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/me", "aws")
+MANIFEST = {
+    "counts": {split: {"bicycle": 1} for split in ("train", "validation", "test")},
+    "files": {"test/bicycle/b.png": {}, "test/bicycle/a.png": {}, "train/bicycle/0.png": {}},
+}
+
+
+@pytest.fixture
+def console():
+    return Console(file=io.StringIO(), width=200)
+
+
+def add_endpoint(session, *, exists):
+    stub = session.stub("sagemaker")
+    if not exists:
+        stub.add_client_error("describe_endpoint", "ValidationException", "Could not find it")
+        return
+    when = "2026-01-01T00:00:00Z"
+    found = {
+        "EndpointName": "e",
+        "EndpointArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/e",
+        "EndpointConfigName": "c",
+        "EndpointStatus": "InService",
+        "CreationTime": when,
+        "LastModifiedTime": when,
+    }
+    stub.add_response("describe_endpoint", found)
+
+
+def add_quotas(session, **values):
+    quotas = [
+        {"QuotaName": name.replace("_", " "), "Value": value, "QuotaCode": "L-1"}
+        for name, value in values.items()
+    ]
+    session.stub("service-quotas").add_response("list_service_quotas", {"Quotas": quotas})
+
+
+def check(session, console, *argv):
+    return check_before(session, parse_arguments(list(argv)), CALLER, "b", console)
+
+
+def test_everything_that_is_wrong_is_said_at_once(console):
+    session = StubbedSession()
+    session.stub("s3").add_client_error("head_bucket", "404", http_status_code=404)
+    session.stub("iam").add_client_error("get_role", "NoSuchEntity", http_status_code=404)
+    add_endpoint(session, exists=False)
+    add_quotas(
+        session,
+        **{"ml.m5.large for endpoint usage": 0.0, "ml.m5.xlarge for training job usage": 0.0},
+    )
+    with pytest.raises(PreflightError) as caught:
+        check(session, console, "--role", "Nobody")
+    assert [type(problem) for problem in caught.value.problems] == [
+        BucketUnreachableError,
+        RoleUnusableError,
+        QuotaExceededError,
+        QuotaExceededError,
+    ]
+    assert len(str(caught.value).splitlines()) == 4
+    session.assert_no_pending_responses()
+
+
+def test_an_update_needs_two_instances_for_a_moment(console):
+    session = StubbedSession()
+    session.stub("s3").add_response("head_bucket", {"ResponseMetadata": {}})
+    session.stub("s3").add_response("get_object", {"Body": Body(MANIFEST)})
+    add_endpoint(session, exists=True)
+    add_quotas(session, **{"ml.m5.large for endpoint usage": 1.0})
+    with pytest.raises(
+        PreflightError, match=r'"ml.m5.large for endpoint usage" is 1, and 2 needed'
+    ):
+        check(session, console)
+
+
+def test_without_staged_data_nothing_starts(console):
+    session = StubbedSession()
+    session.stub("s3").add_response("head_bucket", {"ResponseMetadata": {}})
+    session.stub("s3").add_client_error("get_object", "NoSuchKey", http_status_code=404)
+    add_endpoint(session, exists=False)
+    add_quotas(session)
+    with pytest.raises(PreflightError) as caught:
+        check(session, console)
+    assert isinstance(caught.value.problems[0], StagedDataMissingError)
+
+
+def test_what_was_found_is_said_and_unknown_quotas_are_called_so(console):
+    session = StubbedSession()
+    session.stub("s3").add_response("head_bucket", {"ResponseMetadata": {}})
+    session.stub("s3").add_response("get_object", {"Body": Body(MANIFEST)})
+    add_endpoint(session, exists=False)
+    session.stub("service-quotas").add_client_error("list_service_quotas", "AccessDenied")
+    assert check(session, console) == (MANIFEST, "")
+    shown = console.file.getvalue()
+    assert "1 training, 1 validation and 1 test pictures" in shown
+    assert "ml.m5.xlarge for training job usage: unknown" in shown
+
+
+def test_an_expected_error_is_a_sentence_and_status_1(monkeypatch, capsys):
+    monkeypatch.setattr("boto3.Session", lambda: StubbedSession(region=None))
+    assert main([]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("create_endpoint: No AWS region is set: export AWS_DEFAULT_REGION")
+    assert "Traceback" not in error
+
+
+def test_an_error_of_aws_is_a_sentence_and_status_1(monkeypatch, capsys):
+    session = StubbedSession()
+    session.stub("sts").add_response("get_caller_identity", {"Account": ACCOUNT, "Arn": CALLER.arn})
+    session.stub("s3").add_client_error("head_bucket", "503", "Slow down", http_status_code=503)
+    monkeypatch.setattr("boto3.Session", lambda: session)
+    assert main([]) == 1
+    assert "create_endpoint: An error occurred (503)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--training-instance", "m5.large"], "is not an instance type such as ml.m5.large"),
+        (["--hyperparameters", "epochs"], "--hyperparameters epochs: write NAME=VALUE"),
+        (["--hyperparameters", "=3"], "write NAME=VALUE"),
+    ],
+)
+def test_arguments_that_cannot_work(argv, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse_arguments(argv)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_endpoints_name_that_cannot_work():
+    with pytest.raises(settings.SettingsError, match="--endpoint: 'a_b' cannot be the name"):
+        parse_arguments(["--endpoint", "a_b"])
+
+
+def test_hyperparameters_are_taken_with_or_without_hyphens():
+    arguments = parse_arguments(
+        ["--hyperparameters", "epochs=3", "--model-data", "s3://b/m.tar.gz"]
+    )
+    assert arguments.hyperparameters == {"epochs": "3"}
+
+
+def test_ctrl_c_stops_the_training_job_that_was_started(monkeypatch, console):
+    session = StubbedSession()
+    stub = session.stub("sagemaker")
+    stub.add_response("stop_training_job", {}, {"TrainingJobName": "job"})
+    monkeypatch.setattr(create_endpoint, "start_training_job", lambda *_, **__: "job")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(create_endpoint, "wait_for_training_job", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(session, parse_arguments([]), "b", "role", console)
+    assert "Stopping training job job" in console.file.getvalue()
+    session.assert_no_pending_responses()
+
+
+def test_ctrl_c_while_the_endpoint_comes_up_says_that_it_costs(monkeypatch, console):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    for name in ("image_uri", "create_model", "create_endpoint_config", "put_endpoint"):
+        monkeypatch.setattr(create_endpoint, name, lambda *_, **__: None)
+    monkeypatch.setattr(create_endpoint, "wait_in_service", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        serve(
+            StubbedSession(),
+            "e-1",
+            endpoint="e",
+            instance_type="ml.m5.large",
+            model_data="s3://b/m.tar.gz",
+            bucket="b",
+            role_arn="role",
+            console=console,
+        )
+    shown = console.file.getvalue()
+    assert "Endpoint e is still being made. The endpoint costs about 0.115 USD an hour" in shown
+    assert "--model-data s3://b/m.tar.gz" in shown
+
+
+def test_the_deploy_line_is_plain_for_the_endpoint_of_samconfig(monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    assert deploy_command(settings.ENDPOINT_NAME) == "sam build && sam deploy"
+
+
+def test_the_deploy_line_gives_all_parameters_for_another_endpoint(monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    parameters = {"EndpointName": "a", "ConfidenceThreshold": "0.9", "ClassNames": "a b"}
+    monkeypatch.setattr(settings, "PARAMETERS", parameters)
+    assert deploy_command("mine") == (
+        "sam build && sam deploy --parameter-overrides EndpointName=mine ConfidenceThreshold=0.9"
+        " 'ClassNames=a b'"
+    )
+
+
+def test_the_deploy_line_names_the_laptops_part_of_samconfig(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    assert deploy_command(settings.ENDPOINT_NAME) == (
+        "sam build --config-env local && sam deploy --config-env local"
+    )
+
+
+def test_a_price_that_is_not_known_is_not_made_up():
+    assert "costs about 0.115 USD an hour, 84 a month (us-east-1" in cost_reminder("ml.m5.large")
+    assert "costs money (" in cost_reminder("ml.g5.xlarge")
+
+
+def test_a_report_is_written_whole(tmp_path):
+    path = tmp_path / "new" / "endpoint.json"
+    write_report(path, {"endpoint": "e"})
+    assert json.loads(path.read_text()) == {"endpoint": "e"}
+    assert [file.name for file in path.parent.iterdir()] == ["endpoint.json"]
+
+
+def test_help_says_what_an_endpoint_costs(capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments(["--help"])
+    assert "0.115 USD an hour" in " ".join(capsys.readouterr().out.split())
