@@ -1,0 +1,410 @@
+"""Where MiniStack differs from AWS in what this project stands on.
+
+Each test passes while the gap is there and fails when an upgrade of MiniStack closes it; its
+message says what to change in the project then. DESIGN: docs/laptop-aws.md lists the same gaps.
+"""
+
+import importlib.metadata
+import io
+import json
+import sys
+import uuid
+import zipfile
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.integration.conftest import LaptopAws, wait_until
+
+ROLE = "arn:aws:iam::000000000000:role/gap"
+OVER_THE_LIMIT = 300_000  # characters; a state's payload may have 262,144 bytes
+TASK = "arn:aws:states:::lambda:invoke"
+EACH_ITEM = {
+    "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"},
+    "StartAt": "Each",
+    "States": {"Each": {"Type": "Pass", "End": True}},
+}
+
+
+def code(text: str) -> bytes:
+    """Return a function's package with one module, app.py."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("app.py", text)
+    return package.getvalue()
+
+
+def function(aws: LaptopAws, text: str, **settings: Any) -> str:
+    """Create a function from the text of its module and return its name."""
+    name = f"gap-{uuid.uuid4().hex[:8]}"
+    aws.client("lambda").create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Role=ROLE,
+        Handler="app.handler",
+        Code={"ZipFile": code(text)},
+        Timeout=30,
+        **settings,
+    )
+    return name
+
+
+def machine(aws: LaptopAws, definition: dict[str, Any], **settings: Any) -> str:
+    """Create a state machine and return its ARN."""
+    answer = aws.client("stepfunctions").create_state_machine(
+        name=f"gap-{uuid.uuid4().hex[:8]}",
+        definition=json.dumps(definition),
+        roleArn=ROLE,
+        **settings,
+    )
+    return str(answer["stateMachineArn"])
+
+
+def execute(aws: LaptopAws, state: dict[str, Any], event: object, **settings: Any) -> Any:
+    """Run a machine of one state and return how its execution ended."""
+    arn = machine(aws, {"StartAt": "Only", "States": {"Only": state | {"End": True}}}, **settings)
+    return finished(aws, arn, event)
+
+
+def finished(aws: LaptopAws, arn: str, event: object) -> Any:
+    stepfunctions = aws.client("stepfunctions")
+    execution = stepfunctions.start_execution(stateMachineArn=arn, input=json.dumps(event))
+
+    def ended() -> Any:
+        found = stepfunctions.describe_execution(executionArn=execution["executionArn"])
+        return found if found["status"] != "RUNNING" else None
+
+    return wait_until(ended)
+
+
+def stack_status(aws: LaptopAws, resources: dict[str, Any], **sections: Any) -> str:
+    """Create a stack and return its last status, or the code with which it was refused."""
+    cloudformation = aws.client("cloudformation")
+    name = f"gap-{uuid.uuid4().hex[:8]}"
+    try:
+        cloudformation.create_stack(
+            StackName=name, TemplateBody=json.dumps({"Resources": resources} | sections)
+        )
+    except ClientError as error:
+        return str(error.response["Error"]["Message"])
+
+    def ended() -> Any:
+        [found] = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        status = found["StackStatus"]
+        return None if status.endswith("IN_PROGRESS") else status
+
+    return str(wait_until(ended))
+
+
+def test_the_gaps_are_those_of_the_pinned_version() -> None:
+    assert importlib.metadata.version("ministack") == "1.5.33", (
+        "MiniStack was upgraded: go through this file and docs/laptop-aws.md, then raise this"
+    )
+
+
+# --- Functions ---
+
+
+def test_exceptions_lose_their_class_name_in_plain_ministack() -> None:
+    """In this process, where local/lambda_workers.py has not changed MiniStack."""
+    from ministack.core import lambda_runtime
+    from ministack.services import lambda_svc
+
+    name = f"gap-{uuid.uuid4().hex[:8]}"
+    arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
+    raising = {
+        "config": {
+            "FunctionName": name,
+            "FunctionArn": arn,
+            "Runtime": "python3.13",
+            "Handler": "app.handler",
+        },
+        "code_zip": code("def handler(event, context): raise KeyError('s3_key')"),
+    }
+    try:
+        result = lambda_svc._execute_function_warm(raising, {}, "request")
+    finally:
+        lambda_runtime.reset()
+    assert result["body"]["errorType"] == "Runtime.HandlerError", (
+        "MiniStack now reports the exception's class: drop the first half of "
+        "local/lambda_workers.py, keep its bound on workers"
+    )
+
+
+def test_functions_run_under_the_interpreter_of_ministack(laptop_aws: LaptopAws) -> None:
+    name = function(
+        laptop_aws,
+        "import sys, numpy\ndef handler(event, context): return list(sys.version_info[:2])",
+    )
+    answer = laptop_aws.client("lambda").invoke(FunctionName=name)
+    assert json.loads(answer["Payload"].read()) == list(sys.version_info[:2]), (
+        "MiniStack now honours Runtime: functions may have compiled packages, and a missing "
+        "requirement shows without the container run"
+    )
+
+
+def test_an_answer_over_6_mb_is_let_through(laptop_aws: LaptopAws) -> None:
+    name = function(laptop_aws, "def handler(event, context): return 'x' * 7_000_000")
+    answer = laptop_aws.client("lambda").invoke(FunctionName=name)
+    assert "FunctionError" not in answer, "MiniStack now enforces Lambda's 6 MB: test it here too"
+
+
+def test_a_function_needs_no_permission(laptop_aws: LaptopAws) -> None:
+    laptop_aws.client("iam").create_role(
+        RoleName="gap", AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}'
+    )
+    name = function(
+        laptop_aws,
+        "import boto3\ndef handler(event, context): boto3.client('s3').list_buckets()",
+    )
+    answer = laptop_aws.client("lambda").invoke(FunctionName=name)
+    assert "FunctionError" not in answer, (
+        "MiniStack now enforces roles: let the integration tests run under the template's own"
+    )
+
+
+# --- State machines ---
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "Nowhere"}}},
+        {"States": {"A": {"Type": "Pass", "End": True}}},
+    ],
+    ids=["dangling Next", "no StartAt"],
+)
+def test_an_invalid_definition_is_accepted(
+    laptop_aws: LaptopAws, definition: dict[str, Any]
+) -> None:
+    try:
+        machine(laptop_aws, definition)
+    except ClientError as error:
+        pytest.fail(
+            f"MiniStack now refuses an invalid definition ({error}): the drift test need not hold "
+            "that alone any more"
+        )
+
+
+def test_a_payload_over_256_kib_passes_between_states(laptop_aws: LaptopAws) -> None:
+    name = function(laptop_aws, "def handler(event, context): return 'x' * event['size']")
+    ended = execute(
+        laptop_aws,
+        {
+            "Type": "Task",
+            "Resource": TASK,
+            "Parameters": {"FunctionName": name, "Payload.$": "$"},
+            "OutputPath": "$.Payload",
+        },
+        {"size": OVER_THE_LIMIT},
+    )
+    assert ended["status"] == "SUCCEEDED", (
+        "MiniStack now enforces 256 KiB (States.DataLimitExceeded): assert in the workflow's test "
+        "that a big picture goes by reference because of it"
+    )
+
+
+def test_a_missing_json_path_becomes_null(laptop_aws: LaptopAws) -> None:
+    ended = execute(laptop_aws, {"Type": "Pass", "Parameters": {"key.$": "$.missing"}}, {})
+    assert json.loads(ended["output"]) == {"key": None}, (
+        "MiniStack now fails on a missing path (States.Runtime, as AWS): drop the test that walks "
+        "the paths of the definition"
+    )
+
+
+def test_item_reader_does_not_evaluate_jsonata(laptop_aws: LaptopAws) -> None:
+    s3 = laptop_aws.client("s3")
+    s3.create_bucket(Bucket="gap-jsonata")
+    s3.put_object(Bucket="gap-jsonata", Key="items.json", Body=b"[1]")
+    reader = {
+        "Resource": "arn:aws:states:::s3:getObject",
+        "ReaderConfig": {"InputType": "JSON"},
+        "Arguments": {"Bucket": "{% $states.input.bucket %}", "Key": "items.json"},
+    }
+    state = {"Type": "Map", "ItemReader": reader, "ItemProcessor": EACH_ITEM, "End": True}
+    arn = machine(laptop_aws, {"QueryLanguage": "JSONata", "StartAt": "M", "States": {"M": state}})
+    assert finished(laptop_aws, arn, {"bucket": "gap-jsonata"})["status"] == "FAILED", (
+        "MiniStack now evaluates JSONata in ItemReader: a Distributed Map may use it"
+    )
+
+
+def test_item_batcher_and_result_writer_are_ignored(laptop_aws: LaptopAws) -> None:
+    s3 = laptop_aws.client("s3")
+    s3.create_bucket(Bucket="gap-writer")
+    ended = execute(
+        laptop_aws,
+        {
+            "Type": "Map",
+            "ItemsPath": "$.items",
+            "ItemBatcher": {"MaxItemsPerBatch": 2},
+            "ResultWriter": {
+                "Resource": "arn:aws:states:::s3:putObject",
+                "Parameters": {"Bucket": "gap-writer", "Prefix": "results"},
+            },
+            "ItemProcessor": EACH_ITEM,
+        },
+        {"items": [1, 2, 3]},
+    )
+    written = s3.list_objects_v2(Bucket="gap-writer")["KeyCount"]
+    assert (json.loads(ended["output"]), written) == ([1, 2, 3], 0), (
+        "MiniStack now batches items or writes results: a Distributed Map may use it"
+    )
+
+
+def test_there_is_no_redrive(laptop_aws: LaptopAws) -> None:
+    failing = {"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": "Gap", "Cause": "gap"}}}
+    ended = finished(laptop_aws, machine(laptop_aws, failing), {})
+    with pytest.raises(ClientError) as refused:
+        laptop_aws.client("stepfunctions").redrive_execution(executionArn=ended["executionArn"])
+    assert refused.value.response["Error"]["Code"] == "InvalidAction", (
+        "MiniStack now has RedriveExecution: test a redrive of the workflow"
+    )
+
+
+def test_state_machine_logs_and_metrics_are_never_emitted(laptop_aws: LaptopAws) -> None:
+    group = "/aws/vendedlogs/states/gap"
+    laptop_aws.client("logs").create_log_group(logGroupName=group)
+    arn = f"arn:aws:logs:us-east-1:000000000000:log-group:{group}:*"
+    execute(
+        laptop_aws,
+        {"Type": "Pass"},
+        {},
+        loggingConfiguration={
+            "level": "ALL",
+            "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": arn}}],
+        },
+    )
+    streams = laptop_aws.client("logs").describe_log_streams(logGroupName=group)["logStreams"]
+    metrics = laptop_aws.client("cloudwatch").list_metrics(Namespace="AWS/States")["Metrics"]
+    assert (streams, metrics) == ([], []), (
+        "MiniStack now emits logs or metrics of Step Functions: assert them in the workflow's test"
+    )
+
+
+def test_metrics_in_log_lines_are_not_extracted(laptop_aws: LaptopAws) -> None:
+    line = {
+        "_aws": {
+            "Timestamp": 0,
+            "CloudWatchMetrics": [
+                {"Namespace": "Gap", "Dimensions": [[]], "Metrics": [{"Name": "Pictures"}]}
+            ],
+        },
+        "Pictures": 1,
+    }
+    name = function(
+        laptop_aws,
+        f"import json, time\nline = {line!r}\n"
+        "def handler(event, context):\n"
+        "    line['_aws']['Timestamp'] = int(time.time() * 1000)\n"
+        "    print(json.dumps(line))",
+    )
+    laptop_aws.client("lambda").invoke(FunctionName=name)
+    metrics = laptop_aws.client("cloudwatch").list_metrics(Namespace="Gap")["Metrics"]
+    assert metrics == [], "MiniStack now reads EMF lines: assert the functions' metrics by name"
+
+
+# --- Stacks and buckets ---
+
+
+def test_a_stack_drops_a_buckets_encryption_and_lifecycle(laptop_aws: LaptopAws) -> None:
+    rule = {"Id": "old", "Status": "Enabled", "ExpirationInDays": 3}
+    sse = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
+    bucket = {
+        "Type": "AWS::S3::Bucket",
+        "Properties": {
+            "BucketName": "gap-bucket",
+            "BucketEncryption": {"ServerSideEncryptionConfiguration": [sse]},
+            "LifecycleConfiguration": {"Rules": [rule]},
+        },
+    }
+    assert stack_status(laptop_aws, {"Bucket": bucket}) == "CREATE_COMPLETE"
+    s3 = laptop_aws.client("s3")
+    [found] = s3.get_bucket_encryption(Bucket="gap-bucket")["ServerSideEncryptionConfiguration"][
+        "Rules"
+    ]
+    assert found["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256", (
+        "A stack now sets a bucket's encryption: assert it on the deployed bucket"
+    )
+    with pytest.raises(ClientError) as missing:
+        s3.get_bucket_lifecycle_configuration(Bucket="gap-bucket")
+    assert missing.value.response["Error"]["Code"] == "NoSuchLifecycleConfiguration", (
+        "A stack now sets a bucket's lifecycle: assert it on the deployed bucket"
+    )
+
+
+def test_a_bucket_policy_is_not_enforced(laptop_aws: LaptopAws) -> None:
+    s3 = laptop_aws.client("s3")
+    s3.create_bucket(Bucket="gap-policy")
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": "arn:aws:s3:::gap-policy/*",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    s3.put_bucket_policy(
+        Bucket="gap-policy", Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    )
+    try:
+        s3.put_object(Bucket="gap-policy", Key="key", Body=b"plain HTTP")
+    except ClientError as error:
+        pytest.fail(
+            f"MiniStack now enforces bucket policies ({error}): the template's TLS-only policy "
+            "refuses this laptop's plain HTTP; it needs a condition for the laptop"
+        )
+
+
+REFUSED = {
+    "AWS::SageMaker::Model": {"ExecutionRoleArn": ROLE},
+    "AWS::ApplicationAutoScaling::ScalableTarget": {
+        "MinCapacity": 1,
+        "MaxCapacity": 2,
+        "ResourceId": "endpoint/gap/variant/AllTraffic",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+        "ServiceNamespace": "sagemaker",
+    },
+    "AWS::CodeDeploy::Application": {"ComputePlatform": "Lambda"},
+    "AWS::CloudWatch::CompositeAlarm": {"AlarmRule": "TRUE"},
+    "AWS::Budgets::Budget": {"Budget": {"BudgetType": "COST", "TimeUnit": "MONTHLY"}},
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_stack_with_this_resource_is_refused(laptop_aws: LaptopAws, kind: str) -> None:
+    status = stack_status(laptop_aws, {"Resource": {"Type": kind, "Properties": REFUSED[kind]}})
+    assert "Unrecognized resource types" in status, (
+        f"MiniStack now deploys {kind}: a condition that keeps it off the laptop can go"
+    )
+
+
+def test_a_stack_with_a_metric_math_alarm_is_rolled_back(laptop_aws: LaptopAws) -> None:
+    stat = {"Metric": {"Namespace": "Gap", "MetricName": "M"}, "Period": 60, "Stat": "Sum"}
+    alarm = {
+        "ComparisonOperator": "GreaterThanThreshold",
+        "EvaluationPeriods": 1,
+        "Threshold": 1,
+        "Metrics": [
+            {"Id": "sum", "Expression": "one + 1"},
+            {"Id": "one", "MetricStat": stat, "ReturnData": False},
+        ],
+    }
+    alarm_resource = {"Type": "AWS::CloudWatch::Alarm", "Properties": alarm}
+    assert stack_status(laptop_aws, {"Alarm": alarm_resource}) == "ROLLBACK_COMPLETE", (
+        "MiniStack now has metric-math alarms: a condition that keeps them off the laptop can go"
+    )
+
+
+def test_an_unknown_resource_deploys_behind_a_false_condition(laptop_aws: LaptopAws) -> None:
+    resources = {
+        "Queue": {"Type": "AWS::SQS::Queue"},
+        "Model": {
+            "Type": "AWS::SageMaker::Model",
+            "Condition": "OnAws",
+            "Properties": {"ExecutionRoleArn": ROLE},
+        },
+    }
+    status = stack_status(
+        laptop_aws, resources, Conditions={"OnAws": {"Fn::Equals": ["laptop", "aws"]}}
+    )
+    assert status == "CREATE_COMPLETE"
