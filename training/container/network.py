@@ -7,6 +7,7 @@ A picture takes the same path in both: `decode_picture` (bytes to RGB, with a ga
 import io
 import json
 import math
+import pickle
 import struct
 import zlib
 from dataclasses import dataclass
@@ -254,7 +255,7 @@ def load_classifier(folder: Path, device: torch.device) -> Classifier:
         network.load_state_dict(weights)
     except FileNotFoundError as error:
         raise ModelFilesError(f"{error.filename} is missing: train the model again") from error
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
         raise ModelFilesError(f"the model in {folder} cannot be loaded: {error}") from error
     network = network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     return Classifier(

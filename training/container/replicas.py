@@ -49,7 +49,7 @@ class Replicas:
         losses = list(self._pool.map(run, self._networks, *parts))
         for first, *others in zip(*(n.parameters() for n in self._networks), strict=True):
             for other in others:
-                if first.grad is not None:
+                if first.grad is not None and other.grad is not None:  # not of the frozen layer
                     first.grad += other.grad
         return torch.stack(losses).sum()
 

@@ -1,0 +1,199 @@
+"""Pictures reach the network through one gate, and its answer is a probability."""
+
+import io
+import json
+
+import network
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+RED = (255, 0, 0)
+
+
+def encode(picture, kind="PNG", **options):
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def noise(width=48, height=32):
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def classifier(classes=3, input_size=32, **settings):
+    torch.manual_seed(0)
+    names = [f"class {i}" for i in range(classes)]
+    net = network.Network(classes, input_size, width=8)
+    return network.Classifier(net, names, input_size, [0.5] * 3, [0.25] * 3, **settings)
+
+
+def test_no_bytes_are_no_picture():
+    with pytest.raises(network.BrokenPictureError, match="0 bytes"):
+        network.decode_picture(b"")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"hello", encode(noise(), "GIF"), encode(noise(), "BMP"), encode(noise(), "TIFF"), b"\x89PNG"],
+    ids=["text", "gif", "bmp", "tiff", "only a signature"],
+)
+def test_what_is_neither_png_nor_jpeg_is_refused(data):
+    with pytest.raises(network.NotAPictureError, match="neither PNG nor JPEG"):
+        network.decode_picture(data)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_picture_cut_off_anywhere_is_refused_by_name(kind):
+    whole = encode(noise(), kind)
+    for length in range(1, len(whole) - 12, 97):
+        with pytest.raises(network.PictureError):
+            network.decode_picture(whole[:length])
+    with pytest.raises(network.BrokenPictureError, match=f"the {kind} picture is cut off"):
+        network.decode_picture(whole[: len(whole) // 2])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_flipped_bytes_raise_nothing_but_picture_errors(kind):
+    whole = encode(noise(), kind)
+    generator = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for place in generator.integers(0, min(len(whole), 600), 3):
+            damaged[place] = generator.integers(256)
+        try:
+            network.decode_picture(bytes(damaged))
+        except network.PictureError:
+            refused += 1
+    assert refused > 50
+
+
+@pytest.mark.parametrize("side", [5001, 20_000])  # the latter is over Pillow's own limit too
+def test_too_many_pixels_are_refused_before_they_are_decoded(side):
+    small = encode(Image.new("1", (side, 1)))
+    header = small.index(b"IHDR") + 8  # the height follows; the checksum after it must fit
+    chunk = small[header - 8 : header] + side.to_bytes(4) + small[header + 4 : header + 9]
+    import zlib
+
+    data = small[: header - 8] + chunk + zlib.crc32(chunk).to_bytes(4) + small[header + 13 :]
+    with pytest.raises(network.PictureTooLargeError, match=r"at most 25,000,000 pixels"):
+        network.decode_picture(data)
+
+
+@pytest.mark.parametrize(
+    ("picture", "kind", "expected"),
+    [
+        (Image.new("RGB", (4, 4), RED), "PNG", RED),
+        (Image.new("L", (4, 4), 90), "PNG", (90, 90, 90)),
+        (Image.new("1", (4, 4), 1), "PNG", (255, 255, 255)),
+        (Image.new("LA", (4, 4), (0, 0)), "PNG", (255, 255, 255)),
+        (Image.new("RGBA", (4, 4), (255, 0, 0, 0)), "PNG", (255, 255, 255)),
+        (Image.new("RGBA", (4, 4), (255, 0, 0, 255)), "PNG", RED),
+        (Image.new("RGB", (4, 4), RED).convert("P"), "PNG", RED),
+        (Image.fromarray(np.full((4, 4), 0x5AFF, np.uint16)), "PNG", (90, 90, 90)),
+        (Image.new("CMYK", (4, 4), (0, 0, 0, 255)), "JPEG", (0, 0, 0)),
+    ],
+    ids=["rgb", "grey", "bit", "grey clear", "clear", "opaque", "palette", "16 bit", "cmyk"],
+)
+def test_every_mode_becomes_rgb(picture, kind, expected):
+    decoded = network.decode_picture(encode(picture, kind))
+    assert decoded.mode == "RGB"
+    assert np.abs(np.asarray(decoded).astype(int) - expected).max() <= 1
+
+
+def test_a_transparent_palette_entry_is_white():
+    picture = Image.new("RGB", (4, 4), RED).convert("P")
+    data = encode(picture, transparency=picture.getpixel((0, 0)))
+    assert network.decode_picture(data).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_a_picture_taken_on_its_side_is_turned_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned by 90 degrees
+    data = encode(noise(48, 32), "JPEG", exif=exif)
+    assert network.decode_picture(data).size == (32, 48)
+
+
+def test_the_whole_picture_is_squeezed_into_the_square():
+    wide = Image.new("RGB", (400, 100))
+    wide.paste(RED, (0, 0, 20, 100))  # a crop of the middle would lose it
+    pixels = network.resize_picture(wide, 32)
+    assert (pixels.shape, pixels.dtype) == ((3, 32, 32), torch.uint8)
+    assert pixels[0, :, 0].min() == 255
+    assert pixels[0, :, 4:].max() == 0
+
+
+def test_a_picture_of_the_right_size_is_not_touched():
+    picture = noise(32, 32)
+    assert np.array_equal(network.resize_picture(picture, 32).permute(1, 2, 0), np.asarray(picture))
+
+
+def test_whitening_makes_patches_of_equal_variance_and_stays_as_it_is():
+    net = classifier().network
+    pictures = torch.randn(64, 3, 32, 32).cumsum(3)  # neighbours alike, as in real pictures
+    net.whiten(pictures)
+    responses = net.whitening(pictures)[:, :, 1:-1, 1:-1]
+    variances = responses.var((0, 2, 3))
+    assert variances.max() / variances.min() < 3
+    assert not net.whitening.weight.requires_grad
+
+
+@pytest.mark.parametrize(("classes", "input_size"), [(2, 16), (5, 32), (3, 50), (2, 96)])
+def test_any_number_of_classes_and_any_size_give_probabilities(classes, input_size):
+    model = classifier(classes, input_size)
+    answer = model.probabilities(torch.randint(256, (4, 3, input_size, input_size)).byte())
+    assert answer.shape == (4, classes)
+    assert torch.allclose(answer.sum(1), torch.ones(4, dtype=torch.float64), atol=1e-9)
+
+
+def test_a_picture_and_its_mirror_image_get_the_same_answer():
+    model = classifier()
+    pictures = torch.randint(256, (4, 3, 32, 32)).byte()
+    assert torch.allclose(
+        model.probabilities(pictures), model.probabilities(pictures.flip(3)), atol=1e-6
+    )
+
+
+def test_a_higher_temperature_takes_confidence_away_and_keeps_the_order():
+    pictures = torch.randint(256, (8, 3, 32, 32)).byte()
+    plain, cooler = (classifier(temperature=t).probabilities(pictures) for t in (1.0, 2.0))
+    assert (cooler.amax(1) < plain.amax(1)).all()
+    assert torch.equal(cooler.argsort(1), plain.argsort(1))
+
+
+def write(folder, **changes):
+    model = classifier(2)
+    torch.save(model.network.state_dict(), folder / "model.pt")
+    metadata = {
+        "classes": model.classes,
+        "input_size": 32,
+        "width": 8,
+        "normalisation": {"mean": model.mean, "std": model.std},
+        "temperature": 1.0,
+    }
+    (folder / "metadata.json").write_text(json.dumps(metadata | changes))
+
+
+@pytest.mark.parametrize("name", ["model.pt", "metadata.json"])
+def test_a_missing_model_file_is_named(tmp_path, name):
+    write(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(network.ModelFilesError, match=f"{name} is missing"):
+        network.load_classifier(tmp_path, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("changes", [{"classes": ["a", "b", "c"]}, {"width": 16}])
+def test_weights_that_do_not_fit_the_metadata_are_refused(tmp_path, changes):
+    write(tmp_path, **changes)
+    with pytest.raises(network.ModelFilesError, match="cannot be loaded"):
+        network.load_classifier(tmp_path, torch.device("cpu"))
+
+
+def test_weights_that_would_run_code_are_refused(tmp_path):
+    write(tmp_path)
+    torch.save(print, tmp_path / "model.pt")
+    with pytest.raises(network.ModelFilesError, match="cannot be loaded"):
+        network.load_classifier(tmp_path, torch.device("cpu"))

@@ -1,0 +1,340 @@
+"""Training: bad data is named, nothing is left half written, what is learned is what is served."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import dataset
+import inference
+import network
+import pytest
+import torch
+import train
+from muon import Muon, orthogonalise
+from PIL import Image, ImageDraw
+from replicas import Replicas
+
+SCRIPT = Path(train.__file__)
+FAST = ["--epochs", "12", "--batch-size", "32", "--width", "8"]
+
+
+def draw(file, upright, seed):
+    """A bar on a background, each of a colour and place of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    low, high = (
+        tuple(torch.randint(a, a + 90, (3,), generator=generator).tolist()) for a in (0, 160)
+    )
+    picture = Image.new("RGB", (32, 32), low)
+    x, y = torch.randint(10, 18, (2,), generator=generator).tolist()
+    box = (x, 4, x + 4, 28) if upright else (x - 5, y - 5, x + 5, y + 5)
+    ImageDraw.Draw(picture).rectangle(box, fill=high)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(file)
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory):
+    """Bars (60 and 12) and squares (40 and 8): two classes of unequal size, told apart by shape."""
+    folder = tmp_path_factory.mktemp("staged")
+    seed = 0
+    for split, counts in (("train", (60, 40)), ("validation", (12, 8))):
+        for name, count in zip(("bar", "square"), counts, strict=True):
+            for i in range(count):
+                seed += 1
+                draw(folder / split / name / f"{i}.png", name == "bar", seed)
+    return folder
+
+
+def run(staged, model_dir, *more):
+    channels = ["--train", f"{staged}/train", "--validation", f"{staged}/validation"]
+    return train.main([*channels, "--model-dir", str(model_dir), *FAST, *more])
+
+
+@pytest.fixture(scope="module")
+def trained(staged, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    assert run(staged, folder / "model", "--output-data-dir", str(folder / "output")) == 0
+    return folder
+
+
+def small(folder, **classes):
+    for name, count in classes.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            draw(folder / name / f"{i}.png", True, i)
+    return folder
+
+
+def test_a_channel_that_is_not_given_is_named():
+    with pytest.raises(dataset.ChannelError, match="pass --train"):
+        dataset.read_channels(None, Path("validation"), 32)
+
+
+def test_a_missing_channel_is_named(tmp_path):
+    small(tmp_path / "train", a=1, b=1)
+    with pytest.raises(dataset.ChannelError, match="nowhere is not a folder: --validation needs"):
+        dataset.read_channels(tmp_path / "train", tmp_path / "nowhere", 32)
+
+
+def test_a_channel_without_class_folders_is_named(tmp_path):
+    draw(tmp_path / "train" / "1.png", True, 0)
+    with pytest.raises(dataset.ChannelError, match="train has no class folders"):
+        dataset.read_channels(tmp_path / "train", tmp_path, 32)
+
+
+def test_one_class_is_not_enough(tmp_path):
+    small(tmp_path, a=1)
+    with pytest.raises(dataset.ClassFolderError, match="one class, a: at least two"):
+        dataset.read_channels(tmp_path, tmp_path, 32)
+
+
+@pytest.mark.parametrize("empty", ["train", "validation"])
+def test_a_class_without_pictures_is_named(tmp_path, empty):
+    for split in ("train", "validation"):
+        small(tmp_path / split, a=1, b=0 if split == empty else 1)
+    (tmp_path / empty / "b" / ".DS_Store").touch()
+    with pytest.raises(dataset.ClassFolderError, match=f"{empty}/b has no pictures"):
+        dataset.read_channels(tmp_path / "train", tmp_path / "validation", 32)
+
+
+def test_validation_classes_that_are_not_trained_are_named(tmp_path):
+    small(tmp_path / "train", a=1, b=1)
+    small(tmp_path / "validation", a=1, b=1, car=1)
+    with pytest.raises(dataset.ClassFolderError, match=r"has classes that .* lacks: car"):
+        dataset.read_channels(tmp_path / "train", tmp_path / "validation", 32)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"not a picture", "neither PNG nor JPEG"), (b"", "0 bytes")]
+)
+def test_an_unreadable_picture_is_named(tmp_path, content, reason):
+    small(tmp_path, a=1, b=1)
+    (tmp_path / "b" / "bad.png").write_bytes(content)
+    with pytest.raises(dataset.UnreadablePictureError, match=f"b/bad.png: .*{reason}"):
+        dataset.read_channels(tmp_path, tmp_path, 32)
+
+
+def test_bad_data_ends_the_script_with_one_sentence_and_no_model(tmp_path, capsys):
+    small(tmp_path / "train", a=1)
+    status = train.main(["--train", f"{tmp_path}/train", "--validation", f"{tmp_path}/train",
+                         "--model-dir", f"{tmp_path}/model"])  # fmt: skip
+    assert status == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith("train.py: ClassFolderError: ")
+    assert errors.count("\n") == 1
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_loss_that_is_not_finite_ends_training_with_no_model(staged, tmp_path, capsys):
+    assert run(staged, tmp_path / "model", "--adam-learning-rate", "1e38") == 1
+    assert re.search(r"NonFiniteLossError: .* in epoch \d: lower", capsys.readouterr().err)
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError("disk full")])
+def test_what_fails_while_writing_leaves_the_old_model_whole(
+    staged, trained, tmp_path, monkeypatch, failure
+):
+    import shutil
+
+    shutil.copytree(trained / "model", tmp_path / "model")
+    before = {f: f.read_bytes() for f in (tmp_path / "model").rglob("*") if f.is_file()}
+
+    def fail(_weights, file):
+        Path(file).write_bytes(b"half")
+        raise failure
+
+    monkeypatch.setattr(train.torch, "save", fail)
+    if failure is KeyboardInterrupt:
+        assert run(staged, tmp_path / "model", "--epochs", "1") == 130
+    else:
+        with pytest.raises(OSError, match="disk full"):
+            run(staged, tmp_path / "model", "--epochs", "1")
+    after = {f: f.read_bytes() for f in (tmp_path / "model").rglob("*") if f.is_file()}
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["--epochs=0", "--epochs=1.5", "--learning-rate=nan", "--learning-rate=-1", "--input-size=8",
+     "--label-smoothing=1", "--momentum=0.9"],
+)  # fmt: skip
+def test_an_argument_out_of_range_is_named(argument, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        train.main(["--model-dir", "model", argument])
+    assert stopped.value.code == 2
+    assert argument.partition("=")[0] in capsys.readouterr().err
+
+
+def test_the_model_folder_must_be_given(monkeypatch, capsys):
+    monkeypatch.delenv("SM_MODEL_DIR", raising=False)
+    with pytest.raises(SystemExit):
+        train.main([])
+    assert "--model-dir" in capsys.readouterr().err
+
+
+def test_folders_come_from_a_sagemaker_container(monkeypatch, tmp_path):
+    monkeypatch.setenv("SM_CHANNEL_TRAIN", "/a")
+    monkeypatch.setenv("SM_CHANNEL_VALIDATION", "/b")
+    monkeypatch.setenv("SM_MODEL_DIR", "/c")
+    monkeypatch.setenv("SM_OUTPUT_DATA_DIR", "/d")
+    arguments = train.parse_arguments(["--epochs", "3", "--train", str(tmp_path)])
+    folders = (arguments.validation, arguments.model_dir, arguments.output_data_dir)
+    assert folders == (Path("/b"), Path("/c"), Path("/d"))
+    assert arguments.train == tmp_path  # the command line wins
+
+
+def test_pictures_are_labelled_by_the_sorted_folders(tmp_path):
+    small(tmp_path, b=2, a=1)
+    (tmp_path / ".cache").mkdir()
+    classes, pictures, again = dataset.read_channels(tmp_path, tmp_path, 16)
+    assert classes == ["a", "b"]
+    assert pictures.labels.tolist() == [0, 1, 1]
+    assert pictures.pixels.shape == (3, 3, 16, 16)
+    assert pictures.digest == again.digest
+
+
+@pytest.mark.parametrize("change", ["content", "name"])
+def test_the_digest_follows_names_and_contents(tmp_path, change):
+    small(tmp_path, a=1, b=1)
+    before = dataset.read_pictures(tmp_path, ["a", "b"], 32).digest
+    if change == "content":
+        draw(tmp_path / "a" / "0.png", False, 5)
+    else:
+        (tmp_path / "a" / "0.png").rename(tmp_path / "a" / "9.png")
+    assert dataset.read_pictures(tmp_path, ["a", "b"], 32).digest != before
+
+
+def test_augmentation_only_moves_pixels_and_tells_the_turn():
+    pictures = torch.zeros(400, 3, 32, 32)
+    pictures[:, :, 5:9, 16] = 1  # a short line above the middle: it points up
+    moved, turns = train.augment(pictures, torch.Generator().manual_seed(0))
+    assert set(moved.unique().tolist()) == {0.0, 1.0}
+    assert moved.sum((1, 2, 3)).min() >= 12  # no shift loses it
+    rows, columns = moved[:, 0].sum(2), moved[:, 0].sum(1)
+    where = {0: rows[:, :14], 1: columns[:, :14], 2: rows[:, 18:], 3: columns[:, 18:]}
+    for turn, part in where.items():
+        assert (part[turns == turn].sum(1) >= 4).all()
+        assert (turns == turn).sum() > 60
+    assert len({tuple(p.flatten().tolist()) for p in moved}) > 100
+
+
+def test_muon_takes_steps_in_every_direction_alike():
+    matrix = torch.randn(8, 40, generator=torch.Generator().manual_seed(0))
+    for shape in (matrix, matrix.T):
+        values = torch.linalg.svdvals(orthogonalise(shape))
+        assert 0.6 < values.min() < values.max() < 1.3
+
+
+def test_muon_finds_the_least_squares():
+    torch.manual_seed(0)
+    kernel = torch.nn.Parameter(torch.zeros(4, 3, 1, 1))
+    wanted = torch.randn(4, 3, 1, 1)
+    muon = Muon([kernel], lr=0.1, momentum=0.95)
+    for step in range(300):
+        muon.param_groups[0]["lr"] = 0.1 * (1 - step / 300)
+        kernel.grad = kernel.detach() - wanted
+        muon.step()
+    assert (kernel - wanted).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_replicas_give_the_gradient_of_the_whole_batch(count):
+    torch.manual_seed(0)
+    net = network.Network(2, 16, width=8).double()
+    for block in net.blocks:  # batch statistics of a part are not those of the whole
+        block.norm1, block.norm2 = (
+            torch.nn.GroupNorm(1, block.conv2.out_channels).double() for _ in "ab"
+        )
+        if isinstance(block.shortcut, torch.nn.Sequential):
+            block.shortcut = block.shortcut[0]
+    net.stem[1] = torch.nn.Identity()
+    pictures, labels = torch.randn(7, 3, 16, 16).double(), torch.randint(8, (7,))
+
+    def loss(n, x, y):
+        return torch.nn.functional.cross_entropy(n(x).flatten(1), y)
+
+    expected = loss(net, pictures, labels)
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    gradients = torch.autograd.grad(expected, parameters)
+    threads = torch.get_num_threads()
+    given = Replicas(net, count).backward(loss, pictures, labels)
+    torch.set_num_threads(threads)
+    assert given.item() == pytest.approx(expected.item())
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        assert torch.allclose(parameter.grad, gradient)
+
+
+def test_the_temperature_undoes_overconfidence():
+    torch.manual_seed(0)
+    labels = torch.randint(2, (2000,))
+    honest = torch.randn(2000, 2)
+    labels = torch.distributions.Categorical(logits=honest).sample()
+    assert train.fit_temperature((honest * 3).log_softmax(1), labels) == pytest.approx(3, rel=0.15)
+
+
+def test_the_temperature_stays_moderate_where_all_is_right():
+    logs = torch.tensor([[2.0, 0.0]] * 20).log_softmax(1)
+    assert train.fit_temperature(logs, torch.zeros(20, dtype=torch.long)) == pytest.approx(0.5)
+
+
+def test_shapes_are_learned_and_the_loss_falls(trained):
+    history = json.loads((trained / "output" / "history.json").read_text())
+    assert [row["epoch"] for row in history] == list(range(1, 13))
+    assert history[-1]["train_loss"] < 0.75 * history[0]["train_loss"]
+    assert history[-1]["validation_accuracy"] >= 0.9
+
+
+def test_the_model_folder_holds_all_that_serving_needs(trained):
+    model = trained / "model"
+    files = sorted(str(f.relative_to(model)) for f in model.rglob("*") if f.is_file())
+    assert files == ["code/inference.py", "code/network.py", "metadata.json", "model.pt"]
+    metadata = json.loads((model / "metadata.json").read_text())
+    assert metadata["classes"] == ["bar", "square"]
+    assert metadata["input_size"] == 32
+    assert metadata["arguments"]["epochs"] == 12
+    assert len(metadata["data_sha256"]) == 64
+    assert metadata["metrics"]["train_pictures"] == 100
+    assert metadata["metrics"]["seconds"] > 0
+    weights = torch.load(model / "model.pt", weights_only=True)
+    assert all(isinstance(w, torch.Tensor) for w in weights.values())
+
+
+def test_what_is_served_is_what_was_measured(staged, trained):
+    """GIVEN a model folder WHEN inference.py answers for the validation pictures THEN the accuracy
+    and loss are those that training wrote down."""
+    threads = torch.get_num_threads()
+    model = inference.model_fn(str(trained / "model"))
+    torch.set_num_threads(threads)
+    right, losses = [], []
+    for file in sorted((staged / "validation").glob("*/*.png")):
+        answer = inference.predict_fn(inference.input_fn(file.read_bytes(), "image/png"), model)
+        by_name = dict(zip(answer["labels"], answer["probabilities"], strict=True))
+        right.append(max(by_name, key=lambda name: by_name[name]) == file.parent.name)
+        losses.append(-torch.tensor(by_name[file.parent.name]).log().item())
+    metrics = json.loads((trained / "model" / "metadata.json").read_text())["metrics"]
+    assert sum(right) / len(right) == metrics["validation_accuracy"]
+    assert sum(losses) / len(losses) == pytest.approx(metrics["validation_loss"], abs=1e-4)
+
+
+def test_the_same_seed_gives_the_same_model(staged, tmp_path):
+    weights = []
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        assert run(staged, tmp_path / name, "--epochs", "2", "--seed", seed) == 0
+        weights.append(torch.load(tmp_path / name / "model.pt", weights_only=True)["head.weight"])
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_the_script_runs_by_itself_and_prints_what_sagemaker_reads(staged, tmp_path):
+    command = [sys.executable, SCRIPT, "--train", staged / "train",
+               "--validation", staged / "validation", "--model-dir", tmp_path, *FAST]  # fmt: skip
+    done = subprocess.run([*command, "--epochs", "2"], capture_output=True, text=True, check=True)
+    lines = [line for line in done.stdout.splitlines() if "validation:accuracy=" in line]
+    assert len(lines) == 3  # an epoch each, and the served model
+    for name in ("train:loss", "validation:loss", "validation:accuracy"):
+        assert all(re.search(rf"{name}=([0-9.]+)", line) for line in lines)
+    assert re.search(r"[0-9.]+ s in all, \d+ images/s", done.stdout)
+    assert "100 training and 20 validation pictures of bar, square" in done.stdout
