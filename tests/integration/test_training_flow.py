@@ -1,0 +1,267 @@
+"""The training side as a user runs it, command by command, against the laptop's AWS."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import LaptopAws, wait_until
+from training.settings import ROOT, default_bucket
+
+ENDPOINT = "training-flow"
+BUCKET = default_bucket("000000000000", "us-east-1")
+COMMAND_SECONDS = 300  # a bound for a slow machine; each takes seconds on two idle cores
+# A model of no use, trained in seconds: what is tested is everything around it.
+QUICK = ["--hyperparameters", "epochs=2", "width=8"]
+
+
+class Commands:
+    """Runs the project's commands in a folder of their own, as a user would."""
+
+    def __init__(self, aws: LaptopAws, folder: Path) -> None:
+        self.aws, self.folder = aws, folder
+
+    def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, **self.aws.env, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(
+            [sys.executable, "-m", f"training.{module}", *arguments],
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+
+    def must(self, module: str, *arguments: str) -> str:
+        done = self.run(module, *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def create_endpoint(self, *arguments: str) -> dict[str, Any]:
+        self.must("create_endpoint", "--endpoint", ENDPOINT, *arguments)
+        return self.report("create_endpoint/endpoint.json")
+
+    def report(self, path: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / "reports" / path).read_text())
+        return found
+
+
+@pytest.fixture
+def commands(laptop_aws, tmp_path):
+    """Stage a few drawings; whatever a test leaves behind goes at its end."""
+    commands = Commands(laptop_aws, tmp_path)
+    commands.must("stage_data", "synthetic", "--count", "24", "--size", "32")
+    yield commands
+    commands.run("cleanup", "--endpoint", ENDPOINT, "--yes")
+
+
+def capture_files(aws):
+    prefix = f"captures/{ENDPOINT}/"
+    pages = aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+    return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+
+def captured(aws):
+    """Return the captured pairs of question and answer, from all files."""
+    s3 = aws.client("s3")
+    lines = []
+    for key in capture_files(aws):
+        assert re.fullmatch(rf"captures/{ENDPOINT}/AllTraffic/(\d+/){{4}}[^/]+\.jsonl", key)
+        lines += s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode().splitlines()
+    return [json.loads(line)["captureData"] for line in lines]
+
+
+def put_archive(aws, name, **files):
+    """Upload a model.tar.gz of these files; return its address."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for path, text in files.items():
+            entry = tarfile.TarInfo(path.replace("__", "/") + ".py")
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    aws.client("s3").put_object(Bucket=BUCKET, Key=f"models/{name}", Body=packed.getvalue())
+    return f"s3://{BUCKET}/models/{name}"
+
+
+def test_from_pictures_to_an_empty_account(commands, laptop_aws):
+    sagemaker = laptop_aws.client("sagemaker")
+
+    # WHEN a model is trained and served for the first time
+    first = commands.create_endpoint(*QUICK)
+
+    # THEN the job is tagged, its figures are reported, and the smoke test was captured
+    job = sagemaker.describe_training_job(TrainingJobName=first["training"]["job"])
+    assert job["TrainingJobStatus"] == "Completed"
+    assert job["HyperParameters"]["epochs"] == "2"
+    assert 0 <= first["training"]["validation_accuracy"] <= 1
+    assert first["training"]["seconds"] > 0
+    assert first["smoke_test"]["label"] in ("bicycle", "motorcycle")
+    wait_until(lambda: captured(laptop_aws))
+
+    # WHEN the command runs again with that model
+    second = commands.create_endpoint("--model-data", first["model_data"])
+
+    # THEN the same endpoint serves the new configuration, captures on, and the old one is gone
+    found = sagemaker.describe_endpoint(EndpointName=ENDPOINT)
+    assert found["EndpointConfigName"] == second["endpoint_config"] != first["endpoint_config"]
+    assert found["EndpointStatus"] == "InService"
+    capture = found["DataCaptureConfig"]
+    assert (capture["EnableCapture"], capture["CurrentSamplingPercentage"]) == (True, 100)
+    configs = sagemaker.list_endpoint_configs(NameContains=ENDPOINT)["EndpointConfigs"]
+    assert [c["EndpointConfigName"] for c in configs] == [second["endpoint_config"]]
+    models = sagemaker.list_models(NameContains=ENDPOINT)["Models"]
+    assert [m["ModelName"] for m in models] == [second["model"]]
+
+    # WHEN the test split is sent to it, THEN each question is captured with its answer
+    before = len(captured(laptop_aws))
+    commands.must("evaluate", "--endpoint", ENDPOINT)
+    manifest = json.loads((commands.folder / "data/staged/manifest.json").read_text())
+    asked = sum(manifest["counts"]["test"].values())
+    wait_until(lambda: len(captured(laptop_aws)) >= before + asked)
+    for pair in captured(laptop_aws):
+        assert pair["endpointInput"]["encoding"] == "BASE64"
+        assert pair["endpointOutput"]["encoding"] == "JSON"
+        answer = json.loads(pair["endpointOutput"]["data"])
+        assert answer["labels"] == ["bicycle", "motorcycle"]
+
+    # WHEN everything is cleaned up, THEN nothing is left, and a second time there is nothing to do
+    commands.must("cleanup", "--endpoint", ENDPOINT, "--yes")
+    report = commands.report("cleanup/cleanup.json")
+    assert report["resources_left"] == []
+    assert {thing["kind"] for thing in report["deleted"]} == {
+        "training job",
+        "endpoint",
+        "endpoint configuration",
+        "model",
+        "objects",
+        "bucket",
+        "log stream",
+        "log group",
+        "role",
+    }
+    assert BUCKET not in [b["Name"] for b in laptop_aws.client("s3").list_buckets()["Buckets"]]
+    assert "Nothing to delete" in commands.must("cleanup", "--endpoint", ENDPOINT, "--yes")
+
+
+def test_a_training_script_that_fails_shows_its_last_lines(commands, laptop_aws):
+    done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--hyperparameters", "epochs=0")
+    assert done.returncode == 1
+    assert "ended as Failed" in done.stderr
+    assert "argument --epochs: '0' is not a whole number above 0" in done.stderr
+    assert f"--log-stream-name-prefix {ENDPOINT}-" in done.stderr
+    assert "Traceback" not in done.stderr
+    endpoints = laptop_aws.client("sagemaker").list_endpoints(NameContains=ENDPOINT)["Endpoints"]
+    assert endpoints == []
+
+
+GOOD = (
+    "import json\n"
+    "def model_fn(folder): return None\n"
+    "def input_fn(body, content_type): return body\n"
+    "def predict_fn(data, model): return data\n"
+    "def output_fn(data, accept): return json.dumps({'labels': ['a'], 'probabilities': [1.0]})\n"
+)
+
+
+def test_a_failed_endpoint_says_why_and_the_next_run_makes_it_anew(commands, laptop_aws):
+    # GIVEN a model whose serving script does not load
+    broken = put_archive(
+        laptop_aws, "broken.tar.gz", code__inference="raise RuntimeError('no such weights')"
+    )
+    done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", broken)
+    assert done.returncode == 1
+    assert f"Endpoint {ENDPOINT} is Failed" in done.stderr
+    assert "makes it anew" in done.stderr
+
+    # WHEN it is run again with one that does
+    good = put_archive(laptop_aws, "good.tar.gz", code__inference=GOOD)
+    report = commands.create_endpoint("--model-data", good)
+
+    # THEN the endpoint is there, with nothing of the first attempt
+    assert report["smoke_test"]["label"] == "a"
+    sagemaker = laptop_aws.client("sagemaker")
+    assert sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointStatus"] == "InService"
+    models = sagemaker.list_models(NameContains=ENDPOINT)["Models"]
+    assert [m["ModelName"] for m in models] == [report["model"]]
+
+
+def test_an_update_that_fails_leaves_the_former_model_serving(commands, laptop_aws):
+    good = put_archive(laptop_aws, "good.tar.gz", code__inference=GOOD)
+    before = commands.create_endpoint("--model-data", good)
+    broken = put_archive(laptop_aws, "broken.tar.gz", code__inference="raise RuntimeError('no')")
+    done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", broken)
+    assert done.returncode == 1
+    assert f"still serves its former configuration {before['endpoint_config']}" in done.stderr
+    found = laptop_aws.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
+    assert found["EndpointConfigName"] == before["endpoint_config"]
+
+
+def test_an_answer_that_was_not_agreed_is_told_with_its_beginning(commands, laptop_aws):
+    odd = put_archive(laptop_aws, "odd.tar.gz", code__inference=GOOD.replace("labels", "names"))
+    done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", odd)
+    assert done.returncode == 1
+    assert '"names"' in done.stderr
+    assert "look at inference.py" in done.stderr
+
+
+def test_a_versioned_bucket_of_a_stack_is_emptied(commands, laptop_aws):
+    # GIVEN a stack whose bucket holds versions and a delete marker, as uploads and deletions leave
+    template = {
+        "Resources": {
+            "Inbox": {
+                "Type": "AWS::S3::Bucket",
+                "Properties": {"VersioningConfiguration": {"Status": "Enabled"}},
+            }
+        }
+    }
+    cloudformation, s3 = laptop_aws.client("cloudformation"), laptop_aws.client("s3")
+    stack = "training-flow-stack"
+    cloudformation.create_stack(StackName=stack, TemplateBody=json.dumps(template))
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=stack, WaiterConfig={"Delay": 1}
+    )
+    (resource,) = cloudformation.list_stack_resources(StackName=stack)["StackResourceSummaries"]
+    bucket = resource["PhysicalResourceId"]
+    for body in (b"1", b"2"):
+        s3.put_object(Bucket=bucket, Key="a", Body=body)
+    s3.delete_object(Bucket=bucket, Key="a")
+    assert len(s3.list_object_versions(Bucket=bucket)["Versions"]) == 2
+
+    # WHEN everything but the data is cleaned up
+    names = ["--endpoint", ENDPOINT, "--stack-name", stack]
+    commands.must("cleanup", *names, "--keep-data", "--yes")
+
+    # THEN the bucket is empty, so that the stack can be deleted, and the staged pictures are there
+    left = s3.list_object_versions(Bucket=bucket)
+    assert not left.get("Versions")
+    assert not left.get("DeleteMarkers")
+    assert s3.head_object(Bucket=BUCKET, Key="staged/manifest.json")
+    cloudformation.delete_stack(StackName=stack)
+    cloudformation.get_waiter("stack_delete_complete").wait(
+        StackName=stack, WaiterConfig={"Delay": 1}
+    )
+
+
+def test_cleanup_asks_and_does_nothing_where_nobody_can_answer(commands, laptop_aws):
+    done = commands.run("cleanup", "--endpoint", ENDPOINT)
+    assert done.returncode == 1
+    assert "pass --yes" in done.stderr
+    assert laptop_aws.client("s3").head_object(Bucket=BUCKET, Key="staged/manifest.json")
+
+
+def test_no_aws_at_all_is_a_sentence(tmp_path, laptop_aws):
+    nowhere = {**laptop_aws.env, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+    commands = Commands(LaptopAws(nowhere["AWS_ENDPOINT_URL"], nowhere, tmp_path), tmp_path)
+    done = commands.run("create_endpoint")
+    assert done.returncode == 1
+    assert "AWS cannot be reached" in done.stderr
+    assert "Traceback" not in done.stderr
