@@ -32,6 +32,6 @@ def plot_confusion(
             color = "white" if shares[i][j] > 0.55 else "black"
             axes.text(j, i, f"{count}\n{shares[i][j]:.0%}", ha="center", va="center", color=color)
     new = path.with_name(f"{path.name}.new")
-    figure.savefig(new, dpi=150, format="png")
+    figure.savefig(new, dpi=150, format="png", bbox_inches="tight", pad_inches=0.2)
     plt.close(figure)
     new.replace(path)

@@ -36,7 +36,7 @@ from training.metrics import (
     share,
     wilson_interval,
 )
-from training.preflight import check_region
+from training.preflight import check_credentials, check_region
 from training.progress import progress_bar
 from training.staging.folder import read_manifest
 from training.staging.splits import SPLITS
@@ -198,12 +198,16 @@ def staged_pictures(root: Path, split: str) -> list[tuple[str, str, bytes]]:
 
 
 def runtime_client(concurrency: int) -> Any:
-    """Return a client that waits longer the more it is throttled, and gives up in the end."""
+    """Return a client that waits longer the more it is throttled, and gives up in the end.
+
+    Raises RegionMissingError, CredentialsError.
+    """
     import boto3  # noqa: PLC0415  --help does without
     from botocore.config import Config  # noqa: PLC0415
 
     session: Any = boto3.Session()
     check_region(session)
+    check_credentials(session.client("sts"))
     return session.client(
         "sagemaker-runtime",
         config=Config(
