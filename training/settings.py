@@ -25,9 +25,9 @@ CAPTURES_PREFIX = "captures"
 STAGED_FOLDER = Path("data/staged")
 REPORTS_FOLDER = Path("reports")
 
-# SageMaker's own pattern for names. Its limit is 63 characters, of which a job, a model and an
+# SageMaker's own pattern for names, in lower case as the template asks. Its limit is 63 characters, of which a job, a model and an
 # endpoint configuration need 15 for the hyphen and the time that follow the endpoint's name.
-ENDPOINT_NAME_PATTERN = r"[a-zA-Z0-9](-*[a-zA-Z0-9])*"
+ENDPOINT_NAME_PATTERN = r"[a-z0-9](-*[a-z0-9])*"
 ENDPOINT_NAME_LENGTH = 48
 
 
@@ -83,7 +83,7 @@ def check_endpoint_name(name: str, where: str) -> None:
     if len(name) > ENDPOINT_NAME_LENGTH or not re.fullmatch(ENDPOINT_NAME_PATTERN, name):
         raise SettingsError(
             f"{where}: {name!r} cannot be the name of an endpoint. Use 1 to {ENDPOINT_NAME_LENGTH}"
-            " letters, digits and hyphens, with a letter or digit at both ends."
+            " lower-case letters, digits and hyphens, with a letter or digit at both ends."
         )
 
 
