@@ -25,8 +25,9 @@ CAPTURES_PREFIX = "captures"
 STAGED_FOLDER = Path("data/staged")
 REPORTS_FOLDER = Path("reports")
 
-# SageMaker's own pattern for names, in lower case as the template asks. Its limit is 63 characters, of which a job, a model and an
-# endpoint configuration need 15 for the hyphen and the time that follow the endpoint's name.
+# SageMaker's own pattern for names, in lower case as the template asks. SageMaker's limit is 63
+# characters, of which a job, a model and an endpoint configuration need 15 for the hyphen and the
+# time that follow the endpoint's name.
 ENDPOINT_NAME_PATTERN = r"[a-z0-9](-*[a-z0-9])*"
 ENDPOINT_NAME_LENGTH = 48
 
