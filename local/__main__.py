@@ -1,6 +1,7 @@
 """The command line of the laptop's AWS: `python -m local start|stop|status|env|run|docker`."""
 
 import argparse
+import os
 import shlex
 import sys
 import time
@@ -119,17 +120,11 @@ def _env(port: int, state: Path) -> int:
 
 
 def _run(port: int, state: Path) -> int:
-    running = control.find_running(state)
-    if running is not None:
-        raise PortInUseError(
-            f"The laptop's AWS runs already, at {running.url}. End it first: python -m local stop"
-        )
-    note = control.record(port, state)
-    try:
+    with control.recorded(port, state):
         serve(port, state)
-    finally:
-        note.unlink(missing_ok=True)
-    return 0
+    # MiniStack's threads may still wait for something, and a plain return would wait for them.
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _docker(action: str, network: str, state: Path) -> int:

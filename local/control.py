@@ -1,6 +1,7 @@
 """Start, stop and look after the server process in the background."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -9,9 +10,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from local.child_process import signal_group
 from local.errors import NotRunningError, PortInUseError
@@ -25,11 +27,12 @@ _STOP_SECONDS = 15.0  # the server's own clean-up: 5 for jobs and endpoints, 2 e
 
 @dataclass(frozen=True)
 class Running:
-    """A running server: its process id, port and folder for state."""
+    """A running server: its process id, port, folder for state, and the session it runs in."""
 
     pid: int
     port: int
     state: str
+    session: int = 0
 
     @property
     def url(self) -> str:
@@ -39,11 +42,11 @@ class Running:
 
 def find_running(state: Path) -> Running | None:
     """Return the server that uses a folder for state, or None when there is none."""
-    try:
-        running = Running(**json.loads((state / "server.json").read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
+    noted = _noted(state)
+    if noted is None:
         return None
-    return running if _is_alive(running.pid) else None
+    with _lock_file(state) as lock:
+        return None if _take(lock) else noted
 
 
 def start(port: int, state: Path) -> tuple[Running, bool]:
@@ -65,6 +68,7 @@ def start(port: int, state: Path) -> tuple[Running, bool]:
                 "first: python -m local stop"
             )
         return running, False
+    _end_left_behind(state)
     _refuse_other_server(port)
     check_port(port)
     prepare_state(state)
@@ -88,15 +92,34 @@ def start(port: int, state: Path) -> tuple[Running, bool]:
             f"The laptop's AWS did not start; {log} ends with:\n"
             + last_lines(log.read_text(errors="replace"), 2000)
         )
-    return Running(process.pid, port, str(state)), True
+    return Running(process.pid, port, str(state), process.pid), True
 
 
-def record(port: int, state: Path) -> Path:
-    """Write down that this process is the server of a folder; return the file."""
+@contextlib.contextmanager
+def recorded(port: int, state: Path) -> Iterator[None]:
+    """Be the server of a folder for state: nobody else can be, until this is left.
+
+    The lock, and not the process id, says whether the server runs: the number of one that was
+    killed may belong to another program by now.
+
+    Raises:
+        PortInUseError: when the folder has a server already.
+    """
     state.mkdir(parents=True, exist_ok=True)
-    path = state / "server.json"
-    path.write_text(json.dumps(asdict(Running(os.getpid(), port, str(state)))))
-    return path
+    with _lock_file(state) as lock:
+        if not _take(lock):
+            raise PortInUseError(
+                f"The laptop's AWS runs already, with its state in {state}. End it first: "
+                "python -m local stop"
+            )
+        _end_left_behind(state)
+        note = state / "server.json"
+        running = Running(os.getpid(), port, str(state), os.getsid(0))
+        note.write_text(json.dumps(asdict(running)))
+        try:
+            yield
+        finally:
+            note.unlink(missing_ok=True)
 
 
 def stop(state: Path) -> Running:
@@ -107,34 +130,55 @@ def stop(state: Path) -> Running:
     """
     running = find_running(state)
     if running is None:
-        (state / "server.json").unlink(missing_ok=True)
+        _end_left_behind(state)
         raise NotRunningError("The laptop's AWS is not running.")
-    session, group = os.getsid(running.pid), os.getpgid(running.pid)
+    group = os.getpgid(running.pid)
     os.kill(running.pid, signal.SIGTERM)
     if not _wait(lambda: not _is_alive(running.pid), _STOP_SECONDS):
         os.kill(running.pid, signal.SIGKILL)
         _wait(lambda: not _is_alive(running.pid), _STOP_SECONDS)
     if group == running.pid:  # its own, as `start` makes it; MiniStack's workers are in there too
         signal_group(group, signal.SIGKILL)
-    _kill_left_behind(state, session)
-    (state / "server.json").unlink(missing_ok=True)
+    _end_left_behind(state)
     return running
 
 
-def _kill_left_behind(state: Path, session: int) -> None:
-    """End the processes of a server that could not clean up after itself.
+def _end_left_behind(state: Path) -> None:
+    """End the processes of a server that was killed before it could, and drop its note.
 
     A note counts only for a process of the server's own session, since the number may have been
     given to another program since.
     """
+    server = _noted(state)
+    if server is None:
+        return
     for note in (state / "children").glob("*"):
         pid = int(note.name)
-        try:
-            if os.getsid(pid) == session:
-                os.killpg(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(pid) == server.session:
+                signal_group(pid, signal.SIGKILL)
         note.unlink(missing_ok=True)
+    (state / "server.json").unlink(missing_ok=True)
+
+
+def _noted(state: Path) -> Running | None:
+    try:
+        return Running(**json.loads((state / "server.json").read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _lock_file(state: Path) -> IO[bytes]:
+    return (state / "server.lock").open("ab")
+
+
+def _take(lock: IO[bytes]) -> bool:
+    """Take the lock until the file is closed; tell whether it was free."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _refuse_other_server(port: int) -> None:

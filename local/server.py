@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -81,8 +80,6 @@ def prepare_state(state: Path) -> None:
 def serve(port: int, state: Path) -> None:
     """Serve until SIGINT or SIGTERM, then end every process that was started.
 
-    Ends the whole interpreter: MiniStack's threads may still wait for something then.
-
     Raises:
         PortInUseError: when the port is taken.
         StateDirError: when the folder for state cannot be used.
@@ -96,8 +93,6 @@ def serve(port: int, state: Path) -> None:
     logging.getLogger("botocore").setLevel(logging.WARNING)
     asyncio.run(_serve(port, state))
     logging.shutdown()
-    sys.stdout.flush()
-    os._exit(0)
 
 
 def _set_ministack_environment(port: int, state: Path) -> None:

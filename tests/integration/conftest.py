@@ -96,3 +96,17 @@ def wait_until(look: Callable[[], T | None], seconds: float = 30.0) -> T:
             pytest.fail(f"nothing within {seconds} s; last seen: {found!r}")
         time.sleep(0.05)
     return found
+
+
+def processes(marks: list[str]) -> set[int]:
+    """Return the ids of the processes whose command line or folder has one of the marks."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            seen = (folder / "cmdline").read_text() + os.readlink(folder / "cwd")
+            alive = "\nState:\tZ" not in (folder / "status").read_text()
+        except OSError:
+            continue
+        if alive and any(mark in seen for mark in marks):
+            found.add(int(folder.name))
+    return found

@@ -1,0 +1,164 @@
+"""Requests to the laptop's SageMaker that its tests share: tiny jobs, models and endpoints."""
+
+import io
+import tarfile
+import uuid
+from typing import Any
+
+from tests.integration.conftest import LaptopAws, wait_until
+
+ROLE = "arn:aws:iam::000000000000:role/test"
+BUCKET = "sagemaker-tests"
+CAPTURE = {
+    "EnableCapture": True,
+    "InitialSamplingPercentage": 100,
+    "DestinationS3Uri": f"s3://{BUCKET}/captures",
+    "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+    "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
+}
+ECHO = """
+import json, os, pathlib, time
+
+class RefusedError(Exception):
+    status_code = 415
+
+def model_fn(model_dir):
+    return pathlib.Path(model_dir, "name.txt").read_text()
+
+def input_fn(body, content_type):
+    if content_type != "image/png":
+        raise RefusedError("only PNG")
+    return body.decode()
+
+def predict_fn(word, model):
+    if word == "crash":
+        raise ValueError("the model broke")
+    if word == "die":
+        os._exit(1)
+    if word == "wait":
+        time.sleep(1)
+    return {"model": model, "word": word, "pid": os.getpid()}
+
+def output_fn(prediction, accept):
+    return json.dumps(prediction), accept
+"""
+
+
+def unique(kind: str) -> str:
+    """Return a name that nothing else has."""
+    return f"{kind}-{uuid.uuid4().hex[:8]}"
+
+
+def put(aws: LaptopAws, key: str, body: bytes) -> str:
+    """Put an object into the tests' bucket and return its URI."""
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+    return f"s3://{BUCKET}/{key}"
+
+
+def keys(aws: LaptopAws, prefix: str) -> list[str]:
+    """Return the keys under a prefix of the tests' bucket."""
+    found = aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+    return [entry["Key"] for entry in found.get("Contents", [])]
+
+
+def get(aws: LaptopAws, key: str) -> bytes:
+    """Return an object of the tests' bucket."""
+    body: bytes = aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    return body
+
+
+def archive(files: dict[str, str]) -> bytes:
+    """Return a .tar.gz of text files."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text.encode())
+            tar.addfile(member, io.BytesIO(text.encode()))
+    return out.getvalue()
+
+
+def job_request(aws: LaptopAws, name: str, script: str, **changes: Any) -> dict[str, Any]:
+    """Return a CreateTrainingJob request that runs a Python script on one channel, `train`."""
+    uri = put(aws, f"{name}/code/train.py", script.encode())
+    data = put(aws, f"{name}/train/bicycle/a b.png", b"picture")
+    return {
+        "TrainingJobName": name,
+        "RoleArn": ROLE,
+        "AlgorithmSpecification": {
+            "TrainingImage": "test",
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["python3"],
+            "ContainerArguments": ["/opt/ml/input/data/code/train.py"],
+            "MetricDefinitions": [{"Name": "loss", "Regex": r"loss=([0-9.]+)"}],
+        },
+        "InputDataConfig": [
+            channel("code", uri.removesuffix("/train.py")),
+            channel("train", data.removesuffix("/bicycle/a b.png")),
+        ],
+        "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/jobs"},
+        "ResourceConfig": {
+            "InstanceType": "ml.m5.large",
+            "InstanceCount": 1,
+            "VolumeSizeInGB": 10,
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+    } | changes
+
+
+def channel(name: str, uri: str) -> dict[str, Any]:
+    """Return an input channel that reads an S3 prefix."""
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+
+
+def ended_job(aws: LaptopAws, name: str) -> Any:
+    """Return the description of a training job once it has ended."""
+    sagemaker = aws.client("sagemaker")
+
+    def look() -> Any:
+        found = sagemaker.describe_training_job(TrainingJobName=name)
+        return found if found["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
+
+    return wait_until(look)
+
+
+def endpoint_config(
+    aws: LaptopAws, name: str, program: str = ECHO, capture: dict[str, Any] | None = None
+) -> str:
+    """Create a model that answers with `name`, and a configuration of the same name for it."""
+    files = {"code/inference.py": program, "name.txt": name}
+    uri = put(aws, f"models/{name}/model.tar.gz", archive(files))
+    sagemaker = aws.client("sagemaker")
+    environment = {"SAGEMAKER_PROGRAM": "inference.py"}
+    sagemaker.create_model(
+        ModelName=name,
+        ExecutionRoleArn=ROLE,
+        PrimaryContainer={"Image": "test", "ModelDataUrl": uri, "Environment": environment},
+    )
+    sagemaker.create_endpoint_config(
+        EndpointConfigName=name,
+        ProductionVariants=[
+            {
+                "VariantName": "AllTraffic",
+                "ModelName": name,
+                "InstanceType": "ml.m5.large",
+                "InitialInstanceCount": 1,
+            }
+        ],
+        **({} if capture is None else {"DataCaptureConfig": capture}),
+    )
+    return name
+
+
+def settled_endpoint(aws: LaptopAws, name: str) -> Any:
+    """Return the description of an endpoint once nothing about it is in progress."""
+    sagemaker = aws.client("sagemaker")
+
+    def look() -> Any:
+        found = sagemaker.describe_endpoint(EndpointName=name)
+        return found if found["EndpointStatus"] in ("InService", "Failed") else None
+
+    return wait_until(look)

@@ -1,0 +1,172 @@
+"""Start and stop of the laptop's AWS, and what is left of it afterwards: nothing."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.server import client_environment
+from tests.integration.conftest import (
+    ROOT,
+    LaptopAws,
+    free_port,
+    local_command,
+    processes,
+    run_laptop_aws,
+    wait_until,
+)
+from tests.integration.sagemaker_requests import (
+    endpoint_config,
+    job_request,
+    settled_endpoint,
+)
+from tests.integration.test_laptop_aws_lambda import create_function
+
+# A child of the script's own, as a data loader's worker is.
+SLEEP = """
+import subprocess, sys, time
+print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"]).pid, flush=True)
+time.sleep(300)
+"""
+
+
+def busy(aws: LaptopAws) -> None:
+    """Have a training job, an endpoint and a function running."""
+    sagemaker = aws.client("sagemaker")
+    sagemaker.create_training_job(**job_request(aws, "asleep", SLEEP))
+    sagemaker.create_endpoint(EndpointName="on", EndpointConfigName=endpoint_config(aws, "on"))
+    assert settled_endpoint(aws, "on")["EndpointStatus"] == "InService"
+    create_function(aws, "warm", "def handler(event, context): return 1")
+    aws.client("lambda").invoke(FunctionName="warm")
+    log = aws.state / "training-jobs" / "asleep" / "log.txt"
+    wait_until(lambda: log.read_text().strip())
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_stop_leaves_no_process(tmp_path: Path) -> None:
+    with run_laptop_aws(tmp_path) as aws:
+        busy(aws)
+        during = processes([str(tmp_path)])
+    assert len(during) >= 5, "server, job, the job's own child, endpoint, function"
+    assert processes([str(tmp_path)]) == set()
+    assert local_command("status", "--state-dir", str(tmp_path)).returncode == 1
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_stop_ends_what_a_killed_server_left(tmp_path: Path) -> None:
+    port = free_port()
+    started = local_command("start", "--port", str(port), "--state-dir", str(tmp_path))
+    assert started.returncode == 0, started.stderr
+    environment = client_environment(port)
+    busy(LaptopAws(environment["AWS_ENDPOINT_URL"], environment, tmp_path))
+    os.kill(json.loads((tmp_path / "server.json").read_text())["pid"], signal.SIGKILL)
+    stopped = local_command("stop", "--state-dir", str(tmp_path))
+    assert (stopped.returncode, stopped.stderr) == (1, "The laptop's AWS is not running.\n")
+    # Endpoint and function notice within a second or so that their server is gone.
+    wait_until(lambda: not processes([str(tmp_path)]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_run_in_the_foreground_ends_everything_on_a_signal(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "local", "run"),
+            *("--port", str(port), "--state-dir", str(tmp_path)),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_until(lambda: is_listening("127.0.0.1", port))
+        process.send_signal(number)
+        assert process.wait(15) == 0
+    finally:
+        process.kill()
+    assert not (tmp_path / "server.json").exists()
+    assert not is_listening("127.0.0.1", port)
+
+
+def test_a_port_in_use_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        refused = local_command("start", "--port", str(port), "--state-dir", str(tmp_path))
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"Port {port} of 127.0.0.1 is in use by another program.")
+    assert "python -m local start --port 4567" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_another_laptop_aws_on_the_port_is_named(laptop_aws: LaptopAws, tmp_path: Path) -> None:
+    port = laptop_aws.endpoint_url.rpartition(":")[2]
+    pid = json.loads((laptop_aws.state / "server.json").read_text())["pid"]
+    refused = local_command("start", "--port", port, "--state-dir", str(tmp_path))
+    assert refused.returncode == 1
+    assert f"in use by another laptop's AWS (process {pid}," in refused.stderr
+
+
+def test_a_second_start_says_that_it_runs(laptop_aws: LaptopAws) -> None:
+    port = laptop_aws.endpoint_url.rpartition(":")[2]
+    again = local_command("start", "--port", port, "--state-dir", str(laptop_aws.state))
+    assert (again.returncode, again.stdout.splitlines()[0].split(" (")[0]) == (
+        0,
+        f"The laptop's AWS runs already, at {laptop_aws.endpoint_url}",
+    )
+    elsewhere = local_command(
+        "start", "--port", str(free_port()), "--state-dir", str(laptop_aws.state)
+    )
+    assert elsewhere.returncode == 1
+    assert f"runs already, on port {port}" in elsewhere.stderr
+
+
+def test_stop_without_a_server_says_so(tmp_path: Path) -> None:
+    stopped = local_command("stop", "--state-dir", str(tmp_path))
+    assert (stopped.returncode, stopped.stderr) == (1, "The laptop's AWS is not running.\n")
+
+
+def test_a_path_with_blanks_is_refused(tmp_path: Path) -> None:
+    refused = local_command(
+        "start", "--port", str(free_port()), "--state-dir", str(tmp_path / "my files")
+    )
+    assert refused.returncode == 1
+    assert "has blanks in its path" in refused.stderr
+
+
+def test_env_is_for_eval(laptop_aws: LaptopAws) -> None:
+    printed = local_command("env", "--state-dir", str(laptop_aws.state)).stdout
+    shell = subprocess.run(
+        ["sh", "-c", 'eval "$1" && echo "$AWS_ENDPOINT_URL $AWS_REGION"', "sh", printed],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shell.stdout == f"{laptop_aws.endpoint_url} us-east-1\n"
+
+
+def test_only_the_loopback_interface_answers(laptop_aws: LaptopAws) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
+        try:
+            route.connect(("192.0.2.1", 9))  # sends nothing; shows which address would be used
+        except OSError:
+            pytest.skip("this machine has no other interface")
+        address = route.getsockname()[0]
+    if address.startswith("127."):
+        pytest.skip("this machine has no other interface")
+    assert not is_listening(address, int(laptop_aws.endpoint_url.rpartition(":")[2]))
+
+
+def is_listening(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((address, port)) == 0

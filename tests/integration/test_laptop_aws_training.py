@@ -1,0 +1,223 @@
+"""Training jobs of the laptop's AWS, driven with boto3 and with the SageMaker SDK."""
+
+import io
+import tarfile
+import textwrap
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.integration.conftest import LaptopAws, wait_until
+from tests.integration.sagemaker_requests import (
+    BUCKET,
+    ROLE,
+    channel,
+    ended_job,
+    get,
+    job_request,
+    keys,
+    unique,
+)
+
+TRAIN = """
+import json, os, pathlib
+root = pathlib.Path(__file__).parents[3]
+seen = {
+    "pictures": sorted(str(p.relative_to(root / "input/data/train"))
+                       for p in (root / "input/data/train").rglob("*.png")),
+    "hyperparameters": json.loads((root / "input/config/hyperparameters.json").read_text()),
+    "host": json.loads((root / "input/config/resourceconfig.json").read_text())["current_host"],
+    "channels": sorted(json.loads((root / "input/config/inputdataconfig.json").read_text())),
+    "job": os.environ["TRAINING_JOB_NAME"],
+    "own": os.environ["OWN"],
+    "threads": os.environ.get("OMP_NUM_THREADS"),
+}
+(root / "model" / "seen.json").write_text(json.dumps(seen))
+(root / "output" / "data" / "curve.txt").write_text("down")
+print("loss=0.9")
+print("loss=0.25")
+"""
+FAIL = "print('reading')\nprint('no picture of class bicycle')\nraise SystemExit(3)"
+SLEEP = "import time\nprint('asleep', flush=True)\ntime.sleep(60)"
+
+
+def test_a_script_that_fails_shows_its_last_lines(laptop_aws: LaptopAws) -> None:
+    name = unique("failing")
+    laptop_aws.client("sagemaker").create_training_job(**job_request(laptop_aws, name, FAIL))
+    job = ended_job(laptop_aws, name)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"] == (
+        "AlgorithmError: reading\nno picture of class bicycle, exit code: 3"
+    )
+    assert job["SecondaryStatus"] == "Failed"
+    assert keys(laptop_aws, f"jobs/{name}") == []
+
+
+def test_a_channel_without_objects_fails_the_job(laptop_aws: LaptopAws) -> None:
+    name = unique("empty")
+    request = job_request(laptop_aws, name, TRAIN)
+    request["InputDataConfig"].append(channel("validation", f"s3://{BUCKET}/nothing"))
+    laptop_aws.client("sagemaker").create_training_job(**request)
+    assert ended_job(laptop_aws, name)["FailureReason"] == (
+        f"ClientError: Data download failed:S3 key: s3://{BUCKET}/nothing matched no files on s3"
+    )
+
+
+def test_the_maximum_runtime_ends_a_job(laptop_aws: LaptopAws) -> None:
+    name = unique("long")
+    condition = {"MaxRuntimeInSeconds": 1}
+    request = job_request(laptop_aws, name, SLEEP, StoppingCondition=condition)
+    laptop_aws.client("sagemaker").create_training_job(**request)
+    job = ended_job(laptop_aws, name)
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+
+
+def test_a_job_can_be_stopped_and_then_not_again(laptop_aws: LaptopAws) -> None:
+    name, sagemaker = unique("stopped"), laptop_aws.client("sagemaker")
+    sagemaker.create_training_job(**job_request(laptop_aws, name, SLEEP))
+    log = laptop_aws.state / "training-jobs" / name / "log.txt"
+    wait_until(lambda: log.exists() and "asleep" in log.read_text())
+    sagemaker.stop_training_job(TrainingJobName=name)
+    assert ended_job(laptop_aws, name)["SecondaryStatus"] == "Stopped"
+    with pytest.raises(ClientError, match="because the training job is in status Stopped"):
+        sagemaker.stop_training_job(TrainingJobName=name)
+
+
+def test_a_wrong_request_is_refused_as_aws_does(laptop_aws: LaptopAws) -> None:
+    sagemaker = laptop_aws.client("sagemaker", parameter_validation=False)
+    request = job_request(laptop_aws, "with_underscore", TRAIN)
+    with pytest.raises(ClientError) as refused:
+        sagemaker.create_training_job(**request)
+    assert refused.value.response["Error"]["Code"] == "ValidationException"
+    assert refused.value.response["Error"]["Message"].startswith(
+        "1 validation error detected: Value 'with_underscore' at 'trainingJobName' failed to "
+        "satisfy constraint: Member must satisfy regular expression pattern: "
+    )
+    with pytest.raises(ClientError, match='Missing required parameter in input: "RoleArn"'):
+        sagemaker.create_training_job(TrainingJobName="lonely")
+    with pytest.raises(ClientError, match=r"Requested resource not found\."):
+        sagemaker.describe_training_job(TrainingJobName="nobody")
+
+
+def test_a_job_that_completes(laptop_aws: LaptopAws) -> None:
+    name, sagemaker = unique("good"), laptop_aws.client("sagemaker")
+    request = job_request(
+        laptop_aws,
+        name,
+        TRAIN,
+        HyperParameters={"epochs": "2"},
+        Environment={"OWN": "yes"},
+        Tags=[{"Key": "Project", "Value": "test"}],
+    )
+    arn = sagemaker.create_training_job(**request)["TrainingJobArn"]
+    with pytest.raises(sagemaker.exceptions.ResourceInUse, match="must be unique"):
+        sagemaker.create_training_job(**request)
+    job = ended_job(laptop_aws, name)
+
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    assert [entry["Status"] for entry in job["SecondaryStatusTransitions"]] == [
+        "Starting",
+        "Downloading",
+        "Training",
+        "Uploading",
+        "Completed",
+    ]
+    [metric] = job["FinalMetricDataList"]
+    assert (metric["MetricName"], metric["Value"]) == ("loss", pytest.approx(0.25))
+    assert job["TrainingTimeInSeconds"] >= 1
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "Project", "Value": "test"}]
+
+    model = f"jobs/{name}/output/model.tar.gz"
+    assert job["ModelArtifacts"]["S3ModelArtifacts"] == f"s3://{BUCKET}/{model}"
+    assert keys(laptop_aws, f"jobs/{name}") == [model, f"jobs/{name}/output/output.tar.gz"]
+    with tarfile.open(fileobj=io.BytesIO(get(laptop_aws, model))) as tar:
+        seen = tar.extractfile("seen.json")
+        assert seen is not None
+        text = seen.read().decode()
+    assert '"pictures": ["bicycle/a b.png"]' in text
+    assert '"hyperparameters": {"epochs": "2"}, "host": "algo-1"' in text
+    assert f'"channels": ["code", "train"], "job": "{name}", "own": "yes"' in text
+    assert '"threads": null' in text
+
+    logs = laptop_aws.client("logs")
+    [stream] = logs.describe_log_streams(
+        logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{name}/algo-1-"
+    )["logStreams"]
+    events = logs.get_log_events(
+        logGroupName="/aws/sagemaker/TrainingJobs",
+        logStreamName=stream["logStreamName"],
+        startFromHead=True,
+    )["events"]
+    assert [event["message"] for event in events] == ["loss=0.9", "loss=0.25"]
+
+
+def test_jobs_are_listed_in_pages(laptop_aws: LaptopAws) -> None:
+    sagemaker, part = laptop_aws.client("sagemaker"), unique("page")
+    names = {f"{part}-{number}" for number in range(3)}
+    for name in names:
+        sagemaker.create_training_job(**job_request(laptop_aws, name, "pass"))
+        ended_job(laptop_aws, name)
+    found, request = [], {"NameContains": part, "MaxResults": 2}
+    pages = 0
+    while True:
+        answer = sagemaker.list_training_jobs(**request)
+        found += [summary["TrainingJobName"] for summary in answer["TrainingJobSummaries"]]
+        pages += 1
+        if "NextToken" not in answer:
+            break
+        request["NextToken"] = answer["NextToken"]
+    assert (pages, set(found), len(found)) == (2, names, 3)
+    sagemaker.delete_training_job(TrainingJobName=found[0])
+    left = sagemaker.list_training_jobs(NameContains=part)["TrainingJobSummaries"]
+    assert len(left) == 2
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK's own docstrings and shims
+def test_the_sdks_model_trainer_runs_its_own_drivers(
+    laptop_aws: LaptopAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GIVEN a script that leans on what `sm_train.sh` sets WHEN ModelTrainer runs it."""
+    for name, value in laptop_aws.env.items():
+        monkeypatch.setenv(name, value)
+    from sagemaker.core.helper.session_helper import Session
+    from sagemaker.train import ModelTrainer
+    from sagemaker.train.configs import Compute, InputData, OutputDataConfig, SourceCode
+    from sagemaker.train.defaults import TrainDefaults
+
+    # The SDK asks IAM what the role may do; that is the subject of the tests of training/.
+    monkeypatch.setattr(TrainDefaults, "get_role", lambda **_: ROLE)
+    job_request(laptop_aws, "sdk", "unused")  # puts the channel's data
+    (tmp_path / "train.py").write_text(
+        textwrap.dedent("""
+        import argparse, os, pathlib
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--epochs", type=int)
+        epochs = parser.parse_args().epochs
+        found = list(pathlib.Path(os.environ["SM_CHANNEL_TRAIN"]).rglob("*.png"))
+        pathlib.Path(os.environ["SM_MODEL_DIR"], "model.txt").write_text(f"{epochs} {len(found)}")
+        """)
+    )
+    prefix = unique("sdk")
+    trainer = ModelTrainer(
+        sagemaker_session=Session(default_bucket=BUCKET),
+        training_image="test",
+        source_code=SourceCode(source_dir=str(tmp_path), entry_script="train.py"),
+        compute=Compute(instance_type="ml.m5.large", instance_count=1, volume_size_in_gb=10),
+        base_job_name=prefix,
+        hyperparameters={"epochs": 3},
+        role=ROLE,
+        output_data_config=OutputDataConfig(s3_output_path=f"s3://{BUCKET}/jobs"),
+    )
+    inputs = [InputData(channel_name="train", data_source=f"s3://{BUCKET}/sdk/train")]
+    trainer.train(input_data_config=inputs, wait=False)
+    [summary] = laptop_aws.client("sagemaker").list_training_jobs(NameContains=prefix)[
+        "TrainingJobSummaries"
+    ]
+    job = ended_job(laptop_aws, summary["TrainingJobName"])
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    model = get(laptop_aws, f"jobs/{summary['TrainingJobName']}/output/model.tar.gz")
+    with tarfile.open(fileobj=io.BytesIO(model)) as tar:
+        text = tar.extractfile("model.txt")
+        assert text is not None
+        assert text.read() == b"3 1"
