@@ -124,7 +124,7 @@ async def _serve(port: int, state: Path) -> None:
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app as ministack  # noqa: PLC0415
 
-    from local import lambda_workers  # noqa: PLC0415
+    from local import lambda_workers, upload_events  # noqa: PLC0415
     from local.aws_clients import AwsClients  # noqa: PLC0415
     from local.child_process import ChildProcesses  # noqa: PLC0415
     from local.gateway import Gateway  # noqa: PLC0415
@@ -132,6 +132,7 @@ async def _serve(port: int, state: Path) -> None:
     from local.sagemaker_stand_in import SageMakerStandIn  # noqa: PLC0415
 
     lambda_workers.install()
+    upload_events.install()
     url = endpoint_url(port)
     host = Host(state, url, AwsClients(url), ChildProcesses(state / "children"))
     sagemaker = SageMakerStandIn(host)

@@ -10,17 +10,16 @@ import json
 import os
 import subprocess
 import tarfile
-import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.integration.conftest import LaptopAws, run_laptop_aws
+from tests.integration.conftest import LaptopAws, run_laptop_aws, wait_until
 from training.settings import CONFIDENCE_THRESHOLD, ENDPOINT_NAME, ROOT, STACK_NAME
 
 INFERENCE = """
@@ -49,8 +48,6 @@ def output_fn(prediction, accept):
 NAMED = '{"labels": ["bicycle", "motorcycle"], "probabilities": prediction}'
 BARE = "prediction"  # as SageMaker's built-in algorithm answers
 ANSWER_SECONDS = 90
-
-T = TypeVar("T")
 
 
 class Stack(NamedTuple):
@@ -170,17 +167,6 @@ def fault(stack: Stack, setting: dict[str, Any] | None) -> None:
     urllib.request.urlopen(request, timeout=10).close()  # noqa: S310  loopback
 
 
-def wait_for(look: Callable[[], T | None]) -> T:
-    """Return what `look` finds; fail after ANSWER_SECONDS."""
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while time.monotonic() < deadline:
-        found = look()
-        if found is not None:
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"not seen within {ANSWER_SECONDS} s")
-
-
 def execute(stack: Stack, event: object) -> dict[str, Any]:
     """Start the workflow and return its description once it has ended."""
     stepfunctions = stack.aws.client("stepfunctions")
@@ -192,7 +178,7 @@ def execute(stack: Stack, event: object) -> dict[str, Any]:
         told: dict[str, Any] = stepfunctions.describe_execution(executionArn=arn)
         return told if told["status"] != "RUNNING" else None
 
-    return wait_for(ended)
+    return wait_until(ended, ANSWER_SECONDS)
 
 
 def put(stack: Stack, body: bytes, key: str | None = None) -> dict[str, str]:
@@ -222,10 +208,10 @@ def messages(stack: Stack, queue_url: str, name: str, value: str) -> list[dict[s
                 found.append(body)
         return found or None
 
-    return wait_for(look)
+    return wait_until(look, ANSWER_SECONDS)
 
 
-def record(stack: Stack, event: dict[str, str]) -> dict[str, Any] | None:
+def record(stack: Stack, event: dict[str, Any]) -> dict[str, Any] | None:
     """Return the item that the predictions table holds for a picture."""
     key = {
         "picture": {"S": f"s3://{event['s3_bucket']}/{event['s3_key']}"},
@@ -306,7 +292,7 @@ def test_an_endpoint_that_is_busy_twice_and_then_well_gives_an_answer(well):
 
 @pytest.mark.parametrize(("body", "label"), [(WHITE, "bicycle"), (BLACK, "motorcycle")])
 def test_a_certain_answer_is_accepted_and_recorded(stack, body, label):
-    event = put(stack, body) | {"image_data": "", "order": {"id": 7}}
+    event: dict[str, Any] = put(stack, body) | {"image_data": "", "order": {"id": 7}}
     told = execute(stack, event)
     assert told["status"] == "SUCCEEDED"
     output = json.loads(told["output"])
@@ -364,7 +350,7 @@ def test_a_big_picture_goes_through_by_reference(stack):
 )
 def test_an_upload_to_the_inbox_starts_the_workflow_whatever_the_key(stack, name):
     event = put(stack, BLACK, f"inbox/{uuid.uuid4()}/{name}")
-    item = wait_for(lambda: record(stack, event))
+    item = wait_until(lambda: record(stack, event), ANSWER_SECONDS)
     assert item["label"] == {"S": "motorcycle"}
 
 
@@ -381,7 +367,7 @@ def test_an_upload_elsewhere_starts_nothing(stack):
     put(stack, WHITE, "outbox/a.png")
     put(stack, WHITE, "not-inbox/a.png")
     event = put(stack, WHITE, f"inbox/{uuid.uuid4()}.png")
-    wait_for(lambda: record(stack, event))
+    wait_until(lambda: record(stack, event), ANSWER_SECONDS)
     assert executions() == before + 1
 
 
@@ -453,7 +439,7 @@ def test_sam_remote_invoke_logs_and_delete_work_as_the_readme_says(stack):
 def test_sam_delete_removes_the_stack(built, tmp_path):
     with run_laptop_aws(tmp_path) as aws:
         sam(aws, "deploy", "--config-env", "local")
-        sam(aws, "delete", "--config-env", "local")
+        sam(aws, "delete", "--config-env", "local", "--no-prompts")
         stacks = aws.client("cloudformation").list_stacks()["StackSummaries"]
         alive = [s["StackName"] for s in stacks if s["StackStatus"] != "DELETE_COMPLETE"]
         assert STACK_NAME not in alive

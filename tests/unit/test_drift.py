@@ -188,6 +188,15 @@ def test_samconfig_gives_parameters_that_exist():
     assert required <= names <= set(TEMPLATE["Parameters"])
 
 
+def test_the_laptop_is_deployed_with_the_same_settings_as_aws():
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    merged = {
+        name: config[name]["global"]["parameters"] | config[name]["deploy"]["parameters"]
+        for name in ("default", "local")
+    }
+    assert merged["local"] == merged["default"] | {"region": "us-east-1"}
+
+
 def test_every_function_and_the_workflow_have_events_and_every_event_has_one_of_them():
     owners = {event.stem.split("-")[0] for event in EVENTS}
     assert owners == {*FOLDERS, "my_state_machine"}
