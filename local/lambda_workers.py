@@ -87,14 +87,14 @@ def function_error(result: dict[str, Any]) -> dict[str, Any]:
     body = result.get("body")
     if not isinstance(body, dict):
         return result
-    found = body.get(MARK)
-    message = body.get("errorMessage", "")
-    if result.get("error") or found is None:
-        start = message.find("{") if message.startswith(_INIT_PREFIX) else -1
-        if start < 0 or MARK not in message:
+    if result.get("error"):
+        message = str(body.get("errorMessage"))
+        if not message.startswith(_INIT_PREFIX + "{"):
             return result
-        found = json.loads(message[start:])[MARK]
-    details = dict(found)
+        body = json.loads(message.removeprefix(_INIT_PREFIX))
+    if MARK not in body:
+        return result
+    details = dict(body[MARK])
     log = "\n".join(part for part in (result.get("log", ""), details.pop("trace")) if part)
     return {"body": details, "error": True, "log": log}
 

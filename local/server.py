@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -110,6 +111,7 @@ def _set_ministack_environment(port: int, state: Path) -> None:
         PERSIST_STATE="0",
         S3_PERSIST="0",
         LAMBDA_EXECUTOR="local",
+        MINISTACK_WORKER_THREADS="256",  # calls that wait for a worker hold a thread each
         TMPDIR=str(state / "tmp"),  # the functions' code is unpacked there
         DOCKER_HOST="unix:///nonexistent",  # functions run as processes; leave Docker alone
     )
@@ -154,10 +156,13 @@ async def _serve(port: int, state: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
 
+    # A thread of its own: those of asyncio.to_thread may all be waiting for functions.
+    cleaner = ThreadPoolExecutor(1, thread_name_prefix="shutdown")
+
     async def shutdown() -> None:
         await ended.wait()
-        await asyncio.to_thread(sagemaker.close)
-        await asyncio.to_thread(lambda_workers.stop_workers)
+        await loop.run_in_executor(cleaner, sagemaker.close)
+        await loop.run_in_executor(cleaner, lambda_workers.stop_workers)
 
     await serve_asgi(cast("Any", gateway), config, shutdown_trigger=shutdown)
     lambda_workers.stop_workers()  # those that a call under way has started since

@@ -115,11 +115,9 @@ def _constraint_problems(value: Any, shape: Shape, path: str) -> Iterator[str]:
 
 
 def _size_problems(value: Any, size: float, shape: Shape, path: str, what: str) -> Iterator[str]:
-    most, least = shape.metadata.get("max"), shape.metadata.get("min")
+    most = shape.metadata.get("max")  # ParamValidator has looked at "min"
     if most is not None and size > most:
         yield _refusal(value, path, f"have {what} less than or equal to {most}")
-    if least is not None and size < least:
-        yield _refusal(value, path, f"have {what} greater than or equal to {least}")
 
 
 def _refusal(value: Any, path: str, constraint: str) -> str:

@@ -1,0 +1,143 @@
+import base64
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import ANY, Stubber
+
+from local.data_capture import DataCapture, Exchange, capture_line, file_time
+
+CONFIG: dict[str, Any] = {
+    "InitialSamplingPercentage": 100,
+    "DestinationS3Uri": "s3://bucket/captures/",
+    "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+    "CaptureContentTypeHeader": {
+        "JsonContentTypes": ["application/json"],
+        "CsvContentTypes": ["text/csv"],
+    },
+}
+CALL = Exchange(
+    request_body=b"\x89PNG",
+    request_type="image/png",
+    answer_body='{"labels": ["é"]}'.encode(),
+    answer_type="application/json; charset=utf-8",
+    time=datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC),
+)
+REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "data-capture"
+
+
+def line(call: Exchange = CALL, **changes: Any) -> Any:
+    return json.loads(capture_line(CONFIG | changes, call))
+
+
+def structure(value: Any) -> Any:
+    """Return the keys of nested objects, in their order."""
+    if isinstance(value, dict):
+        return [(key, structure(member)) for key, member in value.items()]
+    return type(value).__name__
+
+
+def test_both_sides_of_a_call() -> None:
+    captured = line()
+    assert captured["captureData"] == {
+        "endpointInput": {
+            "observedContentType": "image/png",
+            "mode": "INPUT",
+            "data": "iVBORw==",
+            "encoding": "BASE64",
+        },
+        "endpointOutput": {
+            "observedContentType": "application/json; charset=utf-8",
+            "mode": "OUTPUT",
+            "data": '{"labels": ["é"]}',
+            "encoding": "JSON",
+        },
+    }
+    assert captured["eventMetadata"]["inferenceTime"] == "2026-03-04T05:06:07Z"
+    assert captured["eventVersion"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("mode", "sides"),
+    [
+        ("Input", ["endpointInput"]),
+        ("Output", ["endpointOutput"]),
+        ("InputAndOutput", ["endpointInput", "endpointOutput"]),
+    ],
+)
+def test_only_the_sides_that_are_asked_for(mode: str, sides: list[str]) -> None:
+    assert list(line(CaptureOptions=[{"CaptureMode": mode}])["captureData"]) == sides
+
+
+def test_content_types_that_are_not_declared_are_base64() -> None:
+    output = line(CaptureContentTypeHeader={})["captureData"]["endpointOutput"]
+    assert output["encoding"] == "BASE64"
+    assert base64.b64decode(output["data"]) == CALL.answer_body
+
+
+def test_declared_text_that_is_none_keeps_its_bytes() -> None:
+    call = Exchange(b"\xff", "text/csv", b"1", "text/csv", CALL.time)
+    captured = line(call)["captureData"]
+    assert (captured["endpointInput"]["encoding"], captured["endpointInput"]["data"]) == (
+        "BASE64",
+        "/w==",
+    )
+    assert (captured["endpointOutput"]["encoding"], captured["endpointOutput"]["data"]) == (
+        "CSV",
+        "1",
+    )
+
+
+def test_what_the_client_says_about_its_call() -> None:
+    call = Exchange(b"", "image/png", b"", "a/b", CALL.time, "id-1", "colour=red")
+    metadata = line(call)["eventMetadata"]
+    assert (metadata["inferenceId"], metadata["customAttributes"]) == ("id-1", ["colour=red"])
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no captures of a real endpoint beside the project")
+def test_lines_are_built_like_those_of_a_real_endpoint() -> None:
+    for path in REAL.rglob("*.jsonl"):
+        for real in path.read_text().splitlines():
+            assert structure(json.loads(real)) == structure(line())
+
+
+def test_a_files_name_starts_with_its_time() -> None:
+    assert file_time(CALL.time) == "06-07-089"
+
+
+def test_the_sample_decides_which_calls_are_written() -> None:
+    chances = iter([0.19, 0.2, 0.99])
+    s3 = boto3.client("s3", region_name="us-east-1")
+    capture = DataCapture(
+        CONFIG | {"InitialSamplingPercentage": 20}, "scones", s3, lambda: next(chances)
+    )
+    for _ in range(3):
+        capture.record("AllTraffic", CALL)
+    with Stubber(s3) as stub:
+        sent: dict[str, Any] = {}
+        s3.meta.events.register(
+            "before-parameter-build.s3.PutObject", lambda params, **_: sent.update(params)
+        )
+        stub.add_response("put_object", {}, {"Bucket": "bucket", "Key": ANY, "Body": ANY})
+        capture.flush()
+        capture.flush()  # nothing is left: no second call
+        stub.assert_no_pending_responses()
+    assert sent["Key"].startswith("captures/scones/AllTraffic/2026/03/04/05/")
+    assert sent["Key"].endswith(".jsonl")
+    assert len(sent["Body"].splitlines()) == 1
+
+
+def test_a_bucket_that_is_gone_does_not_break_the_endpoint(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    s3 = boto3.client("s3", region_name="us-east-1")
+    capture = DataCapture(CONFIG, "scones", s3)
+    capture.record("AllTraffic", CALL)
+    with Stubber(s3) as stub:
+        stub.add_client_error("put_object", "NoSuchBucket", "The bucket is gone", 404)
+        capture.flush()
+        stub.assert_no_pending_responses()
+    assert "Data capture to s3://bucket/captures/scones" in caplog.text

@@ -1,0 +1,93 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from local.errors import AwsError, ValidationFailedError
+from local.shapes import parse_request, serialize_answer
+
+
+def request(operation: str, **members: object) -> dict[str, object]:
+    return parse_request(operation, json.dumps(members).encode())
+
+
+def test_an_operation_that_sagemaker_does_not_have() -> None:
+    with pytest.raises(AwsError) as refused:
+        request("CreateUnicorn")
+    assert refused.value.code == "UnknownOperationException"
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]"])
+def test_a_body_that_is_not_a_json_object(body: bytes) -> None:
+    with pytest.raises(AwsError) as refused:
+        parse_request("DescribeEndpoint", body)
+    assert refused.value.code == "SerializationException"
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({}, 'Missing required parameter in input: "EndpointName"'),
+        ({"EndpointName": 1}, "Invalid type for parameter EndpointName"),
+        ({"EndpointName": "a", "Colour": "red"}, 'Unknown parameter in input: "Colour"'),
+        (
+            {"EndpointName": "a b"},
+            "1 validation error detected: Value 'a b' at 'endpointName' failed to satisfy "
+            "constraint: Member must satisfy regular expression pattern: ",
+        ),
+        (
+            {"EndpointName": "a" * 64},
+            "at 'endpointName' failed to satisfy constraint: Member must have length less than or "
+            "equal to 63",
+        ),
+    ],
+)
+def test_a_wrong_request_is_a_validation_exception(
+    members: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValidationFailedError) as refused:
+        request("DescribeEndpoint", **members)
+    assert refused.value.code == "ValidationException"
+    assert message in refused.value.message
+
+
+def test_what_is_wrong_deep_inside_is_named_with_its_path() -> None:
+    variant = {"VariantName": "v", "ModelName": "m", "InstanceType": "ml.tiny"}
+    with pytest.raises(ValidationFailedError) as refused:
+        request("CreateEndpointConfig", EndpointConfigName="c", ProductionVariants=[variant])
+    assert (
+        "Value 'ml.tiny' at 'productionVariants.1.member.instanceType' failed to satisfy "
+        "constraint: Member must satisfy enum value set: [ml.t2.medium, "
+    ) in refused.value.message
+
+
+def test_a_number_below_its_least_value() -> None:
+    with pytest.raises(ValidationFailedError, match="MaxResults, value: 0, valid min value: 1"):
+        request("ListEndpoints", MaxResults=0)
+
+
+def test_timestamps_become_datetimes_and_seconds_again() -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    parsed = request("ListEndpoints", CreationTimeAfter=moment.timestamp())
+    assert parsed == {"CreationTimeAfter": moment}
+    endpoint = {
+        "EndpointName": "e",
+        "EndpointArn": "arn:aws:sagemaker:us-east-1:000000000000:endpoint/e",
+        "CreationTime": moment,
+        "LastModifiedTime": moment,
+        "EndpointStatus": "InService",
+    }
+    [answered] = json.loads(serialize_answer("ListEndpoints", {"Endpoints": [endpoint]}))[
+        "Endpoints"
+    ]
+    assert answered["CreationTime"] == moment.timestamp()
+
+
+def test_an_answer_that_breaks_its_own_shape_is_a_defect() -> None:
+    with pytest.raises(AwsError, match="DescribeEndpoint made a wrong answer") as wrong:
+        serialize_answer("DescribeEndpoint", {"EndpointName": "e"})
+    assert wrong.value.status == 500
+
+
+def test_an_operation_without_an_answer_gives_an_empty_body() -> None:
+    assert serialize_answer("DeleteEndpoint", {}) == b""
