@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from local.child_process import signal_group
 from local.errors import NotRunningError, PortInUseError
-from local.log_stream import last_lines
+from local.sagemaker.child_process import signal_group
+from local.sagemaker.log_stream import last_lines
 from local.server import check_port, endpoint_url, prepare_state
 
 DEFAULT_STATE = Path(__file__).resolve().parent.parent / ".local"

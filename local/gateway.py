@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from local.errors import AwsError
-from local.faults import FaultRequestError, parse_fault
-from local.invocations import MAX_BODY_BYTES, Invocation
-from local.sagemaker_stand_in import SageMakerStandIn
+from local.sagemaker.errors import AwsError
+from local.sagemaker.faults import FaultRequestError, parse_fault
+from local.sagemaker.invocations import MAX_BODY_BYTES, Invocation
+from local.sagemaker.stand_in import SageMakerStandIn
 
 Scope = dict[str, Any]
 Message = dict[str, Any]

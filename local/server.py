@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
-from local.arns import REGION
 from local.errors import PortInUseError, StateDirError
+from local.sagemaker.arns import REGION
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
@@ -127,11 +127,11 @@ async def _serve(port: int, state: Path) -> None:
     from ministack.app import app as ministack  # noqa: PLC0415
 
     from local import lambda_workers, upload_events  # noqa: PLC0415
-    from local.aws_clients import AwsClients  # noqa: PLC0415
-    from local.child_process import ChildProcesses  # noqa: PLC0415
     from local.gateway import Gateway  # noqa: PLC0415
-    from local.host import Host  # noqa: PLC0415
-    from local.sagemaker_stand_in import SageMakerStandIn  # noqa: PLC0415
+    from local.sagemaker.aws_clients import AwsClients  # noqa: PLC0415
+    from local.sagemaker.child_process import ChildProcesses  # noqa: PLC0415
+    from local.sagemaker.host import Host  # noqa: PLC0415
+    from local.sagemaker.stand_in import SageMakerStandIn  # noqa: PLC0415
 
     lambda_workers.install()
     upload_events.install()

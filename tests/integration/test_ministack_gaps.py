@@ -1,7 +1,7 @@
 """Where MiniStack differs from AWS in what this project stands on.
 
 Each test passes while the gap is there and fails when an upgrade of MiniStack closes it; its
-message says what to change in the project then. DESIGN: docs/laptop-aws.md lists the same gaps.
+message says what to change in the project then. docs/laptop-aws.md lists the same gaps.
 """
 
 import importlib.metadata

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from local.data_capture import DataCapture, Exchange, capture_line, file_time
+from local.sagemaker.data_capture import DataCapture, Exchange, capture_line, file_time
 
 CONFIG: dict[str, Any] = {
     "InitialSamplingPercentage": 100,

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from local.faults import Fault, FaultKind, FaultRequestError, Faults, parse_fault
+from local.sagemaker.faults import Fault, FaultKind, FaultRequestError, Faults, parse_fault
 
 
 class Clock:

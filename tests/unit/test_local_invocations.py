@@ -3,12 +3,16 @@ from typing import Any
 
 import pytest
 
-from local.data_capture import Exchange
-from local.endpoints import Deployment
-from local.errors import AwsError
-from local.faults import Fault, FaultKind, Faults
-from local.invocations import MAX_BODY_BYTES, Invocation, Invocations
-from local.model_server import ContainerAnswer, InvocationTimeoutError, ModelServerGoneError
+from local.sagemaker.data_capture import Exchange
+from local.sagemaker.endpoints import Deployment
+from local.sagemaker.errors import AwsError
+from local.sagemaker.faults import Fault, FaultKind, Faults
+from local.sagemaker.invocations import MAX_BODY_BYTES, Invocation, Invocations
+from local.sagemaker.model_server import (
+    ContainerAnswer,
+    InvocationTimeoutError,
+    ModelServerGoneError,
+)
 
 PNG = {"content-type": "image/png", "accept": "application/json", "authorization": "secret"}
 

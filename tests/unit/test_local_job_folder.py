@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from local.job_folder import JobFolder
+from local.sagemaker.job_folder import JobFolder
 
 REQUEST: dict[str, Any] = {
     "TrainingJobName": "job",

@@ -2,8 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from local.job_report import failure_reason, final_metrics, script_output
-from local.log_stream import last_lines
+from local.sagemaker.job_report import failure_reason, final_metrics, script_output
+from local.sagemaker.log_stream import last_lines
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 # As AWS's drivers (sagemaker-train 1.27) write it around the script's own output.

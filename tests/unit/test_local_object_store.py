@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from local.errors import ValidationFailedError
-from local.object_store import (
+from local.sagemaker.errors import ValidationFailedError
+from local.sagemaker.object_store import (
     download_archive,
     download_prefix,
     relative_name,

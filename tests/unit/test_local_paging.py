@@ -2,8 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from local.errors import ValidationFailedError
-from local.paging import list_page
+from local.sagemaker.errors import ValidationFailedError
+from local.sagemaker.paging import list_page
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SUMMARIES = [

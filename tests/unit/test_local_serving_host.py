@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from local.serving_host import (
+from local.sagemaker.serving_host import (
     Application,
     Model,
     ModelProgramError,

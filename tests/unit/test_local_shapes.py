@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from local.errors import AwsError, ValidationFailedError
-from local.shapes import parse_request, serialize_answer
+from local.sagemaker.errors import AwsError, ValidationFailedError
+from local.sagemaker.shapes import parse_request, serialize_answer
 
 
 def request(operation: str, **members: object) -> dict[str, object]:

@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from local.arns import REGION
+from local.sagemaker.arns import REGION
 
 
 class AwsClients:

@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from local.log_stream import last_lines
+from local.sagemaker.log_stream import last_lines
 
 _REASON_CHARACTERS = 1024  # FailureReason in botocore's model of DescribeTrainingJob
 _DRIVER_STARTS_SCRIPT = "Executing command: "

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from local.endpoints import Endpoints
-from local.errors import AwsError
-from local.faults import Faults
-from local.host import Host
-from local.invocations import Invocations
-from local.model_catalog import ModelCatalog
-from local.shapes import parse_request, serialize_answer
-from local.tags import Tags
-from local.training_jobs import TrainingJobs
+from local.sagemaker.endpoints import Endpoints
+from local.sagemaker.errors import AwsError
+from local.sagemaker.faults import Faults
+from local.sagemaker.host import Host
+from local.sagemaker.invocations import Invocations
+from local.sagemaker.model_catalog import ModelCatalog
+from local.sagemaker.shapes import parse_request, serialize_answer
+from local.sagemaker.tags import Tags
+from local.sagemaker.training_jobs import TrainingJobs
 
 Operation = Callable[[dict[str, Any]], dict[str, Any]]
 

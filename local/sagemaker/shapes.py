@@ -17,7 +17,7 @@ from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Sh
 from botocore.utils import parse_to_aware_datetime
 from botocore.validate import ParamValidator
 
-from local.errors import AwsError, ValidationFailedError
+from local.sagemaker.errors import AwsError, ValidationFailedError
 
 
 @cache

@@ -3,12 +3,12 @@
 import threading
 from typing import Any
 
-from local.arns import sagemaker_arn
-from local.errors import AwsError, ResourceInUseError, ValidationFailedError
-from local.host import Host
-from local.paging import list_page
-from local.tags import Tags
-from local.training_run import TrainingRun
+from local.sagemaker.arns import sagemaker_arn
+from local.sagemaker.errors import AwsError, ResourceInUseError, ValidationFailedError
+from local.sagemaker.host import Host
+from local.sagemaker.paging import list_page
+from local.sagemaker.tags import Tags
+from local.sagemaker.training_run import TrainingRun
 
 _ENDED = ("Completed", "Failed", "Stopped")
 

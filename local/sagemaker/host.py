@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.aws_clients import AwsClients
-from local.child_process import ChildProcesses
+from local.sagemaker.aws_clients import AwsClients
+from local.sagemaker.child_process import ChildProcesses
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,16 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from local.arns import ACCOUNT, REGION
-from local.data_capture import Exchange
-from local.endpoints import Deployment, Endpoints
-from local.errors import AwsError
-from local.faults import Fault, FaultKind, Faults
-from local.model_server import ContainerAnswer, InvocationTimeoutError, ModelServerGoneError
+from local.sagemaker.arns import ACCOUNT, REGION
+from local.sagemaker.data_capture import Exchange
+from local.sagemaker.endpoints import Deployment, Endpoints
+from local.sagemaker.errors import AwsError
+from local.sagemaker.faults import Fault, FaultKind, Faults
+from local.sagemaker.model_server import (
+    ContainerAnswer,
+    InvocationTimeoutError,
+    ModelServerGoneError,
+)
 
 MAX_BODY_BYTES = 6 * 1024 * 1024  # InvokeEndpoint's Body in botocore's model
 _TIMED_OUT = (

@@ -16,7 +16,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.object_store import split_s3_uri
+from local.sagemaker.object_store import split_s3_uri
 
 logger = logging.getLogger(__name__)
 

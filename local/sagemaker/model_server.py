@@ -11,11 +11,11 @@ from typing import Any
 
 import urllib3
 
-from local.arns import REGION
-from local.host import Host
-from local.log_stream import LogStream, last_lines
-from local.model_catalog import container_of, model_archive
-from local.object_store import download_archive
+from local.sagemaker.arns import REGION
+from local.sagemaker.host import Host
+from local.sagemaker.log_stream import LogStream, last_lines
+from local.sagemaker.model_catalog import container_of, model_archive
+from local.sagemaker.object_store import download_archive
 
 INVOCATION_SECONDS = 60.0  # SageMaker's limit for a container's answer
 _STARTUP_SECONDS = 300.0  # unless the configuration gives ContainerStartupHealthCheckTimeout

@@ -13,14 +13,14 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.arns import sagemaker_arn
-from local.data_capture import DataCapture
-from local.errors import AwsError, ValidationFailedError
-from local.host import Host
-from local.model_catalog import ModelCatalog, container_of
-from local.model_server import ModelServer, ModelServerError
-from local.paging import list_page
-from local.tags import Tags
+from local.sagemaker.arns import sagemaker_arn
+from local.sagemaker.data_capture import DataCapture
+from local.sagemaker.errors import AwsError, ValidationFailedError
+from local.sagemaker.host import Host
+from local.sagemaker.model_catalog import ModelCatalog, container_of
+from local.sagemaker.model_server import ModelServer, ModelServerError
+from local.sagemaker.paging import list_page
+from local.sagemaker.tags import Tags
 
 # Between two looks at every endpoint. SageMaker takes minutes to write captures; here a test waits.
 ROUND_SECONDS = 2.0

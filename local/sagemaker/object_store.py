@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from local.errors import ValidationFailedError
+from local.sagemaker.errors import ValidationFailedError
 
 _PARALLEL = 8  # transfers at once: hides the round trips of many small pictures
 

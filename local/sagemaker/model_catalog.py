@@ -6,12 +6,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local.arns import sagemaker_arn
-from local.errors import ValidationFailedError
-from local.host import Host
-from local.object_store import split_s3_uri
-from local.paging import list_page
-from local.tags import Tags
+from local.sagemaker.arns import sagemaker_arn
+from local.sagemaker.errors import ValidationFailedError
+from local.sagemaker.host import Host
+from local.sagemaker.object_store import split_s3_uri
+from local.sagemaker.paging import list_page
+from local.sagemaker.tags import Tags
 
 
 class ModelCatalog:

@@ -9,12 +9,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.errors import AwsError
-from local.host import Host
-from local.job_folder import JobFolder
-from local.job_report import failure_reason, final_metrics
-from local.log_stream import LogStream
-from local.object_store import download_prefix, upload_archive, upload_folder
+from local.sagemaker.errors import AwsError
+from local.sagemaker.host import Host
+from local.sagemaker.job_folder import JobFolder
+from local.sagemaker.job_report import failure_reason, final_metrics
+from local.sagemaker.log_stream import LogStream
+from local.sagemaker.object_store import download_prefix, upload_archive, upload_folder
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _POLL_SECONDS = 0.1

@@ -3,7 +3,7 @@
 import base64
 from typing import Any
 
-from local.errors import ValidationFailedError
+from local.sagemaker.errors import ValidationFailedError
 
 _DEFAULT_PAGE = 10  # what SageMaker's List operations answer when MaxResults is left out
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from local.arns import REGION
+from local.sagemaker.arns import REGION
 
 CONTAINER_PREFIX = "/opt/ml"
 _HOST = "algo-1"
