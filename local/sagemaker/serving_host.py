@@ -177,7 +177,8 @@ class Application:
             status = getattr(error, "status_code", 500)
             if not isinstance(status, int) or not 400 <= status <= 599:
                 status = 500
-            return status, str(error).encode(), "text/plain"
+            message = getattr(error, "message", None)  # where the toolkit's errors keep it
+            return status, str(message or error).encode(), "text/plain"
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -164,6 +164,31 @@ def test_a_function_needs_no_permission(laptop_aws: LaptopAws) -> None:
     )
 
 
+# --- Events ---
+
+
+def test_upload_events_lack_the_version_in_plain_ministack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In this process, where local/upload_events.py has not changed MiniStack."""
+    from ministack.services import eventbridge, s3
+
+    events: list[dict[str, Any]] = []
+    monkeypatch.setattr(eventbridge, "_dispatch_event", lambda event, *_: events.append(event))
+    monkeypatch.setitem(
+        s3._bucket_notifications,
+        "gap-events",
+        "<NotificationConfiguration><EventBridgeConfiguration/></NotificationConfiguration>",
+    )
+    s3._fire_s3_event("gap-events", "inbox/a.png", "s3:ObjectCreated:Put", version_id="v1")
+    [event] = events
+    told = json.loads(event["Detail"])["object"]
+    assert told["key"] == "inbox/a.png"
+    assert "version-id" not in told, (
+        "MiniStack's upload events now carry the version: drop local/upload_events.py"
+    )
+
+
 # --- State machines ---
 
 
