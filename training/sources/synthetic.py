@@ -23,7 +23,7 @@ CLASSES: dict[str, Callable[[Pen, random.Random], float]] = {
 SMALLEST_CANVAS = 128  # pixels: below, thin lines would be drawn a whole pixel wide
 # Levels of 0 to 255 that a vehicle stands out by. Below, a person could not see it after noise and
 # blur; nobody takes such a picture.
-LEAST_CONTRAST = 45
+LEAST_CONTRAST = 60
 TRIES = 6
 
 
@@ -81,11 +81,11 @@ def contrast(layer: Image.Image, scene: Image.Image) -> float:
 
 
 def _any_view(rng: random.Random, side: int) -> View:
-    yaw = rng.uniform(-0.5, 0.5) if rng.random() < 0.6 else rng.uniform(-1.0, 1.0)
+    yaw = rng.uniform(-0.5, 0.5) if rng.random() < 0.75 else rng.uniform(-0.95, 0.95)
     return View(
-        x=side * rng.uniform(0.42, 0.58),
-        y=side * rng.uniform(0.58, 0.74),
-        scale=side * rng.uniform(0.42, 0.66),
+        x=side * rng.uniform(0.38, 0.62),
+        y=side * rng.uniform(0.55, 0.77),
+        scale=side * rng.uniform(0.44, 0.66),
         yaw=yaw,
         lean=rng.gauss(0, 0.05),
         slope=rng.gauss(0, 0.08) + 0.12 * math.sin(yaw),
