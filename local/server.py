@@ -98,8 +98,9 @@ def serve(port: int, state: Path) -> None:
 
 def _set_ministack_environment(port: int, state: Path) -> None:
     """Set what MiniStack reads when it is imported."""
-    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        os.environ.pop(name, None)  # the caller's own must not reach the functions
+    for name in list(os.environ):  # the caller's own must not reach the functions
+        if name.startswith("AWS_ENDPOINT_URL") or name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+            del os.environ[name]
     os.environ.update(
         client_environment(port),
         GATEWAY_PORT=str(port),

@@ -10,6 +10,10 @@ from pathlib import Path
 _TERM_SECONDS = 5.0  # what a process gets to end on SIGTERM before SIGKILL
 
 
+class StoppingError(Exception):
+    """The laptop's AWS is stopping and starts nothing more."""
+
+
 class ChildProcesses:
     """Starts processes and keeps note of them, in memory and as files.
 
@@ -31,11 +35,11 @@ class ChildProcesses:
 
         Raises:
             OSError: for a command that cannot be started.
-            RuntimeError: after `stop_all`.
+            StoppingError: after `stop_all`.
         """
         with self._lock, log.open("ab") as output:
             if self._closed:
-                raise RuntimeError("the laptop's AWS is stopping")
+                raise StoppingError("the laptop's AWS is stopping")
             process = subprocess.Popen(  # noqa: S603  the command is the job's own, as on AWS
                 command,
                 cwd=folder,

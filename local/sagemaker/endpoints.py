@@ -4,18 +4,15 @@ import itertools
 import logging
 import random
 import shutil
-import tarfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from local.sagemaker.arns import sagemaker_arn
 from local.sagemaker.data_capture import DataCapture
-from local.sagemaker.errors import AwsError, ValidationFailedError
+from local.sagemaker.errors import ValidationFailedError
 from local.sagemaker.host import Host
 from local.sagemaker.model_catalog import ModelCatalog, container_of
 from local.sagemaker.model_server import ModelServer, ModelServerError
@@ -205,7 +202,7 @@ class Endpoints:
                 server.start(deployment.models[variant["VariantName"]])
         except ModelServerError as error:
             return str(error)
-        except (ClientError, BotoCoreError, tarfile.TarError, AwsError, OSError) as error:
+        except Exception as error:  # whatever it is, an endpoint has to fail with it
             logger.exception("Endpoint %s", name)
             return f"Failed to download or start the model: {error}"[:1024]
         return ""

@@ -43,7 +43,9 @@ def failure_reason(exit_code: int, log: str, failure_file: str) -> str:
     own_words = failure_file.strip()
     if not own_words or any(mark in own_words for mark in _DRIVER_FAILURES):
         own_words = script_output(log)
-    start, end = "AlgorithmError: ", f", exit code: {exit_code}"
+    # A container killed by a signal has the shell's code for it, 137 for SIGKILL.
+    shown = exit_code if exit_code >= 0 else 128 - exit_code
+    start, end = "AlgorithmError: ", f", exit code: {shown}"
     return start + last_lines(own_words, _REASON_CHARACTERS - len(start) - len(end)) + end
 
 

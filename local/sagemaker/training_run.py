@@ -7,9 +7,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from local.sagemaker.errors import AwsError
 from local.sagemaker.host import Host
 from local.sagemaker.job_folder import JobFolder
 from local.sagemaker.job_report import failure_reason, final_metrics
@@ -77,7 +76,7 @@ class TrainingRun:
         except JobFailedError as error:
             status, secondary, message = "Failed", "Failed", "Training job failed"
             self._set(FailureReason=str(error))
-        except (BotoCoreError, ClientError, AwsError, OSError) as error:
+        except Exception as error:  # whatever it is, a job has to end in a status
             status, secondary, message = "Failed", "Failed", "Training job failed"
             self._set(FailureReason=f"InternalServerError: {error}"[:1024])
             logger.exception("Training job %s", self._request["TrainingJobName"])

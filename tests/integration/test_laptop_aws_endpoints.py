@@ -21,6 +21,7 @@ from tests.integration.sagemaker_requests import (
     endpoint_config,
     get,
     keys,
+    put,
     settled_endpoint,
     unique,
 )
@@ -101,6 +102,15 @@ def test_a_model_that_does_not_load_fails_with_its_last_lines(laptop_aws: Laptop
     assert described["FailureReason"].endswith("RuntimeError: weights do not fit the network")
     with pytest.raises(ClientError, match=f"Endpoint {name} of account 000000000000 not found."):
         ask(laptop_aws, name)
+    delete(laptop_aws, name)
+
+
+def test_an_archive_that_is_none_fails_the_endpoint(laptop_aws: LaptopAws) -> None:
+    name, config = unique("unpacked"), endpoint_config(laptop_aws, unique("model"))
+    put(laptop_aws, f"models/{config}/model.tar.gz", b"not an archive")
+    described = create(laptop_aws, name, config)
+    assert described["EndpointStatus"] == "Failed"
+    assert described["FailureReason"] == ("Failed to download or start the model: not a gzip file")
     delete(laptop_aws, name)
 
 

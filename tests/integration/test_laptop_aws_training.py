@@ -64,6 +64,16 @@ def test_a_channel_without_objects_fails_the_job(laptop_aws: LaptopAws) -> None:
     )
 
 
+def test_a_job_ends_whatever_goes_wrong_around_its_script(laptop_aws: LaptopAws) -> None:
+    name = unique("odd")
+    request = job_request(laptop_aws, name, "print('fine')")
+    request["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "loss", "Regex": "("}]
+    laptop_aws.client("sagemaker").create_training_job(**request)
+    job = ended_job(laptop_aws, name)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("InternalServerError: missing ), unterminated")
+
+
 def test_the_maximum_runtime_ends_a_job(laptop_aws: LaptopAws) -> None:
     name = unique("long")
     condition = {"MaxRuntimeInSeconds": 1}

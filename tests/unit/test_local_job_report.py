@@ -42,6 +42,10 @@ def test_a_reason_fits_into_1024_characters(log: str) -> None:
     assert reason.endswith(", exit code: 1")
 
 
+def test_a_killed_script_has_the_shells_exit_code() -> None:
+    assert failure_reason(-9, "loading", "") == "AlgorithmError: loading, exit code: 137"
+
+
 def test_a_script_that_says_nothing_shows_the_drivers_words() -> None:
     log = "Executing command: python3 train.py\nCommand failed with exit code 1. Traceback: none\n"
     assert script_output(log) == "Command failed with exit code 1. Traceback: none"

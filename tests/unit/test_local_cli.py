@@ -1,0 +1,49 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from local import control
+from local.__main__ import main
+from local.errors import PortInUseError
+from local.server import client_environment
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http"])
+def test_a_wrong_port_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["start", "--port", port])
+    assert ended.value.code == 2
+    assert f"{port} is not a port number from 1 to 65535" in capsys.readouterr().err
+
+
+def test_status_without_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--state-dir", str(tmp_path)]) == 1
+    assert "Start it with: python -m local start" in capsys.readouterr().out
+
+
+def test_env_prints_one_export_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["env", "--port", "4599", "--state-dir", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "export AWS_ENDPOINT_URL=http://127.0.0.1:4599" in lines
+    assert len(lines) == len(client_environment(4599))
+    assert all(line.startswith("export ") for line in lines)
+
+
+def test_a_note_of_a_server_that_is_gone_counts_for_nothing(tmp_path: Path) -> None:
+    """GIVEN a note with the id of a live process WHEN nobody holds the lock THEN none runs."""
+    note = {"pid": os.getpid(), "port": 4599, "state": str(tmp_path)}
+    (tmp_path / "server.json").write_text(json.dumps(note))
+    assert control.find_running(tmp_path) is None
+
+
+def test_a_folder_for_state_has_one_server(tmp_path: Path) -> None:
+    with control.recorded(4599, tmp_path):
+        running = control.find_running(tmp_path)
+        assert running is not None
+        assert (running.pid, running.url) == (os.getpid(), "http://127.0.0.1:4599")
+        with pytest.raises(PortInUseError, match="runs already"), control.recorded(4600, tmp_path):
+            pytest.fail("two servers")
+    assert control.find_running(tmp_path) is None
+    assert not (tmp_path / "server.json").exists()
