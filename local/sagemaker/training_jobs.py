@@ -66,13 +66,11 @@ class TrainingJobs:
 
     def stop(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer StopTrainingJob."""
-        run = self._find(request)
-        status = run.snapshot()["TrainingJobStatus"]
+        status = self._find(request).request_stop()
         if status != "InProgress":
             raise ValidationFailedError(
                 f"The request was rejected because the training job is in status {status}."
             )
-        run.request_stop()
         return {}
 
     def delete(self, request: dict[str, Any]) -> dict[str, Any]:

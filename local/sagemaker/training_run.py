@@ -27,10 +27,7 @@ class JobFailedError(Exception):
 
 
 class TrainingRun:
-    """Runs one training job in a thread and keeps what `DescribeTrainingJob` answers.
-
-    `description` is in that operation's shape. Read it through `snapshot`.
-    """
+    """Runs one training job in a thread and keeps what `DescribeTrainingJob` answers."""
 
     def __init__(self, request: dict[str, Any], arn: str, host: Host) -> None:
         """Take over a CreateTrainingJob request; `start` starts it."""
@@ -39,11 +36,11 @@ class TrainingRun:
         self._arn = arn
         self._host = host
         self._folder = JobFolder(host.state / "training-jobs" / name)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._stop = threading.Event()
         # As SageMaker names a stream: host and start in milliseconds.
         self._stream = f"{name}/algo-1-{int(time.time() * 1000)}"
-        self.description = _first_description(request, arn, datetime.now(UTC))
+        self._description = _first_description(request, arn, datetime.now(UTC))
         self._thread = threading.Thread(target=self._run, name=f"training {name}", daemon=True)
 
     def start(self) -> None:
@@ -52,23 +49,25 @@ class TrainingRun:
         self._thread.start()
 
     def snapshot(self) -> dict[str, Any]:
-        """Return a copy of the description as it stands."""
+        """Return the job's description as it stands, in the shape of `DescribeTrainingJob`."""
         with self._lock:
             return {
                 key: list(value) if isinstance(value, list) else value
-                for key, value in self.description.items()
+                for key, value in self._description.items()
             }
 
-    def request_stop(self) -> None:
-        """Ask the job to stop, as `StopTrainingJob` does."""
-        with self._lock:
-            self.description["TrainingJobStatus"] = "Stopping"
-        self._enter("Stopping", "Stopping the training job")
-        self._stop.set()
+    def request_stop(self) -> str:
+        """Ask the job to stop, as `StopTrainingJob` does, and return the status that it had.
 
-    def join(self, seconds: float) -> None:
-        """Wait for the job's thread to end, at most some seconds."""
-        self._thread.join(seconds)
+        It stops only if that was `InProgress`.
+        """
+        with self._lock:
+            status = str(self._description["TrainingJobStatus"])
+            if status == "InProgress":
+                self._description["TrainingJobStatus"] = "Stopping"
+                self._enter("Stopping", "Stopping the training job")
+                self._stop.set()
+        return status
 
     def _run(self) -> None:
         try:
@@ -190,30 +189,35 @@ class TrainingRun:
 
     def _finish(self, status: str, secondary: str, message: str) -> None:
         now = datetime.now(UTC)
-        self._enter(secondary, message, ended=now)
-        with self._lock:
-            started = self.description.get("TrainingStartTime", now)
-            seconds = max(1, round((now - started).total_seconds()))
-            self.description.update(
-                TrainingJobStatus=status,
-                TrainingEndTime=now,
-                TrainingTimeInSeconds=seconds,
-                BillableTimeInSeconds=seconds,
-            )
+        started = self._description.get("TrainingStartTime", now)
+        seconds = max(1, round((now - started).total_seconds()))
+        self._enter(
+            secondary,
+            message,
+            TrainingJobStatus=status,
+            TrainingEndTime=now,
+            TrainingTimeInSeconds=seconds,
+            BillableTimeInSeconds=seconds,
+        )
 
     def _set(self, **members: Any) -> None:
         with self._lock:
-            self.description.update(members)
+            self._description.update(members)
 
-    def _enter(self, secondary: str, message: str, ended: datetime | None = None) -> None:
-        now = ended or datetime.now(UTC)
+    def _enter(self, secondary: str, message: str, **members: Any) -> None:
+        """Go into a secondary status, and change other members in the same moment."""
+        now = members.get("TrainingEndTime") or datetime.now(UTC)
+        entered = {"Status": secondary, "StartTime": now, "StatusMessage": message}
+        if "TrainingEndTime" in members:
+            entered["EndTime"] = now
         with self._lock:
-            transitions = self.description["SecondaryStatusTransitions"]
+            transitions = self._description["SecondaryStatusTransitions"]
             if transitions:
                 transitions[-1] = {**transitions[-1], "EndTime": now}
-            entered = {"Status": secondary, "StartTime": now, "StatusMessage": message}
-            transitions.append(entered if ended is None else {**entered, "EndTime": ended})
-            self.description.update(SecondaryStatus=secondary, LastModifiedTime=now)
+            transitions.append(entered)
+            self._description.update(
+                {"SecondaryStatus": secondary, "LastModifiedTime": now} | members
+            )
 
 
 _STOPPED = ("Stopped", "Stopped", "Training job stopped")
