@@ -120,10 +120,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         run(arguments, console)
     except ExpectedError as error:
-        console.print(f"demo: {error}", style="red", markup=False)
+        print(f"demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        console.print("demo: interrupted; the laptop's AWS is stopped", style="red")
+        print("demo: interrupted; the laptop's AWS is stopped", file=sys.stderr)
         return 130
     return 0
 

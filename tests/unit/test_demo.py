@@ -1,0 +1,230 @@
+"""The demo's accounting: no picture may be lost, and no doubtful answer pass for one."""
+
+import json
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from local import demo
+from local.demo_outcomes import (
+    ExecutionsUnfinishedError,
+    Outcome,
+    UnaccountedPictureError,
+    figures,
+    outcomes,
+    queued_reviews,
+    recorded_predictions,
+    wait_for_executions,
+)
+
+MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:m"
+ARN = "arn:aws:states:us-east-1:000000000000:execution:m:e"
+KEY = "inbox/bicycle/a.png"
+
+
+def stepfunctions():
+    return boto3.client("stepfunctions", region_name="us-east-1")
+
+
+def described(**changes: str) -> dict:
+    return {
+        "executionArn": ARN,
+        "stateMachineArn": MACHINE,
+        "status": "SUCCEEDED",
+        "startDate": 0,
+        "input": json.dumps({"s3_key": KEY}),
+    } | changes
+
+
+def told(answer: dict, recorded: dict, queued: dict) -> Outcome:
+    client = stepfunctions()
+    with Stubber(client) as stub:
+        stub.add_response("describe_execution", answer, {"executionArn": ARN})
+        [outcome] = outcomes(client, [{"executionArn": ARN}], recorded, queued)
+        stub.assert_no_pending_responses()
+    return outcome
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [described(), described(status="FAILED", error="THRESHOLD_CONFIDENCE_NOT_MET")],
+    ids=["accepted", "doubtful"],
+)
+def test_a_picture_that_is_not_where_its_execution_says_is_an_error(answer):
+    with pytest.raises(UnaccountedPictureError, match=KEY):
+        told(answer, {}, {})
+
+
+def test_an_accepted_picture_is_read_from_the_table():
+    item = {"label": {"S": "bicycle"}, "confidence": {"N": "0.98"}}
+    assert told(described(), {ARN: item}, {}) == Outcome(
+        KEY, "bicycle", "accepted", "bicycle", 0.98
+    )
+
+
+def test_a_doubtful_picture_is_read_from_the_review_queue():
+    answer = described(status="FAILED", error="THRESHOLD_CONFIDENCE_NOT_MET")
+    message = {"label": "motorcycle", "confidence": 0.6}
+    assert told(answer, {}, {ARN: message}) == Outcome(
+        KEY, "bicycle", "below_threshold", "motorcycle", 0.6
+    )
+
+
+def test_any_other_error_is_a_failure_with_its_name():
+    outcome = told(described(status="FAILED", error="NotAPictureError", cause="why"), {}, {})
+    assert (outcome.place, outcome.error) == ("failed", "NotAPictureError: why")
+
+
+def test_an_execution_that_timed_out_is_a_failure():
+    outcome = told(described(status="TIMED_OUT"), {}, {})
+    assert (outcome.place, outcome.error) == ("failed", "TIMED_OUT: ")
+
+
+def listing(*statuses: str) -> dict:
+    return {
+        "executions": [
+            {
+                "executionArn": f"{ARN}{n}",
+                "stateMachineArn": MACHINE,
+                "name": str(n),
+                "status": status,
+                "startDate": 0,
+            }
+            for n, status in enumerate(statuses)
+        ]
+    }
+
+
+def test_executions_that_do_not_end_are_an_error_with_their_count():
+    client = stepfunctions()
+    with Stubber(client) as stub:
+        stub.add_response("list_executions", listing("SUCCEEDED", "RUNNING"))
+        with pytest.raises(
+            ExecutionsUnfinishedError, match=r"2 of 3 pictures had started .* 1 had ended"
+        ):
+            wait_for_executions(client, MACHINE, 3, -1, lambda *_: None)
+
+
+def test_waiting_ends_when_all_have_ended():
+    client = stepfunctions()
+    seen: list[tuple[int, int | None]] = []
+    with Stubber(client) as stub:
+        stub.add_response("list_executions", listing("SUCCEEDED", "RUNNING"))
+        stub.add_response("list_executions", listing("SUCCEEDED", "FAILED"))
+        ended = wait_for_executions(client, MACHINE, 2, 60, lambda *now: seen.append(now))
+        stub.assert_no_pending_responses()
+    assert len(ended) == 2
+    assert seen == [(1, 2), (2, 2)]
+
+
+def test_the_review_queue_keeps_its_messages():
+    sqs = boto3.client("sqs", region_name="us-east-1")
+    body = {"execution_arn": ARN, "label": "bicycle"}
+    url = "http://127.0.0.1/q"
+    ask = {"QueueUrl": url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
+    with Stubber(sqs) as stub:
+        message = {"Body": json.dumps(body), "ReceiptHandle": "r"}
+        stub.add_response("receive_message", {"Messages": [message]}, ask)
+        stub.add_response("receive_message", {}, ask)
+        stub.add_response(
+            "change_message_visibility",
+            {},
+            {"QueueUrl": url, "ReceiptHandle": "r", "VisibilityTimeout": 0},
+        )
+        assert queued_reviews(sqs, url) == {ARN: body}
+        stub.assert_no_pending_responses()
+
+
+def test_all_pages_of_the_table_are_read():
+    dynamodb = boto3.client("dynamodb", region_name="us-east-1")
+    items = [{"execution_arn": {"S": f"{ARN}{n}"}} for n in range(2)]
+    with Stubber(dynamodb) as stub:
+        stub.add_response("scan", {"Items": items[:1], "LastEvaluatedKey": {"k": {"S": "1"}}})
+        stub.add_response("scan", {"Items": items[1:]})
+        assert list(recorded_predictions(dynamodb, "t")) == [f"{ARN}0", f"{ARN}1"]
+        stub.assert_no_pending_responses()
+
+
+PICTURES = [
+    Outcome("1", "bicycle", "accepted", "bicycle", 0.95),
+    Outcome("2", "bicycle", "accepted", "motorcycle", 0.92),
+    Outcome("3", "motorcycle", "below_threshold", "motorcycle", 0.6),
+    Outcome("4", "motorcycle", "failed", error="NotAPictureError: why"),
+]
+
+
+def test_figures_are_over_all_pictures():
+    assert figures(PICTURES, 0.9) == {
+        "executions": {"started": 4, "accepted": 2, "below_threshold": 1, "failed": 1},
+        "threshold": 0.9,
+        "accuracy": 0.5,
+        "accuracy_accepted": 0.5,
+        "coverage": 0.5,
+        "accepted_below_threshold": 0,
+    }
+
+
+def test_an_answer_accepted_below_the_threshold_is_counted():
+    assert figures(PICTURES, 0.94)["accepted_below_threshold"] == 1
+
+
+def test_no_pictures_have_no_shares():
+    assert figures([], 0.9)["accuracy"] is None
+
+
+def report(**changes: object) -> dict:
+    executions = {"started": 4, "accepted": 3, "below_threshold": 1, "failed": 0}
+    return {
+        "data": {"test": {"bicycle": 2, "motorcycle": 2}},
+        "executions": executions,
+        "failures": [],
+        "accepted_below_threshold": 0,
+        "resources_left": 0,
+    } | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"data": {"test": {"bicycle": 5}}}, "4 executions for 5 pictures"),
+        (
+            {"executions": {"started": 4, "failed": 1}, "failures": ["a.png: NotAPictureError"]},
+            "1 executions failed: a.png: NotAPictureError",
+        ),
+        ({"accepted_below_threshold": 1}, "1 answers accepted below the threshold"),
+        ({"resources_left": 2}, "2 resources left"),
+    ],
+)
+def test_a_run_with_wrong_figures_is_an_error(changes, says):
+    with pytest.raises(demo.PicturesLostError, match=says):
+        demo.check(report(**changes))
+
+
+def test_a_run_with_right_figures_passes():
+    demo.check(report())
+
+
+def test_a_demo_beside_a_running_one_is_refused(monkeypatch, capsys, tmp_path):
+    class Running:
+        url = "http://127.0.0.1:4566"
+
+    monkeypatch.setattr(demo, "find_running", lambda _: Running)
+    monkeypatch.setattr(demo, "REPORT", tmp_path)
+    assert demo.main([]) == 1
+    assert "python -m local stop" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "left"), [([], []), (["--keep"], ["stop"])])
+def test_the_laptops_aws_is_stopped_unless_it_is_kept(monkeypatch, tmp_path, given, left):
+    ran: list[str] = []
+    monkeypatch.setattr(demo, "REPORT", tmp_path)
+    monkeypatch.setattr(demo, "find_running", lambda _: "stop" if "start" in ran else None)
+    monkeypatch.setattr(demo.Demo, "run", lambda _, *command, **__: ran.append(command[3]))
+    whole = report(training={"seconds": 1, "validation_accuracy": 0.9}, threshold=0.9)
+    whole |= {"accuracy": 1.0, "accuracy_accepted": 1.0, "coverage": 0.75}
+    monkeypatch.setattr(demo, "go_through", lambda *_: whole)
+    monkeypatch.setattr(demo, "clean_up", lambda _: 0)
+    assert demo.main(given) == 0
+    assert ran == [c for c in ("start", "stop") if c not in left]
+    assert json.loads((tmp_path / "summary.json").read_text())["executions"]["started"] == 4

@@ -1,0 +1,68 @@
+"""A command in the README is one that a test or the gate runs."""
+
+import re
+
+import pytest
+
+from tests.unit.test_drift import STATES
+from training.settings import ROOT
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    command.strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    for command in line.split("#")[0].split("&&")
+    if command.strip()
+]
+
+# What runs each command, by the words that it begins with: a file, and what stands in it.
+RUN_BY = {
+    "make demo DATA=": (".ci/run", "make demo DATA="),
+    "make demo KEEP=1": ("tests/unit/test_demo.py", '"--keep"'),
+    "make demo": (".ci/run", "make demo"),
+    "make test": (".ci/run", "make test"),
+    ". .venv/bin/activate": ("tests/unit/test_readme.py", "activate"),
+    "python -m training.stage_data": ("local/demo.py", '"training.stage_data"'),
+    "python -m training.create_endpoint": ("local/demo.py", '"training.create_endpoint"'),
+    "python -m training.send_pictures": ("local/demo.py", '"training.send_pictures"'),
+    "python -m training.evaluate": ("local/demo.py", '"training.evaluate"'),
+    "python -m training.cleanup": ("local/demo.py", '"training.cleanup"'),
+    "sam validate": ("Makefile", "sam validate"),
+    "sam build": ("local/demo.py", '"sam", "build"'),
+    "sam deploy": ("local/demo.py", '"sam", "deploy"'),
+    "sam delete": ("local/demo.py", '"sam", "delete"'),
+    "sam logs": ("tests/integration/test_workflow.py", '"logs"'),
+    "sam remote invoke": ("tests/integration/test_workflow.py", '"remote", "invoke"'),
+    "sam local invoke": ("tests/container/local_invoke.py", "sam local invoke"),
+}
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS)))
+def test_every_command_is_run_somewhere(command):
+    file, words = next(run for begin, run in RUN_BY.items() if command.startswith(begin))
+    assert words in (ROOT / file).read_text()
+
+
+def test_every_file_that_a_command_names_is_there():
+    for path in re.findall(r"(?:events|docs|local)/[\w./-]+", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_link_leads_somewhere():
+    for path in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_picture_of_the_flow_has_every_state():
+    [picture] = re.findall(r"```mermaid\n(.*?)```", README, re.DOTALL)
+    for state in STATES:
+        assert state in picture
+
+
+def test_every_error_that_an_execution_can_end_with_is_explained():
+    raised = set()
+    for handler in (ROOT / "functions").glob("*/app.py"):
+        raised |= set(re.findall(r"^class (\w+Error)\(", handler.read_text(), re.MULTILINE))
+    for error in raised | {"THRESHOLD_CONFIDENCE_NOT_MET"}:
+        assert f"`{error}`" in README
