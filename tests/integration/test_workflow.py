@@ -9,7 +9,6 @@ import io
 import json
 import os
 import subprocess
-import tarfile
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import pytest
 from PIL import Image
 
 from tests.integration.conftest import LaptopAws, run_laptop_aws, wait_until
+from tests.integration.sagemaker_requests import endpoint_config, settled_endpoint
 from training.settings import CONFIDENCE_THRESHOLD, ENDPOINT_NAME, ROOT, STACK_NAME
 
 INFERENCE = """
@@ -70,44 +70,9 @@ WHITE, GREY, BLACK = picture(255), picture(160), picture(0)
 
 def serve(aws: LaptopAws, name: str, answer: str) -> None:
     """Create an endpoint that answers as `answer` says."""
-    code = INFERENCE.replace("ANSWER", answer).encode()
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        member = tarfile.TarInfo("code/inference.py")
-        member.size = len(code)
-        tar.addfile(member, io.BytesIO(code))
-    aws.client("s3").create_bucket(Bucket=f"models-{name}")
-    aws.client("s3").put_object(
-        Bucket=f"models-{name}", Key="model.tar.gz", Body=archive.getvalue()
-    )
-    sagemaker = aws.client("sagemaker")
-    sagemaker.create_model(
-        ModelName=name,
-        ExecutionRoleArn="arn:aws:iam::000000000000:role/test-model-role",
-        PrimaryContainer={
-            "Image": "000000000000.dkr.ecr.us-east-1.amazonaws.com/test:1",
-            "ModelDataUrl": f"s3://models-{name}/model.tar.gz",
-            "Environment": {
-                "SAGEMAKER_PROGRAM": "inference.py",
-                "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
-            },
-        },
-    )
-    sagemaker.create_endpoint_config(
-        EndpointConfigName=name,
-        ProductionVariants=[
-            {
-                "VariantName": "AllTraffic",
-                "ModelName": name,
-                "InstanceType": "ml.m5.large",
-                "InitialInstanceCount": 1,
-            }
-        ],
-    )
-    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-    sagemaker.get_waiter("endpoint_in_service").wait(
-        EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
-    )
+    endpoint_config(aws, name, INFERENCE.replace("ANSWER", answer))
+    aws.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
+    assert settled_endpoint(aws, name)["EndpointStatus"] == "InService"
 
 
 def sam(aws: LaptopAws, *arguments: str) -> str:
