@@ -6,7 +6,6 @@ Adds   {"label": "bicycle", "confidence": 0.98, "accepted": true}
 A doubtful picture is an outcome, not an error: the state machine routes on `accepted`.
 """
 
-import math
 from typing import Any
 
 from aws_lambda_powertools.logging import Logger
@@ -15,7 +14,7 @@ logger = Logger(service="filter_low_confidence")
 
 
 class InvalidInferencesError(Exception):
-    """There is no probability for each class to choose from."""
+    """There is not one probability for each of several named classes to choose from."""
 
 
 class InvalidThresholdError(Exception):
@@ -27,27 +26,30 @@ def is_probability(value: object) -> bool:
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
-        and math.isfinite(value)
-        and 0 <= value <= 1
+        and 0 <= value <= 1  # which NaN and infinity are not
     )
 
 
-def decide(inferences: list[float], class_names: list[str], threshold: float) -> dict[str, Any]:
+def decide(inferences: Any, class_names: Any, threshold: Any) -> dict[str, Any]:
     """Return the most probable class, its probability, and whether that is enough.
 
     Two classes of the same highest probability are never accepted, whatever the threshold: the
     label would hang on the order of the classes.
 
     Raises:
-        InvalidInferencesError: not one probability for each of at least one class.
+        InvalidInferencesError: not one probability for each class, or names that are not distinct.
         InvalidThresholdError: the threshold is not a number in [0, 1].
     """
     if not is_probability(threshold):
         raise InvalidThresholdError(f"the threshold must be a number in [0, 1], not {threshold!r}")
-    if not inferences or not all(is_probability(p) for p in inferences):
+    if not isinstance(inferences, list) or not all(is_probability(p) for p in inferences):
         raise InvalidInferencesError(f"not a list of probabilities: {inferences!r}")
-    if len(inferences) != len(class_names):
-        raise InvalidInferencesError(f"{len(inferences)} probabilities for {class_names!r}")
+    if not isinstance(class_names, list) or not all(isinstance(n, str) for n in class_names):
+        raise InvalidInferencesError(f"not a list of class names: {class_names!r}")
+    if not inferences or not len(inferences) == len(class_names) == len(set(class_names)):
+        raise InvalidInferencesError(
+            f"{len(inferences)} probabilities for {class_names!r}: each class needs one"
+        )
     confidence = max(inferences)
     return {
         "label": class_names[inferences.index(confidence)],
@@ -58,15 +60,10 @@ def decide(inferences: list[float], class_names: list[str], threshold: float) ->
 
 def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Return the event with label, confidence and the decision."""
-    try:
-        inferences, class_names, threshold = (
-            event["inferences"],
-            event["class_names"],
-            event["threshold"],
-        )
-    except KeyError as error:
-        raise InvalidInferencesError(f"needs the field {error}") from error
-    decision = decide(inferences, class_names, threshold)
+    if not isinstance(event, dict):
+        raise InvalidInferencesError(f"the event must be an object, not {event!r}")
+    threshold = event.get("threshold")
+    decision = decide(event.get("inferences"), event.get("class_names"), threshold)
     logger.info(
         "picture decided",
         s3_bucket=event.get("s3_bucket"),

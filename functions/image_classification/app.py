@@ -7,17 +7,17 @@ Gives  the same without `image_data`, and
 """
 
 import base64
-import binascii
 import json
-import math
 from typing import Any, cast
 
 import boto3
 from aws_lambda_powertools.logging import Logger
 from botocore import exceptions
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 
+# Serialize Image Data lets through no bigger picture: the body of InvokeEndpoint ends there.
+MAX_PICTURE_BYTES = 6 * 1024 * 1024
 # Probabilities of a float32 network sum to 1 within about 1e-6; the contract allows this much.
 SUM_TOLERANCE = 1e-3
 # No answer, or half of one: the network's doing, not the service's.
@@ -69,6 +69,10 @@ class EndpointBusyError(Exception):
     """The endpoint did not answer now; the state machine asks again on this name."""
 
 
+class EndpointRequestError(Exception):
+    """SageMaker refused the request before the endpoint saw the picture."""
+
+
 class PictureRefusedError(Exception):
     """The endpoint looked at the picture and refused it (its answer was a 4xx)."""
 
@@ -93,7 +97,7 @@ def picture_bytes(event: dict[str, Any]) -> bytes:
             return base64.b64decode(event["image_data"], validate=True)
         version = {"VersionId": event["s3_version_id"]} if event.get("s3_version_id") else {}
         return read_again(event["s3_bucket"], event["s3_key"], version)
-    except (KeyError, TypeError, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError, ParamValidationError) as error:
         raise InvalidInputError(
             "needs `image_data` (base64 text, or empty with `s3_bucket` and `s3_key`): "
             f"{type(error).__name__}: {error}"
@@ -104,24 +108,40 @@ def read_again(bucket: str, key: str, version: dict[str, Any]) -> bytes:
     """Return the bytes of the object that Serialize Image Data has already checked."""
     where = f"s3://{bucket}/{key}"
     try:
-        return bytes(s3.get_object(Bucket=bucket, Key=key, **version)["Body"].read())
+        answer = s3.get_object(Bucket=bucket, Key=key, **version)
+        if answer["ContentLength"] > MAX_PICTURE_BYTES:
+            raise InvalidInputError(f"{where} has {answer['ContentLength']:,} bytes: never checked")
+        return bytes(answer["Body"].read())
     except NO_ANSWER as error:
         raise PictureStoreUnavailableError(f"reading {where}: {error}") from error
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket"}:
-            raise PictureNotFoundError(f"{where} has been deleted since it was checked") from error
-        if code == "AccessDenied":
-            raise PictureAccessDeniedError(f"{where} may not be read by this function") from error
-        raise PictureStoreUnavailableError(f"reading {where}: {error}") from error
+        raise named_by_s3(error, where) from error
+
+
+def named_by_s3(error: ClientError, where: str) -> Exception:
+    """Return the error that the state machine knows for what S3 answered."""
+    code, status = code_and_status(error)
+    if code in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "MethodNotAllowed"}:
+        return PictureNotFoundError(f"{where} has been deleted since it was checked ({code})")
+    if code == "AccessDenied":
+        return PictureAccessDeniedError(f"{where} may not be read by this function")
+    if code in {"SlowDown", "Throttling", "RequestTimeout"} or status >= 500:
+        return PictureStoreUnavailableError(f"reading {where}: {error}")
+    return InvalidInputError(f"S3 refused {where}: {error}")
+
+
+def code_and_status(error: ClientError) -> tuple[str, int]:
+    """Return AWS's code for what went wrong and the HTTP status of its answer."""
+    return error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
 
 
 def ask(endpoint: str, picture: bytes, content_type: str) -> bytes:
     """Return the body of the endpoint's answer.
 
     Raises:
-        EndpointNotFoundError, EndpointAccessDeniedError, EndpointBusyError, PictureRefusedError:
-            by what SageMaker or the container answered.
+        EndpointNotFoundError, EndpointAccessDeniedError, EndpointBusyError, EndpointRequestError,
+        PictureRefusedError: by what SageMaker or the container answered.
+        InvalidInputError: no endpoint can have such a name.
     """
     try:
         answer = runtime.invoke_endpoint(
@@ -131,15 +151,18 @@ def ask(endpoint: str, picture: bytes, content_type: str) -> bytes:
             Accept="application/json",
         )
         return bytes(answer["Body"].read())
+    except ParamValidationError as error:
+        raise InvalidInputError(f"cannot ask endpoint {endpoint!r}: {error}") from error
     except NO_ANSWER as error:
         raise EndpointBusyError(f"endpoint {endpoint} did not answer: {error}") from error
     except ClientError as error:
-        raise named(error, endpoint) from error
+        raise named_by_sagemaker(error, endpoint) from error
 
 
-def named(error: ClientError, endpoint: str) -> Exception:
+def named_by_sagemaker(error: ClientError, endpoint: str) -> Exception:
     """Return the error that the state machine knows for what InvokeEndpoint answered."""
-    code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+    code, status = code_and_status(error)
+    message = error.response["Error"].get("Message", "")
     if code == "ModelError":  # the container's answer, passed on
         container_status = cast(int, error.response.get("OriginalStatusCode", 500))
         original = str(error.response.get("OriginalMessage") or message)
@@ -153,12 +176,11 @@ def named(error: ClientError, endpoint: str) -> Exception:
             f"endpoint {endpoint} does not exist: create it with "
             "`python -m training.create_endpoint`, or deploy with the name of one that does"
         )
-    if code in {"AccessDenied", "AccessDeniedException"}:
-        return EndpointAccessDeniedError(f"endpoint {endpoint} may not be called: {message}")
-    http_status = int(error.response["ResponseMetadata"]["HTTPStatusCode"])
-    if code.startswith("Throttling") or http_status == 429 or http_status >= 500:
+    if code.startswith("Throttling") or status == 429 or status >= 500:
         return EndpointBusyError(f"endpoint {endpoint} is busy ({code}): {message}")
-    return PictureRefusedError(f"endpoint {endpoint} refused the request ({code}): {message}")
+    if status in {401, 403} or code.startswith("AccessDenied"):
+        return EndpointAccessDeniedError(f"endpoint {endpoint} may not be called: {code} {message}")
+    return EndpointRequestError(f"SageMaker refused to ask {endpoint} ({code}): {message}")
 
 
 def read_answer(body: bytes, class_names: list[str]) -> tuple[list[str], list[float]]:
@@ -175,7 +197,7 @@ def read_answer(body: bytes, class_names: list[str]) -> tuple[list[str], list[fl
         answer = json.loads(body)
         if isinstance(answer, dict):
             class_names, answer = answer["labels"], answer["probabilities"]
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, RecursionError) as error:
         raise InvalidAnswerError(
             f"not JSON with labels and probabilities: {body[:200]!r}"
         ) from error
@@ -196,7 +218,7 @@ def is_distribution(answer: object) -> bool:
     return (
         isinstance(answer, list)
         and all(isinstance(p, int | float) and not isinstance(p, bool) for p in answer)
-        and all(math.isfinite(p) and 0 <= p <= 1 for p in answer)
+        and all(0 <= p <= 1 for p in answer)  # which NaN and infinity are not
         and abs(sum(answer) - 1) <= SUM_TOLERANCE
     )
 
@@ -205,8 +227,8 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Return the event without the picture, with a probability for every class."""
     try:
         endpoint, content_type = event["endpoint_name"], event["content_type"]
-    except KeyError as error:
-        raise InvalidInputError(f"needs the field {error}") from error
+    except (KeyError, TypeError) as error:
+        raise InvalidInputError(f"needs endpoint_name and content_type: {error!r}") from error
     picture = picture_bytes(event)
     body = ask(endpoint, picture, content_type)
     class_names, inferences = read_answer(body, event.get("class_names", []))

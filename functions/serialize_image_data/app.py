@@ -1,7 +1,7 @@
 """Serialize Image Data: read one picture from S3 and put it into the workflow's state.
 
 Takes  {"s3_bucket": "...", "s3_key": "inbox/a b+c.png"[, "s3_version_id": "..."], ...}
-Adds   {"content_type": "image/png", "image_data": "<base64 text>"}
+Adds   {"content_type": "image/png", "image_data": "<base64 text>", "s3_version_id": "..."}
 
 A picture too big for the state's payload goes on by reference: its `image_data` is empty, and the
 classification function reads it again.
@@ -42,7 +42,7 @@ s3 = boto3.client(
 
 
 class InvalidInputError(Exception):
-    """The execution's input does not name a picture."""
+    """The execution's input does not name a picture, or is too big to travel."""
 
 
 class PictureNotFoundError(Exception):
@@ -87,8 +87,10 @@ def location(event: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def read_picture(picture: dict[str, Any]) -> bytes:
-    """Return the object's bytes, at most `MAX_PICTURE_BYTES` of them.
+def read_picture(picture: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
+    """Return the object's bytes, at most `MAX_PICTURE_BYTES`, and the field with its version.
+
+    A bucket without versioning gives no version, and no field.
 
     Raises:
         InvalidInputError: S3 would not take such a bucket name or key.
@@ -106,7 +108,8 @@ def read_picture(picture: dict[str, Any]) -> bytes:
                 f"{where} has {size:,} bytes, the endpoint takes {MAX_PICTURE_BYTES:,}: "
                 "upload a smaller picture"
             )
-        return bytes(answer["Body"].read())
+        version = {"s3_version_id": answer["VersionId"]} if answer.get("VersionId") else {}
+        return answer["Body"].read(), version
     except ParamValidationError as error:
         raise InvalidInputError(f"{where} is no possible S3 location: {error}") from error
     except NO_ANSWER as error:
@@ -118,9 +121,9 @@ def read_picture(picture: dict[str, Any]) -> bytes:
 def named(error: ClientError, where: str) -> Exception:
     """Return the error that the state machine knows for what S3 answered."""
     code = error.response["Error"]["Code"]
-    if code in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "404"}:
+    if code in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket"}:
         return PictureNotFoundError(f"{where} does not exist ({code}): was it deleted or misspelt?")
-    if code in {"AccessDenied", "403", "InvalidObjectState"}:
+    if code == "AccessDenied":
         return PictureAccessDeniedError(
             f"{where} may not be read ({code}): the function's role reads the stack's bucket only"
         )
@@ -151,20 +154,27 @@ def content_type(picture: bytes, where: str) -> str:
 
 def fits(result: dict[str, Any]) -> bool:
     """Tell whether Step Functions can carry the result from state to state."""
-    return len(json.dumps(result, ensure_ascii=False).encode()) <= MAX_RESULT_BYTES
+    text = json.dumps(result, ensure_ascii=False)
+    return len(text.encode("utf-8", "surrogatepass")) <= MAX_RESULT_BYTES
 
 
 def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Return the event with the picture's type and, if they fit, its bytes as base64 text."""
     picture = location(event)
-    body = read_picture(picture)
-    result = event | {
+    body, version = read_picture(picture)
+    result = event | version
+    result |= {
         "content_type": content_type(body, f"s3://{picture['Bucket']}/{picture['Key']}"),
         "image_data": base64.b64encode(body).decode("ascii"),
     }
     by_reference = not fits(result)
     if by_reference:
         result["image_data"] = ""
+        if not fits(result):
+            raise InvalidInputError(
+                f"the input's own fields fill more than {MAX_RESULT_BYTES:,} bytes, which Step "
+                "Functions cannot carry from state to state: leave out what is not needed"
+            )
     logger.info(
         "picture read",
         s3_bucket=picture["Bucket"],

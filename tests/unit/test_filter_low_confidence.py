@@ -16,15 +16,38 @@ EVENT = {
 
 @pytest.mark.parametrize(
     "inferences",
-    [[], [math.nan, 1.0], [1.5, -0.5], [True, False], ["0.9", "0.1"], [None, 1.0], [math.inf, 0]],
+    [
+        [],
+        [math.nan, 1.0],
+        [1.5, -0.5],
+        [True, False],
+        ["0.9", "0.1"],
+        [None, 1.0],
+        [math.inf, 0],
+        [10**400, 0],
+    ],
 )
 def test_what_is_not_probabilities_is_refused(inferences):
     with pytest.raises(app.InvalidInferencesError):
         app.decide(inferences, ["bicycle", "motorcycle"], 0.9)
 
 
-@pytest.mark.parametrize("names", [[], ["bicycle"], ["bicycle", "motorcycle", "car"]])
-def test_a_label_is_never_read_off_a_list_of_another_length(names):
+@pytest.mark.parametrize("inferences", [0.98, True, None, "0.9", {"bicycle": 0.98}])
+def test_what_is_no_list_is_refused(inferences):
+    with pytest.raises(app.InvalidInferencesError, match="not a list of probabilities"):
+        app.decide(inferences, ["bicycle", "motorcycle"], 0.9)
+
+
+@pytest.mark.parametrize("names", [None, 7, "ab", [1, 2], {"bicycle": 0, "motorcycle": 1}])
+def test_what_is_no_list_of_names_is_refused(names):
+    with pytest.raises(app.InvalidInferencesError, match="not a list of class names"):
+        app.decide([0.98, 0.02], names, 0.9)
+
+
+@pytest.mark.parametrize(
+    "names", [[], ["bicycle"], ["bicycle", "motorcycle", "car"], ["bicycle", "bicycle"]]
+)
+def test_a_label_is_never_read_off_a_list_that_does_not_fit(names):
     with pytest.raises(app.InvalidInferencesError, match="2 probabilities for"):
         app.decide([0.98, 0.02], names, 0.9)
 
@@ -35,10 +58,22 @@ def test_a_threshold_that_is_no_probability_is_refused(threshold):
         app.decide([0.98, 0.02], ["bicycle", "motorcycle"], threshold)
 
 
-@pytest.mark.parametrize("field", ["inferences", "class_names", "threshold"])
-def test_a_missing_field_is_named(field):
-    with pytest.raises(app.InvalidInferencesError, match=field):
+@pytest.mark.parametrize(
+    ("field", "error"),
+    [
+        ("inferences", app.InvalidInferencesError),
+        ("class_names", app.InvalidInferencesError),
+        ("threshold", app.InvalidThresholdError),
+    ],
+)
+def test_a_missing_field_is_an_error(field, error):
+    with pytest.raises(error, match="None"):
         app.lambda_handler({k: v for k, v in EVENT.items() if k != field}, None)
+
+
+def test_an_event_that_is_no_object_is_refused():
+    with pytest.raises(app.InvalidInferencesError, match="must be an object"):
+        app.lambda_handler([0.98, 0.02], None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,9 @@ def s3() -> Iterator[Stubber]:
             app.EndpointNotFoundError,
             "python -m training.create_endpoint",
         ),
-        ("ValidationError", "Body is too long", 400, app.PictureRefusedError, "Body is too long"),
+        ("ValidationError", "Body is too long", 400, app.EndpointRequestError, "Body is too long"),
+        ("ExpiredTokenException", "old", 403, app.EndpointAccessDeniedError, "ExpiredToken"),
+        ("UnrecognizedClientException", "who", 403, app.EndpointAccessDeniedError, "who"),
         ("AccessDeniedException", "no", 403, app.EndpointAccessDeniedError, "may not be called"),
         ("ThrottlingException", "Rate exceeded", 400, app.EndpointBusyError, "Rate exceeded"),
         ("ServiceUnavailable", "later", 503, app.EndpointBusyError, "ServiceUnavailable"),
@@ -132,6 +134,8 @@ def test_an_endpoint_that_does_not_answer_is_busy(monkeypatch, broken):
         b"[Infinity, 0]",
         b"[1.5, -0.5]",
         b"[true, false]",
+        b"[" + b"9" * 400 + b", 0]",
+        b"[" * 100_000,
         b'["0.9", "0.1"]',
         b"[[0.9, 0.1]]",
         b'{"probabilities": [0.9, 0.1]}',
@@ -168,6 +172,11 @@ def test_a_count_that_does_not_match_is_an_error_and_never_a_guess(body, class_n
         {k: v for k, v in EVENT.items() if k != "image_data"},
         EVENT | {"image_data": "not base64!"},
         EVENT | {"image_data": 7},
+        EVENT | {"image_data": "ä"},
+        EVENT | {"endpoint_name": 7},
+        EVENT | {"content_type": None},
+        BY_REFERENCE | {"s3_bucket": "no bucket!"},
+        ["endpoint_name", "content_type"],
         {k: v for k, v in BY_REFERENCE.items() if k != "s3_key"},
     ],
 )
@@ -181,7 +190,10 @@ def test_an_event_without_what_it_needs_is_refused(event):
     [
         ("NoSuchKey", 404, app.PictureNotFoundError),
         ("NoSuchVersion", 404, app.PictureNotFoundError),
+        ("MethodNotAllowed", 405, app.PictureNotFoundError),
         ("AccessDenied", 403, app.PictureAccessDeniedError),
+        ("InvalidObjectState", 403, app.InvalidInputError),
+        ("KMS.DisabledException", 400, app.InvalidInputError),
         ("SlowDown", 503, app.PictureStoreUnavailableError),
     ],
 )
@@ -189,6 +201,17 @@ def test_a_reference_that_cannot_be_read_is_named(s3, code, status, error):
     s3.add_client_error("get_object", code, http_status_code=status, expected_params=OBJECT)
     with pytest.raises(error, match=r"s3://bucket/inbox/a\.png"):
         app.lambda_handler(BY_REFERENCE, None)
+
+
+def test_a_reference_to_an_object_over_the_limit_is_refused_before_it_is_read(s3):
+    body = io.BytesIO(b"x")
+    length = app.MAX_PICTURE_BYTES + 1
+    s3.add_response(
+        "get_object", {"Body": StreamingBody(body, length), "ContentLength": length}, OBJECT
+    )
+    with pytest.raises(app.InvalidInputError, match="6,291,457 bytes"):
+        app.lambda_handler(BY_REFERENCE, None)
+    assert body.tell() == 0
 
 
 def test_the_endpoints_own_names_go_with_its_probabilities_and_the_picture_is_dropped(runtime):
@@ -208,7 +231,8 @@ def test_a_bare_list_is_named_by_the_class_names_of_the_deployment(runtime):
 
 
 def test_a_picture_that_went_by_reference_is_read_again_in_its_version(runtime, s3):
-    s3.add_response("get_object", {"Body": stream(PICTURE)}, OBJECT)
+    body = {"Body": stream(PICTURE), "ContentLength": len(PICTURE)}
+    s3.add_response("get_object", body, OBJECT)
     runtime.add_response("invoke_endpoint", {"Body": stream(json.dumps(ANSWER).encode())}, REQUEST)
     assert app.lambda_handler(BY_REFERENCE, None)["inferences"] == [0.98, 0.02]
 

@@ -25,8 +25,8 @@ def s3() -> Iterator[Stubber]:
         stubber.assert_no_pending_responses()
 
 
-def answer(body: bytes) -> dict[str, object]:
-    return {"Body": StreamingBody(io.BytesIO(body), len(body)), "ContentLength": len(body)}
+def answer(body: bytes, **more: str) -> dict[str, object]:
+    return {"Body": StreamingBody(io.BytesIO(body), len(body)), "ContentLength": len(body)} | more
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def answer(body: bytes) -> dict[str, object]:
         ("NoSuchVersion", 404, app.PictureNotFoundError),
         ("NoSuchBucket", 404, app.PictureNotFoundError),
         ("AccessDenied", 403, app.PictureAccessDeniedError),
-        ("InvalidObjectState", 403, app.PictureAccessDeniedError),
+        ("InvalidObjectState", 403, app.InvalidInputError),
         ("SlowDown", 503, app.PictureStoreUnavailableError),
         ("InternalError", 500, app.PictureStoreUnavailableError),
         ("InvalidArgument", 400, app.InvalidInputError),
@@ -125,6 +125,12 @@ def test_every_other_field_passes_through_and_the_version_is_the_one_asked_for(s
     json.dumps(result)
 
 
+@pytest.mark.parametrize("asked", [{}, {"s3_version_id": ""}])
+def test_the_version_that_was_read_goes_on_where_none_was_asked_for(s3, asked):
+    s3.add_response("get_object", answer(PNG, VersionId="v2"), HERE)
+    assert app.lambda_handler(EVENT | asked, None)["s3_version_id"] == "v2"
+
+
 @pytest.mark.parametrize("key", ["inbox/a b+c%20d.png", "inbox/Fahrräder/车.png", "inbox/100%.png"])
 def test_a_key_is_taken_as_it_is(s3, key):
     s3.add_response("get_object", answer(PNG), {"Bucket": "bucket", "Key": key})
@@ -146,6 +152,17 @@ def test_extra_fields_count_towards_the_payload(s3):
     s3.add_response("get_object", answer(PNG.ljust(150_000, b"\0")), HERE)
     result = app.lambda_handler(EVENT | {"notes": "ü" * 40_000}, None)
     assert result["image_data"] == ""
+
+
+def test_an_input_too_big_to_travel_even_without_the_picture_is_refused(s3):
+    s3.add_response("get_object", answer(PNG), HERE)
+    with pytest.raises(app.InvalidInputError, match="leave out what is not needed"):
+        app.lambda_handler(EVENT | {"notes": "x" * app.MAX_RESULT_BYTES}, None)
+
+
+def test_half_a_surrogate_pair_is_carried_along(s3):
+    s3.add_response("get_object", answer(PNG), HERE)
+    assert app.lambda_handler(EVENT | {"notes": "\ud83d"}, None)["notes"] == "\ud83d"
 
 
 def test_a_picture_of_exactly_6_mib_goes_through(s3):
