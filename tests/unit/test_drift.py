@@ -5,6 +5,7 @@ placeholder that nobody supplies; they would show only when a picture takes that
 """
 
 import ast
+import base64
 import importlib
 import json
 import re
@@ -98,11 +99,12 @@ def test_every_state_is_reachable_goes_somewhere_that_exists_and_says_what_it_is
 def test_every_task_has_a_timeout_and_retries_only_what_passes(name):
     task = TASKS[name]
     assert 0 < task["TimeoutSeconds"] <= 120
+    assert task["Retry"]
     for rule in task["Retry"]:
         assert not {"States.ALL", "States.TaskFailed"} & set(rule["ErrorEquals"])
         assert rule["BackoffRate"] == 2
         assert rule["JitterStrategy"] == "FULL"
-        assert 0 < rule["MaxAttempts"] <= 6
+        assert 0 < rule["MaxAttempts"] <= 8
         assert 0 < rule["IntervalSeconds"] <= rule["MaxDelaySeconds"] <= 60
 
 
@@ -229,19 +231,51 @@ def test_the_incoming_bucket_is_versioned_private_encrypted_and_tells_eventbridg
     assert events["EventBridgeEnabled"] is True
     [statement] = RESOURCES["PicturesBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     assert (statement["Effect"], statement["Action"]) == ("Deny", "s3:*")
+    assert statement["Principal"] == "*"
+    assert statement["Resource"] == [
+        {"Fn::GetAtt": ["PicturesBucket", "Arn"]},
+        {"Fn::Sub": "${PicturesBucket.Arn}/*"},
+    ]
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+# https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html and X-Ray's list of actions
+KNOW_NO_RESOURCES = {
+    "logs:CreateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def test_a_wildcard_resource_is_only_where_aws_knows_no_resources():
     roles = {n: r["Properties"] for n, r in RESOURCES.items() if r["Type"] == "AWS::IAM::Role"}
+    assert len(roles) == len(FOLDERS) + 2
     for name, role in roles.items():
+        assert "ManagedPolicyArns" not in role, name
         for policy in role["Policies"]:
             for statement in policy["PolicyDocument"]["Statement"]:
-                actions = statement["Action"]
-                actions = [actions] if isinstance(actions, str) else actions
+                actions = set(listed(statement["Action"]))
                 assert not any("*" in action for action in actions), name
-                if statement["Resource"] == "*":
-                    assert statement["Sid"] in {"WriteTraces", "DeliverLogs"}, name
+                for resource in listed(statement["Resource"]):
+                    text = json.dumps(resource)
+                    objects = actions <= {"s3:GetObject", "s3:GetObjectVersion"}
+                    if resource == "*":
+                        assert actions <= KNOW_NO_RESOURCES, name
+                    elif not (objects and text == '{"Fn::Sub": "${PicturesBucket.Arn}/*"}'):
+                        assert "*" not in text, name
 
 
 def test_every_log_group_is_kept_for_as_long_as_the_parameter_says():
@@ -249,3 +283,39 @@ def test_every_log_group_is_kept_for_as_long_as_the_parameter_says():
     assert len(groups) == len(FOLDERS) + 1
     for group in groups:
         assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_function_writes_into_its_own_log_group_and_may_write_into_no_other(folder):
+    function, _ = spelt(folder)
+    name = function.removesuffix("Function")
+    properties = RESOURCES[function]["Properties"]
+    assert properties["LoggingConfig"]["LogGroup"] == {"Ref": f"{name}LogGroup"}
+    assert properties["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
+    group = RESOURCES[f"{name}LogGroup"]["Properties"]["LogGroupName"]["Fn::Sub"]
+    assert group == f"/aws/lambda/${{AWS::StackName}}-{folder.replace('_', '-')}"
+    statements = [
+        statement
+        for policy in RESOURCES[f"{name}Role"]["Properties"]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if any(action.startswith("logs:") for action in listed(statement["Action"]))
+    ]
+    assert [s["Resource"] for s in statements] == [{"Fn::GetAtt": [f"{name}LogGroup", "Arn"]}]
+
+
+def test_an_upload_event_that_cannot_be_delivered_is_kept():
+    [target] = RESOURCES["PictureUploadedRule"]["Properties"]["Targets"]
+    queue = {"Fn::GetAtt": ["UndeliveredUploadsQueue", "Arn"]}
+    assert target["DeadLetterConfig"]["Arn"] == queue
+    policy = RESOURCES["UndeliveredUploadsQueuePolicy"]["Properties"]
+    assert policy["Queues"] == [{"Ref": "UndeliveredUploadsQueue"}]
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert (statement["Action"], statement["Resource"]) == ("sqs:SendMessage", queue)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda e: e.stem)
+def test_a_picture_in_an_event_is_the_one_that_its_key_names(event):
+    given = json.loads(event.read_text())
+    if given.get("image_data") and "broken" not in event.stem:
+        picture = ROOT / "events/pictures" / Path(given["s3_key"]).name
+        assert base64.b64decode(given["image_data"]) == picture.read_bytes()
