@@ -61,7 +61,9 @@ class Demo:
 
     def __init__(self, environment: Mapping[str, str], console: Console) -> None:
         """Run commands in this process's environment, with `environment` on top."""
-        self.environment = {**os.environ, **environment}
+        # The venv's own commands, `sam` above all, also where the venv is not activated.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        self.environment = {**os.environ, "PATH": path, **environment}
         self.console = console
         self.seconds: dict[str, float] = {}
 
@@ -136,6 +138,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
             f"The laptop's AWS runs already, at {running.url}, and the demo wants a fresh one:"
             " end it with `python -m local stop`."
         )
+    (REPORT / "summary.json").unlink(missing_ok=True)  # a run that fails leaves no older figures
     began = time.monotonic()
     python = sys.executable
     demo = Demo(client_environment(arguments.port), console)
@@ -144,19 +147,18 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         with demo.stage("laptop_aws", "Start the laptop's AWS"):
             demo.run(python, "-m", "local", "start", "--port", str(arguments.port))
         report = go_through(demo, arguments.data)
-        report["seconds"] = demo.seconds | {"total": round(time.monotonic() - began, 1)}
         keep = arguments.keep
         if not keep:
             report["resources_left"] = clean_up(demo)
-            report["seconds"] = demo.seconds | {"total": round(time.monotonic() - began, 1)}
+        report["seconds"] = demo.seconds | {"total": round(time.monotonic() - began, 1)}
         (REPORT / "summary.json").write_text(json.dumps(report, indent=2) + "\n")
         show(report, console)
         check(report)
     finally:
-        if not keep and find_running(DEFAULT_STATE):
+        if keep:
+            console.print(what_to_try(arguments.port), markup=False, highlight=False)
+        elif find_running(DEFAULT_STATE):
             demo.run(python, "-m", "local", "stop")
-    if keep:
-        console.print(what_to_try(arguments.port), markup=False, highlight=False)
 
 
 def go_through(demo: Demo, data: str) -> dict[str, Any]:
@@ -214,7 +216,7 @@ def clean_up(demo: Demo) -> int:
     with demo.stage("clean_up", "Clean up"):
         demo.run(sys.executable, "-m", "training.cleanup", "--yes")
         demo.run("sam", "delete", "--no-prompts", "--config-env", "local", log="sam-delete.log")
-        left = leftovers(demo.client)
+        left = leftovers(demo.client, demo.environment["AWS_REGION"])
         for name in left:
             demo.console.print(f"left: {name}", markup=False, style="red")
     return len(left)

@@ -1,9 +1,15 @@
-"""What a demo run has left behind, by asking each service for what bears the stack's name."""
+"""What a demo run has left behind, by asking each service for what bears one of its names.
+
+SAM's own bucket for uploads (stack `aws-sam-cli-managed-default`) belongs to the account, not to
+this project, and stays.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from training import settings
+from training.role import role_name
+from training.training_job import LOG_GROUP
 
 # service, operation that lists, where the names are; each lists all of its pages
 LISTS = [
@@ -17,24 +23,31 @@ LISTS = [
     ("sagemaker", "list_endpoint_configs", "EndpointConfigs[].EndpointConfigName"),
     ("sagemaker", "list_endpoints", "Endpoints[].EndpointName"),
     ("sagemaker", "list_models", "Models[].ModelName"),
+    ("sagemaker", "list_training_jobs", "TrainingJobSummaries[].TrainingJobName"),
     ("sns", "list_topics", "Topics[].TopicArn"),
     ("sqs", "list_queues", "QueueUrls[]"),
     ("stepfunctions", "list_state_machines", "stateMachines[].name"),
 ]
 
 
-def leftovers(client: Callable[[str], Any]) -> list[str]:
-    """Return `service: name` for everything with the project's or the stack's name in it."""
-    names = {settings.PROJECT, settings.STACK_NAME, settings.ENDPOINT_NAME}
-    return [
-        f"{service}: {found}"
+def leftovers(client: Callable[[str], Any], region: str) -> list[str]:
+    """Return `service: name` for everything with a name of the project, stack or role in it."""
+    names = {settings.PROJECT, settings.STACK_NAME, settings.ENDPOINT_NAME, role_name(region)}
+    found = [
+        (service, name)
         for service, operation, path in LISTS
-        for found in listed(client(service), operation, path)
-        if any(name in found for name in names)
+        for name in listed(client(service), operation, path)
     ]
+    if ("logs", LOG_GROUP) in found:  # AWS keeps the group of all training jobs, empty or not
+        streams = listed(
+            client("logs"), "describe_log_streams", "logStreams[].logStreamName",
+            logGroupName=LOG_GROUP,
+        )  # fmt: skip
+        found += [("logs", stream) for stream in streams]
+    return [f"{service}: {name}" for service, name in found if any(n in name for n in names)]
 
 
-def listed(client: Any, operation: str, path: str) -> Iterable[str]:
+def listed(client: Any, operation: str, path: str, **arguments: str) -> Iterable[str]:
     """Return what one list operation names, over all pages."""
-    pages = client.get_paginator(operation).paginate()
+    pages = client.get_paginator(operation).paginate(**arguments)
     return [name for name in pages.search(path) if name]

@@ -26,6 +26,10 @@ class NoPicturesError(ExpectedError):
     """The folders and files that were named hold nothing to send."""
 
 
+class SameKeyError(ExpectedError):
+    """Two files would become one object."""
+
+
 class StackNotFoundError(ExpectedError):
     """The workflow's stack is not there, or has no such output."""
 
@@ -42,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         objects = objects_of(arguments.paths)
         with progress_bar(console, "Sending") as report:
             send(client_for_threads(session), outputs["PicturesBucketName"], objects, report)
-    except (ExpectedError, ClientError, BotoCoreError) as error:
+    except (ExpectedError, ClientError, BotoCoreError, OSError) as error:
         print(f"send_pictures: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -79,18 +83,28 @@ def stack_outputs(cloudformation: Any, stack_name: str) -> dict[str, str]:
 def objects_of(paths: Iterable[Path]) -> dict[str, Path]:
     """Return the key for each file: a folder's files keep their path below it.
 
-    Raises NoPicturesError naming what is missing or empty.
+    Raises NoPicturesError naming what is missing or empty, and SameKeyError.
     """
     objects: dict[str, Path] = {}
     for path in paths:
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        below = path.parent if path.is_file() else path
+        files = (
+            [path] if path.is_file() else [p for p in sorted(path.rglob("*")) if visible(p, path)]
+        )
         if not files:
             raise NoPicturesError(f"{path} is no file and no folder with files in it.")
-        below = path.parent if path.is_file() else path
         for file in files:
-            if not any(part.startswith(".") for part in file.relative_to(below).parts):
-                objects[f"{INBOX}/{file.relative_to(below).as_posix()}"] = file
+            key = f"{INBOX}/{file.relative_to(below).as_posix()}"
+            if key in objects:
+                raise SameKeyError(f"{objects[key]} and {file} would both become {key}.")
+            objects[key] = file
     return objects
+
+
+def visible(path: Path, folder: Path) -> bool:
+    """Tell whether it is a file of the folder that neither it nor a folder above it hides."""
+    parts = path.relative_to(folder).parts
+    return path.is_file() and not any(part.startswith(".") for part in parts)
 
 
 def client_for_threads(session: Any) -> Any:

@@ -8,6 +8,7 @@ from botocore.stub import Stubber
 
 from training.send_pictures import (
     NoPicturesError,
+    SameKeyError,
     StackNotFoundError,
     objects_of,
     send,
@@ -54,9 +55,11 @@ def test_outputs_come_by_name():
         assert stack_outputs(client, "s") == {"PicturesBucketName": "bucket"}
 
 
-@pytest.mark.parametrize("name", ["nowhere", "hollow"])
+@pytest.mark.parametrize("name", ["nowhere", "hollow", "hidden"])
 def test_nothing_to_send_is_an_error(tmp_path, name):
     (tmp_path / "hollow").mkdir()
+    (tmp_path / "hidden/.git").mkdir(parents=True)
+    (tmp_path / "hidden/.git/a.png").write_bytes(b"a")
     with pytest.raises(NoPicturesError, match=name):
         objects_of([tmp_path / name])
 
@@ -64,6 +67,13 @@ def test_nothing_to_send_is_an_error(tmp_path, name):
 def test_files_keep_their_path_below_the_folder_and_hidden_ones_stay(folder):
     assert list(objects_of([folder])) == ["inbox/bicycle/a b.png", "inbox/empty.png"]
     assert list(objects_of([folder / "bicycle/a b.png"])) == ["inbox/a b.png"]
+
+
+def test_two_files_never_become_one_object(folder):
+    (folder / "again").mkdir()
+    (folder / "again/empty.png").write_bytes(b"")
+    with pytest.raises(SameKeyError, match=r"inbox/empty\.png"):
+        objects_of([folder, folder / "again"])
 
 
 def test_every_file_is_sent_as_it_is(folder):
