@@ -14,7 +14,7 @@ setup: $(VENV)/.installed ## Make .venv and install everything into it
 
 # pip takes torch, since it also finds a local CPU build where one is set up; uv takes the rest, in seconds.
 $(VENV)/.installed: requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "Python 3.11.4 or newer is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $$(grep -E '^uv==' requirements.txt) $$(grep -E '^torch==' requirements.txt)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
@@ -54,5 +54,6 @@ container-test: setup ## sam local invoke of every event; needs Docker
 bench: setup ## Import time of each function against boto3 alone; reports/bench/imports.json
 	$(BIN)/python -m benchmarks.import_time
 
-clean: ## Remove what was built and reported, but not data/
+clean: ## Stop the laptop's AWS, remove what was built and reported, but not data/
+	-@test -x $(BIN)/python && $(BIN)/python -m local stop 2>/dev/null
 	rm -rf .aws-sam .local reports .pytest_cache .mypy_cache .ruff_cache

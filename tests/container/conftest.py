@@ -56,6 +56,8 @@ def run(*command: str, folder: Path = ROOT) -> str:
 @pytest.fixture(scope="session")
 def _docker() -> None:
     if missing := what_is_missing():
+        if os.environ.get("DOCKER_REQUIRED"):
+            pytest.fail(missing)
         pytest.skip(missing)
 
 

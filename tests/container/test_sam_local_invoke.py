@@ -64,7 +64,15 @@ EXPECTED: dict[str, Returns | Raises | Classifies] = {
         "PictureNotFoundError",
         f"s3://{BUCKET}/inbox/no-such-picture.png does not exist (NoSuchKey)",
     ),
+    "serialize_image_data-bucket-missing": Raises(
+        "PictureNotFoundError",
+        "s3://scones-unlimited-no-such-bucket/inbox/bicycle.png does not exist (NoSuchBucket)",
+    ),
     "image_classification": Classifies("inbox/bicycle.png"),
+    "image_classification-broken-base64": Raises("InvalidInputError", "needs `image_data`"),
+    "image_classification-no-endpoint-name": Raises(
+        "InvalidInputError", "needs endpoint_name and content_type"
+    ),
     "image_classification-by-reference": Classifies("inbox/motorcycle.png"),
     "image_classification-endpoint-missing": Raises(
         "EndpointNotFoundError", "endpoint no-such-endpoint does not exist"
@@ -78,6 +86,15 @@ EXPECTED: dict[str, Returns | Raises | Classifies] = {
     ),
     "filter_low_confidence-count-mismatch": Raises(
         "InvalidInferencesError", "2 probabilities for ['bicycle']"
+    ),
+    "filter_low_confidence-invalid-inferences": Raises(
+        "InvalidInferencesError", "not a list of probabilities: ['0.98', '0.02']"
+    ),
+    "filter_low_confidence-invalid-threshold": Raises(
+        "InvalidThresholdError", "the threshold must be a number in [0, 1], not 90"
+    ),
+    "filter_low_confidence-tie": Returns(
+        {"label": "bicycle", "confidence": 0.5, "accepted": False}
     ),
 }
 
