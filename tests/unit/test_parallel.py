@@ -1,0 +1,60 @@
+"""Many things at a time: the first error ends them, and results keep the items' order."""
+
+from threading import Barrier, Event
+
+import pytest
+
+from training.parallel import run_parallel
+
+
+def unreported(*_):
+    pass
+
+
+def test_the_first_error_leaves_out_what_has_not_begun_and_tells_the_rest_to_stop():
+    begun, stop = [], Event()
+
+    def work(item):
+        begun.append(item)
+        if item == 0:
+            raise ValueError("the first")
+        assert stop.wait(10)  # under way when the other fails
+
+    with pytest.raises(ValueError, match="the first"):
+        run_parallel(work, range(100), threads=2, report=unreported, stop=stop)
+    assert stop.is_set()
+    assert len(begun) < 5
+
+
+def test_ctrl_c_stops_the_work():
+    stop = Event()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    def work(item):
+        assert item == 0 or stop.wait(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_parallel(work, range(50), threads=2, report=interrupt, stop=stop)
+    assert stop.is_set()
+
+
+def test_results_keep_the_order_of_the_items():
+    together, second_done, reports = Barrier(2, timeout=10), Event(), []
+
+    def work(item):
+        together.wait()  # breaks unless both run at the same time
+        if item == "a":
+            assert second_done.wait(10)
+        else:
+            second_done.set()
+        return item.upper()
+
+    found = run_parallel(work, "ab", threads=2, report=lambda *seen: reports.append(seen))
+    assert found == ["A", "B"]
+    assert reports == [(1, 2), (2, 2)]
+
+
+def test_nothing_to_do_is_done():
+    assert run_parallel(str, [], threads=2, report=unreported) == []

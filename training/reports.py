@@ -1,0 +1,13 @@
+"""Write what a command found out as JSON, whole or not at all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Replace `path` by the value as JSON; makes its folder. A broken run leaves the old file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    new.replace(path)
