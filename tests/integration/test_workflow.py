@@ -76,7 +76,7 @@ def serve(aws: LaptopAws, name: str, answer: str) -> None:
     assert settled_endpoint(aws, name)["EndpointStatus"] == "InService"
 
 
-def sam(aws: LaptopAws, *arguments: str) -> str:
+def sam(aws: LaptopAws, *arguments: str, given: str = "") -> str:
     """Run `sam` as a user does, on the laptop's AWS; return what it printed."""
     done = subprocess.run(
         ["sam", *arguments],
@@ -86,7 +86,7 @@ def sam(aws: LaptopAws, *arguments: str) -> str:
         capture_output=True,
         text=True,
         timeout=300,
-        stdin=subprocess.DEVNULL,
+        input=given,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -435,6 +435,12 @@ def test_sam_remote_invoke_and_logs_work_as_the_readme_says(stack):
             "--config-env", "local",
         )  # fmt: skip
         assert expected in printed
+    event = (ROOT / "events/my_state_machine.json").read_text()
+    printed = sam(
+        aws, "remote", "invoke", "MyStateMachine", "--event-file", "-", "--config-env", "local",
+        given=event,
+    )  # fmt: skip
+    assert '"accepted"' in printed
     assert "picture decided" in sam(aws, "logs", "--config-env", "local")
 
 
