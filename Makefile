@@ -15,9 +15,10 @@ setup: $(VENV)/.installed ## Make .venv and install everything into it
 # pip takes torch, since it also finds a local CPU build where one is set up; uv takes the rest, in seconds.
 $(VENV)/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "Python 3.11.4 or newer is needed: make PYTHON=/path/to/python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet $$(grep -E '^uv==' requirements.txt) $$(grep -E '^torch==' requirements.txt)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	@echo "Setting up $(VENV): PyTorch, then 180 more packages; about 2 GB on disk, minutes on a slow line."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check $$(grep -E '^(uv|torch)==' requirements.txt)
+	@$(BIN)/uv pip install --python $(BIN)/python -r requirements.txt
 	@touch $@
 
 lock: ## Solve requirements.in into requirements.txt
