@@ -56,7 +56,8 @@ def _lines(console: Console, title: str, transfer: bool) -> Report:
         began = began or (now, done)
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
-            rate = (done - began[1]) / (now - began[0])
+            # The first report may come this late itself: there is no speed to tell yet.
+            rate = (done - began[1]) / (now - began[0]) if now > began[0] else 0.0
             console.print(f"{title}: {progress_line(done, total, rate, transfer)}", markup=False)
 
     return report

@@ -25,11 +25,12 @@ CAPTURES_PREFIX = "captures"
 STAGED_FOLDER = Path("data/staged")
 REPORTS_FOLDER = Path("reports")
 
-# SageMaker's own pattern for names, in lower case as the template asks. SageMaker's limit is 63
-# characters, of which a job, a model and an endpoint configuration need 15 for the hyphen and the
-# time that follow the endpoint's name.
+# SageMaker's own pattern and limit for names, in lower case as the template asks.
 ENDPOINT_NAME_PATTERN = r"[a-z0-9](-*[a-z0-9])*"
-ENDPOINT_NAME_LENGTH = 48
+ENDPOINT_NAME_LENGTH = 63
+# The name of a job, a model and an endpoint configuration of ours is that of the endpoint with a
+# hyphen and a time of 14 digits.
+MADE_ENDPOINT_NAME_LENGTH = ENDPOINT_NAME_LENGTH - 15
 
 
 class SettingsError(SystemExit):
@@ -79,12 +80,12 @@ def default_bucket(account: str, region: str) -> str:
     return f"{PROJECT}-training-{account}-{region}"
 
 
-def check_endpoint_name(name: str, where: str) -> None:
+def check_endpoint_name(name: str, where: str, longest: int = ENDPOINT_NAME_LENGTH) -> None:
     """Raise SettingsError, which begins with `where`, unless `name` can be an endpoint's name."""
-    if len(name) > ENDPOINT_NAME_LENGTH or not re.fullmatch(ENDPOINT_NAME_PATTERN, name):
+    if len(name) > longest or not re.fullmatch(ENDPOINT_NAME_PATTERN, name):
         raise SettingsError(
-            f"{where}: {name!r} cannot be the name of an endpoint. Use 1 to {ENDPOINT_NAME_LENGTH}"
-            " lower-case letters, digits and hyphens, with a letter or digit at both ends."
+            f"{where}: {name!r} cannot be the name of an endpoint. Use 1 to {longest} lower-case"
+            " letters, digits and hyphens, with a letter or digit at both ends."
         )
 
 

@@ -39,6 +39,19 @@ def test_a_log_gets_a_line_every_half_minute(monkeypatch):
     ]
 
 
+def test_a_first_report_that_comes_late_tells_no_speed(monkeypatch):
+    clock = iter([0, 31, 62])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    log = io.StringIO()
+    with progress_bar(Console(file=log, width=100), "Objects") as report:
+        report(10, 100)
+        report(20, 100)
+    assert log.getvalue().splitlines() == [
+        "Objects: 10 of 100",
+        "Objects: 20 of 100, 4 minutes left",
+    ]
+
+
 def test_a_terminal_gets_a_bar():
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100)

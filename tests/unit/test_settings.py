@@ -50,10 +50,10 @@ def test_a_threshold_outside_of_0_to_1_is_refused(tmp_path, threshold):
         read_settings(write(tmp_path, text))
 
 
-@pytest.mark.parametrize("name", ["-a", "a-", "Pictures", "a_b", "", "a" * 49])
+@pytest.mark.parametrize("name", ["-a", "a-", "Pictures", "a_b", "", "a" * 64])
 def test_a_name_that_sagemaker_would_refuse_is_refused(tmp_path, name):
     text = GOOD.replace("pictures-1", name)
-    with pytest.raises(SettingsError, match=r"cannot be the name of an endpoint\. Use 1 to 48"):
+    with pytest.raises(SettingsError, match=r"cannot be the name of an endpoint\. Use 1 to 63"):
         read_settings(write(tmp_path, text))
 
 
