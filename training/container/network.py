@@ -156,7 +156,7 @@ class Network(nn.Module):
 
     whitening: nn.Conv2d
 
-    def __init__(self, classes: int, input_size: int, width: int = 64) -> None:
+    def __init__(self, classes: int, input_size: int, width: int = 48) -> None:
         """Make a network with fresh weights; `width` is the channels at the first resolution."""
         super().__init__()
         components = 3 * 4 * 4

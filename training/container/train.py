@@ -294,15 +294,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="folder that gets the model")  # fmt: skip
     add("--output-data-dir", type=Path, default=from_environment("SM_OUTPUT_DATA_DIR"),
         help="folder that gets history.json with every epoch's figures")  # fmt: skip
-    add("--epochs", type=positive_int, default=75, help="passes over the training pictures")
-    add("--batch-size", type=positive_int, default=64, help="pictures a step")
+    add("--epochs", type=positive_int, default=90, help="passes over the training pictures")
+    add("--batch-size", type=positive_int, default=32, help="pictures a step")
     add("--learning-rate", type=positive_float, default=0.02,
         help="largest step of the convolutions' optimizer, Muon")  # fmt: skip
     add("--adam-learning-rate", type=positive_float, default=3e-3,
         help="largest step of the other weights' optimizer, Adam")  # fmt: skip
     add("--label-smoothing", type=float, default=0.1, help="share of the target spread evenly")
     add("--input-size", type=positive_int, default=32, help="side of the network's input, pixels")
-    add("--width", type=positive_int, default=64, help="channels at the first resolution")
+    add("--width", type=positive_int, default=48, help="channels at the first resolution")
     add("--seed", type=int, default=0, help="same seed and machine, same model")
     arguments = parser.parse_args(argv)
     if arguments.model_dir is None:
