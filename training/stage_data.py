@@ -24,7 +24,7 @@ from training.settings import STAGED_FOLDER, STAGED_PREFIX, default_bucket
 from training.sources.archive import archive_source
 from training.sources.download import download
 from training.sources.folder import folder_source
-from training.sources.source import Picture, Source, Unreadable
+from training.sources.source import Picture, Source, StageDataError, Unreadable
 from training.sources.synthetic import synthetic_source
 from training.staging.bucket import THREADS, ensure_bucket, sync, upload_file
 from training.staging.fingerprint import difference_hash, pixel_hash
@@ -35,7 +35,12 @@ from training.waiting import make_console
 CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
 CIFAR100_MD5 = "eb9058c3a382ffc7106e4002c42a8d85"  # as its page gives it
 DEFAULT_CLASSES = ["bicycle", "motorcycle"]
+DRAWN_OR_DOWNLOADED = ("synthetic", "cifar100")  # sources that are no path
 NAMED_AT_MOST = 10  # files listed one by one before the rest is only counted
+
+
+class SourceMissingError(StageDataError):
+    """The archive or folder to stage does not exist."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     console = make_console()
     try:
         stage(arguments, console)
-    except (ExpectedError, ClientError, BotoCoreError) as error:
+    except (ExpectedError, ClientError, BotoCoreError, OSError) as error:
         print(f"stage_data: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -130,20 +135,24 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def stage(arguments: argparse.Namespace, console: Console) -> None:
     """Do what the command line says. Raises ExpectedError."""
     began = time.monotonic()
+    check_source(arguments)
+    # An hour's download may come: what could stop the work afterwards is looked at first.
     target = None if arguments.no_upload else _Target(arguments.bucket)
-    source = open_source(arguments, console)
     folder = StagedFolder(arguments.out)
     folder.begin()
+    source = open_source(arguments, console)
     candidates, sizes, unreadable = _receive(source, folder, console)
     test_share = 0.0 if source.has_test_split else arguments.test_share
     _list(console, "that could not be read", [f"{item.path}: {item.reason}" for item in unreadable])
-    assignment = assign_splits(
-        candidates,
-        source.classes,
-        seed=arguments.seed,
-        validation_share=arguments.validation_share,
-        test_share=test_share,
-    )
+    with progress_bar(console, "Comparing") as report:
+        assignment = assign_splits(
+            candidates,
+            source.classes,
+            seed=arguments.seed,
+            validation_share=arguments.validation_share,
+            test_share=test_share,
+            report=report,
+        )
     places = {
         number: f"{split}/{candidate.class_name}/{candidate.name}.png"
         for number, (split, candidate) in enumerate(zip(assignment.splits, candidates, strict=True))
@@ -160,7 +169,8 @@ def stage(arguments: argparse.Namespace, console: Console) -> None:
             for number, path in sorted(places.items(), key=lambda item: item[1])
         },
     }
-    written, kept = folder.commit(places, manifest)
+    with progress_bar(console, "Files") as report:
+        written, kept = folder.commit(places, manifest, report)
     for heading, left_out in (
         ("left out of training, since they repeat a test picture", assignment.repeats_of_test),
         ("left out, since the same picture stands in two classes", assignment.contradictions),
@@ -175,6 +185,24 @@ def stage(arguments: argparse.Namespace, console: Console) -> None:
     _print_result(console, manifest, lines)
 
 
+def check_source(arguments: argparse.Namespace) -> None:
+    """Refuse a source that is not there, or a folder that would be staged into itself.
+
+    Raises SourceMissingError, ForeignFolderError.
+    """
+    name: str = arguments.source
+    if name in DRAWN_OR_DOWNLOADED:
+        return
+    if not Path(name).exists():
+        raise SourceMissingError(
+            f"{name} does not exist: give an archive, a folder, synthetic or cifar100."
+        )
+    if Path(name).is_dir() and overlap(Path(name), arguments.out):
+        raise ForeignFolderError(
+            f"{arguments.out} and {name} lie one within the other: give another --out."
+        )
+
+
 def open_source(arguments: argparse.Namespace, console: Console) -> Source:
     """Choose the kind of source by its name. Raises ExpectedError."""
     name: str = arguments.source
@@ -182,10 +210,6 @@ def open_source(arguments: argparse.Namespace, console: Console) -> Source:
     if name == "synthetic":
         return synthetic_source(classes, arguments.count, arguments.size, arguments.seed)
     if name != "cifar100" and Path(name).is_dir():
-        if overlap(Path(name), arguments.out):
-            raise ForeignFolderError(
-                f"{arguments.out} and {name} lie one within the other: give another --out."
-            )
         return folder_source(Path(name), arguments.classes, arguments.long_side)
     path = _download_cifar100(arguments.cache, console) if name == "cifar100" else Path(name)
     return archive_source(path, classes)
@@ -195,8 +219,8 @@ def _download_cifar100(cache: Path, console: Console) -> Path:
     target = cache / CIFAR100_URL.rpartition("/")[2]
     if not target.exists():
         console.print(
-            f"Downloading {CIFAR100_URL} (169 MB). Its host gives 55 to 85 kB/s: expect 35 to 50"
-            " minutes. Ctrl-C keeps what has arrived; the same command goes on from there.",
+            f"Downloading {CIFAR100_URL} (169 MB): about an hour, since its host is slow. Ctrl-C"
+            " keeps what has arrived; the same command goes on from there.",
             markup=False,
         )
     with progress_bar(console, "Download", transfer=True) as report:
@@ -238,23 +262,26 @@ def _png(picture: Picture) -> bytes:
 
 
 class _Target:
-    """The place in S3, checked before the work starts, since an hour's download may come first."""
+    """The place in S3. Its bucket is made where it is missing."""
 
     def __init__(self, bucket: str | None) -> None:
         import boto3  # noqa: PLC0415  --help does without
         from botocore.config import Config  # noqa: PLC0415
 
         session: Any = boto3.Session()
-        self.region = check_region(session)
-        self.account = check_credentials(session.client("sts")).account
-        self.bucket = bucket or default_bucket(self.account, self.region)
+        region = check_region(session)
+        account = check_credentials(session.client("sts")).account
+        default = default_bucket(account, region)
+        self.bucket = bucket or default
         self.s3 = session.client("s3", config=Config(max_pool_connections=THREADS))
+        self.made = ensure_bucket(
+            self.s3, self.bucket, region, account, ours=self.bucket == default
+        )
 
     def copy(
         self, folder: StagedFolder, manifest: dict[str, Any], console: Console
     ) -> list[tuple[str, str]]:
         """Copy the staged folder, its manifest last. Return what to say of it."""
-        made = ensure_bucket(self.s3, self.bucket, self.region, self.account)
         with progress_bar(console, "Upload") as report:
             result = sync(
                 self.s3,
@@ -262,14 +289,14 @@ class _Target:
                 STAGED_PREFIX,
                 root=folder.root,
                 paths=manifest["files"],
-                keep=MANIFEST,
+                manifest=MANIFEST,
                 report=report,
             )
         manifest["s3_uri"] = f"s3://{self.bucket}/{STAGED_PREFIX}"
         folder.write_manifest(manifest)
         upload_file(self.s3, self.bucket, f"{STAGED_PREFIX}/{MANIFEST}", folder.root / MANIFEST)
         return [
-            ("Bucket", f"{manifest['s3_uri']}{' (bucket made)' if made else ''}"),
+            ("Bucket", f"{manifest['s3_uri']}{' (bucket made)' if self.made else ''}"),
             (
                 "Objects",
                 f"{result.uploaded} uploaded, {result.skipped} there already,"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.staging.fingerprint import difference_hash, near_pairs, pixel_hash
+from training.staging.fingerprint import difference_hash, near_groups, pixel_hash
 from training.staging.splits import Candidate, TooFewPicturesError, assign_splits
 
 FAR = 0x9E3779B97F4A7C15  # multiples of it differ in about half of their 64 bits
@@ -45,7 +45,10 @@ def test_too_few_pictures_of_a_class_are_named(count):
 
 def test_a_class_of_near_duplicates_only_is_too_few():
     alike = [candidate("car", number, difference_hash=7) for number in range(50)]
-    with pytest.raises(TooFewPicturesError, match="add different pictures"):
+    with pytest.raises(
+        TooFewPicturesError,
+        match=r"50 usable pictures \(49 of all 50 nearly repeat another\).*add different pictures",
+    ):
         splits_of([*candidates(20, "bus"), *alike])
 
 
@@ -135,13 +138,37 @@ def test_the_difference_hash_survives_light_size_and_noise():
     noisy = array * 0.8 + 20 + np.random.default_rng(0).normal(0, 2, array.shape)
     other = Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).resize((50, 50))
 
-    assert near_pairs([difference_hash(image), difference_hash(other)]) == [(0, 1)]
-    assert near_pairs([difference_hash(textured(n)) for n in range(40)]) == []
+    assert near_groups([difference_hash(image), difference_hash(other)]) == [[0, 1]]
+    assert len(near_groups([difference_hash(textured(n)) for n in range(40)])) == 40
 
 
-def test_near_pairs_are_found_across_the_blocks_they_are_computed_in(monkeypatch):
-    monkeypatch.setattr("training.staging.fingerprint._ROWS_AT_A_TIME", 2)
-    hashes = [0, FAR, 0b1, FAR ^ 0b11, 2**63]
+def test_near_hashes_are_joined_over_several_steps():
+    hashes = [0, FAR, 0b1, FAR ^ 0b11, 2**63]  # the last is 2 bits from the third, 1 from the first
+    reports: list[int] = []
 
-    assert near_pairs(hashes, limit=2) == [(0, 2), (0, 4), (1, 3), (2, 4)]
-    assert near_pairs(hashes, limit=1) == [(0, 2), (0, 4)]
+    assert near_groups(hashes, limit=2, report=reports.append) == [[0, 2, 4], [1, 3]]
+    assert reports == [3, 5]
+    assert near_groups(hashes, limit=1) == [[0, 2, 4], [1], [3]]
+    assert near_groups(hashes, limit=0) == [[0], [1], [2], [3], [4]]
+    assert near_groups([]) == []
+
+
+def test_a_film_of_one_scene_takes_no_memory_of_pairs():
+    frames = [2**bit for bit in range(64)] * 300  # 19,200 frames: 184 million pairs
+
+    assert near_groups(frames) == [list(range(len(frames)))]
+
+
+def test_every_class_counts_towards_the_progress():
+    reports: list[tuple[int, int]] = []
+    pictures = candidates(20, "bus", "car")
+    assign_splits(
+        pictures,
+        ["bus", "car"],
+        seed=0,
+        validation_share=0.2,
+        test_share=0.2,
+        report=lambda *seen: reports.append(seen),
+    )
+
+    assert reports == [(done, 40) for done in range(1, 41)]

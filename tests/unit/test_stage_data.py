@@ -13,6 +13,7 @@ from tests.unit.cifar_archives import members, write_archive
 from training import stage_data
 from training.staging.folder import INCOMING, NotStagedError, StagedFolder, read_manifest
 
+IDENTITY = {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/u", "UserId": "u"}
 SHARED_ARCHIVE = Path(__file__).parents[3] / "shared" / "data" / "cifar-100-vehicles.tar.gz"
 
 
@@ -81,6 +82,56 @@ def test_a_folder_with_other_files_is_left_alone(archive, out, capsys):
     assert not (out / INCOMING).exists()
 
 
+def test_a_manifest_of_something_else_does_not_make_a_folder_ours(archive, out, capsys):
+    photo = photos(out / "train", count=1) / "car" / "0.jpg"
+    (out / "manifest.json").write_text('{"name": "a web app", "files": {"train/car/0.jpg": 1}}')
+    before = files(out)
+
+    assert stage(archive, out) == 1
+    assert "holds files that are not staged data" in capsys.readouterr().err
+    assert files(out) == before
+    assert photo.exists()
+
+
+@pytest.mark.parametrize("name", ["train/bicycle/mine.png", "test/notes.txt"])
+def test_a_users_file_in_a_staged_folder_is_named_and_kept(archive, out, capsys, name):
+    stage(archive, out)
+    (out / name).write_bytes(b"a user's own")
+    before = files(out)
+
+    assert stage("synthetic", out, "--count", "10") == 1
+    error = capsys.readouterr().err
+    assert f"{name} was not written by stage_data: move it away, or give another --out" in error
+    assert files(out) == before
+
+
+def test_many_files_of_a_user_are_counted(archive, out, capsys):
+    stage(archive, out)
+    photos(out / "train", count=2)
+
+    assert stage(archive, out) == 1
+    assert "0.jpg was not written by stage_data, nor were 3 more files" in capsys.readouterr().err
+
+
+def test_a_manifest_cannot_name_what_lies_outside_the_folder(archive, out):
+    stage(archive, out)
+    outside = out.parent / "mine.png"
+    outside.write_bytes(b"a user's own")
+    manifest = read_manifest(out)
+    manifest["files"]["../mine.png"] = {"sha256": "", "bytes": 0}
+    (out / "manifest.json").write_text(json.dumps(manifest))
+
+    assert stage("synthetic", out, "--count", "10") == 0
+    assert outside.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(archive, tmp_path, capsys):
+    (tmp_path / "file").write_bytes(b"")
+
+    assert stage(archive, tmp_path / "file" / "staged") == 1
+    assert capsys.readouterr().err.startswith("stage_data: ")
+
+
 def test_the_staged_folder_is_what_the_manifest_says(archive, out, capsys):
     assert stage(archive, out, "--classes", "bicycle", "bus", "--validation-share", "0.25") == 0
 
@@ -120,15 +171,14 @@ def test_a_second_run_changes_nothing(archive, out, capsys):
 def test_a_second_run_repairs_and_removes(archive, out):
     stage(archive, out)
     content = files(out)
-    first, second = list(content)[:2]
+    first, second = list(read_manifest(out)["files"])[:2]
     (out / first).write_bytes(b"damaged")
     (out / second).unlink()
-    (out / "train" / "old" / "deep").mkdir(parents=True)
-    (out / "train" / "old" / "deep" / "x.png").write_bytes(b"of another class")
 
     assert stage(archive, out) == 0
     assert files(out) == content
-    assert not (out / "train" / "old").exists()
+    stage(archive, out, "--classes", "bicycle", "bus")
+    assert not (out / "train" / "motorcycle").exists()
 
 
 def test_another_source_takes_the_place_of_the_first(archive, out):
@@ -179,7 +229,7 @@ def test_a_damaged_manifest_is_named(out):
     out.mkdir()
     (out / "manifest.json").write_text('{"files": ')
 
-    with pytest.raises(NotStagedError, match="is damaged"):
+    with pytest.raises(NotStagedError, match=r"is damaged: remove .*staged and run"):
         read_manifest(out)
 
 
@@ -228,12 +278,49 @@ def test_without_credentials_nothing_is_staged(archive, out, monkeypatch, capsys
     assert not out.exists()
 
 
+@pytest.fixture
+def no_download(monkeypatch):
+    def fail(*_):
+        raise AssertionError("the download began")
+
+    monkeypatch.setattr(stage_data, "download", fail)
+
+
+def test_a_bucket_of_somebody_else_is_found_before_the_download(
+    tmp_path, out, no_download, monkeypatch, capsys
+):
+    session = StubbedSession()
+    session.stub("sts").add_response("get_caller_identity", IDENTITY)
+    session.stub("s3").add_client_error("head_bucket", "403")
+    monkeypatch.setattr("boto3.Session", lambda: session)
+
+    assert stage_data.main(["cifar100", "--out", str(out), "--cache", str(tmp_path)]) == 1
+    assert "ask for access" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_foreign_folder_is_found_before_the_download(tmp_path, out, no_download, capsys):
+    photos(out, count=1)
+
+    assert stage("cifar100", out, "--cache", str(tmp_path)) == 1
+    assert "holds files that are not staged data" in capsys.readouterr().err
+
+
+def test_a_source_that_is_not_there_makes_no_bucket(out, monkeypatch, capsys):
+    monkeypatch.setattr("boto3.Session", StubbedSession)  # which has no answer to anything
+
+    assert stage_data.main(["missing.tar.gz", "--out", str(out)]) == 1
+    assert "missing.tar.gz does not exist" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_the_manifest_is_uploaded_last_and_names_the_place(archive, out, monkeypatch):
     session = StubbedSession()
-    identity = {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/u", "UserId": "u"}
-    session.stub("sts").add_response("get_caller_identity", identity)
+    session.stub("sts").add_response("get_caller_identity", IDENTITY)
     s3 = session.stub("s3")
     s3.add_response("head_bucket", {})
+    tag = {"Key": "Project", "Value": "scones-unlimited"}
+    s3.add_response("get_bucket_tagging", {"TagSet": [tag]})
     s3.add_response("list_objects_v2", {"Contents": []})
     for _ in range(48):
         s3.add_response("put_object", {})

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from tests.unit.aws_stubs import ACCOUNT, stubbed
 from training.staging import bucket as bucket_module
 from training.staging.bucket import (
+    BucketBusyError,
     BucketNotOursError,
     DeleteRefusedError,
     SyncResult,
@@ -32,9 +33,22 @@ def s3():
     stubber.assert_no_pending_responses()
 
 
-def expect_new_bucket(stubber, **create):
+TAG = {"Key": "Project", "Value": "scones-unlimited"}
+
+
+def expect_missing_bucket(stubber):
     stubber.add_client_error("head_bucket", "404", http_status_code=404, expected_params=HEAD)
+
+
+def expect_new_bucket(stubber, **create):
+    expect_missing_bucket(stubber)
     stubber.add_response("create_bucket", {}, {"Bucket": BUCKET, **create})
+    found = {"ResponseMetadata": {"HTTPStatusCode": 200}}
+    stubber.add_response("head_bucket", found, HEAD)  # the waiter's
+    expect_set_up(stubber, [TAG])
+
+
+def expect_set_up(stubber, tags):
     blocked = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
     stubber.add_response(
         "put_public_access_block",
@@ -47,8 +61,12 @@ def expect_new_bucket(stubber, **create):
         {},
         {"Bucket": BUCKET, "ServerSideEncryptionConfiguration": {"Rules": [rule]}},
     )
-    tags = {"TagSet": [{"Key": "Project", "Value": "scones-unlimited"}]}
-    stubber.add_response("put_bucket_tagging", {}, {"Bucket": BUCKET, "Tagging": tags})
+    tagged = {"Bucket": BUCKET, "Tagging": {"TagSet": tags}}
+    stubber.add_response("put_bucket_tagging", {}, tagged)
+
+
+def ensure(client, region="eu-west-1", ours=True):
+    return ensure_bucket(client, BUCKET, region, ACCOUNT, ours=ours)
 
 
 @pytest.mark.parametrize("code", ["403", "301"])
@@ -57,28 +75,82 @@ def test_a_bucket_of_somebody_else_is_refused(s3, code):
     stubber.add_client_error("head_bucket", code, expected_params=HEAD)
 
     with pytest.raises(BucketNotOursError, match=f"pictures exists, but.*{code}.*another --bucket"):
-        ensure_bucket(client, BUCKET, "eu-west-1", ACCOUNT)
+        ensure(client)
 
 
 def test_a_missing_bucket_is_made_in_its_region(s3):
     client, stubber = s3
     expect_new_bucket(stubber, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
 
-    assert ensure_bucket(client, BUCKET, "eu-west-1", ACCOUNT) is True
+    assert ensure(client) is True
 
 
 def test_us_east_1_is_no_constraint(s3):
     client, stubber = s3
     expect_new_bucket(stubber)
 
-    assert ensure_bucket(client, BUCKET, "us-east-1", ACCOUNT) is True
+    assert ensure(client, "us-east-1") is True
 
 
-def test_a_bucket_that_is_there_is_left_as_it_is(s3):
+def test_a_bucket_that_s3_is_still_deleting_is_a_sentence(s3):
+    client, stubber = s3
+    expect_missing_bucket(stubber)
+    stubber.add_client_error("create_bucket", "OperationAborted", "A conflicting operation")
+
+    with pytest.raises(BucketBusyError, match=r"still deleting an earlier bucket pictures.*again"):
+        ensure(client)
+
+
+def test_a_bucket_that_may_not_be_made_is_the_clients_error(s3):
+    client, stubber = s3
+    expect_missing_bucket(stubber)
+    stubber.add_client_error("create_bucket", "AccessDenied")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        ensure(client)
+
+
+def test_a_bucket_of_ours_that_a_broken_run_left_half_made_is_finished(s3):
+    client, stubber = s3
+    stubber.add_response("head_bucket", {}, HEAD)
+    stubber.add_client_error("get_bucket_tagging", "NoSuchTagSet")
+    expect_set_up(stubber, [TAG])
+
+    assert ensure(client) is False
+
+
+def test_tags_that_somebody_added_stay(s3):
+    client, stubber = s3
+    team = {"Key": "Team", "Value": "a"}
+    stubber.add_response("head_bucket", {}, HEAD)
+    stubber.add_response("get_bucket_tagging", {"TagSet": [team]}, {"Bucket": BUCKET})
+    expect_set_up(stubber, [team, TAG])
+
+    assert ensure(client) is False
+
+
+def test_tags_that_may_not_be_read_are_the_clients_error(s3):
+    client, stubber = s3
+    stubber.add_response("head_bucket", {}, HEAD)
+    stubber.add_client_error("get_bucket_tagging", "AccessDenied")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        ensure(client)
+
+
+def test_a_whole_bucket_of_ours_is_left_as_it_is(s3):
+    client, stubber = s3
+    stubber.add_response("head_bucket", {}, HEAD)
+    stubber.add_response("get_bucket_tagging", {"TagSet": [TAG]}, {"Bucket": BUCKET})
+
+    assert ensure(client) is False
+
+
+def test_a_users_own_bucket_is_left_as_it_is(s3):
     client, stubber = s3
     stubber.add_response("head_bucket", {}, HEAD)
 
-    assert ensure_bucket(client, BUCKET, "eu-west-1", ACCOUNT) is False
+    assert ensure(client, ours=False) is False
 
 
 def md5(content):
@@ -105,6 +177,11 @@ def expect_upload(stubber, path, content):
     )
 
 
+def expect_manifest_deleted(stubber):
+    manifest = {"Bucket": BUCKET, "Key": "staged/manifest.json"}
+    stubber.add_response("delete_object", {}, manifest)
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     for name in "abcd":
@@ -119,7 +196,7 @@ def run(client, root, *names, reports=None):
         "staged",
         root=root,
         paths=[f"{name}.png" for name in names],
-        keep="manifest.json",
+        manifest="manifest.json",
         report=lambda *seen: (reports if reports is not None else []).append(seen),
     )
 
@@ -153,6 +230,7 @@ def test_only_what_is_missing_or_different_is_sent_and_the_rest_deleted(s3, root
         ("staged/manifest.json", b"{}"),
     )
     stubber.add_response("list_objects_v2", there, LIST)
+    expect_manifest_deleted(stubber)
     for name in "bcd":
         expect_upload(stubber, f"{name}.png", name.encode())
     stubber.add_response(
@@ -166,9 +244,31 @@ def test_only_what_is_missing_or_different_is_sent_and_the_rest_deleted(s3, root
     assert reports == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
+def test_a_broken_sync_leaves_no_manifest(s3, root):
+    client, stubber = s3
+    there = listing(("staged/a.png", b"A"), ("staged/manifest.json", b"{}"))
+    stubber.add_response("list_objects_v2", there, LIST)
+    expect_manifest_deleted(stubber)
+    stubber.add_client_error("put_object", "SlowDown")
+
+    with pytest.raises(ClientError, match="SlowDown"):
+        run(client, root, "a")
+
+
+def test_the_manifest_is_gone_before_a_stale_object_is(s3, root):
+    client, stubber = s3
+    there = listing(("staged/old.png", b"x"), ("staged/manifest.json", b"{}"))
+    stubber.add_response("list_objects_v2", there, LIST)
+    expect_manifest_deleted(stubber)
+    stubber.add_response("delete_objects", {})
+
+    assert run(client, root) == SyncResult(0, 0, 1)
+
+
 def test_what_is_there_and_right_needs_one_listing_only(s3, root):
     client, stubber = s3
-    stubber.add_response("list_objects_v2", listing(("staged/a.png", b"a")), LIST)
+    there = listing(("staged/a.png", b"a"), ("staged/manifest.json", b"{}"))
+    stubber.add_response("list_objects_v2", there, LIST)
 
     assert run(client, root, "a") == SyncResult(0, 1, 0)
 

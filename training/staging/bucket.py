@@ -1,14 +1,14 @@
 """Keep `staged/` in the training bucket the same as the staged folder on disk."""
 
 import hashlib
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from training.parallel import run_parallel
 from training.settings import PROJECT_TAG
 from training.sources.source import StageDataError
 
@@ -18,6 +18,10 @@ DELETED_AT_A_TIME = 1000  # what DeleteObjects takes
 
 class BucketNotOursError(StageDataError):
     """The bucket exists and this account may not use it."""
+
+
+class BucketBusyError(StageDataError):
+    """S3 is still at work on an earlier bucket of this name."""
 
 
 class DeleteRefusedError(StageDataError):
@@ -33,11 +37,12 @@ class SyncResult:
     deleted: int
 
 
-def ensure_bucket(s3: Any, bucket: str, region: str, account: str) -> bool:
+def ensure_bucket(s3: Any, bucket: str, region: str, account: str, *, ours: bool) -> bool:
     """Make the bucket where it is missing: private, encrypted, tagged. Return whether it was made.
 
     `account` (12 digits) must own it: bucket names are global, and somebody else may hold this one.
-    Raises BucketNotOursError.
+    `ours` says that the name is the project's own: such a bucket without the project's tag was left
+    half made by a broken run, and gets what it lacks. Raises BucketNotOursError, BucketBusyError.
     """
     try:
         s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
@@ -47,11 +52,33 @@ def ensure_bucket(s3: Any, bucket: str, region: str, account: str) -> bool:
                 f"Bucket {bucket} exists, but account {account} may not use it from here"
                 f" ({error.response['Error']['Code']}): give another --bucket, or ask for access."
             ) from error
-    else:
-        return False
+        _create(s3, bucket, region, account)
+        _set_up(s3, bucket, [])
+        return True
+    if ours:
+        tags = _tags(s3, bucket)
+        if PROJECT_TAG not in tags:
+            _set_up(s3, bucket, tags)
+    return False
+
+
+def _create(s3: Any, bucket: str, region: str, account: str) -> None:
     # us-east-1 is what S3 assumes, and refuses as a constraint.
     where = {} if region == "us-east-1" else {"LocationConstraint": region}
-    s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": where} if where else {}))
+    try:
+        s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": where} if where else {}))
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "OperationAborted":
+            raise
+        raise BucketBusyError(
+            f"S3 is still deleting an earlier bucket {bucket}, or another run is making it: run the"
+            " same command again in some minutes, or give another --bucket."
+        ) from error
+    s3.get_waiter("bucket_exists").wait(Bucket=bucket, ExpectedBucketOwner=account)
+
+
+def _set_up(s3: Any, bucket: str, tags: list[dict[str, str]]) -> None:
+    """Close the bucket, encrypt it, and add the project's tag to its tags: last, as its seal."""
     s3.put_public_access_block(
         Bucket=bucket,
         PublicAccessBlockConfiguration={
@@ -67,8 +94,18 @@ def ensure_bucket(s3: Any, bucket: str, region: str, account: str) -> bool:
             "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
         },
     )
-    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [PROJECT_TAG]})
-    return True
+    others = [tag for tag in tags if tag["Key"] != PROJECT_TAG["Key"]]
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [*others, PROJECT_TAG]})
+
+
+def _tags(s3: Any, bucket: str) -> list[dict[str, str]]:
+    try:
+        tags: list[dict[str, str]] = s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchTagSet":
+            raise
+        return []
+    return tags
 
 
 def sync(
@@ -77,39 +114,36 @@ def sync(
     prefix: str,
     *,
     root: Path,
-    paths: Iterable[str],
-    keep: str,
+    paths: Collection[str],
+    manifest: str,
     report: Callable[[int, int], None],
 ) -> SyncResult:
     """Send the files `paths` of `root` to `prefix`/path, and delete what else is under `prefix`/.
 
-    Only `prefix`/`keep` is left alone: the manifest, which the caller sends after all else.
+    Where anything differs, `prefix`/`manifest` is deleted first, so that a broken run leaves no
+    manifest over objects that it does not describe; the caller sends it after all else.
     An object counts as there when its size and its ETag, the MD5 of what was sent in one part
     under S3's own encryption, are right; under a KMS key no ETag is, and everything is sent again.
     `report` gets the objects that are right so far and their total. Raises DeleteRefusedError.
     """
     there = _objects(s3, bucket, f"{prefix}/")
-    there.pop(f"{prefix}/{keep}", None)
-    missing, skipped = [], 0
+    described = there.pop(f"{prefix}/{manifest}", None) is not None
+    missing: list[str] = []
+    skipped, total = 0, len(paths)
     for path in paths:
-        if there.pop(f"{prefix}/{path}", None) == _size_and_etag(root / path):
+        if _is_right(there.pop(f"{prefix}/{path}", None), root / path):
             skipped += 1
+            report(skipped, total)
         else:
             missing.append(path)
-    total = skipped + len(missing)
-    report(skipped, total)
-    with ThreadPoolExecutor(THREADS) as pool:
-        sent = [
-            pool.submit(upload_file, s3, bucket, f"{prefix}/{path}", root / path)
-            for path in missing
-        ]
-        try:
-            for count, future in enumerate(as_completed(sent), start=1):
-                future.result()
-                report(skipped + count, total)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    if described and (missing or there):
+        s3.delete_object(Bucket=bucket, Key=f"{prefix}/{manifest}")
+    run_parallel(
+        lambda path: upload_file(s3, bucket, f"{prefix}/{path}", root / path),
+        missing,
+        threads=THREADS,
+        report=lambda sent, _: report(skipped + sent, total),
+    )
     _delete(s3, bucket, sorted(there))
     return SyncResult(len(missing), skipped, len(there))
 
@@ -129,9 +163,11 @@ def _objects(s3: Any, bucket: str, prefix: str) -> dict[str, tuple[int, str]]:
     }
 
 
-def _size_and_etag(path: Path) -> tuple[int, str]:
-    content = path.read_bytes()
-    return len(content), hashlib.md5(content, usedforsecurity=False).hexdigest()
+def _is_right(found: tuple[int, str] | None, path: Path) -> bool:
+    """Hold size and ETag of an object, None where there is none, against a file."""
+    if found is None or found[0] != path.stat().st_size:
+        return False
+    return found[1] == hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def _delete(s3: Any, bucket: str, keys: list[str]) -> None:
@@ -140,5 +176,6 @@ def _delete(s3: Any, bucket: str, keys: list[str]) -> None:
         answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
         for refused in answer.get("Errors", []):
             raise DeleteRefusedError(
-                f"S3 did not delete s3://{bucket}/{refused['Key']}: {refused['Message']}."
+                f"S3 did not delete s3://{bucket}/{refused.get('Key')}:"
+                f" {refused.get('Message', refused.get('Code'))}."
             )

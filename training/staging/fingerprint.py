@@ -1,18 +1,15 @@
 """Recognise a picture that is there twice, so that it cannot stand on both sides of a split."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 # Of 64 bits. Measured on the 1,000 bicycles and motorcycles of CIFAR-100: all 10 pairs up to 6 bits
 # apart show one object photographed or edited twice; of the pairs 7 bits apart, every other one
 # shows two different objects.
 NEAR = 6
-
-_ROWS_AT_A_TIME = 1024  # 1024 x n distances of 1 byte: 50 MB for all of CIFAR-100
 
 
 def pixel_hash(image: Image.Image) -> str:
@@ -32,14 +29,23 @@ def difference_hash(image: Image.Image) -> int:
     return int.from_bytes(bits.tobytes(), "big")
 
 
-def near_pairs(hashes: Sequence[int], limit: int = NEAR) -> list[tuple[int, int]]:
-    """Return the pairs (i, j), i < j, whose hashes differ in at most `limit` bits."""
+def near_groups(
+    hashes: Sequence[int], limit: int = NEAR, report: Callable[[int], None] = lambda _: None
+) -> list[list[int]]:
+    """Join the positions whose hashes differ in at most `limit` bits, also over several steps.
+
+    Each is compared once with those that are in no group yet: n numpy operations of up to n values
+    and some 20 bytes a value, however many are alike. `report` gets how many are in a group.
+    """
     values = np.array(hashes, dtype=np.uint64)
-    pairs: list[tuple[int, int]] = []
-    for start in range(0, len(values), _ROWS_AT_A_TIME):
-        rows = values[start : start + _ROWS_AT_A_TIME, None]
-        distance: NDArray[np.uint8] = np.bitwise_count(rows ^ values[None, :])
-        for i, j in np.argwhere(distance <= limit).tolist():
-            if start + i < j:
-                pairs.append((start + i, j))
-    return pairs
+    left = np.arange(len(values))
+    groups: list[list[int]] = []
+    while left.size:
+        group, left = [int(left[0])], left[1:]
+        for position in group:  # which grows meanwhile
+            near = np.bitwise_count(values[left] ^ values[position]) <= limit
+            group += left[near].tolist()
+            left = left[~near]
+        groups.append(sorted(group))
+        report(len(values) - left.size)
+    return groups

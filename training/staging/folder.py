@@ -2,21 +2,25 @@
 
 A picture first comes into `.incoming`, since its split is known only when all are there. The
 manifest is written last and taken away first, so that a broken run leaves nothing to be trusted.
+What staging wrote is known from the manifest, or from a list in `.incoming` after a broken run;
+nothing else is ever removed.
 """
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from training.reports import write_json
 from training.sources.source import StageDataError
 from training.staging.splits import SPLITS
 
 MANIFEST = "manifest.json"
 INCOMING = ".incoming"
+KNOWN = "known.json"  # in INCOMING: the files of the splits that are staging's own
+MANIFEST_KEYS = {"source", "seed", "classes", "counts", "s3_uri", "files"}
 
 
 class NotStagedError(StageDataError):
@@ -24,7 +28,7 @@ class NotStagedError(StageDataError):
 
 
 class ForeignFolderError(StageDataError):
-    """The folder holds files that are not staged data, which staging would remove."""
+    """The folder holds files that staging did not write, and that it would have to remove."""
 
 
 class StagedFolder:
@@ -34,36 +38,56 @@ class StagedFolder:
         """Write to `root`."""
         self.root = root
         self._incoming = root / INCOMING
+        self._known: set[str] = set()
 
     def begin(self) -> None:
-        """Make room for incoming pictures. Raises ForeignFolderError."""
-        ours = (self.root / MANIFEST).is_file() or self._incoming.is_dir()
+        """Make room for incoming pictures. Raises ForeignFolderError, and then changes nothing."""
         if self.root.exists() and not self.root.is_dir():
             raise ForeignFolderError(f"{self.root} is not a folder: give another --out.")
-        if self.root.is_dir() and any(self.root.iterdir()) and not ours:
+        written = _written(self.root)
+        there = list(self.root.iterdir()) if self.root.is_dir() else []
+        if written is None and any(path.name != INCOMING for path in there):
             raise ForeignFolderError(
                 f"{self.root} holds files that are not staged data: give another --out."
             )
-        shutil.rmtree(self._incoming, ignore_errors=True)
-        self._incoming.mkdir(parents=True)
+        self._known = written or set()
+        foreign = sorted(_files(self.root) - self._known)
+        if foreign:
+            raise ForeignFolderError(
+                f"{self.root / foreign[0]} was not written by stage_data"
+                f"{f', nor were {len(foreign) - 1} more files' if foreign[1:] else ''}: move it"
+                " away, or give another --out."
+            )
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        write_json(self._incoming / KNOWN, {"files": sorted(self._known)})
+        for path in self._incoming.iterdir():
+            if path.name != KNOWN:
+                path.unlink()
 
     def receive(self, number: int, png: bytes) -> None:
         """Keep the bytes of picture `number` until its place is known."""
         (self._incoming / str(number)).write_bytes(png)
 
-    def commit(self, places: Mapping[int, str], manifest: dict[str, Any]) -> tuple[int, int]:
+    def commit(
+        self,
+        places: Mapping[int, str],
+        manifest: dict[str, Any],
+        report: Callable[[int, int], None] = lambda *_: None,
+    ) -> tuple[int, int]:
         """Move pictures to their places, remove what no longer belongs, write the manifest.
 
-        `places` gives the path within the folder of each received picture that is used. Returns
-        how many files were written and how many were there already.
+        `places` gives the path within the folder of each received picture that is used; `report`
+        gets how many places were looked at, and their total. Returns how many files were written
+        and how many were there already.
         """
         target = self.root / MANIFEST
-        right = {
-            path: digest["sha256"] == file_sha256(self.root / path)
-            for path, digest in manifest["files"].items()
-        }
-        stale = _pngs(self.root) - set(manifest["files"])
+        right: dict[str, bool] = {}
+        for path, digest in manifest["files"].items():
+            right[path] = digest["sha256"] == file_sha256(self.root / path)
+            report(len(right), len(manifest["files"]))
+        stale = (_files(self.root) & self._known) - set(manifest["files"])
         if stale or not all(right.values()):
+            write_json(self._incoming / KNOWN, {"files": sorted(self._known | set(right))})
             target.unlink(missing_ok=True)
         for number, path in places.items():
             if not right[path]:
@@ -77,9 +101,7 @@ class StagedFolder:
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Replace manifest.json as a whole."""
-        new = self.root / f"{MANIFEST}.new"
-        new.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        os.replace(new, self.root / MANIFEST)
+        write_json(self.root / MANIFEST, manifest)
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
@@ -92,7 +114,8 @@ def read_manifest(root: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise NotStagedError(
-            f"{root / MANIFEST} is damaged: run `python -m training.stage_data` again."
+            f"{root / MANIFEST} is damaged: remove {root} and run `python -m training.stage_data`"
+            " again."
         ) from error
     return manifest
 
@@ -111,7 +134,21 @@ def file_sha256(path: Path) -> str | None:
         return None
 
 
-def _pngs(root: Path) -> set[str]:
+def _written(root: Path) -> set[str] | None:
+    """Return the files that staging wrote, None where nothing says that it wrote any."""
+    lists = []
+    for path, keys in ((root / MANIFEST, MANIFEST_KEYS), (root / INCOMING / KNOWN, {"files"})):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            continue
+        ours = isinstance(content, dict) and keys <= content.keys()
+        if ours and isinstance(content["files"], dict | list):
+            lists.append({str(name) for name in content["files"]})
+    return set().union(*lists) if lists else None
+
+
+def _files(root: Path) -> set[str]:
     """Return the paths within the folder of all files in its splits."""
     return {
         path.relative_to(root).as_posix()

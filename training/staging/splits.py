@@ -2,11 +2,11 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from training.sources.source import StageDataError
-from training.staging.fingerprint import near_pairs
+from training.staging.fingerprint import near_groups
 
 SPLITS = ("train", "validation", "test")
 
@@ -42,13 +42,14 @@ def assign_splits(
     seed: int,
     validation_share: float,
     test_share: float,
+    report: Callable[[int, int], None] = lambda *_: None,
 ) -> Assignment:
     """Split each class by shares in [0, 1), the same way for the same seed and pictures.
 
     Where the source gives a test split, it stays whole, `test_share` does not apply, and what
     repeats one of its pictures is left out of training. Identical pictures and near-duplicates of
     a class stay together. Pictures that stand in two classes are left out: one label is wrong.
-    Raises TooFewPicturesError.
+    `report` gets how many pictures were compared, and their total. Raises TooFewPicturesError.
     """
     assignment = Assignment([candidate.split for candidate in candidates])
     contradicted = _in_two_classes(candidates)
@@ -58,25 +59,33 @@ def assign_splits(
             assignment.contradictions.append(candidate)
         else:
             by_class[candidate.class_name].append(position)
+    compared = 0
     for class_name in classes:
+        positions = by_class[class_name]
+
+        def compare(done: int, before: int = compared) -> None:
+            report(before + done, len(candidates))
+
+        hashes = [candidates[position].difference_hash for position in positions]
+        groups = [[positions[i] for i in group] for group in near_groups(hashes, report=compare)]
+        compared += len(positions)
         shuffler = random.Random(f"{seed} {class_name}")  # noqa: S311  a split, not a secret
         shares = {"test": test_share, "validation": validation_share}
-        _split_class(candidates, by_class[class_name], assignment, shuffler, shares)
-        _require_every_split(class_name, by_class[class_name], assignment)
+        _split_class(candidates, groups, assignment, shuffler, shares)
+        _require_every_split(class_name, groups, assignment)
     return assignment
 
 
 def _split_class(
     candidates: Sequence[Candidate],
-    positions: Sequence[int],
+    groups: Sequence[list[int]],
     assignment: Assignment,
     shuffler: random.Random,
     shares: dict[str, float],
 ) -> None:
-    """Write the splits of one class's pictures into the assignment."""
+    """Write the splits of one class's groups of positions into the assignment."""
     free: list[list[int]] = []
-    for group in _groups([candidates[position] for position in positions]):
-        members = [positions[i] for i in group]
+    for members in groups:
         undecided = [position for position in members if assignment.splits[position] is None]
         if len(undecided) < len(members):  # it has a test picture in it
             assignment.repeats_of_test += [candidates[position] for position in undecided]
@@ -86,7 +95,7 @@ def _split_class(
     shuffler.shuffle(free)
     count = sum(map(len, free))
     wanted = {split: round(share * count) for split, share in shares.items()}
-    if any(candidates[position].split == "test" for position in positions):
+    if any(candidates[position].split == "test" for members in groups for position in members):
         wanted["test"] = 0
     for members in free:
         split = next((s for s, room in wanted.items() if len(members) <= room), "train")
@@ -96,24 +105,6 @@ def _split_class(
             assignment.splits[position] = split
 
 
-def _groups(candidates: Sequence[Candidate]) -> list[list[int]]:
-    """Join the pictures that are identical or nearly so, also over several steps."""
-    leader = list(range(len(candidates)))
-
-    def find(i: int) -> int:
-        while leader[i] != i:
-            leader[i] = leader[leader[i]]
-            i = leader[i]
-        return i
-
-    for i, j in near_pairs([candidate.difference_hash for candidate in candidates]):
-        leader[find(j)] = find(i)
-    groups: dict[int, list[int]] = defaultdict(list)
-    for i in range(len(candidates)):
-        groups[find(i)].append(i)
-    return list(groups.values())
-
-
 def _in_two_classes(candidates: Iterable[Candidate]) -> set[str]:
     classes: dict[str, set[str]] = defaultdict(set)
     for candidate in candidates:
@@ -121,12 +112,16 @@ def _in_two_classes(candidates: Iterable[Candidate]) -> set[str]:
     return {pixels for pixels, names in classes.items() if len(names) > 1}
 
 
-def _require_every_split(class_name: str, positions: Sequence[int], assignment: Assignment) -> None:
-    found = [assignment.splits[position] for position in positions]
+def _require_every_split(
+    class_name: str, groups: Sequence[list[int]], assignment: Assignment
+) -> None:
+    found = [assignment.splits[position] for members in groups for position in members]
     empty = [split for split in SPLITS if split not in found]
     if empty:
         used = sum(split is not None for split in found)
+        joined = len(found) - len(groups)
+        alike = f" ({joined} of all {len(found)} nearly repeat another)" if joined else ""
         raise TooFewPicturesError(
-            f"Class {class_name} has {used} usable pictures, too few to have some in"
+            f"Class {class_name} has {used} usable pictures{alike}, too few to have some in"
             f" {' and '.join(empty)}: add different pictures of it, or give a larger share."
         )
