@@ -12,6 +12,7 @@ from training.sources.archive import ArchiveError, archive_source
 from training.sources.safe_pickle import PickleRefusedError, load_pickle
 from training.sources.source import (
     ClassNameError,
+    SameClassNameError,
     TooFewClassesError,
     UnknownClassError,
     choose_classes,
@@ -52,6 +53,55 @@ def test_codecs_encode_does_latin1_only():
 
     with pytest.raises(PickleRefusedError, match="zlib_codec"):
         load_pickle(pickle.dumps({"x": Malicious(codecs.encode, "a" * 9, "zlib_codec")}, 2))
+
+
+class Built:
+    """Pickles as what `made` pickles, with a state that the pickle sets afterwards."""
+
+    def __init__(self, made, state):
+        self.call = (*made.__reduce__()[:2], state)
+
+    def __reduce__(self):
+        return self.call
+
+
+HOSTILE_DTYPE = Built(np.dtype("u1"), (3, "<", None, ("f",), {"f": (np.dtype("u1"), 9)}, 9, 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("state", "named"),
+    [
+        ((1, (4,), np.dtype("u1"), False, [1, 2, 3, 4]), "type or bytes are missing"),
+        ((1, (4,), "u1", False, b"abcd"), "type or bytes are missing"),
+        ((1, (2**40,), np.dtype("u1"), False, b"abcd"), "damaged pickle"),
+        ((1, (-4,), np.dtype("u1"), False, b"abcd"), "damaged pickle"),
+        ((1, (4,)), "damaged pickle"),
+        ({"shape": (4,)}, "damaged pickle"),
+    ],
+)
+def test_an_array_with_a_foreign_state_is_refused(state, named):
+    with pytest.raises(PickleRefusedError, match=named):
+        load_pickle(pickle.dumps({"data": Built(np.zeros(4, np.uint8), state)}, 2))
+
+
+def test_the_state_that_a_pickle_gives_a_type_is_ignored():
+    state = (1, (4,), HOSTILE_DTYPE, False, b"abcd")
+    data = load_pickle(pickle.dumps({"data": Built(np.zeros(4, np.uint8), state)}, 2))["data"]
+
+    assert (data.dtype, data.tolist()) == (np.dtype("u1"), [97, 98, 99, 100])
+    assert np.array_equal(data + 1, [98, 99, 100, 101])
+
+
+@pytest.mark.parametrize("name", ["cnumpy\ndtype\n", "c_codecs\nencode\n", "cnumpy\nndarray\n"])
+@pytest.mark.parametrize(
+    "state", [{"__defaults__": 7}, (None, {"__defaults__": 7, "_function": 7})]
+)
+def test_what_stands_for_a_function_cannot_be_changed(name, state):
+    built = b"\x80\x02" + name.encode() + pickle.dumps(state, 2)[2:-1] + b"b."
+
+    with pytest.raises(PickleRefusedError):
+        load_pickle(built)
+    assert load_pickle(pickle.dumps({"data": noise(2)}, 2))["data"].shape == (2, 3072)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +147,8 @@ def test_a_missing_archive_is_named(tmp_path: Path):
         ("train", {"data": noise(2), "fine_labels": [0, 4]}, "label outside 0 to 3"),
         ("test", {"data": noise(2)[:, :99].copy(), "fine_labels": [0, 1]}, r"uint8 \[pictures, "),
         ("test", {"data": noise(1), "fine_labels": [0], "filenames": ["a", "b"]}, "one file name"),
+        ("test", {"data": noise(1), "fine_labels": [0], "filenames": [1]}, "not a list of texts"),
+        ("test", {"data": noise(1), "fine_labels": [0], "filenames": 1}, "not a list of texts"),
     ],
 )
 def test_another_layout_is_named(tmp_path: Path, member, fields, message):
@@ -153,6 +205,15 @@ def test_an_unknown_class_like_no_other_lists_all():
 def test_a_single_class_is_refused():
     with pytest.raises(TooFewClassesError, match="at least two"):
         choose_classes(["bus", "Bus"], ["bus", "bicycle"])
+
+
+def test_classes_that_differ_in_case_only_are_refused():
+    with pytest.raises(SameClassNameError, match="'Car' and 'car' differ only in case"):
+        choose_classes(["Car", "bus"], ["Car", "bus", "car"])
+
+
+def test_classes_that_differ_in_case_only_and_are_not_wanted_do_not_matter():
+    assert choose_classes(["van", "bus"], ["Car", "bus", "car", "van"]) == ["bus", "van"]
 
 
 def test_a_class_name_with_a_comma_is_refused():

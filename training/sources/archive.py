@@ -120,7 +120,9 @@ def _member(path: Path, name: str, fields: dict[str, Any], class_count: int) -> 
         raise ArchiveError(f"{path}: {name} must have one fine label for each of its pictures.")
     if not all(isinstance(label, int) and 0 <= label < class_count for label in labels):
         raise ArchiveError(f"{path}: {name} has a label outside 0 to {class_count - 1}.")
-    names = fields.get("filenames") or [f"{number:05d}" for number in range(len(data))]
+    names = fields.get("filenames", [f"{number:05d}" for number in range(len(data))])
+    if not isinstance(names, list) or not all(isinstance(text, str | bytes) for text in names):
+        raise ArchiveError(f"{path}: {name} has file names that are not a list of texts.")
     if len(names) != len(data):
         raise ArchiveError(f"{path}: {name} must have one file name for each of its pictures.")
     return _Member(data, labels, [Path(_text(text)).stem for text in names])

@@ -1,7 +1,8 @@
 """Unpickle a dictionary of lists, texts, numbers and uint8 arrays, and nothing else.
 
-A pickle may name any function to call. This one may name the four that such a dictionary needs,
-and gets stand-ins that can build nothing but that.
+A pickle may name any function to call, and set the state of what it has built. This one may name
+what such a dictionary needs, and gets stand-ins: none takes a state, but for an array its shape and
+its bytes.
 """
 
 import io
@@ -10,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 
 class PickleRefusedError(Exception):
@@ -34,20 +34,50 @@ def load_pickle(content: bytes) -> dict[str, Any]:
     return {key.decode("latin-1") if isinstance(key, bytes) else key: loaded[key] for key in loaded}
 
 
-class _Ndarray:
-    """Stands for the class numpy.ndarray, which the pickle names but never gets."""
+class _Uint8:
+    """Stands for the type of an array, whatever state the pickle sets."""
+
+    def __setstate__(self, _state: object) -> None:
+        """Ignore byte order, fields and all else: the array gets a type of ours."""
 
 
-def _reconstruct(*_: object) -> NDArray[np.int8]:
-    """Make the empty array that the pickle then fills with type, shape and bytes."""
-    return np.ndarray((0,), "b")
+class _Array(np.ndarray[Any, np.dtype[np.uint8]]):
+    """An array that takes shape and bytes from the pickle, and nothing else."""
+
+    def __setstate__(self, state: Any, /) -> None:
+        """Fill the empty array. Raises PickleRefusedError."""
+        version, shape, kind, fortran_order, content = state
+        if not isinstance(kind, _Uint8) or not isinstance(content, bytes):
+            raise PickleRefusedError("the pickle holds an array whose type or bytes are missing")
+        super().__setstate__((version, shape, np.dtype("u1"), fortran_order, content))
 
 
-def _uint8(name: str | bytes, *_: object) -> "np.dtype[np.uint8]":
-    """Stand for numpy.dtype: a copy, since the pickle then sets its state."""
+class _StandIn:
+    """A function that the pickle may call, but not change."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setstate__(self, _state: object) -> None:
+        """Raise PickleRefusedError."""
+        raise PickleRefusedError("the pickle changes a function: do not use this file")
+
+
+def _reconstruct(*_: object) -> _Array:
+    """Make the empty array that the pickle then fills."""
+    return _Array((0,), "u1")
+
+
+def _uint8(name: str | bytes, *_: object) -> _Uint8:
+    """Stand for numpy.dtype."""
     if name not in ("u1", b"u1", "uint8", b"uint8"):
         raise PickleRefusedError(f"the pickle holds an array of {name!r}, not of uint8")
-    return np.dtype("u1", copy=True)
+    return _Uint8()
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -57,12 +87,12 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin-1")
 
 
-_ADMITTED: dict[tuple[str, str], type | Callable[..., Any]] = {
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,  # written by numpy 1
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,  # written by numpy 2
-    ("numpy", "ndarray"): _Ndarray,
-    ("numpy", "dtype"): _uint8,
-    ("_codecs", "encode"): _latin1,
+_ADMITTED: dict[tuple[str, str], object] = {
+    ("numpy.core.multiarray", "_reconstruct"): _StandIn(_reconstruct),  # written by numpy 1
+    ("numpy._core.multiarray", "_reconstruct"): _StandIn(_reconstruct),  # written by numpy 2
+    ("numpy", "ndarray"): object(),  # named for _reconstruct, which does without
+    ("numpy", "dtype"): _StandIn(_uint8),
+    ("_codecs", "encode"): _StandIn(_latin1),
 }
 
 

@@ -26,6 +26,10 @@ class ClassNameError(StageDataError):
     """A class name cannot be a folder, an S3 key and an entry of a comma separated list at once."""
 
 
+class SameClassNameError(StageDataError):
+    """Two classes of the source differ in nothing but case or spaces."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """One picture: RGB of any size. `split` is set where the source itself says which split."""
@@ -60,9 +64,16 @@ def choose_classes(wanted: Sequence[str], available: Sequence[str]) -> list[str]
     """Return the wanted classes as the source spells them, sorted, each once.
 
     Case and spaces do not matter ("Pickup Truck" is pickup_truck). Raises UnknownClassError with
-    the nearest names, TooFewClassesError, ClassNameError.
+    the nearest names, TooFewClassesError, ClassNameError, SameClassNameError.
     """
-    spelled = {_folded(name): name for name in available}
+    spelled: dict[str, str] = {}
+    for name in available:
+        other = spelled.setdefault(_folded(name), name)
+        if other != name and _folded(name) in map(_folded, wanted):
+            raise SameClassNameError(
+                f"The classes {other!r} and {name!r} differ only in case or spaces, which some"
+                " disks do not tell apart: rename or join them."
+            )
     unknown = [name for name in wanted if _folded(name) not in spelled]
     if unknown:
         raise UnknownClassError(" ".join(_unknown_message(name, spelled) for name in unknown))
