@@ -18,7 +18,15 @@ from training import settings
 from training.create_endpoint import write_report
 from training.endpoint import delete_endpoint
 from training.errors import ExpectedError
-from training.leftovers import Leftover, Scope, find_leftovers, other_endpoints
+from training.leftovers import (
+    Found,
+    Kept,
+    Leftover,
+    Scope,
+    find_leftovers,
+    other_endpoints,
+    owns_endpoint,
+)
 from training.preflight import check_credentials, check_region
 from training.progress import progress_bar
 from training.role import delete_role
@@ -51,51 +59,90 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def clean_up(arguments: argparse.Namespace, console: Console) -> int:
-    """List, ask, delete, list again; return 0 when nothing is left."""
+    """List, ask, delete, list again; return 0 when nothing is left but what is kept on purpose."""
     import boto3  # noqa: PLC0415  --help does without
 
     session: Any = boto3.Session()
     region = check_region(session)
     caller = check_credentials(session.client("sts"))
-    others = other_endpoints(session.client("sagemaker"), arguments.endpoint)
-    if others:
-        console.print(f"Kept, for {', '.join(others)} too: role, staged pictures, their bucket")
+    sagemaker = session.client("sagemaker")
+    unseen: list[str] = []
+    shared = why_shared(sagemaker, arguments.endpoint, unseen)
     scope = Scope(
         endpoint=arguments.endpoint,
         bucket=arguments.bucket or settings.default_bucket(caller.account, region),
         stack=arguments.stack_name,
+        account=caller.account,
         region=region,
-        keep_data=arguments.keep_data or bool(others),
-        keep_role=bool(others),
+        keep_data="--keep-data" if arguments.keep_data else shared,
+        keep_role=shared,
     )
-    found = find_leftovers(session, scope)
+    try:
+        ours = owns_endpoint(sagemaker, scope.endpoint)
+    except ClientError:  # find_leftovers meets it again, and lists it
+        ours = False
+
+    def look() -> Found:
+        return find_leftovers(session, scope, ours)
+
+    found = look()
     where = f"account {caller.account}, {region}"
-    if not found:
+    if not found.leftovers:
         console.print(f"Nothing to delete in {where}.")
     else:
-        console.print(leftovers_table(f"To delete in {where}", found))
+        console.print(leftovers_table(f"To delete in {where}", found.leftovers))
+    for kept in found.kept:
+        console.print(f"kept: {kept.kind} {kept.name}: {kept.reason}", markup=False)
+    for sentence in (*unseen, *found.unseen):
+        print(f"cleanup: {sentence}", file=sys.stderr)
     if arguments.dry_run:
-        return 0
-    if found and not arguments.yes:
-        confirm(len(found))
+        return 1 if unseen or found.unseen else 0
+    if found.leftovers and not arguments.yes:
+        confirm(len(found.leftovers))
 
-    failures = delete_all(session, found, console)
-    left = wait_until_nothing_left(session, scope, console) if found else []
+    failures = delete_all(session, found.leftovers, console)
+    last = wait_until_nothing_left(look, console) if found.leftovers else found
+    left = {(thing.kind, thing.name) for thing in last.leftovers}
+    deleted = [thing for thing in found.leftovers if (thing.kind, thing.name) not in left]
+    unseen += last.unseen
     write_report(
         REPORT,
         {
-            "deleted": [asdict(thing) for thing in found if thing.name not in _names(left)],
+            "deleted": [asdict(thing) for thing in deleted],
+            "kept": [asdict(thing) for thing in last.kept],
             "failures": failures,
-            "resources_left": [asdict(thing) for thing in left],
+            "resources_left": [asdict(thing) for thing in last.leftovers],
+            "not_looked_for": unseen,
         },
     )
-    for failure in failures:
-        print(f"cleanup: {failure}", file=sys.stderr)
-    if left:
-        console.print(leftovers_table("Still there", left))
+    for sentence in (*failures, *(new for new in last.unseen if new not in found.unseen)):
+        print(f"cleanup: {sentence}", file=sys.stderr)
+    if deleted or last.kept or last.leftovers:
+        console.print(result_table(deleted, last.kept, last.leftovers))
+    if last.leftovers or unseen:
+        print(
+            f"cleanup: {len(last.leftovers)} still there, {len(unseen)} places where nobody could"
+            " look: put right what is said above, and run it again",
+            file=sys.stderr,
+        )
         return 1
-    console.print("Looked again: nothing is left. The stack itself goes with `sam delete`.")
+    stays = ", ".join(f"{kept.kind} {kept.name}" for kept in last.kept)
+    rest = f"all that is left was kept: {stays}." if stays else "nothing is left."
+    console.print(f"Looked again: {rest} The stack itself goes with `sam delete`.", markup=False)
     return 0
+
+
+def why_shared(sagemaker: Any, endpoint: str, unseen: list[str]) -> str:
+    """Say why role, pictures and their bucket have to stay for others, "" where they need not.
+
+    Adds a sentence to `unseen`, and keeps them, where nobody may ask for other endpoints.
+    """
+    try:
+        others = other_endpoints(sagemaker, endpoint)
+    except ClientError as error:
+        unseen.append(f"could not look for other endpoints: {error}")
+        return "other endpoints may use it"
+    return f"used for {', '.join(others)} too" if others else ""
 
 
 def confirm(count: int) -> None:
@@ -123,18 +170,34 @@ def delete_all(session: Any, found: list[Leftover], console: Console) -> list[st
     return failures
 
 
-def wait_until_nothing_left(session: Any, scope: Scope, console: Console) -> list[Leftover]:
-    """List again until nothing shows, or a minute has passed; return what still shows."""
+def wait_until_nothing_left(look: Callable[[], Found], console: Console) -> Found:
+    """Look again until nothing shows, or a minute has passed; return what was seen last."""
     deadline = time.monotonic() + PROOF_TIMEOUT_S
-    left: list[Leftover] = []
+    found = Found()
 
-    def look() -> Status:
-        left[:] = find_leftovers(session, scope)
-        text = f"{len(left)} left" if left else "nothing left"
-        return Status(text, done=not left or time.monotonic() > deadline)
+    def status() -> Status:
+        nonlocal found
+        found = look()
+        count = len(found.leftovers)
+        text = f"{count} left" if count else "nothing left to delete"
+        return Status(text, done=not count or time.monotonic() > deadline)
 
-    wait_until_done(look, "Looking again", timeout_s=2 * PROOF_TIMEOUT_S, console=console)
-    return left
+    wait_until_done(status, "Looking again", timeout_s=2 * PROOF_TIMEOUT_S, console=console)
+    return found
+
+
+def result_table(deleted: list[Leftover], kept: list[Kept], left: list[Leftover]) -> Table:
+    """Lay out what became of everything."""
+    table = Table("what", "name", "result", title="Clean-up")
+    for column in table.columns:
+        column.overflow = "fold"
+    for thing in deleted:
+        table.add_row(thing.kind, thing.name, "deleted")
+    for stays in kept:
+        table.add_row(stays.kind, stays.name, f"kept: {stays.reason}")
+    for thing in left:
+        table.add_row(thing.kind, thing.name, "still there")
+    return table
 
 
 def leftovers_table(title: str, found: list[Leftover]) -> Table:
@@ -154,16 +217,18 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description="Delete the endpoint with its configurations, models, training jobs and logs,"
         " the staged pictures, captures and training bucket, and the role that was made; empty the"
         " stack's buckets, so that `sam delete` succeeds. Lists it all, asks, and looks again at"
-        " the end. What another endpoint of the project uses too is kept.",
+        " the end. What another endpoint of the project uses too is kept, and so is an endpoint, a"
+        " bucket, a role or a stack that the project did not make.",
     )
     add = parser.add_argument
     add("--endpoint", metavar="NAME", default=settings.ENDPOINT_NAME,
         help=f"name of the endpoint ({settings.ENDPOINT_NAME}, from samconfig.toml)")  # fmt: skip
     add("--stack-name", metavar="NAME", default=settings.STACK_NAME,
-        help=f"stack with buckets to empty ({settings.STACK_NAME}, samconfig.toml)")  # fmt: skip
+        help="stack whose buckets are emptied if it serves this endpoint"
+        f" ({settings.STACK_NAME}, samconfig.toml)")  # fmt: skip
     add("--bucket", metavar="NAME",
-        help="training bucket; one that stage_data did not make is kept"
-        f" ({settings.default_bucket('ACCOUNT', 'REGION')})")  # fmt: skip
+        help=f"training bucket ({settings.default_bucket('ACCOUNT', 'REGION')}); any other stays,"
+        " without the staged pictures, jobs and captures of this endpoint")  # fmt: skip
     add("--keep-data", action="store_true", help="keep the staged pictures and their bucket")
     add("--dry-run", action="store_true", help="only list what would be deleted")
     add("--yes", action="store_true", help="do not ask")
@@ -222,10 +287,6 @@ def _delete_training_job(sagemaker: Any, job: str, console: Console) -> None:
         stop_training_job(sagemaker, job)
         wait_until_done(look, f"Training job {job}", timeout_s=STOP_TIMEOUT_S, console=console)
     sagemaker.delete_training_job(TrainingJobName=job)
-
-
-def _names(things: list[Leftover]) -> set[str]:
-    return {thing.name for thing in things}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Model, endpoint configuration and endpoint: create or update in place, wait, try, tidy up."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from rich.console import Console
 
+from training.answer import AnswerError, read_answer
 from training.errors import ExpectedError
 from training.settings import CAPTURES_PREFIX, PROJECT_TAG
 from training.waiting import Status, wait_until_done
@@ -23,6 +23,16 @@ MOVING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 BEYOND_REPAIR = ("Failed", "OutOfService", "UpdateRollbackFailed")
 
 
+def log_place(endpoint: str) -> str:
+    """Say where an endpoint's log is, and how to read it with what the project installs."""
+    group = f"{LOG_GROUP_PREFIX}/{endpoint}"
+    return f"Its log: sam logs --cw-log-group {group} --start-time '1 day ago'"
+
+
+class EndpointNotOursError(ExpectedError):
+    """There is an endpoint of that name, and this project did not make it."""
+
+
 class EndpointFailedError(ExpectedError):
     """The endpoint did not come into service. `reason` is SageMaker's FailureReason."""
 
@@ -31,7 +41,7 @@ class EndpointFailedError(ExpectedError):
         self.endpoint, self.status, self.reason = endpoint, status, reason
         super().__init__(
             f"Endpoint {endpoint} is {status}: {reason or 'no reason given'}\n"
-            f"Its log: aws logs tail {LOG_GROUP_PREFIX}/{endpoint} --since 1d\nWhen the cause is"
+            f"{log_place(endpoint)}\nWhen the cause is"
             " gone, run `python -m training.create_endpoint` again: it deletes the failed endpoint"
             " and makes it anew (--model-data skips the training)."
         )
@@ -46,7 +56,7 @@ class EndpointRolledBackError(ExpectedError):
         super().__init__(
             f"Endpoint {endpoint} still serves its former configuration {kept}, because the new one"
             f" did not come into service: {reason or 'no reason given'}\n"
-            f"Its log: aws logs tail {LOG_GROUP_PREFIX}/{endpoint} --since 1d"
+            f"{log_place(endpoint)}"
         )
 
 
@@ -67,6 +77,20 @@ def find_endpoint(sagemaker: Any, name: str) -> dict[str, Any] | None:
             return None
         raise
     return found
+
+
+def has_our_tag(sagemaker: Any, arn: str) -> bool:
+    """Tell whether this project made a thing of SageMaker's, which its tag says."""
+    return PROJECT_TAG in sagemaker.list_tags(ResourceArn=arn)["Tags"]
+
+
+def check_ours(sagemaker: Any, found: dict[str, Any]) -> None:
+    """Raise EndpointNotOursError unless this project made the endpoint that was found."""
+    if not has_our_tag(sagemaker, found["EndpointArn"]):
+        raise EndpointNotOursError(
+            f"There is an endpoint {found['EndpointName']} that this project did not make: give"
+            " another --endpoint."
+        )
 
 
 def is_missing(error: ClientError) -> bool:
@@ -137,12 +161,16 @@ def put_endpoint(
     *,
     console: Console,
     sleep: Callable[[float], None] | None = None,
-) -> None:
+) -> str:
     """Start creating the endpoint, or updating it in place when it is in service.
 
     One that is being changed is waited for; one that is beyond repair is deleted first.
+    Returns the configuration that it has served so far, "" where there is none.
+    Raises EndpointNotOursError.
     """
     found = find_endpoint(sagemaker, name)
+    if found:
+        check_ours(sagemaker, found)
     if found and found["EndpointStatus"] in MOVING:
         found = settle(sagemaker, name, console=console, sleep=sleep)
     if found and found["EndpointStatus"] in BEYOND_REPAIR:
@@ -154,8 +182,9 @@ def put_endpoint(
         sagemaker.update_endpoint(
             EndpointName=name, EndpointConfigName=config, RetainAllVariantProperties=False
         )
-    else:
-        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, Tags=[PROJECT_TAG])
+        return str(found["EndpointConfigName"])
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, Tags=[PROJECT_TAG])
+    return ""
 
 
 def wait_in_service(
@@ -178,10 +207,11 @@ def wait_in_service(
         raise EndpointRolledBackError(name, found["EndpointConfigName"], reason)
     capture = found.get("DataCaptureConfig", {})
     percent = capture.get("CurrentSamplingPercentage", 0)
-    if not capture.get("EnableCapture") or percent != CAPTURE_PERCENT:
+    state = capture.get("CaptureStatus", "absent")
+    if not capture.get("EnableCapture") or percent != CAPTURE_PERCENT or state != "Started":
         raise DataCaptureOffError(
-            f"Endpoint {name} is in service but captures {percent} % of its requests: run `python"
-            " -m training.create_endpoint` again."
+            f"Endpoint {name} is in service but its data capture is {state}, at {percent} % of its"
+            " requests: run `python -m training.create_endpoint` again."
         )
     return found
 
@@ -245,7 +275,7 @@ def is_ours(sagemaker: Any, endpoint: str, name: str, arn: str) -> bool:
     """
     if not re.fullmatch(rf"{re.escape(endpoint)}-\d{{14}}", name):
         return False
-    return PROJECT_TAG in sagemaker.list_tags(ResourceArn=arn)["Tags"]
+    return has_our_tag(sagemaker, arn)
 
 
 def delete_superseded(sagemaker: Any, endpoint: str, keep: str) -> int:
@@ -274,16 +304,15 @@ def smoke_test(runtime: Any, endpoint: str, picture: bytes) -> tuple[str, float]
             Accept="application/json",
             Body=picture,
         )["Body"].read()
-        content = json.loads(answer)
-        probabilities = dict(zip(content["labels"], content["probabilities"], strict=True))
-        label = max(probabilities, key=lambda name: float(probabilities[name]))
-        return str(label), float(probabilities[label])
+        probabilities = read_answer(answer, class_names=None)
     except ClientError as error:
         raise SmokeTestError(
             f"Endpoint {endpoint} is in service but refused a picture: {error}"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except AnswerError as error:
         raise SmokeTestError(
             f"Endpoint {endpoint} is in service but answered {answer[:200]!r}, where"
             ' {"labels": [...], "probabilities": [...]} was agreed: look at inference.py.'
         ) from error
+    label = max(probabilities, key=lambda name: probabilities[name])
+    return label, probabilities[label]

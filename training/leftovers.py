@@ -1,36 +1,55 @@
 """Find what the project made in an account: cleanup deletes it, and looks again afterwards."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from training.endpoint import (
     LOG_GROUP_PREFIX,
     find_endpoint,
+    has_our_tag,
     is_ours,
     list_endpoint_configs,
     list_models,
 )
 from training.role import find_role, role_name
 from training.role import is_ours as role_is_ours
-from training.settings import CAPTURES_PREFIX, JOBS_PREFIX, PROJECT_TAG, STAGED_PREFIX
+from training.settings import (
+    CAPTURES_PREFIX,
+    JOBS_PREFIX,
+    PROJECT_TAG,
+    STAGED_PREFIX,
+    default_bucket,
+)
 from training.training_job import LOG_GROUP
 from training.versions import count_versions
+
+NOT_OURS = "not made by this project"
+MADE_NAME = r"(.+)-\d{14}"  # of a job, a model and a configuration: the endpoint's, and the time
+
+# A bucket of a stack in any other state is not the stack's any more, or not yet. DELETE_FAILED is
+# what `sam delete` leaves of a bucket that was not empty.
+STACKS_OWN = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_FAILED", "DELETE_FAILED")
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Where to look: endpoint, training bucket and stack by name; and what to leave alone."""
+    """Where to look: endpoint, training bucket and stack by name; and what to leave alone.
+
+    `keep_data` (the staged pictures and their bucket) and `keep_role` say why, or nothing.
+    """
 
     endpoint: str
     bucket: str
     stack: str
+    account: str
     region: str
-    keep_data: bool = False  # the staged pictures and their bucket
-    keep_role: bool = False
+    keep_data: str = ""
+    keep_role: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,65 +61,158 @@ class Leftover:
     detail: str = ""
 
 
-def find_leftovers(session: Any, scope: Scope) -> list[Leftover]:
-    """Return what is there, in an order in which it can be deleted."""
+@dataclass(frozen=True)
+class Kept:
+    """One thing that is there and stays, and why."""
+
+    kind: str
+    name: str
+    reason: str
+
+
+@dataclass
+class Found:
+    """What is there; `unseen` has a sentence for each place where nobody could look."""
+
+    leftovers: list[Leftover] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
+
+    def look(self, place: str, finder: Callable[[], Iterator[Leftover | Kept]]) -> None:
+        """Add what a finder finds: one that is refused must not hide what the others find."""
+        try:
+            for thing in finder():
+                if isinstance(thing, Leftover):
+                    self.leftovers.append(thing)
+                else:
+                    self.kept.append(thing)
+        except (ClientError, BotoCoreError) as error:
+            self.unseen.append(f"could not look for {place}: {error}")
+
+
+def find_leftovers(session: Any, scope: Scope, endpoint_is_ours: bool | None) -> Found:
+    """Return what is there, in an order in which it can be deleted.
+
+    `endpoint_is_ours` is what owns_endpoint said before anything was deleted.
+    """
     sagemaker, s3, logs = session.client("sagemaker"), session.client("s3"), session.client("logs")
-    return [
-        *_training_jobs(sagemaker, scope.endpoint),
-        *_endpoint(sagemaker, scope.endpoint),
-        *(
-            Leftover("endpoint configuration", name)
-            for name in list_endpoint_configs(sagemaker, scope.endpoint)
-        ),
-        *(Leftover("model", name) for name in list_models(sagemaker, scope.endpoint)),
-        *_training_bucket(s3, scope),
-        *_stack_objects(session.client("cloudformation"), s3, scope.stack),
-        *_logs(logs, scope.endpoint),
-        *([] if scope.keep_role else _role(session.client("iam"), scope.region)),
-    ]
+    name, ours, found = scope.endpoint, endpoint_is_ours, Found()
+    found.look("training jobs", lambda: _training_jobs(sagemaker, name))
+    found.look(f"the endpoint {name}", lambda: _endpoint(sagemaker, name))
+    found.look("endpoint configurations", lambda: _configs(sagemaker, name))
+    found.look("models", lambda: _models(sagemaker, name))
+    found.look(f"the bucket {scope.bucket}", lambda: _training_bucket(s3, scope, ours))
+    found.look(
+        f"the stack {scope.stack}",
+        lambda: _stack_objects(session.client("cloudformation"), s3, scope),
+    )
+    found.look("logs of training jobs", lambda: _job_logs(logs, name))
+    found.look("the endpoint's log", lambda: _endpoint_log(logs, name, ours))
+    found.look("the role", lambda: _role(session.client("iam"), scope))
+    return found
+
+
+def owns_endpoint(sagemaker: Any, name: str) -> bool | None:
+    """Tell whether this project made the endpoint of that name, None where nothing tells.
+
+    Where the endpoint is gone, its configurations and models tell.
+    """
+    found = find_endpoint(sagemaker, name)
+    if found:
+        return has_our_tag(sagemaker, found["EndpointArn"])
+    made = chain(list_endpoint_configs(sagemaker, name), list_models(sagemaker, name))
+    return True if next(made, None) else None
 
 
 def other_endpoints(sagemaker: Any, endpoint: str) -> list[str]:
-    """Return the project's other endpoints: they use the same role, bucket and pictures."""
-    pages = sagemaker.get_paginator("list_endpoints").paginate()
-    return [
+    """Return the project's other endpoints: they use the same role, bucket and pictures.
+
+    One counts from its training job on: by the names of jobs that run, and of configurations.
+    """
+    others = {
         found["EndpointName"]
-        for page in pages
-        for found in page["Endpoints"]
-        if found["EndpointName"] != endpoint
-        and PROJECT_TAG in sagemaker.list_tags(ResourceArn=found["EndpointArn"])["Tags"]
+        for found in _listed(sagemaker, "list_endpoints", "Endpoints")
+        if found["EndpointName"] != endpoint and has_our_tag(sagemaker, found["EndpointArn"])
+    }
+    made = [
+        (job["TrainingJobName"], job["TrainingJobArn"])
+        for job in _listed(
+            sagemaker, "list_training_jobs", "TrainingJobSummaries", StatusEquals="InProgress"
+        )
+    ] + [
+        (config["EndpointConfigName"], config["EndpointConfigArn"])
+        for config in _listed(sagemaker, "list_endpoint_configs", "EndpointConfigs")
     ]
+    for name, arn in made:
+        match = re.fullmatch(MADE_NAME, name)
+        if match and match[1] not in {endpoint, *others} and has_our_tag(sagemaker, arn):
+            others.add(match[1])
+    return sorted(others)
+
+
+def _listed(sagemaker: Any, operation: str, key: str, **only: str) -> Iterator[dict[str, Any]]:
+    for page in sagemaker.get_paginator(operation).paginate(**only):
+        yield from page[key]
 
 
 def _training_jobs(sagemaker: Any, endpoint: str) -> Iterator[Leftover]:
-    pages = sagemaker.get_paginator("list_training_jobs").paginate(NameContains=endpoint)
-    for page in pages:
-        for job in page["TrainingJobSummaries"]:
-            name, status = job["TrainingJobName"], job["TrainingJobStatus"]
-            if status != "Deleting" and is_ours(sagemaker, endpoint, name, job["TrainingJobArn"]):
-                yield Leftover("training job", name, status)
+    for job in _listed(
+        sagemaker, "list_training_jobs", "TrainingJobSummaries", NameContains=endpoint
+    ):
+        name, status = job["TrainingJobName"], job["TrainingJobStatus"]
+        if status != "Deleting" and is_ours(sagemaker, endpoint, name, job["TrainingJobArn"]):
+            yield Leftover("training job", name, status)
 
 
-def _endpoint(sagemaker: Any, name: str) -> Iterator[Leftover]:
+def _endpoint(sagemaker: Any, name: str) -> Iterator[Leftover | Kept]:
     found = find_endpoint(sagemaker, name)
-    if found:
+    if found and has_our_tag(sagemaker, found["EndpointArn"]):
         yield Leftover("endpoint", name, f"{found['EndpointStatus']}, costs money by the hour")
+    elif found:
+        yield Kept("endpoint", name, NOT_OURS)
 
 
-def _training_bucket(s3: Any, scope: Scope) -> Iterator[Leftover]:
-    """Everything in a bucket that the project made, and the bucket; else only its own prefixes."""
+def _configs(sagemaker: Any, endpoint: str) -> Iterator[Leftover]:
+    for name in list_endpoint_configs(sagemaker, endpoint):
+        yield Leftover("endpoint configuration", name)
+
+
+def _models(sagemaker: Any, endpoint: str) -> Iterator[Leftover]:
+    for name in list_models(sagemaker, endpoint):
+        yield Leftover("model", name)
+
+
+def _training_bucket(s3: Any, scope: Scope, ours: bool | None) -> Iterator[Leftover | Kept]:
+    """Everything in the bucket that the project made, and the bucket; else only its prefixes."""
     bucket = scope.bucket
     if not _bucket_exists(s3, bucket):
         return
-    if not scope.keep_data and _bucket_is_ours(s3, bucket):
+    captures = f"{CAPTURES_PREFIX}/{scope.endpoint}/"
+    foreign_captures = ours is False and count_versions(s3, bucket, captures) > 0
+    reason = scope.keep_data
+    # The tag alone would not do: companies put it on all of a project's buckets, to share costs.
+    if not reason and not (
+        bucket == default_bucket(scope.account, scope.region) and _bucket_is_ours(s3, bucket)
+    ):
+        reason = NOT_OURS
+    if not reason and foreign_captures:
+        reason = "holds captures of an endpoint that this project did not make"
+    if not reason:
         yield from _objects(s3, bucket, "")
         yield Leftover("bucket", bucket)
         return
-    prefixes = [*_job_prefixes(s3, bucket, scope.endpoint), f"{CAPTURES_PREFIX}/{scope.endpoint}/"]
+    prefixes = _job_prefixes(s3, bucket, scope.endpoint)
+    if ours is not False:
+        prefixes.append(captures)
     if not scope.keep_data:
         prefixes.append(f"{STAGED_PREFIX}/")
     for prefix in prefixes:
         yield from _objects(s3, bucket, prefix)
+    if foreign_captures:
+        yield Kept("objects", f"{bucket}/{captures}", NOT_OURS)
+    if scope.keep_data:
+        yield Kept("objects", f"{bucket}/{STAGED_PREFIX}/", reason)
+    yield Kept("bucket", bucket, reason)
 
 
 def _job_prefixes(s3: Any, bucket: str, endpoint: str) -> list[str]:
@@ -116,18 +228,28 @@ def _job_prefixes(s3: Any, bucket: str, endpoint: str) -> list[str]:
     ]
 
 
-def _stack_objects(cloudformation: Any, s3: Any, stack: str) -> Iterator[Leftover]:
-    """Yield what keeps `sam delete` from deleting the stack's buckets."""
-    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
+def _stack_objects(cloudformation: Any, s3: Any, scope: Scope) -> Iterator[Leftover | Kept]:
+    """Yield what keeps `sam delete` from deleting the buckets of the stack of this endpoint."""
     try:
-        resources = [r for page in pages for r in page["StackResourceSummaries"]]
+        (stack,) = cloudformation.describe_stacks(StackName=scope.stack)["Stacks"]
     except ClientError as error:
         if "does not exist" in error.response["Error"].get("Message", ""):
             return
         raise
-    for resource in resources:
+    outputs = {out["OutputKey"]: out["OutputValue"] for out in stack.get("Outputs", [])}
+    serves = outputs.get("EndpointName")
+    if PROJECT_TAG not in stack.get("Tags", []):
+        yield Kept("stack", scope.stack, NOT_OURS)
+        return
+    if serves != scope.endpoint:
+        yield Kept("stack", scope.stack, f"serves the endpoint {serves or 'of no name'}")
+        return
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=scope.stack)
+    for resource in [r for page in pages for r in page["StackResourceSummaries"]]:
+        if resource["ResourceType"] != "AWS::S3::Bucket":
+            continue
         bucket = resource.get("PhysicalResourceId", "")
-        if resource["ResourceType"] == "AWS::S3::Bucket" and bucket and _bucket_exists(s3, bucket):
+        if resource["ResourceStatus"] in STACKS_OWN and bucket and _bucket_exists(s3, bucket):
             yield from _objects(s3, bucket, "")
 
 
@@ -157,25 +279,35 @@ def _bucket_is_ours(s3: Any, bucket: str) -> bool:
     return PROJECT_TAG in tags
 
 
-def _logs(logs: Any, endpoint: str) -> Iterator[Leftover]:
-    """Yield the logs of the training jobs, and of the endpoint."""
+def _job_logs(logs: Any, endpoint: str) -> Iterator[Leftover]:
     streams = logs.get_paginator("describe_log_streams").paginate(
         logGroupName=LOG_GROUP, logStreamNamePrefix=f"{endpoint}-"
     )
     try:
         names = [s["logStreamName"] for page in streams for s in page["logStreams"]]
     except logs.exceptions.ResourceNotFoundException:
-        names = []
+        return
     for name in names:
         if re.match(rf"{re.escape(endpoint)}-\d{{14}}/", name):
             yield Leftover("log stream", name, f"in {LOG_GROUP}")
+
+
+def _endpoint_log(logs: Any, endpoint: str, ours: bool | None) -> Iterator[Leftover | Kept]:
     group = f"{LOG_GROUP_PREFIX}/{endpoint}"
     groups = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
-    if any(found["logGroupName"] == group for found in groups):
+    if not any(found["logGroupName"] == group for found in groups):
+        return
+    if ours:
         yield Leftover("log group", group)
+    else:
+        unknown = "its endpoint is gone, and nothing is left that says who made it"
+        yield Kept("log group", group, unknown if ours is None else NOT_OURS)
 
 
-def _role(iam: Any, region: str) -> Iterator[Leftover]:
-    role = find_role(iam, role_name(region))
-    if role and role_is_ours(role):
-        yield Leftover("role", role["RoleName"])
+def _role(iam: Any, scope: Scope) -> Iterator[Leftover | Kept]:
+    role = find_role(iam, role_name(scope.region))
+    if not role:
+        return
+    reason = scope.keep_role if role_is_ours(role) else NOT_OURS
+    name = role["RoleName"]
+    yield Kept("role", name, reason) if reason else Leftover("role", name)

@@ -10,16 +10,24 @@ from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stubbed
 from training import cleanup
 from training.cleanup import NotConfirmedError, confirm, delete_all
 from training.endpoint import LOG_GROUP_PREFIX
-from training.leftovers import Leftover, Scope, find_leftovers
+from training.leftovers import (
+    Found,
+    Kept,
+    Leftover,
+    Scope,
+    find_leftovers,
+    other_endpoints,
+    owns_endpoint,
+)
 from training.role import role_name
-from training.settings import PROJECT_TAG
+from training.settings import PROJECT_TAG, default_bucket
 from training.training_job import LOG_GROUP
 from training.versions import ObjectsNotDeletedError, delete_versions
 
 NAME = "pictures"
 MADE = "pictures-20260102030405"
 OTHER = "pictures-2-20260102030405"
-BUCKET = "training"
+BUCKET = default_bucket(ACCOUNT, REGION)
 WHEN = "2026-01-01T00:00:00Z"
 
 
@@ -28,7 +36,8 @@ def arn(kind, name):
 
 
 def scope(**more):
-    return Scope(endpoint=NAME, bucket=BUCKET, stack="stack", region=REGION, **more)
+    names = {"endpoint": NAME, "bucket": BUCKET, "stack": "stack", **more}
+    return Scope(account=ACCOUNT, region=REGION, **names)
 
 
 def versions(*keys, markers=()):
@@ -39,8 +48,8 @@ def versions(*keys, markers=()):
     }
 
 
-def add_endpoints(sagemaker, *others):
-    """Let list_endpoints give the endpoint, one of another project, and the project's `others`."""
+def add_endpoints(sagemaker, *others, jobs=(), configs=()):
+    """Let the lists give the endpoint, one of another project, and the project's other things."""
     summary = {"EndpointStatus": "InService", "CreationTime": WHEN, "LastModifiedTime": WHEN}
     sagemaker.add_response(
         "list_endpoints",
@@ -52,59 +61,51 @@ def add_endpoints(sagemaker, *others):
         },
         {},
     )
-    sagemaker.add_response("list_tags", {"Tags": []}, {"ResourceArn": arn("endpoint", "foreign")})
+    add_tags(sagemaker, "endpoint", "foreign", ())
     for name in others:
-        tagged = {"ResourceArn": arn("endpoint", name)}
-        sagemaker.add_response("list_tags", {"Tags": [PROJECT_TAG]}, tagged)
-
-
-def nothing_there():
-    """Return a session to which nothing exists; tests put what exists in front."""
-    session = StubbedSession()
-    sagemaker, s3 = session.stub("sagemaker"), session.stub("s3")
-    add_endpoints(sagemaker)
-    sagemaker.add_response("list_training_jobs", {"TrainingJobSummaries": []})
-    sagemaker.add_client_error("describe_endpoint", "ValidationException", "Could not find")
-    sagemaker.add_response("list_endpoint_configs", {"EndpointConfigs": []})
-    sagemaker.add_response("list_models", {"Models": []})
-    s3.add_client_error("head_bucket", "404", http_status_code=404)
-    session.stub("cloudformation").add_client_error(
-        "list_stack_resources", "ValidationError", "Stack with id stack does not exist"
-    )
-    session.stub("logs").add_client_error("describe_log_streams", "ResourceNotFoundException")
-    session.stub("logs").add_response("describe_log_groups", {"logGroups": []})
-    session.stub("iam").add_client_error("get_role", "NoSuchEntity", http_status_code=404)
-    return session
-
-
-def everything_there(*, bucket_tags=(PROJECT_TAG,), prefixes=("",), others=None):
-    """Return a session in whose account everything exists, next to things of others."""
-    session = StubbedSession()
-    sagemaker, s3, logs = session.stub("sagemaker"), session.stub("s3"), session.stub("logs")
-    if others is not None:
-        add_endpoints(sagemaker, *others)
-
-    def add_tags(kind):
-        sagemaker.add_response(
-            "list_tags", {"Tags": [PROJECT_TAG]}, {"ResourceArn": arn(kind, MADE)}
-        )
-
+        add_tags(sagemaker, "endpoint", name)
     sagemaker.add_response(
         "list_training_jobs",
-        {
-            "TrainingJobSummaries": [
-                {
-                    "TrainingJobName": name,
-                    "TrainingJobArn": arn("training-job", name),
-                    "TrainingJobStatus": "InProgress",
-                    "CreationTime": WHEN,
-                }
-                for name in (MADE, OTHER)
-            ]
-        },
-        {"NameContains": NAME},
+        {"TrainingJobSummaries": [job_summary(name) for name in (MADE, "unlike ours", *jobs)]},
+        {"StatusEquals": "InProgress"},
     )
-    add_tags("training-job")
+    sagemaker.add_response(
+        "list_endpoint_configs",
+        {"EndpointConfigs": [config_summary(name) for name in (MADE, *configs)]},
+        {},
+    )
+    for name in jobs:
+        add_tags(sagemaker, "training-job", name)
+    for name in configs:
+        add_tags(sagemaker, "endpoint-config", name)
+
+
+def add_tags(sagemaker, kind, name, tags=(PROJECT_TAG,)):
+    sagemaker.add_response("list_tags", {"Tags": list(tags)}, {"ResourceArn": arn(kind, name)})
+
+
+def job_summary(name):
+    return {
+        "TrainingJobName": name,
+        "TrainingJobArn": arn("training-job", name),
+        "TrainingJobStatus": "InProgress",
+        "CreationTime": WHEN,
+    }
+
+
+def config_summary(name):
+    return {
+        "EndpointConfigName": name,
+        "EndpointConfigArn": arn("endpoint-config", name),
+        "CreationTime": WHEN,
+    }
+
+
+def add_endpoint(sagemaker, tags=(PROJECT_TAG,)):
+    """Let describe_endpoint give the endpoint; None as `tags` lets it be gone."""
+    if tags is None:
+        sagemaker.add_client_error("describe_endpoint", "ValidationException", "Could not find")
+        return
     sagemaker.add_response(
         "describe_endpoint",
         {
@@ -116,61 +117,91 @@ def everything_there(*, bucket_tags=(PROJECT_TAG,), prefixes=("",), others=None)
             "LastModifiedTime": WHEN,
         },
     )
-    config = {"EndpointConfigName": MADE, "EndpointConfigArn": arn("endpoint-config", MADE)}
-    sagemaker.add_response(
-        "list_endpoint_configs", {"EndpointConfigs": [{**config, "CreationTime": WHEN}]}
-    )
-    add_tags("endpoint-config")
-    model = {"ModelName": MADE, "ModelArn": arn("model", MADE), "CreationTime": WHEN}
-    sagemaker.add_response("list_models", {"Models": [model]})
-    add_tags("model")
+    add_tags(sagemaker, "endpoint", NAME, tags)
 
-    s3.add_response("head_bucket", {}, {"Bucket": BUCKET})
-    if others or prefixes[-1].startswith("captures"):
-        pass  # data that is kept is kept whoever made the bucket
-    elif bucket_tags:
-        s3.add_response("get_bucket_tagging", {"TagSet": list(bucket_tags)}, {"Bucket": BUCKET})
-    else:
-        s3.add_client_error("get_bucket_tagging", "NoSuchTagSet")
-    if prefixes != ("",):
-        folders = [{"Prefix": f"jobs/{name}/"} for name in (MADE, OTHER)]
-        s3.add_response(
-            "list_object_versions",
-            {"CommonPrefixes": folders, "IsTruncated": False},
-            {"Bucket": BUCKET, "Prefix": f"jobs/{NAME}-", "Delimiter": "/"},
-        )
-    for prefix in prefixes:
-        s3.add_response(
-            "list_object_versions", versions("a", "b"), {"Bucket": BUCKET, "Prefix": prefix}
-        )
-    resource = {"ResourceStatus": "CREATE_COMPLETE", "LastUpdatedTimestamp": WHEN}
-    session.stub("cloudformation").add_response(
-        "list_stack_resources",
+
+def add_configs(sagemaker, *names):
+    sagemaker.add_response(
+        "list_endpoint_configs",
+        {"EndpointConfigs": [config_summary(name) for name in names]},
+        {"NameContains": NAME},
+    )
+    for name in names:
+        add_tags(sagemaker, "endpoint-config", name)
+
+
+def add_models(sagemaker, *names):
+    models = [
+        {"ModelName": name, "ModelArn": arn("model", name), "CreationTime": WHEN} for name in names
+    ]
+    sagemaker.add_response("list_models", {"Models": models}, {"NameContains": NAME})
+    for name in names:
+        add_tags(sagemaker, "model", name)
+
+
+def add_stack(session, *, serves=NAME, tags=(PROJECT_TAG,)):
+    """Let CloudFormation give a stack with these resources: their names tell their states."""
+    stub = session.stub("cloudformation")
+    stub.add_response(
+        "describe_stacks",
         {
-            "StackResourceSummaries": [
-                {"LogicalResourceId": i, "PhysicalResourceId": i, "ResourceType": t, **resource}
-                for i, t in (("inbox", "AWS::S3::Bucket"), ("queue", "AWS::SQS::Queue"))
+            "Stacks": [
+                {
+                    "StackName": "stack",
+                    "StackStatus": "CREATE_COMPLETE",
+                    "CreationTime": WHEN,
+                    "Outputs": [{"OutputKey": "EndpointName", "OutputValue": serves}],
+                    "Tags": list(tags),
+                }
             ]
         },
         {"StackName": "stack"},
     )
+    if serves != NAME or not tags:
+        return
+    resources = [
+        ("inbox", "AWS::S3::Bucket", "CREATE_COMPLETE"),
+        ("queue", "AWS::SQS::Queue", "CREATE_COMPLETE"),
+        ("let-go", "AWS::S3::Bucket", "DELETE_SKIPPED"),
+        ("gone", "AWS::S3::Bucket", "DELETE_COMPLETE"),
+    ]
+    stub.add_response(
+        "list_stack_resources",
+        {
+            "StackResourceSummaries": [
+                {
+                    "LogicalResourceId": name,
+                    "PhysicalResourceId": name,
+                    "ResourceType": kind,
+                    "ResourceStatus": status,
+                    "LastUpdatedTimestamp": WHEN,
+                }
+                for name, kind, status in resources
+            ]
+        },
+        {"StackName": "stack"},
+    )
+    s3 = session.stub("s3")
     s3.add_response("head_bucket", {}, {"Bucket": "inbox"})
     s3.add_response(
-        "list_object_versions",
-        versions("x", markers=["y"]),
-        {"Bucket": "inbox", "Prefix": ""},
+        "list_object_versions", versions("x", markers=["y"]), {"Bucket": "inbox", "Prefix": ""}
     )
+
+
+def add_logs(session, group=f"{LOG_GROUP_PREFIX}/{NAME}"):
+    logs = session.stub("logs")
     logs.add_response(
         "describe_log_streams",
         {"logStreams": [{"logStreamName": f"{name}/algo-1-1"} for name in (MADE, OTHER)]},
         {"logGroupName": LOG_GROUP, "logStreamNamePrefix": f"{NAME}-"},
     )
-    groups = [f"{LOG_GROUP_PREFIX}/{name}" for name in (NAME, f"{NAME}-2")]
+    groups = [group, f"{LOG_GROUP_PREFIX}/{NAME}-2"]
     logs.add_response(
         "describe_log_groups", {"logGroups": [{"logGroupName": group} for group in groups]}
     )
-    if others:
-        return session
+
+
+def add_role(session, tags=(PROJECT_TAG,)):
     session.stub("iam").add_response(
         "get_role",
         {
@@ -180,11 +211,97 @@ def everything_there(*, bucket_tags=(PROJECT_TAG,), prefixes=("",), others=None)
                 "RoleId": "AROA0123456789ABCDEF",
                 "Arn": f"arn:aws:iam::{ACCOUNT}:role/{role_name(REGION)}",
                 "CreateDate": WHEN,
-                "Tags": [PROJECT_TAG],
+                "Tags": list(tags),
             }
         },
         {"RoleName": role_name(REGION)},
     )
+
+
+def add_nothing(session, but=""):
+    """Let find_leftovers find nothing; the test itself answers for the service `but`."""
+    sagemaker = session.stub("sagemaker")
+    sagemaker.add_response("list_training_jobs", {"TrainingJobSummaries": []})
+    add_endpoint(sagemaker, tags=None)
+    add_configs(sagemaker)
+    add_models(sagemaker)
+    if but != "s3":
+        session.stub("s3").add_client_error("head_bucket", "404", http_status_code=404)
+    if but != "cloudformation":
+        session.stub("cloudformation").add_client_error(
+            "describe_stacks", "ValidationError", "Stack with id stack does not exist"
+        )
+    if but != "logs":
+        session.stub("logs").add_client_error("describe_log_streams", "ResourceNotFoundException")
+        session.stub("logs").add_response("describe_log_groups", {"logGroups": []})
+    if but != "iam":
+        session.stub("iam").add_client_error("get_role", "NoSuchEntity", http_status_code=404)
+
+
+def nothing_there():
+    """Return a session to which nothing exists, asked by the whole command."""
+    session = StubbedSession()
+    sagemaker = session.stub("sagemaker")
+    add_endpoints(sagemaker)
+    add_endpoint(sagemaker, tags=None)
+    add_configs(sagemaker)
+    add_models(sagemaker)
+    add_nothing(session)
+    return session
+
+
+def add_bucket(
+    session, bucket=BUCKET, *, tags=(PROJECT_TAG,), asked=True, captures=False, prefixes=("",)
+):
+    """Let the bucket hold two objects under each prefix.
+
+    `asked` is whether its tags are, and `captures` whether those of a foreign endpoint are.
+    """
+    s3 = session.stub("s3")
+    s3.add_response("head_bucket", {}, {"Bucket": bucket})
+    if captures:
+        s3.add_response(
+            "list_object_versions", versions("c"), {"Bucket": bucket, "Prefix": f"captures/{NAME}/"}
+        )
+    if asked and tags:
+        s3.add_response("get_bucket_tagging", {"TagSet": list(tags)}, {"Bucket": bucket})
+    elif asked:
+        s3.add_client_error("get_bucket_tagging", "NoSuchTagSet")
+    if prefixes != ("",):
+        folders = [{"Prefix": f"jobs/{name}/"} for name in (MADE, OTHER)]
+        s3.add_response(
+            "list_object_versions",
+            {"CommonPrefixes": folders, "IsTruncated": False},
+            {"Bucket": bucket, "Prefix": f"jobs/{NAME}-", "Delimiter": "/"},
+        )
+    for prefix in prefixes:
+        s3.add_response(
+            "list_object_versions", versions("a", "b"), {"Bucket": bucket, "Prefix": prefix}
+        )
+
+
+def everything_there(*, others=None, endpoint_tags=(PROJECT_TAG,), **bucket):
+    """Return a session in whose account everything exists, next to things of others.
+
+    With `others` it answers the whole command, else find_leftovers.
+    """
+    session = StubbedSession()
+    sagemaker = session.stub("sagemaker")
+    if others is not None:
+        add_endpoints(sagemaker, *others)
+        add_endpoint(sagemaker, endpoint_tags)
+    jobs = [job_summary(name) for name in (MADE, OTHER)]
+    sagemaker.add_response(
+        "list_training_jobs", {"TrainingJobSummaries": jobs}, {"NameContains": NAME}
+    )
+    add_tags(sagemaker, "training-job", MADE)
+    add_endpoint(sagemaker, endpoint_tags)
+    add_configs(sagemaker, MADE)
+    add_models(sagemaker, MADE)
+    add_bucket(session, **bucket)
+    add_stack(session)
+    add_logs(session)
+    add_role(session)
     return session
 
 
@@ -235,71 +352,238 @@ def test_a_dry_run_only_lists(run):
 
 
 def test_nothing_there_is_a_success_with_a_report(run):
-    status, report, shown, _ = run(nothing_there(), "--yes")
+    session = nothing_there()
+    status, report, shown, _ = run(session, "--yes")
     assert status == 0
-    assert report == {"deleted": [], "failures": [], "resources_left": []}
+    assert report == {
+        "deleted": [],
+        "kept": [],
+        "failures": [],
+        "resources_left": [],
+        "not_looked_for": [],
+    }
     assert "Nothing to delete" in shown
+    assert "nothing is left" in shown
+    session.assert_no_pending_responses()
 
 
 def test_what_refuses_to_go_is_reported_and_the_rest_still_goes(run, monkeypatch):
     monkeypatch.setattr(cleanup, "PROOF_TIMEOUT_S", -1)
-    found = [Leftover("model", "m-1"), Leftover("log group", "g")]
-    looks = iter([found, found[:1]])
+    # Two things of one name, of which one goes.
+    found = [Leftover("model", MADE), Leftover("endpoint configuration", MADE)]
+    looks = iter([Found(found), Found(found[:1])])
     monkeypatch.setattr(cleanup, "find_leftovers", lambda *_: next(looks))
+    monkeypatch.setattr(cleanup, "owns_endpoint", lambda *_: True)
     session = StubbedSession()
-    add_endpoints(session.stub("sagemaker"))
-    session.stub("sagemaker").add_client_error("delete_model", "AccessDeniedException", "not you")
-    session.stub("logs").add_response("delete_log_group", {}, {"logGroupName": "g"})
+    stub = session.stub("sagemaker")
+    add_endpoints(stub)
+    stub.add_client_error("delete_model", "AccessDeniedException", "not you")
+    stub.add_response("delete_endpoint_config", {}, {"EndpointConfigName": MADE})
     status, report, shown, error = run(session, "--yes")
     assert status == 1
-    assert report["resources_left"] == [{"kind": "model", "name": "m-1", "detail": ""}]
-    assert [thing["name"] for thing in report["deleted"]] == ["g"]
-    assert "model m-1" in error
+    assert report["resources_left"] == [{"kind": "model", "name": MADE, "detail": ""}]
+    assert [thing["kind"] for thing in report["deleted"]] == ["endpoint configuration"]
+    assert f"model {MADE}" in error
     assert "not you" in error
-    assert "Still there" in shown
+    assert "1 still there" in error
+    assert "still there" in shown
+    assert "nothing is left" not in shown
+
+
+def test_a_read_that_is_denied_does_not_keep_the_rest(run):
+    # GIVEN an account that lets nobody look at stacks, logs, roles, the bucket or other endpoints
+    session = StubbedSession()
+    sagemaker = session.stub("sagemaker")
+    sagemaker.add_client_error("list_endpoints", "AccessDeniedException", "no list")
+    add_endpoint(sagemaker, tags=None)
+    add_configs(sagemaker, MADE)
+    for looked, names in enumerate([(MADE,), ()]):
+        if looked:
+            sagemaker.add_response("delete_endpoint_config", {}, {"EndpointConfigName": MADE})
+            sagemaker.add_response("delete_model", {}, {"ModelName": MADE})
+        sagemaker.add_response("list_training_jobs", {"TrainingJobSummaries": []})
+        add_endpoint(sagemaker, tags=None)
+        add_configs(sagemaker, *names)
+        add_models(sagemaker, *names)
+        session.stub("s3").add_client_error("head_bucket", "403", http_status_code=403)
+        for service, operation in (
+            ("cloudformation", "describe_stacks"),
+            ("logs", "describe_log_streams"),
+            ("logs", "describe_log_groups"),
+            ("iam", "get_role"),
+        ):
+            session.stub(service).add_client_error(operation, "AccessDenied", "not you")
+
+    # WHEN it is cleaned up
+    status, report, shown, error = run(session, "--yes")
+
+    # THEN the rest is deleted, and each place is named once
+    assert status == 1
+    assert {thing["kind"] for thing in report["deleted"]} == {"endpoint configuration", "model"}
+    assert len(report["not_looked_for"]) == 6
+    for place in ("other endpoints", "the stack stack", f"the bucket {BUCKET}", "the role"):
+        assert error.count(f"could not look for {place}: ") == 1
+    assert "nothing is left" not in shown
+    session.assert_no_pending_responses()
+
+
+def look(session, endpoint_is_ours=True, **more):
+    """Return what is found as pairs of kind and name, and what is kept by name with its reason."""
+    found = find_leftovers(session, scope(**more), endpoint_is_ours)
+    session.assert_no_pending_responses()
+    assert found.unseen == []
+    pairs = [(thing.kind, thing.name) for thing in found.leftovers]
+    return pairs, {kept.name: kept.reason for kept in found.kept}
 
 
 def test_everything_of_the_project_is_found_and_nothing_of_others():
-    session = everything_there()
-    found = find_leftovers(session, scope())
+    assert look(everything_there()) == (
+        [
+            ("training job", MADE),
+            ("endpoint", NAME),
+            ("endpoint configuration", MADE),
+            ("model", MADE),
+            ("objects", f"{BUCKET}/"),
+            ("bucket", BUCKET),
+            ("objects", "inbox/"),
+            ("log stream", f"{MADE}/algo-1-1"),
+            ("log group", f"{LOG_GROUP_PREFIX}/{NAME}"),
+            ("role", role_name(REGION)),
+        ],
+        {},
+    )
+
+
+def test_an_endpoint_that_the_project_did_not_make_stays_with_log_and_captures(run):
+    prefixes = (f"jobs/{MADE}/", "staged/")
+    bucket = {"bucket": "mine", "asked": False, "captures": True, "prefixes": prefixes}
+    session = everything_there(endpoint_tags=(), others=(), **bucket)
+    status, _, shown, _ = run(session, "--dry-run", "--bucket", "mine")
     session.assert_no_pending_responses()
-    assert [(thing.kind, thing.name) for thing in found] == [
-        ("training job", MADE),
-        ("endpoint", NAME),
-        ("endpoint configuration", MADE),
-        ("model", MADE),
-        ("objects", f"{BUCKET}/"),
-        ("bucket", BUCKET),
-        ("objects", "inbox/"),
-        ("log stream", f"{MADE}/algo-1-1"),
-        ("log group", f"{LOG_GROUP_PREFIX}/{NAME}"),
-        ("role", role_name(REGION)),
-    ]
+    assert status == 0
+    for kept in (
+        f"endpoint {NAME}",
+        f"log group {LOG_GROUP_PREFIX}/{NAME}",
+        f"objects mine/captures/{NAME}/",
+        "bucket mine",
+    ):
+        assert f"kept: {kept}: not made by this project" in shown
+    assert "costs money by the hour" not in shown
 
 
-def test_a_bucket_that_the_project_did_not_make_is_kept():
+def test_captures_of_a_foreign_endpoint_keep_even_the_projects_bucket():
+    session = StubbedSession()
+    add_nothing(session, but="s3")
+    add_bucket(session, captures=True, prefixes=(f"jobs/{MADE}/", "staged/"))
+    pairs, kept = look(session, endpoint_is_ours=False)
+    assert pairs == [("objects", f"{BUCKET}/jobs/{MADE}/"), ("objects", f"{BUCKET}/staged/")]
+    assert kept[BUCKET] == "holds captures of an endpoint that this project did not make"
+
+
+@pytest.mark.parametrize(
+    ("tags", "names", "ours"),
+    [
+        ((PROJECT_TAG,), (), True),
+        ((), (), False),
+        (None, (MADE,), True),
+        (None, (), None),
+    ],
+    ids=["tagged", "untagged", "gone, its configuration not", "gone"],
+)
+def test_who_made_the_endpoint(tags, names, ours):
+    sagemaker, stubber = stubbed("sagemaker")
+    add_endpoint(stubber, tags)
+    if tags is None:
+        stubber.add_response(
+            "list_endpoint_configs", {"EndpointConfigs": [config_summary(name) for name in names]}
+        )
+        for name in names:
+            add_tags(stubber, "endpoint-config", name)
+        if not names:
+            stubber.add_response("list_models", {"Models": []})
+    assert owns_endpoint(sagemaker, NAME) is ours
+    stubber.assert_no_pending_responses()
+
+
+def test_a_log_group_that_may_be_anybodys_stays():
+    session = StubbedSession()
+    add_nothing(session, but="logs")
+    add_logs(session)
+    pairs, kept = look(session, endpoint_is_ours=None)
+    assert pairs == [("log stream", f"{MADE}/algo-1-1")]
+    assert "nothing is left that says who made it" in kept[f"{LOG_GROUP_PREFIX}/{NAME}"]
+
+
+@pytest.mark.parametrize(
+    ("stack", "reason"),
+    [
+        ({"serves": "experiment-2"}, "serves the endpoint experiment-2"),
+        ({"tags": ()}, "not made by this project"),
+    ],
+)
+def test_a_stack_that_serves_another_endpoint_keeps_its_objects(stack, reason):
+    session = StubbedSession()
+    add_nothing(session, but="cloudformation")
+    add_stack(session, **stack)
+    pairs, kept = look(session)
+    assert (pairs, kept) == ([], {"stack": reason})
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    [{"tags": ()}, {"bucket": "mine", "asked": False}],
+    ids=["no tag", "another name"],
+)
+def test_a_bucket_that_the_project_did_not_make_is_kept(bucket):
     prefixes = (f"jobs/{MADE}/", f"captures/{NAME}/", "staged/")
-    found = find_leftovers(everything_there(bucket_tags=(), prefixes=prefixes), scope())
-    names = [thing.name for thing in found if thing.name.startswith(BUCKET)]
-    assert names == [f"{BUCKET}/{prefix}" for prefix in prefixes]
-    assert "bucket" not in {thing.kind for thing in found}
+    name = bucket.get("bucket", BUCKET)
+    pairs, kept = look(everything_there(prefixes=prefixes, **bucket), bucket=name)
+    names = [found for _, found in pairs if found.startswith(name)]
+    assert names == [f"{name}/{prefix}" for prefix in prefixes]
+    assert kept == {name: "not made by this project"}
 
 
 def test_keep_data_keeps_the_staged_pictures_and_their_bucket():
     prefixes = (f"jobs/{MADE}/", f"captures/{NAME}/")
-    found = find_leftovers(everything_there(prefixes=prefixes), scope(keep_data=True))
-    names = [thing.name for thing in found if thing.name.startswith(BUCKET)]
+    pairs, kept = look(everything_there(prefixes=prefixes, asked=False), keep_data="--keep-data")
+    names = [found for _, found in pairs if found.startswith(BUCKET)]
     assert names == [f"{BUCKET}/{prefix}" for prefix in prefixes]
+    assert kept == {f"{BUCKET}/staged/": "--keep-data", BUCKET: "--keep-data"}
+
+
+def test_somebody_elses_role_of_that_name_is_kept():
+    session = StubbedSession()
+    add_nothing(session, but="iam")
+    add_role(session, tags=())
+    assert look(session) == ([], {role_name(REGION): "not made by this project"})
 
 
 def test_what_another_endpoint_of_the_project_uses_is_kept(run):
     prefixes = (f"jobs/{MADE}/", f"captures/{NAME}/")
-    session = everything_there(prefixes=prefixes, others=("pictures-2",))
+    session = everything_there(prefixes=prefixes, asked=False, others=("pictures-2",))
     status, _, shown, _ = run(session, "--dry-run")
     assert status == 0
-    assert "Kept, for pictures-2 too: role, staged pictures, their bucket" in shown
-    assert role_name(REGION) not in shown
+    for kept in (f"bucket {BUCKET}", f"role {role_name(REGION)}"):
+        assert f"kept: {kept}: used for pictures-2 too" in shown
     session.assert_no_pending_responses()
+
+
+def test_an_endpoint_counts_from_its_training_job_on():
+    sagemaker, stubber = stubbed("sagemaker")
+    add_endpoints(stubber, jobs=["a-20260102030405"], configs=["b-20260102030405"])
+    assert other_endpoints(sagemaker, NAME) == ["a", "b"]
+    stubber.assert_no_pending_responses()
+
+
+def test_what_was_kept_is_said_in_the_end(run, monkeypatch):
+    monkeypatch.setattr(cleanup, "find_leftovers", lambda *_: Found(kept=[Kept("role", "r", "x")]))
+    monkeypatch.setattr(cleanup, "owns_endpoint", lambda *_: True)
+    session = StubbedSession()
+    add_endpoints(session.stub("sagemaker"))
+    status, report, shown, _ = run(session, "--yes")
+    assert (status, report["kept"]) == (0, [{"kind": "role", "name": "r", "reason": "x"}])
+    assert "Looked again: all that is left was kept: role r." in shown
+    assert "nothing is left" not in shown
 
 
 def delete(session, *found):

@@ -9,6 +9,7 @@ from tests.unit.aws_stubs import ACCOUNT, REGION, Body, Sleeps, client_error, st
 from training.endpoint import (
     DataCaptureOffError,
     EndpointFailedError,
+    EndpointNotOursError,
     EndpointRolledBackError,
     SmokeTestError,
     create_endpoint_config,
@@ -91,7 +92,7 @@ def test_an_endpoint_that_failed_says_why_and_what_to_do(sagemaker, quiet):
     with pytest.raises(EndpointFailedError) as caught:
         wait_in_service(sagemaker, NAME, CONFIG, **quiet)
     assert "is Failed: The container did not pass the ping health check." in str(caught.value)
-    assert "aws logs tail /aws/sagemaker/Endpoints/pictures" in str(caught.value)
+    assert "sam logs --cw-log-group /aws/sagemaker/Endpoints/pictures --start" in str(caught.value)
     assert "it deletes the failed endpoint and makes it anew" in str(caught.value)
 
 
@@ -114,12 +115,17 @@ def test_an_endpoint_deleted_by_somebody_else_meanwhile(sagemaker, quiet):
 
 @pytest.mark.parametrize(
     "capture",
-    [{}, {**CAPTURE, "EnableCapture": False}, {**CAPTURE, "CurrentSamplingPercentage": 20}],
+    [
+        {},
+        {**CAPTURE, "EnableCapture": False},
+        {**CAPTURE, "CurrentSamplingPercentage": 20},
+        {**CAPTURE, "CaptureStatus": "Stopped"},
+    ],
 )
 def test_an_endpoint_that_does_not_capture_everything_is_no_success(sagemaker, quiet, capture):
     more = {"DataCaptureConfig": capture} if capture else {}
     add_looks(sagemaker, endpoint("InService", **more))
-    with pytest.raises(DataCaptureOffError, match=r"captures (0|100|20) % of its requests"):
+    with pytest.raises(DataCaptureOffError, match=r"is (absent|Started|Stopped), at (0|100|20) %"):
         wait_in_service(sagemaker, NAME, CONFIG, **quiet)
 
 
@@ -129,6 +135,19 @@ def test_an_endpoint_in_service_with_this_configuration_is_returned(sagemaker, q
     assert wait_in_service(sagemaker, NAME, CONFIG, **quiet)["EndpointArn"] == found["EndpointArn"]
 
 
+def add_tags(sagemaker, *tags):
+    expected = {"ResourceArn": arn("endpoint", NAME)}
+    sagemaker.stubber.add_response("list_tags", {"Tags": list(tags)}, expected)
+
+
+@pytest.mark.parametrize("status", ["InService", "Updating", "Failed"])
+def test_an_endpoint_of_somebody_else_is_neither_updated_nor_deleted(sagemaker, quiet, status):
+    add_looks(sagemaker, endpoint(status, OLD))
+    add_tags(sagemaker, {"Key": "Project", "Value": "another"})
+    with pytest.raises(EndpointNotOursError, match=r"did not make: give another --endpoint"):
+        put_endpoint(sagemaker, NAME, CONFIG, **quiet)
+
+
 def test_a_new_endpoint_is_created_with_its_tag(sagemaker, quiet):
     add_looks(sagemaker, None)
     sagemaker.stubber.add_response(
@@ -136,7 +155,7 @@ def test_a_new_endpoint_is_created_with_its_tag(sagemaker, quiet):
         {"EndpointArn": arn("endpoint", NAME)},
         {"EndpointName": NAME, "EndpointConfigName": CONFIG, "Tags": [PROJECT_TAG]},
     )
-    put_endpoint(sagemaker, NAME, CONFIG, **quiet)
+    assert put_endpoint(sagemaker, NAME, CONFIG, **quiet) == ""
 
 
 def add_update(sagemaker):
@@ -153,13 +172,16 @@ def add_update(sagemaker):
 
 def test_an_endpoint_in_service_is_updated_in_place(sagemaker, quiet):
     add_looks(sagemaker, endpoint("InService", OLD))
+    add_tags(sagemaker, PROJECT_TAG)
     add_update(sagemaker)
-    put_endpoint(sagemaker, NAME, CONFIG, **quiet)
+    assert put_endpoint(sagemaker, NAME, CONFIG, **quiet) == OLD
 
 
 def test_an_endpoint_that_is_being_changed_is_waited_for(sagemaker, quiet):
     moving = endpoint("Updating", OLD)
-    add_looks(sagemaker, moving, moving, endpoint("InService", OLD))
+    add_looks(sagemaker, moving)
+    add_tags(sagemaker, PROJECT_TAG)
+    add_looks(sagemaker, moving, endpoint("InService", OLD))
     add_update(sagemaker)
     put_endpoint(sagemaker, NAME, CONFIG, **quiet)
 
@@ -167,7 +189,9 @@ def test_an_endpoint_that_is_being_changed_is_waited_for(sagemaker, quiet):
 @pytest.mark.parametrize("status", ["Failed", "OutOfService", "UpdateRollbackFailed"])
 def test_an_endpoint_beyond_repair_is_deleted_and_made_anew(sagemaker, quiet, status):
     broken = endpoint(status, OLD)
-    add_looks(sagemaker, broken, broken)
+    add_looks(sagemaker, broken)
+    add_tags(sagemaker, PROJECT_TAG)
+    add_looks(sagemaker, broken)
     sagemaker.stubber.add_response("delete_endpoint", {}, {"EndpointName": NAME})
     add_looks(sagemaker, endpoint("Deleting", OLD), None)
     sagemaker.stubber.add_response("create_endpoint", {"EndpointArn": arn("endpoint", NAME)})
@@ -282,6 +306,7 @@ def ask(answer):
         {"labels": ["a", "b"], "probabilities": [1.0]},
         {"labels": [], "probabilities": []},
         {"labels": ["a"], "probabilities": [None]},
+        {"labels": ["a", "b"], "probabilities": [0.9, 0.9]},
     ],
 )
 def test_an_answer_that_was_not_agreed(answer):
