@@ -6,21 +6,17 @@ answer counts as wrong, is listed, and makes the exit status 1.
 
 import argparse
 import hashlib
-import json
+import random
 import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionClosedError,
-    ReadTimeoutError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ConnectionError as AwsConnectionError
 from rich.console import Console
 from rich.table import Table
 
@@ -36,13 +32,19 @@ from training.metrics import (
     share,
     wilson_interval,
 )
+from training.parallel import run_parallel
 from training.preflight import check_credentials, check_region
 from training.progress import progress_bar
+from training.reports import write_json
 from training.staging.folder import read_manifest
 from training.staging.splits import SPLITS
 from training.waiting import make_console
 
-MOST_TRIES = 8  # per picture, with the SDK's growing pauses: about a minute of throttling
+MOST_TRIES = 8  # of a picture that the endpoint is too busy for: about a minute of throttling
+# Of one that gets no answer at all: a connection that broke is made again, but each time-out of an
+# endpoint that hangs costs ANSWER_TIMEOUT_S.
+CONNECTION_TRIES = 2
+LONGEST_PAUSE_S = 20  # between tries
 ANSWER_TIMEOUT_S = 65  # SageMaker gives a container 60 s
 LISTED_AT_MOST = 10
 
@@ -53,6 +55,10 @@ HOPELESS_CODES = {
     "InvalidSignatureException",
     "UnrecognizedClientException",
 }
+
+# What passes: too many requests, or instances that are starting or overloaded.
+BUSY_CODES = {"ThrottlingException", "ModelNotReadyException", "InternalDependencyException"}
+BUSY_STATUSES = {429, 500, 502, 503, 504}
 
 
 class EndpointNotFoundError(ExpectedError):
@@ -128,7 +134,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--class-names",
         nargs="+",
         metavar="NAME",
-        help="classes of an endpoint that answers a bare list, in its order",
+        default=default_class_names(settings.PARAMETERS),
+        help="classes of an endpoint that answers a bare list, in its order (default: ClassNames"
+        " of samconfig.toml)",
     )
     parser.add_argument(
         "--concurrency", type=_positive, default=8, help="requests at a time (default: %(default)s)"
@@ -140,6 +148,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="folder for evaluation.json and confusion_matrix.png (default: %(default)s)",
     )
     return parser.parse_args(argv)
+
+
+def default_class_names(parameters: Mapping[str, str]) -> list[str] | None:
+    """Return the stack's parameter ClassNames as a list, None where it is empty."""
+    return [name for name in parameters.get("ClassNames", "").split(",") if name] or None
 
 
 def evaluate(arguments: argparse.Namespace, console: Console) -> int:
@@ -198,10 +211,11 @@ def staged_pictures(root: Path, split: str) -> list[tuple[str, str, bytes]]:
 
 
 def runtime_client(concurrency: int) -> Any:
-    """Return a client that tries a picture again, with growing pauses, and gives up in the end.
+    """Return a client that tries once: `predict` decides what is worth another try.
 
-    Not the SDK's adaptive mode: after a burst of throttling it holds all requests down to a few a
-    second for minutes (200 pictures with 60 throttled took 110 s; so they take seconds).
+    The SDK's retries would repeat time-outs as often as throttling, and sleep through a Ctrl-C; its
+    adaptive mode holds all requests down to a few a second for minutes after a burst of throttling
+    (200 pictures with 60 throttled took 110 s; so they take seconds).
 
     Raises RegionMissingError, CredentialsError.
     """
@@ -216,7 +230,7 @@ def runtime_client(concurrency: int) -> Any:
         config=Config(
             max_pool_connections=concurrency,
             read_timeout=ANSWER_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": MOST_TRIES},
+            retries={"mode": "standard", "total_max_attempts": 1},
         ),
     )
 
@@ -234,40 +248,52 @@ def predict_all(
 
     Raises EndpointNotFoundError, UnknownTruthError, ClientError for what no picture could pass.
     """
-    with ThreadPoolExecutor(concurrency) as pool:
-        sent = [
-            pool.submit(predict, runtime, endpoint, picture, class_names) for picture in pictures
-        ]
-        try:
-            for done, future in enumerate(as_completed(sent), start=1):
-                future.result()
-                report(done, len(sent))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return [future.result() for future in sent]
+    stop = Event()
+    return run_parallel(
+        lambda picture: predict(runtime, endpoint, picture, class_names, stop),
+        pictures,
+        threads=concurrency,
+        report=report,
+        stop=stop,
+    )
 
 
 def predict(
-    runtime: Any, endpoint: str, picture: tuple[str, str, bytes], class_names: Sequence[str] | None
+    runtime: Any,
+    endpoint: str,
+    picture: tuple[str, str, bytes],
+    class_names: Sequence[str] | None,
+    stop: Event,
 ) -> Prediction:
-    """Send one picture. What went wrong with it alone is returned in `error`."""
+    """Send one picture, again where that may help, until `stop` is set.
+
+    What went wrong with it alone is returned in `error`. `seconds` are those of the last try.
+    """
     path, true_class, content = picture
-    began = time.monotonic()
-    try:
-        body = runtime.invoke_endpoint(
-            EndpointName=endpoint,
-            ContentType="image/png",
-            Accept="application/json",
-            Body=content,
-        )["Body"].read()
-        seconds = time.monotonic() - began
-        probabilities = read_answer(body, class_names)
-    except ClientError as error:
-        _raise_if_hopeless(error, endpoint)
-        return _unanswered(path, true_class, time.monotonic() - began, error)
-    except (ReadTimeoutError, ConnectionClosedError, AnswerError) as error:
-        return _unanswered(path, true_class, time.monotonic() - began, error)
+    tries = 0
+    while True:
+        tries += 1
+        began = time.monotonic()
+        try:
+            body = runtime.invoke_endpoint(
+                EndpointName=endpoint,
+                ContentType="image/png",
+                Accept="application/json",
+                Body=content,
+            )["Body"].read()
+            seconds = time.monotonic() - began
+            probabilities = read_answer(body, class_names)
+            break
+        except ClientError as error:
+            _raise_if_hopeless(error, endpoint)
+            problem: Exception = error
+            most = MOST_TRIES if _is_busy(error) else 1
+        except (AwsConnectionError, HTTPClientError, IncompleteReadError) as error:
+            problem, most = error, CONNECTION_TRIES
+        except AnswerError as error:
+            problem, most = error, 1
+        if tries == most or stop.wait(_pause(tries)):
+            return _unanswered(path, true_class, time.monotonic() - began, problem)
     if true_class not in probabilities:
         raise UnknownTruthError(
             f"Endpoint {endpoint} tells {', '.join(probabilities)} apart, and {path} is a"
@@ -320,13 +346,11 @@ def write(folder: Path, evaluation: dict[str, Any]) -> None:
         f" {evaluation['split']} pictures right",
         folder / "confusion_matrix.png",
     )
-    new = folder / "evaluation.json.new"
-    new.write_text(json.dumps(evaluation, indent=1) + "\n", encoding="utf-8")
-    new.replace(folder / "evaluation.json")
+    write_json(folder / "evaluation.json", evaluation)
 
 
 def _raise_if_hopeless(error: ClientError, endpoint: str) -> None:
-    code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+    code, message = _code(error), error.response["Error"].get("Message", "")
     if code == "ValidationError" and "not found" in message.lower():
         raise EndpointNotFoundError(
             f"Endpoint {endpoint} was not found: run `python -m training.create_endpoint`, or"
@@ -334,6 +358,20 @@ def _raise_if_hopeless(error: ClientError, endpoint: str) -> None:
         ) from error
     if code in HOPELESS_CODES:
         raise error
+
+
+def _is_busy(error: ClientError) -> bool:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return _code(error) in BUSY_CODES or status in BUSY_STATUSES
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response["Error"].get("Code", ""))
+
+
+def _pause(tries: int) -> float:
+    """Return seconds to wait after so many tries: random, so that threads do not come at once."""
+    return random.random() * min(2.0 ** (tries - 1), LONGEST_PAUSE_S)  # noqa: S311  no secret
 
 
 def _unanswered(path: str, true_class: str, seconds: float, error: Exception) -> Prediction:

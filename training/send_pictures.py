@@ -7,7 +7,6 @@ they are, whatever they hold: what is no picture ends as a failure with a name.
 import argparse
 import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from training import settings
 from training.errors import ExpectedError
+from training.parallel import run_parallel
 from training.progress import progress_bar
 from training.waiting import make_console
 
@@ -118,18 +118,12 @@ def send(
     s3: Any, bucket: str, objects: dict[str, Path], report: Callable[[int, int | None], None]
 ) -> None:
     """Upload each file under its key; `report` gets how many are there, and their total."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        sent = [
-            pool.submit(lambda k, p: s3.put_object(Bucket=bucket, Key=k, Body=p.read_bytes()), k, p)
-            for k, p in objects.items()
-        ]
-        try:
-            for count, future in enumerate(as_completed(sent), start=1):
-                future.result()
-                report(count, len(sent))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+
+    def put(item: tuple[str, Path]) -> None:
+        key, path = item
+        s3.put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
+
+    run_parallel(put, objects.items(), threads=THREADS, report=report)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

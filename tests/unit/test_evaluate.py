@@ -3,10 +3,21 @@
 import io
 import json
 import threading
+import time
+from collections import Counter
 from pathlib import Path
+from threading import Event
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
 from PIL import Image
 
 from tests.unit.aws_stubs import Body, client_error, stubbed
@@ -20,7 +31,9 @@ from training.evaluate import (
     Prediction,
     StagedPictureError,
     UnknownTruthError,
+    default_class_names,
     main,
+    parse_arguments,
     predict,
     predict_all,
     staged_pictures,
@@ -84,7 +97,7 @@ def test_what_is_sent_and_what_comes_of_it():
             "Body": b"png",
         },
     )
-    prediction = predict(runtime, "e", PICTURE, None)
+    prediction = predict(runtime, "e", PICTURE, None, Event())
 
     stubber.assert_no_pending_responses()
     assert (prediction.label, prediction.confidence, prediction.error) == ("car", 0.75, None)
@@ -97,7 +110,7 @@ def test_a_missing_endpoint_ends_the_evaluation():
     )
 
     with pytest.raises(EndpointNotFoundError, match=r"run `python -m training\.create_endpoint`"):
-        predict(runtime, "e", PICTURE, None)
+        predict(runtime, "e", PICTURE, None, Event())
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ExpiredTokenException"])
@@ -106,7 +119,7 @@ def test_what_is_wrong_for_all_pictures_ends_the_evaluation(code):
     stubber.add_client_error("invoke_endpoint", code)
 
     with pytest.raises(ClientError, match=code):
-        predict(runtime, "e", PICTURE, None)
+        predict(runtime, "e", PICTURE, None, Event())
 
 
 def test_a_class_that_the_endpoint_does_not_know_ends_the_evaluation():
@@ -114,7 +127,124 @@ def test_a_class_that_the_endpoint_does_not_know_ends_the_evaluation():
     stubber.add_response("invoke_endpoint", {"Body": Body(named(bus=0.5, van=0.5))})
 
     with pytest.raises(UnknownTruthError, match="tells bus, van apart"):
-        predict(runtime, "e", PICTURE, None)
+        predict(runtime, "e", PICTURE, None, Event())
+
+
+class Failing:
+    """A runtime whose first answers are these errors; the others are right."""
+
+    def __init__(self, *errors):
+        self.errors, self.tries = list(errors), 0
+
+    def invoke_endpoint(self, **_):
+        self.tries += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return {"Body": Body(named(car=0.75, van=0.25))}
+
+
+@pytest.fixture
+def no_pause(monkeypatch):
+    monkeypatch.setattr(evaluate_module, "LONGEST_PAUSE_S", 0)
+
+
+def busy(code, status):
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "InvokeEndpoint")  # type: ignore[arg-type]
+
+
+URL = {"endpoint_url": "http://e"}
+BROKEN = [
+    ReadTimeoutError(**URL),
+    ConnectTimeoutError(**URL),
+    EndpointConnectionError(**URL),
+    ConnectionClosedError(**URL),
+    ResponseStreamingError(error="reset"),
+    IncompleteReadError(actual_bytes=1, expected_bytes=2),
+]
+
+
+@pytest.mark.parametrize("error", BROKEN, ids=lambda error: type(error).__name__)
+def test_a_connection_that_breaks_twice_is_this_pictures_error(no_pause, error):
+    runtime = Failing(*[error] * 9)
+    prediction = predict(runtime, "e", PICTURE, None, Event())
+
+    assert (prediction.label, prediction.error, runtime.tries) == (None, str(error), 2)
+
+
+@pytest.mark.parametrize("error", BROKEN, ids=lambda error: type(error).__name__)
+def test_a_connection_that_breaks_once_is_made_again(no_pause, error):
+    assert predict(Failing(error), "e", PICTURE, None, Event()).label == "car"
+
+
+BUSY = [
+    busy("ThrottlingException", 400),
+    busy("ModelNotReadyException", 429),
+    busy("ServiceUnavailable", 503),
+    busy("InternalFailure", 500),
+]
+
+
+@pytest.mark.parametrize("error", BUSY, ids=str)
+def test_a_busy_endpoint_is_asked_eight_times(no_pause, error):
+    runtime = Failing(*[error] * 99)
+    prediction = predict(runtime, "e", PICTURE, None, Event())
+
+    assert (prediction.label, runtime.tries) == (None, 8)
+    assert predict(Failing(*[error] * 7), "e", PICTURE, None, Event()).label == "car"
+
+
+@pytest.mark.parametrize("code", ["ModelError", "ValidationError"])
+def test_what_another_try_cannot_help_is_not_tried_again(code):
+    runtime = Failing(busy(code, 424))  # an error without a message, too
+
+    assert code in str(predict(runtime, "e", PICTURE, None, Event()).error)
+    assert runtime.tries == 1
+
+
+def test_no_picture_is_tried_again_after_ctrl_c():
+    runtime, stop = Failing(*[BUSY[0]] * 99), Event()
+    stop.set()
+
+    assert predict(runtime, "e", PICTURE, None, stop).label is None
+    assert runtime.tries == 1
+
+
+def test_ctrl_c_ends_the_pauses(monkeypatch):
+    monkeypatch.setattr(evaluate_module, "_pause", lambda _: 600)
+    began = time.monotonic()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    class Runtime:
+        def invoke_endpoint(self, Body, **_):  # noqa: N803  boto3's name
+            if Body == b"a":
+                return {"Body": io.BytesIO(named(car=1.0, van=0.0))}
+            raise BUSY[0]
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_all(
+            Runtime(),
+            "e",
+            pictures("a", "b", "c"),
+            class_names=None,
+            concurrency=3,
+            report=interrupt,
+        )
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize(
+    ("parameters", "names"),
+    [({}, None), ({"ClassNames": ""}, None), ({"ClassNames": "car,van 2"}, ["car", "van 2"])],
+)
+def test_class_names_come_from_the_stacks_parameters(parameters, names):
+    assert default_class_names(parameters) == names
+
+
+def test_class_names_that_are_given_win():
+    assert parse_arguments(["--class-names", "car", "van"]).class_names == ["car", "van"]
 
 
 class Runtime:
@@ -122,14 +252,18 @@ class Runtime:
 
     def __init__(self, answers):
         self.answers, self.running, self.most = answers, 0, 0
+        self.tries: Counter[bytes] = Counter()
         self.lock = threading.Lock()
         self.all_running = threading.Barrier(4, timeout=10)
 
     def invoke_endpoint(self, Body, **_):  # noqa: N803  boto3's name
         with self.lock:
+            self.tries[Body] += 1
+            first = self.tries.total() <= 4
             self.running += 1
             self.most = max(self.most, self.running)
-        self.all_running.wait()  # breaks unless four calls run together
+        if first:
+            self.all_running.wait()  # breaks unless four calls run together
         with self.lock:
             self.running -= 1
         answer = self.answers[Body.decode()]
@@ -142,7 +276,7 @@ def pictures(*names):
     return [(f"test/car/{name}.png", "car", name.encode()) for name in names]
 
 
-def test_pictures_without_an_answer_are_kept_in_order_and_named():
+def test_pictures_without_an_answer_are_kept_in_order_and_named(no_pause):
     answers = {
         "a": named(car=0.9, van=0.1),
         "b": client_error("ThrottlingException", "Rate exceeded"),
@@ -161,6 +295,7 @@ def test_pictures_without_an_answer_are_kept_in_order_and_named():
     )
 
     assert runtime.most == 4
+    assert runtime.tries == {b"a": 5, b"b": 8, b"c": 2, b"d": 1}
     assert [p.path[9] for p in found] == [*"abcdaaaa"]
     assert [p.label for p in found] == ["car", None, None, None, "car", "car", "car", "car"]
     assert "Rate exceeded" in str(found[1].error)

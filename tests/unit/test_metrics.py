@@ -1,7 +1,10 @@
 """Figures against values worked out by hand, or published."""
 
+import math
+
 import pytest
 
+from functions.filter_low_confidence.app import decide
 from training.metrics import (
     confusion_matrix,
     is_accepted,
@@ -76,6 +79,28 @@ def test_a_share_of_nothing_is_nothing():
 )
 def test_accepted_from_the_threshold_on(probabilities, threshold, accepted):
     assert is_accepted(probabilities, threshold) is accepted
+
+
+@pytest.mark.parametrize("threshold", [0, 0.3, 0.5, 0.9, math.nextafter(0.9, 1), 1])
+@pytest.mark.parametrize(
+    "probabilities",
+    [
+        [0.9, 0.1],
+        [0.1, 0.9],
+        [math.nextafter(0.9, 0), 0.1],
+        [1.0, 0.0],
+        [0.5, 0.5],
+        [0.3, 0.4, 0.3],
+        [0.4, 0.4, 0.2],
+        [0.2, 0.4, 0.4],
+        [1 / 3, 1 / 3, 1 / 3],
+    ],
+)
+def test_the_evaluation_accepts_what_the_workflow_accepts(probabilities, threshold):
+    names = [f"class {number}" for number in range(len(probabilities))]
+    decided = decide(probabilities, names, threshold)
+
+    assert is_accepted(probabilities, threshold) is decided["accepted"]
 
 
 def test_quantiles():
