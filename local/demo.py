@@ -32,6 +32,7 @@ from local.server import DEFAULT_PORT, client_environment
 from training import settings
 from training.errors import ExpectedError
 from training.progress import progress_bar
+from training.reports import write_json
 from training.send_pictures import stack_outputs
 from training.waiting import make_console
 
@@ -151,7 +152,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         if not keep:
             report["resources_left"] = clean_up(demo)
         report["seconds"] = demo.seconds | {"total": round(time.monotonic() - began, 1)}
-        (REPORT / "summary.json").write_text(json.dumps(report, indent=2) + "\n")
+        write_json(REPORT / "summary.json", report)
         show(report, console)
         check(report)
     finally:
