@@ -12,6 +12,14 @@ from local.docker_network import DockerNetworkError
 from local.errors import NotRunningError, PortInUseError, StateDirError
 from local.server import DEFAULT_PORT, client_environment, serve
 
+# They would win over what `env` exports, and lead to AWS itself.
+_UNSET = (
+    "AWS_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME",
+)
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 with a sentence, or 130 after Ctrl-C."""
@@ -63,12 +71,13 @@ def _parser() -> argparse.ArgumentParser:
                 default=DEFAULT_PORT,
                 help=f"TCP port on 127.0.0.1 (default: {DEFAULT_PORT})",
             )
-    command.add_argument("action", choices=("start", "stop"))
-    command.add_argument(
-        "--network",
-        default=docker_network.DEFAULT_NETWORK,
-        help=f"name of the Docker network to make (default: {docker_network.DEFAULT_NETWORK})",
-    )
+        if name == "docker":
+            command.add_argument("action", choices=("start", "stop"))
+            command.add_argument(
+                "--network",
+                default=docker_network.DEFAULT_NETWORK,
+                help=f"name of the Docker network (default: {docker_network.DEFAULT_NETWORK})",
+            )
     return parser
 
 
@@ -114,6 +123,7 @@ def _status(state: Path) -> int:
 
 def _env(port: int, state: Path) -> int:
     running = control.find_running(state)
+    print(f"unset {' '.join(_UNSET)}")
     for name, value in client_environment(running.port if running else port).items():
         print(f"export {name}={shlex.quote(value)}")
     return 0

@@ -18,11 +18,12 @@ from typing import IO
 from local.errors import NotRunningError, PortInUseError
 from local.sagemaker.child_process import signal_group
 from local.sagemaker.log_stream import last_lines
-from local.server import check_port, endpoint_url, prepare_state
+from local.server import LOCK_FILE, check_port, claim_state, endpoint_url
 
 DEFAULT_STATE = Path(__file__).resolve().parent.parent / ".local"
 _START_SECONDS = 60.0  # a cold disk cache takes several seconds; a warm one about two
 _STOP_SECONDS = 15.0  # the server's own clean-up: 5 for jobs and endpoints, 2 each for the rest
+_KILLED_SECONDS = 2.0  # a PID 1 that does not collect its children keeps them listed for ever
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,7 @@ class Running:
 def find_running(state: Path) -> Running | None:
     """Return the server that uses a folder for state, or None when there is none."""
     noted = _noted(state)
-    if noted is None:
-        return None
-    with _lock_file(state) as lock:
-        return None if _take(lock) else noted
+    return None if noted is None or _is_free(state) else noted
 
 
 def start(port: int, state: Path) -> tuple[Running, bool]:
@@ -68,10 +66,9 @@ def start(port: int, state: Path) -> tuple[Running, bool]:
                 "first: python -m local stop"
             )
         return running, False
-    _end_left_behind(state)
+    claim_state(state)
     _refuse_other_server(port)
     check_port(port)
-    prepare_state(state)
     log = state / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603  our own module under our own interpreter
@@ -82,16 +79,20 @@ def start(port: int, state: Path) -> tuple[Running, bool]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    ready = _wait(
-        lambda: process.poll() is not None or _health(port) == process.pid, _START_SECONDS
-    )
-    if not ready or process.poll() is not None:
-        if process.poll() is None:
-            process.kill()
-        raise NotRunningError(
-            f"The laptop's AWS did not start; {log} ends with:\n"
-            + last_lines(log.read_text(errors="replace"), 2000)
+    try:
+        ready = _wait(
+            lambda: process.poll() is not None or _health(port) == process.pid, _START_SECONDS
         )
+        if not ready or process.poll() is not None:
+            raise NotRunningError(
+                f"The laptop's AWS did not start; {log} ends with:\n"
+                + last_lines(log.read_text(errors="replace"), 2000)
+            )
+    except BaseException:  # Ctrl-C too: the server has a session of its own and would stay
+        if process.poll() is None:
+            signal_group(process.pid, signal.SIGKILL)
+            process.wait()
+        raise
     return Running(process.pid, port, str(state), process.pid), True
 
 
@@ -104,8 +105,9 @@ def recorded(port: int, state: Path) -> Iterator[None]:
 
     Raises:
         PortInUseError: when the folder has a server already.
+        StateDirError: when the folder cannot be used.
     """
-    state.mkdir(parents=True, exist_ok=True)
+    claim_state(state)
     with _lock_file(state) as lock:
         if not _take(lock):
             raise PortInUseError(
@@ -132,13 +134,14 @@ def stop(state: Path) -> Running:
     if running is None:
         _end_left_behind(state)
         raise NotRunningError("The laptop's AWS is not running.")
-    group = os.getpgid(running.pid)
-    os.kill(running.pid, signal.SIGTERM)
-    if not _wait(lambda: not _is_alive(running.pid), _STOP_SECONDS):
-        os.kill(running.pid, signal.SIGKILL)
-        _wait(lambda: not _is_alive(running.pid), _STOP_SECONDS)
-    if group == running.pid:  # its own, as `start` makes it; MiniStack's workers are in there too
-        signal_group(group, signal.SIGKILL)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself by now
+            os.kill(running.pid, number)
+        if _wait(lambda: _is_free(state), _STOP_SECONDS):
+            break
+    if running.session == running.pid:  # as `start` makes it; MiniStack's workers are in there too
+        signal_group(running.pid, signal.SIGKILL)
+    _wait(lambda: not _is_alive(running.pid), _KILLED_SECONDS)
     _end_left_behind(state)
     return running
 
@@ -153,6 +156,8 @@ def _end_left_behind(state: Path) -> None:
     if server is None:
         return
     for note in (state / "children").glob("*"):
+        if not note.name.isdecimal():
+            continue
         pid = int(note.name)
         with contextlib.suppress(ProcessLookupError):
             if os.getsid(pid) == server.session:
@@ -168,8 +173,16 @@ def _noted(state: Path) -> Running | None:
         return None
 
 
+def _is_free(state: Path) -> bool:
+    """Tell whether no server holds the folder for state."""
+    if not (state / LOCK_FILE).exists():
+        return True
+    with _lock_file(state) as lock:
+        return _take(lock)
+
+
 def _lock_file(state: Path) -> IO[bytes]:
-    return (state / "server.lock").open("ab")
+    return (state / LOCK_FILE).open("ab")
 
 
 def _take(lock: IO[bytes]) -> bool:
@@ -193,8 +206,9 @@ def _refuse_other_server(port: int) -> None:
 
 def _health(port: int) -> int | None:
     """Return the process id of the laptop's AWS on a port, or None when none answers there."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(f"{endpoint_url(port)}/_local/health", timeout=2) as answer:  # noqa: S310  always http on loopback
+        with direct.open(f"{endpoint_url(port)}/_local/health", timeout=2) as answer:
             about = json.loads(answer.read())
             return int(about["pid"])
     except (OSError, urllib.error.URLError, ValueError, KeyError, TypeError):

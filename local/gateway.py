@@ -23,6 +23,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 HEALTH_PATH = "/_local/health"
 _INVOCATION = re.compile(r"/endpoints/([^/]+)/invocations")
 _FAULTS = re.compile(r"/_local/faults/([^/]+)")
+_CONTAINERS_HOST = "laptop-aws:4566"  # as containers name it: docker_network.py
+_BROWSERS_OWN = ("origin", "sec-fetch-site")  # no script of a page can leave these out
 _TARGET_PREFIX = "SageMaker."
 # Threads of our own, not the loop's: MiniStack keeps those busy with Lambda calls, which wait for
 # endpoints, which would then wait for a thread.
@@ -34,24 +36,35 @@ logger = logging.getLogger(__name__)
 class Gateway:
     """Routes each request to the SageMaker stand-in, to the fault controls or to MiniStack."""
 
-    def __init__(self, ministack: Application, sagemaker: SageMakerStandIn, about: str) -> None:
+    def __init__(
+        self, ministack: Application, sagemaker: SageMakerStandIn, port: int, about: str
+    ) -> None:
         """Set up the routes.
 
         Args:
             ministack: MiniStack's ASGI application.
             sagemaker: the stand-in that answers SageMaker's two APIs.
+            port: the TCP port of 127.0.0.1 that clients connect to.
             about: what `/_local/health` answers, JSON.
         """
         self._ministack = ministack
         self._sagemaker = sagemaker
         self._about = about
+        self._hosts = (f"127.0.0.1:{port}", f"localhost:{port}", _CONTAINERS_HOST)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sagemaker")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass on the server's start and stop."""
+        if scope["type"] == "websocket" and self._refusal(_headers(scope)):
+            return await send({"type": "websocket.close"})  # before it is open: HTTP 403
         if scope["type"] == "http":
             headers = _headers(scope)
             path = scope["path"]
+            refusal = self._refusal(headers)
+            if refusal:
+                logger.warning("%s %s refused: %s", scope["method"], path, refusal)
+                body = json.dumps({"error": refusal}).encode()
+                return await _send(send, 403, body, {"content-type": "application/json"})
             if path.startswith("/_local/"):
                 return await self._local(scope["method"], path, receive, send)
             target = headers.get("x-amz-target", "")
@@ -61,6 +74,22 @@ class Gateway:
             if invoked and scope["method"] == "POST" and _is_signed_for_sagemaker(headers):
                 return await self._runtime(invoked.group(1), headers, receive, send)
         return await self._ministack(scope, receive, send)
+
+    def _refusal(self, headers: dict[str, str]) -> str:
+        """Say why a request is not answered, empty for one that is.
+
+        MiniStack lets every web page in, and whoever gets in can run code as the user, so nothing
+        that a browser sends may pass: neither under this server's own name nor under a name of the
+        page's that resolves to 127.0.0.1.
+        """
+        if any(name in headers for name in _BROWSERS_OWN):
+            return "The laptop's AWS answers no web browser: use the AWS CLI, an SDK or curl."
+        if headers.get("host", "").lower() not in self._hosts:
+            return (
+                f"The laptop's AWS does not answer for the host {headers.get('host', '')!r}: "
+                f"use http://{self._hosts[0]}."
+            )
+        return ""
 
     async def _control_plane(self, target: str, receive: Receive, send: Send) -> None:
         operation = target.removeprefix(_TARGET_PREFIX)

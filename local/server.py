@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,8 +17,14 @@ from local.sagemaker.arns import REGION
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
+# Shows that a folder is ours, so that its contents may be deleted; the server keeps it locked.
+LOCK_FILE = "laptop-aws.lock"
 SOCKET_PATH_BYTES = 103  # macOS's sockaddr_un has 104, Linux's 108, with a zero at the end
 _GRACE_SECONDS = 2.0  # for requests that are under way when the server ends
+_LOOPBACK = (HOST, "localhost")
+# Training jobs run below the folder for state, through AWS's drivers, whose shell command has the
+# paths unquoted.
+_SAFE_PATH = re.compile(r"[A-Za-z0-9._/+@=-]+")
 
 
 def endpoint_url(port: int) -> str:
@@ -32,6 +39,7 @@ def socket_path(state: Path) -> Path:
 
 def client_environment(port: int) -> dict[str, str]:
     """Return the environment variables that point AWS's tools at the laptop's AWS."""
+    no_proxy = _no_proxy()
     return {
         "AWS_ENDPOINT_URL": endpoint_url(port),
         "AWS_ACCESS_KEY_ID": "test",
@@ -40,7 +48,18 @@ def client_environment(port: int) -> dict[str, str]:
         "AWS_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",  # no waiting for a metadata server that is not there
         "SAM_CLI_TELEMETRY": "0",
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,  # Python takes this one where both are set
     }
+
+
+def _no_proxy() -> str:
+    """Return the hosts to reach without a proxy: the caller's own, and the loopback's names."""
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [host.strip() for host in given.split(",") if host.strip()]
+    if "*" in hosts:
+        return "*"  # counts only by itself
+    return ",".join(dict.fromkeys([*_LOOPBACK, *hosts]))
 
 
 def check_port(port: int) -> None:
@@ -62,28 +81,46 @@ def check_port(port: int) -> None:
             ) from error
 
 
-def prepare_state(state: Path) -> None:
-    """Empty the folder for state: each start is a fresh AWS.
+def claim_state(state: Path) -> None:
+    """Make the folder for state and mark it as ours; nothing in it is deleted.
 
     Raises:
-        StateDirError: for a path with blanks, which AWS's training drivers cannot take.
+        StateDirError: for a path that AWS's training drivers cannot take, and for a folder with
+            files of somebody else.
     """
-    if any(character.isspace() for character in str(state)):
+    choose = "choose another folder: python -m local start --state-dir FOLDER"
+    if not _SAFE_PATH.fullmatch(str(state)):
         raise StateDirError(
-            f"{state} has blanks in its path, which SageMaker's training scripts cannot take; "
-            "choose another folder: python -m local start --state-dir FOLDER"
+            f"The path {str(state)!r} has a character that SageMaker's training scripts cannot "
+            f"take (they take letters of ASCII, digits and ._/+@=-); {choose}"
         )
+    mark = state / LOCK_FILE
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        if any(state.iterdir()) and not mark.exists():
+            raise StateDirError(
+                f"{state} has files in it and is no folder for state of the laptop's AWS, which "
+                f"would delete some of them; empty it, or {choose}"
+            )
+        mark.touch()
+    except OSError as error:
+        raise StateDirError(f"{state} cannot be used ({error.strerror}); {choose}") from error
+
+
+def prepare_state(state: Path) -> None:
+    """Empty the folder for state, which the caller has locked: each start is a fresh AWS."""
     for name in ("training-jobs", "endpoints", "children", "tmp"):
         shutil.rmtree(state / name, ignore_errors=True)
     (state / "tmp").mkdir(parents=True)
 
 
 def serve(port: int, state: Path) -> None:
-    """Serve until SIGINT or SIGTERM, then end every process that was started.
+    """Serve until SIGINT, SIGTERM or SIGHUP, then end every process that was started.
+
+    The caller holds the lock of the folder for state.
 
     Raises:
         PortInUseError: when the port is taken.
-        StateDirError: when the folder for state cannot be used.
     """
     check_port(port)
     prepare_state(state)
@@ -140,7 +177,7 @@ async def _serve(port: int, state: Path) -> None:
     host = Host(state, url, AwsClients(url), ChildProcesses(state / "children"))
     sagemaker = SageMakerStandIn(host)
     about = {"service": "laptop-aws", "pid": os.getpid(), "port": port, "state": str(state)}
-    gateway = Gateway(ministack, sagemaker, json.dumps(about))
+    gateway = Gateway(ministack, sagemaker, port, json.dumps(about))
 
     config = Config()
     config.bind = [f"{HOST}:{port}"]
@@ -154,8 +191,9 @@ async def _serve(port: int, state: Path) -> None:
 
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, ended.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            loop.add_signal_handler(number, ended.set)
 
     # A thread of its own: those of asyncio.to_thread may all be waiting for functions.
     cleaner = ThreadPoolExecutor(1, thread_name_prefix="shutdown")

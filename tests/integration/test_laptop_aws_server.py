@@ -1,5 +1,6 @@
 """Start and stop of the laptop's AWS, and what is left of it afterwards: nothing."""
 
+import http.client
 import json
 import os
 import signal
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from local import control
+from local.errors import NotRunningError
 from local.server import client_environment
 from tests.integration.conftest import (
     ROOT,
@@ -71,7 +74,7 @@ def test_stop_ends_what_a_killed_server_left(tmp_path: Path) -> None:
     wait_until(lambda: not processes([str(tmp_path)]))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_run_in_the_foreground_ends_everything_on_a_signal(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -89,7 +92,7 @@ def test_run_in_the_foreground_ends_everything_on_a_signal(
     try:
         wait_until(lambda: is_listening("127.0.0.1", port))
         process.send_signal(number)
-        assert process.wait(15) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
     assert not (tmp_path / "server.json").exists()
@@ -135,12 +138,60 @@ def test_stop_without_a_server_says_so(tmp_path: Path) -> None:
     assert (stopped.returncode, stopped.stderr) == (1, "The laptop's AWS is not running.\n")
 
 
-def test_a_path_with_blanks_is_refused(tmp_path: Path) -> None:
-    refused = local_command(
-        "start", "--port", str(free_port()), "--state-dir", str(tmp_path / "my files")
-    )
-    assert refused.returncode == 1
-    assert "has blanks in its path" in refused.stderr
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_ctrl_c_during_the_start_leaves_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> bool:
+        wait_until(lambda: processes([str(tmp_path)]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(control, "_wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        control.start(free_port(), tmp_path)
+    assert processes([str(tmp_path)]) == set()
+
+
+def test_a_start_beside_a_server_that_has_not_told_yet_deletes_nothing(tmp_path: Path) -> None:
+    with control.recorded(free_port(), tmp_path):
+        (tmp_path / "server.json").unlink()
+        (tmp_path / "training-jobs").mkdir()
+        with pytest.raises(NotRunningError, match="runs already, with its state in"):
+            control.start(free_port(), tmp_path)
+        assert (tmp_path / "training-jobs").exists()
+
+
+def test_a_proxy_in_the_environment_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing listens on the proxy's port, so that whoever asked it would fail."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    with run_laptop_aws(tmp_path) as aws:
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(name, aws.env[name])
+        sagemaker = aws.client("sagemaker")
+        sagemaker.create_endpoint(EndpointName="on", EndpointConfigName=endpoint_config(aws, "on"))
+        assert settled_endpoint(aws, "on")["EndpointStatus"] == "InService"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://example.org"}, {"Sec-Fetch-Site": "cross-site"}, {"Host": "evil.example"}],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["OPTIONS", "POST", "GET"])
+def test_a_web_page_gets_nothing_from_it(
+    laptop_aws: LaptopAws, headers: dict[str, str], method: str
+) -> None:
+    connection = http.client.HTTPConnection(laptop_aws.endpoint_url.removeprefix("http://"))
+    connection.request(method, "/2015-03-31/functions", headers=headers)
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("Access-Control-Allow-Origin")) == (403, None)
+    assert json.loads(answer.read())["error"].startswith("The laptop's AWS ")
+    connection.close()
 
 
 def test_env_is_for_eval(laptop_aws: LaptopAws) -> None:

@@ -23,12 +23,34 @@ def test_status_without_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "Start it with: python -m local start" in capsys.readouterr().out
 
 
-def test_env_prints_one_export_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_env_clears_what_would_win_and_prints_one_export_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["env", "--port", "4599", "--state-dir", str(tmp_path)]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == (
+        "unset AWS_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL_S3 AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"
+    )
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:4599" in lines
     assert len(lines) == len(client_environment(4599))
     assert all(line.startswith("export ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("given", "printed"),
+    [
+        ("", "127.0.0.1,localhost"),
+        ("intranet, 127.0.0.1", "127.0.0.1,localhost,intranet"),
+        ("*", "*"),
+    ],
+)
+def test_the_loopback_needs_no_proxy_and_other_exceptions_stay(
+    given: str, printed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", given)
+    environment = client_environment(4599)
+    assert (environment["NO_PROXY"], environment["no_proxy"]) == (printed, printed)
 
 
 def test_a_note_of_a_server_that_is_gone_counts_for_nothing(tmp_path: Path) -> None:
