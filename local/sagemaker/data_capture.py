@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Exchange:
+class CapturedInvocation:
     """One successful call of an endpoint.
 
     Attributes:
@@ -56,6 +56,8 @@ class DataCapture:
     ) -> None:
         """Take over a `DataCaptureConfig` in the shape of CreateEndpointConfig.
 
+        Raises ValidationFailedError for a destination that is no S3 URI.
+
         Args:
             config: the `DataCaptureConfig`.
             endpoint: the endpoint's name.
@@ -63,18 +65,19 @@ class DataCapture:
             chance: gives a number in [0, 1) per call, for sampling.
         """
         self._config = config
+        self._bucket, self._prefix = split_s3_uri(config["DestinationS3Uri"])
         self._endpoint = endpoint
         self._s3 = s3
         self._chance = chance
         self._waiting: dict[str, list[str]] = {}
         self._lock = threading.Lock()
 
-    def record(self, variant: str, exchange: Exchange) -> None:
+    def record(self, variant: str, invocation: CapturedInvocation) -> None:
         """Keep one call for the next flush, if it is sampled."""
         if self._chance() * 100 >= self._config["InitialSamplingPercentage"]:
             return
-        line = capture_line(self._config, exchange)
-        folder = f"{self._endpoint}/{variant}/{exchange.time:%Y/%m/%d/%H}"
+        line = capture_line(self._config, invocation)
+        folder = f"{self._endpoint}/{variant}/{invocation.time:%Y/%m/%d/%H}"
         with self._lock:
             self._waiting.setdefault(folder, []).append(line)
 
@@ -86,37 +89,40 @@ class DataCapture:
         """
         with self._lock:
             waiting, self._waiting = self._waiting, {}
-        bucket, prefix = split_s3_uri(self._config["DestinationS3Uri"])
         for folder, lines in waiting.items():
             name = f"{file_time(datetime.now(UTC))}-{uuid.uuid4()}.jsonl"
-            key = "/".join(part for part in (prefix.strip("/"), folder, name) if part)
+            key = "/".join(part for part in (self._prefix.strip("/"), folder, name) if part)
             try:
-                self._s3.put_object(Bucket=bucket, Key=key, Body="".join(lines).encode())
+                self._s3.put_object(Bucket=self._bucket, Key=key, Body="".join(lines).encode())
             except (BotoCoreError, ClientError) as error:
-                logger.error("Data capture to s3://%s/%s failed: %s", bucket, key, error)
+                logger.error("Data capture to s3://%s/%s failed: %s", self._bucket, key, error)
 
 
-def capture_line(config: dict[str, Any], exchange: Exchange) -> str:
+def capture_line(config: dict[str, Any], invocation: CapturedInvocation) -> str:
     """Return one line of a capture file, newline included.
 
     Args:
         config: the `DataCaptureConfig`: its `CaptureOptions` say which sides are captured, its
             `CaptureContentTypeHeader` which content types are text and not base64.
-        exchange: the call.
+        invocation: the call.
     """
     modes = {option["CaptureMode"] for option in config["CaptureOptions"]}
     both = "InputAndOutput" in modes
     data: dict[str, Any] = {}
     if both or "Input" in modes:
-        data["endpointInput"] = _side(config, "INPUT", exchange.request_body, exchange.request_type)
+        data["endpointInput"] = _side(
+            config, "INPUT", invocation.request_body, invocation.request_type
+        )
     if both or "Output" in modes:
-        data["endpointOutput"] = _side(config, "OUTPUT", exchange.answer_body, exchange.answer_type)
+        data["endpointOutput"] = _side(
+            config, "OUTPUT", invocation.answer_body, invocation.answer_type
+        )
     metadata: dict[str, Any] = {"eventId": str(uuid.uuid4())}
-    if exchange.custom_attributes is not None:
-        metadata["customAttributes"] = [exchange.custom_attributes]
-    if exchange.inference_id is not None:
-        metadata["inferenceId"] = exchange.inference_id
-    metadata["inferenceTime"] = f"{exchange.time:%Y-%m-%dT%H:%M:%SZ}"
+    if invocation.custom_attributes is not None:
+        metadata["customAttributes"] = [invocation.custom_attributes]
+    if invocation.inference_id is not None:
+        metadata["inferenceId"] = invocation.inference_id
+    metadata["inferenceTime"] = f"{invocation.time:%Y-%m-%dT%H:%M:%SZ}"
     line = {"captureData": data, "eventMetadata": metadata, "eventVersion": "0"}
     return json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n"
 

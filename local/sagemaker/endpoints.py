@@ -51,15 +51,12 @@ class Deployment:
                 return str(variant["VariantName"])
         return str(variants[-1]["VariantName"])
 
-    def look_after(self) -> None:
+    def supervise(self) -> None:
         """Write the captures that wait, and start again what has died."""
         if self.capture is not None:
             self.capture.flush()
         for server in list(self.servers.values()):
-            try:
-                server.revive()
-            except ModelServerError as error:
-                logger.warning("%s", error)
+            server.revive()
 
     def stop(self) -> None:
         """End every process and write the last captures."""
@@ -95,7 +92,7 @@ class Endpoints:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        threading.Thread(target=self._look_after, name="endpoints", daemon=True).start()
+        threading.Thread(target=self._supervise, name="endpoints", daemon=True).start()
 
     def create(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer CreateEndpoint and start to serve."""
@@ -181,15 +178,18 @@ class Endpoints:
 
     def _bring_up(self, endpoint: Endpoint, deployment: Deployment) -> None:
         failure = self._start(endpoint.name, deployment)
-        with self._lock:
-            before = endpoint.deployment
-            if not failure:
+        retired: Deployment | None = deployment
+        if not failure:
+            with self._lock:
+                retired = endpoint.deployment
                 endpoint.deployment, endpoint.config = deployment, deployment.config
-            # A failed update leaves the old deployment in service, as SageMaker's rollback does.
-            _mark(endpoint, "InService" if endpoint.deployment else "Failed", failure)
-        retired = deployment if failure else before
-        if retired is not None:
-            retired.stop()
+        try:
+            if retired is not None:
+                retired.stop()
+        finally:  # however that ends, the endpoint must not stay in progress
+            with self._lock:
+                # A failed update leaves the old deployment in service, as SageMaker's rollback.
+                _mark(endpoint, "InService" if endpoint.deployment else "Failed", failure)
 
     def _start(self, name: str, deployment: Deployment) -> str:
         """Start every variant; return why it failed, empty when it did not."""
@@ -222,16 +222,24 @@ class Endpoints:
             raise ValidationFailedError(f'Could not find endpoint "{arn}".')
         return endpoint
 
-    def _look_after(self) -> None:
+    def _supervise(self) -> None:
         while not self._closed.wait(ROUND_SECONDS):
             with self._lock:
                 deployments = [endpoint.deployment for endpoint in self._endpoints.values()]
             for deployment in deployments:
                 if deployment is not None:
-                    deployment.look_after()
+                    _supervise(deployment)
 
     def _in_thread(self, work: Callable[..., None], *arguments: Any) -> None:
         threading.Thread(target=work, args=arguments, name=work.__name__, daemon=True).start()
+
+
+def _supervise(deployment: Deployment) -> None:
+    """Supervise one deployment; whatever goes wrong with it must not reach the others."""
+    try:
+        deployment.supervise()
+    except Exception:  # one thread looks after every endpoint and has to go on
+        logger.exception("Endpoint configuration %s", deployment.config["EndpointConfigName"])
 
 
 def _refuse_in_progress(endpoint: Endpoint) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 class FaultKind(StrEnum):
     """What a faulty call gets."""
 
-    SLOW = "slow"  # the right answer, after delay_seconds
+    SLOW = "slow"  # the right answer after delay_seconds; past 60 s ModelError: timed out
     THROTTLED = "throttled"  # ThrottlingException
     UNAVAILABLE = "unavailable"  # ServiceUnavailable, HTTP 503
     FAILING = "failing"  # ModelError: the container answered 500

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from local.sagemaker.arns import ACCOUNT, REGION
-from local.sagemaker.data_capture import Exchange
+from local.sagemaker.data_capture import CapturedInvocation
 from local.sagemaker.endpoints import Deployment, Endpoints
 from local.sagemaker.errors import AwsError
 from local.sagemaker.faults import Fault, FaultKind, Faults
 from local.sagemaker.model_server import (
+    INVOCATION_SECONDS,
     ContainerAnswer,
     InvocationTimeoutError,
     ModelServerGoneError,
@@ -46,10 +47,13 @@ class InvocationAnswer:
 class Invocations:
     """Answers InvokeEndpoint. Blocking: call it in a thread."""
 
-    def __init__(self, endpoints: Endpoints, faults: Faults) -> None:
-        """Take the endpoints to ask and the faults to act out."""
+    def __init__(
+        self, endpoints: Endpoints, faults: Faults, most_seconds: float = INVOCATION_SECONDS
+    ) -> None:
+        """Take the endpoints to ask, the faults to act out, and what a slow call may take."""
         self._endpoints = endpoints
         self._faults = faults
+        self._most_seconds = most_seconds
 
     def invoke(self, call: Invocation) -> InvocationAnswer:
         """Return what the endpoint answers.
@@ -68,7 +72,7 @@ class Invocations:
             message = f"HTTP content length exceeded {MAX_BODY_BYTES} bytes."
             raise AwsError("413", message, status=413)
         if fault is not None:
-            answered = _act(fault, call.endpoint)
+            answered = _act(fault, call.endpoint, self._most_seconds)
             if answered is not None:
                 return answered
         return self._ask(call, deployment)
@@ -90,7 +94,7 @@ class Invocations:
         try:
             answer = deployment.servers[variant].invoke(call.body, headers)
         except InvocationTimeoutError as error:
-            raise model_error(call.endpoint, 0, _TIMED_OUT) from error
+            raise _timed_out(call.endpoint) from error
         except ModelServerGoneError as error:
             current = self._deployment(call.endpoint)
             if current is not deployment:  # an update took over between the look-up and the call
@@ -101,7 +105,7 @@ class Invocations:
         if not 200 <= answer.status < 300:
             raise model_error(call.endpoint, answer.status, answer.body.decode(errors="replace"))
         if deployment.capture is not None:
-            deployment.capture.record(variant, _exchange(call, answer, time_in))
+            deployment.capture.record(variant, _captured(call, answer, time_in))
         return InvocationAnswer(answer.body, answer.content_type, variant)
 
 
@@ -133,11 +137,17 @@ def _not_found(endpoint: str) -> AwsError:
     return AwsError("ValidationError", f"Endpoint {endpoint} of account {ACCOUNT} not found.")
 
 
-def _act(fault: Fault, endpoint: str) -> InvocationAnswer | None:
+def _timed_out(endpoint: str) -> AwsError:
+    return model_error(endpoint, 0, _TIMED_OUT)
+
+
+def _act(fault: Fault, endpoint: str, most_seconds: float) -> InvocationAnswer | None:
     """Do what a fault does to a call; None lets the call go on to the container."""
     match fault.kind:
         case FaultKind.SLOW:
-            time.sleep(fault.delay_seconds)
+            time.sleep(min(fault.delay_seconds, most_seconds))
+            if fault.delay_seconds >= most_seconds:
+                raise _timed_out(endpoint)
         case FaultKind.THROTTLED:
             raise AwsError("ThrottlingException", "Rate exceeded")
         case FaultKind.UNAVAILABLE:
@@ -163,8 +173,8 @@ def _target_variant(call: Invocation, deployment: Deployment) -> str:
     return target
 
 
-def _exchange(call: Invocation, answer: ContainerAnswer, time_in: datetime) -> Exchange:
-    return Exchange(
+def _captured(call: Invocation, answer: ContainerAnswer, time_in: datetime) -> CapturedInvocation:
+    return CapturedInvocation(
         request_body=call.body,
         request_type=call.headers.get("content-type", "application/octet-stream"),
         answer_body=answer.body,

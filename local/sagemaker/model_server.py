@@ -1,5 +1,6 @@
 """A model being served: the process that does it, and calls to it."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -21,13 +22,15 @@ INVOCATION_SECONDS = 60.0  # SageMaker's limit for a container's answer
 _STARTUP_SECONDS = 300.0  # unless the configuration gives ContainerStartupHealthCheckTimeout
 _SERVING_HOST = Path(__file__).with_name("serving_host.py")
 
+logger = logging.getLogger(__name__)
+
 
 class ModelServerError(Exception):
     """The model does not come up; the message is the endpoint's `FailureReason`."""
 
 
 class InvocationTimeoutError(Exception):
-    """The container did not answer within SageMaker's 60 seconds."""
+    """The container did not answer in time."""
 
 
 class ModelServerGoneError(Exception):
@@ -52,12 +55,28 @@ class ContainerAnswer:
 class ModelServer:
     """The serving process of one production variant."""
 
-    def __init__(self, endpoint: str, variant: dict[str, Any], folder: Path, host: Host) -> None:
-        """Take the endpoint's name, the variant's configuration and a folder for its files."""
+    def __init__(
+        self,
+        endpoint: str,
+        variant: dict[str, Any],
+        folder: Path,
+        host: Host,
+        invocation_seconds: float = INVOCATION_SECONDS,
+    ) -> None:
+        """Set up without a process.
+
+        Args:
+            endpoint: the endpoint's name.
+            variant: the production variant's configuration.
+            folder: an empty folder for its files.
+            host: where the process runs.
+            invocation_seconds: what a call may take.
+        """
         self._variant = variant
         self._name = variant["VariantName"]
         self._folder = folder
         self._host = host
+        self._invocation_seconds = invocation_seconds
         self._log = folder / "log.txt"
         self._stream = LogStream(
             host.clients.logs,
@@ -71,6 +90,7 @@ class ModelServer:
         self._under_way = 0
         self._changed = threading.Condition()
         self._stopped = False
+        self._reviving = False
 
     def start(self, model: dict[str, Any]) -> None:
         """Unpack the model, start the process and wait until it answers `/ping`.
@@ -90,21 +110,35 @@ class ModelServer:
     def revive(self) -> None:
         """Start the process again when it has died, as SageMaker restarts a container.
 
-        Raises:
-            ModelServerError: when it does not come up; the next call of `revive` tries again.
+        Returns at once. A container that does not come up is logged, and the next call of `revive`
+        tries again.
         """
         with self._changed:
-            dead = self._process is not None and self._process.poll() is not None
-            if self._process is None or not dead or self._stopped:
+            process = self._process
+            if process is None or process.poll() is None or self._stopped or self._reviving:
                 return
-        self._host.children.forget(self._process)
-        self._launch()
+            self._reviving = True
+        thread = threading.Thread(target=self._revive, args=(process,), daemon=True)
+        thread.name = f"revive {self._name}"
+        thread.start()
+
+    def _revive(self, dead: subprocess.Popen[bytes]) -> None:
+        try:
+            self._host.children.forget(dead)
+            self._launch()
+        except ModelServerError as error:
+            logger.warning("%s", error)
+        except Exception:  # a thread's end: nobody else would hear of it
+            logger.exception("Variant %s is not started again", self._name)
+        finally:
+            with self._changed:
+                self._reviving = False
 
     def _launch(self) -> None:
         environment = self._environment_given
         model_dir, port_file = self._folder / "model", self._folder / "port"
         port_file.unlink(missing_ok=True)
-        self._process = self._host.children.start(
+        process = self._host.children.start(
             [
                 *(sys.executable, "-P", "-u", str(_SERVING_HOST)),
                 *("--model-dir", str(model_dir)),
@@ -115,17 +149,23 @@ class ModelServer:
             self._folder,
             self._log,
         )
+        with self._changed:
+            self._process = process
+            stopped = self._stopped
+        if stopped:  # while it was being started again, so `stop` did not know of it
+            self._host.children.stop(process)
+            return
         try:
-            self._wait(self._process, port_file)
+            self._wait(process, port_file)
         except ModelServerError:
-            self._host.children.stop(self._process)
+            self._host.children.stop(process)
             raise
 
     def invoke(self, body: bytes, headers: dict[str, str]) -> ContainerAnswer:
         """Send one call to the container.
 
         Raises:
-            InvocationTimeoutError: after 60 seconds without an answer.
+            InvocationTimeoutError: after `invocation_seconds` without an answer.
             ModelServerGoneError: when the process has ended.
         """
         with self._changed:
@@ -149,7 +189,7 @@ class ModelServer:
                 body=body,
                 headers=headers,
                 retries=False,
-                timeout=urllib3.Timeout(connect=5.0, read=INVOCATION_SECONDS),
+                timeout=urllib3.Timeout(connect=5.0, read=self._invocation_seconds),
             )
         except urllib3.exceptions.ReadTimeoutError as error:
             raise InvocationTimeoutError(str(error)) from error
@@ -163,9 +203,10 @@ class ModelServer:
         """End the process and its log stream, once the calls under way are answered."""
         with self._changed:
             self._stopped = True
-            self._changed.wait_for(lambda: self._under_way == 0, INVOCATION_SECONDS)
-        if self._process is not None:
-            self._host.children.stop(self._process)
+            self._changed.wait_for(lambda: self._under_way == 0, self._invocation_seconds)
+            process = self._process
+        if process is not None:
+            self._host.children.stop(process)
         self._stream.finish()
 
     def _wait(self, process: subprocess.Popen[bytes], port_file: Path) -> None:

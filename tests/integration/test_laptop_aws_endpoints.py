@@ -3,17 +3,25 @@
 import json
 import os
 import re
-import signal
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from local.sagemaker.aws_clients import AwsClients
+from local.sagemaker.child_process import ChildProcesses
+from local.sagemaker.endpoints import Deployment
+from local.sagemaker.errors import AwsError
+from local.sagemaker.faults import Faults
+from local.sagemaker.host import Host
+from local.sagemaker.invocations import Invocation, Invocations
+from local.sagemaker.model_server import ModelServer
 from tests.integration.conftest import LaptopAws, wait_until
 from tests.integration.sagemaker_requests import (
     BUCKET,
@@ -82,11 +90,8 @@ def fault(aws: LaptopAws, name: str, method: str, members: object = None) -> Any
 def endpoint(laptop_aws: LaptopAws) -> Iterator[str]:
     """An endpoint in service."""
     name = unique("echo")
-    began = time.monotonic()
     described = create(laptop_aws, name, endpoint_config(laptop_aws, unique("model")))
     assert described["EndpointStatus"] == "InService", described
-    answer(laptop_aws, name)
-    assert time.monotonic() - began < 10, "from creation to the first answer"
     yield name
     delete(laptop_aws, name)
 
@@ -220,6 +225,38 @@ def test_6_mib_pass_and_one_byte_more_does_not(laptop_aws: LaptopAws, endpoint: 
     }
 
 
+def test_a_container_that_takes_too_long_is_a_model_error(
+    laptop_aws: LaptopAws, tmp_path: Path
+) -> None:
+    """A real container, with the limit of 60 s made a fraction of what its model takes."""
+    model = endpoint_config(laptop_aws, unique("slow"))
+    described = laptop_aws.client("sagemaker").describe_model(ModelName=model)
+    variant = {"VariantName": "AllTraffic", "ModelName": model}
+    children = ChildProcesses(tmp_path / "children")
+    url = laptop_aws.endpoint_url
+    host = Host(tmp_path, url, AwsClients(url), children)
+    server = ModelServer("slow", variant, tmp_path, host, invocation_seconds=0.1)
+    deployment = Deployment({"ProductionVariants": [variant]}, {}, {"AllTraffic": server})
+
+    class OneEndpoint:
+        def serving(self, _name: str) -> tuple[str, Deployment]:
+            return "InService", deployment
+
+    endpoints: Any = OneEndpoint()
+    try:
+        server.start(described)
+        with pytest.raises(AwsError) as slow:
+            Invocations(endpoints, Faults()).invoke(
+                Invocation("slow", b"wait", {"content-type": "image/png"})
+            )
+    finally:
+        server.stop()
+        children.stop_all()
+    error = slow.value
+    assert (error.code, error.status, error.fields["OriginalStatusCode"]) == ("ModelError", 424, 0)
+    assert error.message.startswith('Received server error (0) from primary with message "Your ')
+
+
 def test_many_clients_at_once(laptop_aws: LaptopAws, endpoint: str) -> None:
     runtime = laptop_aws.client("sagemaker-runtime", max_pool_connections=32)
 
@@ -324,7 +361,7 @@ def test_a_wrong_fault_is_refused_with_a_sentence(laptop_aws: LaptopAws, endpoin
 
 def is_running(pid: int) -> bool:
     try:
-        os.kill(pid, signal.SIG_DFL)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
     return True

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from local.sagemaker.data_capture import DataCapture, Exchange, capture_line, file_time
+from local.sagemaker.data_capture import CapturedInvocation, DataCapture, capture_line, file_time
 
 CONFIG: dict[str, Any] = {
     "InitialSamplingPercentage": 100,
@@ -19,7 +19,7 @@ CONFIG: dict[str, Any] = {
         "CsvContentTypes": ["text/csv"],
     },
 }
-CALL = Exchange(
+CALL = CapturedInvocation(
     request_body=b"\x89PNG",
     request_type="image/png",
     answer_body='{"labels": ["é"]}'.encode(),
@@ -29,7 +29,7 @@ CALL = Exchange(
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "data-capture"
 
 
-def line(call: Exchange = CALL, **changes: Any) -> Any:
+def line(call: CapturedInvocation = CALL, **changes: Any) -> Any:
     return json.loads(capture_line(CONFIG | changes, call))
 
 
@@ -79,7 +79,7 @@ def test_content_types_that_are_not_declared_are_base64() -> None:
 
 
 def test_declared_text_that_is_none_keeps_its_bytes() -> None:
-    call = Exchange(b"\xff", "text/csv", b"1", "text/csv", CALL.time)
+    call = CapturedInvocation(b"\xff", "text/csv", b"1", "text/csv", CALL.time)
     captured = line(call)["captureData"]
     assert (captured["endpointInput"]["encoding"], captured["endpointInput"]["data"]) == (
         "BASE64",
@@ -92,16 +92,17 @@ def test_declared_text_that_is_none_keeps_its_bytes() -> None:
 
 
 def test_what_the_client_says_about_its_call() -> None:
-    call = Exchange(b"", "image/png", b"", "a/b", CALL.time, "id-1", "colour=red")
+    call = CapturedInvocation(b"", "image/png", b"", "a/b", CALL.time, "id-1", "colour=red")
     metadata = line(call)["eventMetadata"]
     assert (metadata["inferenceId"], metadata["customAttributes"]) == ("id-1", ["colour=red"])
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no captures of a real endpoint beside the project")
 def test_lines_are_built_like_those_of_a_real_endpoint() -> None:
-    for path in REAL.rglob("*.jsonl"):
-        for real in path.read_text().splitlines():
-            assert structure(json.loads(real)) == structure(line())
+    lines = [text for path in REAL.rglob("*.jsonl") for text in path.read_text().splitlines()]
+    assert lines, f"{REAL} holds no captures"
+    for real in lines:
+        assert structure(json.loads(real)) == structure(line())
 
 
 def test_a_files_name_starts_with_its_time() -> None:

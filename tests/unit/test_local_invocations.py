@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from local.sagemaker.data_capture import Exchange
+from local.sagemaker.data_capture import CapturedInvocation
 from local.sagemaker.endpoints import Deployment
 from local.sagemaker.errors import AwsError
 from local.sagemaker.faults import Fault, FaultKind, Faults
@@ -50,10 +50,10 @@ class Captures:
     """What would have been captured."""
 
     def __init__(self) -> None:
-        self.seen: list[Exchange] = []
+        self.seen: list[CapturedInvocation] = []
 
-    def record(self, _variant: str, exchange: Exchange) -> None:
-        self.seen.append(exchange)
+    def record(self, _variant: str, invocation: CapturedInvocation) -> None:
+        self.seen.append(invocation)
 
 
 GOOD = ContainerAnswer(200, b"{}", "application/json")
@@ -143,8 +143,8 @@ def test_a_good_call_is_captured_and_its_credentials_stay_outside() -> None:
     serving.capture = captures  # type: ignore[assignment]
     answer = invoke(Endpoints("InService", serving), body=b"picture")
     assert (answer.body, answer.variant) == (b"{}", "AllTraffic")
-    [exchange] = captures.seen
-    assert (exchange.request_body, exchange.request_type) == (b"picture", "image/png")
+    [captured] = captures.seen
+    assert (captured.request_body, captured.request_type) == (b"picture", "image/png")
     server: Any = serving.servers["AllTraffic"]
     assert server.headers == {"content-type": "image/png", "accept": "application/json"}
 
@@ -185,3 +185,14 @@ def test_a_call_can_name_its_variant() -> None:
     endpoints = Endpoints("InService", deployment(a=1.0, b=1.0))
     assert invoke(endpoints, target="b").variant == "b"
     assert error_of(endpoints, target="c").message == ("Variant c of endpoint scones not found.")
+
+
+def test_a_call_slower_than_the_limit_times_out_at_the_limit() -> None:
+    """The fault is far slower than any test may be: only its first 0.01 s are waited for."""
+    faults = Faults()
+    faults.put("scones", Fault(FaultKind.SLOW, delay_seconds=86_400))
+    serving: Any = Endpoints("InService", deployment(AssertionError()))
+    with pytest.raises(AwsError) as slow:
+        Invocations(serving, faults, 0.01).invoke(Invocation("scones", b"x", PNG))
+    assert (slow.value.code, slow.value.fields["OriginalStatusCode"]) == ("ModelError", 0)
+    assert "Your invocation timed out while waiting for a response" in slow.value.message
