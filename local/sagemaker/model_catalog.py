@@ -159,14 +159,7 @@ def model_archive(model: dict[str, Any]) -> str:
     Raises:
         ValidationFailedError: for a model without one.
     """
-    container = container_of(model)
-    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
-    if source and (source["S3DataType"], source["CompressionType"]) != ("S3Object", "Gzip"):
-        raise ValidationFailedError(
-            "The laptop's AWS reads ModelDataSource only with S3DataType S3Object and "
-            "CompressionType Gzip"
-        )
-    uri: str | None = container.get("ModelDataUrl") or source.get("S3Uri")
+    uri: str | None = container_of(model).get("ModelDataUrl")
     if uri is None:
         raise ValidationFailedError(
             "The laptop's AWS has no container images, so a model needs ModelDataUrl: a "

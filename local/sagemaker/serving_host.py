@@ -3,17 +3,14 @@
 It runs by itself (`python -P serving_host.py`) and imports nothing of this project, because the
 model's `inference.py` must find there what it finds on AWS: its own folder and the site-packages.
 The contract is the one of the sagemaker-inference-toolkit: `model_fn(model_dir)`,
-`input_fn(body, content_type)`, `predict_fn(data, model)`, `output_fn(prediction, accept)`, each
-with an optional last parameter `context`; an exception with a `status_code` between 400 and 599
-becomes that status, every other one becomes 500.
+`input_fn(body, content_type)`, `predict_fn(data, model)`, `output_fn(prediction, accept)`; an
+exception with a `status_code` between 400 and 599 becomes that status, every other one becomes 500.
+The toolkit's defaults for functions that a program leaves out are not here, nor is `context`.
 """
 
 import argparse
 import asyncio
 import importlib
-import inspect
-import io
-import json
 import os
 import signal
 import socket
@@ -23,6 +20,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 from hypercorn.asyncio import serve
@@ -36,28 +34,6 @@ class ModelProgramError(Exception):
     """The model's program breaks the contract; the message says which function is missing."""
 
 
-class UnsupportedFormatError(Exception):
-    """No decoder or encoder for a content type; answered as 415 or 406."""
-
-    def __init__(self, content_type: str, status_code: int) -> None:
-        """Take the content type and the HTTP status to answer with."""
-        super().__init__(f"Content type {content_type} is not supported by this framework.")
-        self.status_code = status_code
-
-
-class Context:
-    """What a handler function may ask about the call (`context` in the toolkit's contract)."""
-
-    def __init__(self, model_dir: str, headers: dict[str, str]) -> None:
-        """Take the model's folder and the request's headers, names in lower case."""
-        self.system_properties = {"model_dir": model_dir}
-        self._headers = headers
-
-    def get_request_header(self, _index: int, name: str) -> str | None:
-        """Return a request header by name, in any case, or None."""
-        return self._headers.get(name.lower())
-
-
 class Model:
     """The four functions of a model's program, and what its `model_fn` loaded."""
 
@@ -65,20 +41,15 @@ class Model:
         """Import the program and load the model.
 
         Raises:
-            ModelProgramError: for a program without `model_fn`.
+            ModelProgramError: for a program without one of the four.
         """
         sys.path.insert(0, str(Path(model_dir) / "code"))
         module = importlib.import_module(Path(program).stem)
-        self._model_dir = model_dir
-        self._input = getattr(module, "input_fn", decode)
-        self._predict = getattr(module, "predict_fn", call_model)
-        self._output = getattr(module, "output_fn", encode)
-        load = getattr(module, "model_fn", None)
-        if load is None:
-            raise ModelProgramError(
-                f"{program} defines no model_fn(model_dir), so the model cannot be loaded"
-            )
-        self._loaded = _call(load, model_dir, Context(model_dir, {}))
+        load = _function(module, "model_fn")
+        self._input = _function(module, "input_fn")
+        self._predict = _function(module, "predict_fn")
+        self._output = _function(module, "output_fn")
+        self._loaded = load(model_dir)
 
     def answer(self, body: bytes, headers: dict[str, str]) -> tuple[bytes, str]:
         """Return the body and content type that answer one invocation.
@@ -87,55 +58,15 @@ class Model:
             body: the request's body.
             headers: its headers, names in lower case.
         """
-        context = Context(self._model_dir, headers)
         content_type = headers.get("content-type", "application/json")
         accept = headers.get("accept", "*/*")
         if accept in ("", "*/*"):
-            accept = os.environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "application/json")
-        data = _call(self._input, body, content_type, context)
-        prediction = _call(self._predict, data, self._loaded, context)
-        result = _call(self._output, prediction, accept, context)
+            accept = "application/json"
+        prediction = self._predict(self._input(body, content_type), self._loaded)
+        result = self._output(prediction, accept)
         if isinstance(result, tuple):
             result, accept = result
         return (result.encode() if isinstance(result, str) else bytes(result)), accept
-
-
-def decode(body: bytes, content_type: str) -> Any:
-    """Read JSON, CSV or NPY into a numpy array: the toolkit's default `input_fn`.
-
-    Raises:
-        UnsupportedFormatError: for any other content type.
-    """
-    import numpy  # noqa: PLC0415  only a model without input_fn needs it
-
-    match content_type.partition(";")[0].strip():
-        case "application/json":
-            return numpy.array(json.loads(body))
-        case "text/csv":
-            return numpy.genfromtxt(io.StringIO(body.decode()), delimiter=",")
-        case "application/x-npy":
-            return numpy.load(io.BytesIO(body), allow_pickle=False)
-    raise UnsupportedFormatError(content_type, 415)
-
-
-def call_model(data: Any, model: Any) -> Any:
-    """Call a torch module on a tensor of the data: the PyTorch container's default `predict_fn`."""
-    import torch  # noqa: PLC0415  only a model without predict_fn needs it
-
-    with torch.no_grad():
-        return model(torch.as_tensor(data, dtype=torch.float32))
-
-
-def encode(prediction: Any, accept: str) -> tuple[bytes, str]:
-    """Write a prediction as JSON: the toolkit's default `output_fn`.
-
-    Raises:
-        UnsupportedFormatError: when the client accepts no JSON.
-    """
-    if not any(kind in accept for kind in ("application/json", "*/*", "application/*")):
-        raise UnsupportedFormatError(accept, 406)
-    plain = prediction.tolist() if hasattr(prediction, "tolist") else prediction
-    return json.dumps(plain).encode(), "application/json"
 
 
 class Application:
@@ -181,10 +112,14 @@ class Application:
             return status, str(message or error).encode(), "text/plain"
 
 
-def _call(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a handler function, with the context left out where it does not take it."""
-    takes = len(inspect.signature(function).parameters)
-    return function(*arguments[: min(takes, len(arguments))])
+def _function(module: ModuleType, name: str) -> Callable[..., Any]:
+    found: Callable[..., Any] | None = getattr(module, name, None)
+    if found is None:
+        raise ModelProgramError(
+            f"{module.__name__}.py defines no {name}; the laptop's AWS serves programs with "
+            "model_fn, input_fn, predict_fn and output_fn"
+        )
+    return found
 
 
 async def _body(receive: Receive) -> bytes:
