@@ -132,9 +132,7 @@ def install() -> None:
 def workers_per_function() -> int:
     """Return how many workers one function may have: one for each core, and at least two.
 
-    Measured on 2 cores with 200 executions of three functions at once, each importing boto3 and
-    Powertools: 10 s with two workers and cold, 3 s warm; 28 s cold with four; without a limit they
-    were not done after 9 minutes. Two is the least with which a function can call itself.
+    docs/laptop-aws.md has the measurement. Two is the least with which a function can call itself.
     """
     return max(2, os.cpu_count() or 1)
 

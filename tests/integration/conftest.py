@@ -88,7 +88,7 @@ def laptop_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopAws]:
         yield aws
 
 
-def wait_until(look: Callable[[], T | None], seconds: float = 30.0) -> T:
+def wait_until(look: Callable[[], T | None], seconds: float = 90.0) -> T:
     """Return what `look` finds, once it finds something true; fail after some seconds."""
     deadline = time.monotonic() + seconds
     while not (found := look()):

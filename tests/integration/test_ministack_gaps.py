@@ -4,12 +4,17 @@ Each test passes while the gap is there and fails when an upgrade of MiniStack c
 message says what to change in the project then. docs/laptop-aws.md lists the same gaps.
 """
 
+import ast
 import importlib.metadata
+import importlib.util
 import io
 import json
 import sys
+import time
 import uuid
 import zipfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +24,7 @@ from tests.integration.conftest import LaptopAws, wait_until
 
 ROLE = "arn:aws:iam::000000000000:role/gap"
 OVER_THE_LIMIT = 300_000  # characters; a state's payload may have 262,144 bytes
+ABSENCE_SECONDS = 3.0  # what is emitted at all comes within milliseconds in one process
 TASK = "arn:aws:states:::lambda:invoke"
 EACH_ITEM = {
     "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"},
@@ -78,6 +84,14 @@ def finished(aws: LaptopAws, arn: str, event: object) -> Any:
     return wait_until(ended)
 
 
+def seen(look: Callable[[], object], seconds: float = ABSENCE_SECONDS) -> object:
+    """Return what `look` finds within some seconds, or what it returned last, which is empty."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
 def stack_status(aws: LaptopAws, resources: dict[str, Any], **sections: Any) -> str:
     """Create a stack and return its last status, or the code with which it was refused."""
     cloudformation = aws.client("cloudformation")
@@ -100,6 +114,27 @@ def stack_status(aws: LaptopAws, resources: dict[str, Any], **sections: Any) -> 
 def test_the_gaps_are_those_of_the_pinned_version() -> None:
     assert importlib.metadata.version("ministack") == "1.5.33", (
         "MiniStack was upgraded: go through this file and docs/laptop-aws.md, then raise this"
+    )
+
+
+# --- Server ---
+
+
+def test_its_own_server_listens_on_every_interface() -> None:
+    """Read in its source: a test must not open such a socket."""
+    found = importlib.util.find_spec("ministack.app")
+    assert found is not None
+    assert found.origin is not None
+    defaults = [
+        ast.unparse(call.args[1])
+        for call in ast.walk(ast.parse(Path(found.origin).read_text()))
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) == "os.environ.get"
+        and ast.unparse(call.args[0]) == "'BIND_HOST'"
+    ]
+    assert defaults == ["'0.0.0.0'"], (
+        "MiniStack's server no longer listens on every interface by default, or is told otherwise: "
+        "look at BIND_HOST in local/server.py"
     )
 
 
@@ -242,14 +277,20 @@ def test_item_reader_does_not_evaluate_jsonata(laptop_aws: LaptopAws) -> None:
     s3 = laptop_aws.client("s3")
     s3.create_bucket(Bucket="gap-jsonata")
     s3.put_object(Bucket="gap-jsonata", Key="items.json", Body=b"[1]")
-    reader = {
-        "Resource": "arn:aws:states:::s3:getObject",
-        "ReaderConfig": {"InputType": "JSON"},
-        "Arguments": {"Bucket": "{% $states.input.bucket %}", "Key": "items.json"},
-    }
-    state = {"Type": "Map", "ItemReader": reader, "ItemProcessor": EACH_ITEM, "End": True}
-    arn = machine(laptop_aws, {"QueryLanguage": "JSONata", "StartAt": "M", "States": {"M": state}})
-    assert finished(laptop_aws, arn, {"bucket": "gap-jsonata"})["status"] == "FAILED", (
+
+    def read_from(bucket: str) -> Any:
+        reader = {
+            "Resource": "arn:aws:states:::s3:getObject",
+            "ReaderConfig": {"InputType": "JSON"},
+            "Arguments": {"Bucket": bucket, "Key": "items.json"},
+        }
+        state = {"Type": "Map", "ItemReader": reader, "ItemProcessor": EACH_ITEM, "End": True}
+        definition = {"QueryLanguage": "JSONata", "StartAt": "M", "States": {"M": state}}
+        return finished(laptop_aws, machine(laptop_aws, definition), {"bucket": "gap-jsonata"})
+
+    literal = read_from("gap-jsonata")
+    assert (literal["status"], json.loads(literal["output"])) == ("SUCCEEDED", [1])
+    assert read_from("{% $states.input.bucket %}")["status"] == "FAILED", (
         "MiniStack now evaluates JSONata in ItemReader: a Distributed Map may use it"
     )
 
@@ -300,9 +341,13 @@ def test_state_machine_logs_and_metrics_are_never_emitted(laptop_aws: LaptopAws)
             "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": arn}}],
         },
     )
-    streams = laptop_aws.client("logs").describe_log_streams(logGroupName=group)["logStreams"]
-    metrics = laptop_aws.client("cloudwatch").list_metrics(Namespace="AWS/States")["Metrics"]
-    assert (streams, metrics) == ([], []), (
+    logs, cloudwatch = laptop_aws.client("logs"), laptop_aws.client("cloudwatch")
+
+    def emitted() -> object:
+        streams = logs.describe_log_streams(logGroupName=group)["logStreams"]
+        return streams + cloudwatch.list_metrics(Namespace="AWS/States")["Metrics"]
+
+    assert seen(emitted) == [], (
         "MiniStack now emits logs or metrics of Step Functions: assert them in the workflow's test"
     )
 
@@ -325,7 +370,10 @@ def test_metrics_in_log_lines_are_not_extracted(laptop_aws: LaptopAws) -> None:
         "    print(json.dumps(line))",
     )
     laptop_aws.client("lambda").invoke(FunctionName=name)
-    metrics = laptop_aws.client("cloudwatch").list_metrics(Namespace="Gap")["Metrics"]
+    logs, cloudwatch = laptop_aws.client("logs"), laptop_aws.client("cloudwatch")
+    group = f"/aws/lambda/{name}"
+    wait_until(lambda: logs.filter_log_events(logGroupName=group, filterPattern="_aws")["events"])
+    metrics = seen(lambda: cloudwatch.list_metrics(Namespace="Gap")["Metrics"])
     assert metrics == [], "MiniStack now reads EMF lines: assert the functions' metrics by name"
 
 
