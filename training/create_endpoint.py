@@ -10,7 +10,8 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,11 +23,14 @@ from rich.table import Table
 
 from training import settings
 from training.endpoint import (
+    SmokeTestError,
     capture_uri,
+    check_ours,
     create_endpoint_config,
     create_model,
     delete_superseded,
     find_endpoint,
+    instance_types,
     put_endpoint,
     smoke_test,
     wait_in_service,
@@ -37,6 +41,8 @@ from training.preflight import (
     Caller,
     check_bucket,
     check_credentials,
+    check_encryption,
+    check_instance_type,
     check_model_data,
     check_quota,
     check_region,
@@ -45,9 +51,11 @@ from training.preflight import (
     read_quotas,
     training_quota,
 )
-from training.role import check_role, ensure_role, retry_while_role_spreads
+from training.role import Role, check_role, ensure_role, retry_while_role_propagates
 from training.training_job import (
+    TrainingFailedError,
     TrainingResult,
+    model_data_uri,
     start_training_job,
     stop_training_job,
     wait_for_training_job,
@@ -71,6 +79,29 @@ class PreflightError(ExpectedError):
         """Keep the errors in `problems`."""
         self.problems = problems
         super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class ModelNotServedError(ExpectedError):
+    """A model was trained in this run, and then something failed. `model_data` is its address."""
+
+    def __init__(self, error: Exception, model_data: str) -> None:
+        """Say what went wrong, and how to go on without training again."""
+        self.model_data = model_data
+        super().__init__(
+            f"{error}\nThe model was trained: to go on with it, add --model-data {model_data}"
+        )
+
+
+class TrainingUnwatchedError(ExpectedError):
+    """A training job was started, and could not be waited for. `job` is its name."""
+
+    def __init__(self, error: Exception, job: str, model_data: str) -> None:
+        """Say what went wrong, that the job goes on, and how to go on once it has ended."""
+        self.job, self.model_data = job, model_data
+        super().__init__(
+            f"{error}\nTraining job {job} was started and may go on: look at it in the SageMaker"
+            f" console. Once it has completed, go on with it by adding --model-data {model_data}"
+        )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -98,8 +129,9 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
     bucket = arguments.bucket or settings.default_bucket(caller.account, region)
     endpoint = arguments.endpoint
     manifest, role_arn = check_before(session, arguments, caller, bucket, console)
+    role = Role(role_arn, changed=False)
     if not role_arn:
-        role_arn = ensure_role(
+        role = ensure_role(
             session.client("iam"),
             region=region,
             account=caller.account,
@@ -108,25 +140,32 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
         )
     training = None
     if not arguments.model_data:
-        training = train(session, arguments, bucket, role_arn, console)
+        training = train(session, arguments, bucket, role, console)
+        console.print(f"Trained model: {training.model_data}", soft_wrap=True, markup=False)
     model_data = training.model_data if training else arguments.model_data
 
     name = f"{endpoint}-{datetime.now(UTC):%Y%m%d%H%M%S}"
-    found, seconds = serve(
-        session,
-        name,
-        endpoint=endpoint,
-        instance_type=arguments.endpoint_instance,
-        model_data=model_data,
-        bucket=bucket,
-        role_arn=role_arn,
-        console=console,
-    )
-    deleted = delete_superseded(session.client("sagemaker"), endpoint, keep=name)
+    try:
+        found, seconds, former = serve(
+            session,
+            name,
+            endpoint=endpoint,
+            instance_type=arguments.endpoint_instance,
+            model_data=model_data,
+            bucket=bucket,
+            role=role,
+            console=console,
+        )
+        # What served before is deleted only after this: a person may want to go back to it.
+        label, probability, truth = try_endpoint(session, endpoint, manifest, bucket, former)
+        deleted = delete_superseded(session.client("sagemaker"), endpoint, keep=name)
+    except (ExpectedError, ClientError, BotoCoreError) as error:
+        if not training:
+            raise
+        raise ModelNotServedError(error, model_data) from error
     if deleted:
         console.print(f"Deleted {deleted} superseded models and configurations")
 
-    label, probability, truth = try_endpoint(session, endpoint, manifest, bucket)
     report = {
         "endpoint": endpoint,
         "endpoint_arn": found["EndpointArn"],
@@ -138,7 +177,7 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
         "seconds_to_in_service": round(seconds, 1),
         "training": asdict(training) if training else None,
         "smoke_test": {"class": truth, "label": label, "probability": probability},
-        "role_arn": role_arn,
+        "role_arn": role.arn,
         "bucket": bucket,
         "region": region,
     }
@@ -160,31 +199,46 @@ def check_before(
     Returns the manifest, and the ARN of the role that was asked for, "" where none was.
     Raises PreflightError.
     """
-    s3, iam = session.client("s3"), session.client("iam")
+    s3, sagemaker = session.client("s3"), session.client("sagemaker")
     problems: list[ExpectedError] = []
     manifest: dict[str, Any] = {}
     role_arn = ""
-    try:
+    with _collecting(problems):
         check_bucket(s3, bucket, session.region_name)
         manifest = read_manifest(s3, bucket)
         if arguments.model_data:
             check_model_data(s3, arguments.model_data, bucket, own_role=not arguments.role)
-    except ExpectedError as error:
-        problems.append(error)
-    try:
+        if not arguments.role:
+            check_encryption(s3, bucket)
+    with _collecting(problems):
         if arguments.role:
-            role_arn = check_role(iam, arguments.role, bucket=bucket, partition=caller.partition)
-    except ExpectedError as error:
-        problems.append(error)
+            role_arn = check_role(
+                session.client("iam"),
+                arguments.role,
+                bucket=bucket,
+                account=caller.account,
+                partition=caller.partition,
+            )
+    found = find_endpoint(sagemaker, arguments.endpoint)
+    with _collecting(problems):
+        if found:
+            check_ours(sagemaker, found)
+    with _collecting(problems):
+        kind, option = arguments.endpoint_instance, "--endpoint-instance"
+        check_instance_type(sagemaker, kind, trains=False, option=option)
+        image_uri(session.region_name, kind, "inference")
+    with _collecting(problems):
+        if not arguments.model_data:
+            kind, option = arguments.training_instance, "--training-instance"
+            check_instance_type(sagemaker, kind, trains=True, option=option)
+            image_uri(session.region_name, kind, "training")
 
-    quotas = _quotas_needed(session.client("sagemaker"), arguments)
+    quotas = _quotas_needed(sagemaker, arguments, found)
     known = read_quotas(_impatient_client(session, "service-quotas"), {q[0] for q in quotas})
     words = []
     for quota, needed, option in quotas:
-        try:
+        with _collecting(problems):
             words.append(f"{quota}: {check_quota(known, quota, needed, option)}")
-        except ExpectedError as error:
-            problems.append(error)
     if problems:
         raise PreflightError(problems)
     counts = {split: sum(classes.values()) for split, classes in manifest["counts"].items()}
@@ -198,29 +252,43 @@ def check_before(
 
 
 def train(
-    session: Any, arguments: argparse.Namespace, bucket: str, role_arn: str, console: Console
+    session: Any, arguments: argparse.Namespace, bucket: str, role: Role, console: Console
 ) -> TrainingResult:
-    """Run the training job. On Ctrl-C it is stopped, since nobody would pick up what it makes."""
-    sagemaker = session.client("sagemaker")
-    job = retry_while_role_spreads(
-        lambda: start_training_job(
-            session,
-            base_name=arguments.endpoint,
-            bucket=bucket,
-            role_arn=role_arn,
-            instance_type=arguments.training_instance,
-            hyperparameters=arguments.hyperparameters,
-            max_run_s=arguments.max_run,
-        )
-    )
+    """Run the training job. On Ctrl-C it is stopped, since nobody would pick up what it makes.
+
+    Raises TrainingFailedError when it ends without a model, TrainingUnwatchedError when it could
+    not be waited for.
+    """
+    sagemaker, job = session.client("sagemaker"), ""
     try:
+        job = retry_while_role_propagates(
+            lambda: start_training_job(
+                session,
+                base_name=arguments.endpoint,
+                bucket=bucket,
+                role_arn=role.arn,
+                instance_type=arguments.training_instance,
+                hyperparameters=arguments.hyperparameters,
+                max_run_s=arguments.max_run,
+            ),
+            changed=role.changed,
+        )
         return wait_for_training_job(
             sagemaker, session.client("logs"), job, max_run_s=arguments.max_run, console=console
         )
     except KeyboardInterrupt:
-        stop_training_job(sagemaker, job)
-        console.print(f"\nStopping training job {job}: it costs nothing once it is stopped.")
+        if job:
+            stop_training_job(sagemaker, job)
+            console.print(f"\nStopping training job {job}: it costs nothing once it is stopped.")
+        else:
+            console.print("\nIf a training job was started, python -m training.cleanup stops it.")
         raise
+    except TrainingFailedError:
+        raise
+    except (ExpectedError, ClientError, BotoCoreError) as error:
+        if not job:
+            raise
+        raise TrainingUnwatchedError(error, job, model_data_uri(bucket, job)) from error
 
 
 def serve(
@@ -231,41 +299,56 @@ def serve(
     instance_type: str,
     model_data: str,
     bucket: str,
-    role_arn: str,
+    role: Role,
     console: Console,
-) -> tuple[dict[str, Any], float]:
+) -> tuple[dict[str, Any], float, str]:
     """Make model and configuration `name`, and have the endpoint serve them.
 
-    Returns SageMaker's description of the endpoint, and the seconds until it was in service.
+    Returns SageMaker's description of the endpoint, the seconds until it was in service, and the
+    configuration that it served before, "" where there was none.
     """
     sagemaker = session.client("sagemaker")
     image = image_uri(session.region_name, instance_type, "inference")
-    retry_while_role_spreads(
-        lambda: create_model(sagemaker, name, image=image, model_data=model_data, role_arn=role_arn)
+    retry_while_role_propagates(
+        lambda: create_model(
+            sagemaker, name, image=image, model_data=model_data, role_arn=role.arn
+        ),
+        changed=role.changed,
     )
     create_endpoint_config(sagemaker, name, model=name, instance_type=instance_type, bucket=bucket)
     start = time.monotonic()
     try:
-        put_endpoint(sagemaker, endpoint, name, console=console)
+        former = put_endpoint(sagemaker, endpoint, name, console=console)
         found = wait_in_service(sagemaker, endpoint, name, console=console)
     except KeyboardInterrupt:
         console.print(
             f"\nEndpoint {endpoint} is still being made. {cost_reminder(instance_type)}\n"
-            f"To go on with it: python -m training.create_endpoint --model-data {model_data}",
+            f"To go on with it, add --model-data {model_data}",
             markup=False,
         )
         raise
-    return found, time.monotonic() - start
+    return found, time.monotonic() - start, former
 
 
 def try_endpoint(
-    session: Any, endpoint: str, manifest: dict[str, Any], bucket: str
+    session: Any, endpoint: str, manifest: dict[str, Any], bucket: str, former: str
 ) -> tuple[str, float, str]:
-    """Send one staged test picture; return label, probability in [0, 1], and the true class."""
+    """Send one staged test picture; return label, probability in [0, 1], and the true class.
+
+    Raises SmokeTestError, which names the `former` configuration where there is one.
+    """
     path = min(path for path in manifest["files"] if path.startswith("test/"))
     key = f"{settings.STAGED_PREFIX}/{path}"
     picture = session.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-    label, probability = smoke_test(session.client("sagemaker-runtime"), endpoint, picture)
+    try:
+        label, probability = smoke_test(session.client("sagemaker-runtime"), endpoint, picture)
+    except SmokeTestError as error:
+        if not former:
+            raise
+        raise SmokeTestError(
+            f"{error}\nThe configuration that it served before, {former}, is still there with its"
+            " model: to go back, update the endpoint to it in the SageMaker console."
+        ) from error
     return label, probability, path.split("/")[1]
 
 
@@ -360,7 +443,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--hyperparameters", metavar="NAME=VALUE", nargs="+", default=[],
         help="arguments of training/container/train.py, such as epochs=50")  # fmt: skip
     arguments = parser.parse_args(argv)
-    settings.check_endpoint_name(arguments.endpoint, "--endpoint")
+    settings.check_endpoint_name(
+        arguments.endpoint, "--endpoint", longest=settings.MADE_ENDPOINT_NAME_LENGTH
+    )
     pairs = [text.partition("=") for text in arguments.hyperparameters]
     for name, equals, value in pairs:
         if not (name and equals and value):
@@ -376,12 +461,30 @@ def instance_type(text: str) -> str:
     return text
 
 
-def _quotas_needed(sagemaker: Any, arguments: argparse.Namespace) -> list[tuple[str, int, str]]:
-    """Return name, number of instances, and the option that chooses another type."""
+@contextmanager
+def _collecting(problems: list[ExpectedError]) -> Iterator[None]:
+    """Put what is wrong aside, so that all of it is said at once."""
+    try:
+        yield
+    except ExpectedError as error:
+        problems.append(error)
+
+
+def _quotas_needed(
+    sagemaker: Any, arguments: argparse.Namespace, found: dict[str, Any] | None
+) -> list[tuple[str, int, str]]:
+    """Return name, number of instances, and the option that chooses another type.
+
+    `found` is the endpoint that there is already.
+    """
     instance = arguments.endpoint_instance
     # A blue/green update runs the new instance beside the old one for some minutes.
-    needed = 2 if find_endpoint(sagemaker, arguments.endpoint) else 1
-    quotas = [(endpoint_quota(instance), needed, "--endpoint-instance")]
+    beside = (
+        found is not None
+        and found["EndpointStatus"] == "InService"
+        and instance in instance_types(sagemaker, found["EndpointConfigName"])
+    )
+    quotas = [(endpoint_quota(instance), 2 if beside else 1, "--endpoint-instance")]
     if not arguments.model_data:
         quotas.append((training_quota(arguments.training_instance), 1, "--training-instance"))
     return quotas

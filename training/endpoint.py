@@ -250,6 +250,17 @@ def delete_endpoint(
         settle(sagemaker, name, console=console, sleep=sleep)
 
 
+def instance_types(sagemaker: Any, config: str) -> set[str]:
+    """Return the instance types of a configuration, none where it is gone."""
+    try:
+        found = sagemaker.describe_endpoint_config(EndpointConfigName=config)
+    except ClientError as error:
+        if is_missing(error):
+            return set()
+        raise
+    return {variant.get("InstanceType", "") for variant in found["ProductionVariants"]}
+
+
 def list_models(sagemaker: Any, endpoint: str) -> Iterator[str]:
     """Yield the models that this project made for the endpoint."""
     for page in sagemaker.get_paginator("list_models").paginate(NameContains=endpoint):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlparse
 
@@ -38,6 +39,14 @@ class StagedDataMissingError(ExpectedError):
     """The bucket holds no staged pictures that could be trained on."""
 
 
+class BucketKeyError(ExpectedError):
+    """The training bucket is encrypted with a key that the project's role may not use."""
+
+
+class InstanceTypeUnknownError(ExpectedError):
+    """SageMaker does not train, or does not serve, on instances of this type."""
+
+
 class ModelDataMissingError(ExpectedError):
     """The model.tar.gz given with --model-data cannot be used."""
 
@@ -59,8 +68,7 @@ def check_region(session: Any) -> str:
     """Return the session's region."""
     if not session.region_name:
         raise RegionMissingError(
-            "No AWS region is set: export AWS_DEFAULT_REGION (for example us-east-1), or run"
-            " `aws configure`."
+            "No AWS region is set: export AWS_DEFAULT_REGION (for example us-east-1)."
         )
     return str(session.region_name)
 
@@ -71,8 +79,8 @@ def check_credentials(sts: Any) -> Caller:
         identity = sts.get_caller_identity()
     except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
         raise CredentialsError(
-            "No AWS credentials were found: run `aws configure` or `aws sso login`, or set"
-            " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            "No AWS credentials were found: export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or"
+            " AWS_PROFILE with the name of a profile in ~/.aws."
         ) from error
     except (CredentialRetrievalError, ClientError) as error:
         raise CredentialsError(
@@ -109,6 +117,37 @@ def check_bucket(s3: Any, bucket: str, region: str) -> None:
     where = headers.get("x-amz-bucket-region", region)
     if where != region:
         raise BucketUnreachableError(_wrong_region(bucket, where, region))
+
+
+def check_encryption(s3: Any, bucket: str) -> None:
+    """Check that the role that this project makes can read and write what the bucket encrypts.
+
+    Where the caller may not ask for the encryption, nothing is known and nothing raised.
+    """
+    try:
+        answer = s3.get_bucket_encryption(Bucket=bucket)
+    except ClientError:
+        return
+    for rule in answer["ServerSideEncryptionConfiguration"]["Rules"]:
+        key = rule.get("ApplyServerSideEncryptionByDefault", {}).get("KMSMasterKeyID", "")
+        if key and not key.endswith("alias/aws/s3"):  # AWS's own key is open to the account
+            raise BucketKeyError(
+                f"The bucket {bucket} encrypts with the KMS key {key}, which the role that this"
+                " project makes may not use: give a role with kms:Decrypt and kms:GenerateDataKey"
+                " on it with --role."
+            )
+
+
+def check_instance_type(sagemaker: Any, instance_type: str, *, trains: bool, option: str) -> None:
+    """Check a type against those that botocore's model of SageMaker lists for the purpose."""
+    shape = "TrainingInstanceType" if trains else "ProductionVariantInstanceType"
+    known = sagemaker.meta.service_model.shape_for(shape).enum
+    if instance_type not in known:
+        near = ", ".join(get_close_matches(instance_type, known))
+        raise InstanceTypeUnknownError(
+            f"{option} {instance_type}: SageMaker does not {'train' if trains else 'serve'} on it."
+            f" Choose another{f', such as {near}' if near else ''}."
+        )
 
 
 def read_manifest(s3: Any, bucket: str) -> dict[str, Any]:
@@ -192,9 +231,9 @@ def check_quota(quotas: dict[str, tuple[float, str]], name: str, needed: int, op
     value, code = quotas[name]
     if value < needed:
         raise QuotaExceededError(
-            f'Your quota "{name}" is {value:.0f}, and {needed} needed. Ask for more with `aws'
-            " service-quotas request-service-quota-increase --service-code sagemaker --quota-code"
-            f" {code} --desired-value {needed}`, or choose another type with {option}."
+            f'Your quota "{name}" is {value:.0f}, and {needed} needed. Ask for {needed} in the'
+            f" Service Quotas console (Amazon SageMaker, quota {code}), or choose another type with"
+            f" {option}."
         )
     return f"{value:.0f}"
 

@@ -2,13 +2,13 @@
 
 The SDK's `IamRoleResolver.create_execution_role` would make one too. Its role may also call every
 Lambda function, open network interfaces and change model packages, and it leaves ten policies
-behind. This one holds a single inline policy for one bucket, which goes when the role goes.
+behind. This one holds an inline policy for each training bucket, which goes when the role goes.
 """
 
 import json
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -17,12 +17,20 @@ from training.settings import PROJECT_TAG
 
 T = TypeVar("T")
 
-POLICY_NAME = "training-bucket-logs-and-images"
 TRUSTED_SERVICE = "sagemaker.amazonaws.com"
 
-# IAM answers at once, but SageMaker may not see a new role for some seconds.
-SPREAD_TRIES = 12
-SPREAD_DELAY_S = 5.0
+# IAM answers at once, but SageMaker may not see a new role or policy for some seconds.
+PROPAGATION_TRIES = 12
+PROPAGATION_DELAY_S = 5.0
+
+DENIED = ("AccessDenied", "AccessDeniedException")
+
+
+class Role(NamedTuple):
+    """A role by its ARN, and whether it or its policy was made moments ago."""
+
+    arn: str
+    changed: bool
 
 
 class RoleUnusableError(ExpectedError):
@@ -30,8 +38,13 @@ class RoleUnusableError(ExpectedError):
 
 
 def role_name(region: str) -> str:
-    """Name the role that this project makes: one per region, as there is one bucket per region."""
+    """Name the role that this project makes: one per region."""
     return f"SconesUnlimitedSageMakerRole-{region}"
+
+
+def policy_name(bucket: str) -> str:
+    """Name the role's inline policy for a bucket: that of another bucket stays in force."""
+    return f"training-{bucket}"
 
 
 def execution_policy(bucket: str, partition: str) -> dict[str, Any]:
@@ -113,18 +126,18 @@ def is_ours(role: dict[str, Any]) -> bool:
     return PROJECT_TAG in role.get("Tags", [])
 
 
-def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: str) -> str:
-    """Make the project's role, or bring its policy up to date; return its ARN.
+def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: str) -> Role:
+    """Make the project's role, or bring its policy up to date; return it.
 
     Raises RoleUnusableError when a role of that name is somebody else's, or may not be made.
     """
-    name = role_name(region)
-    role = find_role(iam, name)
-    if role and not is_ours(role):
-        raise RoleUnusableError(
-            f"There is a role {name} that this project did not make: give one with --role."
-        )
+    name, changed = role_name(region), False
     try:
+        role = find_role(iam, name)
+        if role and not is_ours(role):
+            raise RoleUnusableError(
+                f"There is a role {name} that this project did not make: give one with --role."
+            )
         if not role:
             role = iam.create_role(
                 RoleName=name,
@@ -132,30 +145,41 @@ def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: 
                 Description="SageMaker training and serving of the Scones Unlimited pictures",
                 Tags=[PROJECT_TAG],
             )["Role"]
+            changed = True
         policy = execution_policy(bucket, partition)
-        if _inline_policy(iam, name) != policy:  # reading suffices where writing is not allowed
+        # Reading suffices where writing is not allowed.
+        if _inline_policy(iam, name, bucket) != policy:
             iam.put_role_policy(
-                RoleName=name, PolicyName=POLICY_NAME, PolicyDocument=json.dumps(policy)
+                RoleName=name, PolicyName=policy_name(bucket), PolicyDocument=json.dumps(policy)
             )
+            changed = True
     except ClientError as error:
-        if error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
+        if error.response["Error"]["Code"] not in DENIED:
             raise
         raise RoleUnusableError(
-            f"You may not make the role {name} ({error.response['Error'].get('Message', '')}):"
-            " ask for a SageMaker execution role and give its ARN with --role."
+            f"You may not look up or make the role {name}"
+            f" ({error.response['Error'].get('Message', '')}): ask for a SageMaker execution role"
+            " and give its ARN with --role."
         ) from error
-    return str(role["Arn"])
+    return Role(str(role["Arn"]), changed)
 
 
-def check_role(iam: Any, name_or_arn: str, *, bucket: str, partition: str) -> str:
+def check_role(iam: Any, name_or_arn: str, *, bucket: str, account: str, partition: str) -> str:
     """Return the role's ARN, once SageMaker may take it on and it reaches the bucket.
 
     Raises RoleUnusableError. Where the caller may not ask IAM about a role given by its ARN,
     nothing is known and nothing raised: SageMaker itself will tell.
     """
+    by_arn = name_or_arn.startswith("arn:")
+    owner = name_or_arn.split(":")[4] if by_arn and name_or_arn.count(":") > 4 else account
+    if owner != account:
+        raise RoleUnusableError(
+            f"The role {name_or_arn} is of account {owner}, and SageMaker in {account} takes on"
+            " roles of its own account only: give one of those with --role."
+        )
     try:
         role = find_role(iam, name_or_arn)
-        if role is None:
+        if role is None or (by_arn and role["Arn"] != name_or_arn):
             raise RoleUnusableError(
                 f"The role {name_or_arn} does not exist: give another with --role, or none to have"
                 " one made."
@@ -168,7 +192,7 @@ def check_role(iam: Any, name_or_arn: str, *, bucket: str, partition: str) -> st
     except ClientError as error:
         if not _cannot_be_asked(error):
             raise
-        if name_or_arn.startswith("arn:"):
+        if by_arn:
             return name_or_arn
         raise RoleUnusableError(
             f"You may not look up the role {name_or_arn}: give its ARN with --role."
@@ -183,18 +207,21 @@ def check_role(iam: Any, name_or_arn: str, *, bucket: str, partition: str) -> st
     return arn
 
 
-def retry_while_role_spreads(
-    call: Callable[[], T], sleep: Callable[[float], None] = time.sleep
+def retry_while_role_propagates(
+    call: Callable[[], T], *, changed: bool, sleep: Callable[[float], None] = time.sleep
 ) -> T:
-    """Call until SageMaker can take on a role that was made moments ago, for a minute at most."""
-    for _ in range(SPREAD_TRIES - 1):
+    """Call until SageMaker sees the role as it was made moments ago, for a minute at most.
+
+    `changed` tells whether it was: only then a refusal of S3's may be the policy's that is not in
+    force yet.
+    """
+    for _ in range(PROPAGATION_TRIES - 1):
         try:
             return call()
         except ClientError as error:
-            message = error.response["Error"].get("Message", "").lower()
-            if "assume" not in message or "role" not in message:
+            if not _may_pass(error, changed):
                 raise
-            sleep(SPREAD_DELAY_S)
+            sleep(PROPAGATION_DELAY_S)
     return call()
 
 
@@ -207,9 +234,18 @@ def delete_role(iam: Any, name: str) -> None:
     iam.delete_role(RoleName=name)
 
 
-def _inline_policy(iam: Any, name: str) -> Any:
+def _may_pass(error: ClientError, changed: bool) -> bool:
+    message = error.response["Error"].get("Message", "").lower()
+    if "assume" in message and "role" in message:
+        return True
+    signs = ("no s3 objects found", "s3:listbucket", "s3:getobject", "access denied")
+    return changed and any(sign in message for sign in signs)
+
+
+def _inline_policy(iam: Any, name: str, bucket: str) -> Any:
     try:
-        return iam.get_role_policy(RoleName=name, PolicyName=POLICY_NAME)["PolicyDocument"]
+        policy = iam.get_role_policy(RoleName=name, PolicyName=policy_name(bucket))
+        return policy["PolicyDocument"]
     except iam.exceptions.NoSuchEntityException:
         return None
 
@@ -250,8 +286,7 @@ def _denied(iam: Any, arn: str, bucket: str, partition: str) -> list[str]:
 
 def _cannot_be_asked(error: ClientError) -> bool:
     return error.response["Error"]["Code"] in (
-        "AccessDenied",
-        "AccessDeniedException",
+        *DENIED,
         "InvalidAction",  # an emulated IAM without the simulator
         "NotImplemented",
         "UnsupportedOperation",

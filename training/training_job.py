@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from training.errors import ExpectedError
@@ -41,8 +41,8 @@ class TrainingFailedError(ExpectedError):
         self.job, self.status, self.reason = job, status, reason
         super().__init__(
             f"Training job {job} ended as {status}: {reason or 'no reason given'}\n"
-            f"Its log is in CloudWatch, group {LOG_GROUP}, stream {job}/...:\n"
-            f"aws logs tail {LOG_GROUP} --log-stream-name-prefix {job} --since 1d --region {region}"
+            f"Its log: sam logs --cw-log-group {LOG_GROUP} --start-time '1 day ago'"
+            f" --region {region} | grep {job}/"
         )
 
 
@@ -145,6 +145,11 @@ def wait_for_training_job(
     return _result(sagemaker.describe_training_job(TrainingJobName=job))
 
 
+def model_data_uri(bucket: str, job: str) -> str:
+    """Return where SageMaker puts what a job makes."""
+    return f"s3://{bucket}/{JOBS_PREFIX}/{job}/output/model.tar.gz"
+
+
 def stop_training_job(sagemaker: Any, job: str) -> None:
     """Ask SageMaker to stop a job; one that has ended already is left alone."""
     try:
@@ -164,12 +169,18 @@ class MetricLog:
     token: dict[str, str] = field(default_factory=dict)
 
     def new_lines(self) -> list[str]:
-        """Return the lines with metrics that were logged since the last call."""
-        if not self.stream and not self._find_stream():
+        """Return the lines with metrics that were logged since the last call.
+
+        They are only shown: a log that is not there yet, or that cannot be read, has none.
+        """
+        try:
+            if not self.stream and not self._find_stream():
+                return []
+            page = self.logs.get_log_events(
+                logGroupName=LOG_GROUP, logStreamName=self.stream, startFromHead=True, **self.token
+            )
+        except (ClientError, BotoCoreError):
             return []
-        page = self.logs.get_log_events(
-            logGroupName=LOG_GROUP, logStreamName=self.stream, startFromHead=True, **self.token
-        )
         self.token = {"nextToken": page["nextForwardToken"]}
         return [
             event["message"].strip()
@@ -179,12 +190,9 @@ class MetricLog:
 
     def _find_stream(self) -> bool:
         """Find the job's one stream, which is there once its container has printed something."""
-        try:
-            streams = self.logs.describe_log_streams(
-                logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self.job}/"
-            )["logStreams"]
-        except self.logs.exceptions.ResourceNotFoundException:
-            return False
+        streams = self.logs.describe_log_streams(
+            logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self.job}/"
+        )["logStreams"]
         self.stream = streams[0]["logStreamName"] if streams else ""
         return bool(self.stream)
 

@@ -7,15 +7,19 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from tests.unit.aws_stubs import ACCOUNT, REGION, Body, StubbedSession, stubbed
 from training.preflight import (
+    BucketKeyError,
     BucketUnreachableError,
     Caller,
     CredentialsError,
+    InstanceTypeUnknownError,
     ModelDataMissingError,
     QuotaExceededError,
     RegionMissingError,
     StagedDataMissingError,
     check_bucket,
     check_credentials,
+    check_encryption,
+    check_instance_type,
     check_model_data,
     check_quota,
     check_region,
@@ -51,7 +55,7 @@ def test_no_region():
 
 
 def test_no_credentials():
-    with pytest.raises(CredentialsError, match="run `aws configure`"):
+    with pytest.raises(CredentialsError, match="export AWS_ACCESS_KEY_ID"):
         check_credentials(SilentSts(NoCredentialsError()))
 
 
@@ -96,6 +100,47 @@ def test_a_bucket_of_another_region_is_named_with_its_region():
     stubber.add_response("head_bucket", {"ResponseMetadata": headers}, {"Bucket": "b"})
     with pytest.raises(BucketUnreachableError, match="b is in us-east-2"):
         check_bucket(s3, "b", REGION)
+
+
+def encryption(**default):
+    rule = {"ApplyServerSideEncryptionByDefault": default}
+    return {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}
+
+
+def test_a_bucket_under_a_key_that_the_projects_role_may_not_use():
+    s3, stubber = stubbed("s3")
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/k"
+    answer = encryption(SSEAlgorithm="aws:kms", KMSMasterKeyID=key)
+    stubber.add_response("get_bucket_encryption", answer, {"Bucket": "b"})
+    with pytest.raises(
+        BucketKeyError, match=rf"key {key}, .*kms:GenerateDataKey on it with --role"
+    ):
+        check_encryption(s3, "b")
+
+
+def test_buckets_under_keys_of_s3_and_of_nobody_knows_are_no_problem():
+    s3, stubber = stubbed("s3")
+    stubber.add_response("get_bucket_encryption", encryption(SSEAlgorithm="AES256"))
+    stubber.add_response("get_bucket_encryption", encryption(SSEAlgorithm="aws:kms"))
+    stubber.add_client_error("get_bucket_encryption", "AccessDenied")
+    for _ in range(3):
+        check_encryption(s3, "b")
+    stubber.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    ("name", "trains", "message"),
+    [
+        ("ml.t2.medium", True, r"--x ml\.t2\.medium: SageMaker does not train on it\. .*as ml\."),
+        ("ml.m5.larg", False, r"--x ml\.m5\.larg: SageMaker does not serve on it\. .*m5\.large"),
+        ("ml.none.at-all", False, r"Choose another\.$"),
+    ],
+)
+def test_an_instance_type_that_sagemaker_does_not_have(name, trains, message):
+    sagemaker, _ = stubbed("sagemaker")
+    with pytest.raises(InstanceTypeUnknownError, match=message):
+        check_instance_type(sagemaker, name, trains=trains, option="--x")
+    check_instance_type(sagemaker, "ml.m5.large", trains=trains, option="--x")
 
 
 def test_no_staged_data():
@@ -152,8 +197,8 @@ def test_a_quota_that_is_too_small_says_how_to_raise_it():
     name = endpoint_quota("ml.m5.large")
     with pytest.raises(
         QuotaExceededError,
-        match=r'"ml.m5.large for endpoint usage" is 1, and 2 needed.*--quota-code L-1 '
-        r"--desired-value 2`, or choose another type with --endpoint-instance",
+        match=r'"ml.m5.large for endpoint usage" is 1, and 2 needed.*console '
+        r"\(Amazon SageMaker, quota L-1\), or choose another type with --endpoint-instance",
     ):
         check_quota({name: (1.0, "L-1")}, name, 2, "--endpoint-instance")
 

@@ -7,15 +7,15 @@ from botocore.exceptions import ClientError
 
 from tests.unit.aws_stubs import ACCOUNT, REGION, Sleeps, client_error, stubbed
 from training.role import (
-    POLICY_NAME,
-    SPREAD_DELAY_S,
-    SPREAD_TRIES,
+    PROPAGATION_DELAY_S,
+    PROPAGATION_TRIES,
     RoleUnusableError,
     check_role,
     delete_role,
     ensure_role,
     execution_policy,
-    retry_while_role_spreads,
+    policy_name,
+    retry_while_role_propagates,
     trust_policy,
 )
 from training.settings import PROJECT_TAG
@@ -56,7 +56,7 @@ def iam():
 
 
 def check(iam, name=ARN):
-    return check_role(iam, name, bucket=BUCKET, partition="aws")
+    return check_role(iam, name, bucket=BUCKET, account=ACCOUNT, partition="aws")
 
 
 def ensure(iam):
@@ -80,6 +80,18 @@ def test_a_role_that_does_not_exist(iam):
     iam.stubber.add_client_error("get_role", "NoSuchEntity", "no", http_status_code=404)
     with pytest.raises(RoleUnusableError, match=r"Nobody does not exist: give another"):
         check(iam, "Nobody")
+
+
+def test_a_role_of_another_account_is_not_taken_for_one_of_that_name_here(iam):
+    other = f"arn:aws:iam::210987654321:role/{NAME}"
+    with pytest.raises(RoleUnusableError, match=r"is of account 210987654321, and SageMaker in"):
+        check(iam, other)  # and IAM is not asked
+
+
+def test_a_role_of_another_path_is_another_role(iam):
+    iam.stubber.add_response("get_role", role(), {"RoleName": NAME})
+    with pytest.raises(RoleUnusableError, match="does not exist: give another"):
+        check(iam, f"arn:aws:iam::{ACCOUNT}:role/service-role/{NAME}")
 
 
 def test_a_role_that_does_not_trust_sagemaker(iam):
@@ -126,7 +138,15 @@ def test_somebody_elses_role_of_that_name_is_left_alone(iam):
 def test_a_caller_who_may_not_make_roles_is_told_what_to_ask_for(iam):
     iam.stubber.add_client_error("get_role", "NoSuchEntity", "no", http_status_code=404)
     iam.stubber.add_client_error("create_role", "AccessDenied", "not you")
-    with pytest.raises(RoleUnusableError, match=r"may not make the role .*not you.*--role"):
+    with pytest.raises(
+        RoleUnusableError, match=r"may not look up or make the role .*not you.*--role"
+    ):
+        ensure(iam)
+
+
+def test_a_caller_who_may_not_even_look_is_told_the_same(iam):
+    iam.stubber.add_client_error("get_role", "AccessDenied", "no iam:GetRole")
+    with pytest.raises(RoleUnusableError, match=r"may not look up .*no iam:GetRole.*--role"):
         ensure(iam)
 
 
@@ -148,11 +168,11 @@ def test_a_role_is_made_tagged_with_one_policy_for_one_bucket(iam):
         {},
         {
             "RoleName": NAME,
-            "PolicyName": POLICY_NAME,
+            "PolicyName": policy_name(BUCKET),
             "PolicyDocument": json.dumps(execution_policy(BUCKET, "aws")),
         },
     )
-    assert ensure(iam) == ARN
+    assert ensure(iam) == (ARN, True)
     iam.stubber.assert_no_pending_responses()
 
 
@@ -162,11 +182,25 @@ def test_a_second_run_changes_nothing(iam):
         "get_role_policy",
         {
             "RoleName": NAME,
-            "PolicyName": POLICY_NAME,
+            "PolicyName": policy_name(BUCKET),
             "PolicyDocument": json.dumps(execution_policy(BUCKET, "aws")),
         },
     )
-    assert ensure(iam) == ARN
+    assert ensure(iam) == (ARN, False)
+    iam.stubber.assert_no_pending_responses()
+
+
+def test_the_policy_of_another_bucket_stays(iam):
+    iam.stubber.add_response("get_role", role(tags=[PROJECT_TAG]))
+    iam.stubber.add_client_error("get_role_policy", "NoSuchEntity", "no", http_status_code=404)
+    expected = {
+        "RoleName": NAME,
+        "PolicyName": "training-another",
+        "PolicyDocument": json.dumps(execution_policy("another", "aws")),
+    }
+    iam.stubber.add_response("put_role_policy", {}, expected)
+    found = ensure_role(iam, region=REGION, account=ACCOUNT, partition="aws", bucket="another")
+    assert found == (ARN, True)
     iam.stubber.assert_no_pending_responses()
 
 
@@ -180,12 +214,21 @@ def test_the_policy_gives_s3_on_one_bucket_only():
         assert not any(action.endswith("*") for action in actions)
 
 
-def not_assumable():
-    return client_error("ValidationException", "Could not assume role arn:...")
+NOT_ASSUMABLE = "Could not assume role arn:..."
+NOT_IN_FORCE = (
+    'No S3 objects found under S3 URL "s3://b/staged/train/" given in input data source. Please'
+    ' ensure that role "arn:..." has "s3:ListBucket" permissions',
+    "Access Denied (Service: Amazon S3; Status Code: 403)",
+)
 
 
-def test_a_new_role_is_waited_for():
-    answers, slept = [not_assumable(), not_assumable(), "made"], Sleeps()
+@pytest.mark.parametrize(
+    ("message", "changed"),
+    [(NOT_ASSUMABLE, False), *((message, True) for message in NOT_IN_FORCE)],
+)
+def test_a_new_role_is_waited_for(message, changed):
+    error = client_error("ValidationException", message)
+    answers, slept = [error, error, "made"], Sleeps()
 
     def call():
         answer = answers.pop(0)
@@ -193,37 +236,44 @@ def test_a_new_role_is_waited_for():
             raise answer
         return answer
 
-    assert retry_while_role_spreads(call, slept) == "made"
-    assert slept.seconds == [SPREAD_DELAY_S] * 2
+    assert retry_while_role_propagates(call, changed=changed, sleep=slept) == "made"
+    assert slept.seconds == [PROPAGATION_DELAY_S] * 2
 
 
-def test_a_role_that_never_spreads_is_reported_as_sagemaker_put_it():
+def test_a_role_that_never_propagates_is_reported_as_sagemaker_put_it():
     slept = Sleeps()
 
     def call():
-        raise not_assumable()
+        raise client_error("ValidationException", NOT_ASSUMABLE)
 
     with pytest.raises(ClientError, match="Could not assume role"):
-        retry_while_role_spreads(call, slept)
-    assert len(slept.seconds) == SPREAD_TRIES - 1
+        retry_while_role_propagates(call, changed=True, sleep=slept)
+    assert len(slept.seconds) == PROPAGATION_TRIES - 1
 
 
-def test_another_error_is_not_retried():
+@pytest.mark.parametrize(
+    ("error", "changed"),
+    [
+        (client_error("ResourceLimitExceeded", "no"), True),
+        (client_error("ValidationException", NOT_IN_FORCE[0]), False),
+    ],
+)
+def test_another_error_is_not_retried(error, changed):
     slept = Sleeps()
 
     def call():
-        raise client_error("ResourceLimitExceeded", "no")
+        raise error
 
-    with pytest.raises(ClientError, match="ResourceLimitExceeded"):
-        retry_while_role_spreads(call, slept)
+    with pytest.raises(ClientError, match=error.response["Error"]["Code"]):
+        retry_while_role_propagates(call, changed=changed, sleep=slept)
     assert slept.seconds == []
 
 
 def test_a_role_is_deleted_with_its_policies(iam):
     policy = "arn:aws:iam::aws:policy/Extra"
     add = iam.stubber.add_response
-    add("list_role_policies", {"PolicyNames": [POLICY_NAME]}, {"RoleName": NAME})
-    add("delete_role_policy", {}, {"RoleName": NAME, "PolicyName": POLICY_NAME})
+    add("list_role_policies", {"PolicyNames": [policy_name(BUCKET)]}, {"RoleName": NAME})
+    add("delete_role_policy", {}, {"RoleName": NAME, "PolicyName": policy_name(BUCKET)})
     add("list_attached_role_policies", {"AttachedPolicies": [{"PolicyArn": policy}]})
     add("detach_role_policy", {}, {"RoleName": NAME, "PolicyArn": policy})
     add("delete_role", {}, {"RoleName": NAME})

@@ -17,6 +17,7 @@ from training.training_job import (
     LOG_GROUP,
     MetricLog,
     TrainingFailedError,
+    model_data_uri,
     start_training_job,
     stop_training_job,
     wait_for_training_job,
@@ -81,7 +82,7 @@ def test_a_failed_job_shows_the_reason_and_where_the_log_is():
     with pytest.raises(TrainingFailedError) as caught:
         wait([failed, failed])
     assert "ended as Failed: AlgorithmError: no such folder" in str(caught.value)
-    assert f"--log-stream-name-prefix {JOB} --since 1d --region {REGION}" in str(caught.value)
+    assert f"--start-time '1 day ago' --region {REGION} | grep {JOB}/" in str(caught.value)
     assert (caught.value.job, caught.value.status) == (JOB, "Failed")
 
 
@@ -115,7 +116,7 @@ def test_status_changes_and_metrics_are_shown_once_and_the_result_is_read():
     )
     assert (result.job, result.seconds, result.billable_seconds) == (JOB, 61, 50)
     assert result.validation_accuracy == pytest.approx(0.9)
-    assert result.model_data == f"s3://b/jobs/{JOB}/output/model.tar.gz"
+    assert result.model_data == f"s3://b/jobs/{JOB}/output/model.tar.gz" == model_data_uri("b", JOB)
     assert shown.count("InProgress (Training)") == 1
     assert shown.count(METRICS.strip()) == 1
     assert "+ python" not in shown
@@ -127,7 +128,7 @@ def test_a_job_that_reported_no_metrics_has_no_accuracy():
     assert result.validation_accuracy is None
 
 
-def test_a_log_that_is_not_there_yet_is_asked_for_again():
+def test_a_log_that_is_not_there_yet_or_denied_is_asked_for_again():
     logs, stubber = stubbed("logs")
     log = MetricLog(logs, JOB)
     stubber.add_client_error("describe_log_streams", "ResourceNotFoundException")
@@ -135,6 +136,8 @@ def test_a_log_that_is_not_there_yet_is_asked_for_again():
     stubber.add_response("describe_log_streams", {"logStreams": []})
     assert log.new_lines() == []
     stubber.add_response("describe_log_streams", {"logStreams": [{"logStreamName": "s"}]})
+    stubber.add_client_error("get_log_events", "AccessDeniedException", "not you")
+    assert log.new_lines() == []
     page = {"events": [{"message": METRICS}], "nextForwardToken": "f/1"}
     stubber.add_response("get_log_events", page)
     assert log.new_lines() == [METRICS.strip()]
