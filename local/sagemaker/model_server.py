@@ -124,7 +124,7 @@ class ModelServer:
 
     def _revive(self, dead: subprocess.Popen[bytes]) -> None:
         try:
-            self._host.children.forget(dead)
+            self._host.children.stop(dead)  # and what is left of its group
             self._launch()
         except ModelServerError as error:
             logger.warning("%s", error)

@@ -41,9 +41,6 @@ class Children:
     def stop(self, process: Any) -> None:
         self.stopped.append(process)
 
-    def forget(self, _process: Any) -> None:
-        pass
-
 
 @pytest.fixture
 def children() -> Children:
