@@ -1,10 +1,10 @@
 """Every version of a bucket's objects, delete markers too: a bucket goes only when none is left."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from training.errors import ExpectedError
+from training.parallel import run_parallel
 
 THREADS = 8  # DeleteObjects calls at a time, each of up to 1000 versions
 
@@ -25,20 +25,18 @@ def delete_versions(
 
     `report` gets the number deleted so far and `total`. Raises ObjectsNotDeletedError.
     """
-    deleted = 0
-    with ThreadPoolExecutor(THREADS) as pool:
-        pages = list(_pages(s3, bucket, prefix))
-        calls: list[tuple[int, Future[None]]] = [
-            (len(page), pool.submit(_delete, s3, bucket, page)) for page in pages
-        ]
-        try:
-            for count, call in calls:
-                call.result()
-                deleted += count
-                report(deleted, total)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    deleted: list[int] = []
+
+    def delete(page: list[dict[str, str]]) -> None:
+        _delete(s3, bucket, page)
+        deleted.append(len(page))
+
+    run_parallel(
+        delete,
+        list(_pages(s3, bucket, prefix)),
+        threads=THREADS,
+        report=lambda *_: report(sum(deleted), total),
+    )
 
 
 def _pages(s3: Any, bucket: str, prefix: str) -> Iterator[list[dict[str, str]]]:
