@@ -2,6 +2,7 @@
 
 import io
 import json
+from typing import Any
 
 import inference
 import network
@@ -58,7 +59,8 @@ def test_a_bad_request_is_refused_with_its_status(body, content_type, status, me
     assert refused.value.status_code == status
     assert refused.value.message == str(refused.value)
     assert refused.value.phrase.isascii()  # it goes into the status line
-    assert isinstance(refused.value, inference.BaseInferenceToolkitError)
+    base = vars(inference)["BaseInferenceToolkitError"]  # the container's own class, if it is there
+    assert isinstance(refused.value, base)
 
 
 @pytest.mark.parametrize("accept", ["image/png", "text/csv, text/plain"])
@@ -93,7 +95,8 @@ def test_a_model_folder_without_weights_is_refused(tmp_path):
 )
 @pytest.mark.parametrize("accept", ["application/json", "*/*", "", "text/csv, application/*;q=0.5"])
 def test_a_picture_is_answered_with_labels_and_probabilities(model, kind, content_type, accept):
-    data = inference.input_fn(bytearray(picture(kind)), content_type)
+    body: Any = bytearray(picture(kind))  # as the toolkit hands it over
+    data = inference.input_fn(body, content_type)
     answer = json.loads(inference.output_fn(inference.predict_fn(data, model), accept))
     assert list(answer) == ["labels", "probabilities"]
     assert answer["labels"] == ["bicycle", "motorcycle"]

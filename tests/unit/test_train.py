@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dataset
 import inference
@@ -146,7 +147,7 @@ def test_what_fails_while_writing_leaves_the_old_model_whole(
         Path(file).write_bytes(b"half")
         raise failure
 
-    monkeypatch.setattr(train.torch, "save", fail)
+    monkeypatch.setattr(torch, "save", fail)
     if failure is KeyboardInterrupt:
         assert run(staged, tmp_path / "model", "--epochs", "1") == 130
     else:
@@ -243,7 +244,7 @@ def test_muon_finds_the_least_squares():
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_replicas_give_the_gradient_of_the_whole_batch(count):
     torch.manual_seed(0)
-    net = network.Network(2, 16, width=8).double()
+    net: Any = network.Network(2, 16, width=8).double()
     for block in net.blocks:  # batch statistics of a part are not those of the whole
         block.norm1, block.norm2 = (
             torch.nn.GroupNorm(1, block.conv2.out_channels).double() for _ in "ab"
@@ -264,6 +265,7 @@ def test_replicas_give_the_gradient_of_the_whole_batch(count):
     torch.set_num_threads(threads)
     assert given.item() == pytest.approx(expected.item())
     for parameter, gradient in zip(parameters, gradients, strict=True):
+        assert parameter.grad is not None
         assert torch.allclose(parameter.grad, gradient)
 
 
