@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import LaptopAws, wait_until
-from training.settings import ROOT, default_bucket
+from training.settings import PROJECT_TAG, ROOT, default_bucket
 
 ENDPOINT = "training-flow"
 BUCKET = default_bucket("000000000000", "us-east-1")
@@ -157,7 +157,7 @@ def test_a_training_script_that_fails_shows_its_last_lines(commands, laptop_aws)
     assert done.returncode == 1
     assert "ended as Failed" in done.stderr
     assert "argument --epochs: '0' is not a whole number above 0" in done.stderr
-    assert f"--log-stream-name-prefix {ENDPOINT}-" in done.stderr
+    assert f"| grep {ENDPOINT}-" in done.stderr
     assert "Traceback" not in done.stderr
     endpoints = laptop_aws.client("sagemaker").list_endpoints(NameContains=ENDPOINT)["Endpoints"]
     assert endpoints == []
@@ -213,6 +213,29 @@ def test_an_answer_that_was_not_agreed_is_told_with_its_beginning(commands, lapt
     assert "look at inference.py" in done.stderr
 
 
+def test_an_endpoint_that_somebody_else_made_is_left_alone(commands, laptop_aws):
+    # GIVEN an endpoint that was made by hand, of a model of ours
+    good = put_archive(laptop_aws, "good.tar.gz", code__inference=GOOD)
+    config = commands.create_endpoint("--model-data", good)["endpoint_config"]
+    sagemaker, name = laptop_aws.client("sagemaker"), f"{ENDPOINT}-by-hand"
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
+    sagemaker.get_waiter("endpoint_in_service").wait(
+        EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": COMMAND_SECONDS}
+    )
+
+    # WHEN it is to be updated, and cleaned up
+    update = commands.run("create_endpoint", "--endpoint", name, "--model-data", good)
+    shown = commands.must("cleanup", "--endpoint", name, "--yes")
+
+    # THEN both say whose it is, and it serves on
+    assert update.returncode == 1
+    assert "that this project did not make: give another --endpoint" in update.stderr
+    assert f"kept: endpoint {name}: not made by this project" in shown
+    found = sagemaker.describe_endpoint(EndpointName=name)
+    assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("InService", config)
+    sagemaker.delete_endpoint(EndpointName=name)
+
+
 def test_a_versioned_bucket_of_a_stack_is_emptied(commands, laptop_aws):
     # GIVEN a stack whose bucket holds versions and a delete marker, as uploads and deletions leave
     template = {
@@ -221,11 +244,14 @@ def test_a_versioned_bucket_of_a_stack_is_emptied(commands, laptop_aws):
                 "Type": "AWS::S3::Bucket",
                 "Properties": {"VersioningConfiguration": {"Status": "Enabled"}},
             }
-        }
+        },
+        "Outputs": {"EndpointName": {"Value": ENDPOINT}},
     }
     cloudformation, s3 = laptop_aws.client("cloudformation"), laptop_aws.client("s3")
     stack = "training-flow-stack"
-    cloudformation.create_stack(StackName=stack, TemplateBody=json.dumps(template))
+    cloudformation.create_stack(
+        StackName=stack, TemplateBody=json.dumps(template), Tags=[PROJECT_TAG]
+    )
     cloudformation.get_waiter("stack_create_complete").wait(
         StackName=stack, WaiterConfig={"Delay": 1}
     )
@@ -234,6 +260,12 @@ def test_a_versioned_bucket_of_a_stack_is_emptied(commands, laptop_aws):
     for body in (b"1", b"2"):
         s3.put_object(Bucket=bucket, Key="a", Body=body)
     s3.delete_object(Bucket=bucket, Key="a")
+    assert len(s3.list_object_versions(Bucket=bucket)["Versions"]) == 2
+
+    # WHEN another endpoint is cleaned up, THEN the bucket keeps its objects
+    other = ["--endpoint", f"{ENDPOINT}-2", "--stack-name", stack]
+    shown = commands.must("cleanup", *other, "--keep-data", "--yes")
+    assert f"kept: stack {stack}: serves the endpoint {ENDPOINT}" in shown
     assert len(s3.list_object_versions(Bucket=bucket)["Versions"]) == 2
 
     # WHEN everything but the data is cleaned up
