@@ -10,15 +10,7 @@ from pathlib import Path
 from local import control, docker_network
 from local.docker_network import DockerNetworkError
 from local.errors import NotRunningError, PortInUseError, StateDirError
-from local.server import DEFAULT_PORT, client_environment, serve
-
-# They would win over what `env` exports, and lead to AWS itself.
-_UNSET = (
-    "AWS_PROFILE",
-    "AWS_SESSION_TOKEN",
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME",
-)
+from local.server import DEFAULT_PORT, UNSET, client_environment, serve
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -123,7 +115,7 @@ def _status(state: Path) -> int:
 
 def _env(port: int, state: Path) -> int:
     running = control.find_running(state)
-    print(f"unset {' '.join(_UNSET)}")
+    print(f"unset {' '.join(UNSET)}")
     for name, value in client_environment(running.port if running else port).items():
         print(f"export {name}={shlex.quote(value)}")
     return 0

@@ -28,7 +28,7 @@ from local.demo_outcomes import (
     recorded_predictions,
     wait_for_executions,
 )
-from local.server import DEFAULT_PORT, client_environment
+from local.server import DEFAULT_PORT, UNSET, client_environment
 from training import settings
 from training.errors import ExpectedError
 from training.progress import progress_bar
@@ -64,7 +64,8 @@ class Demo:
         """Run commands in this process's environment, with `environment` on top."""
         # The venv's own commands, `sam` above all, also where the venv is not activated.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        self.environment = {**os.environ, "PATH": path, **environment}
+        caller = {name: value for name, value in os.environ.items() if name not in UNSET}
+        self.environment = {**caller, "PATH": path, **environment}
         self.console = console
         self.seconds: dict[str, float] = {}
 

@@ -26,6 +26,14 @@ _LOOPBACK = (HOST, "localhost")
 # paths unquoted.
 _SAFE_PATH = re.compile(r"[A-Za-z0-9._/+@=-]+")
 
+# They would win over what `env` exports, and lead to AWS itself.
+UNSET = (
+    "AWS_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME",
+)
+
 
 def endpoint_url(port: int) -> str:
     """Return the URL at which the laptop's AWS answers."""

@@ -87,7 +87,8 @@ def laptop_aws(_docker: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
     try:
         run(*local, "docker", "start", "--network", network, *state)
         lines = run(*local, "env", *state).splitlines()
-        variables = dict(line.removeprefix("export ").split("=", 1) for line in lines)
+        exported = [line.removeprefix("export ") for line in lines if line.startswith("export ")]
+        variables = dict(line.split("=", 1) for line in exported)
         yield LaptopAws(port, network, variables)
     finally:
         run(*local, "stop", *state)

@@ -11,8 +11,8 @@ README = (ROOT / "README.md").read_text()
 COMMANDS = [
     command.strip()
     for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-    for command in line.split("#")[0].split("&&")
+    for line in block.replace("\\\n", "").splitlines()
+    for command in re.split(r"&&|\|", line.split("#")[0])
     if command.strip()
 ]
 
