@@ -1,4 +1,4 @@
-"""A command in the README is one that a test or the gate runs."""
+"""A command in the README or in docs/ is one that a test or the gate runs."""
 
 import re
 
@@ -8,9 +8,10 @@ from tests.unit.test_drift import STATES
 from training.settings import ROOT
 
 README = (ROOT / "README.md").read_text()
+PAGES = README + "".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))
 COMMANDS = [
     command.strip()
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for block in re.findall(r"```(?:sh|bash)\n(.*?)```", PAGES, re.DOTALL)
     for line in block.replace("\\\n", "").splitlines()
     for command in re.split(r"&&|\|", line.split("#")[0])
     if command.strip()
@@ -23,6 +24,13 @@ RUN_BY = {
     "make demo": (".ci/run", "make demo"),
     "make test": (".ci/run", "make test"),
     ". .venv/bin/activate": ("README.md", "python -m"),  # what it is for; the gate calls .venv/bin
+    "export AWS_DEFAULT_REGION": ("local/server.py", '"AWS_DEFAULT_REGION"'),
+    'eval "$(python -m local env)"': ("tests/container/conftest.py", '"env"'),
+    "python -m local docker": ("tests/container/conftest.py", '"docker", "start"'),
+    "python -m local start": ("tests/integration/conftest.py", '"start"'),
+    "python -m local stop": ("tests/integration/conftest.py", '"stop"'),
+    "python -m local status": ("tests/integration/test_laptop_aws_server.py", '"status"'),
+    "curl": ("tests/integration/test_laptop_aws_endpoints.py", "_local/faults"),
     "BUCKET=": ("README.md", "sed"),  # an assignment, used by the next line
     "sed ": ("tests/container/test_sam_local_invoke.py", "sed "),
     "python -m training.stage_data": ("local/demo.py", '"training.stage_data"'),
@@ -42,12 +50,14 @@ RUN_BY = {
 
 @pytest.mark.parametrize("command", sorted(set(COMMANDS)))
 def test_every_command_is_run_somewhere(command):
-    file, words = next(run for begin, run in RUN_BY.items() if command.startswith(begin))
+    runs = [run for begin, run in RUN_BY.items() if command.startswith(begin)]
+    assert runs, "nothing runs it"
+    file, words = runs[0]
     assert words in (ROOT / file).read_text()
 
 
 def test_every_file_that_a_command_names_is_there():
-    for path in re.findall(r"(?:events|docs|local)/[\w./-]+", README):
+    for path in re.findall(r"\b(?:events|docs|local)/[\w/-]+\.\w+", PAGES):
         assert (ROOT / path).exists(), path
 
 
