@@ -294,7 +294,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="folder that gets the model")  # fmt: skip
     add("--output-data-dir", type=Path, default=from_environment("SM_OUTPUT_DATA_DIR"),
         help="folder that gets history.json with every epoch's figures")  # fmt: skip
-    add("--epochs", type=positive_int, default=90, help="passes over the training pictures")
+    add("--epochs", type=positive_int, default=120, help="passes over the training pictures")
     add("--batch-size", type=positive_int, default=32, help="pictures a step")
     add("--learning-rate", type=positive_float, default=0.02,
         help="largest step of the convolutions' optimizer, Muon")  # fmt: skip
