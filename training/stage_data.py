@@ -117,7 +117,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--count",
         type=_at_least(3),
-        default=400,
+        default=300,
         help="of synthetic: pictures per class (default: %(default)s)",
     )
     parser.add_argument(
