@@ -213,13 +213,23 @@ def test_augmentation_only_moves_pixels_and_tells_the_turn():
     pictures[:, :, 5:9, 16] = 1  # a short line above the middle: it points up
     moved, turns = train.augment(pictures, torch.Generator().manual_seed(0))
     assert set(moved.unique().tolist()) == {0.0, 1.0}
-    assert moved.sum((1, 2, 3)).min() >= 12  # no shift loses it
+    whole = moved.sum((1, 2, 3)) == 12  # no shift loses the line, but the square may cover it
+    assert whole.double().mean() > 0.7
     rows, columns = moved[:, 0].sum(2), moved[:, 0].sum(1)
     where = {0: rows[:, :14], 1: columns[:, :14], 2: rows[:, 18:], 3: columns[:, 18:]}
     for turn, part in where.items():
-        assert (part[turns == turn].sum(1) >= 4).all()
+        assert (part[whole & (turns == turn)].sum(1) == 4).all()
         assert (turns == turn).sum() > 60
     assert len({tuple(p.flatten().tolist()) for p in moved}) > 100
+
+
+def test_augmentation_covers_one_small_square():
+    covered = train.augment(torch.ones(200, 3, 32, 32), torch.Generator().manual_seed(0))[0] == 0
+    height, width = covered.any(3).sum(2), covered.any(2).sum(2)
+    assert torch.equal(covered.sum((2, 3)), height * width)
+    assert height.min() >= 5  # at a corner
+    assert width.max() == 9
+    assert len({tuple(c.flatten().tolist()) for c in covered}) > 100
 
 
 def test_muon_takes_steps_in_every_direction_alike():

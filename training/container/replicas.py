@@ -19,7 +19,8 @@ class Replicas:
     def __init__(self, network: Network, count: int) -> None:
         """Make `count` replicas, the network itself being the first.
 
-        Batch statistics are taken by replica, and the first one's are kept for serving.
+        Batch statistics are taken by replica, and the first one's are kept for serving. PyTorch's
+        own threads are switched off, in the caller too: the optimizer's small matrices need none.
         """
         self._networks = [network]
         for _ in range(count - 1):
@@ -27,6 +28,7 @@ class Replicas:
             for shared, own in zip(network.parameters(), replica.parameters(), strict=True):
                 own.data = shared.data
             self._networks.append(replica)
+        torch.set_num_threads(1)
         self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
 
     def backward(

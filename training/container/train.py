@@ -54,7 +54,7 @@ class Epoch:
 
 
 def augment(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Shift, mirror and turn normalised pictures [N, 3, S, S] at random.
+    """Shift, mirror and turn normalised pictures [N, 3, S, S] at random, and cover a part of each.
 
     Returns the pictures and their quarter turns, int64 [N] in [0, TURNS).
     """
@@ -74,7 +74,12 @@ def augment(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     for turn in range(1, TURNS):
         chosen = turns == turn
         moved[chosen] = torch.rot90(moved[chosen], turn, (2, 3))
-    return moved, turns
+    # A grey square, a quarter of the side (cutout, DeVries and Taylor 2017): no single part may
+    # decide. In a long training it leaves accuracy as it is and makes confidence more deserved.
+    row, column = torch.randint(size, (2, count, 1), generator=generator)
+    covered_rows, covered_columns = ((side - at).abs() <= size // 8 for at in (row, column))
+    covered = covered_rows[:, None, :, None] & covered_columns[:, None, None, :]
+    return moved.masked_fill_(covered, 0.0), turns
 
 
 def fit_temperature(log_probabilities: Tensor, labels: Tensor) -> float:
