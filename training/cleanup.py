@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 
 from training import settings
-from training.create_endpoint import write_report
 from training.endpoint import delete_endpoint
 from training.errors import ExpectedError
 from training.leftovers import (
@@ -29,6 +28,7 @@ from training.leftovers import (
 )
 from training.preflight import check_credentials, check_region
 from training.progress import progress_bar
+from training.reports import write_json
 from training.role import delete_role
 from training.training_job import LOG_GROUP, stop_training_job
 from training.versions import THREADS, count_versions, delete_versions
@@ -105,7 +105,7 @@ def clean_up(arguments: argparse.Namespace, console: Console) -> int:
     left = {(thing.kind, thing.name) for thing in last.leftovers}
     deleted = [thing for thing in found.leftovers if (thing.kind, thing.name) not in left]
     unseen += last.unseen
-    write_report(
+    write_json(
         REPORT,
         {
             "deleted": [asdict(thing) for thing in deleted],

@@ -4,7 +4,6 @@ Run again, it trains anew and updates the endpoint in place; the endpoint answer
 """
 
 import argparse
-import json
 import os
 import re
 import shlex
@@ -14,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -51,6 +49,7 @@ from training.preflight import (
     read_quotas,
     training_quota,
 )
+from training.reports import write_json
 from training.role import Role, check_role, ensure_role, retry_while_role_propagates
 from training.training_job import (
     TrainingFailedError,
@@ -181,7 +180,7 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
         "bucket": bucket,
         "region": region,
     }
-    write_report(REPORT, report)
+    write_json(REPORT, report)
     console.print(result_table(report))
     console.print(f"Deploy the workflow with:\n    {deploy_command(endpoint)}", soft_wrap=True)
     console.print(cost_reminder(arguments.endpoint_instance), markup=False)
@@ -404,14 +403,6 @@ def result_table(report: dict[str, Any]) -> Table:
     for column in table.columns:
         column.overflow = "fold"
     return table
-
-
-def write_report(path: Path, report: dict[str, Any]) -> None:
-    """Write JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -20,7 +20,6 @@ from training.create_endpoint import (
     parse_arguments,
     serve,
     train,
-    write_report,
 )
 from training.endpoint import SmokeTestError
 from training.preflight import (
@@ -30,6 +29,7 @@ from training.preflight import (
     QuotaExceededError,
     StagedDataMissingError,
 )
+from training.reports import write_json
 from training.role import Role, RoleUnusableError
 from training.settings import PROJECT_TAG
 from training.training_job import TrainingFailedError, TrainingResult
@@ -425,7 +425,7 @@ def test_a_price_that_is_not_known_is_not_made_up():
 
 def test_a_report_is_written_whole(tmp_path):
     path = tmp_path / "new" / "endpoint.json"
-    write_report(path, {"endpoint": "e"})
+    write_json(path, {"endpoint": "e"})
     assert json.loads(path.read_text()) == {"endpoint": "e"}
     assert [file.name for file in path.parent.iterdir()] == ["endpoint.json"]
 
