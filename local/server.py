@@ -172,7 +172,7 @@ async def _serve(port: int, state: Path) -> None:
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app as ministack  # noqa: PLC0415
 
-    from local import lambda_workers, upload_events  # noqa: PLC0415
+    from local import lambda_workers, map_batches, upload_events  # noqa: PLC0415
     from local.gateway import Gateway  # noqa: PLC0415
     from local.sagemaker.aws_clients import AwsClients  # noqa: PLC0415
     from local.sagemaker.child_process import ChildProcesses  # noqa: PLC0415
@@ -181,6 +181,7 @@ async def _serve(port: int, state: Path) -> None:
 
     lambda_workers.install()
     upload_events.install()
+    map_batches.install()
     url = endpoint_url(port)
     host = Host(state, url, AwsClients(url), ChildProcesses(state / "children"))
     sagemaker = SageMakerStandIn(host)

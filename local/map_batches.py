@@ -1,0 +1,306 @@
+"""Step Functions' Distributed Map with batches of items, as AWS runs it.
+
+MiniStack 1.5.33 ignores `ItemBatcher`, gives a child its parent's context object, and starts every
+child even when more have failed than are tolerated. This module's map run takes the place of
+MiniStack's for JSONPath states:
+
+- `ItemSelector` makes each item; `ItemBatcher` groups them into one child's input each,
+  `{"BatchInput": ..., "Items": [...]}`. `MaxConcurrency` counts children.
+- A child that fails counts all its items as failed; the tolerated percentage and count are of
+  items. Once they are exceeded no further child starts, and what had not begun is aborted.
+- `$$.Execution` and `$states.context.Execution` inside a child are the child's own.
+
+A Distributed Map whose own query language is JSONata stays MiniStack's.
+tests/integration/test_ministack_gaps.py fails when MiniStack closes the gap.
+"""
+
+import contextvars
+import json
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass
+from typing import Any
+
+from ministack.services import stepfunctions as sfn
+
+from local.ministack_source import check_source
+
+_MOST_CHILDREN = 64  # at once, where MaxConcurrency is 0; AWS has 10,000
+_MOST_INPUT_BYTES = 262_144  # a child's input, Step Functions' limit on a payload
+_COUNTS = (
+    "pending",
+    "running",
+    "succeeded",
+    "failed",
+    "timedOut",
+    "aborted",
+    "total",
+    "resultsWritten",
+    "failuresNotRedrivable",
+    "pendingRedrive",
+)
+
+
+@dataclass(frozen=True)
+class Child:
+    """One child to run: its input, and how many of the map's items are in it."""
+
+    input: Any
+    items: int
+
+
+class MapRun:
+    """The record of a Map Run, as DescribeMapRun shows it; safe to use from any thread."""
+
+    def __init__(self, record: dict[str, Any], children: Sequence[Child], tolerated: float) -> None:
+        """Fill in the counts.
+
+        Args:
+            record: MiniStack's own record, which its APIs show; changed in place.
+            children: everything that is to run.
+            tolerated: how many items may fail.
+        """
+        self.record = record
+        self._tolerated = tolerated
+        self._lock = threading.Lock()
+        items = sum(child.items for child in children)
+        for name, total in (("itemCounts", items), ("executionCounts", len(children))):
+            record[name] = dict.fromkeys(_COUNTS, 0) | {"total": total, "pending": total}
+
+    def move(self, child: Child, before: str, after: str) -> None:
+        """Count a child and its items in another state."""
+        with self._lock:
+            for name, amount in (("itemCounts", child.items), ("executionCounts", 1)):
+                self.record[name][before] -= amount
+                self.record[name][after] += amount
+
+    def exceeded(self) -> bool:
+        """Say whether more items have failed than are tolerated."""
+        with self._lock:
+            return bool(self.record["itemCounts"]["failed"] > self._tolerated)
+
+
+def batched(
+    items: Sequence[Any], most_items: int | None, most_bytes: int | None, shared: dict[str, Any]
+) -> list[Child]:
+    """Group a map's items into the inputs of its children.
+
+    Args:
+        items: what `ItemSelector` made of the data set, in order.
+        most_items: `MaxItemsPerBatch`.
+        most_bytes: `MaxInputBytesPerBatch`: of a child's input as JSON.
+        shared: `{"BatchInput": ...}`, or empty without one.
+
+    Raises the execution's `States.ItemReaderFailed` for an item that is too large by itself.
+    """
+    room = min(most_bytes or _MOST_INPUT_BYTES, _MOST_INPUT_BYTES) - _json_bytes(
+        shared | {"Items": []}
+    )
+    groups: list[list[Any]] = []
+    size = 0
+    for item in items:
+        needed = _json_bytes(item) + 1  # and a comma
+        if needed - 1 > room:
+            raise sfn._ExecutionError(
+                "States.ItemReaderFailed", f"An item of {needed - 1} bytes fits into no batch"
+            )
+        full = most_items is not None and bool(groups) and len(groups[-1]) >= most_items
+        if not groups or full or size + needed - 1 > room:
+            groups.append([])
+            size = 0
+        groups[-1].append(item)
+        size += needed
+    return [Child(shared | {"Items": group}, len(group)) for group in groups]
+
+
+def install() -> None:
+    """Change MiniStack's Step Functions in this process; call once, before the first execution.
+
+    Raises:
+        MiniStackChangedError: when MiniStack's version has changed.
+    """
+    original = sfn._run_distributed_map
+    check_source(original, "2b77d3ec", "local/map_batches.py")
+
+    def run(state: dict[str, Any], raw_input: Any, *more: Any) -> Any:
+        effective, processor, execution, context = more
+        if sfn._state_query_language(state, context) == "JSONata":
+            return original(state, raw_input, *more)
+        outputs = _run_map(state, effective, processor, execution, context)
+        result = sfn._apply_result_selector(state, outputs)
+        output = sfn._apply_result_path(state, raw_input, result)
+        return sfn._apply_output_path(state, output, context), sfn._next_or_end(state)
+
+    sfn._run_distributed_map = run
+
+
+def _run_map(
+    state: dict[str, Any],
+    effective: Any,
+    processor: dict[str, Any],
+    execution: dict[str, Any],
+    context: dict[str, Any],
+) -> list[Any]:
+    """Run every child and return their outputs in order, null for one that failed."""
+    items = _items(state, effective, context)
+    children = _children(state, items, effective, context)
+    most = int(state.get("MaxConcurrency") or 0)
+    run = MapRun(_record(state, execution, most), children, _tolerated(state, len(items)))
+    outputs: list[Any] = [None] * len(children)
+
+    def run_child(index: int) -> None:
+        child = children[index]
+        if run.exceeded():
+            run.move(child, "pending", "aborted")
+            return
+        run.move(child, "pending", "running")
+        ended = _run_child(child, processor, execution, context, run.record)
+        run.move(child, "running", "succeeded" if ended["status"] == "SUCCEEDED" else "failed")
+        if ended["status"] == "SUCCEEDED":
+            outputs[index] = json.loads(ended["output"])
+
+    with ThreadPoolExecutor(most or _MOST_CHILDREN, thread_name_prefix="map-run") as pool:
+        # A context each: account and region are in it, and a Context runs in one thread at a time.
+        futures = [
+            pool.submit(contextvars.copy_context().run, run_child, index)
+            for index in range(len(children))
+        ]
+        wait_for(futures)
+    for future in futures:
+        future.result()
+    exceeded = run.exceeded()
+    run.record.update(status="FAILED" if exceeded else "SUCCEEDED", stopDate=sfn.now_iso())
+    if exceeded:
+        raise sfn._ExecutionError(
+            "States.ExceedToleratedFailureThreshold",
+            "The specified tolerated failure threshold was exceeded",
+        )
+    return outputs
+
+
+def _items(state: dict[str, Any], effective: Any, context: dict[str, Any]) -> list[Any]:
+    """Return the data set's items, each as `ItemSelector` makes it."""
+    if state.get("ItemReader"):
+        items = sfn._read_map_items(state["ItemReader"], effective, context)
+    else:
+        items = sfn._resolve_path_or_ctx(state.get("ItemsPath", "$"), effective, context)
+    if not isinstance(items, list):
+        items = [items]
+    selector = state.get("ItemSelector") or state.get("Parameters")
+    if not selector:
+        return items
+    return [
+        sfn._resolve_params_obj(
+            selector, effective, context | {"Map": {"Item": {"Index": index, "Value": item}}}
+        )
+        for index, item in enumerate(items)
+    ]
+
+
+def _children(
+    state: dict[str, Any], items: list[Any], effective: Any, context: dict[str, Any]
+) -> list[Child]:
+    batcher = state.get("ItemBatcher")
+    if batcher is None:
+        return [Child(item, 1) for item in items]
+
+    def limit(name: str) -> int | None:
+        if f"{name}Path" in batcher:
+            return int(sfn._resolve_path_or_ctx(batcher[f"{name}Path"], effective, context))
+        return int(batcher[name]) if name in batcher else None
+
+    most_items, most_bytes = limit("MaxItemsPerBatch"), limit("MaxInputBytesPerBatch")
+    if most_items is None and most_bytes is None:
+        raise sfn._ExecutionError(
+            "States.Runtime", "ItemBatcher needs MaxItemsPerBatch or MaxInputBytesPerBatch"
+        )
+    shared = {}
+    if "BatchInput" in batcher:
+        shared["BatchInput"] = sfn._resolve_params_obj(batcher["BatchInput"], effective, context)
+    return batched(items, most_items, most_bytes, shared)
+
+
+def _tolerated(state: dict[str, Any], items: int) -> float:
+    """Return how many items may fail; with both settings the stricter one decides, as on AWS."""
+    limits: dict[str, Callable[[float], float]] = {
+        "ToleratedFailureCount": lambda count: count,
+        "ToleratedFailurePercentage": lambda percentage: percentage * items / 100,
+    }
+    return min((of(float(state[name])) for name, of in limits.items() if name in state), default=0)
+
+
+def _record(state: dict[str, Any], execution: dict[str, Any], most: int) -> dict[str, Any]:
+    """Add a Map Run to MiniStack's, and return its record without the counts."""
+    _, _, _, region, account, _, name = execution["stateMachineArn"].split(":", 6)
+    label = state.get("Label") or sfn.new_uuid()
+    arn = f"arn:aws:states:{region}:{account}:mapRun:{name}/{label}:{sfn.new_uuid()}"
+    record = {
+        "mapRunArn": arn,
+        "executionArn": execution["executionArn"],
+        "status": "RUNNING",
+        "startDate": sfn.now_iso(),
+        "maxConcurrency": most,
+        "toleratedFailurePercentage": float(state.get("ToleratedFailurePercentage") or 0),
+        "toleratedFailureCount": int(state.get("ToleratedFailureCount") or 0),
+        "redriveCount": 0,
+        "_stateMachineArn": f"arn:aws:states:{region}:{account}:stateMachine:{name}/{label}",
+    }
+    sfn._map_runs[arn] = record
+    return record
+
+
+def _run_child(
+    child: Child,
+    processor: dict[str, Any],
+    parent: dict[str, Any],
+    parents_context: dict[str, Any],
+    record: dict[str, Any],
+) -> dict[str, Any]:
+    """Run one child and return its execution, which the Map Run's APIs list."""
+    name = sfn.new_uuid()
+    machine = record["_stateMachineArn"]
+    execution = {
+        "executionArn": f"{machine.replace(':stateMachine:', ':execution:')}:{name}",
+        "stateMachineArn": machine,
+        "name": name,
+        "status": "RUNNING",
+        "startDate": sfn.now_iso(),
+        "stopDate": None,
+        "input": json.dumps(child.input),
+        "inputDetails": {"included": True},
+        "output": None,
+        "outputDetails": {"included": True},
+        "mapRunArn": record["mapRunArn"],
+        "events": [],
+        "testCase": parent.get("testCase"),
+        "mockAttempts": {},
+    }
+    sfn._executions[execution["executionArn"]] = execution
+    context = {
+        "QueryLanguage": parents_context["QueryLanguage"],
+        "Execution": {
+            "Id": execution["executionArn"],
+            "Input": child.input,
+            "Name": name,
+            "StartTime": execution["startDate"],
+        },
+        "StateMachine": {"Id": machine, "Name": machine.rpartition(":")[2]},
+        "variables": {},
+    }
+    try:
+        output = sfn._run_sub_machine(
+            processor.get("States", {}), processor.get("StartAt"), child.input, execution, context
+        )
+        execution.update(status="SUCCEEDED", output=json.dumps(output))
+    except sfn._ExecutionError as error:
+        execution.update(status="FAILED", error=error.error, cause=error.cause)
+    except Exception as error:  # noqa: BLE001  a child's failure is its own, whatever raised it
+        execution.update(status="FAILED", error="States.Runtime", cause=str(error))
+    execution["stopDate"] = sfn.now_iso()
+    return execution
+
+
+def _json_bytes(value: Any) -> int:
+    return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())

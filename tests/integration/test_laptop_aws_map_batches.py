@@ -1,0 +1,132 @@
+"""A Distributed Map of the laptop's AWS: batches, counts, tolerated failures, contexts."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import LaptopAws, wait_until
+
+ROLE = "arn:aws:iam::000000000000:role/test"
+TOO_MANY = "States.ExceedToleratedFailureThreshold"
+# Fails for a batch that has a 13 in it; says what it got, and whose execution it is.
+CHILD = {
+    "StartAt": "Unlucky",
+    "States": {
+        "Unlucky": {
+            "Type": "Choice",
+            "QueryLanguage": "JSONata",
+            "Choices": [{"Condition": "{% 13 in $states.input.Items.n %}", "Next": "Failed"}],
+            "Default": "Done",
+        },
+        "Failed": {"Type": "Fail", "Error": "UnluckyError", "Cause": "13"},
+        "Done": {
+            "Type": "Pass",
+            "QueryLanguage": "JSONata",
+            "Output": {"got": "{% $states.input %}", "id": "{% $states.context.Execution.Id %}"},
+            "End": True,
+        },
+    },
+}
+
+
+def execute(aws: LaptopAws, event: object, **fields: Any) -> Any:
+    """Run a machine of one Distributed Map and return how its execution ended."""
+    state = {
+        "Type": "Map",
+        "ItemsPath": "$.items",
+        "ItemSelector": {"n.$": "$$.Map.Item.Value", "bucket.$": "$.bucket"},
+        "ItemBatcher": {
+            "MaxItemsPerBatch": 10,
+            "BatchInput": {"bucket.$": "$.bucket", "parent.$": "$$.Execution.Id", "fixed": 1},
+        },
+        "MaxConcurrency": 2,
+        "Label": "Pictures",
+        "ItemProcessor": CHILD
+        | {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"}},
+        "End": True,
+    }
+    stepfunctions = aws.client("stepfunctions")
+    machine = stepfunctions.create_state_machine(
+        name=f"map-{uuid.uuid4().hex[:8]}",
+        definition=json.dumps({"StartAt": "M", "States": {"M": state | fields}}),
+        roleArn=ROLE,
+    )["stateMachineArn"]
+    arn = stepfunctions.start_execution(stateMachineArn=machine, input=json.dumps(event))[
+        "executionArn"
+    ]
+
+    def ended() -> Any:
+        found = stepfunctions.describe_execution(executionArn=arn)
+        return found if found["status"] != "RUNNING" else None
+
+    return wait_until(ended)
+
+
+def run_map(aws: LaptopAws, event: object, **fields: Any) -> Any:
+    """Do as `execute` and return how its Map Run ended, too."""
+    execution = execute(aws, event, **fields)
+    stepfunctions = aws.client("stepfunctions")
+    [map_run] = stepfunctions.list_map_runs(executionArn=execution["executionArn"])["mapRuns"]
+    return execution, stepfunctions.describe_map_run(mapRunArn=map_run["mapRunArn"])
+
+
+def counted(counts: dict[str, int]) -> dict[str, int]:
+    return {name: number for name, number in counts.items() if number}
+
+
+def test_each_child_gets_a_batch(laptop_aws: LaptopAws) -> None:
+    execution, map_run = run_map(laptop_aws, {"bucket": "pictures", "items": list(range(12))})
+    assert execution["status"] == "SUCCEEDED"
+    first, second = json.loads(execution["output"])
+    shared = {"bucket": "pictures", "parent": execution["executionArn"], "fixed": 1}
+    assert first["got"] == {
+        "BatchInput": shared,
+        "Items": [{"n": n, "bucket": "pictures"} for n in range(10)],
+    }
+    assert second["got"]["Items"] == [{"n": n, "bucket": "pictures"} for n in (10, 11)]
+    assert counted(map_run["itemCounts"]) == {"succeeded": 12, "total": 12}
+    assert counted(map_run["executionCounts"]) == {"succeeded": 2, "total": 2}
+
+
+def test_a_childs_execution_is_its_own(laptop_aws: LaptopAws) -> None:
+    execution, map_run = run_map(laptop_aws, {"bucket": "b", "items": list(range(12))})
+    children = laptop_aws.client("stepfunctions").list_executions(mapRunArn=map_run["mapRunArn"])
+    arns = {child["executionArn"] for child in children["executions"]}
+    assert {child["id"] for child in json.loads(execution["output"])} == arns
+    assert len(arns) == 2
+    assert all(":execution:" in arn and "/Pictures:" in arn for arn in arns)
+
+
+def test_no_items_are_a_success_without_children(laptop_aws: LaptopAws) -> None:
+    execution, map_run = run_map(laptop_aws, {"bucket": "b", "items": []})
+    assert (execution["status"], execution["output"]) == ("SUCCEEDED", "[]")
+    assert counted(map_run["itemCounts"]) == counted(map_run["executionCounts"]) == {}
+    assert map_run["itemCounts"]["total"] == 0
+
+
+@pytest.mark.parametrize(("percentage", "status"), [(50, "SUCCEEDED"), (49, "FAILED")])
+def test_a_failed_child_counts_with_all_its_items(
+    laptop_aws: LaptopAws, percentage: int, status: str
+) -> None:
+    event = {"bucket": "b", "items": list(range(20))}
+    execution, map_run = run_map(laptop_aws, event, ToleratedFailurePercentage=percentage)
+    assert execution["status"] == map_run["status"] == status
+    assert execution.get("error") == (TOO_MANY if status == "FAILED" else None)
+    assert counted(map_run["itemCounts"]) == {"succeeded": 10, "failed": 10, "total": 20}
+    assert counted(map_run["executionCounts"]) == {"succeeded": 1, "failed": 1, "total": 2}
+
+
+def test_too_many_failures_end_the_run(laptop_aws: LaptopAws) -> None:
+    execution, map_run = run_map(
+        laptop_aws, {"bucket": "b", "items": [13] * 10 + list(range(30))}, MaxConcurrency=1
+    )
+    assert (execution["status"], execution["error"]) == ("FAILED", TOO_MANY)
+    assert counted(map_run["itemCounts"]) == {"failed": 10, "aborted": 30, "total": 40}
+
+
+def test_a_batcher_without_a_limit_is_refused(laptop_aws: LaptopAws) -> None:
+    ended = execute(laptop_aws, {"bucket": "b", "items": [1]}, ItemBatcher={})
+    assert (ended["status"], ended["error"]) == ("FAILED", "States.Runtime")
+    assert "MaxItemsPerBatch or MaxInputBytesPerBatch" in ended["cause"]

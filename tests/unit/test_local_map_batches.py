@@ -1,0 +1,84 @@
+import json
+from typing import Any
+
+import pytest
+from ministack.services import stepfunctions as sfn
+
+from local.map_batches import Child, MapRun, _tolerated, batched
+
+
+def inputs(children: list[Child]) -> list[Any]:
+    return [child.input for child in children]
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "sizes"),
+    [(0, 10, []), (1, 10, [1]), (2, 10, [2]), (10, 10, [10]), (11, 10, [10, 1]), (3, 1, [1, 1, 1])],
+)
+def test_so_many_items_a_child(count: int, most: int, sizes: list[int]) -> None:
+    children = batched(range(count), most, None, {})
+    assert [child.items for child in children] == sizes
+    assert [item for each in inputs(children) for item in each["Items"]] == list(range(count))
+
+
+def test_what_all_share_is_in_each() -> None:
+    children = batched(["a", "b"], 1, None, {"BatchInput": {"bucket": "pictures"}})
+    assert inputs(children) == [
+        {"BatchInput": {"bucket": "pictures"}, "Items": ["a"]},
+        {"BatchInput": {"bucket": "pictures"}, "Items": ["b"]},
+    ]
+
+
+@pytest.mark.parametrize("most_items", [None, 3])
+def test_so_many_bytes_a_child(most_items: int | None) -> None:
+    """`{"Items":["xx","xx"]}` has 21 bytes."""
+    children = batched(["xx"] * 5, most_items, 21, {})
+    assert [child.items for child in children] == [2, 2, 1]
+    sizes = [len(json.dumps(each, separators=(",", ":"))) for each in inputs(children)]
+    assert sizes == [21, 21, 16]
+
+
+def test_a_batch_stays_below_step_functions_own_limit() -> None:
+    children = batched(["x" * 100_000] * 5, 10, None, {})
+    assert [child.items for child in children] == [2, 2, 1]
+
+
+def test_an_item_that_fits_into_no_batch() -> None:
+    with pytest.raises(sfn._ExecutionError) as refused:
+        batched(["x" * 100], None, 50, {})
+    assert refused.value.error == "States.ItemReaderFailed"
+    assert refused.value.cause == "An item of 102 bytes fits into no batch"
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ({}, 0),
+        ({"ToleratedFailurePercentage": 10}, 4),
+        ({"ToleratedFailureCount": 3}, 3),
+        ({"ToleratedFailurePercentage": 10, "ToleratedFailureCount": 3}, 3),
+        ({"ToleratedFailurePercentage": 5, "ToleratedFailureCount": 3}, 2),
+    ],
+)
+def test_what_is_tolerated_is_a_number_of_items(state: dict[str, int], expected: int) -> None:
+    assert _tolerated(state, 40) == expected
+
+
+def test_a_child_counts_once_and_its_items_each() -> None:
+    children = [Child("a", 10), Child("b", 3)]
+    run = MapRun({}, children, 9)
+    for child, after in zip(children, ("failed", "succeeded"), strict=True):
+        run.move(child, "pending", "running")
+        run.move(child, "running", after)
+    items, executions = run.record["itemCounts"], run.record["executionCounts"]
+    assert (items["failed"], items["succeeded"], items["total"]) == (10, 3, 13)
+    assert (executions["failed"], executions["succeeded"], executions["total"]) == (1, 1, 2)
+    assert (items["pending"], items["running"]) == (0, 0)
+    assert run.exceeded()
+
+
+def test_as_many_failures_as_are_tolerated_are_not_too_many() -> None:
+    child = Child("a", 10)
+    run = MapRun({}, [child], 10)
+    run.move(child, "pending", "failed")
+    assert not run.exceeded()
