@@ -5,11 +5,17 @@ Adds   {"content_type": "image/png", "image_data": "<base64 text>", "s3_version_
 
 A picture too big for the state's payload goes on by reference: its `image_data` is empty, and the
 classification function reads it again.
+
+Pictures that nobody could or should decode stop here, told from their headers alone: no pixel is
+decoded, and none of them costs a call of the endpoint.
 """
 
 import base64
 import json
-from typing import Any
+import re
+import struct
+import zlib
+from typing import Any, NamedTuple
 
 import boto3
 from aws_lambda_powertools.logging import Logger
@@ -22,8 +28,17 @@ MAX_PICTURE_BYTES = 6 * 1024 * 1024
 # A state's payload is at most 262,144 bytes. 16 KiB of it stay free for what Step Functions and the
 # next state put around ours: response metadata, endpoint name, class names.
 MAX_RESULT_BYTES = 262_144 - 16 * 1024
+# What the endpoint decodes; training/container/network.py has the reasons, and the same numbers.
+MAX_PIXELS = 25_000_000
+MAX_SCANS = 100
 # What the endpoint takes, by the bytes that such a file starts with (a file's name proves nothing).
-SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+JPEG_SIGNATURE = b"\xff\xd8\xff"
+# JPEG's markers (ITU-T T.81, table B.1). 0xff00 is a stuffed data byte and 0xffff a fill byte; all
+# below SOF0, and RST0 to SOI, stand alone, every other one has a length behind it.
+JPEG_MARKER = re.compile(rb"\xff([^\x00\xff])")
+SOF, SOI, EOI, SOS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}, 0xD8, 0xD9, 0xDA
+STAND_ALONE = {*range(0x01, 0xC0), *range(0xD0, SOI + 1)}
 # No answer, or half of one: the network's doing, not the service's.
 NO_ANSWER = (
     exceptions.ConnectionError,
@@ -62,11 +77,33 @@ class EmptyPictureError(Exception):
 
 
 class PictureTooLargeError(Exception):
-    """The object has more bytes than the endpoint takes."""
+    """The object has more bytes, pixels or scans than the endpoint takes."""
 
 
 class NotAPictureError(Exception):
-    """The object's first bytes are those of neither a PNG nor a JPEG."""
+    """The object is neither a PNG nor a JPEG, or its header cannot be read."""
+
+
+class AnimatedPictureError(Exception):
+    """The object has several frames, and nothing says which of them shows the vehicle."""
+
+
+class Header(NamedTuple):
+    """What a picture's file says of it before the first pixel.
+
+    Attributes:
+        media_type: "image/png" or "image/jpeg".
+        width: in pixels, at least 1.
+        height: in pixels, at least 1.
+        frames: pictures that are shown one after the other; 1 where nothing moves.
+        scans: passes over all pixels that it takes to decode the file.
+    """
+
+    media_type: str
+    width: int
+    height: int
+    frames: int = 1
+    scans: int = 1
 
 
 def location(event: dict[str, Any]) -> dict[str, Any]:
@@ -137,19 +174,100 @@ def status(error: ClientError) -> int:
     return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
 
 
-def content_type(picture: bytes, where: str) -> str:
-    """Return the picture's media type, told from its first bytes.
+def png_header(picture: bytes) -> Header:
+    """Read the chunks in front of the pixels (ISO/IEC 15948, and APNG's acTL and fcTL).
 
     Raises:
-        NotAPictureError: it is neither a PNG nor a JPEG.
+        ValueError, struct.error: they are cut off, or are not those of a PNG.
     """
-    for signature, media_type in SIGNATURES.items():
+    length, kind, width, height = struct.unpack_from(">I4sII", picture, 8)
+    (checksum,) = struct.unpack_from(">I", picture, 29)
+    if (length, kind) != (13, b"IHDR") or zlib.crc32(picture[12:29]) != checksum:
+        raise ValueError("it does not begin with a sound IHDR chunk")
+    if not 0 < width < 2**31 or not 0 < height < 2**31:
+        raise ValueError(f"its size is {width}x{height} pixels")
+    frames, frame_controls, position = 0, 0, 33
+    while kind != b"IDAT":
+        length, kind = struct.unpack_from(">I4s", picture, position)
+        if kind in {b"IHDR", b"IEND"}:
+            raise ValueError(f"there is an {kind.decode()} chunk where its pixels should begin")
+        if kind == b"acTL":
+            (frames,) = struct.unpack_from(">I", picture, position + 8)
+        frame_controls += kind == b"fcTL"
+        position += 12 + length
+    if frames and not frame_controls:
+        frames += 1  # the first picture is then not one of those that move
+    return Header("image/png", width, height, frames=max(frames, 1))
+
+
+def jpeg_header(picture: bytes) -> Header:
+    """Read the markers (ITU-T T.81, annex B); the scans are stepped over, not decoded.
+
+    Raises:
+        ValueError: it is cut off before its first scan, or has no size, or has two.
+    """
+    width = height = scans = 0
+    position = 2
+    while (found := JPEG_MARKER.search(picture, position)) and (marker := found[1][0]) != EOI:
+        position = found.end()
+        if marker in STAND_ALONE:
+            continue
+        segment = picture[position : position + 2]
+        position += int.from_bytes(segment)
+        if len(segment) < 2 or position > len(picture):
+            break
+        if marker in SOF and width:
+            raise ValueError("it gives its size twice")
+        if marker in SOF:
+            height, width = struct.unpack_from(">HH", picture, found.end() + 3)
+        scans += marker == SOS
+    if not scans or not width or not height:
+        raise ValueError(f"it ends after {scans} scans of {width}x{height} pixels")
+    return Header("image/jpeg", width, height, scans=scans)
+
+
+def read_header(picture: bytes, where: str) -> Header:
+    """Return what the picture's header says.
+
+    Raises:
+        NotAPictureError: it is neither a PNG nor a JPEG, or there is no making sense of its header.
+    """
+    readers = {PNG_SIGNATURE: png_header, JPEG_SIGNATURE: jpeg_header}
+    for signature, reader in readers.items():
         if picture.startswith(signature):
-            return media_type
+            try:
+                return reader(picture)
+            except (ValueError, struct.error) as error:
+                raise NotAPictureError(
+                    f"{where} has an unreadable header ({error}): upload the picture again"
+                ) from error
     raise NotAPictureError(
         f"{where} is neither PNG nor JPEG (it starts with {picture[:8]!r}): "
         "convert it and upload it again"
     )
+
+
+def check_header(header: Header, where: str) -> None:
+    """Refuse what the endpoint would refuse, before anybody decodes it.
+
+    Raises:
+        AnimatedPictureError: it has several frames.
+        PictureTooLargeError: it has too many pixels, or scans.
+    """
+    if header.frames > 1:
+        raise AnimatedPictureError(
+            f"{where} has {header.frames:,} frames: upload the one that shows the vehicle"
+        )
+    if header.width * header.height > MAX_PIXELS:
+        raise PictureTooLargeError(
+            f"{where} has {header.width:,}x{header.height:,} pixels, the endpoint takes "
+            f"{MAX_PIXELS:,} of them: scale the picture down"
+        )
+    if header.scans > MAX_SCANS:
+        raise PictureTooLargeError(
+            f"{where} goes over its pixels in {header.scans:,} scans, the endpoint takes "
+            f"{MAX_SCANS}: save the picture as an ordinary JPEG"
+        )
 
 
 def fits(result: dict[str, Any]) -> bool:
@@ -161,10 +279,14 @@ def fits(result: dict[str, Any]) -> bool:
 def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Return the event with the picture's type and, if they fit, its bytes as base64 text."""
     picture = location(event)
+    logger.set_correlation_id(event.get("execution_arn"))
     body, version = read_picture(picture)
+    where = f"s3://{picture['Bucket']}/{picture['Key']}"
+    header = read_header(body, where)
+    check_header(header, where)
     result = event | version
     result |= {
-        "content_type": content_type(body, f"s3://{picture['Bucket']}/{picture['Key']}"),
+        "content_type": header.media_type,
         "image_data": base64.b64encode(body).decode("ascii"),
     }
     by_reference = not fits(result)
