@@ -10,6 +10,7 @@ os.environ.update(
     AWS_REGION="us-east-1",
     AWS_EC2_METADATA_DISABLED="true",
     SAM_CLI_TELEMETRY="0",
+    POWERTOOLS_METRICS_NAMESPACE="tests",
 )
 for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
     os.environ.pop(name, None)

@@ -6,11 +6,16 @@ Adds   {"label": "bicycle", "confidence": 0.98, "accepted": true}
 A doubtful picture is an outcome, not an error: the state machine routes on `accepted`.
 """
 
+import os
 from typing import Any
 
 from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
 logger = Logger(service="filter_low_confidence")
+metrics = Metrics(
+    service="filter_low_confidence", namespace=os.environ["POWERTOOLS_METRICS_NAMESPACE"]
+)
 
 
 class InvalidInferencesError(Exception):
@@ -58,12 +63,26 @@ def decide(inferences: Any, class_names: Any, threshold: Any) -> dict[str, Any]:
     }
 
 
+def measure(label: str, confidence: float, accepted: bool) -> None:
+    """Send the decision to CloudWatch, for all pictures together and for this class.
+
+    The average of `Reviewed`, 0 or 1 for each answer, is the low-confidence rate.
+    """
+    metrics.add_metric("Confidence", MetricUnit.NoUnit, confidence)
+    metrics.add_metric("Accepted", MetricUnit.Count, float(accepted))
+    metrics.add_metric("Reviewed", MetricUnit.Count, float(not accepted))
+    metrics.add_dimensions(service=metrics.service, label=label)
+    metrics.flush_metrics()
+
+
 def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Return the event with label, confidence and the decision."""
     if not isinstance(event, dict):
         raise InvalidInferencesError(f"the event must be an object, not {event!r}")
+    logger.set_correlation_id(event.get("execution_arn"))
     threshold = event.get("threshold")
     decision = decide(event.get("inferences"), event.get("class_names"), threshold)
+    measure(**decision)
     logger.info(
         "picture decided",
         s3_bucket=event.get("s3_bucket"),

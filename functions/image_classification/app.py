@@ -135,8 +135,14 @@ def code_and_status(error: ClientError) -> tuple[str, int]:
     return error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
 
 
-def ask(endpoint: str, picture: bytes, content_type: str) -> bytes:
-    """Return the body of the endpoint's answer.
+def execution_name(event: dict[str, Any]) -> str:
+    """Return the execution's name as an InferenceId: 1 to 64 ASCII characters; "-" for none."""
+    name = str(event.get("execution_arn", "")).rpartition(":")[2]
+    return name.encode("ascii", "replace").decode()[:64] or "-"
+
+
+def ask(endpoint: str, picture: bytes, content_type: str, inference_id: str) -> bytes:
+    """Return the body of the endpoint's answer; data capture keeps `inference_id` beside it.
 
     Raises:
         EndpointNotFoundError, EndpointAccessDeniedError, EndpointBusyError, EndpointRequestError,
@@ -149,6 +155,7 @@ def ask(endpoint: str, picture: bytes, content_type: str) -> bytes:
             Body=picture,
             ContentType=content_type,
             Accept="application/json",
+            InferenceId=inference_id,
         )
         return bytes(answer["Body"].read())
     except ParamValidationError as error:
@@ -229,8 +236,9 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         endpoint, content_type = event["endpoint_name"], event["content_type"]
     except (KeyError, TypeError) as error:
         raise InvalidInputError(f"needs endpoint_name and content_type: {error!r}") from error
+    logger.set_correlation_id(event.get("execution_arn"))
     picture = picture_bytes(event)
-    body = ask(endpoint, picture, content_type)
+    body = ask(endpoint, picture, content_type, execution_name(event))
     class_names, inferences = read_answer(body, event.get("class_names", []))
     logger.info(
         "picture classified",

@@ -1,5 +1,6 @@
 """Filter Low Confidence: a decision is a function of numbers."""
 
+import json
 import math
 
 import pytest
@@ -11,6 +12,7 @@ EVENT = {
     "inferences": [0.02, 0.98],
     "class_names": ["bicycle", "motorcycle"],
     "threshold": 0.9,
+    "execution_arn": "arn:aws:states:us-east-1:000000000000:execution:MyStateMachine:run-7",
 }
 
 
@@ -102,3 +104,21 @@ def test_the_log_says_what_was_decided(caplog):
     app.lambda_handler(EVENT, None)
     line = vars(caplog.records[-1])
     assert (line["label"], line["confidence"], line["accepted"]) == ("motorcycle", 0.98, True)
+    assert app.logger.get_correlation_id() == EVENT["execution_arn"]
+
+
+@pytest.mark.parametrize(("threshold", "accepted"), [(0.9, 1.0), (0.99, 0.0)])
+def test_the_metrics_say_what_was_decided_for_all_and_for_the_class(capsys, threshold, accepted):
+    app.lambda_handler(EVENT | {"threshold": threshold}, None)
+    [line] = [text for text in capsys.readouterr().out.splitlines() if "_aws" in text]
+    told = json.loads(line)
+    [directive] = told.pop("_aws")["CloudWatchMetrics"]
+    assert directive["Namespace"] == "tests"
+    assert directive["Dimensions"] == [["service"], ["service", "label"]]
+    assert told == {
+        "service": "filter_low_confidence",
+        "label": "motorcycle",
+        "Confidence": [0.98],
+        "Accepted": [accepted],
+        "Reviewed": [1 - accepted],
+    }

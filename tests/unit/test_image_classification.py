@@ -21,12 +21,14 @@ EVENT: dict[str, Any] = {
     "image_data": base64.b64encode(PICTURE).decode(),
     "endpoint_name": "vehicles",
     "class_names": [],
+    "execution_arn": "arn:aws:states:us-east-1:000000000000:execution:MyStateMachine:run-7",
 }
 REQUEST = {
     "EndpointName": "vehicles",
     "Body": PICTURE,
     "ContentType": "image/png",
     "Accept": "application/json",
+    "InferenceId": "run-7",
 }
 ANSWER = {"labels": ["bicycle", "motorcycle"], "probabilities": [0.98, 0.02]}
 BY_REFERENCE = EVENT | {"image_data": "", "s3_version_id": "v1"}
@@ -237,9 +239,26 @@ def test_a_picture_that_went_by_reference_is_read_again_in_its_version(runtime, 
     assert app.lambda_handler(BY_REFERENCE, None)["inferences"] == [0.98, 0.02]
 
 
+@pytest.mark.parametrize(
+    ("arn", "inference_id"),
+    [
+        ("arn:aws:states:x:0:execution:m:" + "n" * 80, "n" * 64),
+        ("arn:aws:states:x:0:execution:m:Fahrräder", "Fahrr?der"),
+        ("", "-"),
+    ],
+)
+def test_the_execution_has_a_name_that_data_capture_can_keep(arn, inference_id):
+    assert app.execution_name({"execution_arn": arn}) == inference_id
+
+
+def test_no_execution_is_no_name():
+    assert app.execution_name({}) == "-"
+
+
 def test_the_log_has_the_answer_and_not_the_picture(runtime, caplog):
     runtime.add_response("invoke_endpoint", {"Body": stream(json.dumps(ANSWER).encode())}, REQUEST)
     app.lambda_handler(EVENT, None)
     line = vars(caplog.records[-1])
     assert (line["endpoint_name"], line["inferences"]) == ("vehicles", [0.98, 0.02])
+    assert app.logger.get_correlation_id() == EVENT["execution_arn"]
     assert EVENT["image_data"] not in str(line)
