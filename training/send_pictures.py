@@ -1,143 +1,269 @@
 """Put pictures into the workflow's inbox: `python -m training.send_pictures FOLDER_OR_FILE ...`.
 
 Each object created under `inbox/` of the stack's bucket starts one execution. Files are sent as
-they are, whatever they hold: what is no picture ends as a failure with a name.
+they are, whatever they hold: what is no picture ends as a failure with a name. With --rate or
+--burst they are a load, and every picture is followed to where it ends.
 """
 
 import argparse
+import math
 import sys
-from collections.abc import Callable, Iterable
+from collections import Counter
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
 
 from training import settings
 from training.errors import ExpectedError
-from training.parallel import run_parallel
+from training.preflight import check_region
 from training.progress import progress_bar
+from training.reports import write_json
+from training.sending.arrivals import INBOX, Arrival, SourcePicture
+from training.sending.display import progress, show
+from training.sending.figures import figures, picture_facts
+from training.sending.odd_pictures import KINDS, make_odd_pictures
+from training.sending.pictures import NoPicturesError, pictures_of, staged_test_pictures
+from training.sending.plan import new_run_id, plan_files, plan_load, shuffled
+from training.sending.running import End, carry_out
+from training.sending.schedule import burst_arrivals, choose_odd, poisson_arrivals
+from training.sending.stack import stack_outputs
+from training.sending.tracking import Tracker
+from training.sending.uploading import UPLOADS_AT_ONCE, Sender
 from training.waiting import make_console
 
-INBOX = "inbox"  # the prefix that template.yaml's PictureUploadedRule listens to
-THREADS = 16
+__all__ = ["main", "stack_outputs"]
 
-
-class NoPicturesError(ExpectedError):
-    """The folders and files that were named hold nothing to send."""
-
-
-class SameKeyError(ExpectedError):
-    """Two files would become one object."""
-
-
-class StackNotFoundError(ExpectedError):
-    """The workflow's stack is not there, or has no such output."""
+DEFAULT_WAIT_S = 120.0  # an execution that meets a busy endpoint retries for two minutes on average
+DEFAULT_MOST = 10_000  # pictures; that many executions of 8 transitions are 2 dollars
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Send the pictures; return the exit status."""
+    """Send the pictures; return 0, 1 where one was not sent or not answered, or 130."""
     arguments = parse_arguments(argv)
     console = make_console()
     try:
-        import boto3  # noqa: PLC0415  --help does without
-
-        session: Any = boto3.Session()
-        outputs = stack_outputs(session.client("cloudformation"), arguments.stack_name)
-        objects = objects_of(arguments.paths)
-        with progress_bar(console, "Sending") as report:
-            send(client_for_threads(session), outputs["PicturesBucketName"], objects, report)
+        return run(arguments, console)
     except (ExpectedError, ClientError, BotoCoreError, OSError) as error:
         print(f"send_pictures: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("send_pictures: interrupted; what was sent is being worked on", file=sys.stderr)
         return 130
-    console.print(
-        f"Sent {len(objects)} files to s3://{outputs['PicturesBucketName']}/{INBOX}/: each starts"
-        f" an execution of {outputs['StateMachineArn'].rpartition(':')[2]}.",
-        markup=False,
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Do what the command line says; return the exit status. Raises ExpectedError, ClientError."""
+    import boto3  # noqa: PLC0415  --help does without
+
+    run_id = new_run_id()
+    arrivals = plan(arguments, run_id, console)
+    session: Any = boto3.Session()
+    check_region(session)
+    outputs = stack_outputs(client(session, "cloudformation"), arguments.stack_name)
+    stop = Event()
+    sender = Sender(client(session, "s3"), outputs["PicturesBucketName"], stop)
+    tracker = None
+    if arguments.wait is not None:
+        tables, machines = client(session, "dynamodb"), client(session, "stepfunctions")
+        tracker = Tracker(machines, tables, outputs, arrivals=arrivals, clock=sender)
+    with progress(console, arrivals, tracker is not None) as tick:
+        end = carry_out(sender, tracker, arrivals, wait_s=arguments.wait or 0, stop=stop, tick=tick)
+    found = {
+        "run": run_id,
+        "stack": arguments.stack_name,
+        "load": load_facts(arguments),
+        "began": sender.began,
+        "followed": tracker is not None,
+        "interrupted": end.interrupted,
+        "problem": str(end.problem) if end.problem else None,
+        **figures(arrivals, sender.began, sender.offset_s),
+    }
+    if arguments.out:
+        pictures = [picture_facts(a, sender.began, sender.offset_s) for a in arrivals]
+        write_json(arguments.out, found | {"pictures_sent": pictures})
+    return report(console, outputs, arrivals, found, end=end, out=arguments.out)
+
+
+def plan(arguments: argparse.Namespace, run_id: str, console: Console) -> list[Arrival]:
+    """Return what will be sent when. Raises ExpectedError."""
+    pictures: list[SourcePicture] = (
+        staged_test_pictures(arguments.staged) if arguments.staged else pictures_of(arguments.paths)
     )
-    return 0
-
-
-def stack_outputs(cloudformation: Any, stack_name: str) -> dict[str, str]:
-    """Return the outputs of the workflow's stack by name. Raises StackNotFoundError."""
-    try:
-        [stack] = cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ValidationError":
-            raise
-        raise StackNotFoundError(
-            f"There is no stack {stack_name} in this account and region:"
-            " deploy it with `sam build && sam deploy`."
-        ) from error
-    outputs = {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
-    if "PicturesBucketName" not in outputs:
-        raise StackNotFoundError(
-            f"The stack {stack_name} is {stack['StackStatus']} and gives no PicturesBucketName:"
-            " deploy it with `sam build && sam deploy`."
+    if arguments.rate is None and arguments.burst is None:
+        return plan_files(pictures, arguments.max)
+    seed, most = arguments.seed, arguments.max
+    if arguments.burst is not None:
+        times = burst_arrivals(arguments.burst, most=most)
+    else:
+        times = poisson_arrivals(
+            arguments.rate,
+            duration=arguments.duration,
+            count=arguments.count,
+            seed=seed,
+            most=most,
         )
-    return outputs
-
-
-def objects_of(paths: Iterable[Path]) -> dict[str, Path]:
-    """Return the key for each file: a folder's files keep their path below it.
-
-    Raises NoPicturesError naming what is missing or empty, and SameKeyError.
-    """
-    objects: dict[str, Path] = {}
-    for path in paths:
-        below = path.parent if path.is_file() else path
-        files = (
-            [path] if path.is_file() else [p for p in sorted(path.rglob("*")) if visible(p, path)]
+    if not times:
+        raise NoPicturesError(
+            f"No picture comes within {arguments.duration:g} s at this rate: give a longer"
+            " --duration, or --count."
         )
-        if not files:
-            raise NoPicturesError(f"{path} is no file and no folder with files in it.")
-        for file in files:
-            key = f"{INBOX}/{file.relative_to(below).as_posix()}"
-            if key in objects:
-                raise SameKeyError(f"{objects[key]} and {file} would both become {key}.")
-            objects[key] = file
-    return objects
+    pictures = shuffled(pictures, seed)
+    odd = choose_odd(len(times), arguments.odd, arguments.odd_kinds, seed)
+    with progress_bar(console, "Making odd pictures") as made:
+        odd_pictures = make_odd_pictures(Counter(odd.values()), pictures, seed, made)
+    return plan_load(times, pictures, odd, odd_pictures, run_id)
 
 
-def visible(path: Path, folder: Path) -> bool:
-    """Tell whether it is a file of the folder that neither it nor a folder above it hides."""
-    parts = path.relative_to(folder).parts
-    return path.is_file() and not any(part.startswith(".") for part in parts)
-
-
-def client_for_threads(session: Any) -> Any:
-    """Return an S3 client with a connection for each thread."""
+def client(session: Any, service: str) -> Any:
+    """Return a client with a connection for each upload, whose calls do not hang for minutes."""
     from botocore.config import Config  # noqa: PLC0415  --help does without
 
-    return session.client("s3", config=Config(max_pool_connections=THREADS))
+    return session.client(
+        service,
+        config=Config(
+            max_pool_connections=UPLOADS_AT_ONCE,
+            connect_timeout=5,  # seconds; together with the tries, what a Ctrl-C may wait for
+            read_timeout=20,
+            retries={"mode": "standard", "total_max_attempts": 3},
+        ),
+    )
 
 
-def send(
-    s3: Any, bucket: str, objects: dict[str, Path], report: Callable[[int, int | None], None]
-) -> None:
-    """Upload each file under its key; `report` gets how many are there, and their total."""
+def load_facts(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what was asked for, as the report holds it; rates are per second, times seconds."""
+    names = ("rate", "duration", "count", "burst", "seed", "odd", "odd_kinds", "wait")
+    return {name: getattr(arguments, name) for name in names}
 
-    def put(item: tuple[str, Path]) -> None:
-        key, path = item
-        s3.put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
 
-    run_parallel(put, objects.items(), threads=THREADS, report=report)
+def report(
+    console: Console,
+    outputs: dict[str, str],
+    arrivals: list[Arrival],
+    found: dict[str, Any],
+    *,
+    end: End,
+    out: Path | None,
+) -> int:
+    """Print what the run came to; return the exit status."""
+    uploaded = sum(arrival.version_id is not None for arrival in arrivals)
+    console.print(
+        f"Sent {uploaded} files to s3://{outputs['PicturesBucketName']}/{INBOX}/: each starts"
+        f" an execution of {outputs['StateMachineArn'].rpartition(':')[2]}.",
+        markup=False,
+        soft_wrap=True,
+    )
+    if found["followed"] or uploaded < len(arrivals):
+        show(console, found, arrivals)
+    if out:
+        console.print(f"Wrote {out}", markup=False, soft_wrap=True)
+    if end.interrupted:
+        print("send_pictures: interrupted; what was sent is being worked on", file=sys.stderr)
+        return 130
+    if end.problem:
+        print(f"send_pictures: {end.problem}", file=sys.stderr)
+        return 1
+    lost = found["upload_failed"] + found["not_sent"]
+    lost += found["no_answer"] if found["followed"] else 0
+    return 1 if lost else 0
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+    """Read the command line. Exits with status 2 where it makes no sense."""
     parser = argparse.ArgumentParser(
         prog="python -m training.send_pictures",
         description="Upload pictures to the inbox of the deployed workflow. Each starts one"
-        " execution.",
+        " execution. Alone, all files are sent once and not waited for; --rate makes them a steady"
+        " stream and --burst a burst, under keys of their own, and both tell where each one ended.",
     )
-    parser.add_argument("paths", metavar="PATH", nargs="+", type=Path,
+    what = parser.add_argument_group("what is sent")
+    what.add_argument("paths", metavar="PATH", nargs="*", type=Path,
         help="a file, or a folder whose files keep their path below it")  # fmt: skip
+    what.add_argument("--staged", metavar="FOLDER", nargs="?", type=Path,
+        const=settings.STAGED_FOLDER,
+        help="instead of PATH: the test pictures of a staged folder"
+        f" ({settings.STAGED_FOLDER}), whose class is known")  # fmt: skip
+    what.add_argument("--odd", metavar="SHARE", type=_share, default=0.0,
+        help="share of a stream or burst that is made odd, 0 to 1 (default: 0)")  # fmt: skip
+    what.add_argument("--odd-kinds", metavar="KIND", nargs="+", choices=KINDS, default=[*KINDS],
+        help=f"what odd means: any of {', '.join(KINDS)} (default: all)")  # fmt: skip
+    when = parser.add_argument_group("when it is sent")
+    when.add_argument("--rate", metavar="R", type=_positive,
+        help="pictures per second on average, at random moments (Poisson) that do not wait for"
+        " earlier pictures")  # fmt: skip
+    when.add_argument("--duration", metavar="S", type=_positive,
+        help="seconds that the stream lasts")  # fmt: skip
+    when.add_argument("--count", metavar="N", type=_count,
+        help="pictures that the stream has, instead of --duration")  # fmt: skip
+    when.add_argument("--burst", metavar="N", type=_count,
+        help="send N pictures at once, those that there are again and again")  # fmt: skip
+    when.add_argument("--seed", type=int, default=0,
+        help="number that decides moments, order and odd pictures (default: 0)")  # fmt: skip
+    when.add_argument("--max", metavar="N", type=_count, default=DEFAULT_MOST,
+        help=f"refuse to send more than N pictures (default: {DEFAULT_MOST})")  # fmt: skip
+    after = parser.add_argument_group("what is told")
+    wait = after.add_mutually_exclusive_group()
+    wait.add_argument("--wait", metavar="S", type=_seconds,
+        help="seconds to wait for answers after the last upload"
+        f" (default: {DEFAULT_WAIT_S:g} for a stream or burst, else not at all)")  # fmt: skip
+    wait.add_argument("--no-wait", action="store_true",
+        help="end with the last upload; answers are not looked for")  # fmt: skip
+    after.add_argument("--out", metavar="FILE", type=Path,
+        help="write all figures and pictures to this file, as JSON")  # fmt: skip
     parser.add_argument("--stack-name", metavar="NAME", default=settings.STACK_NAME,
         help=f"the workflow's stack ({settings.STACK_NAME}, from samconfig.toml)")  # fmt: skip
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if problem := contradiction(arguments):
+        parser.error(problem)
+    if arguments.wait is None and not arguments.no_wait and (arguments.rate or arguments.burst):
+        arguments.wait = DEFAULT_WAIT_S
+    return arguments
+
+
+def contradiction(arguments: argparse.Namespace) -> str | None:
+    """Return what does not go together on the command line, None where all does."""
+    load = arguments.rate is not None or arguments.burst is not None
+    if bool(arguments.paths) == bool(arguments.staged):
+        return "give either PATH or --staged"
+    if arguments.rate is not None and arguments.burst is not None:
+        return "give either --rate or --burst"
+    if arguments.rate is not None and (arguments.duration is None) == (arguments.count is None):
+        return "--rate needs either --duration or --count"
+    if arguments.rate is None and (arguments.duration or arguments.count):
+        return "--duration and --count belong to --rate"
+    if arguments.odd and not load:
+        return "--odd belongs to --rate or --burst"
+    return None
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not (value >= 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 on")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:  # false for NaN too
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
 
 
 if __name__ == "__main__":

@@ -1,0 +1,109 @@
+"""Make odd pictures out of ordinary ones: corrupt, rotated, tiny, huge."""
+
+import io
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from training.errors import ExpectedError
+from training.sending.arrivals import SourcePicture
+
+KINDS = ("corrupt", "rotated", "tiny", "huge")
+
+# Odd pictures are made before the run, so that making them delays none, and wait in memory: so few
+# are made of each kind, and sent in turn under keys of their own.
+MOST_OF_A_KIND = {"corrupt": 16, "rotated": 16, "tiny": 16, "huge": 4}
+LONGEST_SIDE = 2048  # pixels that a photo is scaled to before it is rotated: it is to be decodable
+TINY_SIDES = (1, 4)  # pixels
+# On both sides of the 25 million that the endpoint accepts; 48 million is what a phone takes.
+HUGE_PIXELS = (16_000_000, 48_000_000)
+FLIPPED_SHARE = 0.02  # of the bytes; enough to hit more than a picture's metadata
+
+
+class UnreadableSourceError(ExpectedError):
+    """A file cannot be made odd, because it is no picture to begin with."""
+
+
+@dataclass(frozen=True)
+class OddPicture:
+    """An odd picture: `name` is a file name, `truth` the class of what it was made from."""
+
+    name: str
+    content: bytes
+    truth: str | None
+
+
+def make_odd_pictures(
+    wanted: dict[str, int],
+    sources: Sequence[SourcePicture],
+    seed: int,
+    report: Callable[[int, int | None], None],
+) -> dict[str, list[OddPicture]]:
+    """Return odd pictures by kind, at least one and at most MOST_OF_A_KIND of each kind wanted.
+
+    `wanted` counts how many of each kind will be sent; `report` gets how many are made, and their
+    total. Raises UnreadableSourceError.
+    """
+    chance = random.Random(f"{seed} odd pictures")  # noqa: S311  a load, not a secret
+    todo = [
+        (kind, sources[number % len(sources)])
+        for kind, count in wanted.items()
+        for number in range(min(count, MOST_OF_A_KIND[kind]))
+    ]
+    made: dict[str, list[OddPicture]] = {kind: [] for kind in wanted}
+    for done, (kind, source) in enumerate(todo, start=1):
+        made[kind].append(make_odd(kind, source, chance))
+        report(done, len(todo))
+    return made
+
+
+def make_odd(kind: str, source: SourcePicture, chance: random.Random) -> OddPicture:
+    """Return the picture made odd, `chance` deciding how. Raises UnreadableSourceError."""
+    name = PurePosixPath(source.name)
+    if kind == "corrupt":
+        content = corrupt(source.path.read_bytes(), chance)
+        return OddPicture(f"{kind}-{name.name}", content, source.truth)
+    suffix = ".jpg" if kind == "huge" else ".png"
+    return OddPicture(f"{kind}-{name.stem}{suffix}", redraw(kind, source, chance), source.truth)
+
+
+def corrupt(content: bytes, chance: random.Random) -> bytes:
+    """Return the bytes cut off somewhere, or with some of them changed; never the same bytes."""
+    if len(content) < 2 or chance.random() < 0.5:
+        return content[: chance.randrange(max(1, len(content)))]
+    damaged = bytearray(content)
+    for place in chance.sample(range(len(damaged)), max(1, round(FLIPPED_SHARE * len(damaged)))):
+        damaged[place] ^= chance.randrange(1, 256)
+    return bytes(damaged)
+
+
+def redraw(kind: str, source: SourcePicture, chance: random.Random) -> bytes:
+    """Return the picture turned by quarters, shrunk or blown up, encoded anew."""
+    from PIL import Image  # noqa: PLC0415  --help does without
+
+    from training.sources.folder import DECODER_ERRORS, read_picture  # noqa: PLC0415
+
+    try:
+        picture = read_picture(source.path, LONGEST_SIDE)
+    except DECODER_ERRORS as error:
+        raise UnreadableSourceError(
+            f"{source.path} cannot be made {kind}, since it is no picture that can be read"
+            f" ({error}): leave it out, or give only --odd-kinds corrupt."
+        ) from error
+    out = io.BytesIO()
+    if kind == "rotated":
+        turns = (
+            Image.Transpose.ROTATE_90,
+            Image.Transpose.ROTATE_180,
+            Image.Transpose.ROTATE_270,
+        )
+        picture.transpose(chance.choice(turns)).save(out, "PNG")
+    elif kind == "tiny":
+        size = (chance.randint(*TINY_SIDES), chance.randint(*TINY_SIDES))
+        picture.resize(size).save(out, "PNG")
+    else:
+        scale = (chance.randint(*HUGE_PIXELS) / (picture.width * picture.height)) ** 0.5
+        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        picture.resize(size, Image.Resampling.NEAREST).save(out, "JPEG", quality=80)
+    return out.getvalue()

@@ -1,0 +1,74 @@
+"""Carry a run out: send, follow, wait for the last answers, and end at any time."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from training.errors import ExpectedError
+from training.sending.arrivals import Arrival
+from training.sending.tracking import Tracker, passes
+from training.sending.uploading import TICK_S, Sender
+
+
+class End(NamedTuple):
+    """How a run ended: by the user's interrupt, or by a problem that no picture could pass."""
+
+    interrupted: bool = False
+    problem: BaseException | None = None
+
+
+def carry_out(
+    sender: Sender,
+    tracker: Tracker | None,
+    arrivals: Sequence[Arrival],
+    *,
+    wait_s: float,
+    stop: Event,
+    tick: Callable[[], None],
+) -> End:
+    """Send all arrivals, and wait up to `wait_s` seconds after the last upload for their answers.
+
+    Without a tracker it ends with the last upload. Nothing runs any more when this returns, and
+    the arrivals tell how far it came, also where it was interrupted.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(_follow, tracker, stop)
+        interrupted = False
+        try:
+            sender.send(arrivals, tick)
+            deadline = time.monotonic() + wait_s
+            while tracker and tracker.waiting() and time.monotonic() < deadline:
+                if stop.wait(TICK_S):
+                    break
+                tick()
+        except KeyboardInterrupt:
+            interrupted = True
+        stop.set()
+        problem: BaseException | None = sender.refused or following.exception()
+        if tracker and not interrupted and not problem:
+            problem = _last_look(tracker)
+        tick()
+    return End(interrupted, problem)
+
+
+def _follow(tracker: Tracker | None, stop: Event) -> None:
+    """Follow until told to stop; a problem stops the sending as well."""
+    try:
+        if tracker:
+            tracker.follow(stop)
+    except BaseException:
+        stop.set()
+        raise
+
+
+def _last_look(tracker: Tracker) -> Exception | None:
+    """Look a last time; return what kept it from telling anything, unless that passes."""
+    try:
+        tracker.last_look()
+    except (ExpectedError, ClientError, BotoCoreError) as error:
+        return None if passes(error) else error
+    return None
