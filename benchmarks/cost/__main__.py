@@ -1,0 +1,93 @@
+"""Calculate what the workflow costs on AWS: `python -m benchmarks.cost`; --write for docs/cost.md."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.cost import model, page
+from benchmarks.cost.errors import CostError
+from benchmarks.cost.inputs import ROOT, read_inputs
+
+PAGE = ROOT / "docs" / "cost.md"
+
+
+def positive(text: str) -> float:
+    """Read a number above 0 from the command line."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.cost",
+        description="Calculate what the workflow costs on AWS, from prices, template and"
+        " definitions. Calls nothing.",
+    )
+    parser.add_argument("--write", action="store_true",
+        help="write docs/cost.md, with the assumptions of benchmarks/cost/assumptions.toml")  # fmt: skip
+    parser.add_argument("--requests-per-second", type=positive, metavar="N",
+        help="requests per second that one instance of the endpoint answers")  # fmt: skip
+    parser.add_argument("--review-share", type=positive, metavar="SHARE",
+        help="share of pictures that go to review, above 0 and up to 1")  # fmt: skip
+    parsed = parser.parse_args(argv)
+    if parsed.write and (parsed.requests_per_second or parsed.review_share):
+        parser.error("--write takes its numbers from benchmarks/cost/assumptions.toml alone")
+    if parsed.review_share and parsed.review_share > 1:
+        parser.error("--review-share is a share: at most 1")
+    return parsed
+
+
+def show(console: Console, section: page.Section) -> None:
+    """Print a section."""
+    console.print(f"\n[bold]{section.title}[/bold]")
+    if section.text:
+        console.print(section.text, markup=False)
+    if section.table:
+        header, *body = section.table
+        table = Table(*header)
+        for line in body:
+            table.add_row(*(cell.replace("**", "") for cell in line))
+        console.print(table)
+
+
+def write(path: Path, text: str) -> None:
+    """Replace the page, whole or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the tables, or write the page."""
+    parsed = arguments(argv)
+    console = Console()
+    try:
+        inputs = read_inputs()
+        if parsed.requests_per_second:
+            inputs = model.with_value(
+                inputs, "endpoint_requests_per_second", parsed.requests_per_second
+            )
+        if parsed.review_share:
+            inputs = model.with_value(inputs, "review_share", parsed.review_share)
+        sections = page.sections(inputs)
+    except CostError as error:
+        Console(stderr=True).print(f"Error: {error}", markup=False)
+        return 1
+    if parsed.write:
+        write(PAGE, page.markdown(sections))
+        show(console, sections[0])
+        console.print(f"Wrote {PAGE.relative_to(ROOT)}")
+    else:
+        for section in sections:
+            show(console, section)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
