@@ -172,19 +172,32 @@ async def _serve(port: int, state: Path) -> None:
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app as ministack  # noqa: PLC0415
 
-    from local import lambda_workers, map_batches, upload_events  # noqa: PLC0415
+    from local import (  # noqa: PLC0415
+        embedded_metrics,
+        lambda_metrics,
+        lambda_workers,
+        map_batches,
+        metrics,
+        upload_events,
+    )
     from local.gateway import Gateway  # noqa: PLC0415
     from local.sagemaker.aws_clients import AwsClients  # noqa: PLC0415
     from local.sagemaker.child_process import ChildProcesses  # noqa: PLC0415
     from local.sagemaker.host import Host  # noqa: PLC0415
     from local.sagemaker.stand_in import SageMakerStandIn  # noqa: PLC0415
 
-    lambda_workers.install()
-    upload_events.install()
-    map_batches.install()
+    for change in (
+        metrics,
+        lambda_workers,
+        lambda_metrics,
+        embedded_metrics,
+        upload_events,
+        map_batches,
+    ):
+        change.install()
     url = endpoint_url(port)
     host = Host(state, url, AwsClients(url), ChildProcesses(state / "children"))
-    sagemaker = SageMakerStandIn(host)
+    sagemaker = SageMakerStandIn(host, metrics.record)
     about = {"service": "laptop-aws", "pid": os.getpid(), "port": port, "state": str(state)}
     gateway = Gateway(ministack, sagemaker, port, json.dumps(about))
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from local.sagemaker.arns import ACCOUNT, REGION
 from local.sagemaker.data_capture import CapturedInvocation
+from local.sagemaker.endpoint_metrics import MeasuredCall, Record
 from local.sagemaker.endpoints import Deployment, Endpoints
 from local.sagemaker.errors import AwsError
 from local.sagemaker.faults import Fault, FaultKind, Faults
@@ -23,6 +24,7 @@ _TIMED_OUT = (
     "latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
 )
 _SERVING = ("InService", "Updating")
+_CONTAINER_ANSWERS = (FaultKind.SLOW, FaultKind.FAILING, FaultKind.REFUSING, FaultKind.NONSENSE)
 _PASSED_ON = ("content-type", "accept", "x-amzn-sagemaker-custom-attributes")
 
 
@@ -48,11 +50,23 @@ class Invocations:
     """Answers InvokeEndpoint. Blocking: call it in a thread."""
 
     def __init__(
-        self, endpoints: Endpoints, faults: Faults, most_seconds: float = INVOCATION_SECONDS
+        self,
+        endpoints: Endpoints,
+        faults: Faults,
+        record: Record,
+        most_seconds: float = INVOCATION_SECONDS,
     ) -> None:
-        """Take the endpoints to ask, the faults to act out, and what a slow call may take."""
+        """Set up the answers.
+
+        Args:
+            endpoints: whom to ask.
+            faults: what to act out.
+            record: takes the metrics of each call.
+            most_seconds: what a slow call may take.
+        """
         self._endpoints = endpoints
         self._faults = faults
+        self._record = record
         self._most_seconds = most_seconds
 
     def invoke(self, call: Invocation) -> InvocationAnswer:
@@ -64,18 +78,31 @@ class Invocations:
                 wrong in the container, `ServiceUnavailable` for a container that is gone,
                 `ThrottlingException` for a call that is throttled.
         """
+        measured = MeasuredCall(call.endpoint)
+        status = 200
+        try:
+            return self._answer(call, measured)
+        except AwsError as error:
+            original = error.fields.get("OriginalStatusCode")
+            status = original if isinstance(original, int) else error.status
+            raise
+        finally:
+            measured.send(status, self._record)
+
+    def _answer(self, call: Invocation, measured: MeasuredCall) -> InvocationAnswer:
         fault = self._faults.draw(call.endpoint)
         if fault is not None and fault.kind is FaultKind.GONE:
             raise _not_found(call.endpoint)
         deployment = self._deployment(call.endpoint)
+        measured.variant = _target_variant(call, deployment)
         if len(call.body) > MAX_BODY_BYTES:
             message = f"HTTP content length exceeded {MAX_BODY_BYTES} bytes."
             raise AwsError("413", message, status=413)
         if fault is not None:
-            answered = _act(fault, call.endpoint, self._most_seconds)
+            answered = _act(fault, call.endpoint, measured, self._most_seconds)
             if answered is not None:
                 return answered
-        return self._ask(call, deployment)
+        return self._ask(call, deployment, measured)
 
     def _deployment(self, name: str) -> Deployment:
         try:
@@ -86,19 +113,23 @@ class Invocations:
             raise _not_found(name)  # AWS has no other answer for an endpoint that is Creating
         return deployment
 
-    def _ask(self, call: Invocation, deployment: Deployment) -> InvocationAnswer:
+    def _ask(
+        self, call: Invocation, deployment: Deployment, measured: MeasuredCall
+    ) -> InvocationAnswer:
         time_in = datetime.now(UTC)
-        variant = _target_variant(call, deployment)
+        variant = measured.variant
         headers = {name: call.headers[name] for name in _PASSED_ON if name in call.headers}
         headers.setdefault("content-type", "application/octet-stream")
         try:
-            answer = deployment.servers[variant].invoke(call.body, headers)
+            with measured.model():
+                answer = deployment.servers[variant].invoke(call.body, headers)
         except InvocationTimeoutError as error:
             raise _timed_out(call.endpoint) from error
         except ModelServerGoneError as error:
             current = self._deployment(call.endpoint)
             if current is not deployment:  # an update took over between the look-up and the call
-                return self._ask(call, current)
+                measured.variant = _target_variant(call, current)
+                return self._ask(call, current, measured)
             raise AwsError(
                 "ServiceUnavailable", f"The container of {variant} is gone: {error}", 503
             ) from error
@@ -141,11 +172,17 @@ def _timed_out(endpoint: str) -> AwsError:
     return model_error(endpoint, 0, _TIMED_OUT)
 
 
-def _act(fault: Fault, endpoint: str, most_seconds: float) -> InvocationAnswer | None:
+def _act(
+    fault: Fault, endpoint: str, measured: MeasuredCall, most_seconds: float
+) -> InvocationAnswer | None:
     """Do what a fault does to a call; None lets the call go on to the container."""
+    if fault.kind in _CONTAINER_ANSWERS:
+        with measured.model():
+            time.sleep(
+                min(fault.delay_seconds, most_seconds) if fault.kind is FaultKind.SLOW else 0
+            )
     match fault.kind:
         case FaultKind.SLOW:
-            time.sleep(min(fault.delay_seconds, most_seconds))
             if fault.delay_seconds >= most_seconds:
                 raise _timed_out(endpoint)
         case FaultKind.THROTTLED:
@@ -158,7 +195,7 @@ def _act(fault: Fault, endpoint: str, most_seconds: float) -> InvocationAnswer |
             raise model_error(endpoint, 400, "fault on purpose: the container refuses the request")
         case FaultKind.NONSENSE:
             nonsense = json.dumps({"answer": "fault on purpose: no probabilities in here"})
-            return InvocationAnswer(nonsense.encode(), "application/json", "AllTraffic")
+            return InvocationAnswer(nonsense.encode(), "application/json", measured.variant)
     return None
 
 

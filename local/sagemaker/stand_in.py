@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from local.sagemaker.endpoint_metrics import Record
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.errors import AwsError
 from local.sagemaker.faults import Faults
@@ -19,15 +20,15 @@ Operation = Callable[[dict[str, Any]], dict[str, Any]]
 class SageMakerStandIn:
     """The SageMaker of one running laptop's AWS."""
 
-    def __init__(self, host: Host) -> None:
-        """Set up with no jobs and no endpoints."""
+    def __init__(self, host: Host, record: Record) -> None:
+        """Set up with no jobs and no endpoints; `record` takes the endpoints' metrics."""
         self._host = host
         self.faults = Faults()
         tags = Tags()
         catalog = ModelCatalog(host, tags)
         jobs = TrainingJobs(host, tags)
         self.endpoints = Endpoints(host, catalog, tags)
-        self.invocations = Invocations(self.endpoints, self.faults)
+        self.invocations = Invocations(self.endpoints, self.faults, record)
         self._operations: dict[str, Operation] = {
             "CreateTrainingJob": jobs.create,
             "DescribeTrainingJob": jobs.describe,

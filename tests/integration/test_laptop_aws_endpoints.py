@@ -243,10 +243,15 @@ def test_a_container_that_takes_too_long_is_a_model_error(
             return "InService", deployment
 
     endpoints: Any = OneEndpoint()
+    points: dict[str, float] = {}
+
+    def record(_namespace: str, name: str, value: float, *_unit: str, **_about: object) -> None:
+        points[name] = value
+
     try:
         server.start(described)
         with pytest.raises(AwsError) as slow:
-            Invocations(endpoints, Faults()).invoke(
+            Invocations(endpoints, Faults(), record).invoke(
                 Invocation("slow", b"wait", {"content-type": "image/png"})
             )
     finally:
@@ -255,6 +260,8 @@ def test_a_container_that_takes_too_long_is_a_model_error(
     error = slow.value
     assert (error.code, error.status, error.fields["OriginalStatusCode"]) == ("ModelError", 424, 0)
     assert error.message.startswith('Received server error (0) from primary with message "Your ')
+    assert points["Invocation5XXErrors"] == 1
+    assert points["ModelLatency"] >= 100_000
 
 
 def test_many_clients_at_once(laptop_aws: LaptopAws, endpoint: str) -> None:

@@ -368,29 +368,34 @@ def test_state_machine_logs_and_metrics_are_never_emitted(laptop_aws: LaptopAws)
     )
 
 
-def test_metrics_in_log_lines_are_not_extracted(laptop_aws: LaptopAws) -> None:
-    line = {
-        "_aws": {
-            "Timestamp": 0,
-            "CloudWatchMetrics": [
-                {"Namespace": "Gap", "Dimensions": [[]], "Metrics": [{"Name": "Pictures"}]}
-            ],
+def test_metrics_of_functions_are_left_out_in_plain_ministack() -> None:
+    """In this process, where local/embedded_metrics.py and local/lambda_metrics.py are not."""
+    from ministack.core import lambda_runtime
+    from ministack.services import cloudwatch, lambda_svc
+
+    metric = {"Namespace": "Gap", "Dimensions": [[]], "Metrics": [{"Name": "Pictures"}]}
+    line = {"_aws": {"Timestamp": 0, "CloudWatchMetrics": [metric]}, "Pictures": 1}
+    name = f"gap-{uuid.uuid4().hex[:8]}"
+    measuring = {
+        "config": {
+            "FunctionName": name,
+            "FunctionArn": f"arn:aws:lambda:us-east-1:000000000000:function:{name}",
+            "Runtime": "python3.13",
+            "Handler": "app.handler",
+            "Timeout": 30,
         },
-        "Pictures": 1,
+        "code_zip": code(f"import json\ndef handler(event, context): print(json.dumps({line!r}))"),
     }
-    name = function(
-        laptop_aws,
-        f"import json, time\nline = {line!r}\n"
-        "def handler(event, context):\n"
-        "    line['_aws']['Timestamp'] = int(time.time() * 1000)\n"
-        "    print(json.dumps(line))",
+    try:
+        answer = lambda_svc._execute_function(measuring, {})
+    finally:
+        lambda_runtime.invalidate_worker(name)
+    assert not answer.get("error"), answer
+    namespaces = {namespace for namespace, *_ in cloudwatch._metrics}
+    assert "Gap" not in namespaces, "MiniStack now reads EMF lines: drop local/embedded_metrics.py"
+    assert "AWS/Lambda" not in namespaces, (
+        "MiniStack now counts calls that do not come over HTTP: drop local/lambda_metrics.py"
     )
-    laptop_aws.client("lambda").invoke(FunctionName=name)
-    logs, cloudwatch = laptop_aws.client("logs"), laptop_aws.client("cloudwatch")
-    group = f"/aws/lambda/{name}"
-    wait_until(lambda: logs.filter_log_events(logGroupName=group, filterPattern="_aws")["events"])
-    metrics = seen(lambda: cloudwatch.list_metrics(Namespace="Gap")["Metrics"])
-    assert metrics == [], "MiniStack now reads EMF lines: assert the functions' metrics by name"
 
 
 # --- Stacks and buckets ---

@@ -68,6 +68,10 @@ def deployment(answer: ContainerAnswer | Exception = GOOD, **weights: float) -> 
     return Deployment({"ProductionVariants": variants}, {}, servers)
 
 
+def ignore(*_point: Any, **_about: Any) -> None:
+    """Take a data point of no interest here; tests/unit/test_local_endpoint_metrics.py has them."""
+
+
 def invoke(
     endpoints: Any,
     faults: Faults | None = None,
@@ -77,7 +81,7 @@ def invoke(
 ) -> Any:
     headers = PNG if target is None else PNG | {"x-amzn-sagemaker-target-variant": target}
     call = Invocation(name, body, headers)
-    return Invocations(endpoints, faults or Faults()).invoke(call)
+    return Invocations(endpoints, faults or Faults(), ignore).invoke(call)
 
 
 def error_of(endpoints: Any, **arguments: Any) -> AwsError:
@@ -193,6 +197,6 @@ def test_a_call_slower_than_the_limit_times_out_at_the_limit() -> None:
     faults.put("scones", Fault(FaultKind.SLOW, delay_seconds=86_400))
     serving: Any = Endpoints("InService", deployment(AssertionError()))
     with pytest.raises(AwsError) as slow:
-        Invocations(serving, faults, 0.01).invoke(Invocation("scones", b"x", PNG))
+        Invocations(serving, faults, ignore, 0.01).invoke(Invocation("scones", b"x", PNG))
     assert (slow.value.code, slow.value.fields["OriginalStatusCode"]) == ("ModelError", 0)
     assert "Your invocation timed out while waiting for a response" in slow.value.message

@@ -1,0 +1,58 @@
+"""What SageMaker tells CloudWatch of each call of an endpoint, in the namespace AWS/SageMaker."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+# local.metrics.record: namespace, name, value, unit, and `dimensions` by name
+Record = Callable[..., None]
+
+_NAMESPACE = "AWS/SageMaker"
+
+
+class MeasuredCall:
+    """The metrics of one call, sent when it is over.
+
+    A call of an endpoint that is not there has no variant, and no metrics, as on AWS. A call that
+    never reached the container has no latencies. One that is throttled counts among the 4XX: its
+    HTTP status is 400.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        """Start the clock of a call."""
+        self.variant = ""  # set once it is known
+        self._endpoint = endpoint
+        self._began = time.perf_counter()
+        self._model_seconds: float | None = None
+
+    @contextmanager
+    def model(self) -> Iterator[None]:
+        """Count the time inside as the container's; more than once adds up."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._model_seconds = (self._model_seconds or 0.0) + time.perf_counter() - began
+
+    def send(self, status: int, record: Record) -> None:
+        """Send the metrics of the call.
+
+        Args:
+            status: the HTTP status: the container's where it gave one, 0 where it gave none in
+                time, otherwise SageMaker's own.
+            record: takes each data point.
+        """
+        if not self.variant:
+            return
+        points = [
+            ("Invocations", 1.0, "None"),
+            ("Invocation4XXErrors", float(400 <= status < 500), "None"),
+            ("Invocation5XXErrors", float(status == 0 or status >= 500), "None"),
+        ]
+        if self._model_seconds is not None:
+            overhead = time.perf_counter() - self._began - self._model_seconds
+            points.append(("ModelLatency", self._model_seconds * 1e6, "Microseconds"))
+            points.append(("OverheadLatency", overhead * 1e6, "Microseconds"))
+        dimensions = {"EndpointName": self._endpoint, "VariantName": self.variant}
+        for name, value, unit in points:
+            record(_NAMESPACE, name, value, unit, dimensions=dimensions)

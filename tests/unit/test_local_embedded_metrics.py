@@ -1,0 +1,89 @@
+import json
+from typing import Any
+
+import pytest
+
+from local.embedded_metrics import DataPoints, metrics_in
+
+
+def line(directives: Any, **targets: Any) -> str:
+    """Return a log line in the embedded metric format."""
+    return json.dumps(
+        {"_aws": {"Timestamp": 1_700_000_000_000, "CloudWatchMetrics": directives}} | targets
+    )
+
+
+def directive(*dimensions: list[str], **metric: Any) -> dict[str, Any]:
+    return {
+        "Namespace": "Scones",
+        "Dimensions": list(dimensions),
+        "Metrics": [{"Name": "Confidence"} | metric],
+    }
+
+
+def points(values: list[float], unit: str = "None", **dimensions: str) -> DataPoints:
+    return DataPoints("Scones", "Confidence", values, unit, dimensions, 1_700_000_000.0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "START RequestId: 1",
+        '{"level": "INFO", "message": "picture decided"}',
+        '"_aws"',
+        '{"_aws": ',
+        '{"_aws": 1}',
+        '{"_aws": {"CloudWatchMetrics": 1}}',
+        '{"_aws": {"CloudWatchMetrics": [1, {"Namespace": "", "Metrics": []}]}}',
+        '{"_aws": {"CloudWatchMetrics": [{"Namespace": "S", "Metrics": [1, {"Name": 2}]}]}}',
+        line([directive([])]),
+        line([directive([])], Confidence="0.9"),
+        line([directive([])], Confidence=True),
+        line([directive([])], Confidence=float("nan")),
+        line([directive([])], Confidence=[0.5, None]),
+        line([directive([])], Confidence=[0.5] * 101),
+        line([directive(["label"])], Confidence=0.9),
+        line([directive(["label"])], Confidence=0.9, label=3),
+        line([directive(["label"])], Confidence=0.9, label=""),
+    ],
+)
+def test_what_is_no_metric_stays_a_log_line(text: str) -> None:
+    assert metrics_in(text) == []
+
+
+def test_a_value_with_its_unit() -> None:
+    assert metrics_in(line([directive([], Unit="Percent")], Confidence=93)) == [
+        points([93.0], "Percent")
+    ]
+
+
+def test_many_values_at_once() -> None:
+    assert metrics_in(line([directive([])], Confidence=[0.5, 1])) == [points([0.5, 1.0])]
+
+
+def test_each_set_of_dimensions_is_a_metric_of_its_own() -> None:
+    sets = directive([], ["label"], ["label", "service"])
+    found = metrics_in(line([sets], Confidence=0.9, label="bicycle", service="filter"))
+    assert found == [
+        points([0.9]),
+        points([0.9], label="bicycle"),
+        points([0.9], label="bicycle", service="filter"),
+    ]
+
+
+def test_a_set_that_lacks_a_name_leaves_the_others() -> None:
+    found = metrics_in(line([directive(["label"], ["absent"])], Confidence=1, label="bicycle"))
+    assert found == [points([1.0], label="bicycle")]
+
+
+def test_what_powertools_prints_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    from aws_lambda_powertools.metrics import Metrics, MetricUnit
+
+    metrics = Metrics(service="filter", namespace="Scones")
+    metrics.add_metric("Confidence", MetricUnit.NoUnit, 0.9)
+    metrics.add_metric("Confidence", MetricUnit.NoUnit, 0.7)
+    metrics.add_dimension("label", "bicycle")
+    metrics.flush_metrics()
+    [found] = metrics_in(capsys.readouterr().out.strip())
+    assert (found.namespace, found.name, found.values) == ("Scones", "Confidence", [0.9, 0.7])
+    assert found.dimensions == {"label": "bicycle", "service": "filter"}
