@@ -80,7 +80,7 @@ def outcomes(
     for execution in executions:
         arn = execution["executionArn"]
         told = stepfunctions.describe_execution(executionArn=arn)
-        key = json.loads(told["input"])["s3_key"]
+        key = json.loads(told["input"])["object"]["key"]  # S3's event, as the rule hands it over
         truth = key.split("/")[-2]
         try:
             if told["status"] == "SUCCEEDED":
@@ -106,9 +106,10 @@ def outcomes(
 
 
 def recorded_predictions(dynamodb: Any, table: str) -> dict[str, dict[str, Any]]:
-    """Return the items of the predictions table by the ARN of their execution."""
+    """Return the accepted answers in the predictions table by the ARN of their execution."""
     pages = dynamodb.get_paginator("scan").paginate(TableName=table)
-    return {item["execution_arn"]["S"]: item for page in pages for item in page["Items"]}
+    items = [item for page in pages for item in page["Items"]]
+    return {i["execution_arn"]["S"]: i for i in items if i["outcome"]["S"] == "accepted"}
 
 
 def queued_reviews(sqs: Any, queue_url: str) -> dict[str, dict[str, Any]]:

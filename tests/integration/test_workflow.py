@@ -1,203 +1,32 @@
-"""The real template, deployed by the real `sam` into the laptop's AWS, driven through boto3.
-
-The endpoint serves a model whose answer a test can read off its picture: the brighter, the more a
-bicycle. What it runs through is the real thing: upload event, rule, state machine, functions,
-endpoint, table, queue and topic.
-"""
+"""One picture's way through the deployed workflow, and every way in which it ends."""
 
 import base64
 import io
 import json
-import os
-import subprocess
-import urllib.request
 import uuid
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.integration.conftest import LaptopAws, run_laptop_aws, wait_until
-from tests.integration.sagemaker_requests import endpoint_config, settled_endpoint
+from tests.integration.laptop_aws import run_laptop_aws, wait_until
+from tests.integration.workflow_stack import (
+    ANSWER_SECONDS,
+    BARE,
+    BLACK,
+    GREY,
+    WHITE,
+    execute,
+    failed_with,
+    fault,
+    messages,
+    put,
+    record,
+    sam,
+    serve,
+)
 from training.settings import CONFIDENCE_THRESHOLD, ENDPOINT_NAME, ROOT, STACK_NAME
-
-INFERENCE = """
-import io, json
-from PIL import Image
-
-class RefusedError(Exception):
-    status_code = 400
-
-def model_fn(model_dir):
-    return None
-
-def input_fn(body, content_type):
-    try:
-        return Image.open(io.BytesIO(body)).convert("L")
-    except OSError as error:
-        raise RefusedError(f"cannot be decoded: {error}") from error
-
-def predict_fn(picture, model):
-    bicycle = picture.resize((1, 1)).getpixel((0, 0)) / 255
-    return [bicycle, 1 - bicycle]
-
-def output_fn(prediction, accept):
-    return json.dumps(ANSWER)
-"""
-NAMED = '{"labels": ["bicycle", "motorcycle"], "probabilities": prediction}'
-BARE = "prediction"  # as SageMaker's built-in algorithm answers
-ANSWER_SECONDS = 90
-
-
-class Stack(NamedTuple):
-    """The deployed workflow: where it runs and what `sam deploy` put out."""
-
-    aws: LaptopAws
-    outputs: dict[str, str]
-    failures: str  # URL of a queue that is subscribed to the failure topic
-
-
-def picture(brightness: int, size: int = 32) -> bytes:
-    """Return a PNG, `size` pixels square, of one grey from 0 to 255."""
-    out = io.BytesIO()
-    Image.new("RGB", (size, size), (brightness,) * 3).save(out, "PNG")
-    return out.getvalue()
-
-
-WHITE, GREY, BLACK = picture(255), picture(160), picture(0)
-
-
-def serve(aws: LaptopAws, name: str, answer: str) -> None:
-    """Create an endpoint that answers as `answer` says."""
-    endpoint_config(aws, name, INFERENCE.replace("ANSWER", answer))
-    aws.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
-    assert settled_endpoint(aws, name)["EndpointStatus"] == "InService"
-
-
-def sam(aws: LaptopAws, *arguments: str, given: str = "") -> str:
-    """Run `sam` as a user does, on the laptop's AWS; return what it printed."""
-    done = subprocess.run(
-        ["sam", *arguments],
-        cwd=ROOT,
-        env=os.environ | aws.env,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        input=given,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-@pytest.fixture(scope="module")
-def built() -> None:
-    """Build the functions once."""
-    subprocess.run(["sam", "build"], cwd=ROOT, check=True, timeout=300)
-
-
-@pytest.fixture(scope="module")
-def stack(built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Deploy the template once, beside an endpoint."""
-    with run_laptop_aws(tmp_path_factory.mktemp("aws")) as aws:
-        serve(aws, ENDPOINT_NAME, NAMED)
-        sam(aws, "deploy", "--config-env", "local")
-        [found] = aws.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
-        outputs = {o["OutputKey"]: o["OutputValue"] for o in found["Outputs"]}
-        queue = aws.client("sqs").create_queue(QueueName="failures")["QueueUrl"]
-        aws.client("sns").subscribe(
-            TopicArn=outputs["FailureTopicArn"],
-            Protocol="sqs",
-            Endpoint="arn:aws:sqs:us-east-1:000000000000:failures",
-            Attributes={"RawMessageDelivery": "true"},
-        )
-        yield Stack(aws, outputs, queue)
-
-
-@pytest.fixture
-def well(stack: Stack) -> Iterator[Stack]:
-    """The stack; a fault that a test gives the endpoint ends with the test."""
-    yield stack
-    fault(stack, None)
-
-
-def fault(stack: Stack, setting: dict[str, Any] | None) -> None:
-    """Give the endpoint a fault, or take it away."""
-    request = urllib.request.Request(  # noqa: S310  loopback
-        f"{stack.aws.endpoint_url}/_local/faults/{ENDPOINT_NAME}",
-        data=json.dumps(setting).encode() if setting else None,
-        method="PUT" if setting else "DELETE",
-    )
-    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310  loopback
-
-
-def execute(stack: Stack, event: object) -> dict[str, Any]:
-    """Start the workflow and return its description once it has ended."""
-    stepfunctions = stack.aws.client("stepfunctions")
-    arn = stepfunctions.start_execution(
-        stateMachineArn=stack.outputs["StateMachineArn"], input=json.dumps(event)
-    )["executionArn"]
-
-    def ended() -> dict[str, Any] | None:
-        told: dict[str, Any] = stepfunctions.describe_execution(executionArn=arn)
-        return told if told["status"] != "RUNNING" else None
-
-    return wait_until(ended, ANSWER_SECONDS)
-
-
-def put(stack: Stack, body: bytes, key: str | None = None) -> dict[str, str]:
-    """Put an object outside the inbox, so that no event starts; return the workflow's input."""
-    event = {
-        "s3_bucket": stack.outputs["PicturesBucketName"],
-        "s3_key": key or f"by-hand/{uuid.uuid4()}.png",
-    }
-    answer = stack.aws.client("s3").put_object(
-        Bucket=event["s3_bucket"], Key=event["s3_key"], Body=body
-    )
-    return event | {"s3_version_id": answer["VersionId"]}
-
-
-def messages(stack: Stack, queue_url: str, name: str, value: str) -> list[dict[str, Any]]:
-    """Wait for the messages of one execution or picture; delete and return them."""
-    sqs = stack.aws.client("sqs")
-
-    def look() -> list[dict[str, Any]] | None:
-        found = []
-        for message in sqs.receive_message(
-            QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=1
-        ).get("Messages", []):
-            body = json.loads(message["Body"])
-            if body.get(name) == value:
-                sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-                found.append(body)
-        return found or None
-
-    return wait_until(look, ANSWER_SECONDS)
-
-
-def record(stack: Stack, event: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the item that the predictions table holds for a picture."""
-    key = {
-        "picture": {"S": f"s3://{event['s3_bucket']}/{event['s3_key']}"},
-        "version_id": {"S": event["s3_version_id"]},
-    }
-    answer = stack.aws.client("dynamodb").get_item(
-        TableName=stack.outputs["PredictionsTableName"], Key=key
-    )
-    item: dict[str, Any] | None = answer.get("Item")
-    return item
-
-
-def failed_with(stack: Stack, event: dict[str, Any], error: str) -> str:
-    """Run the workflow, assert that it failed and told somebody; return the cause."""
-    told = execute(stack, event)
-    assert (told["status"], told["error"]) == ("FAILED", error)
-    [message] = messages(stack, stack.failures, "execution_arn", told["executionArn"])
-    assert message["error"] == {"Error": error, "Cause": told["cause"]}
-    assert message.get("s3_key") == event.get("s3_key")
-    return str(told["cause"])
 
 
 def test_a_missing_object_fails_with_its_name_and_is_told(stack):
@@ -269,6 +98,7 @@ def test_a_certain_answer_is_accepted_and_recorded(stack, body, label):
     output = json.loads(told["output"])
     rest = {name: value for name, value in event.items() if name != "image_data"}
     assert output == rest | {
+        "execution_arn": told["executionArn"],
         "content_type": "image/png",
         "endpoint_name": ENDPOINT_NAME,
         "class_names": ["bicycle", "motorcycle"],
@@ -282,11 +112,12 @@ def test_a_certain_answer_is_accepted_and_recorded(stack, body, label):
     assert item
     assert item["label"] == {"S": label}
     assert float(item["confidence"]["N"]) == 1.0
+    assert (item["outcome"], "queued" in item) == ({"S": "accepted"}, False)
     assert item["execution_arn"] == {"S": told["executionArn"]}
     assert item["endpoint_name"] == {"S": ENDPOINT_NAME}
 
 
-def test_a_doubtful_answer_fails_waits_for_review_and_is_not_recorded(stack):
+def test_a_doubtful_answer_fails_and_waits_for_review_and_its_record_has_no_label(stack):
     event = put(stack, GREY)
     told = execute(stack, event)
     assert (told["status"], told["error"]) == ("FAILED", "THRESHOLD_CONFIDENCE_NOT_MET")
@@ -297,7 +128,10 @@ def test_a_doubtful_answer_fails_waits_for_review_and_is_not_recorded(stack):
     assert message["s3_key"] == event["s3_key"]
     assert (message["label"], message["accepted"]) == ("bicycle", False)
     assert "image_data" not in message
-    assert record(stack, event) is None
+    item = record(stack, event)
+    assert item
+    assert (item["outcome"], item["queued"]) == ({"S": "review"}, {"BOOL": True})
+    assert (item["guess"], item.get("label")) == ({"S": "bicycle"}, None)
 
 
 def test_a_big_picture_goes_through_by_reference(stack):
@@ -319,7 +153,7 @@ def test_a_big_picture_goes_through_by_reference(stack):
 
 
 @pytest.mark.parametrize(
-    "name", ["plain.png", "a b+c.png", "100%25 Fahrräder/车 é.png", "quote'd & <tag>.png"]
+    "name", ["plain.png", "a b+c.png", "100%25 Fahrräder/车 é.png", "quote'd \"\\ & <tag>.png"]
 )
 def test_an_upload_to_the_inbox_starts_the_workflow_whatever_the_key(stack, name):
     event = put(stack, BLACK, f"inbox/{uuid.uuid4()}/{name}")
@@ -396,7 +230,7 @@ def test_the_deployed_definition_hands_the_class_names_on(stack):
 
 def test_the_functions_log_json_and_never_the_picture(stack):
     event = put(stack, WHITE)
-    execute(stack, event)
+    execution = execute(stack, event)["executionArn"]
     logs = stack.aws.client("logs")
     lines = [
         json.loads(line["message"])
@@ -406,8 +240,10 @@ def test_the_functions_log_json_and_never_the_picture(stack):
         ]
         if line["message"].startswith("{")
     ]
-    told = [line["message"] for line in lines if line.get("s3_key") == event["s3_key"]]
+    ours = [line for line in lines if line.get("s3_key") == event["s3_key"]]
+    told = [line["message"] for line in ours]
     assert told == ["picture read", "picture classified", "picture decided"]
+    assert {line["correlation_id"] for line in ours} == {execution}
     picture = base64.b64encode(WHITE).decode()
     assert picture not in json.dumps(lines)
 

@@ -33,7 +33,7 @@ def described(**changes: str) -> dict:
         "stateMachineArn": MACHINE,
         "status": "SUCCEEDED",
         "startDate": 0,
-        "input": json.dumps({"s3_key": KEY}),
+        "input": json.dumps({"object": {"key": KEY}}),
     } | changes
 
 
@@ -136,9 +136,12 @@ def test_the_review_queue_keeps_its_messages():
         stub.assert_no_pending_responses()
 
 
-def test_all_pages_of_the_table_are_read():
+def test_all_accepted_answers_on_all_pages_of_the_table_are_read():
     dynamodb = boto3.client("dynamodb", region_name="us-east-1")
-    items = [{"execution_arn": {"S": f"{ARN}{n}"}} for n in range(2)]
+    items = [
+        {"execution_arn": {"S": f"{ARN}{n}"}, "outcome": {"S": outcome}}
+        for n, outcome in enumerate(["accepted", "accepted", "review"])
+    ]
     with Stubber(dynamodb) as stub:
         stub.add_response("scan", {"Items": items[:1], "LastEvaluatedKey": {"k": {"S": "1"}}})
         stub.add_response("scan", {"Items": items[1:]})

@@ -1,0 +1,185 @@
+"""The deployed workflow that tests share, and how they look at it.
+
+The real template, deployed by the real `sam` into the laptop's AWS, driven through boto3.
+
+The endpoint serves a model whose answer a test can read off its picture: the brighter, the more a
+bicycle. What it runs through is the real thing: upload event, rule, state machine, functions,
+endpoint, table, queue and topic.
+"""
+
+import io
+import json
+import os
+import subprocess
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from tests.integration.laptop_aws import LaptopAws, run_laptop_aws, wait_until
+from tests.integration.sagemaker_requests import endpoint_config, settled_endpoint
+from training.settings import ENDPOINT_NAME, ROOT, STACK_NAME
+
+INFERENCE = """
+import io, json
+from PIL import Image
+
+class RefusedError(Exception):
+    status_code = 400
+
+def model_fn(model_dir):
+    return None
+
+def input_fn(body, content_type):
+    try:
+        return Image.open(io.BytesIO(body)).convert("L")
+    except OSError as error:
+        raise RefusedError(f"cannot be decoded: {error}") from error
+
+def predict_fn(picture, model):
+    bicycle = picture.resize((1, 1)).getpixel((0, 0)) / 255
+    return [bicycle, 1 - bicycle]
+
+def output_fn(prediction, accept):
+    return json.dumps(ANSWER)
+"""
+NAMED = '{"labels": ["bicycle", "motorcycle"], "probabilities": prediction}'
+BARE = "prediction"  # as SageMaker's built-in algorithm answers
+ANSWER_SECONDS = 90
+
+
+class Stack(NamedTuple):
+    """The deployed workflow: where it runs and what `sam deploy` put out."""
+
+    aws: LaptopAws
+    outputs: dict[str, str]
+
+    @property
+    def failures(self) -> str:
+        """The URL of the queue with what the failure topic told."""
+        return self.outputs["FailedPicturesQueueUrl"]
+
+
+def picture(brightness: int, size: int = 32) -> bytes:
+    """Return a PNG, `size` pixels square, of one grey from 0 to 255."""
+    out = io.BytesIO()
+    Image.new("RGB", (size, size), (brightness,) * 3).save(out, "PNG")
+    return out.getvalue()
+
+
+WHITE, GREY, BLACK = picture(255), picture(160), picture(0)
+
+
+def serve(aws: LaptopAws, name: str, answer: str) -> None:
+    """Create an endpoint that answers as `answer` says."""
+    endpoint_config(aws, name, INFERENCE.replace("ANSWER", answer))
+    aws.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
+    assert settled_endpoint(aws, name)["EndpointStatus"] == "InService"
+
+
+def sam(aws: LaptopAws, *arguments: str, given: str = "") -> str:
+    """Run `sam` as a user does, on the laptop's AWS; return what it printed."""
+    done = subprocess.run(
+        ["sam", *arguments],
+        cwd=ROOT,
+        env=os.environ | aws.env,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        input=given,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def fault(stack: Stack, setting: dict[str, Any] | None) -> None:
+    """Give the endpoint a fault, or take it away."""
+    request = urllib.request.Request(  # noqa: S310  loopback
+        f"{stack.aws.endpoint_url}/_local/faults/{ENDPOINT_NAME}",
+        data=json.dumps(setting).encode() if setting else None,
+        method="PUT" if setting else "DELETE",
+    )
+    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310  loopback
+
+
+def execute(stack: Stack, event: object) -> dict[str, Any]:
+    """Start the workflow and return its description once it has ended."""
+    stepfunctions = stack.aws.client("stepfunctions")
+    arn = stepfunctions.start_execution(
+        stateMachineArn=stack.outputs["StateMachineArn"], input=json.dumps(event)
+    )["executionArn"]
+
+    def ended() -> dict[str, Any] | None:
+        told: dict[str, Any] = stepfunctions.describe_execution(executionArn=arn)
+        return told if told["status"] != "RUNNING" else None
+
+    return wait_until(ended, ANSWER_SECONDS)
+
+
+def put(stack: Stack, body: bytes, key: str | None = None) -> dict[str, str]:
+    """Put an object outside the inbox, so that no event starts; return the workflow's input."""
+    event = {
+        "s3_bucket": stack.outputs["PicturesBucketName"],
+        "s3_key": key or f"by-hand/{uuid.uuid4()}.png",
+    }
+    answer = stack.aws.client("s3").put_object(
+        Bucket=event["s3_bucket"], Key=event["s3_key"], Body=body
+    )
+    return event | {"s3_version_id": answer["VersionId"]}
+
+
+def messages(stack: Stack, queue_url: str, name: str, value: str) -> list[dict[str, Any]]:
+    """Wait for the messages of one execution or picture; delete and return them."""
+    sqs = stack.aws.client("sqs")
+
+    def look() -> list[dict[str, Any]] | None:
+        found = []
+        for message in sqs.receive_message(
+            QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=1
+        ).get("Messages", []):
+            body = json.loads(message["Body"])
+            if body.get(name) == value:
+                sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+                found.append(body)
+        return found or None
+
+    return wait_until(look, ANSWER_SECONDS)
+
+
+def record(stack: Stack, event: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the item that the predictions table holds for a picture."""
+    key = {
+        "picture": {"S": f"s3://{event['s3_bucket']}/{event['s3_key']}"},
+        "version_id": {"S": event["s3_version_id"]},
+    }
+    answer = stack.aws.client("dynamodb").get_item(
+        TableName=stack.outputs["PredictionsTableName"], Key=key
+    )
+    item: dict[str, Any] | None = answer.get("Item")
+    return item
+
+
+@contextmanager
+def deployed_stack(state: Path) -> Iterator[Stack]:
+    """Deploy what is built once, beside an endpoint; take all of it away at the end."""
+    with run_laptop_aws(state) as aws:
+        serve(aws, ENDPOINT_NAME, NAMED)
+        sam(aws, "deploy", "--config-env", "local")
+        [found] = aws.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
+        outputs = {o["OutputKey"]: o["OutputValue"] for o in found["Outputs"]}
+        yield Stack(aws, outputs)
+
+
+def failed_with(stack: Stack, event: dict[str, Any], error: str) -> str:
+    """Run the workflow, assert that it failed and told somebody; return the cause."""
+    told = execute(stack, event)
+    assert (told["status"], told["error"]) == ("FAILED", error)
+    [message] = messages(stack, stack.failures, "execution_arn", told["executionArn"])
+    assert message["error"] == {"Error": error, "Cause": told["cause"]}
+    assert message.get("s3_key") == event.get("s3_key")
+    return str(told["cause"])
