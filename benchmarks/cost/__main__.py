@@ -1,4 +1,4 @@
-"""Calculate what the workflow costs on AWS: `python -m benchmarks.cost`; --write for docs/cost.md."""
+"""What the workflow costs on AWS: `python -m benchmarks.cost`; --write for docs/cost.md."""
 
 import argparse
 import sys
@@ -30,7 +30,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         " definitions. Calls nothing.",
     )
     parser.add_argument("--write", action="store_true",
-        help="write docs/cost.md, with the assumptions of benchmarks/cost/assumptions.toml")  # fmt: skip
+        help="write docs/cost.md, from benchmarks/cost/assumptions.toml as it stands")  # fmt: skip
     parser.add_argument("--requests-per-second", type=positive, metavar="N",
         help="requests per second that one instance of the endpoint answers")  # fmt: skip
     parser.add_argument("--review-share", type=positive, metavar="SHARE",

@@ -313,6 +313,16 @@ def alarm_metrics(alarm: dict[str, Any]) -> int:
     return sum("MetricStat" in metric for metric in alarm.get("Metrics", [])) or 1
 
 
+def failure_rows(inputs: Inputs, failed: float) -> list[Row]:
+    """Return what telling of that many failed pictures costs, with one subscriber by e-mail."""
+    return [
+        row(inputs, "SNS, failure topic", failed, "sns_publish"),
+        row(inputs, "SNS, e-mails", failed, "sns_email"),
+        # Encrypting and decrypting each message; SNS keeps data keys for a while, so at most.
+        row(inputs, "KMS, at most", 2 * failed, "kms_request"),
+    ]
+
+
 def endpoint_month_usd(inputs: Inputs, kind: str) -> float:
     """Return what one instance costs in a month, used or not."""
     return inputs.prices[kind].usd * inputs.assume("hours_per_month")

@@ -1,5 +1,6 @@
 """Lay the calculation out: the same sections for the terminal and for docs/cost.md."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -46,12 +47,19 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 or value == int(value) else f"{value:,.3g}"
 
 
+def unit_price(value: float) -> str:
+    """Write the price of one unit without an exponent."""
+    return f"{value:.13f}".rstrip("0").rstrip(".")
+
+
 def cost_table(inputs: Inputs, rows: Sequence[Row], last: str = "") -> list[list[str]]:
     """Return a bill as table, with its sum as last line."""
     lines = [["component", "quantity", "unit", "USD per unit", "USD"]]
     for r in rows:
         price = inputs.prices[r.price]
-        lines.append([r.component, number(r.quantity), price.unit, f"{price.usd:.10g}", usd(r.usd)])
+        lines.append(
+            [r.component, number(r.quantity), price.unit, unit_price(price.usd), usd(r.usd)]
+        )
     return [*lines, [f"**{last or 'sum'}**", "", "", "", f"**{usd(total(list(rows)))}**"]]
 
 
@@ -89,6 +97,11 @@ def sections(inputs: Inputs) -> list[Section]:
             " confidence, and accepted and reviewed for each class.",
             cost_table(inputs, model.fixed_rows(inputs), "a month"),
         ),
+        Section(
+            "If one picture in a hundred fails",
+            "Of a million, told to one e-mail subscriber. Retries before that are not counted.",
+            cost_table(inputs, model.failure_rows(inputs, MILLION // 100)),
+        ),
         break_even(inputs, batch),
         changes(inputs, batch),
         capacity(inputs, batch),
@@ -116,7 +129,9 @@ def summary(inputs: Inputs, batch: Batch) -> Section:
         f" {tables.read_on()} from stored copies of the pages named below, not from AWS"
         " itself. Free tiers, taxes, discounts and retries are left out.\n\n"
         f"The batch path is to cost at most {usd(BATCH_PROMISE_USD)} USD per million pictures"
-        f" without the endpoint: it costs {usd(batched)}.",
+        f" without the endpoint: it costs {usd(batched)}, as long as the endpoint answers at least"
+        f" {slowest_endpoint(inputs, batch):.0f} requests a second (assumed:"
+        f" {inputs.assume('endpoint_requests_per_second'):.0f}; see below).",
         [
             ["USD per million pictures", "workflow", "with upload and a month's storage"],
             ["standard path", usd(standard), usd(standard + upload)],
@@ -176,8 +191,8 @@ def break_even(inputs: Inputs, batch: Batch) -> Section:
             ["question", "answer"],
             [
                 "From how many pictures on is one batch run cheaper than as many uploads?",
-                f"{needed:.1f}: a run costs {start:.6f} USD to start, and each picture saves"
-                f" {standard - batched:.6f} USD. A child with one picture instead of"
+                f"{math.floor(needed) + 1}: a run costs {start:.6f} USD to start, and each picture"
+                f" saves {standard - batched:.6f} USD. A child with one picture instead of"
                 f" {batch.size} costs at most {one_child:.6f} USD. So always, where the answer"
                 " may wait until a batch is run",
             ],
@@ -192,8 +207,8 @@ def break_even(inputs: Inputs, batch: Batch) -> Section:
             [
                 "Up to how many pictures a month does it pay to make the endpoint for a batch and"
                 " to delete it afterwards?",
-                f"{most:,.0f}, all that one instance can answer in a month; it takes minutes to make"
-                " one",
+                f"{most:,.0f}, all that one instance can answer in a month; making one"
+                " takes minutes",
             ],
         ],
     )  # fmt: skip
@@ -305,30 +320,39 @@ def ten_million(inputs: Inputs, batch: Batch) -> Section:
     )
 
 
-def limits(inputs: Inputs, batch: Batch) -> Section:
-    """Return AWS's limits beside what a batch of ten million needs of them."""
+def needs(inputs: Inputs, batch: Batch) -> dict[str, tuple[float, str]]:
+    """Return what a batch of ten million needs of each limit: a number, and words about it."""
     pace = model.speed(inputs, batch)
     children = pace.pictures_per_second / batch.size
     waits = inputs.iteration.states[0].get("TimeoutSeconds", 0)
-    ours = {
-        "history_parent": f"{model.parent_events(inputs)}",
-        "payload": f"{model.batch_input_bytes(inputs, batch):,} for a child's input at worst:"
-        " longest keys, every byte escaped",
-        "express_seconds": f"{pace.child_s:.1f} for a child; it waits at most {waits} for a"
-        " picture",
-        "sync_express": f"{batch.pictures_at_once}",
-        "express_starts": f"{children:.0f} children",
-        "map_concurrency": f"{batch.children}",
-        "map_runs": "1 for each batch that runs",
-        "standard_hours": f"{LARGE / pace.pictures_per_second / 3600:.0f}",
-        "lambda_concurrency": f"{batch.pictures_at_once} at most, a picture being in one function"
-        " at a time",
-        "partition_writes": f"{children * model.count_units(inputs, batch):.0f}",
+    return {
+        "history_parent": (model.parent_events(inputs), "however many pictures"),
+        "payload": (
+            model.batch_input_bytes(inputs, batch),
+            "for a child's input at worst: longest keys, every byte escaped",
+        ),
+        "express_seconds": (pace.child_s, f"for a child; it waits at most {waits} for a picture"),
+        "sync_express": (batch.pictures_at_once, "pictures at once"),
+        "express_starts": (children, "children"),
+        "map_concurrency": (batch.children, ""),
+        "map_runs": (1, "for each batch that runs"),
+        "standard_hours": (LARGE / pace.pictures_per_second / 3600, ""),
+        "lambda_concurrency": (
+            batch.pictures_at_once,
+            "at most: a picture is in one function at a time",
+        ),
+        "partition_writes": (children * model.count_units(inputs, batch), ""),
     }
+
+
+def limits(inputs: Inputs, batch: Batch) -> Section:
+    """Return AWS's limits beside what a batch of ten million needs of them."""
+    ours = needs(inputs, batch)
     lines = [["AWS's limit", "limit", f"needed for {LARGE:,} pictures", "source"]]
     for name, quota in inputs.quotas.items():
-        source = f"<{quota.source}> ({quota.copy})"
-        lines.append([quota.what, f"{quota.limit:,.0f}", ours[name], source])
+        needed, words = ours[name]
+        amount = f"{number(needed)} {words}".strip()
+        lines.append([quota.what, number(quota.limit), amount, f"<{quota.source}> ({quota.copy})"])
     return Section(
         "Limits",
         "An Express execution's history has no limit. Not found in writing, and so to be watched on"
@@ -342,7 +366,7 @@ def prices(inputs: Inputs) -> Section:
     lines = [["what", "USD", "per", "source", "copy that was read"]]
     for price in inputs.prices.values():
         source = f"<{price.source}>"
-        lines.append([price.what, f"{price.usd:.10g}", price.unit, source, price.copy])
+        lines.append([price.what, unit_price(price.usd), price.unit, source, price.copy])
     return Section(f"Prices, us-east-1, read on {tables.read_on()}", "", lines)
 
 
@@ -358,9 +382,8 @@ def left_out() -> Section:
     """Return what the sums do not hold."""
     return Section(
         "Left out",
-        "Free tiers (they would pay for small volumes whole), taxes, savings plans, retries and"
-        " failures (a told failure is one SNS publish, a KMS request and as many e-mails as there"
-        " are subscribers), cold starts, storage of logs and of the ledger, people who review and"
+        "Free tiers (they would pay for small volumes whole), taxes, savings plans, retries, cold"
+        " starts, storage of logs and of the ledger, people who review and"
         " the reading of their queue, training jobs, data leaving the region (there is none), and"
         " the objects that ResultWriter writes.",
     )

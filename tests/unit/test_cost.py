@@ -1,0 +1,286 @@
+"""What it costs: the promise, the page, and that both follow from what is deployed."""
+
+import dataclasses
+import io
+import json
+import re
+from collections.abc import Iterator
+from logging import StreamHandler
+from typing import Any
+
+import pytest
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+from PIL import Image
+
+from benchmarks.cost import __main__ as command
+from benchmarks.cost import model, page, tables, workflow
+from benchmarks.cost.errors import CostError
+from benchmarks.cost.inputs import Inputs, read_inputs
+from benchmarks.cost.model import Batch, total
+from functions.filter_low_confidence import app as filter_low_confidence
+from functions.image_classification import app as image_classification
+from functions.serialize_image_data import app as serialize_image_data
+from training.create_endpoint import HOSTING_USD_PER_HOUR, HOURS_PER_MONTH
+
+ARN = "arn:aws:states:us-east-1:123456789012:express:scones-unlimited-MyExpressStateMachine:x:y"
+
+
+@pytest.fixture(scope="module")
+def inputs() -> Inputs:
+    return read_inputs()
+
+
+@pytest.fixture(scope="module")
+def deployed(inputs: Inputs) -> Batch:
+    return Batch.deployed(inputs)
+
+
+# ------------------------------------------------------------------------------- failures
+def machine(**states: dict[str, Any]) -> dict[str, Any]:
+    return {"StartAt": "A", "States": states}
+
+
+CHOICE = {"Type": "Choice", "Choices": [{"Next": "B"}], "Default": "C"}
+END = {"Type": "Succeed"}
+
+
+@pytest.mark.parametrize(
+    ("definition", "decisions", "says"),
+    [
+        (machine(A=CHOICE, B=END, C=END), {}, r"'A' goes to one of \['B', 'C'\]"),
+        (machine(A=CHOICE, B=END, C=END), {"A": "D"}, r"'A' goes to one of \['B', 'C'\]"),
+        (machine(A={"Type": "Pass", "Next": "B"}), {}, r"no state 'B'"),
+        (machine(A={"Type": "Pass", "Next": "A"}), {}, "comes back to 'A'"),
+    ],
+)
+def test_a_path_that_the_definition_does_not_have_is_refused(definition, decisions, says):
+    with pytest.raises(CostError, match=says):
+        workflow.follow(definition, decisions)
+
+
+def test_a_batch_machine_without_a_distributed_map_is_refused():
+    with pytest.raises(CostError, match="no Map state of mode DISTRIBUTED"):
+        workflow.map_state([{"Type": "Pass"}], "DISTRIBUTED")
+
+
+def test_a_price_without_a_source_is_refused(tmp_path):
+    path = tmp_path / "prices.toml"
+    path.write_text('[s3_get]\nusd = 1\nunit = "request"\nwhat = "GET"\n')
+    with pytest.raises(CostError, match=r"prices\.toml: \[s3_get\] needs exactly usd, unit, what"):
+        tables.read_prices(path)
+
+
+def test_a_missing_definition_ends_the_command_in_a_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "read_inputs", lambda: read_inputs(tmp_path))
+    assert command.main([]) == 1
+    assert "cannot read what is deployed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--requests-per-second", "0"],
+        ["--requests-per-second", "inf"],
+        ["--review-share", "1.5"],
+        ["--write", "--requests-per-second", "5"],
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(arguments):
+    with pytest.raises(SystemExit, match="2"):
+        command.main(arguments)
+
+
+# -------------------------------------------------------------------------- the promise
+def test_a_million_pictures_in_batches_cost_at_most_15_dollars(inputs, deployed):
+    assert total(model.batch_rows(inputs, deployed)) <= page.BATCH_PROMISE_USD == 15
+
+
+def test_the_promise_hangs_on_the_item_batcher_and_on_the_log_level(inputs, deployed):
+    one = dataclasses.replace(deployed, size=1, children=deployed.pictures_at_once)
+    loud = dataclasses.replace(deployed, log_level="ALL")
+    for setting in (one, loud):
+        assert total(model.batch_rows(inputs, setting)) > page.BATCH_PROMISE_USD
+
+
+def test_an_endpoint_half_as_fast_as_the_page_allows_breaks_the_promise(inputs, deployed):
+    allowed = page.slowest_endpoint(inputs, deployed)
+    for requests, kept in ((allowed, True), (allowed / 2, False)):
+        slower = model.with_value(inputs, "endpoint_requests_per_second", requests)
+        cost = total(model.batch_rows(slower, deployed))
+        assert (cost <= page.BATCH_PROMISE_USD) is kept
+
+
+def test_the_page_is_what_the_calculation_says_today(inputs):
+    today = page.markdown(page.sections(inputs))
+    assert command.PAGE.read_text(encoding="utf-8") == today, (
+        "docs/cost.md is stale: run `python -m benchmarks.cost --write`"
+    )
+
+
+# ----------------------------------------------------------------- what it is made from
+def test_paths_and_calls_are_read_from_the_definition(inputs):
+    assert inputs.accepted.names[-1] == "Record Prediction"
+    assert not inputs.accepted.fails
+    assert inputs.review.fails
+    assert inputs.accepted.functions == inputs.review.functions
+    assert set(inputs.accepted.functions) == set(model.FUNCTION_MS)
+    assert inputs.accepted.calls == {("dynamodb", "putItem"): 1}
+    assert inputs.review.calls["sqs", "sendMessage"] == 1
+
+
+def test_a_state_more_is_a_transition_more(inputs):
+    longer = json.loads(json.dumps(inputs.single))
+    longer["States"]["Before"] = {"Type": "Pass", "Next": longer["StartAt"]}
+    longer["StartAt"] = "Before"
+    more = dataclasses.replace(inputs, single=longer)
+    difference = total(model.standard_rows(more)) - total(model.standard_rows(inputs))
+    events = workflow.HISTORY_EVENTS["Pass"] * inputs.assume("event_log_bytes")
+    assert inputs.log_level("MyStateMachine") == "ALL"
+    assert difference == pytest.approx(25 + events * 1e6 / 1e9 * 0.5)
+
+
+def test_history_events_of_a_small_path_are_counted():
+    small = machine(
+        A={"Type": "Pass", "Next": "B"},
+        B={"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage", "Next": "C"},
+        C={"Type": "Fail"},
+    )
+    path = workflow.follow(small, {})
+    assert path.events == 2 + 2 + 5 + 1
+    assert path.calls == {("sqs", "sendMessage"): 1}
+
+
+def test_a_price_counts_as_often_as_it_is_due(inputs, deployed):
+    children = next(r for r in model.batch_rows(inputs, deployed) if r.price == "transition")
+    assert children.quantity == 1_000_000 / deployed.size
+    assert children.usd == pytest.approx(2.5 * 10 / deployed.size)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "billed"), [(0.01, 0.1), (0.3, 0.3), (0.300001, 0.4), (0.7142, 0.8)]
+)
+def test_express_time_is_billed_in_tenths_of_a_second(seconds, billed):
+    assert model.billed_express_seconds(seconds) == pytest.approx(billed)
+
+
+def test_express_memory_is_billed_in_steps_of_64_mb():
+    assert model.express_gb(20_000, 262_144) == 64 / 1024
+    assert model.express_gb(0, 15 * 1024**2) == 128 / 1024
+
+
+def test_as_many_pictures_as_work_at_once_take_as_long_as_the_rate_says(inputs, deployed):
+    for requests in (10, 100, 1000):
+        slower = model.with_value(inputs, "endpoint_requests_per_second", requests)
+        pace = model.speed(slower, deployed)
+        at_once = pace.pictures_per_second * pace.child_s
+        assert at_once == pytest.approx(deployed.pictures_at_once)
+        assert pace.pictures_per_second <= pace.capacity_per_second
+
+
+def test_x_ray_records_a_slow_stream_whole_and_a_fast_one_at_five_percent(inputs):
+    assert model.traced_share(inputs, 0.4) == 1
+    assert model.traced_share(inputs, 101) == pytest.approx((1 + 0.05 * 100) / 101)
+
+
+def test_an_alarm_over_metric_math_pays_for_each_metric():
+    stat: dict[str, Any] = {"MetricStat": {"Metric": {}}}
+    assert model.alarm_metrics({"Metrics": [stat, stat, {"Expression": "a/b"}]}) == 2
+    assert model.alarm_metrics({"MetricName": "Errors"}) == 1
+
+
+def test_ten_million_pictures_stay_below_every_limit(inputs, deployed):
+    ours = page.needs(inputs, deployed)
+    assert ours.keys() == inputs.quotas.keys()
+    for name, (needed, _) in ours.items():
+        assert needed < inputs.quotas[name].limit, name
+
+
+def test_every_price_names_its_page_and_the_copy_that_was_read(inputs):
+    for name, price in inputs.prices.items():
+        assert price.source.startswith("https://"), name
+        assert price.usd > 0, name
+        assert price.copy, name
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", tables.read_on())
+
+
+def test_each_failure_is_a_publish_an_e_mail_and_two_requests_of_the_key(inputs):
+    rows = model.failure_rows(inputs, 1_000_000)
+    assert total(rows) == pytest.approx(0.5 + 20 + 6)
+
+
+def test_the_endpoint_costs_what_create_endpoint_says(inputs):
+    for kind in page.INSTANCES:
+        if kind in HOSTING_USD_PER_HOUR:
+            assert inputs.prices[kind].usd == HOSTING_USD_PER_HOUR[kind]
+    assert page.DEFAULT_INSTANCE in HOSTING_USD_PER_HOUR
+    assert inputs.assume("hours_per_month") == HOURS_PER_MONTH
+
+
+# ------------------------------------------------------------------------------- the logs
+@pytest.fixture
+def printed() -> Iterator[io.StringIO]:
+    """Collect what the three functions' loggers write."""
+    text = io.StringIO()
+    apps = (serialize_image_data, image_classification, filter_low_confidence)
+    handlers = [app.logger.registered_handler for app in apps]
+    before = [handler.setStream(text) for handler in handlers if isinstance(handler, StreamHandler)]
+    assert len(before) == len(apps)
+    yield text
+    for handler, stream in zip(handlers, before, strict=True):
+        assert isinstance(handler, StreamHandler)
+        handler.setStream(stream)
+
+
+def test_the_functions_print_no_more_than_the_page_assumes(inputs, printed, monkeypatch, capsys):
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1")
+    picture = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(picture, "PNG")
+    body = picture.getvalue()
+    answer = json.dumps({"labels": ["bicycle", "motorcycle"], "probabilities": [0.9876, 0.0124]})
+    event: dict[str, Any] = {
+        "s3_bucket": "scones-unlimited-pictures-123456789012-us-east-1",
+        "s3_key": "inbox/" + "k" * 100 + ".png",
+        "execution_arn": ARN,
+    }
+    with Stubber(serialize_image_data.s3) as s3, Stubber(image_classification.runtime) as runtime:
+        s3.add_response(
+            "get_object",
+            {"Body": StreamingBody(io.BytesIO(body), len(body)), "ContentLength": len(body)},
+        )
+        runtime.add_response(
+            "invoke_endpoint", {"Body": StreamingBody(io.BytesIO(answer.encode()), len(answer))}
+        )
+        event = serialize_image_data.lambda_handler(event, None)
+        event |= {"endpoint_name": "scones-unlimited", "class_names": [], "threshold": 0.9}
+        event = image_classification.lambda_handler(event, None)
+        event = filter_low_confidence.lambda_handler(event, None)
+        s3.assert_no_pending_responses()
+        runtime.assert_no_pending_responses()
+
+    lines = (printed.getvalue() + capsys.readouterr().out).splitlines()
+    size = sum(len(line.encode()) + 26 for line in lines)  # CloudWatch adds 26 to each event
+    assert len(lines) >= 3
+    assert 0.5 * inputs.assume("function_log_bytes") <= size <= inputs.assume("function_log_bytes")
+
+
+# ---------------------------------------------------------------------------- the command
+def test_the_command_prints_every_section(capsys, inputs):
+    assert command.main([]) == 0
+    out = capsys.readouterr().out
+    for section in page.sections(inputs):
+        assert section.title in out
+
+
+def test_the_command_follows_its_options(capsys):
+    assert command.main(["--review-share", "1", "--requests-per-second", "500"]) == 0
+    assert "500 requests a second" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_writing_replaces_the_page_whole(monkeypatch, tmp_path, inputs):
+    monkeypatch.setattr(command, "PAGE", tmp_path / "cost.md")
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    assert command.main(["--write"]) == 0
+    written = (tmp_path / "cost.md").read_text(encoding="utf-8")
+    assert written == page.markdown(page.sections(inputs))
+    assert [p.name for p in tmp_path.iterdir()] == ["cost.md"]
