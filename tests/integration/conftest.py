@@ -25,14 +25,6 @@ __all__ = [
     "run_laptop_aws",
     "wait_until",
 ]
-    "ROOT",
-    "LaptopAws",
-    "free_port",
-    "local_command",
-    "processes",
-    "run_laptop_aws",
-    "wait_until",
-]
 
 
 @pytest.fixture(scope="session")
