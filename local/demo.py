@@ -4,21 +4,15 @@ Runs the very commands that a user runs on AWS, one after the other, against the
 """
 
 import argparse
-import contextlib
 import json
-import os
-import shlex
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from local.control import DEFAULT_STATE, find_running
 from local.demo_leftovers import leftovers
 from local.demo_outcomes import (
     Outcome,
@@ -28,7 +22,8 @@ from local.demo_outcomes import (
     recorded_predictions,
     wait_for_executions,
 )
-from local.server import DEFAULT_PORT, UNSET, client_environment
+from local.server import DEFAULT_PORT
+from local.session import LaptopSession
 from training import settings
 from training.errors import ExpectedError
 from training.progress import progress_bar
@@ -42,78 +37,10 @@ CREATE_REPORT = settings.REPORTS_FOLDER / "create_endpoint" / "endpoint.json"
 # than the 0.3 s that one takes on two cores.
 SECONDS_PER_PICTURE = 3
 SECONDS_TO_START = 120
-LOG_LINES_SHOWN = 30
-
-
-class AlreadyRunningError(ExpectedError):
-    """A laptop's AWS is there already, with things in it that are not the demo's."""
-
-
-class CommandFailedError(ExpectedError):
-    """A command of the demo ended with a status other than 0."""
 
 
 class PicturesLostError(ExpectedError):
     """The run ended, and its figures are not what they must be."""
-
-
-class Demo:
-    """One run: its environment, its console, and the seconds that each stage took."""
-
-    def __init__(self, environment: Mapping[str, str], console: Console) -> None:
-        """Run commands in this process's environment, with `environment` on top."""
-        # The venv's own commands, `sam` above all, also where the venv is not activated.
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        caller = {name: value for name, value in os.environ.items() if name not in UNSET}
-        self.environment = {**caller, "PATH": path, **environment}
-        self.console = console
-        self.seconds: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def stage(self, name: str, title: str) -> Iterator[None]:
-        """Head a stage with its title and note how long it takes."""
-        self.console.rule(f"[bold]{len(self.seconds) + 1}. {title}", align="left")
-        start = time.monotonic()
-        yield
-        self.seconds[name] = round(time.monotonic() - start, 1)
-        self.console.print(f"[dim]{self.seconds[name]} s[/]")
-
-    def run(self, *command: str, log: str | None = None) -> None:
-        """Run a command as a user would type it; with `log`, keep its output in that file.
-
-        Raises CommandFailedError.
-        """
-        shown = shlex.join("python" if part == sys.executable else part for part in command)
-        self.console.print(f"[bold]$[/] {shown}", highlight=False)
-        if log is None:
-            status = subprocess.run(command, env=self.environment, check=False).returncode  # noqa: S603  our own commands
-            words = ""
-        else:
-            path = REPORT / log
-            with path.open("w") as output, self.console.status(f"{shown} (output in {path})"):
-                status = subprocess.run(  # noqa: S603  our own commands
-                    command,
-                    env=self.environment,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    stdin=subprocess.DEVNULL,
-                    check=False,
-                ).returncode
-            words = "\n".join(path.read_text().splitlines()[-LOG_LINES_SHOWN:])
-        if status:
-            raise CommandFailedError(f"{words}\n`{shown}` ended with status {status}.".strip())
-
-    def client(self, service: str) -> Any:
-        """Return a boto3 client for the laptop's AWS."""
-        import boto3  # noqa: PLC0415  --help does without
-
-        return boto3.client(
-            service,
-            endpoint_url=self.environment["AWS_ENDPOINT_URL"],
-            region_name=self.environment["AWS_DEFAULT_REGION"],
-            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
-        )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -134,52 +61,36 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
     """Start the laptop's AWS, go through every stage, report, and stop it unless it is kept."""
-    running = find_running(DEFAULT_STATE)
-    if running:
-        raise AlreadyRunningError(
-            f"The laptop's AWS runs already, at {running.url}, and the demo wants a fresh one:"
-            " end it with `python -m local stop`."
-        )
     (REPORT / "summary.json").unlink(missing_ok=True)  # a run that fails leaves no older figures
     began = time.monotonic()
-    python = sys.executable
-    demo = Demo(client_environment(arguments.port), console)
-    keep = False
-    try:
-        with demo.stage("laptop_aws", "Start the laptop's AWS"):
-            demo.run(python, "-m", "local", "start", "--port", str(arguments.port))
-        report = go_through(demo, arguments.data)
-        keep = arguments.keep
-        if not keep:
-            report["resources_left"] = clean_up(demo)
-        report["seconds"] = demo.seconds | {"total": round(time.monotonic() - began, 1)}
+    session = LaptopSession(arguments.port, console, REPORT)
+    with session.laptop_aws():
+        report = go_through(session, arguments.data)
+        session.keep = arguments.keep
+        if not session.keep:
+            report["resources_left"] = clean_up(session)
+        report["seconds"] = session.seconds | {"total": round(time.monotonic() - began, 1)}
         write_json(REPORT / "summary.json", report)
         show(report, console)
         check(report)
-    finally:
-        if keep:
-            console.print(what_to_try(arguments.port), markup=False, highlight=False)
-        elif find_running(DEFAULT_STATE):
-            demo.run(python, "-m", "local", "stop")
+    if session.keep:
+        console.print(what_to_try(arguments.port), markup=False, highlight=False)
 
 
-def go_through(demo: Demo, data: str) -> dict[str, Any]:
+def go_through(session: LaptopSession, data: str) -> dict[str, Any]:
     """Run all stages up to the evaluation; return the report without times."""
     python = sys.executable
     staged = settings.STAGED_FOLDER
-    with demo.stage("stage_data", "Stage the pictures"):
-        demo.run(python, "-m", "training.stage_data", data, "--out", str(staged))
-    with demo.stage("create_endpoint", "Train a model and create its endpoint"):
-        demo.run(python, "-m", "training.create_endpoint")
-    with demo.stage("sam_build", "Build the functions"):
-        demo.run("sam", "build", log="sam-build.log")
-    with demo.stage("sam_deploy", "Deploy the workflow"):
-        demo.run("sam", "deploy", "--config-env", "local", log="sam-deploy.log")
-    with demo.stage("workflow", "Upload the test pictures; each starts the workflow"):
+    with session.stage("stage_data", "Stage the pictures"):
+        session.run(python, "-m", "training.stage_data", data, "--out", str(staged))
+    with session.stage("create_endpoint", "Train a model and create its endpoint"):
+        session.run(python, "-m", "training.create_endpoint")
+    session.deploy()
+    with session.stage("workflow", "Upload the test pictures; each starts the workflow"):
         manifest = json.loads((staged / "manifest.json").read_text())
-        pictures = run_workflow(demo, staged / "test", sum(manifest["counts"]["test"].values()))
-    with demo.stage("evaluate", "Evaluate the endpoint"):
-        demo.run(python, "-m", "training.evaluate", "--staged", str(staged))
+        pictures = run_workflow(session, staged / "test", sum(manifest["counts"]["test"].values()))
+    with session.stage("evaluate", "Evaluate the endpoint"):
+        session.run(python, "-m", "training.evaluate", "--staged", str(staged))
     training = json.loads(CREATE_REPORT.read_text())["training"]
     return {
         "data": manifest["counts"],
@@ -192,12 +103,12 @@ def go_through(demo: Demo, data: str) -> dict[str, Any]:
     }
 
 
-def run_workflow(demo: Demo, folder: Path, expected: int) -> list[Outcome]:
+def run_workflow(session: LaptopSession, folder: Path, expected: int) -> list[Outcome]:
     """Send the pictures below `folder` to the inbox and return where each ended up."""
-    demo.run(sys.executable, "-m", "training.send_pictures", str(folder))
-    outputs = stack_outputs(demo.client("cloudformation"), settings.STACK_NAME)
-    stepfunctions = demo.client("stepfunctions")
-    with progress_bar(demo.console, "Executions") as report:
+    session.run(sys.executable, "-m", "training.send_pictures", str(folder))
+    outputs = stack_outputs(session.client("cloudformation"), settings.STACK_NAME)
+    stepfunctions = session.client("stepfunctions")
+    with progress_bar(session.console, "Executions") as report:
         executions = wait_for_executions(
             stepfunctions,
             outputs["StateMachineArn"],
@@ -208,19 +119,19 @@ def run_workflow(demo: Demo, folder: Path, expected: int) -> list[Outcome]:
     return outcomes(
         stepfunctions,
         executions,
-        recorded_predictions(demo.client("dynamodb"), outputs["PredictionsTableName"]),
-        queued_reviews(demo.client("sqs"), outputs["ReviewQueueUrl"]),
+        recorded_predictions(session.client("dynamodb"), outputs["PredictionsTableName"]),
+        queued_reviews(session.client("sqs"), outputs["ReviewQueueUrl"]),
     )
 
 
-def clean_up(demo: Demo) -> int:
+def clean_up(session: LaptopSession) -> int:
     """Delete all that the demo made; return how many resources are left, and name them."""
-    with demo.stage("clean_up", "Clean up"):
-        demo.run(sys.executable, "-m", "training.cleanup", "--yes")
-        demo.run("sam", "delete", "--no-prompts", "--config-env", "local", log="sam-delete.log")
-        left = leftovers(demo.client, demo.environment["AWS_REGION"])
+    with session.stage("clean_up", "Clean up"):
+        session.run(sys.executable, "-m", "training.cleanup", "--yes")
+        session.run("sam", "delete", "--no-prompts", "--config-env", "local", log="sam-delete.log")
+        left = leftovers(session.client, session.environment["AWS_REGION"])
         for name in left:
-            demo.console.print(f"left: {name}", markup=False, style="red")
+            session.console.print(f"left: {name}", markup=False, style="red")
     return len(left)
 
 

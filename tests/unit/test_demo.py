@@ -6,7 +6,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from local import demo
+from local import demo, session
 from local.demo_outcomes import (
     ExecutionsUnfinishedError,
     Outcome,
@@ -212,7 +212,7 @@ def test_a_demo_beside_a_running_one_is_refused(monkeypatch, capsys, tmp_path):
     class Running:
         url = "http://127.0.0.1:4566"
 
-    monkeypatch.setattr(demo, "find_running", lambda _: Running)
+    monkeypatch.setattr(session, "find_running", lambda _: Running)
     monkeypatch.setattr(demo, "REPORT", tmp_path)
     assert demo.main([]) == 1
     assert "python -m local stop" in capsys.readouterr().err
@@ -222,8 +222,8 @@ def test_a_demo_beside_a_running_one_is_refused(monkeypatch, capsys, tmp_path):
 def test_the_laptops_aws_is_stopped_unless_it_is_kept(monkeypatch, tmp_path, given, left):
     ran: list[str] = []
     monkeypatch.setattr(demo, "REPORT", tmp_path)
-    monkeypatch.setattr(demo, "find_running", lambda _: "stop" if "start" in ran else None)
-    monkeypatch.setattr(demo.Demo, "run", lambda _, *command, **__: ran.append(command[3]))
+    monkeypatch.setattr(session, "find_running", lambda _: "stop" if "start" in ran else None)
+    monkeypatch.setattr(session.LaptopSession, "run", lambda _, *command, **__: ran.append(command[3]))
     whole = report(training={"seconds": 1, "validation_accuracy": 0.9}, threshold=0.9)
     whole |= {"accuracy": 1.0, "accuracy_accepted": 1.0, "coverage": 0.75}
     monkeypatch.setattr(demo, "go_through", lambda *_: whole)

@@ -1,0 +1,113 @@
+"""Run the commands of this project, one after the other, against a laptop's AWS of one's own."""
+
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from local.control import DEFAULT_STATE, find_running
+from local.server import UNSET, client_environment
+from training.errors import ExpectedError
+
+LOG_LINES_SHOWN = 30
+
+
+class AlreadyRunningError(ExpectedError):
+    """A laptop's AWS is there already, with things in it that are not this run's."""
+
+
+class CommandFailedError(ExpectedError):
+    """A command ended with a status other than 0."""
+
+
+class LaptopSession:
+    """One run: its environment, its console, and the seconds that each stage took."""
+
+    def __init__(self, port: int, console: Console, report: Path) -> None:
+        """Run commands against the laptop's AWS on a port; their logs go into `report`."""
+        # The venv's own commands, `sam` above all, also where the venv is not activated.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        caller = {name: value for name, value in os.environ.items() if name not in UNSET}
+        self.environment = {**caller, "PATH": path, **client_environment(port)}
+        self.console = console
+        self.port = port
+        self.report = report
+        self.seconds: dict[str, float] = {}
+        self.keep = False  # whether the laptop's AWS is left running at the end
+
+    @contextlib.contextmanager
+    def stage(self, name: str, title: str) -> Iterator[None]:
+        """Head a stage with its title and note how long it takes."""
+        self.console.rule(f"[bold]{len(self.seconds) + 1}. {title}", align="left")
+        start = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - start, 1)
+        self.console.print(f"[dim]{self.seconds[name]} s[/]")
+
+    def run(self, *command: str, log: str | None = None) -> None:
+        """Run a command as a user would type it; with `log`, keep its output in that file.
+
+        Raises CommandFailedError.
+        """
+        shown = shlex.join("python" if part == sys.executable else part for part in command)
+        self.console.print(f"[bold]$[/] {shown}", highlight=False)
+        if log is None:
+            status = subprocess.run(command, env=self.environment, check=False).returncode  # noqa: S603  our own commands
+            words = ""
+        else:
+            path = self.report / log
+            with path.open("w") as output, self.console.status(f"{shown} (output in {path})"):
+                status = subprocess.run(  # noqa: S603  our own commands
+                    command,
+                    env=self.environment,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    stdin=subprocess.DEVNULL,
+                    check=False,
+                ).returncode
+            words = "\n".join(path.read_text().splitlines()[-LOG_LINES_SHOWN:])
+        if status:
+            raise CommandFailedError(f"{words}\n`{shown}` ended with status {status}.".strip())
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client for the laptop's AWS."""
+        import boto3  # noqa: PLC0415  --help does without
+
+        return boto3.client(
+            service,
+            endpoint_url=self.environment["AWS_ENDPOINT_URL"],
+            region_name=self.environment["AWS_DEFAULT_REGION"],
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    @contextlib.contextmanager
+    def laptop_aws(self) -> Iterator[None]:
+        """Start a fresh laptop's AWS; stop it at the end. Raises AlreadyRunningError."""
+        running = find_running(DEFAULT_STATE)
+        if running:
+            raise AlreadyRunningError(
+                f"The laptop's AWS runs already, at {running.url}, and this wants a fresh one:"
+                " end it with `python -m local stop`."
+            )
+        try:
+            with self.stage("laptop_aws", "Start the laptop's AWS"):
+                self.run(sys.executable, "-m", "local", "start", "--port", str(self.port))
+            yield
+        finally:
+            if not self.keep and find_running(DEFAULT_STATE):
+                self.run(sys.executable, "-m", "local", "stop")
+
+    def deploy(self) -> None:
+        """Build the functions and deploy the workflow. Raises CommandFailedError."""
+        with self.stage("sam_build", "Build the functions"):
+            self.run("sam", "build", log="sam-build.log")
+        with self.stage("sam_deploy", "Deploy the workflow"):
+            self.run("sam", "deploy", "--config-env", "local", log="sam-deploy.log")
