@@ -79,6 +79,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         "followed": tracker is not None,
         "interrupted": end.interrupted,
         "problem": str(end.problem) if end.problem else None,
+        "trouble": tracker.trouble if tracker else "",
         **figures(arrivals, sender.began, sender.offset_s),
     }
     if arguments.out:

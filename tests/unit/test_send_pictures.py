@@ -1,19 +1,19 @@
-"""Sending pictures: what is refused, and under which key each file goes."""
+"""The command: what is refused, and what is planned for what was asked."""
 
+import io
 from pathlib import Path
 
 import boto3
 import pytest
-from botocore.stub import Stubber
+from PIL import Image
+from rich.console import Console
 
-from training.send_pictures import (
-    NoPicturesError,
-    SameKeyError,
-    StackNotFoundError,
-    objects_of,
-    send,
-    stack_outputs,
-)
+from tests.unit.aws_stubs import StubbedSession, stubbed
+from training import send_pictures
+from training.send_pictures import DEFAULT_WAIT_S, parse_arguments, plan, stack_outputs
+from training.sending.pictures import NoPicturesError, objects_of, pictures_of
+from training.sending.schedule import TooManyPicturesError
+from training.sending.stack import StackNotFoundError
 
 
 @pytest.fixture
@@ -31,28 +31,37 @@ def stack(status: str, outputs: list) -> dict:
     }
 
 
+OUTPUTS = [
+    {"OutputKey": "PicturesBucketName", "OutputValue": "bucket"},
+    {"OutputKey": "PredictionsTableName", "OutputValue": "table"},
+    {"OutputKey": "StateMachineArn", "OutputValue": "arn:aws:states:eu-west-1:1:stateMachine:m"},
+]
+
+
+def planned(*words: str) -> list:
+    quiet = Console(file=io.StringIO())
+    return plan(parse_arguments([*words]), "run", quiet)
+
+
 def test_a_stack_that_is_not_there_is_named_with_what_to_do():
-    client = boto3.client("cloudformation", region_name="us-east-1")
-    with Stubber(client) as stub:
-        stub.add_client_error("describe_stacks", "ValidationError", "Stack s does not exist")
-        with pytest.raises(StackNotFoundError, match=r"no stack s .*`sam build && sam deploy`"):
-            stack_outputs(client, "s")
+    client, stub = stubbed("cloudformation")
+    stub.add_client_error("describe_stacks", "ValidationError", "Stack s does not exist")
+    with pytest.raises(StackNotFoundError, match=r"no stack s .*`sam build && sam deploy`"):
+        stack_outputs(client, "s")
 
 
-def test_a_stack_that_came_to_nothing_is_named_with_its_status():
-    client = boto3.client("cloudformation", region_name="us-east-1")
-    with Stubber(client) as stub:
-        stub.add_response("describe_stacks", stack("ROLLBACK_COMPLETE", []), {"StackName": "s"})
-        with pytest.raises(StackNotFoundError, match="ROLLBACK_COMPLETE"):
-            stack_outputs(client, "s")
+@pytest.mark.parametrize("outputs", [[], OUTPUTS[:1]], ids=["none", "of an older template"])
+def test_a_stack_that_lacks_an_output_is_named_with_its_status(outputs):
+    client, stub = stubbed("cloudformation")
+    stub.add_response("describe_stacks", stack("ROLLBACK_COMPLETE", outputs), {"StackName": "s"})
+    with pytest.raises(StackNotFoundError, match="ROLLBACK_COMPLETE and gives no P"):
+        stack_outputs(client, "s")
 
 
 def test_outputs_come_by_name():
-    client = boto3.client("cloudformation", region_name="us-east-1")
-    outputs = [{"OutputKey": "PicturesBucketName", "OutputValue": "bucket"}]
-    with Stubber(client) as stub:
-        stub.add_response("describe_stacks", stack("CREATE_COMPLETE", outputs))
-        assert stack_outputs(client, "s") == {"PicturesBucketName": "bucket"}
+    client, stub = stubbed("cloudformation")
+    stub.add_response("describe_stacks", stack("CREATE_COMPLETE", OUTPUTS))
+    assert stack_outputs(client, "s")["PredictionsTableName"] == "table"
 
 
 @pytest.mark.parametrize("name", ["nowhere", "hollow", "hidden"])
@@ -61,34 +70,133 @@ def test_nothing_to_send_is_an_error(tmp_path, name):
     (tmp_path / "hidden/.git").mkdir(parents=True)
     (tmp_path / "hidden/.git/a.png").write_bytes(b"a")
     with pytest.raises(NoPicturesError, match=name):
-        objects_of([tmp_path / name])
+        pictures_of([tmp_path / name])
 
 
 def test_files_keep_their_path_below_the_folder_and_hidden_ones_stay(folder):
-    assert list(objects_of([folder])) == ["inbox/bicycle/a b.png", "inbox/empty.png"]
-    assert list(objects_of([folder / "bicycle/a b.png"])) == ["inbox/a b.png"]
+    assert list(objects_of(pictures_of([folder]))) == ["inbox/bicycle/a b.png", "inbox/empty.png"]
+    assert list(objects_of(pictures_of([folder / "bicycle/a b.png"]))) == ["inbox/a b.png"]
 
 
-def test_two_files_never_become_one_object(folder):
-    (folder / "again").mkdir()
-    (folder / "again/empty.png").write_bytes(b"")
-    with pytest.raises(SameKeyError, match=r"inbox/empty\.png"):
-        objects_of([folder, folder / "again"])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "give either PATH or --staged"),
+        (["p", "--staged"], "give either PATH or --staged"),
+        (["p", "--rate", "0", "--count", "1"], "0 is not a number above 0"),
+        (["p", "--rate", "-1", "--count", "1"], "-1 is not a number above 0"),
+        (["p", "--rate", "nan", "--count", "1"], "nan is not a number above 0"),
+        (["p", "--rate", "inf", "--count", "1"], "inf is not a number above 0"),
+        (["p", "--rate", "1", "--duration", "0"], "0 is not a number above 0"),
+        (["p", "--rate", "1", "--count", "0"], "0 is less than 1"),
+        (["p", "--rate", "1"], "--rate needs either --duration or --count"),
+        (["p", "--rate", "1", "--duration", "1", "--count", "1"], "either --duration or --count"),
+        (["p", "--duration", "1"], "belong to --rate"),
+        (["p", "--burst", "3", "--count", "1"], "belong to --rate"),
+        (["p", "--burst", "0"], "0 is less than 1"),
+        (["p", "--burst", "3", "--rate", "1", "--count", "1"], "either --rate or --burst"),
+        (["p", "--odd", "0.5"], "--odd belongs to --rate or --burst"),
+        (["p", "--burst", "3", "--odd", "1.1"], "1.1 is not from 0 to 1"),
+        (["p", "--burst", "3", "--odd", "nan"], "nan is not from 0 to 1"),
+        (["p", "--burst", "3", "--odd-kinds", "wet"], "invalid choice: 'wet'"),
+        (["p", "--wait", "-1"], "-1 is not a number of seconds from 0 on"),
+        (["p", "--wait", "inf"], "inf is not a number of seconds"),
+        (["p", "--wait", "1", "--no-wait"], "not allowed with argument"),
+        (["p", "--max", "0"], "0 is less than 1"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_clear_words(words, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(words)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
 
 
-def test_every_file_is_sent_as_it_is(folder):
-    client = boto3.client("s3", region_name="us-east-1")
-    seen: list[tuple[int, int | None]] = []
-    with Stubber(client) as stub:
-        stub.add_response("put_object", {}, {"Bucket": "b", "Key": "inbox/empty.png", "Body": b""})
-        send(client, "b", objects_of([folder / "empty.png"]), lambda *now: seen.append(now))
-        stub.assert_no_pending_responses()
-    assert seen == [(1, 1)]
+@pytest.mark.parametrize(
+    ("words", "wait"),
+    [
+        (["p"], None),
+        (["p", "--wait", "5"], 5),
+        (["p", "--burst", "3"], DEFAULT_WAIT_S),
+        (["p", "--rate", "1", "--count", "3"], DEFAULT_WAIT_S),
+        (["p", "--burst", "3", "--wait", "0"], 0),
+        (["p", "--burst", "3", "--no-wait"], None),
+    ],
+)
+def test_a_load_is_waited_for_and_files_are_not(words, wait):
+    assert parse_arguments(words).wait == wait
 
 
-def test_an_upload_that_fails_ends_the_sending(folder):
-    client = boto3.client("s3", region_name="us-east-1")
-    with Stubber(client) as stub:
-        stub.add_client_error("put_object", "AccessDenied", "no")
-        with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
-            send(client, "b", objects_of([folder / "empty.png"]), lambda *_: None)
+@pytest.mark.parametrize(
+    "words",
+    [["--burst", "11"], ["--rate", "5", "--duration", "60"], ["--rate", "5", "--count", "11"]],
+)
+def test_more_than_the_limit_is_refused_before_anything_is_sent(folder, words):
+    with pytest.raises(TooManyPicturesError, match="more than 10"):
+        planned(str(folder), *words, "--max", "10")
+
+
+def test_a_stream_in_which_nothing_comes_is_refused(folder):
+    with pytest.raises(NoPicturesError, match="longer --duration"):
+        planned(str(folder), "--rate", "0.001", "--duration", "0.001")
+
+
+def test_files_alone_are_all_due_at_once_under_their_own_keys(folder):
+    assert [(a.at, a.key) for a in planned(str(folder))] == [
+        (0.0, "inbox/bicycle/a b.png"),
+        (0.0, "inbox/empty.png"),
+    ]
+
+
+def test_a_burst_has_its_odd_share(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    burst = ("--burst", "20", "--odd", "0.5", "--odd-kinds", "corrupt", "tiny")
+    kinds = [a.kind for a in planned(str(tmp_path), *burst)]
+    assert [kinds.count(kind) for kind in ("as it is", "corrupt", "tiny")] == [10, 5, 5]
+
+
+def test_an_upload_that_fails_is_named_and_ends_in_status_1(folder, monkeypatch, capsys, tmp_path):
+    session = StubbedSession()
+    session.stub("cloudformation").add_response(
+        "describe_stacks", stack("CREATE_COMPLETE", OUTPUTS)
+    )
+    session.stub("s3").add_client_error("put_object", "SlowDown", "reduce your rate")
+    monkeypatch.setattr(boto3, "Session", lambda: session)
+    out = tmp_path / "report.json"
+    assert send_pictures.main([str(folder / "empty.png"), "--out", str(out)]) == 1
+    printed = capsys.readouterr().out
+    assert "Sent 0 files" in printed
+    assert "upload failed: inbox/empty.png: SlowDown" in printed
+    assert '"upload_failed": 1' in out.read_text()
+    session.assert_no_pending_responses()
+
+
+def test_a_bucket_that_is_gone_ends_it_in_one_sentence(folder, monkeypatch, capsys):
+    session = StubbedSession()
+    session.stub("cloudformation").add_response(
+        "describe_stacks", stack("CREATE_COMPLETE", OUTPUTS)
+    )
+    session.stub("s3").add_client_error("put_object", "NoSuchBucket", "gone")
+    monkeypatch.setattr(boto3, "Session", lambda: session)
+    assert send_pictures.main([str(folder / "empty.png")]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("send_pictures: S3 takes no picture into bucket")
+    assert "sam deploy" in line
+
+
+def test_files_that_were_all_sent_end_in_one_line_and_status_0(folder, monkeypatch, capsys):
+    session = StubbedSession()
+    session.stub("cloudformation").add_response(
+        "describe_stacks", stack("CREATE_COMPLETE", OUTPUTS)
+    )
+    session.stub("s3").add_response(
+        "put_object",
+        {"VersionId": "v"},
+        {"Bucket": "bucket", "Key": "inbox/empty.png", "Body": b""},
+    )
+    monkeypatch.setattr(boto3, "Session", lambda: session)
+    assert send_pictures.main([str(folder / "empty.png")]) == 0
+    assert capsys.readouterr().out == (
+        "Sent 1 files to s3://bucket/inbox/: each starts an execution of m.\n"
+    )
+    session.assert_no_pending_responses()

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from training.sending.arrivals import Arrival
+from training.sending.arrivals import AS_IT_IS, Arrival
 from training.sending.figures import (
     ACCEPTED,
     FAILED,
@@ -117,7 +117,7 @@ def show_places(console: Console, found: dict[str, Any]) -> None:
 
 def show_kinds(console: Console, found: dict[str, Any]) -> None:
     """Print the table by kind, where any picture was odd."""
-    if len(found["by_kind"]) < 2:
+    if set(found["by_kind"]) <= {AS_IT_IS}:
         return
     table = Table(title="By kind of picture")
     table.add_column("kind")
@@ -169,6 +169,8 @@ def show_notes(console: Console, found: dict[str, Any], arrivals: Sequence[Arriv
             f"AWS's clock is {found['clock_offset_s']:+.1f} s from this machine's; the latencies"
             " are corrected for it."
         )
+    if found["trouble"]:
+        notes.append(f"The last look for answers failed: {found['trouble']}")
     for note in notes:
         console.print(note, markup=False, soft_wrap=True)
     for place in (NO_ANSWER, NOT_UPLOADED):

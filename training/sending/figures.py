@@ -8,6 +8,7 @@ from typing import Any
 
 from training.metrics import quantile, share, wilson_interval
 from training.sending.arrivals import AS_IT_IS, Arrival
+from training.sending.odd_pictures import KINDS
 
 LEVELS = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "max": 1.0}
 NOT_SENT = "not sent"
@@ -85,10 +86,10 @@ def accuracy(arrivals: Iterable[Arrival]) -> dict[str, Any]:
 
 def by_kind(arrivals: Iterable[Arrival]) -> dict[str, list[Arrival]]:
     """Return the pictures by kind, ordinary ones first."""
-    kinds: dict[str, list[Arrival]] = {AS_IT_IS: []}
+    kinds: dict[str, list[Arrival]] = {kind: [] for kind in (AS_IT_IS, *KINDS)}
     for arrival in arrivals:
-        kinds.setdefault(arrival.kind, []).append(arrival)
-    return kinds
+        kinds[arrival.kind].append(arrival)
+    return {kind: those for kind, those in kinds.items() if those}
 
 
 def spread(values: Iterable[float | None]) -> dict[str, float | int | None]:
