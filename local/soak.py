@@ -1,0 +1,261 @@
+"""Thousands of pictures through a workflow in trouble: `python -m local.soak` (`make soak`).
+
+A stream of pictures, some of them odd, meets an endpoint that fails a fifth of its calls in every
+way it can, and S3 tells of some uploads twice. At the end AWS is asked where each picture is.
+"""
+
+import argparse
+import json
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from local.sagemaker.faults import FaultKind
+from local.server import DEFAULT_PORT
+from local.session import LaptopSession
+from local.soak_audit import Evidence, Execution, Version, audit, problems
+from training import settings
+from training.errors import ExpectedError
+from training.progress import progress_bar
+from training.reports import write_json
+from training.sending.executions import ENDED, describe_failure, picture_of
+from training.sending.stack import stack_outputs
+from training.waiting import make_console
+
+REPORT = settings.REPORTS_FOLDER / "soak"
+FAULTY_SHARE = 0.2  # of the endpoint's calls
+SLOW_SECONDS = 1.0  # that a slow call takes longer
+DUPLICATE_SHARE = 0.1  # of the upload events
+DUPLICATE_AFTER_SECONDS = 0.5
+ODD_SHARE = 0.05  # of the pictures
+POLL_SECONDS = 1.0
+# Enough for a model that is sure of some pictures and not of others, in a few seconds.
+EPOCHS, PICTURES_PER_CLASS = 15, 120
+
+
+class SoakError(ExpectedError):
+    """The run ended, and some picture is not where it must be."""
+
+
+class UnfinishedError(ExpectedError):
+    """Executions were still running after the time that was given."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the soak; return the exit status."""
+    arguments = parse_arguments(argv)
+    console = make_console()
+    REPORT.mkdir(parents=True, exist_ok=True)
+    try:
+        run(arguments, console)
+    except ExpectedError as error:
+        print(f"soak: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("soak: interrupted; the laptop's AWS is stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    """Start the laptop's AWS, run all of it, report, and stop. Raises ExpectedError."""
+    for name in ("summary.json", "sent.json"):  # a run that fails leaves no older figures
+        (REPORT / name).unlink(missing_ok=True)
+    began = time.monotonic()
+    session = LaptopSession(arguments.port, console, REPORT)
+    with session.laptop_aws():
+        prepare(session)
+        figures = soak(session, arguments)
+    figures["seconds"] = session.seconds | {"total": round(time.monotonic() - began, 1)}
+    write_json(REPORT / "summary.json", figures)
+    show(figures, console)
+    if wrong := problems(figures):
+        raise SoakError("; ".join(wrong) + f": see {REPORT / 'summary.json'}.")
+
+
+def prepare(session: LaptopSession) -> None:
+    """Train a small model, create its endpoint and deploy the workflow."""
+    python, staged = sys.executable, str(REPORT / "staged")
+    with session.stage("stage_data", "Draw the pictures"):
+        session.run(
+            python, "-m", "training.stage_data", "synthetic", "--count", str(PICTURES_PER_CLASS),
+            "--out", staged,
+        )  # fmt: skip
+    with session.stage("create_endpoint", "Train a small model and create its endpoint"):
+        session.run(
+            python, "-m", "training.create_endpoint", "--hyperparameters", f"epochs={EPOCHS}",
+            log="create-endpoint.log",
+        )  # fmt: skip
+    session.deploy()
+
+
+def soak(session: LaptopSession, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Send the pictures into the trouble, wait for the end of it, and return the figures."""
+    outputs = stack_outputs(session.client("cloudformation"), settings.STACK_NAME)
+    share = FAULTY_SHARE / len(FaultKind)
+    faults = [{"kind": kind, "share": share, "delay_seconds": SLOW_SECONDS} for kind in FaultKind]
+    path = f"faults/{settings.ENDPOINT_NAME}"
+    control(session, "PUT", path, {"faults": faults})
+    control(
+        session, "PUT", "uploads",
+        {"duplicates": DUPLICATE_SHARE, "delay_seconds": DUPLICATE_AFTER_SECONDS},
+    )  # fmt: skip
+    with session.stage("soak", f"Send {arguments.pictures} pictures into an endpoint in trouble"):
+        session.run(
+            sys.executable, "-m", "training.send_pictures",
+            "--staged", str(REPORT / "staged"),
+            "--count", str(arguments.pictures), "--rate", str(arguments.rate),
+            "--odd", str(ODD_SHARE), "--no-wait",
+            "--out", str(REPORT / "sent.json"),
+        )  # fmt: skip
+        executions = ended_executions(session, outputs["StateMachineArn"], arguments.wait)
+    injected = control(session, "GET", path)
+    repeats = control(session, "GET", "uploads")
+    with session.stage("audit", "Look where every picture is"):
+        sent = json.loads((REPORT / "sent.json").read_text())["pictures_sent"]
+        evidence = Evidence(
+            sent=[Version(p["key"], p["version_id"]) for p in sent if p["version_id"]],
+            items=ledger(session, outputs),
+            reviews=list(drain(session, outputs["ReviewQueueUrl"])),
+            told=list(drain(session, outputs["FailedPicturesQueueUrl"])),
+            executions=executions,
+            undelivered=sum(
+                waiting(session, outputs[name])
+                for name in ("UndeliveredUploadsQueueUrl", "UndeliveredFailuresQueueUrl")
+            ),
+        )
+        figures = audit(evidence, settings.CONFIDENCE_THRESHOLD)
+    return figures | {"faults": injected["injected"], "duplicated_events": repeats["duplicated"]}
+
+
+def control(session: LaptopSession, method: str, path: str, body: Any = None) -> Any:
+    """Ask the laptop's AWS for trouble, or how much of it there was."""
+    request = urllib.request.Request(  # noqa: S310  loopback
+        f"{session.environment['AWS_ENDPOINT_URL']}/_local/{path}",
+        data=None if body is None else json.dumps(body).encode(),
+        method=method,
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  loopback
+        return json.load(answer)
+
+
+def ended_executions(session: LaptopSession, machine: str, wait_s: float) -> list[Execution]:
+    """Return all executions once none is running and none is being started.
+
+    Raises UnfinishedError after `wait_s` seconds.
+    """
+    client = session.client("stepfunctions")
+    pages = client.get_paginator("list_executions")
+    deadline = time.monotonic() + wait_s
+    before = -1
+    with progress_bar(session.console, "Executions ended") as report:
+        while True:
+            found = [
+                execution
+                for page in pages.paginate(stateMachineArn=machine)
+                for execution in page["executions"]
+            ]
+            running = sum(execution["status"] not in ENDED for execution in found)
+            report(len(found) - running, len(found))
+            if not running and len(found) == before:
+                break
+            if time.monotonic() > deadline:
+                raise UnfinishedError(
+                    f"After {wait_s:.0f} s {running} of {len(found)} executions were still running:"
+                    " give a longer --wait, or a lower --rate."
+                )
+            before = len(found)
+            time.sleep(POLL_SECONDS)
+    return [described(client, execution) for execution in found]
+
+
+def described(client: Any, listed: dict[str, Any]) -> Execution:
+    """Return the execution with its picture and its error."""
+    arn = listed["executionArn"]
+    if listed["status"] == "SUCCEEDED":
+        told = client.describe_execution(executionArn=arn)
+        return Execution(arn, Version(*picture_of(told["input"])), "")
+    failure = describe_failure(client, arn)
+    return Execution(arn, Version(failure.key, failure.version_id), failure.error)
+
+
+def ledger(session: LaptopSession, outputs: dict[str, str]) -> dict[Version, dict[str, Any]]:
+    """Return the predictions table by picture."""
+    pages = session.client("dynamodb").get_paginator("scan")
+    start = f"s3://{outputs['PicturesBucketName']}/"
+    return {
+        Version(item["picture"]["S"].removeprefix(start), item["version_id"]["S"]): item
+        for page in pages.paginate(TableName=outputs["PredictionsTableName"])
+        for item in page["Items"]
+    }
+
+
+def drain(session: LaptopSession, queue_url: str) -> Iterator[dict[str, Any]]:
+    """Take every message out of a queue and give its body."""
+    sqs = session.client("sqs")
+    receive: Callable[..., dict[str, Any]] = sqs.receive_message
+    while messages := receive(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages"):
+        for message in messages:
+            yield json.loads(message["Body"])
+        entries = [
+            {"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(messages)
+        ]
+        sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries)
+
+
+def waiting(session: LaptopSession, queue_url: str) -> int:
+    """Return how many messages are in a queue."""
+    name = "ApproximateNumberOfMessages"
+    told = session.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=[name])
+    return int(told["Attributes"][name])
+
+
+def show(figures: dict[str, Any], console: Console) -> None:
+    """Print what came out, for a person."""
+    table = Table(title="Where the pictures are", show_header=False)
+    for name in ("pictures", "accepted", "review", "failed", "lost", "duplicated"):
+        table.add_row(name, str(figures[name]))
+    table.add_row("accepted below the threshold", str(figures["accepted_below_threshold"]))
+    table.add_section()
+    table.add_row("executions", str(figures["executions"]))
+    table.add_row("  of a picture that had one already", str(figures["repeated_executions"]))
+    table.add_row("  failed", str(figures["failed_executions"]))
+    table.add_row("  of these somebody was told of", str(figures["notified"]))
+    for error, count in figures["failed_by_error"].items():
+        table.add_row(f"    {error}", str(count))
+    table.add_section()
+    for kind, count in figures["faults"].items():
+        table.add_row(f"endpoint calls: {kind}", str(count))
+    table.add_row("upload events sent twice", str(figures["duplicated_events"]))
+    table.add_section()
+    for stage, seconds in figures["seconds"].items():
+        table.add_row(stage.replace("_", " "), f"{seconds} s")
+    console.print(table)
+    console.print(f"Figures: {REPORT / 'summary.json'}; logs beside it.", markup=False)
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local.soak",
+        description="Send pictures through the workflow on the laptop's AWS while a fifth of the"
+        " endpoint's calls fail and some upload events come twice, and see that none is lost.",
+    )
+    parser.add_argument("--pictures", metavar="N", type=int, default=5000,
+        help="how many to send (5000)")  # fmt: skip
+    parser.add_argument("--rate", metavar="R", type=float, default=25.0,
+        help="pictures per second on average (25)")  # fmt: skip
+    parser.add_argument("--wait", metavar="S", type=float, default=600.0,
+        help="seconds to wait for executions after the last picture (600)")  # fmt: skip
+    parser.add_argument("--port", metavar="N", type=int, default=DEFAULT_PORT,
+        help=f"loopback port of the laptop's AWS ({DEFAULT_PORT})")  # fmt: skip
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Where every picture of a soak run is, by what AWS holds, and what is wrong with it."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+LOW_CONFIDENCE = "THRESHOLD_CONFIDENCE_NOT_MET"
+
+
+class Version(NamedTuple):
+    """One version of one object: what a person calls a picture."""
+
+    key: str
+    version_id: str
+
+
+class Execution(NamedTuple):
+    """An execution that has ended; `error` is empty for one that succeeded."""
+
+    arn: str
+    picture: Version
+    error: str
+
+
+@dataclass
+class Evidence:
+    """What was sent, and what AWS holds after the run.
+
+    Attributes:
+        sent: every version that S3 took.
+        items: the predictions table, an item of DynamoDB's for each version.
+        reviews: the bodies of the review queue's messages.
+        told: the bodies of the failed-pictures queue's messages.
+        executions: those of the workflow, all ended.
+        undelivered: how many messages lie in the dead-letter queues.
+    """
+
+    sent: Sequence[Version]
+    items: Mapping[Version, dict[str, Any]]
+    reviews: Sequence[dict[str, Any]]
+    told: Sequence[dict[str, Any]]
+    executions: Sequence[Execution]
+    undelivered: int = 0
+
+
+def audit(evidence: Evidence, threshold: float) -> dict[str, Any]:
+    """Return the figures of a run; `threshold` is a probability.
+
+    A picture's item in the table says where it ended: what another execution of the same picture
+    came to does not count. A picture without an item failed, if somebody was told of it.
+    `duplicated` counts pictures with more than one review message, or with one although the table
+    does not say review.
+    """
+    sent = set(evidence.sent)
+    outcome = {version: item["outcome"]["S"] for version, item in evidence.items.items()}
+    accepted = {v for v in sent if outcome.get(v) == "accepted"}
+    messages = Counter(picture_of(body) for body in evidence.reviews)
+    review = {v for v in sent if outcome.get(v) == "review" and messages[v]}
+    told = Counter(arn_of(body) for body in evidence.told)
+    failures = [e for e in evidence.executions if e.error not in {"", LOW_CONFIDENCE}]
+    failed = {e.picture for e in failures if told[e.arn]} & sent - set(outcome)
+    low = [v for v in accepted if float(evidence.items[v]["confidence"]["N"]) < threshold]
+    return {
+        "pictures": len(evidence.sent),
+        "distinct": len(sent),
+        "accepted": len(accepted),
+        "review": len(review),
+        "failed": len(failed),
+        "lost": len(sent - accepted - review - failed),
+        "duplicated": sum(n > 1 or outcome.get(v) != "review" for v, n in messages.items()),
+        "accepted_below_threshold": len(low),
+        "executions": len(evidence.executions),
+        "repeated_executions": repeated(evidence.executions),
+        "failed_executions": len(failures),
+        "notified": sum(bool(told[e.arn]) for e in failures),
+        "notified_twice": sum(told[e.arn] > 1 for e in failures),
+        "notified_without_failure": len(set(told) - {e.arn for e in failures}),
+        "failed_by_error": dict(Counter(e.error for e in failures).most_common()),
+        "undelivered": evidence.undelivered,
+        "lost_pictures": sorted(sent - accepted - review - failed)[:20],
+    }
+
+
+def problems(figures: Mapping[str, Any]) -> list[str]:
+    """Return, in words, what must not be so."""
+    found = [
+        f"{figures[name]} {words}"
+        for name, words in (
+            ("lost", "pictures are nowhere"),
+            ("duplicated", "pictures are in the review queue twice, or there and accepted"),
+            ("accepted_below_threshold", "answers were accepted below the threshold"),
+            ("notified_twice", "failures were told twice"),
+            ("notified_without_failure", "failures were told that were none"),
+            ("undelivered", "messages are in the dead-letter queues"),
+        )
+        if figures[name]
+    ]
+    if figures["distinct"] != figures["pictures"]:
+        found.append(f"{figures['pictures'] - figures['distinct']} pictures have another's version")
+    if figures["notified"] != figures["failed_executions"]:
+        found.append(f"of {figures['failed_executions']} failures {figures['notified']} were told")
+    return found
+
+
+def repeated(executions: Iterable[Execution]) -> int:
+    """Return how many executions had a picture that an earlier one had as well."""
+    counts = Counter(execution.picture for execution in executions)
+    return sum(count - 1 for count in counts.values())
+
+
+def picture_of(body: Mapping[str, Any]) -> Version:
+    """Return the picture that a message of the workflow is about."""
+    return Version(str(body.get("s3_key")), str(body.get("s3_version_id") or "null"))
+
+
+def arn_of(body: Mapping[str, Any]) -> str:
+    """Return the execution that a failure message is about, the workflow's or EventBridge's."""
+    return str(body.get("execution_arn") or body.get("executionArn"))

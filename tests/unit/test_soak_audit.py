@@ -1,0 +1,97 @@
+"""The soak's audit finds each way in which a picture can go wrong."""
+
+from typing import Any
+
+import pytest
+
+from local.soak_audit import LOW_CONFIDENCE, Evidence, Execution, Version, audit, problems
+
+THRESHOLD = 0.9
+A, R, F = Version("inbox/a.png", "1"), Version("inbox/r.png", "2"), Version("inbox/f.png", "3")
+
+
+def item(outcome: str, confidence: float = 0.95) -> dict[str, Any]:
+    return {"outcome": {"S": outcome}, "confidence": {"N": str(confidence)}}
+
+
+def message(version: Version, arn: str = "arn:r") -> dict[str, Any]:
+    return {"s3_key": version.key, "s3_version_id": version.version_id, "execution_arn": arn}
+
+
+def evidence(**changes: Any) -> Evidence:
+    """One picture accepted, one in review, one failed and told of."""
+    given: dict[str, Any] = {
+        "sent": [A, R, F],
+        "items": {A: item("accepted"), R: item("review", 0.6)},
+        "reviews": [message(R)],
+        "told": [message(F, "arn:f")],
+        "executions": [
+            Execution("arn:a", A, ""),
+            Execution("arn:r", R, LOW_CONFIDENCE),
+            Execution("arn:f", F, "NotAPictureError"),
+        ],
+    }
+    return Evidence(**given | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "says"),
+    [
+        ({"items": {R: item("review", 0.6)}}, "lost", "1 pictures are nowhere"),
+        ({"reviews": []}, "lost", "1 pictures are nowhere"),
+        ({"told": []}, "lost", "of 1 failures 0 were told"),
+        ({"reviews": [message(R), message(R)]}, "duplicated", "twice"),
+        ({"reviews": [message(R), message(A)]}, "duplicated", "there and accepted"),
+        (
+            {"items": {A: item("accepted", 0.89), R: item("review")}},
+            "accepted_below_threshold",
+            "accepted below the threshold",
+        ),
+        ({"told": [message(F, "arn:f")] * 2}, "notified_twice", "told twice"),
+        (
+            {"told": [message(F, "arn:f"), message(R, "arn:r")]},
+            "notified_without_failure",
+            "told that were none",
+        ),
+        ({"undelivered": 1}, "undelivered", "dead-letter"),
+    ],
+)
+def test_what_went_wrong_is_counted_and_named(changes, name, says):
+    figures = audit(evidence(**changes), THRESHOLD)
+    assert figures[name] == 1
+    assert any(says in problem for problem in problems(figures))
+
+
+def test_versions_that_s3_gave_twice_are_named():
+    figures = audit(evidence(sent=[A, A, R, F]), THRESHOLD)
+    assert "1 pictures have another's version" in problems(figures)
+
+
+def test_every_picture_in_one_place_is_no_problem():
+    figures = audit(evidence(), THRESHOLD)
+    assert problems(figures) == []
+    assert {n: figures[n] for n in ("pictures", "accepted", "review", "failed", "lost")} == {
+        "pictures": 3,
+        "accepted": 1,
+        "review": 1,
+        "failed": 1,
+        "lost": 0,
+    }
+
+
+def test_a_picture_that_another_execution_decided_has_not_failed():
+    again = Execution("arn:again", A, "EndpointNotFoundError")
+    both = evidence(
+        executions=[*evidence().executions, again],
+        told=[*evidence().told, message(A, "arn:again")],
+    )
+    figures = audit(both, THRESHOLD)
+    assert (figures["accepted"], figures["failed"], figures["lost"]) == (1, 1, 0)
+    assert (figures["failed_executions"], figures["notified"]) == (2, 2)
+    assert figures["repeated_executions"] == 1
+    assert problems(figures) == []
+
+
+def test_what_eventbridge_told_counts_as_told():
+    figures = audit(evidence(told=[{"executionArn": "arn:f", "status": "FAILED"}]), THRESHOLD)
+    assert problems(figures) == []
