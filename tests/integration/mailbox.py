@@ -1,0 +1,46 @@
+"""What people are told: a queue that is emptied as it is looked into, so that no message hides."""
+
+import json
+from typing import Any
+
+from tests.integration.laptop_aws import wait_until
+from tests.integration.workflow_stack import ANSWER_SECONDS, Stack
+
+Body = dict[str, Any]
+
+
+class Mailbox:
+    """The messages of one queue, from the moment on that this is made."""
+
+    def __init__(self, stack: Stack, url: str) -> None:
+        """Look into the queue at `url`, of which nobody else takes messages."""
+        self._sqs = stack.aws.client("sqs")
+        self._url = url
+        self._bodies: list[Body] = []
+
+    def all(self) -> list[Body]:
+        """Return every message so far, oldest first as far as the queue keeps order."""
+        while found := self._sqs.receive_message(
+            QueueUrl=self._url, MaxNumberOfMessages=10, VisibilityTimeout=60
+        ).get("Messages"):
+            for message in found:
+                self._bodies.append(json.loads(message["Body"]))
+                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+        return list(self._bodies)
+
+    def of(self, execution_arn: str) -> list[Body]:
+        """Return the messages of one execution: the workflow's own, and EventBridge's about it."""
+        return [
+            body
+            for body in self.all()
+            if execution_arn in (body.get("execution_arn"), body.get("executionArn"))
+        ]
+
+    def about(self, event: dict[str, Any]) -> list[Body]:
+        """Return the workflow's messages about one version of a picture, of any execution."""
+        names = ("s3_bucket", "s3_key", "s3_version_id")
+        return [body for body in self.all() if all(body.get(n) == event[n] for n in names)]
+
+    def wait(self, execution_arn: str) -> list[Body]:
+        """Return the messages of one execution once there is one."""
+        return wait_until(lambda: self.of(execution_arn) or None, ANSWER_SECONDS)

@@ -1,0 +1,213 @@
+"""The batch: every object below a prefix through the workflow of one picture, and a true summary."""
+
+import json
+import uuid
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.integration.deployed_machines import BATCH, altered, deployed_member, ended, start
+from tests.integration.laptop_aws import wait_until
+from tests.integration.mailbox import Mailbox
+from tests.integration.workflow_stack import (
+    ANSWER_SECONDS,
+    BLACK,
+    GREY,
+    WHITE,
+    Stack,
+    fault,
+    put,
+    record,
+)
+
+BATCH_SECONDS = 180
+# The state "Classify Picture" in the definition of the batch, and what counts for a child of it.
+CHILD = ("Classify Every Picture", "ItemProcessor", "States")
+CLASSIFY = (*CHILD, "Classify Pictures", "ItemProcessor", "States", "Classify Picture")
+COUNT = (*CHILD, "Count Outcomes")
+
+
+@pytest.fixture(scope="module")
+def review(stack: Stack) -> Mailbox:
+    return Mailbox(stack, stack.outputs["ReviewQueueUrl"])
+
+
+@pytest.fixture(scope="module")
+def told(stack: Stack) -> Mailbox:
+    return Mailbox(stack, stack.failures)
+
+
+@pytest.fixture
+def express(stack: Stack) -> str:
+    """The ARN of the machine that the batch runs for each picture."""
+    arn: str = deployed_member(stack, *CLASSIFY, "Arguments", "StateMachineArn", machine=BATCH)
+    return arn
+
+
+def fill(stack: Stack, *bodies: bytes, under: str = "batch") -> tuple[str, list[dict[str, str]]]:
+    """Put pictures below a new prefix; return it, and a workflow's input for each picture."""
+    prefix = f"{under}/{uuid.uuid4()}/"
+    return prefix, [put(stack, body, f"{prefix}{n:04}.png") for n, body in enumerate(bodies)]
+
+
+def run(stack: Stack, prefix: str) -> dict[str, Any]:
+    """Run the batch over a prefix; return the execution's description."""
+    event = {"s3_bucket": stack.outputs["PicturesBucketName"], "prefix": prefix}
+    return ended(stack, start(stack, event, BATCH), BATCH_SECONDS)
+
+
+def summary(execution: dict[str, Any]) -> dict[str, Any]:
+    """Return what a batch that went through found out."""
+    assert execution["status"] == "SUCCEEDED", execution
+    found: dict[str, Any] = json.loads(execution["output"])
+    return found
+
+
+def expected(
+    stack: Stack, prefix: str, review: int = 0, failed: int = 0, **by_class: int
+) -> dict[str, Any]:
+    """Return the summary of a prefix whose pictures ended as counted here."""
+    accepted = sum(by_class.values())
+    return {
+        "s3_bucket": stack.outputs["PicturesBucketName"],
+        "prefix": prefix,
+        "found": accepted + review + failed,
+        "accepted": accepted,
+        "review": review,
+        "failed": failed,
+        "by_class": by_class,
+    }
+
+
+def outcome(stack: Stack, event: dict[str, str]) -> str:
+    """Return what the record of a picture says: a label, "review", or "" for no record."""
+    item = record(stack, event)
+    if item is None:
+        return ""
+    if item["outcome"] == {"S": "review"}:
+        assert item["queued"] == {"BOOL": True}
+        return "review"
+    return str(item["label"]["S"])
+
+
+def test_an_empty_prefix_is_a_batch_of_nothing(stack):
+    assert summary(run(stack, "nothing/")) == expected(stack, "nothing/")
+
+
+def test_one_picture_is_a_batch(stack):
+    prefix, [event] = fill(stack, BLACK)
+    assert summary(run(stack, prefix)) == expected(stack, prefix, motorcycle=1)
+    assert outcome(stack, event) == "motorcycle"
+
+
+def test_every_picture_ends_in_one_place_and_a_second_run_changes_nothing(stack, review, told):
+    bodies = [WHITE] * 28 + [BLACK] * 17 + [GREY] * 10 + [b""] * 2 + [b"<html>"] * 2 + [WHITE[:60]]
+    prefix, events = fill(stack, *bodies)
+    ends = ["bicycle"] * 28 + ["motorcycle"] * 17 + ["review"] * 10 + [""] * 5
+    errors = {"EmptyPictureError": 2, "NotAPictureError": 2, "PictureRefusedError": 1}
+    whole = expected(stack, prefix, review=10, failed=5, bicycle=28, motorcycle=17)
+    first: list[Any] = []
+    for runs in (1, 2):
+        assert summary(run(stack, prefix)) == whole
+        assert [outcome(stack, event) for event in events] == ends
+        assert [len(review.about(event)) for event in events] == [0] * 45 + [1] * 10 + [0] * 5
+        messages = [body for body in told.all() if str(body.get("s3_key")).startswith(prefix)]
+        failures = Counter(body["error"]["Error"] for body in messages)
+        assert failures == {error: runs * count for error, count in errors.items()}
+        assert {body["s3_key"] for body in messages} == {event["s3_key"] for event in events[55:]}
+        records = [record(stack, event) for event in events]
+        first = first or records
+        assert records == first
+
+
+def test_pictures_that_were_uploaded_before_keep_their_answers(stack, review):
+    prefix, events = fill(stack, WHITE, BLACK, GREY, under="inbox")
+    for event in events:
+        wait_until(lambda event=event: outcome_if_any(stack, event), ANSWER_SECONDS)
+    before = [record(stack, event) for event in events]
+    assert summary(run(stack, prefix)) == expected(stack, prefix, review=1, bicycle=1, motorcycle=1)
+    assert [record(stack, event) for event in events] == before
+    assert len(review.about(events[2])) == 1
+
+
+def outcome_if_any(stack: Stack, event: dict[str, str]) -> bool:
+    """Say whether the picture's way has ended: its record is there, and queued if it is doubtful."""
+    item = record(stack, event)
+    return item is not None and item.get("queued") != {"BOOL": False}
+
+
+def test_a_broken_endpoint_stops_the_batch_early_and_it_goes_on_once_mended(well, told):
+    prefix, events = fill(well, *[WHITE] * 100)
+    fault(well, {"kind": "gone"})
+    execution = run(well, prefix)
+    assert (execution["status"], execution["error"]) == (
+        "FAILED",
+        "States.ExceedToleratedFailureThreshold",
+    )
+    stopped = json.loads(execution["cause"])
+    assert (stopped["found"], stopped["accepted"], stopped["review"]) == (100, 0, 0)
+    assert 10 < stopped["failed"] < 100
+    [message] = told.wait(execution["executionArn"])
+    assert (message["status"], message["cause"]) == ("FAILED", execution["cause"])
+    failures = [body for body in told.all() if str(body.get("s3_key")).startswith(prefix)]
+    assert {body["error"]["Error"] for body in failures} == {"EndpointNotFoundError"}
+    assert len({body["s3_key"] for body in failures}) == len(failures) == stopped["failed"]
+    fault(well, None)
+    assert summary(run(well, prefix)) == expected(well, prefix, bicycle=100)
+    assert {outcome(well, event) for event in events} == {"bicycle"}
+
+
+def test_a_bucket_that_is_not_there_fails_and_is_told(stack, told):
+    event = {"s3_bucket": "no-such-bucket", "prefix": "a/"}
+    execution = ended(stack, start(stack, event, BATCH), BATCH_SECONDS)
+    assert execution["status"] == "FAILED"
+    assert json.loads(execution["cause"])["s3_bucket"] == "no-such-bucket"
+    [message] = told.wait(execution["executionArn"])
+    assert json.loads(message["input"]) == event
+
+
+def test_the_batch_tells_of_pictures_whose_own_workflow_cannot(stack, told, express):
+    prefix, events = fill(stack, *[WHITE] * 30)
+    uncaught, unstarted = events[3]["s3_key"], events[17]["s3_key"]
+    condition = f"$states.input.s3_key = '{uncaught}' ? $number('x') = 1"
+    machine = f"$states.input.s3_key = '{unstarted}' ? '{express}-none' : '{express}'"
+    with (
+        altered(
+            stack,
+            {
+                ("Is Accepted", "Choices", 0, "Condition"): (
+                    f"{{% {condition} : $states.input.accepted = true %}}"
+                )
+            },
+            express,
+        ),
+        altered(stack, {(*CLASSIFY, "Arguments", "StateMachineArn"): f"{{% {machine} %}}"}, BATCH),
+    ):
+        found = summary(run(stack, prefix))
+    assert found == expected(stack, prefix, failed=2, bicycle=28)
+    messages = {
+        body["s3_key"]: body["error"]["Error"]
+        for body in told.all()
+        if str(body.get("s3_key")).startswith(prefix)
+    }
+    assert messages.keys() == {uncaught, unstarted}
+    assert messages[uncaught] == "States.QueryEvaluationError"
+    assert messages[unstarted].startswith("Sfn.StateMachineDoesNotExist")
+
+
+def test_pictures_that_nobody_counted_fail_the_batch(stack, told):
+    prefix, events = fill(stack, *[BLACK] * 110)  # 10 of 110 are within the tolerated 10 %
+    items = (*COUNT, "Arguments", "TransactItems")
+    deployed = deployed_member(stack, *items, machine=BATCH)
+    table = deployed.split("'TableName': '")[1].split("'")[0]
+    lost = events[42]["s3_key"]
+    choice = f"('{lost}' in $pictures.s3_key ? 'none' : '{table}')"
+    with altered(stack, {items: deployed.replace(f"'{table}'", choice)}, BATCH):
+        execution = run(stack, prefix)
+    assert (execution["status"], execution["error"]) == ("FAILED", "PICTURES_UNACCOUNTED_FOR")
+    found = json.loads(execution["cause"])
+    assert (found["found"], found["accepted"], found["by_class"]) == (110, 100, {"motorcycle": 100})
+    [message] = told.wait(execution["executionArn"])
+    assert message["error"] == "PICTURES_UNACCOUNTED_FOR"
+    assert summary(run(stack, prefix)) == expected(stack, prefix, motorcycle=110)
