@@ -26,13 +26,17 @@ lock: ## Solve requirements.in into requirements.txt
 	@{ echo '# Made by `make lock` from requirements.in: the one set that was tested.'; \
 	   $(BIN)/uv pip freeze --quiet --python $(BIN)/python | sed -E 's/\+[A-Za-z0-9.]+$$//' | grep -viE '^(nvidia|cuda|triton)'; } > requirements.txt
 
-.PHONY: demo test check unit integration container-test bench clean
+.PHONY: demo soak test check unit integration container-test bench clean
 
 DATA ?= synthetic
+PICTURES ?= 5000
 PORT ?= 4566
 
 demo: setup ## Run the whole workflow on this machine. DATA=cifar100|ARCHIVE|FOLDER, KEEP=1, PORT=4566
 	@$(BIN)/python -m local.demo "$(DATA)" --port $(PORT) $(if $(KEEP),--keep)
+
+soak: setup ## Send PICTURES=5000 through a workflow in trouble and see that none is lost; reports/soak/
+	@$(BIN)/python -m local.soak --pictures $(PICTURES) --port $(PORT)
 
 test: setup check unit integration ## Run every check and test that needs no Docker
 
