@@ -1,4 +1,4 @@
-"""The batch: every object below a prefix through the workflow of one picture, and a true summary."""
+"""The batch: every object below a prefix through one picture's workflow, and a true summary."""
 
 import json
 import uuid
@@ -91,6 +91,12 @@ def outcome(stack: Stack, event: dict[str, str]) -> str:
     return str(item["label"]["S"])
 
 
+def is_decided(stack: Stack, event: dict[str, str]) -> bool:
+    """Say whether a picture has its record, and is queued if it is doubtful."""
+    item = record(stack, event)
+    return item is not None and item.get("queued") != {"BOOL": False}
+
+
 def test_an_empty_prefix_is_a_batch_of_nothing(stack):
     assert summary(run(stack, "nothing/")) == expected(stack, "nothing/")
 
@@ -123,18 +129,11 @@ def test_every_picture_ends_in_one_place_and_a_second_run_changes_nothing(stack,
 
 def test_pictures_that_were_uploaded_before_keep_their_answers(stack, review):
     prefix, events = fill(stack, WHITE, BLACK, GREY, under="inbox")
-    for event in events:
-        wait_until(lambda event=event: outcome_if_any(stack, event), ANSWER_SECONDS)
+    wait_until(lambda: all(is_decided(stack, event) for event in events), ANSWER_SECONDS)
     before = [record(stack, event) for event in events]
     assert summary(run(stack, prefix)) == expected(stack, prefix, review=1, bicycle=1, motorcycle=1)
     assert [record(stack, event) for event in events] == before
     assert len(review.about(events[2])) == 1
-
-
-def outcome_if_any(stack: Stack, event: dict[str, str]) -> bool:
-    """Say whether the picture's way has ended: its record is there, and queued if it is doubtful."""
-    item = record(stack, event)
-    return item is not None and item.get("queued") != {"BOOL": False}
 
 
 def test_a_broken_endpoint_stops_the_batch_early_and_it_goes_on_once_mended(well, told):

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.integration.deployed_machines import (
+    Path,
     altered,
     deployed_member,
     ended,
@@ -41,7 +42,7 @@ UNTOLD = "NOBODY WAS TOLD: "
 STALE_MS = 300_000  # age from which another execution's unfinished claim may be taken over
 THRESHOLD = ("Filter Low Confidence", "Arguments", "Payload")
 # GREY is a bicycle with 160 / 255 = 0.627: doubtful as deployed, accepted with this.
-LENIENT = {THRESHOLD: "{% $merge([$states.input, {'threshold': 0.5}]) %}"}
+LENIENT: dict[Path, object] = {THRESHOLD: "{% $merge([$states.input, {'threshold': 0.5}]) %}"}
 
 
 @pytest.fixture(scope="module")
