@@ -1,0 +1,215 @@
+"""The real command against the deployed workflow: what it tells is where the pictures are."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.laptop_aws import ROOT, wait_until
+from tests.integration.workflow_stack import BLACK, GREY, WHITE, Stack, fault, picture
+from training.settings import STACK_NAME
+
+COMMAND = [sys.executable, "-m", "training.send_pictures"]
+SECONDS = 180  # for a run that takes ten on a quiet machine
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A staged test split. Bright is a bicycle to the endpoint, and grey is doubtful."""
+    root = tmp_path_factory.mktemp("staged")
+    pictures = {f"test/bicycle/white-{n}.png": WHITE for n in range(3)}
+    pictures |= {f"test/motorcycle/black-{n}.png": BLACK for n in range(3)}
+    pictures |= {"test/bicycle/grey.png": GREY, "test/motorcycle/mistaken.png": picture(250)}
+    for name, content in pictures.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    (root / "manifest.json").write_text(json.dumps({"files": {name: {} for name in pictures}}))
+    return root
+
+
+def sent(stack: Stack, out: Path, *arguments: str) -> tuple[int, str, dict[str, Any]]:
+    """Run the command to its end; return its status, what it printed, and its report."""
+    done = subprocess.run(
+        [*COMMAND, *arguments, "--out", str(out)],
+        cwd=ROOT,
+        env=os.environ | stack.aws.env,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert out.exists(), done.stderr
+    return done.returncode, done.stdout + done.stderr, json.loads(out.read_text())
+
+
+def items(stack: Stack, run: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what the table holds of a run, by key and version."""
+    pages = (
+        stack.aws.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(TableName=stack.outputs["PredictionsTableName"])
+    )
+    start = f"s3://{stack.outputs['PicturesBucketName']}/"
+    return {
+        (item["picture"]["S"].removeprefix(start), item["version_id"]["S"]): item
+        for page in pages
+        for item in page["Items"]
+        if f"/inbox/{run}/" in item["picture"]["S"]
+    }
+
+
+def objects(stack: Stack, prefix: str) -> list[str]:
+    """Return the keys of the bucket below a prefix."""
+    pages = (
+        stack.aws.client("s3")
+        .get_paginator("list_objects_v2")
+        .paginate(Bucket=stack.outputs["PicturesBucketName"], Prefix=prefix)
+    )
+    return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+
+@contextmanager
+def no_events(stack: Stack) -> Iterator[None]:
+    """Uploads start nothing while this lasts."""
+    [rule] = [
+        resource["PhysicalResourceId"].rpartition("|")[2]
+        for resource in stack.aws.client("cloudformation").describe_stack_resources(
+            StackName=STACK_NAME
+        )["StackResources"]
+        if resource["LogicalResourceId"] == "PictureUploadedRule"
+    ]
+    events = stack.aws.client("events")
+    events.disable_rule(Name=rule)
+    try:
+        yield
+    finally:
+        events.enable_rule(Name=rule)
+
+
+def test_pictures_that_nothing_came_of_are_named(stack, staged, tmp_path):
+    with no_events(stack):
+        status, printed, report = sent(
+            stack, tmp_path / "r.json", "--staged", str(staged), "--burst", "3", "--wait", "3"
+        )
+    assert status == 1
+    assert report["no_answer"] == report["pictures"] == 3
+    assert "no answer within 3 s of the last upload" in printed
+    for key in objects(stack, f"inbox/{report['run']}/"):
+        assert f"no answer: {key}" in printed
+
+
+def test_a_stream_tells_where_every_picture_is(stack, staged, tmp_path):
+    status, printed, report = sent(
+        stack, tmp_path / "r.json", "--staged", str(staged), "--rate", "6", "--count", "24"
+    )
+    assert status == 0, printed
+    # Each of the 8 pictures three times, in turn.
+    counts = {name: report[name] for name in ("accepted", "review", "failed", "no_answer")}
+    assert counts == {"accepted": 21, "review": 3, "failed": 0, "no_answer": 0}
+    assert report["accepted_by_label"] == {"bicycle": 12, "motorcycle": 9}
+    assert report["accuracy_accepted"] == pytest.approx(18 / 21)
+    ledger = items(stack, report["run"])
+    assert len(ledger) == 24
+    for one in report["pictures_sent"]:
+        item = ledger[one["key"], one["version_id"]]
+        assert item["outcome"]["S"] == one["place"]
+        assert item.get("label", {}).get("S") == one["label"]
+        assert item["execution_arn"]["S"] == one["execution_arn"]
+    due = [one["at"] for one in report["pictures_sent"]]
+    assert due == sorted(due)
+    for name in ("upload", "answer"):
+        latency = report["latency_s"][name]
+        assert latency["count"] == 24
+        assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"] < SECONDS
+    assert "Accuracy among accepted: 0.857" in printed
+
+
+def test_the_latencies_are_those_of_the_executions(stack, staged, tmp_path):
+    _, _, report = sent(
+        stack, tmp_path / "r.json", "--staged", str(staged), "--rate", "4", "--count", "6"
+    )
+    assert report["clock_offset_s"] == 0  # one machine, one clock
+    stepfunctions = stack.aws.client("stepfunctions")
+    for one in report["pictures_sent"]:
+        told = stepfunctions.describe_execution(executionArn=one["execution_arn"])
+        due = report["began"] + one["at"]
+        assert one["answer_s"] == pytest.approx(told["stopDate"].timestamp() - due, abs=0.01)
+        assert one["answer_s"] >= told["stopDate"].timestamp() - told["startDate"].timestamp()
+
+
+def test_a_slow_endpoint_does_not_hold_the_stream_up(well, staged, tmp_path):
+    fault(well, {"kind": "slow", "delay_seconds": 2})
+    _, _, report = sent(
+        well, tmp_path / "r.json", "--staged", str(staged), "--rate", "5", "--count", "8"
+    )
+    assert report["accepted"] + report["review"] == 8
+    assert report["latency_s"]["answer"]["p50"] > 2
+    assert report["latency_s"]["late"]["max"] < 1  # nobody waited for an answer before sending on
+
+
+def test_a_burst_of_odd_pictures_names_every_failure(stack, staged, tmp_path):
+    status, printed, report = sent(
+        stack, tmp_path / "r.json", "--staged", str(staged), "--burst", "30", "--odd", "0.5",
+        "--odd-kinds", "corrupt", "rotated", "tiny", "--seed", "7",
+    )  # fmt: skip
+    assert status == 0, printed
+    kinds = {kind: facts["pictures"] for kind, facts in report["by_kind"].items()}
+    assert kinds == {"as it is": 15, "corrupt": 5, "rotated": 5, "tiny": 5}
+    assert report["accepted"] + report["review"] + report["failed"] == 30
+    assert report["by_kind"]["as it is"]["failed"] == 0
+    assert report["by_kind"]["corrupt"]["failed"] >= 1  # a cut or change may leave a picture
+    stepfunctions = stack.aws.client("stepfunctions")
+    ledger = items(stack, report["run"])
+    for one in report["pictures_sent"]:
+        if one["place"] != "failed":
+            continue
+        told = stepfunctions.describe_execution(executionArn=one["execution_arn"])
+        assert (told["status"], told["error"]) == ("FAILED", one["error"])
+        assert json.loads(told["input"])["object"]["key"] == one["key"]
+        assert (one["key"], one["version_id"]) not in ledger
+        assert f"failed: {one['error']}" in printed
+
+
+def test_files_alone_are_sent_and_not_waited_for(stack, staged, tmp_path):
+    status, printed, report = sent(
+        stack, tmp_path / "r.json", str(staged / "test/bicycle/white-0.png")
+    )
+    assert (status, report["no_answer"], report["followed"]) == (0, 1, False)
+    assert "Sent 1 files" in printed
+    assert objects(stack, "inbox/white-0.png") == ["inbox/white-0.png"]
+
+
+def test_an_interrupt_ends_it_with_the_figures_so_far(stack, staged, tmp_path):
+    out = tmp_path / "r.json"
+    before = set(objects(stack, "inbox/"))
+    with subprocess.Popen(
+        [*COMMAND, "--staged", str(staged), "--rate", "4", "--duration", "600", "--out", str(out)],
+        cwd=ROOT,
+        env=os.environ | stack.aws.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        try:
+            wait_until(lambda: len(set(objects(stack, "inbox/")) - before) >= 8, SECONDS)
+            command.send_signal(signal.SIGINT)
+            printed, complaint = command.communicate(timeout=SECONDS)
+        finally:
+            command.kill()
+    assert command.returncode == 130, complaint
+    assert complaint == "send_pictures: interrupted; what was sent is being worked on\n"
+    assert "Where the pictures went" in printed
+    report = json.loads(out.read_text())
+    assert report["interrupted"]
+    there = objects(stack, f"inbox/{report['run']}/")
+    assert report["pictures"] - report["not_sent"] == len(there) >= 8
+    assert report["not_sent"] > 2000
+    assert report["upload_failed"] == 0
+    assert not list(tmp_path.glob("*.new"))
