@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from local.controls import Controls
 from local.sagemaker.errors import AwsError
-from local.sagemaker.faults import FaultRequestError, parse_fault
 from local.sagemaker.invocations import MAX_BODY_BYTES, Invocation
 from local.sagemaker.stand_in import SageMakerStandIn
 
@@ -20,9 +20,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-HEALTH_PATH = "/_local/health"
 _INVOCATION = re.compile(r"/endpoints/([^/]+)/invocations")
-_FAULTS = re.compile(r"/_local/faults/([^/]+)")
 _CONTAINERS_HOST = "laptop-aws:4566"  # as containers name it: docker_network.py
 _BROWSERS_OWN = ("origin", "sec-fetch-site")  # no script of a page can leave these out
 _TARGET_PREFIX = "SageMaker."
@@ -34,10 +32,10 @@ logger = logging.getLogger(__name__)
 
 
 class Gateway:
-    """Routes each request to the SageMaker stand-in, to the fault controls or to MiniStack."""
+    """Routes each request to the SageMaker stand-in, to the controls or to MiniStack."""
 
     def __init__(
-        self, ministack: Application, sagemaker: SageMakerStandIn, port: int, about: str
+        self, ministack: Application, sagemaker: SageMakerStandIn, port: int, controls: Controls
     ) -> None:
         """Set up the routes.
 
@@ -45,11 +43,11 @@ class Gateway:
             ministack: MiniStack's ASGI application.
             sagemaker: the stand-in that answers SageMaker's two APIs.
             port: the TCP port of 127.0.0.1 that clients connect to.
-            about: what `/_local/health` answers, JSON.
+            controls: answers what is below `/_local/`.
         """
         self._ministack = ministack
         self._sagemaker = sagemaker
-        self._about = about
+        self._controls = controls
         self._hosts = (f"127.0.0.1:{port}", f"localhost:{port}", _CONTAINERS_HOST)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sagemaker")
 
@@ -125,26 +123,8 @@ class Gateway:
         return await _send(send, 200, answer.body, answer_headers)
 
     async def _local(self, method: str, path: str, receive: Receive, send: Send) -> None:
-        """Answer what is no AWS API: health and faults."""
-        body = await _body(receive)
-        faults = self._sagemaker.faults
-        status, answer = 404, {"error": f"No {method} {path}; see docs/laptop-aws.md"}
-        matched = _FAULTS.fullmatch(path)
-        if path == HEALTH_PATH and method == "GET":
-            status, answer = 200, json.loads(self._about)
-        elif matched:
-            endpoint = matched.group(1)
-            if method == "PUT":
-                try:
-                    faults.put(endpoint, parse_fault(json.loads(body)))
-                    status, answer = 200, faults.get(endpoint) or {}
-                except (FaultRequestError, ValueError) as error:
-                    status, answer = 400, {"error": str(error)}
-            elif method == "GET":
-                status, answer = 200, faults.get(endpoint) or {}
-            elif method == "DELETE":
-                faults.clear(endpoint)
-                status, answer = 200, {}
+        """Answer what is no AWS API."""
+        status, answer = self._controls.answer(method, path, await _body(receive))
         await _send(send, status, json.dumps(answer).encode(), {"content-type": "application/json"})
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:

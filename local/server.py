@@ -1,7 +1,6 @@
 """The server process: MiniStack and the SageMaker stand-in on one port, until a signal ends it."""
 
 import asyncio
-import json
 import logging
 import os
 import re
@@ -173,33 +172,42 @@ async def _serve(port: int, state: Path) -> None:
     from ministack.app import app as ministack  # noqa: PLC0415
 
     from local import (  # noqa: PLC0415
+        alarms,
         embedded_metrics,
         lambda_metrics,
         lambda_workers,
         map_batches,
+        messaging_metrics,
         metrics,
         upload_events,
     )
+    from local.controls import Controls  # noqa: PLC0415
+    from local.every import Every  # noqa: PLC0415
     from local.gateway import Gateway  # noqa: PLC0415
     from local.sagemaker.aws_clients import AwsClients  # noqa: PLC0415
     from local.sagemaker.child_process import ChildProcesses  # noqa: PLC0415
     from local.sagemaker.host import Host  # noqa: PLC0415
     from local.sagemaker.stand_in import SageMakerStandIn  # noqa: PLC0415
+    from local.upload_duplicates import Duplicates  # noqa: PLC0415
 
     for change in (
         metrics,
+        alarms,
         lambda_workers,
         lambda_metrics,
         embedded_metrics,
-        upload_events,
+        messaging_metrics,
         map_batches,
     ):
         change.install()
+    duplicates = Duplicates()
+    upload_events.install(duplicates)
     url = endpoint_url(port)
     host = Host(state, url, AwsClients(url), ChildProcesses(state / "children"))
     sagemaker = SageMakerStandIn(host, metrics.record)
     about = {"service": "laptop-aws", "pid": os.getpid(), "port": port, "state": str(state)}
-    gateway = Gateway(ministack, sagemaker, port, json.dumps(about))
+    controls = Controls(about, sagemaker.faults, duplicates)
+    gateway = Gateway(ministack, sagemaker, port, controls)
 
     config = Config()
     config.bind = [f"{HOST}:{port}"]
@@ -217,11 +225,18 @@ async def _serve(port: int, state: Path) -> None:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
             loop.add_signal_handler(number, ended.set)
 
+    background = [
+        Every(alarms.EVALUATION_SECONDS, alarms.evaluate_alarms),
+        Every(messaging_metrics.SAMPLE_SECONDS, messaging_metrics.sample_queues),
+    ]
+
     # A thread of its own: those of asyncio.to_thread may all be waiting for functions.
     cleaner = ThreadPoolExecutor(1, thread_name_prefix="shutdown")
 
     async def shutdown() -> None:
         await ended.wait()
+        for work in background:
+            await loop.run_in_executor(cleaner, work.stop)
         await loop.run_in_executor(cleaner, sagemaker.close)
         await loop.run_in_executor(cleaner, lambda_workers.stop_workers)
 

@@ -1,32 +1,40 @@
-"""S3's events on EventBridge, with the version of the object as on AWS.
+"""S3's events on EventBridge: with the version of the object as on AWS, and twice if asked to.
 
 MiniStack 1.5.33 knows the version when it tells of an upload and leaves it out of the event; AWS's
 `detail.object.version-id` is there for every versioned bucket, and the rule in template.yaml hands
 it to the workflow. tests/integration/test_ministack_gaps.py fails when MiniStack closes the gap.
 """
 
+import contextvars
 import functools
 import inspect
 import json
+import threading
 from contextvars import ContextVar
 from typing import Any
 
 from ministack.services import eventbridge, s3
 
+from local.upload_duplicates import Duplicates
+
 _version: ContextVar[str | None] = ContextVar("version of the object that S3 tells of")
 
 
 def with_version(event: dict[str, Any], version_id: str | None) -> dict[str, Any]:
-    """Return the event with the object's version, if it is one of S3's and there is a version."""
-    if event.get("Source") != "aws.s3" or not version_id:
+    """Return an event of S3's with the object's version, if there is one."""
+    if not version_id:
         return event
     detail = json.loads(event["Detail"])
     detail["object"]["version-id"] = version_id
     return event | {"Detail": json.dumps(detail)}
 
 
-def install() -> None:
-    """Change MiniStack's S3 and EventBridge in this process; call once, before the first upload."""
+def install(duplicates: Duplicates) -> None:
+    """Change MiniStack's S3 and EventBridge in this process; call once, before the first upload.
+
+    Args:
+        duplicates: decides which events are sent twice.
+    """
     fire, dispatch = s3._fire_s3_event, eventbridge._dispatch_event
     signature = inspect.signature(fire)
 
@@ -41,7 +49,17 @@ def install() -> None:
 
     @functools.wraps(dispatch)
     def dispatch_event(event: dict[str, Any], *arguments: Any, **named: Any) -> Any:
-        return dispatch(with_version(event, _version.get(None)), *arguments, **named)
+        if event.get("Source") != "aws.s3":
+            return dispatch(event, *arguments, **named)
+        event = with_version(event, _version.get(None))
+        delay = duplicates.draw()
+        if delay is not None:
+            again = functools.partial(dispatch, event, *arguments, **named)
+            # A context of its own: the account and the region are in it.
+            timer = threading.Timer(delay, contextvars.copy_context().run, [again])
+            timer.daemon = True
+            timer.start()
+        return dispatch(event, *arguments, **named)
 
     s3._fire_s3_event = fire_s3_event
     eventbridge._dispatch_event = dispatch_event

@@ -1,14 +1,17 @@
 """Faults on purpose: an endpoint that is slow, busy, failing or gone, for a share of its calls.
 
-`PUT /_local/faults/{endpoint}` sets one, `GET` shows it, `DELETE` ends it. "Throttled for the next
-two calls, then well" is `{"kind": "throttled", "calls": 2}`.
+`PUT /_local/faults/{endpoint}` sets one or several, `GET` shows them and counts what they did,
+`DELETE` ends them. "Throttled for the next two calls, then well" is
+`{"kind": "throttled", "calls": 2}`; "a tenth slow and a tenth failing" is
+`{"faults": [{"kind": "slow", "share": 0.1}, {"kind": "failing", "share": 0.1}]}`.
 """
 
 import random
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -29,7 +32,7 @@ class FaultRequestError(Exception):
     """A fault that cannot be set; the message says which field is wrong."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Fault:
     """A fault of one endpoint.
 
@@ -48,6 +51,33 @@ class Fault:
     delay_seconds: float = 1.0
 
 
+@dataclass(frozen=True)
+class FaultRequest:
+    """What a PUT asks for: the faults, and a seed with which the same calls are hit each time."""
+
+    faults: Sequence[Fault]
+    seed: int | None = None
+
+
+@dataclass
+class _Active:
+    """A fault that is not over: until when, by the clock, and for how many calls more."""
+
+    fault: Fault
+    until: float | None
+    calls_left: int | None
+
+
+@dataclass
+class _Endpoint:
+    """The faults of one endpoint, and what has come of them."""
+
+    chance: Callable[[], float]
+    active: list[_Active] = field(default_factory=list)
+    calls: int = 0
+    injected: Counter[str] = field(default_factory=Counter)
+
+
 class Faults:
     """The faults of every endpoint; safe to use from any thread."""
 
@@ -59,51 +89,103 @@ class Faults:
         """Start without faults; `clock` counts seconds, `chance` draws from [0, 1) per call."""
         self._clock = clock
         self._chance = chance
-        self._faults: dict[str, tuple[Fault, float | None]] = {}
+        self._endpoints: dict[str, _Endpoint] = {}
         self._lock = threading.Lock()
 
-    def put(self, endpoint: str, fault: Fault) -> None:
-        """Give an endpoint a fault, in place of the one that it has."""
-        until = None if fault.seconds is None else self._clock() + fault.seconds
-        with self._lock:
-            self._faults[endpoint] = (fault, until)
+    def put(self, endpoint: str, *faults: Fault, seed: int | None = None) -> None:
+        """Give an endpoint faults, in place of those that it has; the counts go on.
 
-    def get(self, endpoint: str) -> dict[str, Any] | None:
-        """Return an endpoint's fault, with the calls and seconds that are left, or None."""
+        Args:
+            endpoint: the endpoint's name.
+            faults: their shares together are at most 1; a call gets one of them or none.
+            seed: for draws that are the same each time, in the order of the calls.
+        """
+        now = self._clock()
         with self._lock:
-            found = self._current(endpoint)
+            found = self._endpoints.setdefault(endpoint, _Endpoint(self._chance))
+            # No secrets are drawn here: the numbers decide which calls fail on purpose.
+            found.chance = self._chance if seed is None else random.Random(seed).random  # noqa: S311
+            found.active = [
+                _Active(fault, None if fault.seconds is None else now + fault.seconds, fault.calls)
+                for fault in faults
+            ]
+
+    def get(self, endpoint: str) -> dict[str, Any]:
+        """Return an endpoint's faults with what is left of them, and the counts.
+
+        `calls` are those of the endpoint and `injected` those that a fault has hit, by kind, since
+        the first fault or since `clear`.
+        """
+        with self._lock:
+            found = self._endpoints.get(endpoint)
             if found is None:
-                return None
-            fault, until = found
-            left = None if until is None else round(until - self._clock(), 3)
-            return asdict(fault) | {"seconds": left}
+                return {"faults": [], "calls": 0, "injected": {}}
+            self._drop_what_is_over(found)
+            faults = [
+                asdict(active.fault)
+                | {
+                    "seconds": active.until and round(active.until - self._clock(), 3),
+                    "calls": active.calls_left,
+                }
+                for active in found.active
+            ]
+            return {"faults": faults, "calls": found.calls, "injected": dict(found.injected)}
 
     def clear(self, endpoint: str) -> None:
-        """End an endpoint's fault, if it has one."""
+        """End an endpoint's faults, if it has any, and forget the counts."""
         with self._lock:
-            self._faults.pop(endpoint, None)
+            self._endpoints.pop(endpoint, None)
 
     def draw(self, endpoint: str) -> Fault | None:
         """Decide one call: return the fault that it gets, or None for a healthy call."""
         with self._lock:
-            found = self._current(endpoint)
+            found = self._endpoints.get(endpoint)
             if found is None:
                 return None
-            fault, _ = found
-            if self._chance() >= fault.share:
+            found.calls += 1
+            self._drop_what_is_over(found)
+            if not found.active:
                 return None
-            if fault.calls is not None:
-                fault.calls -= 1
-                if fault.calls == 0:
-                    del self._faults[endpoint]
-            return fault
-
-    def _current(self, endpoint: str) -> tuple[Fault, float | None] | None:
-        found = self._faults.get(endpoint)
-        if found is not None and found[1] is not None and self._clock() >= found[1]:
-            del self._faults[endpoint]
+            mark = found.chance()
+            for active in found.active:
+                mark -= active.fault.share
+                if mark < 0:
+                    if active.calls_left is not None:
+                        active.calls_left -= 1
+                    found.injected[active.fault.kind] += 1
+                    return active.fault
             return None
-        return found
+
+    def _drop_what_is_over(self, endpoint: _Endpoint) -> None:
+        now = self._clock()
+        endpoint.active = [
+            active
+            for active in endpoint.active
+            if (active.until is None or now < active.until) and active.calls_left != 0
+        ]
+
+
+def parse_faults(members: Any) -> FaultRequest:
+    """Return what a request's JSON describes: one fault, or a list of them.
+
+    Raises:
+        FaultRequestError: naming the wrong field and what it takes.
+    """
+    if not isinstance(members, dict) or "faults" not in members:
+        return FaultRequest([parse_fault(members)])
+    unknown = set(members) - {"faults", "seed"}
+    if unknown:
+        raise FaultRequestError(f"Unknown field {sorted(unknown)[0]!r} beside faults and seed")
+    listed, seed = members["faults"], members.get("seed")
+    if not isinstance(listed, list) or not listed:
+        raise FaultRequestError('faults must be a list such as [{"kind": "slow", "share": 0.1}]')
+    if seed is not None and type(seed) is not int:
+        raise FaultRequestError("seed must be a whole number, or null for none")
+    faults = [parse_fault(fault) for fault in listed]
+    together = sum(fault.share for fault in faults)
+    if together > 1 + 1e-9:
+        raise FaultRequestError(f"The shares must be at most 1 together; they are {together:g}")
+    return FaultRequest(faults, seed)
 
 
 def parse_fault(members: Any) -> Fault:

@@ -323,7 +323,9 @@ def test_throttled_for_two_calls_then_well(laptop_aws: LaptopAws, endpoint: str)
             ask(laptop_aws, endpoint)
         assert busy.value.response["Error"]["Code"] == "ThrottlingException"
     assert answer(laptop_aws, endpoint)["word"] == "hello"
-    assert fault(laptop_aws, endpoint, "GET") == {}
+    state = fault(laptop_aws, endpoint, "GET")
+    assert state == {"faults": [], "calls": 3, "injected": {"throttled": 2}}
+    fault(laptop_aws, endpoint, "DELETE")
 
 
 @pytest.mark.parametrize(
@@ -357,6 +359,27 @@ def test_slow_and_nonsense(laptop_aws: LaptopAws, endpoint: str) -> None:
     assert time.monotonic() - began >= 0.5
     fault(laptop_aws, endpoint, "PUT", {"kind": "nonsense", "calls": 1})
     assert "probabilities" not in answer(laptop_aws, endpoint)
+
+
+def test_several_faults_at_once_are_counted_by_kind(laptop_aws: LaptopAws, endpoint: str) -> None:
+    kinds = ["slow", "throttled", "unavailable", "failing", "refusing", "nonsense", "gone"]
+    shares = [{"kind": kind, "share": 0.1, "delay_seconds": 0.01} for kind in kinds]
+    fault(laptop_aws, endpoint, "DELETE")  # the counts of the tests before this one
+    fault(laptop_aws, endpoint, "PUT", {"faults": shares, "seed": 1})
+    got = {"well": 0, "nonsense": 0, "error": 0}
+    for _ in range(100):
+        try:
+            outcome = "well" if "word" in answer(laptop_aws, endpoint) else "nonsense"
+        except ClientError:
+            outcome = "error"
+        got[outcome] += 1
+    state = fault(laptop_aws, endpoint, "GET")
+    fault(laptop_aws, endpoint, "DELETE")
+    injected = state["injected"]
+    assert state["calls"] == 100
+    assert set(injected) == set(kinds)
+    assert got["nonsense"] == injected["nonsense"]
+    assert got["well"] == 100 - sum(injected.values()) + injected["slow"]
 
 
 def test_a_wrong_fault_is_refused_with_a_sentence(laptop_aws: LaptopAws, endpoint: str) -> None:

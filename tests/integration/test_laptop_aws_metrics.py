@@ -1,4 +1,4 @@
-"""Metrics of the laptop's AWS that MiniStack leaves out: functions' own, Lambda's, SageMaker's."""
+"""Metrics of the laptop's AWS that MiniStack leaves out, and alarms on them."""
 
 import json
 from collections.abc import Iterator
@@ -146,3 +146,77 @@ def test_an_endpoints_calls_are_measured(laptop_aws: LaptopAws, endpoint: str) -
     assert latency["SampleCount"] == 5, "throttled and unavailable never reach the container"
     assert latency["Maximum"] >= 300_000, "microseconds, the slow fault's among them"
     assert metric("OverheadLatency")["Maximum"] < latency["Maximum"]
+
+
+# --- Topics and queues ---
+
+
+def test_messages_to_a_topic_are_counted(laptop_aws: LaptopAws) -> None:
+    sns = laptop_aws.client("sns")
+    topic = sns.create_topic(Name="counted")["TopicArn"]
+    for number in range(3):
+        sns.publish(TopicArn=topic, Message=str(number))
+    found = statistics(laptop_aws, "AWS/SNS", "NumberOfMessagesPublished", TopicName="counted")
+    assert (found["Sum"], found["SampleCount"]) == (3, 3)
+
+
+def test_a_queue_is_sampled(laptop_aws: LaptopAws) -> None:
+    sqs = laptop_aws.client("sqs")
+    queue = sqs.create_queue(QueueName="sampled")["QueueUrl"]
+    for number in range(2):
+        sqs.send_message(QueueUrl=queue, MessageBody=str(number))
+
+    def highest(name: str) -> Any:
+        found = statistics(laptop_aws, "AWS/SQS", name, QueueName="sampled")
+        return found["Maximum"] if found else None
+
+    wait_until(lambda: highest("ApproximateNumberOfMessagesVisible") == 2)
+    wait_until(lambda: (highest("ApproximateAgeOfOldestMessage") or 0) >= 1)
+    sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=1)
+    wait_until(lambda: highest("ApproximateNumberOfMessagesNotVisible") == 1)
+
+
+# --- Alarms ---
+
+
+def test_an_alarm_follows_its_own_metric_and_tells_a_topic(laptop_aws: LaptopAws) -> None:
+    """Without PutMetricData, by a service's own metric; its neighbour's counts for nothing."""
+    sns, sqs = laptop_aws.client("sns"), laptop_aws.client("sqs")
+    topics = [sns.create_topic(Name=name)["TopicArn"] for name in ("told", "watched", "neighbour")]
+    queue = sqs.create_queue(QueueName="told")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    sns.subscribe(TopicArn=topics[0], Protocol="sqs", Endpoint=arn["QueueArn"])
+    cloudwatch = laptop_aws.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName="watching",
+        Namespace="AWS/SNS",
+        MetricName="NumberOfMessagesPublished",
+        Dimensions=[{"Name": "TopicName", "Value": "watched"}],
+        Statistic="Sum",
+        Period=10,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+        TreatMissingData="notBreaching",
+        AlarmActions=[topics[0]],
+        OKActions=[topics[0]],
+    )
+
+    def state() -> str:
+        [alarm] = cloudwatch.describe_alarms(AlarmNames=["watching"])["MetricAlarms"]
+        return str(alarm["StateValue"])
+
+    def told() -> str | None:
+        messages = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages", [])
+        if not messages:
+            return None
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=messages[0]["ReceiptHandle"])
+        told = json.loads(json.loads(messages[0]["Body"])["Message"])
+        return str(told["NewStateValue"])
+
+    sns.publish(TopicArn=topics[2], Message="no business of the alarm")
+    assert wait_until(told) == "OK"
+    sns.publish(TopicArn=topics[1], Message="a picture failed")
+    assert wait_until(told) == "ALARM"
+    assert state() == "ALARM"
+    assert wait_until(told) == "OK", "ten seconds without a message"

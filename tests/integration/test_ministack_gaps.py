@@ -398,6 +398,40 @@ def test_metrics_of_functions_are_left_out_in_plain_ministack() -> None:
     )
 
 
+def test_an_alarm_mixes_the_dimensions_in_plain_ministack() -> None:
+    """In this process, where local/alarms.py has not changed MiniStack."""
+    from ministack.services import cloudwatch
+
+    alarm = {
+        "AlarmName": "gap",
+        "Namespace": "GapAlarm",
+        "MetricName": "Errors",
+        "Dimensions": [{"Name": "FunctionName", "Value": "one"}],
+        "Statistic": "Sum",
+        "Threshold": 0.0,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "StateValue": "OK",
+    }
+    cloudwatch.record_metric("GapAlarm", "Errors", 1, "Count", {"FunctionName": "other"})
+    cloudwatch._evaluate_alarm(alarm)
+    assert alarm["StateValue"] == "ALARM", (
+        "MiniStack's alarms now look at dimensions: go through local/alarms.py"
+    )
+
+
+def test_topics_and_queues_have_no_metrics_in_plain_ministack() -> None:
+    """In this process, where local/messaging_metrics.py has not changed MiniStack."""
+    from ministack.services import cloudwatch, sns, sqs
+
+    queue = sqs._act_create_queue({"QueueName": "gap"}, "")["QueueUrl"]
+    sqs._act_send_message({"QueueUrl": queue, "MessageBody": "gap"}, queue)
+    sns._fanout("arn:aws:sns:us-east-1:000000000000:gap", "id", "gap", "gap")
+    namespaces = {namespace for namespace, *_ in cloudwatch._metrics}
+    assert not namespaces & {"AWS/SNS", "AWS/SQS"}, (
+        "MiniStack now measures topics or queues: go through local/messaging_metrics.py"
+    )
+
+
 # --- Stacks and buckets ---
 
 

@@ -38,7 +38,8 @@ def ask(
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     request = {"type": kind, "method": "POST", "path": "/", "headers": raw} | scope
     sagemaker: Any = None  # no request here may get as far
-    asyncio.run(Gateway(ministack, sagemaker, 4599, "{}")(request, receive, send))
+    controls: Any = None
+    asyncio.run(Gateway(ministack, sagemaker, 4599, controls)(request, receive, send))
     return sent
 
 
