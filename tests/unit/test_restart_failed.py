@@ -1,0 +1,412 @@
+"""Restarting failures: no message is lost, no picture started that is decided, none twice."""
+
+import io
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stubbed
+from training import restart_failed as program
+from training.failures import (
+    BATCH,
+    HIDDEN_SECONDS,
+    Failure,
+    Picture,
+    delete_messages,
+    give_back,
+    read_failure,
+    read_queue,
+)
+from training.restart_failed import (
+    QueueMissingError,
+    Stack,
+    advice,
+    deal_with,
+    find_stack,
+    main,
+    make_plan,
+    parse_arguments,
+    restart_failed,
+)
+
+URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/failed"
+MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:MyStateMachine"
+RUN = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:MyStateMachine:first"
+OUTPUTS = {
+    "PicturesBucketName": "bucket",
+    "PredictionsTableName": "predictions",
+    "StateMachineArn": MACHINE,
+    "FailedPicturesQueueUrl": URL,
+}
+PLACE = {"s3_bucket": "bucket", "s3_key": "inbox/a.png", "s3_version_id": "v1"}
+A = Picture("bucket", "inbox/a.png", "v1")
+TOLD = PLACE | {
+    "error": {"Error": "EndpointBusyError", "Cause": "did not answer"},
+    "execution_arn": RUN,
+}
+S3_EVENT = {"bucket": {"name": "bucket"}, "object": {"key": "inbox/a.png", "version-id": "v1"}}
+
+
+def event(given: object, **more: str) -> dict[str, str]:
+    """Return the detail of Step Functions' own event, as the rule passes it on."""
+    return {"executionArn": RUN, "status": "TIMED_OUT", "input": json.dumps(given), **more}
+
+
+BATCH_FAILED = event(
+    {"s3_bucket": "bucket", "prefix": "night/"}, status="FAILED", error="PICTURES_UNACCOUNTED_FOR"
+)
+
+
+def message(body: object, name: str = "m1") -> dict[str, Any]:
+    text = body if isinstance(body, str) else json.dumps(body)
+    return {"MessageId": name, "ReceiptHandle": f"receipt of {name}", "Body": text}
+
+
+def entry(name: str) -> dict[str, str]:
+    return {"Id": name, "ReceiptHandle": f"receipt of {name}"}
+
+
+def failure(body: object, name: str = "m1") -> Failure:
+    return read_failure(message(body, name))
+
+
+@pytest.fixture
+def session() -> StubbedSession:
+    return StubbedSession()
+
+
+@pytest.fixture
+def stack(session: StubbedSession) -> Stack:
+    outputs = [{"OutputKey": k, "OutputValue": v} for k, v in OUTPUTS.items()]
+    session.stub("cloudformation").add_response(
+        "describe_stacks",
+        {"Stacks": [{"StackName": "s", "CreationTime": 0, "StackStatus": "", "Outputs": outputs}]},
+    )
+    return find_stack(session, "s")
+
+
+def receives(session: StubbedSession, *bodies: object) -> None:
+    """Let the queue hold these messages, m0, m1, ..., and then nothing."""
+    sqs = session.stub("sqs")
+    asked = {
+        "QueueUrl": URL,
+        "MaxNumberOfMessages": 10,
+        "VisibilityTimeout": HIDDEN_SECONDS,
+        "WaitTimeSeconds": 2,
+    }
+    messages = [message(body, f"m{n}") for n, body in enumerate(bodies)]
+    sqs.add_response("receive_message", {"Messages": messages}, asked)
+    if bodies:
+        sqs.add_response("receive_message", {}, asked)
+
+
+def gives_back(session: StubbedSession, *names: str) -> None:
+    entries = [entry(name) | {"VisibilityTimeout": 0} for name in names]
+    session.stub("sqs").add_response(
+        "change_message_visibility_batch",
+        {"Successful": [{"Id": name} for name in names], "Failed": []},
+        {"QueueUrl": URL, "Entries": entries},
+    )
+
+
+def deletes(session: StubbedSession, *names: str) -> None:
+    session.stub("sqs").add_response(
+        "delete_message_batch",
+        {"Successful": [{"Id": name} for name in names], "Failed": []},
+        {"QueueUrl": URL, "Entries": [entry(name) for name in names]},
+    )
+
+
+def finds(session: StubbedSession, item: dict[str, Any] | None) -> None:
+    session.stub("dynamodb").add_response(
+        "get_item",
+        {"Item": item} if item else {},
+        {
+            "TableName": "predictions",
+            "Key": {"picture": {"S": A.uri}, "version_id": {"S": "v1"}},
+            "ConsistentRead": True,
+        },
+    )
+
+
+def starts(session: StubbedSession, name: str = "restart-m0", given: object = None) -> None:
+    session.stub("stepfunctions").add_response(
+        "start_execution",
+        {"executionArn": RUN, "startDate": 0},
+        {"stateMachineArn": MACHINE, "name": name, "input": json.dumps(given or PLACE)},
+    )
+
+
+def run(stack: Stack, *arguments: str) -> tuple[int, str]:
+    """Run the program on the stack; return its exit status and what it printed."""
+    console = Console(file=io.StringIO(), width=120)
+    status = restart_failed(stack, parse_arguments([*arguments]), console)
+    return status, console.file.getvalue()  # type: ignore[attr-defined]
+
+
+# --- What a message says ---
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "picture"),
+    [
+        (TOLD, "EndpointBusyError", A),
+        (event(PLACE), "TIMED_OUT", A),
+        (event(S3_EVENT, error="States.Runtime"), "States.Runtime", A),
+        ({**TOLD, "s3_version_id": None}, "EndpointBusyError", A._replace(version_id=None)),
+        ({"error": {"Error": "BadError"}, "execution_arn": RUN}, "BadError", None),
+        ({**TOLD, "s3_key": ["a"]}, "EndpointBusyError", None),
+        (event("[]"), "TIMED_OUT", None),
+        ({"executionArn": RUN, "status": "ABORTED"}, "ABORTED", None),  # an input over 248 KB
+        (BATCH_FAILED, "PICTURES_UNACCOUNTED_FOR", None),
+        ("no JSON", "no name", None),
+        ("[" * 100_000, "no name", None),
+    ],
+    ids=[
+        "told", "event", "event of an upload", "no version", "no picture", "odd key", "odd input",
+        "no input", "batch", "no JSON", "deep JSON",
+    ],
+)  # fmt: skip
+def test_a_message_gives_its_error_and_its_picture(body, error, picture):
+    found = failure(body)
+    assert (found.error, found.picture) == (error, picture)
+    assert found.execution == (RUN if isinstance(body, dict) else "")
+
+
+def test_only_a_failed_batch_is_one():
+    assert failure(BATCH_FAILED).batch == {"s3_bucket": "bucket", "prefix": "night/"}
+    assert failure(event(PLACE | {"prefix": "night/"})).batch is None
+    assert failure("no JSON").batch is None
+
+
+def test_what_to_do_about_a_batch_can_be_typed():
+    words = advice(failure(BATCH_FAILED))
+    assert """--event '{"s3_bucket": "bucket", "prefix": "night/"}'""" in words
+    assert "PICTURES_UNACCOUNTED_FOR" in words
+    assert "No picture" in advice(failure("no JSON"))
+
+
+# --- The queue ---
+
+
+def test_the_queue_is_read_until_it_is_empty():
+    sqs, stub = stubbed("sqs")
+    for names in (["a", "b"], ["c"], []):
+        stub.add_response("receive_message", {"Messages": [message(TOLD, n) for n in names]})
+    read = [f.message_id for some in read_queue(sqs, URL, 100) for f in some]
+    assert read == ["a", "b", "c"]
+    stub.assert_no_pending_responses()
+
+
+def test_no_more_is_read_than_asked_for():
+    sqs, stub = stubbed("sqs")
+    asked = {"QueueUrl": URL, "VisibilityTimeout": HIDDEN_SECONDS, "WaitTimeSeconds": 2}
+    ten = [message(TOLD, str(n)) for n in range(10)]
+    stub.add_response("receive_message", {"Messages": ten}, asked | {"MaxNumberOfMessages": 10})
+    two = [message(TOLD, str(n)) for n in range(10, 12)]
+    stub.add_response("receive_message", {"Messages": two}, asked | {"MaxNumberOfMessages": 2})
+    assert sum(len(some) for some in read_queue(sqs, URL, 12)) == 12
+    stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    ("operation", "change"),
+    [("delete_message_batch", delete_messages), ("change_message_visibility_batch", give_back)],
+)
+def test_many_messages_go_in_batches_that_sqs_takes(operation, change):
+    sqs, stub = stubbed("sqs")
+    for _ in range(3):
+        stub.add_response(operation, {"Successful": [], "Failed": []})
+    change(sqs, URL, [failure(TOLD, str(n)) for n in range(2 * BATCH + 1)])
+    stub.assert_no_pending_responses()
+
+
+# --- What is done ---
+
+
+def test_an_older_stack_is_named_with_what_to_do(session):
+    outputs = [
+        {"OutputKey": k, "OutputValue": v}
+        for k, v in OUTPUTS.items()
+        if k != "FailedPicturesQueueUrl"
+    ]
+    session.stub("cloudformation").add_response(
+        "describe_stacks",
+        {"Stacks": [{"StackName": "s", "CreationTime": 0, "StackStatus": "", "Outputs": outputs}]},
+    )
+    with pytest.raises(QueueMissingError, match=r"deploy it again with `sam build"):
+        find_stack(session, "s")
+
+
+def test_an_empty_queue_is_said(session, stack):
+    receives(session)
+    assert run(stack) == (0, "The failed-pictures queue is empty.\n")
+    session.assert_no_pending_responses()
+
+
+def test_a_picture_is_started_and_only_then_its_message_deleted(session, stack):
+    receives(session, TOLD)
+    finds(session, None)
+    starts(session)
+    deletes(session, "m0")
+    status, printed = run(stack)
+    assert status == 0
+    assert "EndpointBusyError" in printed
+    assert "pictures started again                    │ 1" in printed
+    session.assert_no_pending_responses()
+
+
+def test_a_message_stays_when_its_picture_cannot_be_started(session, stack):
+    receives(session, TOLD)
+    finds(session, None)
+    session.stub("stepfunctions").add_client_error("start_execution", "AccessDeniedException", "no")
+    gives_back(session, "m0")
+    with pytest.raises(stack.stepfunctions.exceptions.ClientError, match="AccessDenied"):
+        run(stack)
+    session.assert_no_pending_responses()
+
+
+def test_a_run_that_was_ended_before_it_could_delete_is_made_up_for(session, stack):
+    receives(session, TOLD)
+    finds(session, None)
+    session.stub("stepfunctions").add_client_error("start_execution", "ExecutionAlreadyExists", "")
+    deletes(session, "m0")
+    assert run(stack)[0] == 0
+    session.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"outcome": {"S": "accepted"}},
+        {"outcome": {"S": "review"}, "queued": {"BOOL": True}},
+        {"outcome": {"S": "reviewed"}},
+    ],
+    ids=["accepted", "in review", "reviewed"],
+)
+def test_what_is_decided_is_not_started(session, stack, item):
+    receives(session, TOLD)
+    finds(session, item)
+    deletes(session, "m0")
+    status, printed = run(stack)
+    assert "pictures already decided                  │ 1" in printed
+    assert status == 0
+    session.assert_no_pending_responses()
+
+
+def test_a_claim_that_was_never_queued_is_not_decided(session, stack):
+    finds(session, {"outcome": {"S": "review"}, "queued": {"BOOL": False}})
+    starts(session, "restart-m1")
+    deletes(session, "m1")
+    assert deal_with(stack, A, [failure(TOLD)], set()) == "started again"
+    session.assert_no_pending_responses()
+
+
+def test_a_picture_of_unknown_version_is_left_to_the_workflow(session, stack):
+    place = {"s3_bucket": "bucket", "s3_key": "inbox/a.png"}
+    starts(session, "restart-m1", place)
+    deletes(session, "m1")
+    unknown = A._replace(version_id=None)
+    assert deal_with(stack, unknown, [failure(TOLD)], set()) == "started again"
+    session.assert_no_pending_responses()
+
+
+def test_a_picture_that_failed_twice_is_started_once(session, stack):
+    receives(session, TOLD, event(PLACE))
+    finds(session, None)
+    starts(session)
+    deletes(session, "m0", "m1")
+    assert run(stack)[0] == 0
+    session.assert_no_pending_responses()
+
+
+def test_what_is_no_picture_stays_with_advice(session, stack):
+    receives(session, BATCH_FAILED, "no JSON")
+    gives_back(session, "m0", "m1")
+    status, printed = run(stack)
+    assert status == 0
+    assert "A batch failed" in printed
+    assert "failures of no picture, kept in the queue │ 2" in printed
+    session.assert_no_pending_responses()
+
+
+def test_what_is_no_picture_goes_when_asked(session, stack):
+    receives(session, BATCH_FAILED)
+    deletes(session, "m0")
+    assert "failures of no picture, dropped" in run(stack, "--drop-others")[1]
+    session.assert_no_pending_responses()
+
+
+def test_a_dry_run_starts_and_deletes_nothing(session, stack):
+    receives(session, TOLD, BATCH_FAILED)
+    gives_back(session, "m0", "m1")
+    status, printed = run(stack, "--dry-run", "--drop-others")
+    assert (status, "1 pictures would be started again; nothing was" in printed) == (0, True)
+    session.assert_no_pending_responses()
+
+
+def test_only_the_error_asked_for_is_dealt_with(session, stack):
+    receives(session, TOLD, BATCH_FAILED)
+    gives_back(session, "m0", "m1")
+    run(stack, "--error", "NotAPictureError", "--drop-others")
+    session.assert_no_pending_responses()
+
+
+def test_no_more_pictures_are_started_than_asked_for():
+    names = ["a", "b", "a", "c"]
+    failures = [failure(TOLD | {"s3_key": key}, str(n)) for n, key in enumerate(names)]
+    plan = make_plan(failures, None, 2)
+    assert Counter(p.key for p in plan.pictures) == {"a": 1, "b": 1}
+    assert [f.message_id for f in plan.left] == ["3"]
+
+
+def test_ctrl_c_gives_everything_back(session, stack, monkeypatch):
+    receives(session, TOLD)
+    gives_back(session, "m0")
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "run_parallel", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(stack)
+    session.assert_no_pending_responses()
+
+
+def test_ctrl_c_while_reading_gives_back_what_was_read(session, stack, monkeypatch):
+    gives_back(session, "m1")
+
+    def reading(*_: object) -> Any:
+        yield [failure(TOLD)]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "read_queue", reading)
+    with pytest.raises(KeyboardInterrupt):
+        run(stack)
+    session.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "words"),
+    [
+        (KeyboardInterrupt, 130, "in the queue as before"),
+        (QueueMissingError("no queue"), 1, "no q"),
+    ],
+)
+def test_the_command_ends_with_a_sentence(monkeypatch, capsys, raised, status, words):
+    def fail(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(program, "find_stack", fail)
+    assert main([]) == status
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "many"])
+def test_a_limit_that_is_none_is_refused(limit, capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments(["--limit", limit])
+    assert "1 or more" in capsys.readouterr().err
