@@ -22,8 +22,10 @@ from training.sending.arrivals import Arrival
 from training.sending.executions import describe_failure, ended_since, picture_of
 from training.sending.ledger import UnknownOutcomeError, read_ledger
 from training.sending.tracking import (
-    DESCRIBES_PER_LOOK,
+    DESCRIBES_PER_S,
+    LOOK_EVERY_S,
     MARGIN_S,
+    MOST_DESCRIBES,
     STOP_TIME_GRACE_S,
     Tracker,
     passes,
@@ -233,22 +235,30 @@ def test_a_failed_execution_of_an_older_version_of_the_key_is_not_ours():
     assert ours.place is None
 
 
-def test_few_failures_are_described_at_a_time_the_oldest_first():
-    arrivals = [uploaded(f"{n}") for n in range(DESCRIBES_PER_LOOK + 2)]
+def test_failures_are_described_no_faster_than_aws_allows_the_oldest_first(monkeypatch):
+    monkeypatch.setattr("training.sending.tracking.MOST_DESCRIBES", 5)
+    arrivals = [uploaded(f"{n}") for n in range(9)]
     world = World(arrivals)
-    failed = [execution(f"{n}", "FAILED", 1, 3 + n) for n in range(len(arrivals))]
-    world.lists(*reversed(failed))
-    world.holds(arrivals)
-    for one in arrivals[:DESCRIBES_PER_LOOK]:
-        world.describes(one.key.rpartition("/")[2], one)
-    world.look()
-    assert [a.place for a in arrivals] == ["failed"] * DESCRIBES_PER_LOOK + [None] * 2
-    world.lists(*reversed(failed))
-    world.holds(arrivals[-2:])
-    for one in arrivals[-2:]:
-        world.describes(one.key.rpartition("/")[2], one)
-    world.look()
+    failed = [execution(f"{n}", "FAILED", 1, 3 + n) for n in range(9)]
+
+    def look(described: list[Arrival]) -> None:
+        world.lists(*reversed(failed))
+        world.holds([a for a in arrivals if a.place is None])
+        for one in described:
+            world.describes(one.key.rpartition("/")[2], one)
+        world.look()
+
+    look(arrivals[:5])
+    look([])
+    world.seconds += 2 / DESCRIBES_PER_S
+    look(arrivals[5:7])
+    world.seconds += 3600
+    look(arrivals[7:])
     assert {a.place for a in arrivals} == {"failed"}
+
+
+def test_what_is_saved_up_for_descriptions_has_a_limit():
+    assert MOST_DESCRIBES + LOOK_EVERY_S * DESCRIBES_PER_S < 250
 
 
 def test_the_item_of_a_second_execution_wins_over_the_failure_of_the_first():

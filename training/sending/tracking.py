@@ -26,7 +26,9 @@ from training.sending.ledger import read_ledger
 
 LOOK_EVERY_S = 2.0
 S_PER_PAGE = 1.0  # between looks, for each page of the last: half of what a small region allows
-DESCRIBES_PER_LOOK = 16  # 8 a second, of the 10 that a small region allows
+# Of the 10 descriptions a second that a small region refills, and the 250 that it lets save up.
+DESCRIBES_PER_S = 8.0
+MOST_DESCRIBES = 100
 MARGIN_S = 5.0  # before the oldest open picture; covers what is not known of AWS's clock
 # The list of executions is not consistent at once: a picture that is placed waits this long for
 # the time at which its execution ended.
@@ -75,6 +77,8 @@ class Tracker:
         self._ended: dict[str, Ended] = {}
         self._described: set[str] = set()
         self._placed_at: dict[str, float] = {}  # by key
+        self._describes = float(MOST_DESCRIBES)  # that may be asked for now
+        self._described_at = now()
 
     def follow(self, stop: Event) -> None:
         """Look again and again until told to stop.
@@ -133,13 +137,16 @@ class Tracker:
         read_ledger(self._dynamodb, table, self._outputs["PicturesBucketName"], arrivals)
 
     def _explain_failures(self, waiting: list[Arrival]) -> None:
-        """Describe failed executions that no item explains, a few at a time, oldest first."""
+        """Describe failed executions that no item explains, oldest first, as many as may be."""
         open_ = {(a.key, a.version_id): a for a in waiting if a.place is None}
         if not open_:
             return
         explained = {a.execution_arn for a in self._arrivals} | self._described
         failed = [e for e in self._ended.values() if e.status in FAILED and e.arn not in explained]
-        for execution in sorted(failed, key=lambda e: e.stopped)[:DESCRIBES_PER_LOOK]:
+        saved_up = self._describes + (self._now() - self._described_at) * DESCRIBES_PER_S
+        self._describes, self._described_at = min(saved_up, MOST_DESCRIBES), self._now()
+        for execution in sorted(failed, key=lambda e: e.stopped)[: int(self._describes)]:
+            self._describes -= 1
             failure = describe_failure(self._stepfunctions, execution.arn)
             self._described.add(execution.arn)
             arrival = open_.get((failure.key, failure.version_id))
