@@ -192,7 +192,7 @@ def png_header(picture: bytes) -> Header:
         if kind in {b"IHDR", b"IEND"}:
             raise ValueError(f"there is an {kind.decode()} chunk where its pixels should begin")
         if kind == b"acTL":
-            (frames,) = struct.unpack_from(">I", picture, position + 8)
+            frames = int.from_bytes(picture[position + 8 : position + 8 + min(length, 4)])
         frame_controls += kind == b"fcTL"
         position += 12 + length
     if frames and not frame_controls:

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import pickle
+import re
 import struct
 import zlib
 from dataclasses import dataclass
@@ -20,12 +21,22 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor, nn
 from torch.nn import functional
 
-# 25 million pixels take 75 MB as RGB; a 24 megapixel camera passes. Pillow's own guard raises only
-# above 178.9 million pixels, which is more memory than a small endpoint instance can spare.
+# A 24 megapixel camera passes. Decoding that many takes at most 470 MB, of any kind of picture
+# (python -m benchmarks.hostile). Pillow's own guard raises only above 178.9 million pixels, which
+# is more memory than a small endpoint instance can spare.
 MAX_PIXELS = 25_000_000
+# A progressive JPEG is decoded once over per scan, of which editors write about 10. 6 MiB hold
+# 98,000 scans of 25 million pixels, 10 ms each, and a container has to answer within 60 s.
+MAX_SCANS = 100
 
 # Each picture is trained on in 4 quarter turns, and the network tells class and turn together.
 TURNS = 4
+
+# JPEG's markers (ITU-T T.81, table B.1). 0xff00 is a stuffed data byte and 0xffff a fill byte; all
+# below SOF0, and RST0 to SOI, stand alone, every other one has a length behind it.
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\xff])")
+_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_STAND_ALONE = {*range(0x01, 0xC0), *range(0xD0, _SOI + 1)}
 
 WEIGHTS_FILE = "model.pt"
 METADATA_FILE = "metadata.json"
@@ -54,7 +65,11 @@ class NotAPictureError(PictureError):
 
 
 class PictureTooLargeError(PictureError):
-    """The picture has more than MAX_PIXELS pixels; found in its header, before decoding."""
+    """The picture has more than MAX_PIXELS pixels or MAX_SCANS scans; found before decoding."""
+
+
+class AnimatedPictureError(PictureError):
+    """The picture has several frames, and nothing says which of them counts."""
 
 
 class BrokenPictureError(PictureError):
@@ -72,7 +87,8 @@ def decode_picture(data: bytes) -> Image.Image:
     pictures become RGB; transparent parts are laid on white, so that hidden colours do not count.
 
     Raises:
-        NotAPictureError, PictureTooLargeError, BrokenPictureError: see each class.
+        NotAPictureError, AnimatedPictureError, PictureTooLargeError, BrokenPictureError: see each
+            class. All but the last are raised before a pixel is decoded.
     """
     if not data:
         raise BrokenPictureError("the picture is empty (0 bytes): send a PNG or JPEG file")
@@ -80,21 +96,54 @@ def decode_picture(data: bytes) -> Image.Image:
         picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
     except UnidentifiedImageError as error:
         raise NotAPictureError(
-            f"{len(data)} bytes that are neither PNG nor JPEG: convert the picture to one of them"
+            f"{len(data)} bytes that are neither PNG nor JPEG, or are damaged at the beginning: "
+            "convert the picture to one of them"
         ) from error
     except Image.DecompressionBombError as error:
         raise PictureTooLargeError(_too_large(str(error))) from error
     except _DECODER_ERRORS as error:
         raise BrokenPictureError(f"the picture's header is damaged ({error})") from error
-    if picture.width * picture.height > MAX_PIXELS:
-        raise PictureTooLargeError(_too_large(f"{picture.width}x{picture.height} pixels"))
+    _check_header(picture, data)
     try:
         picture.load()
-        return _to_rgb(ImageOps.exif_transpose(picture))
+        ImageOps.exif_transpose(picture, in_place=True)  # not in place, it copies upright ones too
+        return _to_rgb(picture)
     except _DECODER_ERRORS as error:
         raise BrokenPictureError(
             f"the {picture.format} picture is cut off or damaged ({error}): send it again"
         ) from error
+
+
+def _check_header(picture: Image.Image, data: bytes) -> None:
+    """Refuse an opened picture of which no pixel has been decoded yet.
+
+    A JPEG may hold a list of pictures (MPF): the first is the photo, the others are its previews.
+    """
+    is_png = picture.format == "PNG"
+    if is_png and getattr(picture, "n_frames", 1) > 1:
+        raise AnimatedPictureError(
+            f"the picture has {getattr(picture, 'n_frames', 1):,} frames: send the one that counts"
+        )
+    if picture.width * picture.height > MAX_PIXELS:
+        raise PictureTooLargeError(_too_large(f"{picture.width}x{picture.height} pixels"))
+    if not is_png and (scans := count_scans(data)) > MAX_SCANS:
+        raise PictureTooLargeError(
+            f"{scans:,} scans: at most {MAX_SCANS} are accepted, save the picture as ordinary JPEG"
+        )
+
+
+def count_scans(jpeg: bytes) -> int:
+    """Count how often a decoder goes over the pixels of a JPEG, without decoding any.
+
+    Scans inside a segment (the preview in the EXIF data) or behind the picture's end do not count.
+    """
+    scans, position = 0, 2
+    while (found := _JPEG_MARKER.search(jpeg, position)) and (marker := found[1][0]) != _EOI:
+        position = found.end()
+        if marker not in _STAND_ALONE:
+            position += int.from_bytes(jpeg[position : position + 2])
+            scans += marker == _SOS
+    return scans
 
 
 def _too_large(what: str) -> str:
@@ -106,8 +155,9 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(white, picture).convert("RGB")
+        on_white = Image.new("RGB", picture.size, "white")
+        on_white.paste(picture, mask=picture.getchannel("A"))
+        return on_white
     return picture.convert("RGB")
 
 
