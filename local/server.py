@@ -174,6 +174,7 @@ async def _serve(port: int, state: Path) -> None:
     from local import (  # noqa: PLC0415
         alarms,
         embedded_metrics,
+        lambda_failures,
         lambda_metrics,
         lambda_workers,
         map_batches,
@@ -193,6 +194,7 @@ async def _serve(port: int, state: Path) -> None:
     for change in (
         metrics,
         alarms,
+        lambda_failures,
         lambda_workers,
         lambda_metrics,
         embedded_metrics,

@@ -368,6 +368,37 @@ def test_state_machine_logs_and_metrics_are_never_emitted(laptop_aws: LaptopAws)
     )
 
 
+def test_a_dead_worker_and_a_throttled_call_lack_their_names_in_plain_ministack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In this process, where local/lambda_failures.py has not changed MiniStack."""
+    from ministack.core import lambda_runtime
+    from ministack.services import lambda_svc, stepfunctions
+
+    name = f"gap-{uuid.uuid4().hex[:8]}"
+    dying = {
+        "config": {
+            "FunctionName": name,
+            "FunctionArn": f"arn:aws:lambda:us-east-1:000000000000:function:{name}",
+            "Runtime": "python3.13",
+            "Handler": "app.handler",
+            "Timeout": 30,
+        },
+        "code_zip": code("import os\ndef handler(event, context): os._exit(1)"),
+    }
+    try:
+        dead = lambda_svc._execute_function(dying, {})
+    finally:
+        lambda_runtime.invalidate_worker(name)
+    monkeypatch.setitem(lambda_svc._functions, name, dying | {"concurrency": 0})
+    with pytest.raises(stepfunctions._ExecutionError) as throttled:
+        stepfunctions._call_lambda(name, {})
+    assert (dead["body"]["errorType"], throttled.value.error) == (
+        "Runtime.HandlerError",
+        "Lambda.Unknown",
+    ), "MiniStack now names a dead worker or a throttled call: go through local/lambda_failures.py"
+
+
 def test_metrics_of_functions_are_left_out_in_plain_ministack() -> None:
     """In this process, where local/embedded_metrics.py and local/lambda_metrics.py are not."""
     from ministack.core import lambda_runtime
@@ -391,9 +422,11 @@ def test_metrics_of_functions_are_left_out_in_plain_ministack() -> None:
     finally:
         lambda_runtime.invalidate_worker(name)
     assert not answer.get("error"), answer
-    namespaces = {namespace for namespace, *_ in cloudwatch._metrics}
-    assert "Gap" not in namespaces, "MiniStack now reads EMF lines: drop local/embedded_metrics.py"
-    assert "AWS/Lambda" not in namespaces, (
+    measured = {(namespace, metric) for namespace, metric, _ in cloudwatch._metrics}
+    assert ("Gap", "Pictures") not in measured, (
+        "MiniStack now reads EMF lines: drop local/embedded_metrics.py"
+    )
+    assert ("AWS/Lambda", "Invocations") not in measured, (
         "MiniStack now counts calls that do not come over HTTP: drop local/lambda_metrics.py"
     )
 
