@@ -1,53 +1,46 @@
-"""Every hostile picture: what the function and the endpoint's program do with it, and at what cost.
+"""What the function and the endpoint's program do with every hostile picture, each on its own.
 
-Here each of the two gets every case on its own; tests/integration/test_hostile_pictures.py uploads
-them all into the deployed workflow.
+What it costs them, and what the deployed workflow does, is in
+tests/integration/test_hostile_pictures.py; there too is what takes seconds to decode.
 """
 
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 import inference
 import network
 import numpy as np
 import pytest
+import torch
 
 from functions.image_classification import app as image_classification
 from functions.serialize_image_data import app
-from tests.hostile.apart import Told, run
+from tests.hostile import apart
 from tests.hostile.corpus import (
     ANIMATED,
-    CLASSIFIED,
     EMPTY,
     MAX_BYTES,
-    NOT_A_PICTURE,
-    REFUSED,
-    TOO_LARGE,
+    OUTCOMES,
+    Case,
     cases,
+    of_the_endpoint,
+    of_the_function,
 )
 from tests.hostile.files import encode, scene
-from tests.unit.test_drift import RESOURCES
+from tests.hostile.model import write_model
 
-MEMORY_MIB = RESOURCES["SerializeImageDataFunction"]["Properties"]["MemorySize"]
-# Which statuses of the endpoint go with the outcome of the workflow.
-STATUSES = {
-    CLASSIFIED: {"200"},
-    EMPTY: {"400"},
-    NOT_A_PICTURE: {"400", "413", "415"},
-    TOO_LARGE: {"413"},
-    ANIMATED: {"415"},
-    REFUSED: {"400", "415"},
-}
+NAMED = (app.NotAPictureError, app.PictureTooLargeError, app.AnimatedPictureError)
 
 
-@pytest.fixture(scope="module")
-def function() -> list[Told]:
-    return list(run("function", cases()))
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> list[Told]:
-    pictures = {case.body: case for case in cases()}  # it knows no keys
-    return list(run("endpoint", pictures.values()))
+def is_quick(case: Case) -> bool:
+    """Tell whether a picture is decoded, or refused undecoded, in a few hundredths of a second."""
+    try:
+        header = app.read_header(case.body, "it")
+        app.check_header(header, "it")
+    except NAMED:
+        return True
+    return header.width * header.height < 5_000_000 and len(case.body) < 1024 * 1024
 
 
 def test_the_limits_are_the_same_wherever_a_picture_is_looked_at():
@@ -62,31 +55,30 @@ def test_every_case_has_a_name_and_a_key_of_its_own_and_every_outcome_has_cases(
     assert all(case.key.startswith("inbox/") for case in cases())
     assert max(len(case.key.encode()) for case in cases()) == 1024
     outcomes = Counter(case.outcome for case in cases())
-    assert set(outcomes) == set(STATUSES)
+    assert set(outcomes) == set(OUTCOMES)
     assert {EMPTY, ANIMATED} == {outcome for outcome, count in outcomes.items() if count < 10}
 
 
-def test_the_function_ends_every_case_as_stated(function):
-    beyond_the_gate = {CLASSIFIED, REFUSED}
-    stated = {c.name: "passed" if c.outcome in beyond_the_gate else c.outcome for c in cases()}
-    assert {told.name: told.outcome for told in function} == stated
+def test_the_function_ends_every_case_as_stated(tmp_path):
+    work = apart.function(str(tmp_path))
+    ended = {case.name: work(case.key, case.body) for case in cases()}
+    assert ended == {case.name: of_the_function(case) for case in cases()}
 
 
+@pytest.fixture
+def endpoint(tmp_path: Path) -> Iterator[apart.Work]:
+    threads = torch.get_num_threads()
+    write_model(tmp_path)
+    yield apart.endpoint(str(tmp_path))
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of broken EXIF data, which it ignores
 def test_the_endpoint_holds_the_line_on_its_own(endpoint):
-    stated = {case.name: STATUSES[case.outcome] for case in cases()}
-    wrong = {t.name: t.outcome for t in endpoint if t.outcome not in stated[t.name]}
-    assert not wrong
-
-
-def test_no_case_takes_more_memory_than_the_function_has(function):
-    worst = max(function, key=lambda told: told.peak_mib)
-    assert worst.peak_mib < MEMORY_MIB, worst
-
-
-def test_no_case_takes_more_memory_than_25_million_pixels_need(endpoint):
-    # Decoded, turned and laid on white: 3 pictures of 4 bytes a pixel, beside 400 MiB of torch.
-    worst = max(endpoint, key=lambda told: told.peak_mib)
-    assert worst.peak_mib < 400 + 3 * 4 * network.MAX_PIXELS / 2**20 * 1.25, worst
+    quick = [case for case in cases() if is_quick(case)]
+    assert len(quick) > 0.9 * len(cases())
+    ended = {case.name: endpoint(case.key, case.body) for case in quick}
+    assert {c.name: ended[c.name] for c in quick if ended[c.name] not in of_the_endpoint(c)} == {}
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
@@ -101,7 +93,7 @@ def test_the_gate_ends_flipped_bytes_with_a_name_and_lets_nothing_large_through(
         try:
             header = app.read_header(bytes(damaged), "it")
             app.check_header(header, "it")
-        except (app.NotAPictureError, app.PictureTooLargeError, app.AnimatedPictureError) as error:
+        except NAMED as error:
             seen[type(error).__name__] += 1
         else:
             seen["passed"] += 1

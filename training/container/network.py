@@ -43,6 +43,7 @@ METADATA_FILE = "metadata.json"
 
 # What Pillow's PNG and JPEG readers raise on damaged files, seen by cutting and flipping bytes.
 _DECODER_ERRORS = (
+    AssertionError,  # a palette picture without its palette
     OSError,
     SyntaxError,
     ValueError,
