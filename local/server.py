@@ -174,6 +174,7 @@ async def _serve(port: int, state: Path) -> None:
     from local import (  # noqa: PLC0415
         alarms,
         embedded_metrics,
+        execution_limits,
         lambda_failures,
         lambda_metrics,
         lambda_workers,
@@ -200,6 +201,7 @@ async def _serve(port: int, state: Path) -> None:
         embedded_metrics,
         messaging_metrics,
         map_batches,
+        execution_limits,
     ):
         change.install()
     duplicates = Duplicates()

@@ -312,6 +312,32 @@ def test_item_batcher_is_ignored_in_plain_ministack() -> None:
     )
 
 
+def test_a_machines_timeout_is_ignored_in_plain_ministack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, where local/execution_limits.py has not changed MiniStack."""
+    from ministack.services import stepfunctions
+
+    waits = {"Type": "Wait", "Seconds": 1, "End": True}
+    late = {"TimeoutSeconds": 0.2, "StartAt": "W", "States": {"W": waits}}
+    machine_arn, arn = "arn:gap:machine", "arn:gap:execution"
+    execution = {
+        "executionArn": arn,
+        "stateMachineArn": machine_arn,
+        "name": "gap",
+        "status": "RUNNING",
+        "startDate": "2026-01-01T00:00:00.000Z",
+        "input": "{}",
+        "events": [],
+        "sync": True,
+    }
+    gap = {"definition": json.dumps(late), "name": "gap"}
+    monkeypatch.setitem(stepfunctions._state_machines, machine_arn, gap)
+    monkeypatch.setitem(stepfunctions._executions, arn, execution)
+    stepfunctions._run_execution(arn)
+    assert execution["status"] == "SUCCEEDED", (
+        "MiniStack now times machines out: go through local/execution_limits.py"
+    )
+
+
 def test_result_writer_is_ignored(laptop_aws: LaptopAws) -> None:
     s3 = laptop_aws.client("s3")
     s3.create_bucket(Bucket="gap-writer")
