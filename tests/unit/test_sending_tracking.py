@@ -225,6 +225,21 @@ def test_a_failed_execution_of_another_run_is_described_once_and_forgotten():
     assert ours.place is None
 
 
+def test_a_failure_that_was_quicker_than_the_answer_to_the_upload_is_not_forgotten():
+    quick, slow = uploaded("quick"), uploaded("slow")
+    version, quick.version_id = quick.version_id, None  # S3 has it, and has not said so yet
+    world = World([quick, slow])
+    world.lists(execution("e", "FAILED", 1, 1.1))
+    world.holds([slow])
+    world.describes("e", uploaded("quick"))
+    world.look()
+    quick.version_id = version
+    world.lists(execution("e", "FAILED", 1, 1.1))
+    world.holds([quick, slow])
+    world.look()
+    assert (quick.place, quick.error, quick.stopped) == ("failed", "NotAPictureError", BEGAN + 1.1)
+
+
 def test_a_failed_execution_of_an_older_version_of_the_key_is_not_ours():
     ours = uploaded("a")
     world = World([ours])

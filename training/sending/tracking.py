@@ -19,6 +19,7 @@ from training.sending.executions import (
     FAILED,
     LOW_CONFIDENCE,
     Ended,
+    Failure,
     describe_failure,
     ended_since,
 )
@@ -76,6 +77,7 @@ class Tracker:
         self._now = now
         self._ended: dict[str, Ended] = {}
         self._described: set[str] = set()
+        self._failures: dict[tuple[str, str], tuple[str, Failure]] = {}  # by key and version
         self._placed_at: dict[str, float] = {}  # by key
         self._describes = float(MOST_DESCRIBES)  # that may be asked for now
         self._described_at = now()
@@ -138,23 +140,28 @@ class Tracker:
 
     def _explain_failures(self, waiting: list[Arrival]) -> None:
         """Describe failed executions that no item explains, oldest first, as many as may be."""
-        open_ = {(a.key, a.version_id): a for a in waiting if a.place is None}
+        open_ = [arrival for arrival in waiting if arrival.place is None]
         if not open_:
             return
         explained = {a.execution_arn for a in self._arrivals} | self._described
         failed = [e for e in self._ended.values() if e.status in FAILED and e.arn not in explained]
+        for execution in sorted(failed, key=lambda e: e.stopped)[: self._affordable()]:
+            failure = describe_failure(self._stepfunctions, execution.arn)
+            self._describes -= 1
+            self._described.add(execution.arn)
+            # Of another run, maybe, or of a picture that S3 has taken and not yet said so.
+            self._failures[failure.key, failure.version_id] = (execution.arn, failure)
+        for arrival in open_:
+            if found := self._failures.get((arrival.key, str(arrival.version_id))):
+                arrival.execution_arn, failure = found
+                arrival.error, arrival.cause = failure.error, failure.cause
+                arrival.place = "review" if failure.error == LOW_CONFIDENCE else "failed"
+
+    def _affordable(self) -> int:
+        """Return how many executions may be described now."""
         saved_up = self._describes + (self._now() - self._described_at) * DESCRIBES_PER_S
         self._describes, self._described_at = min(saved_up, MOST_DESCRIBES), self._now()
-        for execution in sorted(failed, key=lambda e: e.stopped)[: int(self._describes)]:
-            self._describes -= 1
-            failure = describe_failure(self._stepfunctions, execution.arn)
-            self._described.add(execution.arn)
-            arrival = open_.get((failure.key, failure.version_id))
-            if arrival is None:  # of another run, or a second execution of a picture that is placed
-                continue
-            arrival.execution_arn = execution.arn
-            arrival.error, arrival.cause = failure.error, failure.cause
-            arrival.place = "review" if failure.error == LOW_CONFIDENCE else "failed"
+        return int(self._describes)
 
 
 def passes(error: Exception) -> bool:
