@@ -7,8 +7,10 @@ message says what to change in the project then. docs/laptop-aws.md lists the sa
 import ast
 import importlib.metadata
 import importlib.util
+import inspect
 import io
 import json
+import re
 import sys
 import time
 import uuid
@@ -360,6 +362,30 @@ def test_result_writer_is_ignored(laptop_aws: LaptopAws) -> None:
     )
 
 
+def test_a_retrys_jitter_and_longest_delay_are_ignored() -> None:
+    """Read in its source: seen from outside, only time would tell."""
+    from ministack.services import stepfunctions
+
+    source = inspect.getsource(stepfunctions)
+    assert "IntervalSeconds" in source
+    assert not {"JitterStrategy", "MaxDelaySeconds"} & set(re.findall(r"\w+", source)), (
+        "MiniStack now knows JitterStrategy or MaxDelaySeconds: take it out of docs/laptop-aws.md"
+    )
+
+
+def test_a_synchronous_execution_that_failed_has_an_output(laptop_aws: LaptopAws) -> None:
+    failing = {"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": "Gap", "Cause": "gap"}}}
+    arn = machine(laptop_aws, failing, type="EXPRESS")
+    ended = laptop_aws.client("stepfunctions", inject_host_prefix=False).start_sync_execution(
+        stateMachineArn=arn
+    )
+    assert (ended["status"], ended["error"], ended["cause"]) == ("FAILED", "Gap", "gap")
+    assert "output" in ended, (
+        "MiniStack's failed executions now have no output, as AWS's: take it out of "
+        "docs/laptop-aws.md"
+    )
+
+
 def test_there_is_no_redrive(laptop_aws: LaptopAws) -> None:
     failing = {"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": "Gap", "Cause": "gap"}}}
     ended = finished(laptop_aws, machine(laptop_aws, failing), {})
@@ -517,6 +543,26 @@ def test_a_stack_drops_a_buckets_encryption_and_lifecycle(laptop_aws: LaptopAws)
         s3.get_bucket_lifecycle_configuration(Bucket="gap-bucket")
     assert missing.value.response["Error"]["Code"] == "NoSuchLifecycleConfiguration", (
         "A stack now sets a bucket's lifecycle: assert it on the deployed bucket"
+    )
+
+
+def test_a_stack_drops_a_functions_reserved_concurrency(laptop_aws: LaptopAws) -> None:
+    name = f"gap-{uuid.uuid4().hex[:8]}"
+    bounded = {
+        "Type": "AWS::Lambda::Function",
+        "Properties": {
+            "FunctionName": name,
+            "Runtime": "python3.13",
+            "Handler": "index.handler",
+            "Role": ROLE,
+            "Code": {"ZipFile": "def handler(event, context): pass"},
+            "ReservedConcurrentExecutions": 1,
+        },
+    }
+    assert stack_status(laptop_aws, {"Function": bounded}) == "CREATE_COMPLETE"
+    found = laptop_aws.client("lambda").get_function_concurrency(FunctionName=name)
+    assert "ReservedConcurrentExecutions" not in found, (
+        "A stack now sets a function's reserved concurrency: look at how bursts do on the laptop"
     )
 
 
