@@ -1,10 +1,11 @@
-"""What the failed-pictures queue holds: messages of two shapes, and the pictures they are about.
+"""What the queues of failures hold: messages of three shapes, and the pictures they are about.
 
 The workflow tells of its own failures,
     {"s3_bucket", "s3_key", "s3_version_id", "error": {"Error", "Cause"}, "execution_arn"}
 and EventBridge of what the workflow could not tell of: the `detail` of Step Functions' own event,
     {"executionArn", "stateMachineArn", "status", "error", "cause", "input": "<JSON>", ...}
 whose input is the workflow's: a picture's place, S3's event, or a batch's {"s3_bucket", "prefix"}.
+A dead letter is a whole event with such a detail, or S3's, and says in attributes why it is dead.
 """
 
 import json
@@ -55,15 +56,19 @@ class Failure(NamedTuple):
 
 
 def read_failure(message: dict[str, Any]) -> Failure:
-    """Read what SQS handed out. A body that is neither shape becomes a failure of no picture."""
+    """Read what SQS handed out. A body of no known shape becomes a failure of no picture."""
     body = json_object(message["Body"])
+    if isinstance(body.get("detail"), dict):
+        body = body["detail"]
     told = body.get("error")
     if isinstance(told, dict):  # the workflow's own words
         error, cause, where = told.get("Error"), told.get("Cause"), body
         execution = body.get("execution_arn")
     else:
-        error, cause = told or body.get("status"), body.get("cause")
-        where, execution = json_object(body.get("input")), body.get("executionArn")
+        error = told or body.get("status") or attribute(message, "ERROR_CODE")
+        cause = body.get("cause") or attribute(message, "ERROR_MESSAGE")
+        where = json_object(body["input"]) if "input" in body else body
+        execution = body.get("executionArn")
     picture = find_picture(where)
     return Failure(
         message["MessageId"],
@@ -74,6 +79,11 @@ def read_failure(message: dict[str, Any]) -> Failure:
         picture=picture,
         batch=None if picture else find_batch(where),
     )
+
+
+def attribute(message: dict[str, Any], name: str) -> str:
+    """Return what EventBridge notes on a dead letter, nothing where it does not."""
+    return str(message.get("MessageAttributes", {}).get(name, {}).get("StringValue", ""))
 
 
 def json_object(text: Any) -> dict[str, Any]:
@@ -116,6 +126,7 @@ def read_queue(sqs: Any, queue_url: str, most: int) -> Iterator[list[Failure]]:
             MaxNumberOfMessages=min(RECEIVED_AT_ONCE, most - received),
             VisibilityTimeout=HIDDEN_SECONDS,
             WaitTimeSeconds=POLL_SECONDS,
+            MessageAttributeNames=["All"],
         ).get("Messages", [])
         if not messages:
             return

@@ -31,10 +31,16 @@ THREADS = 8
 DEFAULT_LIMIT = 1000  # pictures
 MOST_READ = 10_000  # messages: what is read at 10 a call within the time that they are hidden
 CAUSE_LENGTH = 60  # characters of a cause in the table
+# What --queue calls them, and the outputs of the stack with their addresses.
+QUEUES = {
+    "failed": "FailedPicturesQueueUrl",
+    "undelivered-uploads": "UndeliveredUploadsQueueUrl",
+    "undelivered-failures": "UndeliveredFailuresQueueUrl",
+}
 
 
 class QueueMissingError(ExpectedError):
-    """The deployed stack has no failed-pictures queue."""
+    """The deployed stack has no such queue."""
 
 
 class Stack(NamedTuple):
@@ -69,7 +75,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         import boto3  # noqa: PLC0415  --help does without
 
-        return restart_failed(find_stack(boto3.Session(), arguments.stack_name), arguments, console)
+        stack = find_stack(boto3.Session(), arguments.stack_name, arguments.queue)
+        return restart_failed(stack, arguments, console)
     except (ExpectedError, ClientError, BotoCoreError) as error:
         print(f"restart_failed: {error}", file=sys.stderr)
         return 1
@@ -81,22 +88,25 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def find_stack(session: Any, name: str) -> Stack:
-    """Return the deployed stack. Raises StackNotFoundError or QueueMissingError."""
+def find_stack(session: Any, name: str, queue: str) -> Stack:
+    """Return the deployed stack, with one of its `QUEUES`.
+
+    Raises StackNotFoundError or QueueMissingError.
+    """
     from botocore.config import Config  # noqa: PLC0415  --help does without
 
     outputs = stack_outputs(session.client("cloudformation"), name)
-    if "FailedPicturesQueueUrl" not in outputs:
+    if QUEUES[queue] not in outputs:
         raise QueueMissingError(
-            f"The stack {name} gives no FailedPicturesQueueUrl: it is an older one, deploy it again"
-            " with `sam build && sam deploy`."
+            f"The stack {name} gives no {QUEUES[queue]}: it is an older one, deploy it again with"
+            " `sam build && sam deploy`."
         )
     config = Config(max_pool_connections=THREADS, retries={"mode": "standard"})
     return Stack(
         sqs=session.client("sqs", config=config),
         dynamodb=session.client("dynamodb", config=config),
         stepfunctions=session.client("stepfunctions", config=config),
-        queue_url=outputs["FailedPicturesQueueUrl"],
+        queue_url=outputs[QUEUES[queue]],
         table=outputs["PredictionsTableName"],
         state_machine=outputs["StateMachineArn"],
     )
@@ -107,7 +117,7 @@ def restart_failed(stack: Stack, arguments: argparse.Namespace, console: Console
     with taken(stack, console) as (messages, dealt_with):
         failures = list(messages.values())
         if not failures:
-            console.print("The failed-pictures queue is empty.")
+            console.print("The queue is empty.")
             return 0
         plan = make_plan(failures, arguments.error, arguments.limit)
         console.print(failures_table(failures))
@@ -248,6 +258,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         " is decided already is only taken out of the queue; what is no picture stays in it.",
     )
     add = parser.add_argument
+    add("--queue", choices=QUEUES, default="failed",
+        help="where from: what failed (default), upload events that started nothing, or failures"
+        " that EventBridge could not tell of")  # fmt: skip
     add("--error", metavar="NAME",
         help="only what failed with this error, for example EndpointBusyError")  # fmt: skip
     add("--limit", metavar="N", type=positive, default=DEFAULT_LIMIT,

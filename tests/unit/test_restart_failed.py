@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from samcli.yamlhelper import yaml_parse
 
 from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stubbed
 from training import restart_failed as program
@@ -31,6 +32,7 @@ from training.restart_failed import (
     parse_arguments,
     restart_failed,
 )
+from training.settings import ROOT
 
 URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/failed"
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:MyStateMachine"
@@ -85,7 +87,7 @@ def stack(session: StubbedSession) -> Stack:
         "describe_stacks",
         {"Stacks": [{"StackName": "s", "CreationTime": 0, "StackStatus": "", "Outputs": outputs}]},
     )
-    return find_stack(session, "s")
+    return find_stack(session, "s", "failed")
 
 
 def receives(session: StubbedSession, *bodies: object) -> None:
@@ -96,6 +98,7 @@ def receives(session: StubbedSession, *bodies: object) -> None:
         "MaxNumberOfMessages": 10,
         "VisibilityTimeout": HIDDEN_SECONDS,
         "WaitTimeSeconds": 2,
+        "MessageAttributeNames": ["All"],
     }
     messages = [message(body, f"m{n}") for n, body in enumerate(bodies)]
     sqs.add_response("receive_message", {"Messages": messages}, asked)
@@ -176,6 +179,26 @@ def test_a_message_gives_its_error_and_its_picture(body, error, picture):
     assert found.execution == (RUN if isinstance(body, dict) else "")
 
 
+def test_a_dead_letter_gives_its_picture_and_why_it_is_dead():
+    letter = message(
+        {"detail-type": "Object Created", "detail": S3_EVENT | {"reason": "PutObject"}}
+    )
+    letter["MessageAttributes"] = {
+        "ERROR_CODE": {"DataType": "String", "StringValue": "NO_PERMISSIONS"},
+        "ERROR_MESSAGE": {"DataType": "String", "StringValue": "may not start it"},
+    }
+    found = read_failure(letter)
+    assert (found.picture, found.error, found.cause) == (A, "NO_PERMISSIONS", "may not start it")
+    untold = read_failure(message({"detail-type": "Step Functions ...", "detail": event(PLACE)}))
+    assert (untold.picture, untold.error, untold.execution) == (A, "TIMED_OUT", RUN)
+
+
+@pytest.mark.parametrize("queue", program.QUEUES)
+def test_each_queue_is_an_output_of_the_template(queue):
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    assert program.QUEUES[queue] in template["Outputs"]
+
+
 def test_only_a_failed_batch_is_one():
     assert failure(BATCH_FAILED).batch == {"s3_bucket": "bucket", "prefix": "night/"}
     assert failure(event(PLACE | {"prefix": "night/"})).batch is None
@@ -203,7 +226,12 @@ def test_the_queue_is_read_until_it_is_empty():
 
 def test_no_more_is_read_than_asked_for():
     sqs, stub = stubbed("sqs")
-    asked = {"QueueUrl": URL, "VisibilityTimeout": HIDDEN_SECONDS, "WaitTimeSeconds": 2}
+    asked = {
+        "QueueUrl": URL,
+        "VisibilityTimeout": HIDDEN_SECONDS,
+        "WaitTimeSeconds": 2,
+        "MessageAttributeNames": ["All"],
+    }
     ten = [message(TOLD, str(n)) for n in range(10)]
     stub.add_response("receive_message", {"Messages": ten}, asked | {"MaxNumberOfMessages": 10})
     two = [message(TOLD, str(n)) for n in range(10, 12)]
@@ -238,12 +266,12 @@ def test_an_older_stack_is_named_with_what_to_do(session):
         {"Stacks": [{"StackName": "s", "CreationTime": 0, "StackStatus": "", "Outputs": outputs}]},
     )
     with pytest.raises(QueueMissingError, match=r"deploy it again with `sam build"):
-        find_stack(session, "s")
+        find_stack(session, "s", "failed")
 
 
 def test_an_empty_queue_is_said(session, stack):
     receives(session)
-    assert run(stack) == (0, "The failed-pictures queue is empty.\n")
+    assert run(stack) == (0, "The queue is empty.\n")
     session.assert_no_pending_responses()
 
 
