@@ -5,7 +5,6 @@ serving container imports, and forks for each case that it is told of on stdin. 
 or a memory peak belongs to one case, and the corpus is not in the measured memory.
 """
 
-import contextlib
 import importlib
 import io
 import json
@@ -30,24 +29,22 @@ class Told(NamedTuple):
     Attributes:
         name: the case's name.
         outcome: of the function "passed" or an error's name; of the endpoint an HTTP status, with
-            the name of what was not foreseen; or "killed by signal N".
+            the name of what was not foreseen; of both, that it ended without an answer.
         seconds: how long it took, without reading it from disk.
-        peak_mib: the process's peak resident memory, with interpreter, packages and model.
+        added_mib: how far the case raised the resident memory at its peak.
+        peak_mib: the same with interpreter, packages and model.
     """
 
     name: str
     outcome: str
     seconds: float
+    added_mib: float
     peak_mib: float
 
 
 def run(role: str, cases: Iterable[Any]) -> Iterator[Told]:
     """Give the cases (name, key and body) to "function" or "endpoint", one after the other."""
     with tempfile.TemporaryDirectory() as folder:
-        if role == "endpoint":
-            from tests.hostile.model import write_model
-
-            write_model(Path(folder))
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.hostile.apart", role, folder],
             cwd=ROOT,
@@ -91,9 +88,10 @@ def function(_folder: str) -> Work:
 
 
 def endpoint(folder: str) -> Work:
-    """Return what hands one picture to inference.py, as the serving container does."""
+    """Return what hands one picture to inference.py, as the container does, with a model there."""
     sys.path.insert(0, str(ROOT / "training" / "container"))
     inference = importlib.import_module("inference")
+    importlib.import_module("tests.hostile.model").write_model(Path(folder))
     model = inference.model_fn(folder)
 
     def work(_key: str, body: bytes) -> str:
@@ -110,27 +108,38 @@ def endpoint(folder: str) -> Work:
 
 
 def fork(work: Work, name: str, key: str, path: str) -> Told:
-    """Do the work in a child; the kernel ends one that takes too long."""
+    """Do the work in a child; an alarm ends one that takes too long."""
     from_child, to_parent = os.pipe()
     child = os.fork()
     if child == 0:
+        before = peak_rss_mib()
         signal.alarm(SECONDS)  # nobody handles it, so it kills even where no Python runs
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # logs
         body = Path(path).read_bytes()
         start = time.perf_counter()
-        with contextlib.suppress(BaseException):
+        try:
             outcome = work(key, body)
-            seconds = time.perf_counter() - start
-            os.write(to_parent, json.dumps([outcome, seconds]).encode())
-        os._exit(0)
+            seconds, added = time.perf_counter() - start, peak_rss_mib() - before
+            os.write(to_parent, json.dumps([outcome, seconds, added]).encode())
+        finally:
+            os._exit(0)  # whatever else it is, this process is no second host
     os.close(to_parent)
     with os.fdopen(from_child, "rb") as pipe:
         answer = pipe.read()
-    _, status, usage = os.wait4(child, 0)
-    outcome, seconds = json.loads(answer or '["it ended without an answer", 0.0]')
-    if os.WIFSIGNALED(status):
-        outcome, seconds = f"killed by signal {os.WTERMSIG(status)}", float(SECONDS)
-    return Told(name, outcome, seconds, usage.ru_maxrss / 1024)
+    _, status = os.waitpid(child, 0)
+    killed = f"ended without an answer, by signal {status & 0x7F}", float(SECONDS), 0.0
+    outcome, seconds, added = json.loads(answer) if answer else killed
+    # A child starts without the pages of its libraries, which the process it comes from has.
+    return Told(name, outcome, seconds, added, peak_rss_mib() + added)
+
+
+def peak_rss_mib() -> float:
+    """Return this program's peak resident memory so far.
+
+    Not getrusage's: that keeps the peak of the process that started this one, across exec.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def main() -> None:

@@ -28,7 +28,6 @@ from tests.hostile.corpus import (
     of_the_function,
 )
 from tests.hostile.files import encode, scene
-from tests.hostile.model import write_model
 
 NAMED = (app.NotAPictureError, app.PictureTooLargeError, app.AnimatedPictureError)
 
@@ -68,7 +67,6 @@ def test_the_function_ends_every_case_as_stated(tmp_path):
 @pytest.fixture
 def endpoint(tmp_path: Path) -> Iterator[apart.Work]:
     threads = torch.get_num_threads()
-    write_model(tmp_path)
     yield apart.endpoint(str(tmp_path))
     torch.set_num_threads(threads)
 

@@ -1,0 +1,105 @@
+"""What hostile pictures cost the function and the endpoint: `python -m benchmarks.hostile`.
+
+Every case of tests/hostile goes through Serialize Image Data's handler and through the endpoint's
+inference.py, each time in a process of its own, so that time and memory belong to one case.
+"""
+
+import argparse
+import platform
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from samcli.yamlhelper import yaml_parse
+
+from tests.hostile import apart
+from tests.hostile.corpus import cases, of_the_endpoint, of_the_function
+from training.reports import write_json
+
+REPORT = Path("reports") / "hostile" / "summary.json"
+TEMPLATE = apart.ROOT / "template.yaml"
+
+
+def memory_setting() -> int:
+    """Return the MiB of memory that template.yaml gives the function."""
+    resources = yaml_parse(TEMPLATE.read_text())["Resources"]
+    return int(resources["SerializeImageDataFunction"]["Properties"]["MemorySize"])
+
+
+def figures(told: list[apart.Told]) -> dict[str, Any]:
+    """Return the worst case by time and by memory, and how many of each outcome there were."""
+    slowest = max(told, key=lambda t: t.seconds)
+    largest = max(told, key=lambda t: t.peak_mib)
+    return {
+        "outcomes": dict(sorted(Counter(t.outcome for t in told).items())),
+        "worst_seconds": round(slowest.seconds, 3),
+        "slowest_case": slowest.name,
+        "worst_peak_mib": round(largest.peak_mib),
+        "worst_added_mib": round(largest.added_mib),
+        "largest_case": largest.name,
+    }
+
+
+def measure(console: Console) -> dict[str, Any]:
+    """Run every case through both and return the report."""
+    corpus = cases()
+    wrong, found = [], {}
+    for role in ("function", "endpoint"):
+        runs = apart.run(role, corpus)
+        told = list(track(runs, role, len(corpus), console=console, transient=True))
+        for case, ended in zip(corpus, told, strict=True):
+            stated = {of_the_function(case)} if role == "function" else of_the_endpoint(case)
+            if ended.outcome not in stated:
+                wrong.append(f"{case.name}: the {role} said {ended.outcome}, not {sorted(stated)}")
+        found[role] = figures(told)
+    return {
+        "cases": len(corpus),
+        "as_stated": len(corpus) - len({line.partition(":")[0] for line in wrong}),
+        "stated": dict(sorted(Counter(case.outcome for case in corpus).items())),
+        "not_as_stated": wrong,
+        "function_memory_size_mib": memory_setting(),
+        **found,
+        "machine": f"{platform.machine()}, Python {platform.python_version()}",
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print a table, write the report; 1 if a case did not end as stated."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.hostile",
+        description="Give every hostile picture to the function and to the endpoint's program; "
+        "takes a minute.",
+    )
+    parser.add_argument("--report", type=Path, default=REPORT, metavar="FILE",
+        help=f"where the figures go, as JSON ({REPORT})")  # fmt: skip
+    path = parser.parse_args(argv).report
+    console = Console()
+    report = measure(console)
+    table = Table("", "worst time", "its case", "worst memory", "its case")
+    for role in ("function", "endpoint"):
+        row = report[role]
+        table.add_row(
+            role,
+            f"{row['worst_seconds']:.2f} s",
+            row["slowest_case"],
+            f"{row['worst_peak_mib']} MiB",
+            row["largest_case"],
+        )
+    console.print(table)
+    console.print(
+        f"{report['as_stated']} of {report['cases']} cases ended as stated; "
+        f"the function has {report['function_memory_size_mib']} MiB."
+    )
+    for line in report["not_as_stated"]:
+        console.print(f"not as stated: {line}", highlight=False, markup=False)
+    write_json(path, report)
+    large = report["function"]["worst_peak_mib"] >= report["function_memory_size_mib"]
+    return int(bool(report["not_as_stated"]) or large)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
