@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from local.soak import untried
 from local.soak_audit import LOW_CONFIDENCE, Evidence, Execution, Version, audit, problems
 
 THRESHOLD = 0.9
@@ -95,3 +96,11 @@ def test_a_picture_that_another_execution_decided_has_not_failed():
 def test_what_eventbridge_told_counts_as_told():
     figures = audit(evidence(told=[{"executionArn": "arn:f", "status": "FAILED"}]), THRESHOLD)
     assert problems(figures) == []
+
+
+def test_a_run_that_shows_nothing_is_no_proof():
+    figures = audit(evidence(), THRESHOLD) | {"faults": {"slow": 3, "gone": 0}}
+    assert untried(figures) == [
+        "repeated executions: none, so nothing is shown of them",
+        "gone: none, so nothing is shown of them",
+    ]
