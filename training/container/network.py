@@ -21,7 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor, nn
 from torch.nn import functional
 
-# A 24 megapixel camera passes. Decoding that many takes at most 470 MB, of any kind of picture
+# A 24 megapixel camera passes. Decoding that many adds at most 320 MiB, whatever kind of picture
 # (python -m benchmarks.hostile). Pillow's own guard raises only above 178.9 million pixels, which
 # is more memory than a small endpoint instance can spare.
 MAX_PIXELS = 25_000_000
