@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 # The handlers make their clients at import, as Lambda wants it; no test may reach a real account.
 os.environ.update(
     AWS_ACCESS_KEY_ID="test",
@@ -14,3 +16,12 @@ os.environ.update(
 )
 for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
     os.environ.pop(name, None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the marker that docs/parity.md is made from."""
+    config.addinivalue_line(
+        "markers",
+        "parity(*behaviours): proves these behaviours of AWS, by their ids in "
+        "tests/parity/behaviours.toml",
+    )

@@ -1,0 +1,280 @@
+"""What the project's own files ask of AWS, read off them: no list of it is kept by hand.
+
+Each thing has a name such as `asl:resource:dynamodb:putItem` or `call:s3.get_object`. A behaviour
+in behaviours.toml says which of them it is about; tests/unit/test_parity.py finds those that none
+is about.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+from botocore import xform_name
+from samcli.yamlhelper import yaml_parse
+
+ROOT = Path(__file__).parents[2]
+
+# What the project's programs call the client of a service. Any other name under which a method of
+# one of these services is called is an error, so that no call is overlooked.
+CLIENTS = {
+    "cloudformation": "cloudformation",
+    "cloudwatch": "cloudwatch",
+    "dynamodb": "dynamodb",
+    "iam": "iam",
+    "logs": "logs",
+    "runtime": "sagemaker-runtime",
+    "s3": "s3",
+    "sagemaker": "sagemaker",
+    "service_quotas": "service-quotas",
+    "sns": "sns",
+    "sqs": "sqs",
+    "stepfunctions": "stepfunctions",
+    "sts": "sts",
+}
+# Of s3transfer, which boto3 adds to the client of S3.
+TRANSFER_METHODS = {"upload_file", "upload_fileobj", "download_file", "download_fileobj"}
+PROGRAMS = ("functions", "training")
+# For people to read; AWS does nothing with them.
+WORDS = {"AlarmDescription", "Comment", "Description"}
+
+
+class UnknownClientError(Exception):
+    """A program calls an operation of AWS on something that CLIENTS does not know."""
+
+
+def needs() -> dict[str, str]:
+    """Return everything that the project asks of AWS, by name, with the file that asks for it."""
+    found: dict[str, str] = {}
+    for reader in (_state_machines, _template, _programs, _role, _environment, _commands):
+        for name, place in reader():
+            found.setdefault(name, place)
+    return dict(sorted(found.items()))
+
+
+def gaps_of_the_laptop() -> list[str]:
+    """Return each difference that docs/laptop-aws.md tells of, as `area: difference`."""
+    text = (ROOT / "docs/laptop-aws.md").read_text()
+    table = text.partition("## Where it differs from AWS")[2]
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", table, re.MULTILINE)
+    return [
+        f"{area}: {difference.strip()}"
+        for area, differences in rows
+        if area != "area" and not set(area) <= set("-")
+        for difference in differences.removesuffix("(MiniStack)").split(";")
+    ]
+
+
+# --- State machines ---
+
+
+def _state_machines() -> Iterator[tuple[str, str]]:
+    for path in sorted((ROOT / "statemachine").glob("*.asl.json")):
+        text = path.read_text()
+        for name in _definition(json.loads(text)):
+            yield name, path.name
+        own = set(re.findall(r"(\$\w+) := function", text))
+        for function in set(re.findall(r"\$[a-z]\w*(?=\()", text)) - own:
+            yield f"jsonata:{function}", path.name
+        for variable in re.findall(r"\$states\.(context(?:\.\w+)+|\w+)", text):
+            yield f"asl:variable:{variable}", path.name
+        for variable in re.findall(r'"\$\$((?:\.\w+)+)"', text):
+            yield f"asl:variable:context{variable}", path.name
+
+
+def _definition(node: Any, field: str = "") -> Iterator[str]:
+    """Walk a definition; names of states, arguments and selected items are the project's own."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _definition(item, field)
+    if not isinstance(node, dict):
+        return
+    for key, value in node.items():
+        if field != "States" and key not in WORDS:
+            yield f"asl:field:{key.removesuffix('.$')}"
+        if key == "Resource":
+            yield f"asl:resource:{value.removeprefix('arn:aws:states:::')}"
+        elif key == "Type":
+            yield f"asl:type:{value}"
+        elif key == "ErrorEquals":
+            # Without a dot it is an exception of the functions, which the drift test looks after.
+            yield from (f"asl:error:{error}" for error in value if "." in error)
+        elif key in {"Mode", "ExecutionType", "QueryLanguage", "JitterStrategy"}:
+            yield f"asl:{key}:{value}"
+        elif key == "Arguments":
+            yield from (f"asl:argument:{_service(node)}:{name}" for name in value)
+        if key not in {"Arguments", "Parameters", "ItemSelector", "BatchInput", "Output"}:
+            yield from _definition(value, key)
+
+
+def _service(task: dict[str, Any]) -> str:
+    return str(task["Resource"].removeprefix("arn:aws:states:::"))
+
+
+# --- Template ---
+
+
+def _template() -> Iterator[tuple[str, str]]:
+    template: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+    resources = template["Resources"].values()
+    common = template["Globals"]["Function"]
+    for resource in resources:
+        kind, properties = resource["Type"], resource["Properties"]
+        yield f"template:{kind}", "template.yaml"
+        if kind == "AWS::Serverless::Function":
+            properties = common | properties
+        for name in sorted(set(properties) - WORDS):
+            yield f"template:{kind}.{name}", "template.yaml"
+        if kind == "AWS::CloudWatch::Alarm":
+            space = properties["Namespace"]
+            space = space if isinstance(space, str) else "stack"
+            yield f"metric:{space}/{properties['MetricName']}", "template.yaml"
+        for pattern in [properties["EventPattern"]] if "EventPattern" in properties else []:
+            yield f"event:{pattern['source'][0]}/{pattern['detail-type'][0]}", "template.yaml"
+            operators = re.findall(
+                r'"(prefix|suffix|anything-but|exists|wildcard|\$or)":', json.dumps(pattern)
+            )
+            yield from ((f"event:operator:{name}", "template.yaml") for name in operators)
+        for target in properties.get("Targets", []):
+            yield from ((f"event:target:{name}", "template.yaml") for name in target)
+        yield from ((name, "template.yaml") for name in _statements(properties))
+    for name in common["Environment"]["Variables"]:
+        yield f"env:{name}", "template.yaml"
+
+
+def _statements(node: Any) -> Iterator[str]:
+    """Walk all policies for the actions that are allowed, to whom, and under which conditions."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _statements(item)
+    if not isinstance(node, dict):
+        return
+    if "Effect" in node:
+        actions = node["Action"] if isinstance(node["Action"], list) else [node["Action"]]
+        yield from (f"iam:{node['Effect'].lower()}:{action}" for action in actions)
+        principal = node.get("Principal", {})
+        services = principal.get("Service", []) if isinstance(principal, dict) else []
+        for service in services if isinstance(services, list) else [services]:
+            yield f"iam:principal:{service}"
+        for operator, condition in node.get("Condition", {}).items():
+            yield from (f"iam:condition:{operator}:{key}" for key in condition)
+        return
+    for value in node.values():
+        yield from _statements(value)
+
+
+# --- Programs ---
+
+
+def _programs() -> Iterator[tuple[str, str]]:
+    operations = _operations()
+    for path in (path for folder in PROGRAMS for path in sorted((ROOT / folder).rglob("*.py"))):
+        place = str(path.relative_to(ROOT))
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                yield from ((name, place) for name in _calls(node, operations, place))
+            yield from ((f"error:{code}", place) for code in _codes(node))
+
+
+@cache
+def _operations() -> dict[str, set[str]]:
+    """Return the methods of each service's client, from botocore's own models."""
+    session = botocore.session.get_session()
+    found: dict[str, set[str]] = {}
+    for service in set(CLIENTS.values()):
+        for operation in session.get_service_model(service).operation_names:
+            found.setdefault(xform_name(operation), set()).add(service)
+    for method in TRANSFER_METHODS:
+        found.setdefault(method, set()).add("s3")
+    return found
+
+
+def _calls(node: ast.Call, operations: dict[str, set[str]], place: str) -> Iterator[str]:
+    if not isinstance(node.func, ast.Attribute):
+        return
+    method = node.func.attr
+    if method in {"get_paginator", "get_waiter"} and isinstance(node.args[0], ast.Constant):
+        name = str(node.args[0].value)
+        prefix = "wait" if method == "get_waiter" else "call"
+        yield f"{prefix}:{_client(node.func.value, name, operations, place)}.{name}"
+    # A method of one word may be anybody's: `search` is SageMaker's, and a regular expression's.
+    elif method in operations and ("_" in method or _receiver(node.func.value) in CLIENTS):
+        yield f"call:{_client(node.func.value, method, operations, place)}.{method}"
+
+
+def _receiver(node: ast.expr) -> str:
+    name = node.attr if isinstance(node, ast.Attribute) else ast.unparse(node)
+    return name.lstrip("_")
+
+
+def _client(receiver: ast.expr, method: str, operations: dict[str, set[str]], place: str) -> str:
+    """Return the service whose client this is.
+
+    Raises:
+        UnknownClientError: it has a name that CLIENTS does not list.
+    """
+    if isinstance(receiver, ast.Call):  # session.client("s3").get_object(...)
+        return str(receiver.args[0].value) if isinstance(receiver.args[0], ast.Constant) else ""
+    name = _receiver(receiver)
+    if name not in CLIENTS:
+        raise UnknownClientError(
+            f"{place} calls {name}.{method}, an operation of {sorted(operations.get(method, ()))}: "
+            "add the name to CLIENTS in tests/parity/sources.py"
+        )
+    return CLIENTS[name]
+
+
+# An AWS error code is compared under one of these names, or is in a set that is called after them.
+CODE = re.compile(r"\bcode\b|_code\(|\['Code'\]|\.get\('Code'|\bstatus\(", re.IGNORECASE)
+CODE_SETS = re.compile(r"_CODES$|^DENIED$|^BUSY_STATUSES$")
+
+
+def _codes(node: ast.AST) -> Iterator[str]:
+    """Yield the codes of AWS's errors that an expression tells apart."""
+    holders: list[ast.AST] = []
+    if isinstance(node, ast.Compare) and CODE.search(ast.unparse(node.left)):
+        holders = list(node.comparators)
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("code.startswith"):
+        holders = list(node.args)
+    elif isinstance(node, ast.Assign) and CODE_SETS.search(ast.unparse(node.targets[0])):
+        holders = [node.value]
+    elif isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith(".exceptions"):
+        yield node.attr.removesuffix("Exception")
+    for constant in (c for holder in holders for c in ast.walk(holder)):
+        if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
+            yield constant.value
+
+
+def _role() -> Iterator[tuple[str, str]]:
+    """Yield what SageMaker's role may do, from the policies that training/role.py makes."""
+    place = "training/role.py"
+    for node in ast.walk(ast.parse((ROOT / place).read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if re.fullmatch(r"(?!aws:)[a-z0-9]+:[A-Z]\w+", node.value):
+                yield f"iam:allow:{node.value}", place
+            if re.fullmatch(r"\w+\.amazonaws\.com", node.value):
+                yield f"iam:principal:{node.value}", place
+
+
+# --- Environment and commands ---
+
+
+def _environment() -> Iterator[tuple[str, str]]:
+    """Yield the variables that SageMaker's containers, Lambda and the SDKs are asked to know."""
+    for path in sorted((ROOT / "training").rglob("*.py")):
+        names = re.findall(r'"((?:SM|SAGEMAKER|AWS|OMP)_[A-Z_]+)"', path.read_text())
+        yield from ((f"env:{name}", str(path.relative_to(ROOT))) for name in names)
+
+
+def _commands() -> Iterator[tuple[str, str]]:
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        if path.name == "parity.md":
+            continue
+        for command in re.findall(r"\bsam ((?:local|remote) invoke|[a-z]+)\b", path.read_text()):
+            if command in {"build", "deploy", "logs", "delete", "local invoke", "remote invoke"}:
+                yield f"sam:{command}", path.name
