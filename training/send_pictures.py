@@ -126,8 +126,8 @@ def client(session: Any, service: str) -> Any:
         service,
         config=Config(
             max_pool_connections=UPLOADS_AT_ONCE,
-            connect_timeout=5,  # seconds; together with the tries, what a Ctrl-C may wait for
-            read_timeout=20,
+            connect_timeout=5,  # seconds; times the tries, what a Ctrl-C may have to wait for
+            read_timeout=10,
             retries={"mode": "standard", "total_max_attempts": 3},
         ),
     )

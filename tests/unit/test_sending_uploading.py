@@ -9,6 +9,7 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from tests.unit.aws_stubs import client_error, stubbed
 from tests.unit.sending import arrival
+from training.sending import uploading
 from training.sending.clock_offset import ClockOffset
 from training.sending.uploading import Sender, dispatch
 
@@ -155,6 +156,33 @@ def test_an_interrupt_ends_the_stream_and_leaves_no_upload_half_noted():
         Sender(S3(), "b", stop).send(arrivals, interrupt_once_sent)
     assert stop.is_set()
     assert arrivals[1].late_s is None
+
+
+def test_an_interrupt_lets_the_uploads_under_way_end_and_says_so(monkeypatch):
+    under_way, told = Event(), Event()
+    said: list[str] = []
+
+    class SlowS3(S3):
+        def put_object(self, **sent: Any) -> dict[str, Any]:
+            under_way.set()
+            assert told.wait(60)
+            return super().put_object(**sent)
+
+    def interrupt() -> None:
+        if under_way.is_set():
+            raise KeyboardInterrupt
+
+    def tell(words: str, **_: Any) -> None:
+        said.append(words)
+        told.set()
+
+    monkeypatch.setattr(uploading, "print", tell, raising=False)
+    one = arrival("a")
+    one.body = b"x"
+    with pytest.raises(KeyboardInterrupt):
+        Sender(SlowS3(), "b", Event()).send([one, arrival("b", 3600)], interrupt)
+    assert one.version_id
+    assert said == ["Interrupted: the uploads under way end first."]
 
 
 def test_every_file_is_sent_as_it_is_with_its_version_noted(tmp_path):

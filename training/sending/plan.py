@@ -15,7 +15,7 @@ from training.sending.schedule import TooManyPicturesError
 
 def new_run_id() -> str:
     """Return a name for a run that no other has, with the time in UTC."""
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
 
 
 def plan_files(pictures: Sequence[SourcePicture], most: int) -> list[Arrival]:

@@ -1,5 +1,6 @@
 """Upload pictures when the clock says so, whatever became of the ones before (an open loop)."""
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -72,6 +73,8 @@ class Sender:
                     tick()
             except KeyboardInterrupt:
                 self._stop.set()
+                if any(future.running() for future in begun):
+                    print("Interrupted: the uploads under way end first.", file=sys.stderr)
                 pool.shutdown(cancel_futures=True)
                 raise
         for future in begun:
