@@ -1,0 +1,145 @@
+"""The command that starts failures again, on failures of the deployed workflow."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.integration.deployed_machines import BATCH, ended, start
+from tests.integration.laptop_aws import wait_until
+from tests.integration.workflow_stack import (
+    ANSWER_SECONDS,
+    BLACK,
+    WHITE,
+    Stack,
+    execute,
+    fault,
+    put,
+    record,
+)
+from training.settings import ROOT
+
+
+def restart(stack: Stack, *arguments: str) -> str:
+    """Run the command as a user does; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "training.restart_failed", *arguments],
+        cwd=ROOT,
+        env=os.environ | stack.aws.env,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def waiting(stack: Stack, output: str = "FailedPicturesQueueUrl") -> int:
+    """Return how many messages a queue holds, seen or not."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = stack.aws.client("sqs").get_queue_attributes(
+        QueueUrl=stack.outputs[output], AttributeNames=names
+    )["Attributes"]
+    return sum(int(value) for value in found.values())
+
+
+def counted(printed: str, line: str) -> int:
+    """Return the figure that a line of the command's last table ends with."""
+    [row] = [row for row in printed.splitlines() if line in row]
+    return int("".join(filter(str.isdigit, row)))
+
+
+def label(stack: Stack, event: dict[str, Any]) -> Any:
+    return wait_until(lambda: record(stack, event), ANSWER_SECONDS)["label"]["S"]
+
+
+@pytest.fixture
+def failed(well: Stack) -> list[dict[str, str]]:
+    """Two pictures that failed, for a reason that is gone."""
+    assert waiting(well) == 0
+    events = [put(well, WHITE), put(well, BLACK)]
+    fault(well, {"kind": "nonsense"})
+    assert {execute(well, event)["error"] for event in events} == {"InvalidAnswerError"}
+    fault(well, None)
+    wait_until(lambda: waiting(well) == len(events))
+    return events
+
+
+def test_failed_pictures_are_started_again_once(well, failed):
+    shown = restart(well, "--dry-run")
+    assert "InvalidAnswerError" in shown
+    assert "2 pictures would be started again" in shown
+    assert counted(restart(well, "--error", "EndpointBusyError"), "started again") == 0
+    assert waiting(well) == len(failed)
+    assert counted(restart(well, "--limit", "1"), "started again") == 1
+    assert counted(restart(well), "started again") == 1
+    assert [label(well, event) for event in failed] == ["bicycle", "motorcycle"]
+    assert restart(well) == "The queue is empty.\n"
+
+
+def test_what_is_decided_meanwhile_is_only_taken_out(well, failed):
+    for event in failed:
+        assert execute(well, event)["status"] == "SUCCEEDED"
+    deciding = [record(well, event) for event in failed]
+    printed = restart(well)
+    assert counted(printed, "already decided") == len(failed)
+    assert counted(printed, "started again") == 0
+    assert [record(well, event) for event in failed] == deciding
+    assert waiting(well) == 0
+
+
+def test_an_execution_that_was_stopped_is_started_again(well):
+    """EventBridge tells of it, with the upload's event as the execution's input."""
+    event = put(well, WHITE)
+    upload = {
+        "bucket": {"name": event["s3_bucket"]},
+        "object": {"key": event["s3_key"], "version-id": event["s3_version_id"]},
+    }
+    fault(well, {"kind": "slow", "delay_seconds": 20})
+    arn = start(well, upload)
+    well.aws.client("stepfunctions").stop_execution(executionArn=arn)
+    assert ended(well, arn)["status"] == "ABORTED"
+    fault(well, None)
+    wait_until(lambda: waiting(well) == 1)
+    assert counted(restart(well), "started again") == 1
+    assert label(well, event) == "bicycle"
+
+
+def test_a_failed_batch_stays_until_it_is_dropped(well):
+    arn = start(well, {"s3_bucket": "no-such-bucket", "prefix": "night/"}, BATCH)
+    assert ended(well, arn)["status"] == "FAILED"
+    wait_until(lambda: waiting(well) == 1)
+    printed = restart(well)
+    assert """--event '{"s3_bucket": "no-such-bucket", "prefix": "night/"}'""" in printed
+    assert counted(printed, "of no picture, kept") == 1
+    assert "dropped" in restart(well, "--drop-others")
+    assert waiting(well) == 0
+
+
+def test_an_upload_that_started_nothing_is_made_up_for(well):
+    """The laptop's EventBridge has no dead letters, so this one is written by hand, as AWS does."""
+    dead = put(well, BLACK)
+    letter = {
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "detail": {
+            "bucket": {"name": dead["s3_bucket"]},
+            "object": {"key": dead["s3_key"], "version-id": dead["s3_version_id"]},
+        },
+    }
+    well.aws.client("sqs").send_message(
+        QueueUrl=well.outputs["UndeliveredUploadsQueueUrl"],
+        MessageBody=json.dumps(letter),
+        MessageAttributes={
+            "ERROR_CODE": {"DataType": "String", "StringValue": "NO_PERMISSIONS"},
+        },
+    )
+    printed = restart(well, "--queue", "undelivered-uploads")
+    assert "NO_PERMISSIONS" in printed
+    assert counted(printed, "started again") == 1
+    assert label(well, dead) == "motorcycle"
+    assert waiting(well, "UndeliveredUploadsQueueUrl") == 0
