@@ -17,10 +17,18 @@ from typing import Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from training import settings
 from training.errors import ExpectedError
-from training.failures import Failure, Picture, delete_messages, give_back, read_queue
+from training.failures import (
+    Failure,
+    Picture,
+    delete_messages,
+    give_back,
+    json_object,
+    read_queue,
+)
 from training.parallel import run_parallel
 from training.progress import progress_bar
 from training.send_pictures import stack_outputs
@@ -216,7 +224,7 @@ def start(stack: Stack, picture: Picture, message_id: str) -> None:
 
 def advice(failure: Failure) -> str:
     """Say what to do about a failure of no picture."""
-    what = f"{failure.execution or 'a message'}: {failure.error}: {failure.cause[:300]}"
+    what = f"{failure.execution or 'a message'}: {failure.error}: {in_words(failure.cause)[:300]}"
     if failure.batch is not None:
         event = json.dumps(failure.batch)
         return (
@@ -234,9 +242,14 @@ def failures_table(failures: list[Failure]) -> Table:
         by_error[failure.error].append(failure)
     for error, found in sorted(by_error.items(), key=lambda item: -len(item[1])):
         pictures = {failure.picture for failure in found} - {None}
-        cause = " ".join(found[0].cause.split())[:CAUSE_LENGTH]
-        table.add_row(error, str(len(found)), str(len(pictures)), cause)
+        example = " ".join(in_words(found[0].cause).split())[:CAUSE_LENGTH]
+        table.add_row(Text(error), str(len(found)), str(len(pictures)), Text(example))
     return table
+
+
+def in_words(cause: str) -> str:
+    """Return what a function said, out of the JSON that Lambda wraps it in; else the cause."""
+    return str(json_object(cause).get("errorMessage") or cause)
 
 
 def result_table(done: Counter[str], plan: Plan, dropped: bool) -> Table:

@@ -212,6 +212,13 @@ def test_what_to_do_about_a_batch_can_be_typed():
     assert "No picture" in advice(failure("no JSON"))
 
 
+def test_a_cause_is_shown_in_the_functions_own_words(session, stack):
+    cause = json.dumps({"errorType": "NotAPictureError", "errorMessage": "starts with [/b]"})
+    receives(session, {**TOLD, "error": {"Error": "NotAPictureError", "Cause": cause}})
+    gives_back(session, "m0")
+    assert "│ starts with [/b] │" in run(stack, "--dry-run")[1]
+
+
 # --- The queue ---
 
 
