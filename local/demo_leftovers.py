@@ -14,6 +14,8 @@ from training.training_job import LOG_GROUP
 # service, operation that lists, where the names are; each lists all of its pages
 LISTS = [
     ("cloudformation", "describe_stacks", "Stacks[].StackName"),
+    ("cloudwatch", "describe_alarms", "MetricAlarms[].AlarmName"),
+    ("cloudwatch", "list_dashboards", "DashboardEntries[].DashboardName"),
     ("dynamodb", "list_tables", "TableNames[]"),
     ("events", "list_rules", "Rules[].Name"),
     ("iam", "list_roles", "Roles[].RoleName"),
@@ -24,6 +26,7 @@ LISTS = [
     ("sagemaker", "list_endpoints", "Endpoints[].EndpointName"),
     ("sagemaker", "list_models", "Models[].ModelName"),
     ("sagemaker", "list_training_jobs", "TrainingJobSummaries[].TrainingJobName"),
+    ("sns", "list_subscriptions", "Subscriptions[].SubscriptionArn"),
     ("sns", "list_topics", "Topics[].TopicArn"),
     ("sqs", "list_queues", "QueueUrls[]"),
     ("stepfunctions", "list_state_machines", "stateMachines[].name"),
