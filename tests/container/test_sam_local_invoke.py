@@ -142,6 +142,14 @@ def test_every_event_of_a_function_has_an_expectation() -> None:
     assert set(EXPECTED) == set(FUNCTION_EVENTS)
 
 
+@pytest.mark.parity(
+    "sam-local-invoke",
+    "lambda-handler",
+    "lambda-error-names",
+    "invoke-request",
+    "s3-get-object",
+    "s3-missing",
+)
 @pytest.mark.usefixtures("pictures", "endpoint")
 @pytest.mark.parametrize("event", FUNCTION_EVENTS)
 def test_event_on_the_laptop(event: str, on_laptop: LocalInvoke) -> None:
@@ -151,6 +159,7 @@ def test_event_on_the_laptop(event: str, on_laptop: LocalInvoke) -> None:
     check(answer, EXPECTED[event])
 
 
+@pytest.mark.parity("sam-local-invoke")
 def test_event_with_another_bucket(on_laptop: LocalInvoke, laptop_aws: LaptopAws) -> None:
     # GIVEN the picture in a bucket that no event names
     s3 = laptop_aws.client("s3")
@@ -167,6 +176,7 @@ def test_event_with_another_bucket(on_laptop: LocalInvoke, laptop_aws: LaptopAws
     assert answer["content_type"] == "image/png"
 
 
+@pytest.mark.parity("sdk-empty-endpoint-url", "lambda-environment")
 @pytest.mark.parametrize(
     ("function", "event", "host", "error"),
     [
@@ -197,6 +207,7 @@ def test_the_empty_variables_leave_aws_its_own_endpoints(
     assert f'Could not connect to the endpoint URL: "https://{host}/' in answer["errorMessage"]
 
 
+@pytest.mark.parity("lambda-runtime", "sam-build")
 @pytest.mark.parametrize("function", sorted({function_of(event) for event in FUNCTION_EVENTS}))
 def test_function_imports_with_its_own_packages(function: str, folder: Path) -> None:
     script = (

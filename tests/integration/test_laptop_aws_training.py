@@ -42,6 +42,7 @@ FAIL = "print('reading')\nprint('no picture of class bicycle')\nraise SystemExit
 SLEEP = "import time\nprint('asleep', flush=True)\ntime.sleep(60)"
 
 
+@pytest.mark.parity("training-failure")
 def test_a_script_that_fails_shows_its_last_lines(laptop_aws: LaptopAws) -> None:
     name = unique("failing")
     laptop_aws.client("sagemaker").create_training_job(**job_request(laptop_aws, name, FAIL))
@@ -74,6 +75,7 @@ def test_a_job_ends_whatever_goes_wrong_around_its_script(laptop_aws: LaptopAws)
     assert job["FailureReason"].startswith("InternalServerError: missing ), unterminated")
 
 
+@pytest.mark.parity("training-failure")
 def test_the_maximum_runtime_ends_a_job(laptop_aws: LaptopAws) -> None:
     name = unique("long")
     condition = {"MaxRuntimeInSeconds": 1}
@@ -83,6 +85,7 @@ def test_the_maximum_runtime_ends_a_job(laptop_aws: LaptopAws) -> None:
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
 
 
+@pytest.mark.parity("training-stop")
 def test_a_job_can_be_stopped_and_then_not_again(laptop_aws: LaptopAws) -> None:
     name, sagemaker = unique("stopped"), laptop_aws.client("sagemaker")
     sagemaker.create_training_job(**job_request(laptop_aws, name, SLEEP))
@@ -94,6 +97,7 @@ def test_a_job_can_be_stopped_and_then_not_again(laptop_aws: LaptopAws) -> None:
         sagemaker.stop_training_job(TrainingJobName=name)
 
 
+@pytest.mark.parity("training-request")
 def test_a_wrong_request_is_refused_as_aws_does(laptop_aws: LaptopAws) -> None:
     sagemaker = laptop_aws.client("sagemaker", parameter_validation=False)
     request = job_request(laptop_aws, "with_underscore", TRAIN)
@@ -110,6 +114,7 @@ def test_a_wrong_request_is_refused_as_aws_does(laptop_aws: LaptopAws) -> None:
         sagemaker.describe_training_job(TrainingJobName="nobody")
 
 
+@pytest.mark.parity("training-container", "training-output", "training-metrics")
 def test_a_job_that_completes(laptop_aws: LaptopAws) -> None:
     name, sagemaker = unique("good"), laptop_aws.client("sagemaker")
     request = job_request(
@@ -162,6 +167,7 @@ def test_a_job_that_completes(laptop_aws: LaptopAws) -> None:
     assert [event["message"] for event in events] == ["loss=0.9", "loss=0.25"]
 
 
+@pytest.mark.parity("sagemaker-lists")
 def test_jobs_are_listed_in_pages(laptop_aws: LaptopAws) -> None:
     sagemaker, part = laptop_aws.client("sagemaker"), unique("page")
     names = {f"{part}-{number}" for number in range(3)}
@@ -183,6 +189,7 @@ def test_jobs_are_listed_in_pages(laptop_aws: LaptopAws) -> None:
     assert len(left) == 2
 
 
+@pytest.mark.parity("training-request", "training-container")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK's own docstrings and shims
 def test_the_sdks_model_trainer_runs_its_own_drivers(
     laptop_aws: LaptopAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

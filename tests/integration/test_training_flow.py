@@ -92,6 +92,20 @@ def put_archive(aws, name, **files):
     return f"s3://{BUCKET}/models/{name}"
 
 
+@pytest.mark.parity(
+    "training-request",
+    "training-container",
+    "training-output",
+    "training-metrics",
+    "training-log",
+    "endpoint-model",
+    "endpoint-capture",
+    "sagemaker-lists",
+    "s3-create-bucket",
+    "s3-delete",
+    "iam-roles",
+    "sts-identity",
+)
 def test_from_pictures_to_an_empty_account(commands, laptop_aws):
     sagemaker = laptop_aws.client("sagemaker")
 
@@ -152,6 +166,7 @@ def test_from_pictures_to_an_empty_account(commands, laptop_aws):
     assert "Nothing to delete" in commands.must("cleanup", "--endpoint", ENDPOINT, "--yes")
 
 
+@pytest.mark.parity("training-failure")
 def test_a_training_script_that_fails_shows_its_last_lines(commands, laptop_aws):
     done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--hyperparameters", "epochs=0")
     assert done.returncode == 1
@@ -172,6 +187,7 @@ GOOD = (
 )
 
 
+@pytest.mark.parity("endpoint-lifecycle")
 def test_a_failed_endpoint_says_why_and_the_next_run_makes_it_anew(commands, laptop_aws):
     # GIVEN a model whose serving script does not load
     broken = put_archive(
@@ -194,6 +210,7 @@ def test_a_failed_endpoint_says_why_and_the_next_run_makes_it_anew(commands, lap
     assert [m["ModelName"] for m in models] == [report["model"]]
 
 
+@pytest.mark.parity("endpoint-update")
 def test_an_update_that_fails_leaves_the_former_model_serving(commands, laptop_aws):
     good = put_archive(laptop_aws, "good.tar.gz", code__inference=GOOD)
     before = commands.create_endpoint("--model-data", good)
@@ -236,6 +253,7 @@ def test_an_endpoint_that_somebody_else_made_is_left_alone(commands, laptop_aws)
     sagemaker.delete_endpoint(EndpointName=name)
 
 
+@pytest.mark.parity("s3-delete", "sam-delete")
 def test_a_versioned_bucket_of_a_stack_is_emptied(commands, laptop_aws):
     # GIVEN a stack whose bucket holds versions and a delete marker, as uploads and deletions leave
     template = {

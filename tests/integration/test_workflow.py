@@ -29,6 +29,13 @@ from tests.integration.workflow_stack import (
 from training.settings import CONFIDENCE_THRESHOLD, ENDPOINT_NAME, ROOT, STACK_NAME
 
 
+@pytest.mark.parity(
+    "lambda-error-names",
+    "states-catch",
+    "s3-missing",
+    "states-sns",
+    "sns-raw-delivery",
+)
 def test_a_missing_object_fails_with_its_name_and_is_told(stack):
     bucket = stack.outputs["PicturesBucketName"]
     cause = failed_with(
@@ -42,16 +49,19 @@ def test_the_event_for_a_missing_object_names_one(stack):
     failed_with(stack, event, "PictureNotFoundError")
 
 
+@pytest.mark.parity("s3-missing")
 def test_a_missing_bucket_fails_with_its_name(stack):
     event = {"s3_bucket": "no-such-bucket", "s3_key": "a.png"}
     failed_with(stack, event, "PictureNotFoundError")
 
 
+@pytest.mark.parity("lambda-error-names")
 def test_an_input_without_a_picture_fails_with_its_name(stack):
     cause = failed_with(stack, {"image_data": ""}, "InvalidInputError")
     assert "s3_key" in cause
 
 
+@pytest.mark.parity("lambda-error-names", "invoke-model-error")
 @pytest.mark.parametrize(
     ("body", "error"),
     [
@@ -68,6 +78,7 @@ def test_a_broken_picture_fails_with_the_name_of_what_is_wrong(stack, body, erro
     assert record(stack, event) is None
 
 
+@pytest.mark.parity("invoke-not-found")
 def test_an_endpoint_that_is_gone_fails_with_its_name(well):
     fault(well, {"kind": "gone"})
     cause = failed_with(well, put(well, WHITE), "EndpointNotFoundError")
@@ -79,6 +90,7 @@ def test_an_endpoint_that_answers_nonsense_fails_with_its_name(well):
     failed_with(well, put(well, WHITE), "InvalidAnswerError")
 
 
+@pytest.mark.parity("states-retry", "invoke-busy")
 def test_an_endpoint_that_is_busy_twice_and_then_well_gives_an_answer(well):
     fault(well, {"kind": "throttled", "calls": 2})
     told = execute(well, put(well, WHITE))
@@ -90,6 +102,13 @@ def test_an_endpoint_that_is_busy_twice_and_then_well_gives_an_answer(well):
     assert busy == ["EndpointBusyError", "EndpointBusyError"]
 
 
+@pytest.mark.parity(
+    "states-lambda-invoke",
+    "states-dynamodb",
+    "states-jsonata",
+    "states-context",
+    "lambda-handler",
+)
 @pytest.mark.parametrize(("body", "label"), [(WHITE, "bicycle"), (BLACK, "motorcycle")])
 def test_a_certain_answer_is_accepted_and_recorded(stack, body, label):
     event: dict[str, Any] = put(stack, body) | {"image_data": "", "order": {"id": 7}}
@@ -117,6 +136,7 @@ def test_a_certain_answer_is_accepted_and_recorded(stack, body, label):
     assert item["endpoint_name"] == {"S": ENDPOINT_NAME}
 
 
+@pytest.mark.parity("states-sqs", "states-dynamodb")
 def test_a_doubtful_answer_fails_and_waits_for_review_and_its_record_has_no_label(stack):
     event = put(stack, GREY)
     told = execute(stack, event)
@@ -134,6 +154,7 @@ def test_a_doubtful_answer_fails_and_waits_for_review_and_its_record_has_no_labe
     assert (item["guess"], item.get("label")) == ({"S": "bicycle"}, None)
 
 
+@pytest.mark.parity("invoke-request", "states-payload-256-kib")
 def test_a_big_picture_goes_through_by_reference(stack):
     noise = np.random.default_rng(0).integers(200, 256, (1380, 1380, 3), dtype=np.uint8)
     out = io.BytesIO()
@@ -152,6 +173,7 @@ def test_a_big_picture_goes_through_by_reference(stack):
     assert left["Serialize Image Data"]["image_data"] == ""
 
 
+@pytest.mark.parity("s3-events", "s3-keys", "events-input-path", "events-start-workflow")
 @pytest.mark.parametrize(
     "name", ["plain.png", "a b+c.png", "100%25 Fahrräder/车 é.png", "quote'd \"\\ & <tag>.png"]
 )
@@ -161,6 +183,7 @@ def test_an_upload_to_the_inbox_starts_the_workflow_whatever_the_key(stack, name
     assert item["label"] == {"S": "motorcycle"}
 
 
+@pytest.mark.parity("events-pattern")
 def test_an_upload_elsewhere_starts_nothing(stack):
     def executions() -> int:
         pages = (
@@ -178,6 +201,7 @@ def test_an_upload_elsewhere_starts_nothing(stack):
     assert executions() == before + 1
 
 
+@pytest.mark.parity("invoke-bare-list")
 def test_a_bare_list_is_named_by_the_class_names_of_the_deployment(stack):
     serve(stack.aws, "built-in", BARE)
     [function] = [
@@ -205,6 +229,7 @@ def test_a_bare_list_is_named_by_the_class_names_of_the_deployment(stack):
     assert ask([])["errorType"] == "ClassCountMismatchError"
 
 
+@pytest.mark.parity("states-substitutions", "invoke-bare-list")
 def test_the_deployed_definition_hands_the_class_names_on(stack):
     """A copy of the deployed machine, as a deployment with ClassNames makes it."""
     serve(stack.aws, "built-in-too", BARE)
@@ -228,6 +253,7 @@ def test_the_deployed_definition_hands_the_class_names_on(stack):
     assert (output["label"], output["class_names"]) == ("motorcycle", ["bicycle", "motorcycle"])
 
 
+@pytest.mark.parity("lambda-log-group", "lambda-json-logs", "states-context")
 def test_the_functions_log_json_and_never_the_picture(stack):
     event = put(stack, WHITE)
     execution = execute(stack, event)["executionArn"]
@@ -248,6 +274,7 @@ def test_the_functions_log_json_and_never_the_picture(stack):
     assert picture not in json.dumps(lines)
 
 
+@pytest.mark.parity("sam-build")
 def test_every_function_is_under_5_mb(built):
     for function in ("SerializeImageData", "ImageClassification", "FilterLowConfidence"):
         folder = ROOT / ".aws-sam/build" / f"{function}Function"
@@ -255,6 +282,7 @@ def test_every_function_is_under_5_mb(built):
         assert 0 < size < 5_000_000
 
 
+@pytest.mark.parity("sam-remote-invoke")
 def test_sam_remote_invoke_and_logs_work_as_the_readme_says(stack):
     aws = stack.aws
     aws.client("s3").put_object(
@@ -280,6 +308,7 @@ def test_sam_remote_invoke_and_logs_work_as_the_readme_says(stack):
     assert "picture decided" in sam(aws, "logs", "--config-env", "local")
 
 
+@pytest.mark.parity("sam-delete", "sam-deploy", "cloudformation-resources")
 def test_sam_delete_removes_the_stack(built, tmp_path):
     with run_laptop_aws(tmp_path) as aws:
         sam(aws, "deploy", "--config-env", "local")

@@ -436,6 +436,7 @@ def look(session, endpoint_is_ours=True, **more):
     return pairs, {kept.name: kept.reason for kept in found.kept}
 
 
+@pytest.mark.parity("sagemaker-lists", "cloudformation-describe", "logs-read")
 def test_everything_of_the_project_is_found_and_nothing_of_others():
     assert look(everything_there()) == (
         [
@@ -593,6 +594,7 @@ def delete(session, *found):
     return failures
 
 
+@pytest.mark.parity("training-stop")
 def test_a_running_training_job_is_stopped_before_it_is_deleted():
     session = StubbedSession()
     stub = session.stub("sagemaker")
@@ -618,6 +620,7 @@ def test_a_running_training_job_is_stopped_before_it_is_deleted():
     assert delete(session, Leftover("training job", MADE)) == []
 
 
+@pytest.mark.parity("s3-delete")
 def test_versions_and_delete_markers_go_in_one_call():
     session = StubbedSession()
     stub = session.stub("s3")
@@ -630,6 +633,7 @@ def test_versions_and_delete_markers_go_in_one_call():
     assert delete(session, Leftover("objects", "inbox/")) == []
 
 
+@pytest.mark.parity("s3-delete")
 def test_captures_that_arrive_late_do_not_keep_the_bucket():
     session = StubbedSession()
     stub = session.stub("s3")
@@ -641,6 +645,7 @@ def test_captures_that_arrive_late_do_not_keep_the_bucket():
     assert delete(session, Leftover("bucket", BUCKET)) == []
 
 
+@pytest.mark.parity("s3-delete")
 def test_objects_that_s3_keeps_are_an_error():
     s3, stubber = stubbed("s3")
     stubber.add_response("list_object_versions", versions("x", "y"))

@@ -124,6 +124,7 @@ def test_everything_that_is_wrong_is_said_at_once(console):
     session.assert_no_pending_responses()
 
 
+@pytest.mark.parity("endpoint-update", "service-quotas")
 def test_an_update_needs_two_instances_for_a_moment(console):
     session = StubbedSession()
     add_bucket(session)

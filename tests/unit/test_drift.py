@@ -92,6 +92,7 @@ def test_every_function_of_the_template_has_a_folder():
     assert functions == {spelt(folder)[0] for folder in FOLDERS}
 
 
+@pytest.mark.parity("states-substitutions")
 @pytest.mark.parametrize(
     ("machine", "text"),
     [
@@ -105,6 +106,7 @@ def test_every_placeholder_is_supplied_and_every_supplied_value_is_used(machine,
     assert set(re.findall(r"\$\{(\w+)\}", text)) == set(substitutions)
 
 
+@pytest.mark.parity("states-substitutions")
 def test_one_picture_and_a_batch_of_them_run_the_same_definition():
     standard, express = (
         dict(RESOURCES[name]["Properties"]) for name in ("MyStateMachine", "MyExpressStateMachine")
@@ -114,6 +116,7 @@ def test_one_picture_and_a_batch_of_them_run_the_same_definition():
     assert express == standard
 
 
+@pytest.mark.parity("states-definition")
 @pytest.mark.parametrize(
     "machine", [ASL, *machines(BATCH)], ids=["one", "batch", "child", "picture"]
 )
@@ -131,6 +134,7 @@ def test_every_state_is_reachable_goes_somewhere_that_exists_and_says_what_it_is
         assert state["Comment"], name
 
 
+@pytest.mark.parity("states-task-timeout", "states-retry", "states-retry-jitter")
 @pytest.mark.parametrize("name", [*TASKS, *BATCH_TASKS])
 def test_every_task_has_a_timeout_and_retries_only_what_passes(name):
     task = TASKS.get(name) or BATCH_TASKS[name]
@@ -144,6 +148,7 @@ def test_every_task_has_a_timeout_and_retries_only_what_passes(name):
         assert 0 < rule["IntervalSeconds"] <= rule["MaxDelaySeconds"] <= 60
 
 
+@pytest.mark.parity("states-catch")
 @pytest.mark.parametrize("name", TASKS)
 def test_whatever_goes_wrong_is_told_and_ends_as_a_failure(name):
     *named, catch = TASKS[name]["Catch"]
@@ -162,6 +167,7 @@ def test_whatever_goes_wrong_is_told_and_ends_as_a_failure(name):
     )
 
 
+@pytest.mark.parity("states-uncaught", "states-status-events", "events-pattern")
 def test_eventbridge_tells_of_what_the_workflow_could_not():
     untold = STATES["Workflow Failed Untold"]["Cause"]
     [prefix] = re.findall(r"'(NOBODY WAS TOLD: )'", untold)
@@ -178,6 +184,7 @@ def test_eventbridge_tells_of_what_the_workflow_could_not():
     assert prefix.strip(": ") in told
 
 
+@pytest.mark.parity("states-inline-map", "lambda-concurrency", "states-item-batcher")
 def test_the_batch_asks_for_no_more_at_once_than_the_functions_take():
     outer, inner = (
         next(s for s in machine["States"].values() if s["Type"] == "Map")
@@ -191,6 +198,7 @@ def test_the_batch_asks_for_no_more_at_once_than_the_functions_take():
     assert inner["MaxConcurrency"] <= 40
 
 
+@pytest.mark.parity("states-express-5-minutes")
 def test_a_child_of_the_batch_ends_by_itself_before_step_functions_ends_it():
     express_ends_after = 300  # seconds, https://docs.aws.amazon.com/step-functions/latest/dg/limits
     notify = BATCH_TASKS["Notify Failure"]["TimeoutSeconds"]
@@ -198,6 +206,7 @@ def test_a_child_of_the_batch_ends_by_itself_before_step_functions_ends_it():
     assert BATCH_TASKS["Classify Picture"]["TimeoutSeconds"] + notify + count < express_ends_after
 
 
+@pytest.mark.parity("states-lambda-transient", "states-lambda-throttled")
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_errors_that_are_retried_are_ones_that_the_function_raises(folder):
     retried = {n for rule in STATES[spelt(folder)[1]]["Retry"] for n in rule["ErrorEquals"]}
@@ -214,6 +223,7 @@ def test_every_error_says_in_its_docstring_what_it_means(folder):
         assert getattr(module(folder), name).__doc__
 
 
+@pytest.mark.parity("lambda-timeout", "states-task-timeout")
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_client_gives_up_before_the_function_and_the_function_before_the_state(folder):
     function, state = spelt(folder)
@@ -249,6 +259,7 @@ def test_nobody_can_read_an_answer_out_of_the_record_of_a_doubtful_picture():
     assert ["label" in item for item in items] == [True, False]
 
 
+@pytest.mark.parity("dynamodb-conditional-write", "states-express-at-least-once")
 def test_the_first_outcome_of_a_picture_stands():
     free = {
         STATES[name]["Arguments"]["ConditionExpression"]
@@ -305,6 +316,7 @@ def test_parameters_and_outputs_are_described():
             assert entry["Description"].strip(), name
 
 
+@pytest.mark.parity("sam-deploy")
 def test_samconfig_gives_parameters_that_exist():
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     given = config["default"]["deploy"]["parameters"]["parameter_overrides"]
@@ -335,6 +347,7 @@ def test_an_event_asks_the_endpoint_that_samconfig_deploys(event):
         assert f"EndpointName={given['endpoint_name']}" in (ROOT / "samconfig.toml").read_text()
 
 
+@pytest.mark.parity("lambda-runtime")
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_function_is_tested_with_the_packages_that_it_is_built_with(folder):
     locked = (ROOT / "requirements.txt").read_text().splitlines()
@@ -342,6 +355,7 @@ def test_a_function_is_tested_with_the_packages_that_it_is_built_with(folder):
         assert line in locked
 
 
+@pytest.mark.parity("s3-versions", "s3-public-access", "s3-encryption", "s3-tls-only", "s3-events")
 def test_the_incoming_bucket_is_versioned_private_encrypted_and_tells_eventbridge():
     # MiniStack drops encryption silently, so the template itself is looked at.
     bucket = RESOURCES["PicturesBucket"]["Properties"]
@@ -383,6 +397,7 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+@pytest.mark.parity("states-logs", "lambda-tracing")
 def test_a_wildcard_resource_is_only_where_aws_knows_no_resources():
     roles = {n: r["Properties"] for n, r in RESOURCES.items() if r["Type"] == "AWS::IAM::Role"}
     assert len(roles) == len(FOLDERS) + 3
@@ -400,6 +415,7 @@ def test_a_wildcard_resource_is_only_where_aws_knows_no_resources():
                         assert "*" not in text, name
 
 
+@pytest.mark.parity("logs-retention")
 def test_every_log_group_is_kept_for_as_long_as_the_parameter_says():
     groups = [r for r in RESOURCES.values() if r["Type"] == "AWS::Logs::LogGroup"]
     assert len(groups) == len(FOLDERS) + 1
@@ -407,6 +423,7 @@ def test_every_log_group_is_kept_for_as_long_as_the_parameter_says():
         assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
+@pytest.mark.parity("lambda-log-group")
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_function_writes_into_its_own_log_group_and_may_write_into_no_other(folder):
     function, _ = spelt(folder)
@@ -425,6 +442,7 @@ def test_a_function_writes_into_its_own_log_group_and_may_write_into_no_other(fo
     assert [s["Resource"] for s in statements] == [{"Fn::GetAtt": [f"{name}LogGroup", "Arn"]}]
 
 
+@pytest.mark.parity("events-retries")
 def test_an_upload_event_that_cannot_be_delivered_is_kept():
     [target] = RESOURCES["PictureUploadedRule"]["Properties"]["Targets"]
     queue = {"Fn::GetAtt": ["UndeliveredUploadsQueue", "Arn"]}

@@ -75,6 +75,7 @@ def add_looks(sagemaker, *answers):
             sagemaker.stubber.add_response("describe_endpoint", answer, {"EndpointName": NAME})
 
 
+@pytest.mark.parity("endpoint-lifecycle")
 def test_another_error_than_missing_is_not_taken_for_it(sagemaker):
     sagemaker.stubber.add_client_error("describe_endpoint", "AccessDeniedException", "not found")
     with pytest.raises(type(client_error("", "")), match="AccessDenied"):
@@ -96,6 +97,7 @@ def test_an_endpoint_that_failed_says_why_and_what_to_do(sagemaker, quiet):
     assert "it deletes the failed endpoint and makes it anew" in str(caught.value)
 
 
+@pytest.mark.parity("endpoint-update")
 def test_an_update_that_was_rolled_back_is_no_success(sagemaker, quiet):
     add_looks(
         sagemaker,
@@ -113,6 +115,7 @@ def test_an_endpoint_deleted_by_somebody_else_meanwhile(sagemaker, quiet):
         wait_in_service(sagemaker, NAME, CONFIG, **quiet)
 
 
+@pytest.mark.parity("endpoint-update-capture")
 @pytest.mark.parametrize(
     "capture",
     [
@@ -170,6 +173,7 @@ def add_update(sagemaker):
     )
 
 
+@pytest.mark.parity("endpoint-update", "endpoint-update-capture")
 def test_an_endpoint_in_service_is_updated_in_place(sagemaker, quiet):
     add_looks(sagemaker, endpoint("InService", OLD))
     add_tags(sagemaker, PROJECT_TAG)
@@ -206,6 +210,7 @@ def test_an_endpoint_in_creation_is_waited_for_before_it_is_deleted(sagemaker, q
     delete_endpoint(sagemaker, NAME, **quiet)
 
 
+@pytest.mark.parity("endpoint-model")
 def test_the_model_runs_the_projects_inference_script(sagemaker):
     role = f"arn:aws:iam::{ACCOUNT}:role/Role"
     sagemaker.stubber.add_response(
@@ -230,6 +235,7 @@ def test_the_model_runs_the_projects_inference_script(sagemaker):
     create_model(sagemaker, CONFIG, image="image", model_data="s3://b/model.tar.gz", role_arn=role)
 
 
+@pytest.mark.parity("endpoint-capture", "endpoint-update-capture")
 def test_the_configuration_captures_every_question_and_answer(sagemaker):
     sagemaker.stubber.add_response(
         "create_endpoint_config",
@@ -260,6 +266,7 @@ def test_the_configuration_captures_every_question_and_answer(sagemaker):
     )
 
 
+@pytest.mark.parity("sagemaker-lists")
 def test_only_superseded_things_of_this_endpoint_and_project_are_deleted(sagemaker):
     untagged, other = "pictures-20240102030405", "pictures-2-20250102030405"
     when = {"CreationTime": "2026-01-01T00:00:00Z"}

@@ -103,6 +103,7 @@ def test_what_is_sent_and_what_comes_of_it():
     assert (prediction.label, prediction.confidence, prediction.error) == ("car", 0.75, None)
 
 
+@pytest.mark.parity("invoke-not-found")
 def test_a_missing_endpoint_ends_the_evaluation():
     runtime, stubber = stubbed("sagemaker-runtime")
     stubber.add_client_error(
@@ -113,6 +114,7 @@ def test_a_missing_endpoint_ends_the_evaluation():
         predict(runtime, "e", PICTURE, None, Event())
 
 
+@pytest.mark.parity("sts-identity")
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ExpiredTokenException"])
 def test_what_is_wrong_for_all_pictures_ends_the_evaluation(code):
     runtime, stubber = stubbed("sagemaker-runtime")
@@ -185,6 +187,7 @@ BUSY = [
 ]
 
 
+@pytest.mark.parity("invoke-busy")
 @pytest.mark.parametrize("error", BUSY, ids=str)
 def test_a_busy_endpoint_is_asked_eight_times(no_pause, error):
     runtime = Failing(*[error] * 99)

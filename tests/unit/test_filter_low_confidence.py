@@ -107,6 +107,7 @@ def test_the_log_says_what_was_decided(caplog):
     assert app.logger.get_correlation_id() == EVENT["execution_arn"]
 
 
+@pytest.mark.parity("cloudwatch-emf")
 @pytest.mark.parametrize(("threshold", "accepted"), [(0.9, 1.0), (0.99, 0.0)])
 def test_the_metrics_say_what_was_decided_for_all_and_for_the_class(capsys, threshold, accepted):
     app.lambda_handler(EVENT | {"threshold": threshold}, None)

@@ -53,6 +53,7 @@ def s3() -> Iterator[Stubber]:
         stubber.assert_no_pending_responses()
 
 
+@pytest.mark.parity("invoke-busy", "invoke-not-found", "iam-enforcement")
 @pytest.mark.parametrize(
     ("code", "message", "status", "error", "says"),
     [
@@ -79,6 +80,7 @@ def test_what_sagemaker_answers_gets_a_name(runtime, code, message, status, erro
         app.lambda_handler(EVENT, None)
 
 
+@pytest.mark.parity("invoke-model-error")
 @pytest.mark.parametrize(
     ("container_status", "error"),
     [
@@ -104,6 +106,7 @@ def test_what_the_container_answers_gets_a_name_and_keeps_its_words(
         app.lambda_handler(EVENT, None)
 
 
+@pytest.mark.parity("invoke-60-seconds")
 @pytest.mark.parametrize(
     "broken",
     [
@@ -187,6 +190,7 @@ def test_an_event_without_what_it_needs_is_refused(event):
         app.lambda_handler(event, None)
 
 
+@pytest.mark.parity("s3-missing", "s3-busy", "s3-missing-without-list")
 @pytest.mark.parametrize(
     ("code", "status", "error"),
     [
@@ -224,6 +228,7 @@ def test_the_endpoints_own_names_go_with_its_probabilities_and_the_picture_is_dr
     assert result == rest | {"inferences": [0.98, 0.02], "class_names": ["bicycle", "motorcycle"]}
 
 
+@pytest.mark.parity("invoke-bare-list")
 def test_a_bare_list_is_named_by_the_class_names_of_the_deployment(runtime):
     body = b"[0.8227921724319458, 0.1772077977657318]"  # as SageMaker's built-in algorithm answers
     runtime.add_response("invoke_endpoint", {"Body": stream(body)}, REQUEST)
@@ -232,6 +237,7 @@ def test_a_bare_list_is_named_by_the_class_names_of_the_deployment(runtime):
     assert result["inferences"] == [0.8227921724319458, 0.1772077977657318]
 
 
+@pytest.mark.parity("s3-get-object", "s3-versions")
 def test_a_picture_that_went_by_reference_is_read_again_in_its_version(runtime, s3):
     body = {"Body": stream(PICTURE), "ContentLength": len(PICTURE)}
     s3.add_response("get_object", body, OBJECT)
@@ -239,6 +245,7 @@ def test_a_picture_that_went_by_reference_is_read_again_in_its_version(runtime, 
     assert app.lambda_handler(BY_REFERENCE, None)["inferences"] == [0.98, 0.02]
 
 
+@pytest.mark.parity("invoke-request")
 @pytest.mark.parametrize(
     ("arn", "inference_id"),
     [

@@ -72,6 +72,7 @@ def test_only_the_sides_that_are_asked_for(mode: str, sides: list[str]) -> None:
     assert list(line(CaptureOptions=[{"CaptureMode": mode}])["captureData"]) == sides
 
 
+@pytest.mark.parity("endpoint-capture")
 def test_content_types_that_are_not_declared_are_base64() -> None:
     output = line(CaptureContentTypeHeader={})["captureData"]["endpointOutput"]
     assert output["encoding"] == "BASE64"
@@ -97,6 +98,7 @@ def test_what_the_client_says_about_its_call() -> None:
     assert (metadata["inferenceId"], metadata["customAttributes"]) == ("id-1", ["colour=red"])
 
 
+@pytest.mark.parity("endpoint-capture")
 @pytest.mark.skipif(not REAL.is_dir(), reason="no captures of a real endpoint beside the project")
 def test_lines_are_built_like_those_of_a_real_endpoint() -> None:
     lines = [text for path in REAL.rglob("*.jsonl") for text in path.read_text().splitlines()]

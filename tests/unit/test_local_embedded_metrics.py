@@ -76,6 +76,7 @@ def test_a_set_that_lacks_a_name_leaves_the_others() -> None:
     assert found == [points([1.0], label="bicycle")]
 
 
+@pytest.mark.parity("cloudwatch-emf")
 def test_what_powertools_prints_is_read(capsys: pytest.CaptureFixture[str]) -> None:
     from aws_lambda_powertools.metrics import Metrics, MetricUnit
 

@@ -34,6 +34,7 @@ def test_the_drivers_read_as_the_jobs_folder_and_nothing_else_changes(folder: Jo
     assert (drivers / "picture.png").read_bytes() == b"/opt/ml"
 
 
+@pytest.mark.parity("training-container")
 def test_the_configuration_files_of_a_container(folder: JobFolder) -> None:
     folder.write_config(REQUEST)
     read = {path.name: json.loads(path.read_text()) for path in folder.config.iterdir()}
@@ -43,6 +44,7 @@ def test_the_configuration_files_of_a_container(folder: JobFolder) -> None:
     assert read["resourceconfig.json"]["current_instance_type"] == "ml.m5.large"
 
 
+@pytest.mark.parity("training-container")
 def test_the_environment_is_the_containers_and_not_the_users(
     folder: JobFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ def test_a_body_that_is_not_a_json_object(body: bytes) -> None:
     assert refused.value.code == "SerializationException"
 
 
+@pytest.mark.parity("training-request")
 @pytest.mark.parametrize(
     ("members", "message"),
     [

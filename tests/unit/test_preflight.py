@@ -59,6 +59,7 @@ def test_no_credentials():
         check_credentials(SilentSts(NoCredentialsError()))
 
 
+@pytest.mark.parity("sts-identity")
 def test_credentials_that_aws_refuses():
     sts, stubber = stubbed("sts")
     stubber.add_client_error("get_caller_identity", "ExpiredToken", "The token is expired")
@@ -72,6 +73,7 @@ def test_aws_out_of_reach():
         check_credentials(SilentSts(error))
 
 
+@pytest.mark.parity("sts-identity")
 def test_the_caller_is_read_with_its_partition():
     sts, stubber = stubbed("sts")
     arn = f"arn:aws-cn:iam::{ACCOUNT}:user/me"
@@ -79,6 +81,7 @@ def test_the_caller_is_read_with_its_partition():
     assert check_credentials(sts) == Caller(ACCOUNT, arn, "aws-cn")
 
 
+@pytest.mark.parity("s3-bucket-name", "s3-wrong-region")
 @pytest.mark.parametrize(
     ("code", "message"),
     [
@@ -94,6 +97,7 @@ def test_a_bucket_that_cannot_be_used(code, message):
         check_bucket(s3, "b", REGION)
 
 
+@pytest.mark.parity("s3-wrong-region")
 def test_a_bucket_of_another_region_is_named_with_its_region():
     s3, stubber = stubbed("s3")
     headers = {"HTTPHeaders": {"x-amz-bucket-region": "us-east-2"}}
@@ -107,6 +111,7 @@ def encryption(**default):
     return {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}
 
 
+@pytest.mark.parity("s3-encryption")
 def test_a_bucket_under_a_key_that_the_projects_role_may_not_use():
     s3, stubber = stubbed("s3")
     key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/k"
@@ -193,6 +198,7 @@ def test_model_data_that_is_not_there():
         check_model_data(s3, "s3://elsewhere/a/model.tar.gz", "b", own_role=False)
 
 
+@pytest.mark.parity("service-quotas")
 def test_a_quota_that_is_too_small_says_how_to_raise_it():
     name = endpoint_quota("ml.m5.large")
     with pytest.raises(
@@ -209,6 +215,7 @@ def test_a_quota_that_suffices_and_one_that_nobody_tells():
     assert check_quota({}, name, 1, "--training-instance") == "unknown"
 
 
+@pytest.mark.parity("service-quotas")
 def test_quotas_are_found_on_a_later_page_and_nothing_more_is_asked():
     client, stubber = stubbed("service-quotas")
     wanted = endpoint_quota("ml.m5.large")

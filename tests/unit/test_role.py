@@ -76,12 +76,14 @@ def add_simulation(iam, actions, resource, decisions):
     )
 
 
+@pytest.mark.parity("iam-roles")
 def test_a_role_that_does_not_exist(iam):
     iam.stubber.add_client_error("get_role", "NoSuchEntity", "no", http_status_code=404)
     with pytest.raises(RoleUnusableError, match=r"Nobody does not exist: give another"):
         check(iam, "Nobody")
 
 
+@pytest.mark.parity("account")
 def test_a_role_of_another_account_is_not_taken_for_one_of_that_name_here(iam):
     other = f"arn:aws:iam::210987654321:role/{NAME}"
     with pytest.raises(RoleUnusableError, match=r"is of account 210987654321, and SageMaker in"):
@@ -94,6 +96,7 @@ def test_a_role_of_another_path_is_another_role(iam):
         check(iam, f"arn:aws:iam::{ACCOUNT}:role/service-role/{NAME}")
 
 
+@pytest.mark.parity("iam-trust")
 def test_a_role_that_does_not_trust_sagemaker(iam):
     trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}]}
     iam.stubber.add_response("get_role", role(trust=trust), {"RoleName": NAME})
@@ -101,6 +104,7 @@ def test_a_role_that_does_not_trust_sagemaker(iam):
         check(iam)
 
 
+@pytest.mark.parity("iam-simulator")
 def test_a_role_that_cannot_write_to_the_bucket(iam):
     iam.stubber.add_response("get_role", role())
     objects = ["s3:GetObject", "s3:PutObject"]
@@ -122,6 +126,7 @@ def test_a_role_given_by_name_is_not(iam):
         check(iam, "Mine")
 
 
+@pytest.mark.parity("iam-simulator")
 def test_a_role_is_taken_where_the_simulator_is_shut(iam):
     iam.stubber.add_response("get_role", role())
     for _ in range(2):
@@ -150,6 +155,7 @@ def test_a_caller_who_may_not_even_look_is_told_the_same(iam):
         ensure(iam)
 
 
+@pytest.mark.parity("iam-roles", "iam-trust")
 def test_a_role_is_made_tagged_with_one_policy_for_one_bucket(iam):
     iam.stubber.add_client_error("get_role", "NoSuchEntity", "no", http_status_code=404)
     iam.stubber.add_response(
@@ -204,6 +210,7 @@ def test_the_policy_of_another_bucket_stays(iam):
     iam.stubber.assert_no_pending_responses()
 
 
+@pytest.mark.parity("training-role")
 def test_the_policy_gives_s3_on_one_bucket_only():
     for statement in execution_policy(BUCKET, "aws")["Statement"]:
         actions = (
@@ -222,6 +229,7 @@ NOT_IN_FORCE = (
 )
 
 
+@pytest.mark.parity("iam-propagation")
 @pytest.mark.parametrize(
     ("message", "changed"),
     [(NOT_ASSUMABLE, False), *((message, True) for message in NOT_IN_FORCE)],
@@ -269,6 +277,7 @@ def test_another_error_is_not_retried(error, changed):
     assert slept.seconds == []
 
 
+@pytest.mark.parity("iam-roles")
 def test_a_role_is_deleted_with_its_policies(iam):
     policy = "arn:aws:iam::aws:policy/Extra"
     add = iam.stubber.add_response

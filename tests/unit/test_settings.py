@@ -50,6 +50,7 @@ def test_a_threshold_outside_of_0_to_1_is_refused(tmp_path, threshold):
         read_settings(write(tmp_path, text))
 
 
+@pytest.mark.parity("endpoint-arn-lower-case")
 @pytest.mark.parametrize("name", ["-a", "a-", "Pictures", "a_b", "", "a" * 64])
 def test_a_name_that_sagemaker_would_refuse_is_refused(tmp_path, name):
     text = GOOD.replace("pictures-1", name)
@@ -92,5 +93,6 @@ def test_the_projects_own_file_is_what_the_module_offers():
     )
 
 
+@pytest.mark.parity("s3-bucket-name", "account")
 def test_the_default_buckets_name_fits_the_longest_region():
     assert len(settings.default_bucket("1" * 12, "ap-southeast-1")) <= 63

@@ -69,6 +69,7 @@ def ensure(client, region="eu-west-1", ours=True):
     return ensure_bucket(client, BUCKET, region, ACCOUNT, ours=ours)
 
 
+@pytest.mark.parity("s3-bucket-name")
 @pytest.mark.parametrize("code", ["403", "301"])
 def test_a_bucket_of_somebody_else_is_refused(s3, code):
     client, stubber = s3
@@ -78,6 +79,7 @@ def test_a_bucket_of_somebody_else_is_refused(s3, code):
         ensure(client)
 
 
+@pytest.mark.parity("s3-create-bucket", "s3-public-access", "s3-encryption")
 def test_a_missing_bucket_is_made_in_its_region(s3):
     client, stubber = s3
     expect_new_bucket(stubber, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
@@ -85,6 +87,7 @@ def test_a_missing_bucket_is_made_in_its_region(s3):
     assert ensure(client) is True
 
 
+@pytest.mark.parity("s3-create-bucket")
 def test_us_east_1_is_no_constraint(s3):
     client, stubber = s3
     expect_new_bucket(stubber)
@@ -92,6 +95,7 @@ def test_us_east_1_is_no_constraint(s3):
     assert ensure(client, "us-east-1") is True
 
 
+@pytest.mark.parity("s3-create-bucket")
 def test_a_bucket_that_s3_is_still_deleting_is_a_sentence(s3):
     client, stubber = s3
     expect_missing_bucket(stubber)
@@ -110,6 +114,7 @@ def test_a_bucket_that_may_not_be_made_is_the_clients_error(s3):
         ensure(client)
 
 
+@pytest.mark.parity("s3-tags")
 def test_a_bucket_of_ours_that_a_broken_run_left_half_made_is_finished(s3):
     client, stubber = s3
     stubber.add_response("head_bucket", {}, HEAD)
@@ -119,6 +124,7 @@ def test_a_bucket_of_ours_that_a_broken_run_left_half_made_is_finished(s3):
     assert ensure(client) is False
 
 
+@pytest.mark.parity("s3-tags")
 def test_tags_that_somebody_added_stay(s3):
     client, stubber = s3
     team = {"Key": "Team", "Value": "a"}
@@ -201,6 +207,7 @@ def run(client, root, *names, reports=None):
     )
 
 
+@pytest.mark.parity("s3-delete")
 def test_a_refused_delete_is_an_error(s3, root):
     client, stubber = s3
     stubber.add_response("list_objects_v2", listing(("staged/old.png", b"x")), LIST)
@@ -220,6 +227,7 @@ def test_a_refused_upload_is_an_error_and_deletes_nothing(s3, root):
         run(client, root, "a")
 
 
+@pytest.mark.parity("s3-etag")
 def test_only_what_is_missing_or_different_is_sent_and_the_rest_deleted(s3, root):
     client, stubber = s3
     there = listing(
@@ -273,6 +281,7 @@ def test_what_is_there_and_right_needs_one_listing_only(s3, root):
     assert run(client, root, "a") == SyncResult(0, 1, 0)
 
 
+@pytest.mark.parity("s3-etag")
 def test_every_page_of_the_listing_counts(s3, root):
     client, stubber = s3
     first = listing(("staged/a.png", b"a")) | {"IsTruncated": True, "NextContinuationToken": "t"}

@@ -176,6 +176,7 @@ def test_the_model_folder_must_be_given(monkeypatch, capsys):
     assert "--model-dir" in capsys.readouterr().err
 
 
+@pytest.mark.parity("training-container")
 def test_folders_come_from_a_sagemaker_container(monkeypatch, tmp_path):
     monkeypatch.setenv("SM_CHANNEL_TRAIN", "/a")
     monkeypatch.setenv("SM_CHANNEL_VALIDATION", "/b")
@@ -299,6 +300,7 @@ def test_shapes_are_learned_and_the_loss_falls(trained):
     assert history[-1]["validation_accuracy"] >= 0.9
 
 
+@pytest.mark.parity("training-output")
 def test_the_model_folder_holds_all_that_serving_needs(trained):
     model = trained / "model"
     files = sorted(str(f.relative_to(model)) for f in model.rglob("*") if f.is_file())
@@ -340,6 +342,7 @@ def test_the_same_seed_gives_the_same_model(staged, tmp_path):
     assert not torch.equal(weights[0], weights[2])
 
 
+@pytest.mark.parity("training-metrics")
 def test_the_script_runs_by_itself_and_prints_what_sagemaker_reads(staged, tmp_path):
     command = [sys.executable, SCRIPT, "--train", staged / "train",
                "--validation", staged / "validation", "--model-dir", tmp_path, *FAST]  # fmt: skip

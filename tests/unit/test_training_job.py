@@ -77,6 +77,7 @@ def wait(answers, messages=((),), max_run_s=60):
     return result, output.getvalue()
 
 
+@pytest.mark.parity("training-failure")
 def test_a_failed_job_shows_the_reason_and_where_the_log_is():
     failed = description("Failed", "Failed", FailureReason="AlgorithmError: no such folder")
     with pytest.raises(TrainingFailedError) as caught:
@@ -86,6 +87,7 @@ def test_a_failed_job_shows_the_reason_and_where_the_log_is():
     assert (caught.value.job, caught.value.status) == (JOB, "Failed")
 
 
+@pytest.mark.parity("training-failure")
 def test_a_job_that_ran_out_of_time_says_so():
     stopped = description("Stopped", "MaxRuntimeExceeded")
     with pytest.raises(TrainingFailedError, match="ended as Stopped: MaxRuntimeExceeded"):
@@ -100,6 +102,7 @@ def test_a_job_that_does_not_end_is_given_up(monkeypatch):
         wait([running] * 3, max_run_s=60)
 
 
+@pytest.mark.parity("training-metrics", "training-log", "logs-read")
 def test_status_changes_and_metrics_are_shown_once_and_the_result_is_read():
     done = description(
         "Completed",
@@ -128,6 +131,7 @@ def test_a_job_that_reported_no_metrics_has_no_accuracy():
     assert result.validation_accuracy is None
 
 
+@pytest.mark.parity("logs-read")
 def test_a_log_that_is_not_there_yet_or_denied_is_asked_for_again():
     logs, stubber = stubbed("logs")
     log = MetricLog(logs, JOB)
@@ -144,6 +148,7 @@ def test_a_log_that_is_not_there_yet_or_denied_is_asked_for_again():
     stubber.assert_no_pending_responses()
 
 
+@pytest.mark.parity("training-stop")
 def test_stopping_a_job_that_has_ended_is_no_error():
     sagemaker, stubber = stubbed("sagemaker")
     expected = {"TrainingJobName": JOB}
@@ -161,6 +166,7 @@ def test_an_image_that_does_not_exist():
         image_uri(REGION, "ml.m6g.large", "training")
 
 
+@pytest.mark.parity("training-images")
 def test_the_images_have_one_pytorch_for_training_and_serving_and_cuda_where_asked():
     training = image_uri(REGION, "ml.m5.xlarge", "training")
     assert training.endswith("/pytorch-training:2.6.0-cpu-py312")
@@ -223,6 +229,7 @@ def sent():
     return job, body, answers.asked
 
 
+@pytest.mark.parity("training-request")
 def test_what_the_sdk_sends_for_a_training_job(sent):
     job, body, asked = sent
     assert body["TrainingJobName"] == job
@@ -246,6 +253,7 @@ def test_what_the_sdk_sends_for_a_training_job(sent):
     assert not any("__pycache__" in url for url in uploaded)
 
 
+@pytest.mark.parity("training-metrics")
 def test_the_metric_definitions_read_what_train_py_prints(sent):
     train = importlib.import_module("train")  # from training/container, as SageMaker runs it
     _, body, _ = sent
