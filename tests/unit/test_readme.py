@@ -39,6 +39,11 @@ RUN_BY = {
     "python -m training.send_pictures": ("local/demo.py", '"training.send_pictures"'),
     "python -m training.evaluate": ("local/demo.py", '"training.evaluate"'),
     "python -m training.cleanup": ("local/demo.py", '"training.cleanup"'),
+    "python -m training.restart_failed": (
+        "tests/integration/test_restart_failed.py",
+        '"training.restart_failed"',
+    ),
+    "aws ": ("tests/unit/test_operations.py", "def test_an_aws_command_is_one"),
     "sam validate": ("Makefile", "sam validate"),
     "sam build": ("local/session.py", '"sam", "build"'),
     "sam deploy": ("local/session.py", '"sam", "deploy"'),

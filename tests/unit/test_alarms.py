@@ -1,0 +1,237 @@
+"""The alarms and the dashboard look at metrics that exist, at edges that have a reason.
+
+That each alarm goes off is shown by tests/integration/test_alarms.py.
+"""
+
+import importlib
+import json
+import re
+from typing import Any
+
+import pytest
+from samcli.yamlhelper import yaml_parse
+
+from training.endpoint import VARIANT
+from training.settings import ROOT
+
+TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
+ALARMS: dict[str, dict[str, Any]] = {
+    name: resource["Properties"]
+    for name, resource in RESOURCES.items()
+    if resource["Type"] == "AWS::CloudWatch::Alarm"
+}
+FUNCTIONS = [n for n, r in RESOURCES.items() if r["Type"] == "AWS::Serverless::Function"]
+QUEUES = [n for n, r in RESOURCES.items() if r["Type"] == "AWS::SQS::Queue"]
+STATES = json.loads((ROOT / "statemachine/MyStateMachine.asl.json").read_text())["States"]
+BATCH = json.loads((ROOT / "statemachine/MyBatchStateMachine.asl.json").read_text())["States"]
+
+Metric = tuple[str, str, tuple[tuple[str, str], ...]]
+
+
+def as_text(value: Any) -> str:
+    """Write a Ref or a GetAtt as an Fn::Sub does."""
+    if isinstance(value, dict):
+        [(kind, what)] = value.items()
+        return f"${{{what if kind == 'Ref' else '.'.join(what)}}}"
+    return str(value)
+
+
+def metric(alarm: dict[str, Any]) -> Metric:
+    dimensions = ((d["Name"], as_text(d["Value"])) for d in alarm["Dimensions"])
+    return as_text(alarm["Namespace"]), alarm["MetricName"], tuple(sorted(dimensions))
+
+
+def function(folder: str) -> Any:
+    return importlib.import_module(f"functions.{folder}.app")
+
+
+def retries(state: str, error: str) -> dict[str, Any]:
+    [rule] = [r for r in STATES[state]["Retry"] if error in r["ErrorEquals"]]
+    found: dict[str, Any] = rule
+    return found
+
+
+@pytest.fixture(scope="module")
+def measured() -> set[Metric]:
+    """The metrics that the filter really writes, by their dimensions."""
+    lines: list[str] = []
+    module = function("filter_low_confidence")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("builtins.print", lambda line, *_, **__: lines.append(line))
+        module.measure("bicycle", 0.95, True)
+    [about] = json.loads(lines[0])["_aws"]["CloudWatchMetrics"]
+    values = json.loads(lines[0]) | {"label": "*"}
+    return {
+        ("${AWS::StackName}", m["Name"], tuple(sorted((d, values[d]) for d in dimensions)))
+        for m in about["Metrics"]
+        for dimensions in about["Dimensions"]
+    }
+
+
+# --- Every alarm ---
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarm_says_what_it_means_and_tells_when_it_begins_and_ends(name):
+    alarm = ALARMS[name]
+    assert re.search(rf"\. What to do: docs/operations\.md, {name}\.$", alarm["AlarmDescription"])
+    assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
+    assert alarm["TreatMissingData"] in {"notBreaching", "ignore"}
+    assert "Metrics" not in alarm  # metric math is not to be had on the laptop
+    assert ("Statistic" in alarm) != ("ExtendedStatistic" in alarm)
+
+
+def test_each_function_has_an_alarm_for_errors_and_one_for_throttles():
+    for name in FUNCTIONS:
+        for kind in ("Errors", "Throttles"):
+            alarm = ALARMS[f"{name.removesuffix('Function')}{kind}Alarm"]
+            expected = ("AWS/Lambda", kind, (("FunctionName", f"${{{name}}}"),))
+            assert (metric(alarm), alarm["Statistic"]) == (expected, "Sum")
+
+
+def test_each_queue_has_an_alarm():
+    watched = {
+        value for a in ALARMS.values() for name, value in metric(a)[2] if name == "QueueName"
+    }
+    assert watched == {f"${{{name}.QueueName}}" for name in QUEUES}
+
+
+# --- Their edges ---
+
+
+def test_doubtful_pictures_do_not_reach_the_topic_that_the_failure_alarm_counts():
+    publishing = {
+        name
+        for name, state in STATES.items()
+        if state.get("Arguments", {}).get("TopicArn") == "${FailureTopicArn}"
+    }
+    assert publishing == {"Notify Failure"}
+    reached, frontier = set(), ["Threshold Confidence Not Met"]
+    while frontier:
+        reached.add(state := frontier.pop())
+        frontier += [s for s in [STATES[state].get("Next")] if s and s not in reached]
+    assert not reached & publishing
+    assert metric(ALARMS["WorkflowFailuresAlarm"])[2] == (
+        ("TopicName", "${FailureTopic.TopicName}"),
+    )
+
+
+def test_the_rate_is_of_a_metric_that_the_filter_writes(measured):
+    assert metric(ALARMS["LowConfidenceRateAlarm"]) in measured
+
+
+def test_the_endpoints_alarms_name_its_variant_as_the_training_side_does():
+    for name in ("Endpoint5XXAlarm", "EndpointLatencyAlarm"):
+        dimensions = (("EndpointName", "${EndpointName}"), ("VariantName", VARIANT))
+        assert metric(ALARMS[name])[2] == dimensions
+
+
+def test_latency_is_in_microseconds_and_alarms_well_before_the_client_gives_up():
+    gives_up = function("image_classification").runtime.meta.config.read_timeout
+    assert ALARMS["EndpointLatencyAlarm"]["Threshold"] == gives_up / 5 * 1_000_000
+
+
+def test_one_picture_alone_does_not_set_off_the_alarm_on_5xx():
+    tries = 1 + retries("Image Classification", "EndpointBusyError")["MaxAttempts"]
+    assert ALARMS["Endpoint5XXAlarm"]["Threshold"] == tries + 1
+
+
+def test_a_batch_whose_pictures_wait_twice_does_not_set_off_the_alarm_on_errors():
+    children = BATCH["Classify Every Picture"]
+    each = children["ItemProcessor"]["States"]["Classify Pictures"]
+    at_once = children["MaxConcurrency"] * each["MaxConcurrency"]
+    alarm = ALARMS["ImageClassificationErrorsAlarm"]
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (
+        2 * at_once,
+        "GreaterThanThreshold",
+    )
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_burst_that_is_retried_is_over_before_the_alarm_on_throttles(function):
+    state = re.sub(r"(?<!^)(?=[A-Z])", " ", function.removesuffix("Function"))
+    rule = retries(state, "Lambda.TooManyRequestsException")
+    waits = [
+        min(rule["IntervalSeconds"] * rule["BackoffRate"] ** n, rule["MaxDelaySeconds"])
+        for n in range(rule["MaxAttempts"])
+    ]
+    alarm = ALARMS[f"{function.removesuffix('Function')}ThrottlesAlarm"]
+    periods_touched = sum(waits) // alarm["Period"] + 2  # it may begin at the end of one
+    assert alarm["EvaluationPeriods"] > periods_touched
+
+
+@pytest.mark.parametrize("name", ["ReviewQueueAgeAlarm", "FailedPicturesAgeAlarm"])
+def test_a_queue_alarms_long_before_it_forgets(name):
+    [(_, queue)] = metric(ALARMS[name])[2]
+    kept = RESOURCES[queue[2:].removesuffix(".QueueName}")]["Properties"]["MessageRetentionPeriod"]
+    assert ALARMS[name]["Threshold"] == 24 * 60 * 60 < kept / 10
+
+
+# --- The dashboard ---
+
+
+@pytest.fixture(scope="module")
+def widgets() -> list[dict[str, Any]]:
+    """The dashboard's widgets, as CloudFormation writes them but for the names of resources."""
+    body = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    body = body.replace("${ConfidenceThreshold}", "0.9")  # the one that is a number
+    found: list[dict[str, Any]] = json.loads(body)["widgets"]
+    return found
+
+
+def test_the_dashboard_shows_every_alarm(widgets):
+    [alarms] = [w["properties"]["alarms"] for w in widgets if w["type"] == "alarm"]
+    assert sorted(alarms) == sorted(f"${{{name}.Arn}}" for name in ALARMS)
+
+
+def test_every_metric_on_the_dashboard_is_one_that_there_is(widgets, measured):
+    known = measured | {metric(alarm) for alarm in ALARMS.values()}
+    known |= {("AWS/Lambda", "Duration", (("FunctionName", f"${{{f}}}"),)) for f in FUNCTIONS}
+    shown = set()
+    for widget in widgets:
+        for row in widget["properties"].get("metrics", []):
+            *words, last = row if isinstance(row[-1], dict) else [*row, {}]
+            if "expression" in last:
+                shown.add(searched(last["expression"]))
+            else:
+                namespace, name, *pairs = words
+                dimensions = tuple(sorted(zip(pairs[::2], pairs[1::2], strict=True)))
+                shown.add((namespace, name, dimensions))
+    assert shown <= known
+    assert {metric(alarm) for alarm in ALARMS.values()} <= shown
+
+
+def searched(expression: str) -> Metric:
+    """Return what a SEARCH finds: every class of the filter's answers."""
+    found = re.fullmatch(
+        r"SEARCH\('\{(.+?),(\w+),(\w+)\} MetricName=\"(\w+)\"', '\w+'\)", expression
+    )
+    assert found, expression
+    namespace, service, label, name = found.groups()
+    return namespace, name, tuple(sorted([(service, "filter_low_confidence"), (label, "*")]))
+
+
+def test_the_dashboards_widgets_fill_its_24_columns_and_do_not_overlap(widgets):
+    taken = [
+        (x, y)
+        for w in widgets
+        for x in range(w["x"], w["x"] + w["width"])
+        for y in range(w["y"], w["y"] + w["height"])
+    ]
+    height = max(y for _, y in taken) + 1
+    assert len(taken) == len(set(taken)) == 24 * height
+    assert all(0 <= x < 24 for x, _ in taken)
+
+
+def test_the_lines_on_the_dashboard_are_the_alarms_edges(widgets):
+    lines = {
+        line["label"]: line["value"]
+        for w in widgets
+        for line in w["properties"].get("annotations", {}).get("horizontal", [])
+    }
+    assert lines == {
+        "threshold": 0.9,
+        "alarm": ALARMS["LowConfidenceRateAlarm"]["Threshold"],
+        "alarm (p90)": ALARMS["EndpointLatencyAlarm"]["Threshold"],
+    }
