@@ -64,5 +64,8 @@ def read_behaviours() -> list[Behaviour]:
 
 
 def _behaviour(entry: dict[str, Any]) -> Behaviour:
-    fields = {name: tuple(v) if isinstance(v, list) else v.strip() for name, v in entry.items()}
-    return Behaviour(**fields)  # type: ignore[arg-type]  lists are for the fields that are tuples
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value.strip()
+        for name, value in entry.items()
+    }
+    return Behaviour(**fields)

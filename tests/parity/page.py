@@ -99,8 +99,8 @@ def _gaps(behaviours: list[Behaviour], proofs: dict[str, list[Proof]]) -> str:
     lines = [
         "## Where the laptop differs",
         "",
-        "Each test passes while MiniStack differs from AWS, and fails when an upgrade closes the gap."
-        " What the project puts in front of MiniStack for it, and what it does without, is in"
+        "Each test passes while MiniStack differs from AWS, and fails when an upgrade closes the"
+        " gap. What the project puts in front of MiniStack for it, and what it does without, is in"
         " [laptop-aws.md](laptop-aws.md).",
         "",
         "| behaviour | held by |",

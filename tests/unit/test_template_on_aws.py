@@ -1,0 +1,211 @@
+"""What the laptop's AWS ignores, so that only the template and the definitions can show it."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.unit.test_drift import ASL, BATCH, RESOURCES, TEMPLATE, listed, machines
+
+TASKS = {
+    name: state
+    for machine in machines(ASL) + machines(BATCH)
+    for name, state in machine["States"].items()
+    if state["Type"] == "Task"
+}
+
+
+def of_type(kind: str) -> dict[str, Any]:
+    return {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] == kind}
+
+
+def statement(role: str, sid: str) -> dict[str, Any]:
+    """Return one statement of a role's own policies."""
+    [found] = [
+        entry
+        for policy in RESOURCES[role]["Properties"]["Policies"]
+        for entry in policy["PolicyDocument"]["Statement"]
+        if entry["Sid"] == sid
+    ]
+    return dict(found)
+
+
+@pytest.mark.parity("s3-lifecycle")
+def test_results_of_batches_expire_and_pictures_stay():
+    rules = RESOURCES["PicturesBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert all(rule["Status"] == "Enabled" for rule in rules)
+    expiring = [rule for rule in rules if any("Expiration" in name for name in rule)]
+    assert [(rule["Prefix"], rule["ExpirationInDays"]) for rule in expiring] == [("batches/", 90)]
+    assert [r["AbortIncompleteMultipartUpload"] for r in rules if r not in expiring] == [
+        {"DaysAfterInitiation": 1}
+    ]
+
+
+@pytest.mark.parity("s3-bucket-name")
+def test_the_buckets_name_fits_the_longest_stack_and_region():
+    name = RESOURCES["PicturesBucket"]["Properties"]["BucketName"]["Fn::Sub"]
+    given = {"StackName": "x" * 24, "AccountId": "0" * 12, "Region": "ap-southeast-1"}
+    for parameter, value in given.items():
+        name = name.replace(f"${{AWS::{parameter}}}", value)
+    assert re.fullmatch(r"[a-z0-9.-]{3,63}", name)
+
+
+@pytest.mark.parity("sqs-retention")
+def test_no_message_is_gone_before_somebody_was_told_of_its_age():
+    fourteen_days = 14 * 24 * 3600  # the longest that SQS keeps a message
+    queues = of_type("AWS::SQS::Queue")
+    assert {p["MessageRetentionPeriod"] for p in queues.values()} == {fourteen_days}
+    watched = {
+        alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0]: alarm["MetricName"]
+        for alarm in of_type("AWS::CloudWatch::Alarm").values()
+        if alarm["Namespace"] == "AWS/SQS" and alarm["Threshold"] <= fourteen_days / 14
+    }
+    assert set(watched) == set(queues)
+
+
+@pytest.mark.parity("dynamodb-keys")
+def test_the_longest_name_of_a_picture_is_a_possible_key():
+    longest = "s3://" + "b" * 63 + "/" + "k" * 1024  # S3's own limits, in bytes
+    assert len(longest) <= 2048  # of a partition key; S3's version ids have at most 1,024 bytes
+    for table in of_type("AWS::DynamoDB::Table").values():
+        assert {a["AttributeType"] for a in table["AttributeDefinitions"]} == {"S"}
+    keys = [task["Arguments"]["Key"] for task in TASKS.values() if "Key" in task["Arguments"]]
+    assert keys
+    for key in keys:
+        assert {name: set(value) for name, value in key.items()} == {
+            "picture": {"S"},
+            "version_id": {"S"},
+        }
+
+
+@pytest.mark.parity("dynamodb-consistent-read")
+def test_what_was_just_written_is_read_consistently():
+    reads = [t for t in TASKS.values() if t["Resource"].endswith(("dynamodb:getItem", ":query"))]
+    assert len(reads) == 2
+    assert all(task["Arguments"]["ConsistentRead"] is True for task in reads)
+
+
+@pytest.mark.parity("dynamodb-encryption")
+def test_predictions_can_be_brought_back():
+    table = RESOURCES["PredictionsTable"]["Properties"]
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+@pytest.mark.parity("dynamodb-on-demand")
+def test_no_table_has_a_capacity_to_run_out_of():
+    for table in of_type("AWS::DynamoDB::Table").values():
+        assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+@pytest.mark.parity("states-result-writer")
+def test_the_batch_may_write_where_its_results_go():
+    writer = BATCH["States"]["Classify Every Picture"]["ResultWriter"]["Parameters"]
+    substituted = RESOURCES["MyBatchStateMachine"]["Properties"]["DefinitionSubstitutions"]
+    assert writer["Bucket"] == "${PicturesBucketName}"
+    assert substituted["PicturesBucketName"] == {"Ref": "PicturesBucket"}
+    allowed = statement("MyBatchStateMachineRole", "WriteTheResults")
+    assert allowed["Resource"] == {"Fn::Sub": f"${{PicturesBucket.Arn}}/{writer['Prefix']}/*"}
+    # https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html
+    assert set(allowed["Action"]) == {
+        "s3:PutObject",
+        "s3:GetObject",
+        "s3:ListMultipartUploadParts",
+        "s3:AbortMultipartUpload",
+    }
+
+
+@pytest.mark.parity("states-distributed-map", "states-map-run-permissions")
+def test_the_batch_may_start_and_follow_the_executions_of_its_own_machine():
+    policy = RESOURCES["MyBatchStateMachineChildrenPolicy"]["Properties"]
+    assert policy["Roles"] == [{"Ref": "MyBatchStateMachineRole"}]
+    resources = {
+        action: {json.dumps(resource) for resource in listed(entry["Resource"])}
+        for entry in policy["PolicyDocument"]["Statement"]
+        for action in listed(entry["Action"])
+    }
+    assert resources["states:StartExecution"] == {'{"Ref": "MyBatchStateMachine"}'}
+    del resources["states:StartExecution"]
+    assert resources.keys() > {"states:ListMapRuns", "states:DescribeMapRun"}
+    own = re.compile(r":(execution|mapRun):\$\{MyBatchStateMachine\.Name\}[:/]\*")
+    for action, found in resources.items():
+        assert all(own.search(resource) for resource in found), action
+
+
+@pytest.mark.parity("lambda-json-logs")
+def test_every_function_logs_json():
+    common = TEMPLATE["Globals"]["Function"]["LoggingConfig"]
+    assert (common["LogFormat"], common["ApplicationLogLevel"]) == ("JSON", "INFO")
+    for function in of_type("AWS::Serverless::Function").values():
+        assert set(function["LoggingConfig"]) == {"LogGroup"}  # all else is the common one's
+
+
+@pytest.mark.parity("states-logs")
+def test_no_picture_gets_into_the_log_of_a_state_machine():
+    group = RESOURCES["MyStateMachineLogGroup"]["Properties"]["LogGroupName"]["Fn::Sub"]
+    assert group.startswith("/aws/vendedlogs/states/")
+    for machine in of_type("AWS::Serverless::StateMachine").values():
+        assert machine["Logging"]["IncludeExecutionData"] is False
+        [destination] = machine["Logging"]["Destinations"]
+        assert destination["CloudWatchLogsLogGroup"]["LogGroupArn"] == {
+            "Fn::GetAtt": ["MyStateMachineLogGroup", "Arn"]
+        }
+
+
+@pytest.mark.parity("events-input-path")
+def test_an_event_goes_on_as_it_came():
+    targets = [t for rule in of_type("AWS::Events::Rule").values() for t in rule["Targets"]]
+    assert targets
+    for target in targets:
+        assert target["InputPath"] == "$.detail"
+        assert "InputTransformer" not in target  # which would not escape a quotation mark
+
+
+@pytest.mark.parity("kms-encrypted-topics")
+def test_whoever_publishes_to_a_topic_may_use_its_key():
+    topics = of_type("AWS::SNS::Topic").values()
+    assert [topic["KmsMasterKeyId"] for topic in topics] == [{"Ref": "NotificationsKey"}] * 2
+    needed = {"kms:GenerateDataKey", "kms:Decrypt"}
+    key = RESOURCES["NotificationsKey"]["Properties"]["KeyPolicy"]["Statement"]
+    for service in ("events.amazonaws.com", "cloudwatch.amazonaws.com"):
+        allowed = [s for s in key if service in listed(s["Principal"].get("Service", []))]
+        assert [set(s["Action"]) for s in allowed] == [needed]
+    for role in ("MyStateMachineRole", "MyBatchStateMachineRole"):
+        allowed = [statement(role, "EncryptWhatIsTold")]
+        assert set(allowed[0]["Action"]) == needed
+        assert allowed[0]["Resource"] == {"Fn::GetAtt": ["NotificationsKey", "Arn"]}
+
+
+@pytest.mark.parity("sqs-policy")
+@pytest.mark.parametrize(
+    ("queue", "source"),
+    [
+        ("UndeliveredUploadsQueue", {"Fn::GetAtt": ["PictureUploadedRule", "Arn"]}),
+        ("UndeliveredFailuresQueue", {"Fn::GetAtt": ["ExecutionFailedRule", "Arn"]}),
+        ("FailedPicturesQueue", {"Ref": "FailureTopic"}),
+    ],
+)
+def test_a_queue_lets_in_whoever_is_to_write_to_it(queue, source):
+    policy = RESOURCES[f"{queue}Policy"]["Properties"]
+    assert policy["Queues"] == [{"Ref": queue}]
+    [allowed] = [s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
+    assert allowed["Action"] == "sqs:SendMessage"
+    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": source}}
+
+
+@pytest.mark.parity("sns-email")
+def test_mail_goes_out_only_where_there_is_an_address():
+    mails = {
+        name: resource
+        for name, resource in RESOURCES.items()
+        if resource["Properties"].get("Protocol") == "email"
+    }
+    assert set(mails) == {"FailureEmail", "AlarmEmail"}
+    assert {resource["Condition"] for resource in mails.values()} == {"HasNotificationEmail"}
+
+
+@pytest.mark.parity("endpoint-arn-lower-case")
+def test_an_endpoints_name_is_written_as_its_arn_is():
+    pattern = TEMPLATE["Parameters"]["EndpointName"]["AllowedPattern"]
+    assert re.fullmatch(pattern, "scones-unlimited")
+    assert not re.fullmatch(pattern, "Scones-Unlimited")
