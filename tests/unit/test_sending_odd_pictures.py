@@ -49,6 +49,7 @@ def test_corrupt_bytes_are_never_the_same_bytes(source):
     whole = source.path.read_bytes()
     made = [corrupt(whole, chance(seed)) for seed in range(200)]
     assert whole not in made
+    assert b"ab" not in {corrupt(b"ab", chance(seed)) for seed in range(2000)}
     assert {len(content) < len(whole) for content in made} == {True, False}  # cut off, and changed
 
 

@@ -252,9 +252,9 @@ def test_a_failed_execution_of_an_older_version_of_the_key_is_not_ours():
 
 def test_failures_are_described_no_faster_than_aws_allows_the_oldest_first(monkeypatch):
     monkeypatch.setattr("training.sending.tracking.MOST_DESCRIBES", 5)
-    arrivals = [uploaded(f"{n}") for n in range(9)]
+    arrivals = [uploaded(f"{n}") for n in range(13)]
     world = World(arrivals)
-    failed = [execution(f"{n}", "FAILED", 1, 3 + n) for n in range(9)]
+    failed = [execution(f"{n}", "FAILED", 1, 3 + n) for n in range(13)]
 
     def look(described: list[Arrival]) -> None:
         world.lists(*reversed(failed))
@@ -267,8 +267,10 @@ def test_failures_are_described_no_faster_than_aws_allows_the_oldest_first(monke
     look([])
     world.seconds += 2 / DESCRIBES_PER_S
     look(arrivals[5:7])
-    world.seconds += 3600
-    look(arrivals[7:])
+    world.seconds += 3600  # in which no more than the most is saved up
+    look(arrivals[7:12])
+    world.seconds += 1 / DESCRIBES_PER_S
+    look(arrivals[12:])
     assert {a.place for a in arrivals} == {"failed"}
 
 
