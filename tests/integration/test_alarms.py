@@ -16,7 +16,7 @@ from samcli.yamlhelper import yaml_parse
 
 from tests.integration.laptop_aws import wait_until
 from tests.integration.mailbox import Mailbox
-from tests.integration.workflow_stack import GREY, WHITE, Stack, execute, fault, put
+from tests.integration.workflow_stack import GREY, WHITE, Stack, execute, fault, put, record, sam
 from training.settings import ENDPOINT_NAME, ROOT, STACK_NAME
 
 ALARMS = sorted(
@@ -318,3 +318,16 @@ def test_the_deployed_dashboard_shows_every_alarm(watched):
     alarms, *_ = json.loads(shown["DashboardBody"])["widgets"]
     deployed = watched.client("cloudwatch").describe_alarms()["MetricAlarms"]
     assert set(alarms["properties"]["alarms"]) == {alarm["AlarmArn"] for alarm in deployed}
+
+
+def test_one_picture_can_be_followed_by_its_execution(watched):
+    """As docs/operations.md says: its log lines by correlation id, its answer in the table."""
+    event = put(watched.stack, WHITE)
+    ended = execute(watched.stack, event)
+    item = record(watched.stack, event)
+    assert item
+    arn = item["execution_arn"]["S"]
+    assert arn == ended["executionArn"]
+    printed = sam(watched.stack.aws, "logs", "--config-env", "local", "--filter", f'"{arn}"')
+    for line in ("picture read", "picture classified", "picture decided"):
+        assert printed.count(f'"{line}"') == 1
