@@ -116,4 +116,4 @@ def _gaps(behaviours: list[Behaviour], proofs: dict[str, list[Proof]]) -> str:
 
 def _cell(text: str) -> str:
     """Return a text as it may stand in a cell of a table."""
-    return text.replace("|", "\\|").replace("\n", " ").replace("${", "$\\{")
+    return text.replace("|", "\\|").replace("\n", " ")
