@@ -446,7 +446,7 @@ def largest() -> Iterator[Case]:
 
 
 def odd_keys() -> Iterator[Case]:
-    """Sound pictures under names that break out of quotes, paths, URLs, templates and logs."""
+    """Sound pictures, and empty ones, with names that break out of quotes, paths and URLs."""
     keys = {
         "1024 bytes": "inbox/" + "k" * (1024 - 6),
         "1024 bytes of three each": "inbox/12" + "車" * ((1024 - 8) // 3) + "--",
@@ -499,3 +499,6 @@ def odd_keys() -> Iterator[Case]:
     body = encode(scene(24, 16))
     for name, key in keys.items():
         yield Case(f"key with {name}", body, CLASSIFIED, key)
+        # The same way out of the workflow that a failure takes, where the key goes into a message.
+        if len(key.encode()) < 1000:
+            yield Case(f"no bytes, key with {name}", b"", EMPTY, f"inbox/empty/{key[6:]}")

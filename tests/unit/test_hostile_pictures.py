@@ -18,8 +18,6 @@ from functions.image_classification import app as image_classification
 from functions.serialize_image_data import app
 from tests.hostile import apart
 from tests.hostile.corpus import (
-    ANIMATED,
-    EMPTY,
     MAX_BYTES,
     OUTCOMES,
     Case,
@@ -55,7 +53,7 @@ def test_every_case_has_a_name_and_a_key_of_its_own_and_every_outcome_has_cases(
     assert max(len(case.key.encode()) for case in cases()) == 1024
     outcomes = Counter(case.outcome for case in cases())
     assert set(outcomes) == set(OUTCOMES)
-    assert {EMPTY, ANIMATED} == {outcome for outcome, count in outcomes.items() if count < 10}
+    assert min(outcomes.values()) > 5
 
 
 def test_the_function_ends_every_case_as_stated(tmp_path):
