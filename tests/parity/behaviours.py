@@ -3,6 +3,7 @@
 import tomllib
 from collections import Counter
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ def read_behaviours() -> list[Behaviour]:
     """Return all behaviours, in the order of the file.
 
     Raises:
-        BehaviourFileError: a field is missing, unknown or given twice.
+        BehaviourFileError: a field is missing or unknown, an id is given twice, or a service's
+            behaviours do not stand together.
     """
     entries: list[dict[str, Any]] = tomllib.loads(FILE.read_text())["behaviour"]
     for entry in entries:
@@ -57,6 +59,9 @@ def read_behaviours() -> list[Behaviour]:
             raise BehaviourFileError(f"{name} has the unknown fields {', '.join(unknown)}")
         if bool(entry.get("only_on_aws")) != bool(entry.get("check")):
             raise BehaviourFileError(f"{name} needs both only_on_aws and check, or neither")
+    headings = [service for service, _ in groupby(entry["service"] for entry in entries)]
+    if len(headings) != len(set(headings)):
+        raise BehaviourFileError(f"a service's behaviours must stand together: {headings}")
     twice = [name for name, count in Counter(e["id"] for e in entries).items() if count > 1]
     if twice:
         raise BehaviourFileError(f"{', '.join(twice)}: given twice")

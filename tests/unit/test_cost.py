@@ -92,6 +92,7 @@ def test_numbers_that_make_no_sense_are_refused(arguments):
 
 
 # -------------------------------------------------------------------------- the promise
+@pytest.mark.parity("billing")
 def test_a_million_pictures_in_batches_cost_at_most_15_dollars(inputs, deployed):
     assert total(model.batch_rows(inputs, deployed)) <= page.BATCH_PROMISE_USD == 15
 
@@ -129,6 +130,7 @@ def test_paths_and_calls_are_read_from_the_definition(inputs):
     assert inputs.review.calls["sqs", "sendMessage"] == 1
 
 
+@pytest.mark.parity("billing")
 def test_a_state_more_is_a_transition_more(inputs):
     longer = json.loads(json.dumps(inputs.single))
     longer["States"]["Before"] = {"Type": "Pass", "Next": longer["StartAt"]}
@@ -157,6 +159,7 @@ def test_a_price_counts_as_often_as_it_is_due(inputs, deployed):
     assert children.usd == pytest.approx(2.5 * 10 / deployed.size)
 
 
+@pytest.mark.parity("billing")
 @pytest.mark.parametrize(
     ("seconds", "billed"), [(0.01, 0.1), (0.3, 0.3), (0.300001, 0.4), (0.7142, 0.8)]
 )
@@ -189,6 +192,7 @@ def test_an_alarm_over_metric_math_pays_for_each_metric():
     assert model.alarm_metrics({"MetricName": "Errors"}) == 1
 
 
+@pytest.mark.parity("states-distributed-map-history")
 def test_ten_million_pictures_stay_below_every_limit(inputs, deployed):
     ours = page.needs(inputs, deployed)
     assert ours.keys() == inputs.quotas.keys()
@@ -196,6 +200,7 @@ def test_ten_million_pictures_stay_below_every_limit(inputs, deployed):
         assert needed < inputs.quotas[name].limit, name
 
 
+@pytest.mark.parity("billing")
 def test_every_price_names_its_page_and_the_copy_that_was_read(inputs):
     for name, price in inputs.prices.items():
         assert price.source.startswith("https://"), name

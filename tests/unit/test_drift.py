@@ -223,7 +223,7 @@ def test_every_error_says_in_its_docstring_what_it_means(folder):
         assert getattr(module(folder), name).__doc__
 
 
-@pytest.mark.parity("lambda-timeout", "states-task-timeout")
+@pytest.mark.parity("lambda-timeout", "states-task-timeout", "sdk-timeouts")
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_client_gives_up_before_the_function_and_the_function_before_the_state(folder):
     function, state = spelt(folder)

@@ -265,6 +265,7 @@ def test_the_metric_definitions_read_what_train_py_prints(sent):
     assert found == {"train:loss": 0.5, "validation:loss": 0.25, "validation:accuracy": 0.875}
 
 
+@pytest.mark.parity("sdk-telemetry")
 def test_nothing_is_reported_home_and_sts_is_not_asked(sent):
     hosts = {url.split("/")[2] for _, url, *_ in sent[2]}
     assert not any("sts" in host or "telemetry" in host for host in hosts)
