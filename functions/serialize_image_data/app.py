@@ -237,7 +237,12 @@ def read_header(picture: bytes, where: str) -> Header:
         if picture.startswith(signature):
             try:
                 return reader(picture)
-            except (ValueError, struct.error) as error:
+            except struct.error as error:
+                raise NotAPictureError(
+                    f"{where} is cut off after {len(picture):,} bytes, in its header: "
+                    "upload the picture again"
+                ) from error
+            except ValueError as error:
                 raise NotAPictureError(
                     f"{where} has an unreadable header ({error}): upload the picture again"
                 ) from error

@@ -10,6 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.hostile.files import encode, scene, with_scans
+
 
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory):
@@ -50,8 +52,21 @@ def picture(kind="PNG", size=(40, 30)):
         (picture()[:-60], "image/png", 400, "cut off or damaged"),
         (picture("JPEG")[:-60], "image/jpeg", 400, "cut off or damaged"),
         (picture(size=(5000, 5001)), "image/png", 413, "5000x5001 pixels"),
+        (bytes(6 * 1024 * 1024 + 1), "image/png", 413, "6,291,457 bytes"),
+        (
+            with_scans(encode(scene(), "JPEG", progressive=True), 100),
+            "image/jpeg",
+            413,
+            "110 scans",
+        ),
+        (encode(scene(), save_all=True, append_images=[scene(9, 9)]), "image/png", 415, "2 frames"),
+        (None, "image/png", 400, "0 bytes"),
+        ("", "image/png", 400, "0 bytes"),
     ],
-    ids=["json", "no type", "gif", "empty", "cut png", "cut jpeg", "large"],
+    ids=[
+        *("json", "no type", "gif", "empty", "cut png", "cut jpeg", "large", "too many bytes"),
+        *("scans", "animated", "no body", "no text"),
+    ],
 )
 def test_a_bad_request_is_refused_with_its_status(body, content_type, status, message):
     with pytest.raises(inference.RequestError, match=message) as refused:

@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.hostile.files import blank_png, segment, with_scans
+
 RED = (255, 0, 0)
 
 
@@ -102,6 +104,63 @@ def test_every_mode_becomes_rgb(picture, kind, expected):
     decoded = network.decode_picture(encode(picture, kind))
     assert decoded.mode == "RGB"
     assert np.abs(np.asarray(decoded).astype(int) - expected).max() <= 1
+
+
+def test_a_palette_picture_without_a_palette_is_refused():
+    with pytest.raises(network.BrokenPictureError, match="the PNG picture is cut off or damaged"):
+        network.decode_picture(blank_png(9, 9, colour=3))
+
+
+def test_an_animation_is_refused():
+    moving = encode(noise(), save_all=True, append_images=[noise(9, 9)])
+    with pytest.raises(network.AnimatedPictureError, match="2 frames: send the one that counts"):
+        network.decode_picture(moving)
+
+
+def test_a_jpeg_of_too_many_scans_is_refused_before_it_is_decoded(monkeypatch):
+    progressive = encode(noise(), "JPEG", progressive=True)
+    scans = network.count_scans(progressive)
+    assert scans == progressive.count(b"\xff\xda") > 5
+    assert network.count_scans(encode(noise(), "JPEG")) == 1
+    most = with_scans(progressive, network.MAX_SCANS - scans)
+    assert network.decode_picture(most).size == (48, 32)
+    monkeypatch.setattr(Image.Image, "load", None)
+    with pytest.raises(network.PictureTooLargeError, match="101 scans: at most 100"):
+        network.decode_picture(with_scans(progressive, 101 - scans))
+
+
+def test_only_the_pictures_own_scans_count():
+    progressive = encode(noise(), "JPEG", progressive=True)
+    scans = network.count_scans(progressive)
+    preview = segment(0xE1, b"Exif\0\0" + b"\xff\xda\0\x0c" * 200)
+    inside = progressive[:2] + preview + progressive[2:]
+    assert network.count_scans(inside) == scans
+    assert network.count_scans(progressive + progressive) == scans
+    # What the decoder skips byte by byte is not to hide a scan from the one who counts.
+    hidden = progressive.replace(b"\xff\xda", b"\xff\x02\xff\xff\xff\xda")
+    assert network.count_scans(hidden) == scans
+
+
+def test_the_photo_of_a_camera_that_adds_previews_is_the_picture():
+    data = encode(noise(), "MPO", save_all=True, append_images=[noise(9, 9)])
+    assert network.decode_picture(data).size == (48, 32)
+
+
+def test_half_transparent_colours_are_laid_on_white():
+    picture = Image.new("RGBA", (4, 4), (255, 0, 0, 51))  # a fifth of red
+    assert network.decode_picture(encode(picture)).getpixel((0, 0)) == (255, 204, 204)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_each_way_to_hold_a_camera_gives_the_same_picture(orientation):
+    upright = noise(48, 32)
+    # From upright to how the sensor saw it: the inverse of what each orientation asks for.
+    turns = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    seen = upright.transpose(Image.Transpose(turns[orientation])) if orientation > 1 else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    decoded = network.decode_picture(encode(seen, exif=exif))
+    assert decoded.tobytes() == upright.tobytes()
 
 
 def test_a_transparent_palette_entry_is_white():

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -11,9 +12,12 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from functions.serialize_image_data import app
+from tests.hostile.files import chunk, header, segment
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
-JPEG = b"\xff\xd8\xff\xe0" + b"picture"
+PNG = header(4, 3) + chunk(b"IDAT") + chunk(b"IEND")
+FRAME = segment(0xC0, b"\x08\x00\x03\x00\x04\x01\x01\x11\x00")  # 4x3 pixels, grey
+SCAN = segment(0xDA, b"\x01\x01\x00\x00\x3f\x00") + b"pixels"
+JPEG = b"\xff\xd8" + FRAME + SCAN + b"\xff\xd9"
 EVENT = {"s3_bucket": "bucket", "s3_key": "inbox/a.png"}
 HERE = {"Bucket": "bucket", "Key": "inbox/a.png"}
 
@@ -99,6 +103,51 @@ def test_a_picture_over_the_endpoints_limit_is_refused_before_it_is_read(s3):
     assert body.tell() == 0
 
 
+def picture_size(width: int, height: int) -> bytes:
+    return header(width, height) + chunk(b"IDAT")
+
+
+def animation(frames: int) -> bytes:
+    control = chunk(b"acTL", struct.pack(">II", frames, 0))
+    return header(4, 3) + control + chunk(b"fcTL", bytes(26)) + chunk(b"IDAT")
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "message"),
+    [
+        (PNG[:20], app.NotAPictureError, "cut off after 20 bytes, in its header"),
+        (PNG[:40], app.NotAPictureError, "cut off after 40 bytes, in its header"),
+        (picture_size(0, 3), app.NotAPictureError, "its size is 0x3 pixels"),
+        (header(4, 3) + chunk(b"IEND"), app.NotAPictureError, "an IEND chunk where its pixels"),
+        (PNG[:29] + b"sum!" + PNG[33:], app.NotAPictureError, "a sound IHDR chunk"),
+        (JPEG[:-10], app.NotAPictureError, "0 scans of 4x3 pixels"),
+        (b"\xff\xd8" + SCAN, app.NotAPictureError, "1 scans of 0x0 pixels"),
+        (b"\xff\xd8" + FRAME * 2 + SCAN, app.NotAPictureError, "gives its size twice"),
+        (animation(2), app.AnimatedPictureError, "has 2 frames: upload the one that"),
+        (picture_size(5000, 5001), app.PictureTooLargeError, "5,000x5,001 pixels"),
+        (picture_size(2**31 - 1, 2**31 - 1), app.PictureTooLargeError, "takes 25,000,000 of them"),
+        (b"\xff\xd8" + FRAME + SCAN * 101, app.PictureTooLargeError, "in 101 scans"),
+    ],
+)
+def test_a_picture_is_refused_by_its_header_and_the_error_says_which_and_why(
+    s3, body, error, message
+):
+    s3.add_response("get_object", answer(body), HERE)
+    with pytest.raises(error, match=message) as refused:
+        app.lambda_handler(EVENT, None)
+    assert str(refused.value).startswith("s3://bucket/inbox/a.png ")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [animation(0), animation(1), picture_size(5000, 5000), b"\xff\xd8" + FRAME + SCAN * 100],
+    ids=["no frame", "one frame", "25 million pixels", "100 scans"],
+)
+def test_what_is_just_within_the_limits_goes_through(s3, body):
+    s3.add_response("get_object", answer(body), HERE)
+    assert app.lambda_handler(EVENT, None)["image_data"]
+
+
 @pytest.mark.parametrize("body", [b"<html>", b"GIF89a", b"\x89PNG", b"\xff\xd8", b"\0"])
 def test_what_is_neither_png_nor_jpeg_is_refused_whatever_its_name(s3, body):
     s3.add_response("get_object", answer(body), HERE)
@@ -174,5 +223,6 @@ def test_the_log_names_the_picture_and_does_not_hold_it(s3, caplog):
     s3.add_response("get_object", answer(PNG), HERE)
     app.lambda_handler(EVENT, None)
     line = vars(caplog.records[-1])
-    assert (line["s3_key"], line["bytes"], line["by_reference"]) == ("inbox/a.png", 15, False)
+    expected = ("inbox/a.png", len(PNG), False)
+    assert (line["s3_key"], line["bytes"], line["by_reference"]) == expected
     assert base64.b64encode(PNG).decode() not in str(line)
