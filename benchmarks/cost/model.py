@@ -298,7 +298,8 @@ def fixed_rows(inputs: Inputs) -> list[Row]:
     """Return what a month costs without a single picture, but for the endpoint."""
     alarms = sum(alarm_metrics(a) for a in inputs.of_type("AWS::CloudWatch::Alarm"))
     dashboards = len(inputs.of_type("AWS::CloudWatch::Dashboard"))
-    metrics = 2 + 2 * inputs.assume("classes")  # Confidence, LowConfidence; two for each class
+    # Confidence, Accepted, Reviewed: for all pictures and for each class
+    metrics = 3 * (1 + inputs.assume("classes"))
     keys = len(inputs.of_type("AWS::KMS::Key"))
     return [
         row(inputs, "Alarms of the template", alarms, "alarm_month"),

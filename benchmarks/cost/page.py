@@ -93,8 +93,8 @@ def sections(inputs: Inputs) -> list[Section]:
         endpoint(inputs),
         Section(
             "By the month, without a picture",
-            "Counted from template.yaml, but for the custom metrics: confidence and low"
-            " confidence, and accepted and reviewed for each class.",
+            "Counted from template.yaml, but for the custom metrics: confidence,"
+            " accepted and reviewed, for all pictures and for each class.",
             cost_table(inputs, model.fixed_rows(inputs), "a month"),
         ),
         Section(
