@@ -5,7 +5,7 @@ import tarfile
 import uuid
 from typing import Any
 
-from tests.integration.conftest import LaptopAws, wait_until
+from tests.integration.laptop_aws import LaptopAws, wait_until
 
 ROLE = "arn:aws:iam::000000000000:role/test"
 BUCKET = "sagemaker-tests"
