@@ -60,6 +60,13 @@ EXPECTED: dict[str, Returns | Raises | Classifies] = {
     "serialize_image_data-not-a-picture": Raises(
         "NotAPictureError", f"s3://{BUCKET}/inbox/not-a-picture.png is neither PNG nor JPEG"
     ),
+    "serialize_image_data-too-many-pixels": Raises(
+        "PictureTooLargeError",
+        f"s3://{BUCKET}/inbox/too-many-pixels.png has 20,000x20,000 pixels, the endpoint takes",
+    ),
+    "serialize_image_data-animated": Raises(
+        "AnimatedPictureError", f"s3://{BUCKET}/inbox/animated.png has 2 frames"
+    ),
     "serialize_image_data-object-missing": Raises(
         "PictureNotFoundError",
         f"s3://{BUCKET}/inbox/no-such-picture.png does not exist (NoSuchKey)",
