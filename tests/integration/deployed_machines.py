@@ -49,10 +49,16 @@ def entered(stack: Stack, arn: str, state: str) -> int:
 
 
 @contextmanager
-def altered(stack: Stack, changes: Mapping[Path, object], machine: str = PICTURE) -> Iterator[None]:
+def altered(
+    stack: Stack,
+    changes: Mapping[Path, object],
+    machine: str = PICTURE,
+    timeout_seconds: int | None = None,
+) -> Iterator[None]:
     """Change members of a deployed definition, by their path below "States", for a while.
 
-    The machine stays the one that the stack's rules, roles and outputs name.
+    The machine stays the one that the stack's rules, roles and outputs name; `machine` is the name
+    of an output or an ARN. With `timeout_seconds` its executions may take no longer.
     """
     stepfunctions = stack.aws.client("stepfunctions")
     arn = stack.outputs.get(machine, machine)
@@ -64,6 +70,8 @@ def altered(stack: Stack, changes: Mapping[Path, object], machine: str = PICTURE
             members = members[name]
         assert path[-1] in members, f"the definition has no {path}"
         members[path[-1]] = value
+    if timeout_seconds is not None:
+        definition["TimeoutSeconds"] = timeout_seconds
     stepfunctions.update_state_machine(stateMachineArn=arn, definition=json.dumps(definition))
     try:
         yield

@@ -195,6 +195,15 @@ def test_the_batch_tells_of_pictures_whose_own_workflow_cannot(stack, told, expr
     assert messages[unstarted].startswith("Sfn.StateMachineDoesNotExist")
 
 
+def test_the_batch_tells_of_a_picture_that_takes_too_long(well, told, express):
+    prefix, _ = fill(well, *[WHITE] * 10)  # one of ten is within the tolerated 10 %
+    fault(well, {"kind": "slow", "calls": 1, "delay_seconds": 8})
+    with altered(well, {}, express, timeout_seconds=5):
+        assert summary(run(well, prefix)) == expected(well, prefix, failed=1, bicycle=9)
+    [message] = [body for body in told.all() if str(body.get("s3_key")).startswith(prefix)]
+    assert message["error"]["Error"] in {"TIMED_OUT", "States.Timeout"}
+
+
 def test_pictures_that_nobody_counted_fail_the_batch(stack, told):
     prefix, events = fill(stack, *[BLACK] * 110)  # 10 of 110 are within the tolerated 10 %
     items = (*COUNT, "Arguments", "TransactItems")

@@ -6,10 +6,13 @@ deployed definition names something that is not there, for as long as the test l
 """
 
 import json
+import os
+import signal
 import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -23,7 +26,7 @@ from tests.integration.deployed_machines import (
     history,
     start,
 )
-from tests.integration.laptop_aws import wait_until
+from tests.integration.laptop_aws import processes, wait_until
 from tests.integration.mailbox import Mailbox
 from tests.integration.workflow_stack import (
     ANSWER_SECONDS,
@@ -36,6 +39,7 @@ from tests.integration.workflow_stack import (
     put,
     record,
 )
+from training.settings import ENDPOINT_NAME
 
 DOUBTFUL = "THRESHOLD_CONFIDENCE_NOT_MET"
 UNTOLD = "NOBODY WAS TOLD: "
@@ -65,12 +69,22 @@ def hurried(stack: Stack) -> Iterator[None]:
 
 def scale_waits(stack: Stack, factor: float) -> None:
     """Tell MiniStack how long a second of waiting takes."""
+    setting = {"stepfunctions._SFN_WAIT_SCALE": factor}
+    assert control(stack, "POST", "/_ministack/config", setting)["applied"] == setting
+
+
+def control(
+    stack: Stack, method: str, path: str, setting: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Ask the laptop's AWS something that is no AWS API; return its answer."""
     request = urllib.request.Request(  # noqa: S310  loopback
-        f"{stack.aws.endpoint_url}/_ministack/config",
-        data=json.dumps({"stepfunctions._SFN_WAIT_SCALE": factor}).encode(),
+        stack.aws.endpoint_url + path,
+        data=json.dumps(setting).encode() if setting else None,
+        method=method,
     )
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  loopback
-        assert json.load(answer)["applied"] == {"stepfunctions._SFN_WAIT_SCALE": factor}
+        found: dict[str, Any] = json.load(answer)
+        return found
 
 
 def upload_event(event: dict[str, str]) -> dict[str, Any]:
@@ -170,6 +184,35 @@ def test_an_upload_event_that_comes_three_times_gives_one_answer(stack, review, 
         assert output["earlier"]["execution_arn"] == first
     assert [item["execution_arn"]["S"] for item in items(stack, event)] == [first]
     assert review.about(event) == told.about(event) == []
+
+
+def test_an_upload_that_s3_tells_of_twice_is_queued_once(stack, review, told):
+    control(stack, "PUT", "/_local/uploads", {"duplicates": 1})
+    try:
+        event = put(stack, GREY, f"inbox/{uuid.uuid4()}/a.png")
+        arns = wait_until(lambda: both_started(stack, event["s3_key"]), ANSWER_SECONDS)
+    finally:
+        control(stack, "DELETE", "/_local/uploads")
+    assert [ended(stack, arn)["error"] for arn in arns] == [DOUBTFUL] * 2
+    assert len(items(stack, event)) == 1
+    assert_in_review(stack, event, review)
+    assert told.about(event) == []
+
+
+def both_started(stack: Stack, key: str) -> list[str] | None:
+    """Return the two executions that S3's events for a key have started, once there are two."""
+    stepfunctions = stack.aws.client("stepfunctions")
+    newest = stepfunctions.list_executions(
+        stateMachineArn=stack.outputs["StateMachineArn"], maxResults=10
+    )["executions"]
+    arns = [e["executionArn"] for e in newest]
+    inputs = [json.loads(stepfunctions.describe_execution(executionArn=a)["input"]) for a in arns]
+    found = [
+        arn
+        for arn, given in zip(arns, inputs, strict=True)
+        if given.get("object", {}).get("key") == key
+    ]
+    return found if len(found) == 2 else None
 
 
 def test_two_events_at_once_give_one_answer_and_both_succeed(stack):
@@ -475,3 +518,94 @@ def test_a_fault_that_passes_costs_no_picture(well, told, hurried, kind):
     assert execution["status"] == "SUCCEEDED"
     assert is_accepted(well, event, "motorcycle")
     assert told.of(execution["executionArn"]) == []
+
+
+# --------------------------------------------------------------- Functions that do not answer
+@pytest.fixture(scope="module")
+def classifier(stack: Stack) -> str:
+    """The name of the deployed function that asks the endpoint."""
+    arn: str = deployed_member(stack, "Image Classification", "Arguments", "FunctionName")
+    return arn.rpartition(":")[2]
+
+
+@contextmanager
+def asking_slowly(stack: Stack, seconds: float) -> Iterator[str]:
+    """Start an execution whose question to the endpoint takes so long, and wait for the question.
+
+    Gives the execution's ARN; its input is what `put` returned.
+    """
+    fault(stack, None)  # and its counts
+    fault(stack, {"kind": "slow", "delay_seconds": seconds, "calls": 1})
+    arn = start(stack, put(stack, WHITE))
+    path = f"/_local/faults/{ENDPOINT_NAME}"
+    wait_until(lambda: control(stack, "GET", path)["injected"].get("slow"), ANSWER_SECONDS)
+    yield arn
+
+
+def assert_works_again(stack: Stack, failed: dict[str, Any]) -> None:
+    """Assert that a failed picture left no record, and is accepted when it is started again."""
+    event = json.loads(failed["input"])
+    assert items(stack, event) == []
+    assert execute(stack, event)["status"] == "SUCCEEDED"
+    assert is_accepted(stack, event, "bicycle")
+
+
+def test_a_function_that_is_killed_fails_the_execution(well, told, classifier):
+    with asking_slowly(well, 5) as arn:
+        workers = processes([f"ministack-lambda-{classifier}"])
+        assert workers
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        execution = ended(well, arn)
+    cause = assert_failed(execution, "Runtime.ExitError", told)
+    assert "signal: killed" in cause
+    assert_works_again(well, execution)
+
+
+def test_a_function_that_is_out_of_time_fails_the_execution(well, told, classifier):
+    functions = well.aws.client("lambda")
+    deployed = functions.get_function_configuration(FunctionName=classifier)["Timeout"]
+    functions.update_function_configuration(FunctionName=classifier, Timeout=1)
+    try:
+        with asking_slowly(well, 3) as arn:
+            execution = ended(well, arn)
+    finally:
+        functions.update_function_configuration(FunctionName=classifier, Timeout=deployed)
+    cause = assert_failed(execution, "Sandbox.Timedout", told)
+    assert "Task timed out after 1.00 seconds" in cause
+    assert_works_again(well, execution)
+
+
+def test_a_function_without_free_concurrency_fails_the_execution(stack, told, hurried, classifier):
+    functions = stack.aws.client("lambda")
+    functions.put_function_concurrency(FunctionName=classifier, ReservedConcurrentExecutions=0)
+    try:
+        execution = execute(stack, put(stack, WHITE))
+    finally:  # CloudFormation of the laptop's AWS sets none
+        functions.delete_function_concurrency(FunctionName=classifier)
+    assert_failed(execution, "Lambda.TooManyRequestsException", told)
+    failed = [e for e in history(stack, execution["executionArn"]) if e["type"] == "TaskFailed"]
+    assert len(failed) == 13  # the call, and 12 tries more
+    assert_works_again(stack, execution)
+
+
+def test_a_state_that_is_out_of_time_fails_the_execution_and_is_told(well, told):
+    with (
+        altered(well, {("Image Classification", "TimeoutSeconds"): 1}),
+        asking_slowly(well, 3) as arn,
+    ):
+        execution = ended(well, arn)
+    assert (execution["status"], execution["error"]) == ("FAILED", "States.Timeout")
+    [own, *_] = [body for body in told.wait(arn) if "execution_arn" in body]
+    assert own["error"]["Error"] == "States.Timeout"
+    assert_works_again(well, execution)
+
+
+def test_an_execution_that_is_out_of_time_is_told_by_eventbridge(well, told):
+    with altered(well, {}, timeout_seconds=1), asking_slowly(well, 3) as arn:
+        execution = ended(well, arn)
+    assert execution["status"] == "TIMED_OUT"
+    [message] = told.wait(arn)
+    assert message["status"] == "TIMED_OUT"
+    assert_works_again(well, execution)
