@@ -283,6 +283,15 @@ def told(watched: Watched, name: str, state: str) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.parity(
+    "cloudwatch-alarms",
+    "cloudwatch-missing-data",
+    "cloudwatch-percentiles",
+    "cloudwatch-lambda-metrics",
+    "cloudwatch-sns-metrics",
+    "cloudwatch-sqs-metrics",
+    "cloudwatch-endpoint-metrics",
+)
 @pytest.mark.parametrize("name", [*CASES, *(name for name in ALARMS if name not in CASES)])
 def test_an_alarm_stays_quiet_below_its_edge_and_tells_over_it(watched, name):
     assert name in ALARMS, "a case for an alarm that is not in the template"
@@ -311,6 +320,7 @@ def test_the_deployed_alarms_are_those_of_the_template(watched):
     assert sorted(a["AlarmName"] for a in deployed) == sorted(watched.names[n] for n in ALARMS)
 
 
+@pytest.mark.parity("cloudwatch-dashboard")
 def test_the_deployed_dashboard_shows_every_alarm(watched):
     shown = watched.client("cloudwatch").get_dashboard(
         DashboardName=watched.stack.outputs["DashboardName"]

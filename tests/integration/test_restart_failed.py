@@ -69,6 +69,7 @@ def failed(well: Stack) -> list[dict[str, str]]:
     return events
 
 
+@pytest.mark.parity("sqs-visibility")
 def test_failed_pictures_are_started_again_once(well, failed):
     shown = restart(well, "--dry-run")
     assert "InvalidAnswerError" in shown
@@ -92,6 +93,7 @@ def test_what_is_decided_meanwhile_is_only_taken_out(well, failed):
     assert waiting(well) == 0
 
 
+@pytest.mark.parity("states-stop")
 def test_an_execution_that_was_stopped_is_started_again(well):
     """EventBridge tells of it, with the upload's event as the execution's input."""
     event = put(well, WHITE)
@@ -106,6 +108,28 @@ def test_an_execution_that_was_stopped_is_started_again(well):
     fault(well, None)
     wait_until(lambda: waiting(well) == 1)
     assert counted(restart(well), "started again") == 1
+    assert label(well, event) == "bicycle"
+
+
+@pytest.mark.parity("states-start")
+def test_a_message_that_is_handled_twice_starts_one_execution(well):
+    """As when an earlier run was ended between the start and the deletion."""
+    event = put(well, WHITE)
+    told = event | {"error": {"Error": "EndpointBusyError", "Cause": ""}, "execution_arn": ""}
+    message = well.aws.client("sqs").send_message(
+        QueueUrl=well.failures, MessageBody=json.dumps(told)
+    )["MessageId"]
+    fault(well, {"kind": "slow", "delay_seconds": 5})
+    stepfunctions = well.aws.client("stepfunctions")
+    machine = well.outputs["StateMachineArn"]
+    stepfunctions.start_execution(
+        stateMachineArn=machine, name=f"restart-{message}", input=json.dumps(event)
+    )
+    executions = stepfunctions.list_executions(stateMachineArn=machine)["executions"]
+    restart(well)
+    assert waiting(well) == 0
+    after = stepfunctions.list_executions(stateMachineArn=machine)["executions"]
+    assert len(after) == len(executions)
     assert label(well, event) == "bicycle"
 
 

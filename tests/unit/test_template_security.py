@@ -377,6 +377,7 @@ MUTATIONS: dict[str, Mutation] = {
 }
 
 
+@pytest.mark.parity("sqs-encryption", "sns-topic-policy")
 @pytest.mark.parametrize("check", TEMPLATE_CHECKS, ids=lambda check: check.__name__)
 def test_nothing_is_found_in_the_template(check):
     assert check(TEMPLATE) == []
@@ -394,6 +395,7 @@ def test_every_check_has_a_template_that_it_finds_fault_with():
     assert {check for check, _, _ in MUTATIONS.values()} == set(TEMPLATE_CHECKS)
 
 
+@pytest.mark.parity("sam-transform")
 def test_the_transform_made_plain_resources_of_all():
     assert len(of_type(TEMPLATE, "AWS::Lambda::Function")) == 3
     assert len(of_type(TEMPLATE, "AWS::StepFunctions::StateMachine")) == 3
