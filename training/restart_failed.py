@@ -31,7 +31,7 @@ from training.failures import (
 )
 from training.parallel import run_parallel
 from training.progress import progress_bar
-from training.send_pictures import stack_outputs
+from training.sending.stack import stack_outputs
 from training.waiting import make_console
 
 # Each start is a call; more at once would only press on the endpoint that has just recovered.
