@@ -1,13 +1,14 @@
 """Step Functions' Distributed Map with batches of items, as AWS runs it.
 
-MiniStack 1.5.33 ignores `ItemBatcher`, gives a child its parent's context object, and starts every
-child even when more have failed than are tolerated. This module's map run takes the place of
-MiniStack's for JSONPath states:
+MiniStack 1.5.33 ignores `ItemBatcher` and `ResultWriter`, gives a child its parent's context
+object, and starts every child even when more have failed than are tolerated. This module's map run
+takes the place of MiniStack's for JSONPath states:
 
 - `ItemSelector` makes each item; `ItemBatcher` groups them into one child's input each,
   `{"BatchInput": ..., "Items": [...]}`. `MaxConcurrency` counts children.
 - A child that fails counts all its items as failed; the tolerated percentage and count are of
   items. Once they are exceeded no further child starts, and what had not begun is aborted.
+- `ResultWriter` writes the results to S3 (map_results.py), and the Map's result says where.
 - `$$.Execution` and `$states.context.Execution` inside a child are the child's own.
 
 A Distributed Map whose own query language is JSONata stays MiniStack's.
@@ -25,6 +26,7 @@ from typing import Any
 
 from ministack.services import stepfunctions as sfn
 
+from local.map_results import write_results
 from local.ministack_source import check_source
 
 _MOST_CHILDREN = 64  # at once, where MaxConcurrency is 0; AWS has 10,000
@@ -75,6 +77,12 @@ class MapRun:
             for name, amount in (("itemCounts", child.items), ("executionCounts", 1)):
                 self.record[name][before] -= amount
                 self.record[name][after] += amount
+
+    def written(self) -> None:
+        """Count every child that has ended, and its items, as written to the results."""
+        with self._lock:
+            for counts in (self.record["itemCounts"], self.record["executionCounts"]):
+                counts["resultsWritten"] = counts["succeeded"] + counts["failed"]
 
     def exceeded(self) -> bool:
         """Say whether more items have failed than are tolerated."""
@@ -142,13 +150,13 @@ def _run_map(
     processor: dict[str, Any],
     execution: dict[str, Any],
     context: dict[str, Any],
-) -> list[Any]:
-    """Run every child and return their outputs in order, null for one that failed."""
+) -> Any:
+    """Run every child; return their outputs in order, null for a failed one, or where they are."""
     items = _items(state, effective, context)
     children = _children(state, items, effective, context)
     most = int(state.get("MaxConcurrency") or 0)
     run = MapRun(_record(state, execution, most), children, _tolerated(state, len(items)))
-    outputs: list[Any] = [None] * len(children)
+    executions: list[dict[str, Any]] = [{} for _ in children]
 
     def run_child(index: int) -> None:
         child = children[index]
@@ -156,10 +164,8 @@ def _run_map(
             run.move(child, "pending", "aborted")
             return
         run.move(child, "pending", "running")
-        ended = _run_child(child, processor, execution, context, run.record)
+        ended = executions[index] = _run_child(child, processor, execution, context, run.record)
         run.move(child, "running", "succeeded" if ended["status"] == "SUCCEEDED" else "failed")
-        if ended["status"] == "SUCCEEDED":
-            outputs[index] = json.loads(ended["output"])
 
     with ThreadPoolExecutor(most or _MOST_CHILDREN, thread_name_prefix="map-run") as pool:
         # A context each: account and region are in it, and a Context runs in one thread at a time.
@@ -170,14 +176,34 @@ def _run_map(
         wait_for(futures)
     for future in futures:
         future.result()
+    return _end(state, run, executions, effective, context)
+
+
+def _end(
+    state: dict[str, Any],
+    run: MapRun,
+    executions: list[dict[str, Any]],
+    effective: Any,
+    context: dict[str, Any],
+) -> Any:
+    """Close a run: write its results where the state asks for it, and return the Map's result."""
     exceeded = run.exceeded()
     run.record.update(status="FAILED" if exceeded else "SUCCEEDED", stopDate=sfn.now_iso())
+    result: Any = [
+        json.loads(each["output"]) if each.get("status") == "SUCCEEDED" else None
+        for each in executions
+    ]
+    if "ResultWriter" in state:
+        target = sfn._resolve_params_obj(state["ResultWriter"]["Parameters"], effective, context)
+        ended = [each for each in executions if each]
+        result = write_results(target, run.record["mapRunArn"], ended)
+        run.written()
     if exceeded:
         raise sfn._ExecutionError(
             "States.ExceedToleratedFailureThreshold",
             "The specified tolerated failure threshold was exceeded",
         )
-    return outputs
+    return result
 
 
 def _items(state: dict[str, Any], effective: Any, context: dict[str, Any]) -> list[Any]:

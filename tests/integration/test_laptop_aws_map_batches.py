@@ -130,3 +130,51 @@ def test_a_batcher_without_a_limit_is_refused(laptop_aws: LaptopAws) -> None:
     ended = execute(laptop_aws, {"bucket": "b", "items": [1]}, ItemBatcher={})
     assert (ended["status"], ended["error"]) == ("FAILED", "States.Runtime")
     assert "MaxItemsPerBatch or MaxInputBytesPerBatch" in ended["cause"]
+
+
+def test_results_are_written_to_s3(laptop_aws: LaptopAws) -> None:
+    s3 = laptop_aws.client("s3")
+    s3.create_bucket(Bucket="map-results")
+    writer = {
+        "Resource": "arn:aws:states:::s3:putObject",
+        "Parameters": {"Bucket": "map-results", "Prefix.$": "$.bucket"},
+    }
+    execution, map_run = run_map(
+        laptop_aws,
+        {"bucket": "batches", "items": list(range(20))},
+        ResultWriter=writer,
+        ToleratedFailurePercentage=50,
+    )
+    run_id = map_run["mapRunArn"].rpartition(":")[2]
+    folder = f"batches/{run_id}"
+    assert json.loads(execution["output"]) == {
+        "MapRunArn": map_run["mapRunArn"],
+        "ResultWriterDetails": {"Bucket": "map-results", "Key": f"{folder}/manifest.json"},
+    }
+
+    def content(key: str) -> bytes:
+        return bytes(s3.get_object(Bucket="map-results", Key=key)["Body"].read())
+
+    manifest = json.loads(content(f"{folder}/manifest.json"))
+    assert manifest["MapRunArn"] == map_run["mapRunArn"]
+    files = manifest["ResultFiles"]
+    assert files["PENDING"] == []
+    [succeeded], [failed] = files["SUCCEEDED"], files["FAILED"]
+    assert succeeded["Size"] == len(content(succeeded["Key"]))
+    [good] = json.loads(content(succeeded["Key"]))
+    [bad] = json.loads(content(failed["Key"]))
+    assert [item["n"] for item in json.loads(good["Input"])["Items"]] == list(range(10))
+    assert json.loads(good["Output"])["id"] == good["ExecutionArn"]
+    assert (bad["Status"], bad["Error"], bad["Cause"]) == ("FAILED", "UnluckyError", "13")
+    assert map_run["itemCounts"]["resultsWritten"] == 20
+    assert map_run["executionCounts"]["resultsWritten"] == 2
+
+
+def test_a_bucket_that_takes_no_results(laptop_aws: LaptopAws) -> None:
+    writer = {
+        "Resource": "arn:aws:states:::s3:putObject",
+        "Parameters": {"Bucket": "map-results-nowhere"},
+    }
+    ended = execute(laptop_aws, {"bucket": "b", "items": [1]}, ResultWriter=writer)
+    assert (ended["status"], ended["error"]) == ("FAILED", "States.ResultWriterFailed")
+    assert "NoSuchBucket" in ended["cause"]

@@ -1,0 +1,81 @@
+"""A Map Run's results in S3, as the `ResultWriter` of a Distributed Map writes them on AWS.
+
+`PREFIX/UUID/manifest.json` names the files beside it: `SUCCEEDED_0.json` and `FAILED_0.json`, each
+a list of child executions. AWS splits a list that grows past 5 GB, and can write other formats
+(`WriterConfig`); neither is done here.
+"""
+
+import json
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from ministack import app
+from ministack.services import stepfunctions as sfn
+
+_STATUSES = ("FAILED", "PENDING", "SUCCEEDED")
+
+
+def write_results(
+    target: dict[str, Any], map_run_arn: str, executions: Iterable[dict[str, Any]]
+) -> dict[str, Any]:
+    """Write the files and return the Map's result.
+
+    Raises the execution's `States.ResultWriterFailed` when S3 refuses a file.
+
+    Args:
+        target: `Bucket` and perhaps `Prefix`.
+        map_run_arn: of the run.
+        executions: those of the children that have ended, as MiniStack keeps them.
+    """
+    bucket = target["Bucket"]
+    folder = "/".join(
+        part
+        for part in (target.get("Prefix", "").strip("/"), map_run_arn.rpartition(":")[2])
+        if part
+    )
+    files: dict[str, list[dict[str, Any]]] = {status: [] for status in _STATUSES}
+    ended = [result_of(execution) for execution in executions]
+    for status in _STATUSES:
+        results = [result for result in ended if result["Status"] == status]
+        if results:
+            key = f"{folder}/{status}_0.json"
+            files[status] = [{"Key": key, "Size": _put(bucket, key, results)}]
+    manifest = f"{folder}/manifest.json"
+    about = {"DestinationBucket": bucket, "MapRunArn": map_run_arn, "ResultFiles": files}
+    _put(bucket, manifest, about)
+    return {
+        "MapRunArn": map_run_arn,
+        "ResultWriterDetails": {"Bucket": bucket, "Key": manifest},
+    }
+
+
+def result_of(execution: dict[str, Any]) -> dict[str, Any]:
+    """Return what a results file says of one child."""
+    result = {
+        "ExecutionArn": execution["executionArn"],
+        "Input": execution["input"],
+        "InputDetails": {"Included": True},
+        "Name": execution["name"],
+        "RedriveCount": 0,
+        "StartDate": execution["startDate"],
+        "StateMachineArn": execution["stateMachineArn"],
+        "Status": execution["status"],
+        "StopDate": execution["stopDate"],
+    }
+    if execution["status"] == "SUCCEEDED":
+        return result | {"Output": execution["output"], "OutputDetails": {"Included": True}}
+    return result | {"Error": execution["error"], "Cause": execution["cause"]}
+
+
+def _put(bucket: str, key: str, value: Any) -> int:
+    """Write JSON to S3 and return how many bytes it has."""
+    body = json.dumps(value).encode()
+    headers = {"host": "127.0.0.1", "content-type": "application/json"}
+    status, _, answer = app.call_service_handler_sync(
+        app.SERVICE_HANDLERS["s3"], "PUT", f"/{bucket}/{quote(key)}", headers, body, {}
+    )
+    if status != HTTPStatus.OK:
+        raise sfn._ExecutionError("States.ResultWriterFailed", bytes(answer).decode())
+    return len(body)
