@@ -35,8 +35,7 @@ from training.waiting import make_console
 FOLDER = settings.REPORTS_FOLDER / "bench"
 REPORT = FOLDER / "batch.json"
 CONCURRENCY = 50  # MyBatchStateMachine's: 5 children with 10 pictures each
-# Enough for a model that is sure of some pictures and not of others, in a few seconds.
-EPOCHS, PICTURES_PER_CLASS = 15, 120
+EPOCHS, PICTURES_PER_CLASS = 60, 300  # a model that is sure of most pictures, within a minute
 POLL_SECONDS = 0.2
 SECONDS_PER_PICTURE = 1.0  # the wait for a batch is bounded by this and a minute: far from any run
 

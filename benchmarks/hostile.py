@@ -24,10 +24,14 @@ REPORT = Path("reports") / "hostile" / "summary.json"
 TEMPLATE = apart.ROOT / "template.yaml"
 
 
-def memory_setting() -> int:
-    """Return the MiB of memory that template.yaml gives the function."""
+def memory_settings() -> dict[str, int]:
+    """Return the MiB of memory that template.yaml gives each function."""
     resources = yaml_parse(TEMPLATE.read_text())["Resources"]
-    return int(resources["SerializeImageDataFunction"]["Properties"]["MemorySize"])
+    return {
+        name: int(resource["Properties"]["MemorySize"])
+        for name, resource in resources.items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
 
 
 def figures(told: list[apart.Told]) -> dict[str, Any]:
@@ -61,7 +65,7 @@ def measure(console: Console) -> dict[str, Any]:
         "as_stated": len(corpus) - len({line.partition(":")[0] for line in wrong}),
         "stated": dict(sorted(Counter(case.outcome for case in corpus).items())),
         "not_as_stated": wrong,
-        "function_memory_size_mib": memory_setting(),
+        "function_memory_size_mib": memory_settings()["SerializeImageDataFunction"],
         **found,
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
     }

@@ -133,12 +133,12 @@ def fork(work: Work, name: str, key: str, path: str) -> Told:
     return Told(name, outcome, seconds, added, peak_rss_mib() + added)
 
 
-def peak_rss_mib() -> float:
-    """Return this program's peak resident memory so far.
+def peak_rss_mib(process: str = "self") -> float:
+    """Return the peak resident memory of a running program so far.
 
     Not getrusage's: that keeps the peak of the process that started this one, across exec.
     """
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc", process, "status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 

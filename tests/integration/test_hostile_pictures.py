@@ -5,6 +5,7 @@ costs is measured in processes of its own, as `python -m benchmarks.hostile` doe
 """
 
 import io
+import os
 import tarfile
 import time
 from collections import Counter
@@ -16,7 +17,8 @@ import network
 import pytest
 from rich.console import Console
 
-from benchmarks.hostile import measure
+from benchmarks.hostile import measure, memory_settings
+from tests.hostile.apart import peak_rss_mib
 from tests.hostile.corpus import CLASSIFIED, REFUSED, Case, cases
 from tests.hostile.model import write_model
 from tests.integration import sagemaker_requests
@@ -28,6 +30,7 @@ from training.settings import ENDPOINT_NAME, ROOT
 
 ALL_SECONDS = 300  # for all of them; a quarter of it on an idle machine with 2 cores
 AT_ONCE = 8  # as many uploads
+PICTURE_MIB = 4 * network.MAX_PIXELS / 2**20  # the largest picture: Pillow takes 4 bytes a pixel
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +101,18 @@ def serving_processes(stack: Stack) -> set[int]:
     }
 
 
+def peaks_mib(stack: Stack) -> dict[str, float]:
+    """Return the peak resident memory of each function and of the endpoint, of any process."""
+    names = [*memory_settings(), "serving_host.py"]
+    found = dict.fromkeys(names, 0.0)
+    for pid in processes([str(stack.aws.state)]):
+        command = Path(f"/proc/{pid}/cmdline").read_text()
+        for name in names:
+            if name in command:
+                found[name] = max(found[name], peak_rss_mib(str(pid)))
+    return found
+
+
 def executions(stack: Stack) -> Counter[str]:
     """Count the executions by their status."""
     pages = stack.aws.client("stepfunctions").get_paginator("list_executions")
@@ -130,6 +145,10 @@ def test_every_picture_ends_as_stated_and_once(serving):
     assert executions(serving) == {"SUCCEEDED": classified, "FAILED": len(cases()) - classified}
     assert len(before) == 1
     assert serving_processes(serving) == before  # it was never started again
+    peaks = peaks_mib(serving)
+    assert all(30 < peaks[name] < most for name, most in memory_settings().items()), peaks
+    # Torch and the model, and for each of its threads the largest picture, decoded and copied.
+    assert peaks["serving_host.py"] < 400 + (os.cpu_count() or 1) * 4 * PICTURE_MIB, peaks
     asked = {
         body["s3_key"]
         for body in told
@@ -143,6 +162,5 @@ def test_no_case_takes_more_memory_than_there_is():
     assert report["not_as_stated"] == []
     assert report["cases"] == report["as_stated"] == len(cases())
     assert report["function"]["worst_peak_mib"] < report["function_memory_size_mib"]
-    # The picture as it is decoded and once more: turned, or laid on white; with its masks and rows.
-    mib = 4 * network.MAX_PIXELS / 2**20
-    assert 2 * mib < report["endpoint"]["worst_added_mib"] < 4 * mib
+    # The picture as it is decoded and once more: turned, or laid on white; with its mask and rows.
+    assert 2 * PICTURE_MIB < report["endpoint"]["worst_added_mib"] < 4 * PICTURE_MIB
