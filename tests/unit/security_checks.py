@@ -57,11 +57,17 @@ WILDCARD_RESOURCES = {
     ),
 }
 
-# Services that can assume a role without saying for whom
+# (resource, Sid) -> why a service is let in without saying for whom.
+# https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html: conditions on aws:SourceAccount
+# and aws:SourceArn are "not supported for EventBridge-to-encrypted topics", and
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-troubleshooting.html: a topic's policy
+# cannot have them for EventBridge either. With one, messages are dropped without an error.
 SAY_NOT_FOR_WHOM = {
-    "lambda.amazonaws.com": (
-        "Lambda sends no aws:SourceAccount when it assumes a function's role; iam:PassRole, which"
-        " it demands of whoever makes a function, keeps other accounts out"
+    ("FailureTopicPolicy", "TheRuleMayTell"): (
+        "a rule of a stranger could at most tell of a failure that there was not"
+    ),
+    ("NotificationsKey", "EventsMayBeTold"): (
+        "the key is of use only to who may publish on what is encrypted with it: the stack's topics"
     ),
 }
 
@@ -204,7 +210,7 @@ def wildcard_resources(template: Template) -> list[str]:
 
 def strangers_let_in(template: Template) -> list[str]:
     """Grants and trust for everybody, for another account, or for a service on anyone's behalf."""
-    found = []
+    found, used = [], set()
     root = "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"
     for name, statement in [*allowed(template), *trusts(template)]:
         if "NotPrincipal" in statement:
@@ -218,10 +224,13 @@ def strangers_let_in(template: Template) -> list[str]:
             for who in listed(principal.get("AWS", []))
             if text(who) != root
         ]
-        for service in listed(principal.get("Service", [])):
-            if service not in SAY_NOT_FOR_WHOM and not _bound_to_the_stack(statement):
-                found.append(f"{name} {statement.get('Sid', '')}: {service} for anybody")
-    return found
+        if principal.get("Service") and not _bound_to_the_stack(statement):
+            entry = (name, statement.get("Sid", ""))
+            if entry in SAY_NOT_FOR_WHOM:
+                used.add(entry)
+            else:
+                found.append(f"{name} {entry[1]}: {text(principal['Service'])} for anybody")
+    return found + [f"{entry} excuses nothing" for entry in set(SAY_NOT_FOR_WHOM) - used]
 
 
 def _bound_to_the_stack(statement: Statement) -> bool:
@@ -232,6 +241,18 @@ def _bound_to_the_stack(statement: Statement) -> bool:
     return account == {"Ref": "AWS::AccountId"} or (
         isinstance(source, dict) and set(source) <= {"Fn::GetAtt", "Ref"}
     )
+
+
+def events_that_are_refused(template: Template) -> list[str]:
+    """Topics and keys that ask EventBridge for whom it publishes, which it never says."""
+    silent = {*of_type(template, "AWS::SNS::TopicPolicy"), *of_type(template, "AWS::KMS::Key")}
+    return [
+        f"{name} {statement.get('Sid', '')}: EventBridge fulfils no condition"
+        for name, statement in allowed(template)
+        if name in silent
+        and "events.amazonaws.com" in listed(statement["Principal"].get("Service", []))
+        and "Condition" in statement
+    ]
 
 
 def open_to_plain_http(template: Template) -> list[str]:
@@ -423,6 +444,7 @@ TEMPLATE_CHECKS = [
     public_buckets,
     logs_without_an_end,
     unbounded_functions,
+    events_that_are_refused,
     events_that_can_get_lost,
     careless_parameters,
     unknown_types,

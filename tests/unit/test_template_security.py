@@ -19,6 +19,7 @@ from tests.unit.security_checks import (
     TEMPLATE_CHECKS,
     Template,
     careless_parameters,
+    events_that_are_refused,
     events_that_can_get_lost,
     logs_without_an_end,
     not_encrypted,
@@ -162,10 +163,45 @@ MUTATIONS: dict[str, Mutation] = {
         "cloudwatch.amazonaws.com for anybody",
         lambda t: statement(t, "AlarmTopicPolicy", "AlarmsMayTell").pop("Condition"),
     ),
+    "anybody's alarms with the key": (
+        strangers_let_in,
+        "cloudwatch.amazonaws.com for anybody",
+        lambda t: statement(t, "NotificationsKey", "AlarmsMayBeTold").pop("Condition"),
+    ),
+    "anybody's topics on the queue": (
+        strangers_let_in,
+        "sns.amazonaws.com for anybody",
+        lambda t: statement(t, "FailedPicturesQueuePolicy", "TheTopicMayWriteHere").pop(
+            "Condition"
+        ),
+    ),
+    "a topic that asks EventBridge for whom": (
+        events_that_are_refused,
+        "FailureTopicPolicy",
+        lambda t: put(
+            statement(t, "FailureTopicPolicy", "TheRuleMayTell"),
+            "Condition",
+            {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["ExecutionFailedRule", "Arn"]}}},
+        ),
+    ),
+    "a key that asks EventBridge for whom": (
+        events_that_are_refused,
+        "NotificationsKey",
+        lambda t: put(
+            statement(t, "NotificationsKey", "EventsMayBeTold"),
+            "Condition",
+            {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
+        ),
+    ),
     "a role for anybody's state machine": (
         strangers_let_in,
         "states.amazonaws.com for anybody",
         lambda t: trust(t, "MyBatchStateMachineRole").pop("Condition"),
+    ),
+    "a role for anybody's function": (
+        strangers_let_in,
+        "lambda.amazonaws.com for anybody",
+        lambda t: trust(t, "FilterLowConfidenceRole").pop("Condition"),
     ),
     "a role for everybody": (
         strangers_let_in,
@@ -377,7 +413,7 @@ MUTATIONS: dict[str, Mutation] = {
 }
 
 
-@pytest.mark.parity("sqs-encryption", "sns-topic-policy")
+@pytest.mark.parity("sqs-encryption", "sns-topic-policy", "events-to-encrypted-topic")
 @pytest.mark.parametrize("check", TEMPLATE_CHECKS, ids=lambda check: check.__name__)
 def test_nothing_is_found_in_the_template(check):
     assert check(TEMPLATE) == []
