@@ -15,11 +15,12 @@ from typing import Any
 
 import network
 import pytest
+from botocore.exceptions import ClientError
 from rich.console import Console
 
 from benchmarks.hostile import measure, memory_settings
 from tests.hostile.apart import peak_rss_mib
-from tests.hostile.corpus import CLASSIFIED, REFUSED, Case, cases
+from tests.hostile.corpus import CLASSIFIED, REFUSED, Case, cases, of_the_endpoint
 from tests.hostile.model import write_model
 from tests.integration import sagemaker_requests
 from tests.integration.deployed_machines import PICTURE, entered
@@ -155,6 +156,30 @@ def test_every_picture_ends_as_stated_and_once(serving):
         if entered(serving, body["execution_arn"], "Image Classification")
     }
     assert asked == {case.key for case in cases() if case.outcome == REFUSED}
+
+
+def test_the_endpoint_answers_whoever_asks_it_directly_as_stated(serving):
+    runtime = serving.aws.client("sagemaker-runtime", retries={"total_max_attempts": 1})
+    pictures = {case.body: case for case in cases()}
+
+    def ask(case: Case) -> str:
+        try:
+            answer = runtime.invoke_endpoint(
+                EndpointName=ENDPOINT_NAME, Body=case.body, ContentType="image/png"
+            )
+        except ClientError as error:
+            service = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            return str(error.response.get("OriginalStatusCode", service))
+        return str(answer["ResponseMetadata"]["HTTPStatusCode"])
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = dict(zip(pictures, pool.map(ask, pictures.values()), strict=True))
+    wrong = {
+        case.name: answers[body]
+        for body, case in pictures.items()
+        if answers[body] not in of_the_endpoint(case)
+    }
+    assert wrong == {}
 
 
 def test_no_case_takes_more_memory_than_there_is():
