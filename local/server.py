@@ -175,6 +175,7 @@ async def _serve(port: int, state: Path) -> None:
         alarms,
         embedded_metrics,
         execution_limits,
+        jsonata_parsing,
         lambda_failures,
         lambda_metrics,
         lambda_workers,
@@ -202,6 +203,7 @@ async def _serve(port: int, state: Path) -> None:
         messaging_metrics,
         map_batches,
         execution_limits,
+        jsonata_parsing,
     ):
         change.install()
     duplicates = Duplicates()
