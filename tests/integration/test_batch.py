@@ -107,6 +107,17 @@ def test_one_picture_is_a_batch(stack):
     assert outcome(stack, event) == "motorcycle"
 
 
+def test_a_batch_of_failures_only_is_a_failed_batch(stack, told):
+    prefix, [event] = fill(stack, b"<html>")
+    execution = run(stack, prefix)
+    assert execution["status"] == "FAILED"
+    found = json.loads(execution["cause"])
+    assert (found["found"], found["failed"], found["accepted"]) == (1, 1, 0)
+    [message] = [body for body in told.all() if body.get("s3_key") == event["s3_key"]]
+    assert message["error"]["Error"] == "NotAPictureError"
+    assert len(told.wait(execution["executionArn"])) == 1
+
+
 def test_every_picture_ends_in_one_place_and_a_second_run_changes_nothing(stack, review, told):
     bodies = [WHITE] * 28 + [BLACK] * 17 + [GREY] * 10 + [b""] * 2 + [b"<html>"] * 2 + [WHITE[:60]]
     prefix, events = fill(stack, *bodies)
@@ -167,8 +178,8 @@ def test_a_bucket_that_is_not_there_fails_and_is_told(stack, told):
 
 
 def test_the_batch_tells_of_pictures_whose_own_workflow_cannot(stack, told, express):
-    prefix, events = fill(stack, *[WHITE] * 30)
-    uncaught, unstarted = events[3]["s3_key"], events[17]["s3_key"]
+    prefix, events = fill(stack, *[WHITE] * 29, b"")
+    uncaught, unstarted, untold = (events[n]["s3_key"] for n in (3, 17, 29))
     condition = f"$states.input.s3_key = '{uncaught}' ? $number('x') = 1"
     machine = f"$states.input.s3_key = '{unstarted}' ? '{express}-none' : '{express}'"
     with (
@@ -177,20 +188,24 @@ def test_the_batch_tells_of_pictures_whose_own_workflow_cannot(stack, told, expr
             {
                 ("Is Accepted", "Choices", 0, "Condition"): (
                     f"{{% {condition} : $states.input.accepted = true %}}"
-                )
+                ),
+                ("Notify Failure", "Arguments", "TopicArn"): (
+                    f"{stack.outputs['FailureTopicArn']}-none"
+                ),
             },
             express,
         ),
         altered(stack, {(*CLASSIFY, "Arguments", "StateMachineArn"): f"{{% {machine} %}}"}, BATCH),
     ):
         found = summary(run(stack, prefix))
-    assert found == expected(stack, prefix, failed=2, bicycle=28)
+    assert found == expected(stack, prefix, failed=3, bicycle=27)
     messages = {
         body["s3_key"]: body["error"]["Error"]
         for body in told.all()
         if str(body.get("s3_key")).startswith(prefix)
     }
-    assert messages.keys() == {uncaught, unstarted}
+    assert messages.keys() == {uncaught, unstarted, untold}
+    assert messages[untold] == "EmptyPictureError"
     assert messages[uncaught] == "States.QueryEvaluationError"
     assert messages[unstarted].startswith("Sfn.StateMachineDoesNotExist")
 
