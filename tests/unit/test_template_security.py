@@ -6,6 +6,7 @@ that one fault.
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -473,3 +474,15 @@ def test_a_state_without_a_bound_is_found_out(state, words, wrap):
     [finding] = unbounded_states(definition)
     assert finding.startswith("S ")
     assert words in finding
+
+
+def test_every_suppression_of_the_scanner_stands_beside_its_resource_with_a_reason():
+    lines = (ROOT / "template.yaml").read_text().splitlines()
+    found = [(n, line) for n, line in enumerate(lines) if "checkov:skip" in line]
+    assert found
+    for number, line in found:
+        assert re.fullmatch(r"    # checkov:skip=CKV_AWS_\d+:\S+(?: \S+){4,}", line), line
+        above = next(before for before in reversed(lines[:number]) if "checkov:skip" not in before)
+        assert above.startswith("    Type: AWS::"), line
+    assert "skip-check" not in (ROOT / ".checkov.yaml").read_text()
+    assert "checkov" in (ROOT / "Makefile").read_text().split("\ncheck:")[1].split("\n\n")[0]
