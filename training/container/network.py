@@ -26,7 +26,8 @@ from torch.nn import functional
 # is more memory than a small endpoint instance can spare.
 MAX_PIXELS = 25_000_000
 # A progressive JPEG is decoded once over per scan, of which editors write about 10. 6 MiB hold
-# 98,000 scans of 25 million pixels, 10 ms each, and a container has to answer within 60 s.
+# 98,000 scans of 25 million pixels, 10 ms each, and a container has to answer within 60 s. Nothing
+# real needs over 100 (https://bugzilla.redhat.com/show_bug.cgi?id=1344214).
 MAX_SCANS = 100
 
 # Each picture is trained on in 4 quarter turns, and the network tells class and turn together.
