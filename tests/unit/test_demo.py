@@ -223,7 +223,9 @@ def test_the_laptops_aws_is_stopped_unless_it_is_kept(monkeypatch, tmp_path, giv
     ran: list[str] = []
     monkeypatch.setattr(demo, "REPORT", tmp_path)
     monkeypatch.setattr(session, "find_running", lambda _: "stop" if "start" in ran else None)
-    monkeypatch.setattr(session.LaptopSession, "run", lambda _, *command, **__: ran.append(command[3]))
+    monkeypatch.setattr(
+        session.LaptopSession, "run", lambda _, *command, **__: ran.append(command[3])
+    )
     whole = report(training={"seconds": 1, "validation_accuracy": 0.9}, threshold=0.9)
     whole |= {"accuracy": 1.0, "accuracy_accepted": 1.0, "coverage": 0.75}
     monkeypatch.setattr(demo, "go_through", lambda *_: whole)
