@@ -603,7 +603,8 @@ def test_a_state_that_is_out_of_time_fails_the_execution_and_is_told(well, told)
 
 
 def test_an_execution_that_is_out_of_time_is_told_by_eventbridge(well, told):
-    with altered(well, {}, timeout_seconds=1), asking_slowly(well, 3) as arn:
+    execute(well, put(well, WHITE))  # no cold start takes up the time
+    with altered(well, {}, timeout_seconds=2), asking_slowly(well, 4) as arn:
         execution = ended(well, arn)
     assert execution["status"] == "TIMED_OUT"
     [message] = told.wait(arn)
