@@ -13,8 +13,8 @@ from tests.container.conftest import BUCKET, ROOT, LaptopAws
 from tests.container.local_invoke import IMAGE, LocalInvoke
 
 EVENTS = sorted(path.stem for path in (ROOT / "events").glob("*.json"))
-# Of the state machine: it runs in Step Functions, by `sam remote invoke`, not in a container.
-FUNCTION_EVENTS = [name for name in EVENTS if not name.startswith("my_state_machine")]
+# Of the state machines: they run in Step Functions, by `sam remote invoke`, not in a container.
+FUNCTION_EVENTS = [name for name in EVENTS if not name.startswith("my_")]
 # What AWS's runtime holds beside the standard library: boto3 and what boto3 needs.
 RUNTIME_PACKAGES = {"boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3"}
 
@@ -226,7 +226,7 @@ def test_function_imports_with_its_own_packages(function: str, folder: Path) -> 
     mount = f"type=bind,source={folder}/.aws-sam/build/{function},target=/var/task,readonly"
     output = run_in_image(
         *("--network", "none", "--mount", mount, "--env", "PYTHONPATH=/var/task:/var/runtime"),
-        *("--env", "AWS_DEFAULT_REGION=us-east-1"),
+        *("--env", "AWS_DEFAULT_REGION=us-east-1", "--env", "POWERTOOLS_METRICS_NAMESPACE=tests"),
         script=script,
     )
     loaded: dict[str, str] = json.loads(output)
