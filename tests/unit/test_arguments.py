@@ -1,0 +1,43 @@
+"""Numbers on a command line: what is refused, with which words, and what is read."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from training.arguments import positive_integer, positive_number, seconds, share
+
+
+@pytest.mark.parametrize(
+    ("parse", "texts", "words"),
+    [
+        (positive_number, ["0", "-1", "nan", "inf", "ten", ""], "is not a number above 0"),
+        (positive_integer, ["0", "-1", "1.5", "1e3", "ten", ""], "is not a whole number above 0"),
+        (share, ["-0.1", "1.1", "nan", "half", ""], "is not a number from 0 to 1"),
+        (seconds, ["-1", "inf", "nan", "soon", ""], "is not a number of seconds, 0 or more"),
+    ],
+)
+def test_what_is_no_such_number_is_refused_with_its_text(
+    parse: Callable[[str], Any], texts: list[str], words: str
+) -> None:
+    for text in texts:
+        with pytest.raises(argparse.ArgumentTypeError) as refused:
+            parse(text)
+        assert str(refused.value) == f"{text!r} {words}"
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "value"),
+    [
+        (positive_number, "0.5", 0.5),
+        (positive_number, "1e3", 1000),
+        (positive_integer, "12", 12),
+        (share, "0", 0),
+        (share, "1", 1),
+        (seconds, "0", 0),
+        (seconds, "2.5", 2.5),
+    ],
+)
+def test_the_edges_are_read(parse: Callable[[str], Any], text: str, value: float) -> None:
+    assert parse(text) == value
