@@ -99,6 +99,7 @@ def endpoint(laptop_aws: LaptopAws) -> Iterator[str]:
 # --- Life ---
 
 
+@pytest.mark.parity("endpoint-lifecycle")
 def test_a_model_that_does_not_load_fails_with_its_last_lines(laptop_aws: LaptopAws) -> None:
     name = unique("broken")
     described = create(laptop_aws, name, endpoint_config(laptop_aws, unique("model"), BROKEN))
@@ -119,6 +120,7 @@ def test_an_archive_that_is_none_fails_the_endpoint(laptop_aws: LaptopAws) -> No
     delete(laptop_aws, name)
 
 
+@pytest.mark.parity("endpoint-update")
 def test_a_failed_update_leaves_the_old_model_in_service(laptop_aws: LaptopAws) -> None:
     name, old = unique("rollback"), endpoint_config(laptop_aws, unique("old"))
     create(laptop_aws, name, old)
@@ -129,6 +131,7 @@ def test_a_failed_update_leaves_the_old_model_in_service(laptop_aws: LaptopAws) 
     delete(laptop_aws, name)
 
 
+@pytest.mark.parity("endpoint-update")
 def test_an_update_serves_all_the_way_through(laptop_aws: LaptopAws) -> None:
     name = unique("update")
     old, new = (endpoint_config(laptop_aws, unique(kind)) for kind in ("old", "new"))
@@ -146,6 +149,7 @@ def test_an_update_serves_all_the_way_through(laptop_aws: LaptopAws) -> None:
     delete(laptop_aws, name)
 
 
+@pytest.mark.parity("endpoint-lifecycle")
 def test_a_container_that_dies_is_started_again(laptop_aws: LaptopAws) -> None:
     name = unique("dying")
     create(laptop_aws, name, endpoint_config(laptop_aws, unique("model")))
@@ -164,6 +168,7 @@ def test_a_container_that_dies_is_started_again(laptop_aws: LaptopAws) -> None:
     delete(laptop_aws, name)
 
 
+@pytest.mark.parity("endpoint-lifecycle")
 def test_names_that_are_not_there_or_there_already(laptop_aws: LaptopAws, endpoint: str) -> None:
     sagemaker = laptop_aws.client("sagemaker")
     config = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
@@ -187,6 +192,7 @@ def test_names_that_are_not_there_or_there_already(laptop_aws: LaptopAws, endpoi
 # --- Calls ---
 
 
+@pytest.mark.parity("invoke-request")
 def test_what_a_call_gets_back(laptop_aws: LaptopAws, endpoint: str) -> None:
     got = ask(laptop_aws, endpoint)
     assert (got["ContentType"], got["InvokedProductionVariant"]) == (
@@ -196,6 +202,7 @@ def test_what_a_call_gets_back(laptop_aws: LaptopAws, endpoint: str) -> None:
     assert json.loads(got["Body"].read())["word"] == "hello"
 
 
+@pytest.mark.parity("invoke-model-error")
 @pytest.mark.parametrize(
     ("word", "content_type", "status", "message"),
     [("x", "image/gif", 415, "only PNG"), ("crash", "image/png", 500, "the model broke")],
@@ -214,6 +221,7 @@ def test_a_containers_error_is_a_model_error(
     )
 
 
+@pytest.mark.parity("invoke-request")
 def test_6_mib_pass_and_one_byte_more_does_not(laptop_aws: LaptopAws, endpoint: str) -> None:
     six_mib = "x" * (6 * 1024 * 1024)
     assert len(answer(laptop_aws, endpoint, six_mib)["word"]) == 6_291_456
@@ -225,6 +233,7 @@ def test_6_mib_pass_and_one_byte_more_does_not(laptop_aws: LaptopAws, endpoint: 
     }
 
 
+@pytest.mark.parity("invoke-60-seconds")
 def test_a_container_that_takes_too_long_is_a_model_error(
     laptop_aws: LaptopAws, tmp_path: Path
 ) -> None:
@@ -280,6 +289,7 @@ def test_many_clients_at_once(laptop_aws: LaptopAws, endpoint: str) -> None:
 # --- Data capture ---
 
 
+@pytest.mark.parity("endpoint-capture")
 def test_captures_have_sagemakers_layout(laptop_aws: LaptopAws) -> None:
     name = unique("captured")
     config = endpoint_config(laptop_aws, unique("model"), capture=CAPTURE)
@@ -328,6 +338,7 @@ def test_throttled_for_two_calls_then_well(laptop_aws: LaptopAws, endpoint: str)
     fault(laptop_aws, endpoint, "DELETE")
 
 
+@pytest.mark.parity("invoke-busy", "invoke-not-found", "invoke-model-error")
 @pytest.mark.parametrize(
     ("kind", "code", "status"),
     [

@@ -52,6 +52,7 @@ def told(laptop_aws: LaptopAws) -> Any:
     events.delete_rule(Name=name)
 
 
+@pytest.mark.parity("states-status-events")
 def test_an_execution_out_of_time_is_timed_out_and_stays_so(
     laptop_aws: LaptopAws, told: Any
 ) -> None:
@@ -65,6 +66,7 @@ def test_an_execution_out_of_time_is_timed_out_and_stays_so(
     assert told(arn) == ["RUNNING", "TIMED_OUT"]
 
 
+@pytest.mark.parity("states-stop")
 def test_a_stopped_execution_stays_stopped(laptop_aws: LaptopAws, told: Any) -> None:
     stepfunctions = laptop_aws.client("stepfunctions")
     arn = stepfunctions.start_execution(stateMachineArn=machine(laptop_aws))["executionArn"]
@@ -76,6 +78,7 @@ def test_a_stopped_execution_stays_stopped(laptop_aws: LaptopAws, told: Any) -> 
     assert told(arn) == ["RUNNING", "ABORTED"]
 
 
+@pytest.mark.parity("states-express-5-minutes", "states-sync-express")
 def test_a_caller_that_waits_is_told_in_time(laptop_aws: LaptopAws) -> None:
     stepfunctions = laptop_aws.client("stepfunctions", **{"inject_host_prefix": False})
     waits = {"Wait": {"Type": "Wait", "Seconds": 30, "End": True}}

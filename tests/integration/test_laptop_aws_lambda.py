@@ -52,6 +52,7 @@ def raising(laptop_aws: LaptopAws) -> str:
     return "raising"
 
 
+@pytest.mark.parity("lambda-error-names")
 def test_an_exception_has_its_class_name(laptop_aws: LaptopAws, raising: str) -> None:
     mark, body = invoke(laptop_aws, raising, {"fail": True})
     assert mark == "Unhandled"
@@ -62,6 +63,7 @@ def test_an_exception_has_its_class_name(laptop_aws: LaptopAws, raising: str) ->
     assert "in handler" in body["stackTrace"][0]
 
 
+@pytest.mark.parity("lambda-handler")
 def test_an_exception_leaves_the_worker_warm(laptop_aws: LaptopAws, raising: str) -> None:
     _, before = invoke(laptop_aws, raising, {})
     invoke(laptop_aws, raising, {"fail": True})
@@ -75,6 +77,7 @@ def test_the_traceback_is_in_the_log(laptop_aws: LaptopAws, raising: str) -> Non
     assert "PictureMissingError: no picture at inbox/a b.png" in log
 
 
+@pytest.mark.parity("lambda-import-failure")
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
@@ -95,6 +98,7 @@ def test_an_exception_at_import_has_its_name(
     assert (mark, body["errorType"], body["errorMessage"]) == ("Unhandled", kind, message)
 
 
+@pytest.mark.parity("lambda-error-names", "states-catch", "states-retry")
 def test_catch_and_retry_match_the_class_name(laptop_aws: LaptopAws, raising: str) -> None:
     task = {
         "Type": "Task",

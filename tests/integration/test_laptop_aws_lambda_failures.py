@@ -69,6 +69,7 @@ def run(aws: LaptopAws, arn: str, event: object) -> Any:
     return wait_until(ended, BOUND_SECONDS)
 
 
+@pytest.mark.parity("lambda-timeout", "lambda-killed")
 @pytest.mark.parametrize(
     ("how", "error", "message"),
     [
@@ -98,6 +99,7 @@ def test_a_call_that_ends_badly_has_its_name_and_the_next_one_works(
     assert any(message in event["message"] for event in events["events"])
 
 
+@pytest.mark.parity("lambda-killed")
 def test_a_worker_killed_between_two_calls_is_replaced(
     laptop_aws: LaptopAws, machine: tuple[str, str]
 ) -> None:
@@ -108,6 +110,7 @@ def test_a_worker_killed_between_two_calls_is_replaced(
         assert run(laptop_aws, arn, {})["status"] == "SUCCEEDED"
 
 
+@pytest.mark.parity("states-lambda-throttled", "lambda-concurrency")
 def test_a_call_over_the_reserved_concurrency(
     laptop_aws: LaptopAws, machine: tuple[str, str]
 ) -> None:

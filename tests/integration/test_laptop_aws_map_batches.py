@@ -76,6 +76,7 @@ def counted(counts: dict[str, int]) -> dict[str, int]:
     return {name: number for name, number in counts.items() if number}
 
 
+@pytest.mark.parity("states-item-batcher", "states-item-selector", "states-distributed-map")
 def test_each_child_gets_a_batch(laptop_aws: LaptopAws) -> None:
     execution, map_run = run_map(laptop_aws, {"bucket": "pictures", "items": list(range(12))})
     assert execution["status"] == "SUCCEEDED"
@@ -90,6 +91,7 @@ def test_each_child_gets_a_batch(laptop_aws: LaptopAws) -> None:
     assert counted(map_run["executionCounts"]) == {"succeeded": 2, "total": 2}
 
 
+@pytest.mark.parity("states-context")
 def test_a_childs_execution_is_its_own(laptop_aws: LaptopAws) -> None:
     execution, map_run = run_map(laptop_aws, {"bucket": "b", "items": list(range(12))})
     children = laptop_aws.client("stepfunctions").list_executions(mapRunArn=map_run["mapRunArn"])
@@ -99,6 +101,7 @@ def test_a_childs_execution_is_its_own(laptop_aws: LaptopAws) -> None:
     assert all(":execution:" in arn and "/Pictures:" in arn for arn in arns)
 
 
+@pytest.mark.parity("states-empty-map")
 def test_no_items_are_a_success_without_children(laptop_aws: LaptopAws) -> None:
     execution, map_run = run_map(laptop_aws, {"bucket": "b", "items": []})
     assert (execution["status"], execution["output"]) == ("SUCCEEDED", "[]")
@@ -106,6 +109,7 @@ def test_no_items_are_a_success_without_children(laptop_aws: LaptopAws) -> None:
     assert map_run["itemCounts"]["total"] == 0
 
 
+@pytest.mark.parity("states-tolerated-failures")
 @pytest.mark.parametrize(("percentage", "status"), [(50, "SUCCEEDED"), (49, "FAILED")])
 def test_a_failed_child_counts_with_all_its_items(
     laptop_aws: LaptopAws, percentage: int, status: str
@@ -118,6 +122,7 @@ def test_a_failed_child_counts_with_all_its_items(
     assert counted(map_run["executionCounts"]) == {"succeeded": 1, "failed": 1, "total": 2}
 
 
+@pytest.mark.parity("states-tolerated-failures")
 def test_too_many_failures_end_the_run(laptop_aws: LaptopAws) -> None:
     execution, map_run = run_map(
         laptop_aws, {"bucket": "b", "items": [13] * 10 + list(range(30))}, MaxConcurrency=1
@@ -132,6 +137,7 @@ def test_a_batcher_without_a_limit_is_refused(laptop_aws: LaptopAws) -> None:
     assert "MaxItemsPerBatch or MaxInputBytesPerBatch" in ended["cause"]
 
 
+@pytest.mark.parity("states-result-writer")
 def test_results_are_written_to_s3(laptop_aws: LaptopAws) -> None:
     s3 = laptop_aws.client("s3")
     s3.create_bucket(Bucket="map-results")
@@ -170,6 +176,7 @@ def test_results_are_written_to_s3(laptop_aws: LaptopAws) -> None:
     assert map_run["executionCounts"]["resultsWritten"] == 2
 
 
+@pytest.mark.parity("states-result-writer")
 def test_a_bucket_that_takes_no_results(laptop_aws: LaptopAws) -> None:
     writer = {
         "Resource": "arn:aws:states:::s3:putObject",

@@ -56,6 +56,7 @@ def measuring(laptop_aws: LaptopAws) -> str:
 # --- Functions ---
 
 
+@pytest.mark.parity("cloudwatch-emf")
 def test_a_metric_in_a_log_line_reaches_cloudwatch(laptop_aws: LaptopAws, measuring: str) -> None:
     for values in (90, [80, 70]):
         invoke(laptop_aws, measuring, {"namespace": "Emf", "values": values})
@@ -65,6 +66,7 @@ def test_a_metric_in_a_log_line_reaches_cloudwatch(laptop_aws: LaptopAws, measur
     assert sorted(len(metric["Dimensions"]) for metric in metrics) == [0, 1]
 
 
+@pytest.mark.parity("cloudwatch-lambda-metrics")
 def test_a_call_by_step_functions_counts_like_any_other(laptop_aws: LaptopAws) -> None:
     create_function(laptop_aws, "counted", MEASURING)
     stepfunctions = laptop_aws.client("stepfunctions")
@@ -94,6 +96,7 @@ def test_a_call_by_step_functions_counts_like_any_other(laptop_aws: LaptopAws) -
     assert (errors["Sum"], errors["SampleCount"], duration["SampleCount"]) == (1, 3, 3)
 
 
+@pytest.mark.parity("cloudwatch-lambda-metrics", "lambda-concurrency")
 def test_a_throttled_call_is_no_invocation(laptop_aws: LaptopAws) -> None:
     create_function(laptop_aws, "throttled", MEASURING)
     client = laptop_aws.client("lambda", retries={"total_max_attempts": 1})
@@ -120,6 +123,7 @@ def endpoint(laptop_aws: LaptopAws) -> Iterator[str]:
     sagemaker.delete_endpoint(EndpointName=name)
 
 
+@pytest.mark.parity("cloudwatch-endpoint-metrics")
 def test_an_endpoints_calls_are_measured(laptop_aws: LaptopAws, endpoint: str) -> None:
     ask(laptop_aws, endpoint)
     for kind in ("failing", "unavailable", "refusing", "throttled", "gone"):
@@ -151,6 +155,7 @@ def test_an_endpoints_calls_are_measured(laptop_aws: LaptopAws, endpoint: str) -
 # --- Topics and queues ---
 
 
+@pytest.mark.parity("cloudwatch-sns-metrics")
 def test_messages_to_a_topic_are_counted(laptop_aws: LaptopAws) -> None:
     sns = laptop_aws.client("sns")
     topic = sns.create_topic(Name="counted")["TopicArn"]
@@ -160,6 +165,7 @@ def test_messages_to_a_topic_are_counted(laptop_aws: LaptopAws) -> None:
     assert (found["Sum"], found["SampleCount"]) == (3, 3)
 
 
+@pytest.mark.parity("cloudwatch-sqs-metrics")
 def test_a_queue_is_sampled(laptop_aws: LaptopAws) -> None:
     sqs = laptop_aws.client("sqs")
     queue = sqs.create_queue(QueueName="sampled")["QueueUrl"]
@@ -179,6 +185,7 @@ def test_a_queue_is_sampled(laptop_aws: LaptopAws) -> None:
 # --- Alarms ---
 
 
+@pytest.mark.parity("cloudwatch-alarms")
 def test_an_alarm_follows_its_own_metric_and_tells_a_topic(laptop_aws: LaptopAws) -> None:
     """Without PutMetricData, by a service's own metric; its neighbour's counts for nothing."""
     sns, sqs = laptop_aws.client("sns"), laptop_aws.client("sqs")

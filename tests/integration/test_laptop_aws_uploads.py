@@ -67,6 +67,7 @@ def arrived(aws: LaptopAws, bucket: str, count: int) -> Counter[tuple[str, str]]
     return Counter((event["key"], event["version-id"]) for event in found)
 
 
+@pytest.mark.parity("s3-events-at-least-once", "s3-events")
 def test_every_event_comes_twice_and_names_the_same_version(
     laptop_aws: LaptopAws, bucket: str
 ) -> None:

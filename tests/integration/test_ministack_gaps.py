@@ -143,6 +143,7 @@ def test_its_own_server_listens_on_every_interface() -> None:
 # --- Functions ---
 
 
+@pytest.mark.parity("lambda-error-names")
 def test_exceptions_lose_their_class_name_in_plain_ministack() -> None:
     """In this process, where local/lambda_workers.py has not changed MiniStack."""
     from ministack.core import lambda_runtime
@@ -169,6 +170,7 @@ def test_exceptions_lose_their_class_name_in_plain_ministack() -> None:
     )
 
 
+@pytest.mark.parity("lambda-runtime")
 def test_functions_run_under_the_interpreter_of_ministack(laptop_aws: LaptopAws) -> None:
     name = function(
         laptop_aws,
@@ -181,12 +183,14 @@ def test_functions_run_under_the_interpreter_of_ministack(laptop_aws: LaptopAws)
     )
 
 
+@pytest.mark.parity("lambda-6-mb")
 def test_an_answer_over_6_mb_is_let_through(laptop_aws: LaptopAws) -> None:
     name = function(laptop_aws, "def handler(event, context): return 'x' * 7_000_000")
     answer = laptop_aws.client("lambda").invoke(FunctionName=name)
     assert "FunctionError" not in answer, "MiniStack now enforces Lambda's 6 MB: test it here too"
 
 
+@pytest.mark.parity("iam-enforcement")
 def test_a_function_needs_no_permission(laptop_aws: LaptopAws) -> None:
     laptop_aws.client("iam").create_role(
         RoleName="gap", AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}'
@@ -204,6 +208,7 @@ def test_a_function_needs_no_permission(laptop_aws: LaptopAws) -> None:
 # --- Events ---
 
 
+@pytest.mark.parity("s3-events")
 def test_upload_events_lack_the_version_in_plain_ministack(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -229,6 +234,7 @@ def test_upload_events_lack_the_version_in_plain_ministack(
 # --- State machines ---
 
 
+@pytest.mark.parity("states-definition")
 @pytest.mark.parametrize(
     "definition",
     [
@@ -249,6 +255,7 @@ def test_an_invalid_definition_is_accepted(
         )
 
 
+@pytest.mark.parity("states-payload-256-kib")
 def test_a_payload_over_256_kib_passes_between_states(laptop_aws: LaptopAws) -> None:
     name = function(laptop_aws, "def handler(event, context): return 'x' * event['size']")
     ended = execute(
@@ -267,6 +274,7 @@ def test_a_payload_over_256_kib_passes_between_states(laptop_aws: LaptopAws) -> 
     )
 
 
+@pytest.mark.parity("states-missing-path")
 def test_a_missing_json_path_becomes_null(laptop_aws: LaptopAws) -> None:
     ended = execute(laptop_aws, {"Type": "Pass", "Parameters": {"key.$": "$.missing"}}, {})
     assert json.loads(ended["output"]) == {"key": None}, (
@@ -275,6 +283,7 @@ def test_a_missing_json_path_becomes_null(laptop_aws: LaptopAws) -> None:
     )
 
 
+@pytest.mark.parity("states-item-reader")
 def test_item_reader_does_not_evaluate_jsonata(laptop_aws: LaptopAws) -> None:
     s3 = laptop_aws.client("s3")
     s3.create_bucket(Bucket="gap-jsonata")
@@ -297,6 +306,7 @@ def test_item_reader_does_not_evaluate_jsonata(laptop_aws: LaptopAws) -> None:
     )
 
 
+@pytest.mark.parity("states-item-batcher", "states-result-writer")
 def test_batches_and_results_are_ignored_in_plain_ministack() -> None:
     """In this process, where local/map_batches.py has not changed MiniStack."""
     from ministack.services import stepfunctions
@@ -315,6 +325,7 @@ def test_batches_and_results_are_ignored_in_plain_ministack() -> None:
     )
 
 
+@pytest.mark.parity("states-status-events", "states-express-5-minutes")
 def test_a_machines_timeout_is_ignored_in_plain_ministack(monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process, where local/execution_limits.py has not changed MiniStack."""
     from ministack.services import stepfunctions
@@ -341,6 +352,7 @@ def test_a_machines_timeout_is_ignored_in_plain_ministack(monkeypatch: pytest.Mo
     )
 
 
+@pytest.mark.parity("states-retry-jitter")
 def test_a_retrys_jitter_and_longest_delay_are_ignored() -> None:
     """Read in its source: seen from outside, only time would tell."""
     from ministack.services import stepfunctions
@@ -352,6 +364,7 @@ def test_a_retrys_jitter_and_longest_delay_are_ignored() -> None:
     )
 
 
+@pytest.mark.parity("states-sync-express")
 def test_a_synchronous_execution_that_failed_has_an_output(laptop_aws: LaptopAws) -> None:
     failing = {"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": "Gap", "Cause": "gap"}}}
     arn = machine(laptop_aws, failing, type="EXPRESS")
@@ -365,6 +378,7 @@ def test_a_synchronous_execution_that_failed_has_an_output(laptop_aws: LaptopAws
     )
 
 
+@pytest.mark.parity("states-redrive")
 def test_there_is_no_redrive(laptop_aws: LaptopAws) -> None:
     failing = {"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": "Gap", "Cause": "gap"}}}
     ended = finished(laptop_aws, machine(laptop_aws, failing), {})
@@ -375,6 +389,7 @@ def test_there_is_no_redrive(laptop_aws: LaptopAws) -> None:
     )
 
 
+@pytest.mark.parity("states-logs")
 def test_state_machine_logs_and_metrics_are_never_emitted(laptop_aws: LaptopAws) -> None:
     group = "/aws/vendedlogs/states/gap"
     laptop_aws.client("logs").create_log_group(logGroupName=group)
@@ -399,6 +414,7 @@ def test_state_machine_logs_and_metrics_are_never_emitted(laptop_aws: LaptopAws)
     )
 
 
+@pytest.mark.parity("lambda-killed", "states-lambda-throttled")
 def test_a_dead_worker_and_a_throttled_call_lack_their_names_in_plain_ministack(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -430,6 +446,7 @@ def test_a_dead_worker_and_a_throttled_call_lack_their_names_in_plain_ministack(
     ), "MiniStack now names a dead worker or a throttled call: go through local/lambda_failures.py"
 
 
+@pytest.mark.parity("cloudwatch-emf", "cloudwatch-lambda-metrics")
 def test_metrics_of_functions_are_left_out_in_plain_ministack() -> None:
     """In this process, where local/embedded_metrics.py and local/lambda_metrics.py are not."""
     from ministack.core import lambda_runtime
@@ -462,6 +479,7 @@ def test_metrics_of_functions_are_left_out_in_plain_ministack() -> None:
     )
 
 
+@pytest.mark.parity("cloudwatch-alarms")
 def test_an_alarm_mixes_the_dimensions_in_plain_ministack() -> None:
     """In this process, where local/alarms.py has not changed MiniStack."""
     from ministack.services import cloudwatch
@@ -483,6 +501,7 @@ def test_an_alarm_mixes_the_dimensions_in_plain_ministack() -> None:
     )
 
 
+@pytest.mark.parity("cloudwatch-sns-metrics", "cloudwatch-sqs-metrics")
 def test_topics_and_queues_have_no_metrics_in_plain_ministack() -> None:
     """In this process, where local/messaging_metrics.py has not changed MiniStack."""
     from ministack.services import cloudwatch, sns, sqs
@@ -499,6 +518,7 @@ def test_topics_and_queues_have_no_metrics_in_plain_ministack() -> None:
 # --- Stacks and buckets ---
 
 
+@pytest.mark.parity("s3-encryption", "s3-lifecycle")
 def test_a_stack_drops_a_buckets_encryption_and_lifecycle(laptop_aws: LaptopAws) -> None:
     rule = {"Id": "old", "Status": "Enabled", "ExpirationInDays": 3}
     sse = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
@@ -525,6 +545,7 @@ def test_a_stack_drops_a_buckets_encryption_and_lifecycle(laptop_aws: LaptopAws)
     )
 
 
+@pytest.mark.parity("lambda-concurrency")
 def test_a_stack_drops_a_functions_reserved_concurrency(laptop_aws: LaptopAws) -> None:
     name = f"gap-{uuid.uuid4().hex[:8]}"
     bounded = {
@@ -545,6 +566,7 @@ def test_a_stack_drops_a_functions_reserved_concurrency(laptop_aws: LaptopAws) -
     )
 
 
+@pytest.mark.parity("s3-tls-only")
 def test_a_bucket_policy_is_not_enforced(laptop_aws: LaptopAws) -> None:
     s3 = laptop_aws.client("s3")
     s3.create_bucket(Bucket="gap-policy")
@@ -582,6 +604,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.parity("cloudformation-resources")
 @pytest.mark.parametrize("kind", REFUSED)
 def test_a_stack_with_this_resource_is_refused(laptop_aws: LaptopAws, kind: str) -> None:
     status = stack_status(laptop_aws, {"Resource": {"Type": kind, "Properties": REFUSED[kind]}})
@@ -590,6 +613,7 @@ def test_a_stack_with_this_resource_is_refused(laptop_aws: LaptopAws, kind: str)
     )
 
 
+@pytest.mark.parity("cloudwatch-alarms")
 def test_a_stack_with_a_metric_math_alarm_is_rolled_back(laptop_aws: LaptopAws) -> None:
     stat = {"Metric": {"Namespace": "Gap", "MetricName": "M"}, "Period": 60, "Stat": "Sum"}
     alarm = {
@@ -607,6 +631,7 @@ def test_a_stack_with_a_metric_math_alarm_is_rolled_back(laptop_aws: LaptopAws) 
     )
 
 
+@pytest.mark.parity("cloudformation-resources")
 def test_an_unknown_resource_deploys_behind_a_false_condition(laptop_aws: LaptopAws) -> None:
     resources = {
         "Queue": {"Type": "AWS::SQS::Queue"},

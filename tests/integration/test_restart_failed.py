@@ -69,7 +69,7 @@ def failed(well: Stack) -> list[dict[str, str]]:
     return events
 
 
-@pytest.mark.parity("sqs-visibility")
+@pytest.mark.parity("sns-raw-delivery", "sqs-visibility", "states-start")
 def test_failed_pictures_are_started_again_once(well, failed):
     shown = restart(well, "--dry-run")
     assert "InvalidAnswerError" in shown

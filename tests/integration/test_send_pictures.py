@@ -105,6 +105,7 @@ def test_pictures_that_nothing_came_of_are_named(stack, staged, tmp_path):
         assert f"no answer: {key}" in printed
 
 
+@pytest.mark.parity("states-describe", "cloudformation-describe", "dynamodb-batch-get")
 def test_a_stream_tells_where_every_picture_is(stack, staged, tmp_path):
     status, printed, report = sent(
         stack, tmp_path / "r.json", "--staged", str(staged), "--rate", "6", "--count", "24"

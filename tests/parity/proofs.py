@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TESTS = ("tests/unit", "tests/integration", "tests/container")
 # Of the unit tests, those that look at the template and at the state machines' definitions.
-ABOUT_THE_TEMPLATE = ("test_drift.", "test_template_")
+ABOUT_THE_TEMPLATE = ("test_alarms.", "test_drift.", "test_template_")
 GAPS = "test_ministack_gaps.py"
 
 

@@ -42,6 +42,7 @@ def picture(kind="PNG", size=(40, 30)):
     return file.getvalue()
 
 
+@pytest.mark.parity("endpoint-model")
 @pytest.mark.parametrize(
     ("body", "content_type", "status", "message"),
     [

@@ -14,6 +14,7 @@ def alarm(**settings: Any) -> dict[str, Any]:
     } | settings
 
 
+@pytest.mark.parity("cloudwatch-alarms")
 @pytest.mark.parametrize(
     ("comparison", "breaching", "well"),
     [
@@ -28,6 +29,7 @@ def test_the_edge_of_each_comparison(comparison: str, breaching: float, well: fl
     assert (state_of(one, [breaching]), state_of(one, [well])) == ("ALARM", "OK")
 
 
+@pytest.mark.parity("cloudwatch-alarms")
 @pytest.mark.parametrize(
     ("values", "state"),
     [([9, 9, 9], "ALARM"), ([9, 9, 1], "OK"), ([9, 9, None], "OK"), ([1, None, None], "OK")],
@@ -41,6 +43,7 @@ def test_some_of_the_periods_may_be_enough(values: list[float | None], state: st
     assert state_of(alarm(DatapointsToAlarm=2), values) == state
 
 
+@pytest.mark.parity("cloudwatch-missing-data")
 @pytest.mark.parametrize(
     ("treated", "state"),
     [
@@ -56,5 +59,6 @@ def test_without_any_data(treated: str | None, state: str) -> None:
     assert state_of(quiet, [None, None, None]) == state
 
 
+@pytest.mark.parity("cloudwatch-missing-data")
 def test_a_period_without_data_can_count_as_breaching() -> None:
     assert state_of(alarm(TreatMissingData="breaching"), [9, None, 9]) == "ALARM"

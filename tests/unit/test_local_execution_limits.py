@@ -6,6 +6,7 @@ import pytest
 from local.execution_limits import _seconds
 
 
+@pytest.mark.parity("states-express-5-minutes")
 @pytest.mark.parametrize(
     ("kind", "members", "seconds"),
     [

@@ -222,6 +222,7 @@ def test_a_cause_is_shown_in_the_functions_own_words(session, stack):
 # --- The queue ---
 
 
+@pytest.mark.parity("sqs-visibility")
 def test_the_queue_is_read_until_it_is_empty():
     sqs, stub = stubbed("sqs")
     for names in (["a", "b"], ["c"], []):
@@ -247,6 +248,7 @@ def test_no_more_is_read_than_asked_for():
     stub.assert_no_pending_responses()
 
 
+@pytest.mark.parity("sqs-visibility")
 @pytest.mark.parametrize(
     ("operation", "change"),
     [("delete_message_batch", delete_messages), ("change_message_visibility_batch", give_back)],
@@ -304,6 +306,7 @@ def test_a_message_stays_when_its_picture_cannot_be_started(session, stack):
     session.assert_no_pending_responses()
 
 
+@pytest.mark.parity("states-start")
 def test_a_run_that_was_ended_before_it_could_delete_is_made_up_for(session, stack):
     receives(session, TOLD)
     finds(session, None)

@@ -137,6 +137,7 @@ def test_a_review_that_is_claimed_and_not_queued_is_no_outcome_yet():
     assert world.tracker.waiting() == [one]
 
 
+@pytest.mark.parity("dynamodb-batch-get")
 def test_what_the_table_left_unread_is_asked_again():
     one = uploaded("a")
     world = World([one])
@@ -149,6 +150,7 @@ def test_what_the_table_left_unread_is_asked_again():
     assert one.place == "accepted"
 
 
+@pytest.mark.parity("dynamodb-batch-get")
 def test_the_table_is_asked_for_a_hundred_keys_at_a_time():
     arrivals = [uploaded(f"{n}") for n in range(201)]
     world = World(arrivals)
@@ -250,6 +252,7 @@ def test_a_failed_execution_of_an_older_version_of_the_key_is_not_ours():
     assert ours.place is None
 
 
+@pytest.mark.parity("states-describe")
 def test_failures_are_described_no_faster_than_aws_allows_the_oldest_first(monkeypatch):
     monkeypatch.setattr("training.sending.tracking.MOST_DESCRIBES", 5)
     arrivals = [uploaded(f"{n}") for n in range(13)]
@@ -306,6 +309,7 @@ def test_a_picture_whose_end_is_not_listed_is_not_waited_for_without_end():
     assert one.stopped is None
 
 
+@pytest.mark.parity("states-describe")
 def test_the_list_is_read_no_further_back_than_the_oldest_open_picture():
     done = uploaded("done", at=0, place="accepted", stopped=1.0)
     one = uploaded("a", at=100)

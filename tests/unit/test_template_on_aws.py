@@ -51,19 +51,6 @@ def test_the_buckets_name_fits_the_longest_stack_and_region():
     assert re.fullmatch(r"[a-z0-9.-]{3,63}", name)
 
 
-@pytest.mark.parity("sqs-retention")
-def test_no_message_is_gone_before_somebody_was_told_of_its_age():
-    fourteen_days = 14 * 24 * 3600  # the longest that SQS keeps a message
-    queues = of_type("AWS::SQS::Queue")
-    assert {p["MessageRetentionPeriod"] for p in queues.values()} == {fourteen_days}
-    watched = {
-        alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0]: alarm["MetricName"]
-        for alarm in of_type("AWS::CloudWatch::Alarm").values()
-        if alarm["Namespace"] == "AWS/SQS" and alarm["Threshold"] <= fourteen_days / 14
-    }
-    assert set(watched) == set(queues)
-
-
 @pytest.mark.parity("dynamodb-keys")
 def test_the_longest_name_of_a_picture_is_a_possible_key():
     longest = "s3://" + "b" * 63 + "/" + "k" * 1024  # S3's own limits, in bytes
@@ -169,7 +156,7 @@ def test_whoever_publishes_to_a_topic_may_use_its_key():
     key = RESOURCES["NotificationsKey"]["Properties"]["KeyPolicy"]["Statement"]
     for service in ("events.amazonaws.com", "cloudwatch.amazonaws.com"):
         allowed = [s for s in key if service in listed(s["Principal"].get("Service", []))]
-        assert [set(s["Action"]) for s in allowed] == [needed]
+        assert [set(s["Action"]) for s in allowed] == [needed], service
     for role in ("MyStateMachineRole", "MyBatchStateMachineRole"):
         allowed = [statement(role, "EncryptWhatIsTold")]
         assert set(allowed[0]["Action"]) == needed
@@ -209,3 +196,20 @@ def test_an_endpoints_name_is_written_as_its_arn_is():
     pattern = TEMPLATE["Parameters"]["EndpointName"]["AllowedPattern"]
     assert re.fullmatch(pattern, "scones-unlimited")
     assert not re.fullmatch(pattern, "Scones-Unlimited")
+
+
+@pytest.mark.parity("events-to-encrypted-topic")
+def test_eventbridge_is_not_held_against_what_it_never_says():
+    # It publishes to a topic without aws:SourceArn and aws:SourceAccount: a condition on them lets
+    # nothing in. https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html and
+    # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
+    documents = [p["PolicyDocument"] for p in of_type("AWS::SNS::TopicPolicy").values()]
+    documents += [p["KeyPolicy"] for p in of_type("AWS::KMS::Key").values()]
+    for_events = [
+        entry
+        for document in documents
+        for entry in document["Statement"]
+        if "events.amazonaws.com" in json.dumps(entry["Principal"])
+    ]
+    assert len(for_events) == 2  # the failure topic's and the key's
+    assert not [e["Sid"] for e in for_events if "aws:source" in json.dumps(e).lower()]
