@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from local.server import DEFAULT_PORT
-from local.session import LaptopSession
+from local.session import LaptopSession, run_command
 from training import settings
 from training.errors import ExpectedError
 from training.parallel import run_parallel
@@ -49,15 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     console = make_console()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    try:
-        run(arguments, console)
-    except ExpectedError as error:
-        print(f"batch: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("batch: interrupted; the laptop's AWS is stopped", file=sys.stderr)
-        return 130
-    return 0
+    return run_command("batch", lambda: run(arguments, console))
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
@@ -65,9 +57,9 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     REPORT.unlink(missing_ok=True)  # a run that fails leaves no older figures
     session = LaptopSession(arguments.port, console, FOLDER)
     with session.laptop_aws():
-        prepare(session)
+        staged = session.prepare_workflow(PICTURES_PER_CLASS, EPOCHS)
         outputs = stack_outputs(session.client("cloudformation"), settings.STACK_NAME)
-        bodies = pictures(FOLDER / "staged" / "test", arguments.pictures)
+        bodies = pictures(staged / "test", arguments.pictures)
         warm_up(session, outputs, bodies[:CONCURRENCY])
         pairs = []
         for number in range(arguments.pairs):
@@ -77,22 +69,6 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     report = about(arguments) | figures(pairs) | {"pairs": pairs, "seconds": session.seconds}
     write_json(REPORT, report)
     show(report, console)
-
-
-def prepare(session: LaptopSession) -> None:
-    """Train a small model, create its endpoint and deploy the workflow."""
-    staged = str(FOLDER / "staged")
-    with session.stage("stage_data", "Draw the pictures"):
-        session.run(
-            sys.executable, "-m", "training.stage_data", "synthetic",
-            "--count", str(PICTURES_PER_CLASS), "--out", staged,
-        )  # fmt: skip
-    with session.stage("create_endpoint", "Train a small model and create its endpoint"):
-        session.run(
-            sys.executable, "-m", "training.create_endpoint",
-            "--hyperparameters", f"epochs={EPOCHS}", log="create-endpoint.log",
-        )  # fmt: skip
-    session.deploy()
 
 
 def pictures(folder: Path, count: int) -> list[bytes]:

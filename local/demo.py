@@ -23,7 +23,7 @@ from local.demo_outcomes import (
     wait_for_executions,
 )
 from local.server import DEFAULT_PORT
-from local.session import LaptopSession
+from local.session import LaptopSession, run_command
 from training import settings
 from training.errors import ExpectedError
 from training.progress import progress_bar
@@ -48,15 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     console = make_console()
     REPORT.mkdir(parents=True, exist_ok=True)
-    try:
-        run(arguments, console)
-    except ExpectedError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("demo: interrupted; the laptop's AWS is stopped", file=sys.stderr)
-        return 130
-    return 0
+    return run_command("demo", lambda: run(arguments, console))
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:

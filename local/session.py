@@ -6,10 +6,11 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from local.control import DEFAULT_STATE, find_running
@@ -17,6 +18,7 @@ from local.server import UNSET, client_environment
 from training.errors import ExpectedError
 
 LOG_LINES_SHOWN = 30
+INTERRUPTED_SECONDS = 60  # that a command has after Ctrl-C to write what it has
 
 
 class AlreadyRunningError(ExpectedError):
@@ -59,19 +61,20 @@ class LaptopSession:
         shown = shlex.join("python" if part == sys.executable else part for part in command)
         self.console.print(f"[bold]$[/] {shown}", highlight=False)
         if log is None:
-            status = subprocess.run(command, env=self.environment, check=False).returncode  # noqa: S603  our own commands
+            status = ended(subprocess.Popen(command, env=self.environment))  # noqa: S603  our own commands
             words = ""
         else:
             path = self.report / log
             with path.open("w") as output, self.console.status(f"{shown} (output in {path})"):
-                status = subprocess.run(  # noqa: S603  our own commands
-                    command,
-                    env=self.environment,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    stdin=subprocess.DEVNULL,
-                    check=False,
-                ).returncode
+                status = ended(
+                    subprocess.Popen(  # noqa: S603  our own commands
+                        command,
+                        env=self.environment,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        stdin=subprocess.DEVNULL,
+                    )
+                )
             words = "\n".join(path.read_text().splitlines()[-LOG_LINES_SHOWN:])
         if status:
             raise CommandFailedError(f"{words}\n`{shown}` ended with status {status}.".strip())
@@ -105,9 +108,52 @@ class LaptopSession:
             if not self.keep and find_running(DEFAULT_STATE):
                 self.run(sys.executable, "-m", "local", "stop")
 
+    def prepare_workflow(self, pictures_per_class: int, epochs: int) -> Path:
+        """Draw pictures, train a small model, create its endpoint and deploy the workflow.
+
+        Returns the staged folder. Raises CommandFailedError.
+        """
+        staged = self.report / "staged"
+        with self.stage("stage_data", "Draw the pictures"):
+            self.run(
+                sys.executable, "-m", "training.stage_data", "synthetic",
+                "--count", str(pictures_per_class), "--out", str(staged),
+            )  # fmt: skip
+        with self.stage("create_endpoint", "Train a small model and create its endpoint"):
+            self.run(
+                sys.executable, "-m", "training.create_endpoint",
+                "--hyperparameters", f"epochs={epochs}", log="create-endpoint.log",
+            )  # fmt: skip
+        self.deploy()
+        return staged
+
     def deploy(self) -> None:
         """Build the functions and deploy the workflow. Raises CommandFailedError."""
         with self.stage("sam_build", "Build the functions"):
             self.run("sam", "build", log="sam-build.log")
         with self.stage("sam_deploy", "Deploy the workflow"):
             self.run("sam", "deploy", "--config-env", "local", log="sam-deploy.log")
+
+
+def ended(process: "subprocess.Popen[bytes]") -> int:
+    """Return the process's exit status; a Ctrl-C, which it got too, leaves it time to end."""
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(INTERRUPTED_SECONDS)
+        process.kill()  # does nothing to one that has ended
+        raise
+
+
+def run_command(name: str, work: Callable[[], None]) -> int:
+    """Do the work of a command; return its exit status, after a sentence about what failed."""
+    try:
+        work()
+    except (ExpectedError, ClientError, BotoCoreError, OSError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 130
+    return 0

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,12 +18,13 @@ from rich.table import Table
 
 from local.sagemaker.faults import FaultKind
 from local.server import DEFAULT_PORT
-from local.session import LaptopSession
+from local.session import LaptopSession, run_command
 from local.soak_audit import Evidence, Execution, Version, audit, problems
 from training import settings
 from training.errors import ExpectedError
 from training.progress import progress_bar
 from training.reports import write_json
+from training.sending.arrivals import INBOX
 from training.sending.executions import ENDED, describe_failure, picture_of
 from training.sending.stack import stack_outputs
 from training.waiting import make_console
@@ -34,12 +36,16 @@ DUPLICATE_SHARE = 0.1  # of the upload events
 DUPLICATE_AFTER_SECONDS = 0.5
 ODD_SHARE = 0.05  # of the pictures
 POLL_SECONDS = 1.0
-# Enough for a model that is sure of some pictures and not of others, in half a minute.
-EPOCHS, PICTURES_PER_CLASS = 60, 120
+# Enough for a model that is sure of some pictures and not of others, in a minute.
+EPOCHS, PICTURES_PER_CLASS = 60, 300
 
 
 class SoakError(ExpectedError):
     """The run ended, and some picture is not where it must be."""
+
+
+class QueueError(ExpectedError):
+    """A queue did not do as it was told, so that its messages cannot be counted."""
 
 
 class UnfinishedError(ExpectedError):
@@ -51,15 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     console = make_console()
     REPORT.mkdir(parents=True, exist_ok=True)
-    try:
-        run(arguments, console)
-    except ExpectedError as error:
-        print(f"soak: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("soak: interrupted; the laptop's AWS is stopped", file=sys.stderr)
-        return 130
-    return 0
+    return run_command("soak", lambda: run(arguments, console))
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
@@ -69,8 +67,8 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     began = time.monotonic()
     session = LaptopSession(arguments.port, console, REPORT)
     with session.laptop_aws():
-        prepare(session)
-        figures = soak(session, arguments)
+        staged = session.prepare_workflow(PICTURES_PER_CLASS, EPOCHS)
+        figures = soak(session, staged, arguments)
     figures["seconds"] = session.seconds | {"total": round(time.monotonic() - began, 1)}
     write_json(REPORT / "summary.json", figures)
     show(figures, console)
@@ -90,23 +88,7 @@ def untried(figures: dict[str, Any]) -> list[str]:
     ]
 
 
-def prepare(session: LaptopSession) -> None:
-    """Train a small model, create its endpoint and deploy the workflow."""
-    python, staged = sys.executable, str(REPORT / "staged")
-    with session.stage("stage_data", "Draw the pictures"):
-        session.run(
-            python, "-m", "training.stage_data", "synthetic", "--count", str(PICTURES_PER_CLASS),
-            "--out", staged,
-        )  # fmt: skip
-    with session.stage("create_endpoint", "Train a small model and create its endpoint"):
-        session.run(
-            python, "-m", "training.create_endpoint", "--hyperparameters", f"epochs={EPOCHS}",
-            log="create-endpoint.log",
-        )  # fmt: skip
-    session.deploy()
-
-
-def soak(session: LaptopSession, arguments: argparse.Namespace) -> dict[str, Any]:
+def soak(session: LaptopSession, staged: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Send the pictures into the trouble, wait for the end of it, and return the figures."""
     outputs = stack_outputs(session.client("cloudformation"), settings.STACK_NAME)
     share = FAULTY_SHARE / len(FaultKind)
@@ -119,34 +101,29 @@ def soak(session: LaptopSession, arguments: argparse.Namespace) -> dict[str, Any
     )  # fmt: skip
     with session.stage("soak", f"Send {arguments.pictures} pictures into an endpoint in trouble"):
         session.run(
-            sys.executable, "-m", "training.send_pictures",
-            "--staged", str(REPORT / "staged"),
-            "--count", str(arguments.pictures), "--rate", str(arguments.rate),
-            "--odd", str(ODD_SHARE), "--no-wait",
+            sys.executable, "-m", "training.send_pictures", "--staged", str(staged),
+            "--count", str(arguments.pictures), "--max", str(arguments.pictures),
+            "--rate", str(arguments.rate), "--odd", str(ODD_SHARE), "--no-wait",
             "--out", str(REPORT / "sent.json"),
         )  # fmt: skip
         executions = ended_executions(session, outputs["StateMachineArn"], arguments.wait)
     injected = control(session, "GET", path)
-    repeats = control(session, "GET", "uploads")
+    uploads = control(session, "GET", "uploads")
     with session.stage("audit", "Look where every picture is"):
-        sent = json.loads((REPORT / "sent.json").read_text())["pictures_sent"]
         evidence = Evidence(
-            sent=[Version(p["key"], p["version_id"]) for p in sent if p["version_id"]],
+            sent=versions(session, outputs["PicturesBucketName"]),
             items=ledger(session, outputs),
             reviews=list(drain(session, outputs["ReviewQueueUrl"])),
             told=list(drain(session, outputs["FailedPicturesQueueUrl"])),
             executions=executions,
-            undelivered=sum(
-                waiting(session, outputs[name])
-                for name in ("UndeliveredUploadsQueueUrl", "UndeliveredFailuresQueueUrl")
-            ),
+            wanted=arguments.pictures,
+            events_sent_twice=uploads["sent_twice"],
         )
         figures = audit(evidence, settings.CONFIDENCE_THRESHOLD)
     hit = {kind.value: injected["injected"].get(kind, 0) for kind in FaultKind}
     return figures | {
         "endpoint_calls": injected["calls"],
         "faults": hit,
-        "duplicated_events": repeats["sent_twice"],
     }
 
 
@@ -162,31 +139,31 @@ def control(session: LaptopSession, method: str, path: str, body: Any = None) ->
 
 
 def ended_executions(session: LaptopSession, machine: str, wait_s: float) -> list[Execution]:
-    """Return all executions once none is running and none is being started.
+    """Return all executions, once each upload event has had its own and all have ended.
 
     Raises UnfinishedError after `wait_s` seconds.
     """
     client = session.client("stepfunctions")
     pages = client.get_paginator("list_executions")
     deadline = time.monotonic() + wait_s
-    before = -1
     with progress_bar(session.console, "Executions ended") as report:
         while True:
+            uploads = control(session, "GET", "uploads")
+            expected = uploads["events"] + uploads["sent_twice"]
             found = [
                 execution
                 for page in pages.paginate(stateMachineArn=machine)
                 for execution in page["executions"]
             ]
-            running = sum(execution["status"] not in ENDED for execution in found)
-            report(len(found) - running, len(found))
-            if not running and len(found) == before:
+            over = sum(execution["status"] in ENDED for execution in found)
+            report(over, expected)
+            if over >= expected:
                 break
             if time.monotonic() > deadline:
                 raise UnfinishedError(
-                    f"After {wait_s:.0f} s {running} of {len(found)} executions were still running:"
-                    " give a longer --wait, or a lower --rate."
+                    f"After {wait_s:.0f} s {over} executions had ended of the {expected} that the"
+                    " upload events start: give a longer --wait, or a lower --rate."
                 )
-            before = len(found)
             time.sleep(POLL_SECONDS)
     return [described(client, execution) for execution in found]
 
@@ -212,8 +189,18 @@ def ledger(session: LaptopSession, outputs: dict[str, str]) -> dict[Version, dic
     }
 
 
+def versions(session: LaptopSession, bucket: str) -> list[Version]:
+    """Return every version in the inbox: what S3 has, whatever the sender knows of it."""
+    pages = session.client("s3").get_paginator("list_object_versions")
+    return [
+        Version(version["Key"], version["VersionId"])
+        for page in pages.paginate(Bucket=bucket, Prefix=f"{INBOX}/")
+        for version in page.get("Versions", [])
+    ]
+
+
 def drain(session: LaptopSession, queue_url: str) -> Iterator[dict[str, Any]]:
-    """Take every message out of a queue and give its body."""
+    """Take every message out of a queue and give its body. Raises QueueError."""
     sqs = session.client("sqs")
     receive: Callable[..., dict[str, Any]] = sqs.receive_message
     while messages := receive(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages"):
@@ -222,14 +209,9 @@ def drain(session: LaptopSession, queue_url: str) -> Iterator[dict[str, Any]]:
         entries = [
             {"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(messages)
         ]
-        sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries)
-
-
-def waiting(session: LaptopSession, queue_url: str) -> int:
-    """Return how many messages are in a queue."""
-    name = "ApproximateNumberOfMessages"
-    told = session.client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=[name])
-    return int(told["Attributes"][name])
+        answer = sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries)
+        if refused := answer.get("Failed"):
+            raise QueueError(f"{queue_url} keeps messages that were to be deleted: {refused}")
 
 
 def show(figures: dict[str, Any], console: Console) -> None:
@@ -249,7 +231,7 @@ def show(figures: dict[str, Any], console: Console) -> None:
     table.add_row("endpoint calls", str(figures["endpoint_calls"]))
     for kind, count in figures["faults"].items():
         table.add_row(f"  {kind}", str(count))
-    table.add_row("upload events sent twice", str(figures["duplicated_events"]))
+    table.add_row("upload events sent twice", str(figures["events_sent_twice"]))
     table.add_section()
     for stage, seconds in figures["seconds"].items():
         table.add_row(stage.replace("_", " "), f"{seconds} s")

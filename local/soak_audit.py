@@ -28,12 +28,13 @@ class Evidence:
     """What was sent, and what AWS holds after the run.
 
     Attributes:
-        sent: every version that S3 took.
+        sent: every version that S3 has in the inbox.
         items: the predictions table, an item of DynamoDB's for each version.
         reviews: the bodies of the review queue's messages.
         told: the bodies of the failed-pictures queue's messages.
         executions: those of the workflow, all ended.
-        undelivered: how many messages lie in the dead-letter queues.
+        wanted: how many pictures were to be sent.
+        events_sent_twice: how many upload events came a second time.
     """
 
     sent: Sequence[Version]
@@ -41,7 +42,8 @@ class Evidence:
     reviews: Sequence[dict[str, Any]]
     told: Sequence[dict[str, Any]]
     executions: Sequence[Execution]
-    undelivered: int = 0
+    wanted: int
+    events_sent_twice: int
 
 
 def audit(evidence: Evidence, threshold: float) -> dict[str, Any]:
@@ -57,13 +59,19 @@ def audit(evidence: Evidence, threshold: float) -> dict[str, Any]:
     accepted = {v for v in sent if outcome.get(v) == "accepted"}
     messages = Counter(picture_of(body) for body in evidence.reviews)
     review = {v for v in sent if outcome.get(v) == "review" and messages[v]}
-    told = Counter(arn_of(body) for body in evidence.told)
+    told = Counter(told_by(body) for body in evidence.told)
     failures = [e for e in evidence.executions if e.error not in {"", LOW_CONFIDENCE}]
-    failed = {e.picture for e in failures if told[e.arn]} & sent - set(outcome)
-    low = [v for v in accepted if float(evidence.items[v]["confidence"]["N"]) < threshold]
+    notified = [e for e in failures if told[e.arn, e.picture] or told[e.arn, None]]
+    failed = {e.picture for e in notified} & sent - set(outcome)
+    low = [
+        item
+        for item in evidence.items.values()
+        if item["outcome"]["S"] == "accepted" and float(item["confidence"]["N"]) < threshold
+    ]
+    seen = {*outcome, *messages, *(e.picture for e in evidence.executions)}
     return {
-        "pictures": len(evidence.sent),
-        "distinct": len(sent),
+        "wanted": evidence.wanted,
+        "pictures": len(sent),
         "accepted": len(accepted),
         "review": len(review),
         "failed": len(failed),
@@ -72,12 +80,13 @@ def audit(evidence: Evidence, threshold: float) -> dict[str, Any]:
         "accepted_below_threshold": len(low),
         "executions": len(evidence.executions),
         "repeated_executions": repeated(evidence.executions),
+        "events_sent_twice": evidence.events_sent_twice,
         "failed_executions": len(failures),
-        "notified": sum(bool(told[e.arn]) for e in failures),
-        "notified_twice": sum(told[e.arn] > 1 for e in failures),
-        "notified_without_failure": len(set(told) - {e.arn for e in failures}),
+        "notified": len(notified),
+        "notified_twice": sum(count > 1 for count in told.values()),
+        "notified_without_failure": len({arn for arn, _ in told} - {e.arn for e in failures}),
         "failed_by_error": dict(Counter(e.error for e in failures).most_common()),
-        "undelivered": evidence.undelivered,
+        "never_uploaded": len(seen - sent),
         "lost_pictures": sorted(sent - accepted - review - failed)[:20],
     }
 
@@ -92,12 +101,16 @@ def problems(figures: Mapping[str, Any]) -> list[str]:
             ("accepted_below_threshold", "answers were accepted below the threshold"),
             ("notified_twice", "failures were told twice"),
             ("notified_without_failure", "failures were told that were none"),
-            ("undelivered", "messages are in the dead-letter queues"),
+            ("never_uploaded", "pictures are somewhere that were never uploaded"),
         )
         if figures[name]
     ]
-    if figures["distinct"] != figures["pictures"]:
-        found.append(f"{figures['pictures'] - figures['distinct']} pictures have another's version")
+    for expected, got, words in (
+        ("wanted", "pictures", "pictures were to be uploaded, and S3 has"),
+        ("events_sent_twice", "repeated_executions", "events came twice, and executions repeated"),
+    ):
+        if figures[expected] != figures[got]:
+            found.append(f"{figures[expected]} {words} {figures[got]}")
     if figures["notified"] != figures["failed_executions"]:
         found.append(f"of {figures['failed_executions']} failures {figures['notified']} were told")
     return found
@@ -114,6 +127,12 @@ def picture_of(body: Mapping[str, Any]) -> Version:
     return Version(str(body.get("s3_key")), str(body.get("s3_version_id") or "null"))
 
 
-def arn_of(body: Mapping[str, Any]) -> str:
-    """Return the execution that a failure message is about, the workflow's or EventBridge's."""
-    return str(body.get("execution_arn") or body.get("executionArn"))
+def told_by(body: Mapping[str, Any]) -> tuple[str, Version | None]:
+    """Return which execution a failure message is about, and the picture if the workflow told.
+
+    EventBridge, which tells of an execution alone, may tell again of an error of Step Functions'
+    own that the workflow did catch and tell of.
+    """
+    if "execution_arn" in body:
+        return str(body["execution_arn"]), picture_of(body)
+    return str(body["executionArn"]), None

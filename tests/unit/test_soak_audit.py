@@ -31,6 +31,8 @@ def evidence(**changes: Any) -> Evidence:
             Execution("arn:r", R, LOW_CONFIDENCE),
             Execution("arn:f", F, "NotAPictureError"),
         ],
+        "wanted": 3,
+        "events_sent_twice": 0,
     }
     return Evidence(**given | changes)
 
@@ -54,7 +56,8 @@ def evidence(**changes: Any) -> Evidence:
             "notified_without_failure",
             "told that were none",
         ),
-        ({"undelivered": 1}, "undelivered", "dead-letter"),
+        ({"told": [message(A, "arn:f")]}, "lost", "of 1 failures 0 were told"),
+        ({"sent": [A, R]}, "never_uploaded", "never uploaded"),
     ],
 )
 def test_what_went_wrong_is_counted_and_named(changes, name, says):
@@ -63,9 +66,21 @@ def test_what_went_wrong_is_counted_and_named(changes, name, says):
     assert any(says in problem for problem in problems(figures))
 
 
-def test_versions_that_s3_gave_twice_are_named():
-    figures = audit(evidence(sent=[A, A, R, F]), THRESHOLD)
-    assert "1 pictures have another's version" in problems(figures)
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"wanted": 4}, "4 pictures were to be uploaded, and S3 has 3"),
+        ({"events_sent_twice": 1}, "1 events came twice, and executions repeated 0"),
+    ],
+)
+def test_a_run_that_was_not_as_asked_is_no_proof(changes, says):
+    assert says in problems(audit(evidence(**changes), THRESHOLD))
+
+
+def test_an_answer_below_the_threshold_counts_whatever_its_picture():
+    stranger = Version("inbox/x.png", "4")
+    items = {**evidence().items, stranger: item("accepted", 0.5)}
+    assert audit(evidence(items=items), THRESHOLD)["accepted_below_threshold"] == 1
 
 
 def test_every_picture_in_one_place_is_no_problem():
@@ -85,6 +100,7 @@ def test_a_picture_that_another_execution_decided_has_not_failed():
     both = evidence(
         executions=[*evidence().executions, again],
         told=[*evidence().told, message(A, "arn:again")],
+        events_sent_twice=1,
     )
     figures = audit(both, THRESHOLD)
     assert (figures["accepted"], figures["failed"], figures["lost"]) == (1, 1, 0)
@@ -104,3 +120,8 @@ def test_a_run_that_shows_nothing_is_no_proof():
         "repeated executions: none, so nothing is shown of them",
         "gone: none, so nothing is shown of them",
     ]
+
+
+def test_what_the_workflow_and_eventbridge_both_told_is_no_problem():
+    told = [message(F, "arn:f"), {"executionArn": "arn:f", "status": "FAILED"}]
+    assert problems(audit(evidence(told=told), THRESHOLD)) == []
