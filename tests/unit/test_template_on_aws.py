@@ -196,20 +196,3 @@ def test_an_endpoints_name_is_written_as_its_arn_is():
     pattern = TEMPLATE["Parameters"]["EndpointName"]["AllowedPattern"]
     assert re.fullmatch(pattern, "scones-unlimited")
     assert not re.fullmatch(pattern, "Scones-Unlimited")
-
-
-@pytest.mark.parity("events-to-encrypted-topic")
-def test_eventbridge_is_not_held_against_what_it_never_says():
-    # It publishes to a topic without aws:SourceArn and aws:SourceAccount: a condition on them lets
-    # nothing in. https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html and
-    # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
-    documents = [p["PolicyDocument"] for p in of_type("AWS::SNS::TopicPolicy").values()]
-    documents += [p["KeyPolicy"] for p in of_type("AWS::KMS::Key").values()]
-    for_events = [
-        entry
-        for document in documents
-        for entry in document["Statement"]
-        if "events.amazonaws.com" in json.dumps(entry["Principal"])
-    ]
-    assert len(for_events) == 2  # the failure topic's and the key's
-    assert not [e["Sid"] for e in for_events if "aws:source" in json.dumps(e).lower()]
