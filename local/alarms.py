@@ -18,7 +18,6 @@ from ministack.services import cloudwatch
 from local.ministack_source import check_source
 
 EVALUATION_SECONDS = 2.0
-_LATE_SECONDS = 60.0  # by which a point may be older than one that was added before it
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanOrEqualToThreshold": operator.ge,
     "GreaterThanThreshold": operator.gt,
@@ -90,11 +89,8 @@ def _values(alarm: dict[str, Any], now: float) -> list[float | None]:
     key = (alarm["Namespace"], alarm["MetricName"], cloudwatch._dims_key(dimensions))
     period, count = alarm.get("Period", 60), alarm.get("EvaluationPeriods", 1)
     periods: list[list[dict[str, Any]]] = [[] for _ in range(count)]
-    for point in reversed(list(cloudwatch._metrics.get(key, ()))):
-        seconds = now - point["Timestamp"]
-        if seconds > period * count + _LATE_SECONDS:
-            break
-        age = int(seconds // period)
+    for point in list(cloudwatch._metrics.get(key, ())):  # in any order of their times
+        age = int((now - point["Timestamp"]) // period)
         if 0 <= age < count and alarm.get("Unit") in (None, "", point["Unit"]):
             periods[age].append(point)
     statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic", "Average")

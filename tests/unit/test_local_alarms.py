@@ -1,8 +1,9 @@
 from typing import Any
 
 import pytest
+from ministack.services import cloudwatch
 
-from local.alarms import state_of
+from local.alarms import _values, state_of
 
 
 def alarm(**settings: Any) -> dict[str, Any]:
@@ -62,3 +63,19 @@ def test_without_any_data(treated: str | None, state: str) -> None:
 @pytest.mark.parity("cloudwatch-missing-data")
 def test_a_period_without_data_can_count_as_breaching() -> None:
     assert state_of(alarm(TreatMissingData="breaching"), [9, None, 9]) == "ALARM"
+
+
+def test_points_count_by_their_time_and_not_by_their_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A metric filter, EMF or PutMetricData may add a point of hours ago after one of now."""
+    now = 1_000_000.0
+    points = [
+        {"Timestamp": now - seconds, "Value": value, "Unit": "Count"}
+        for seconds, value in ((10, 9.0), (70, 1.0), (20, 3.0), (7200, 5.0), (-30, 7.0))
+    ]
+    key = ("AWS/Lambda", "Errors", cloudwatch._dims_key({}))
+    monkeypatch.setitem(cloudwatch._metrics, key, points)
+    errors = {"Namespace": "AWS/Lambda", "MetricName": "Errors", "Statistic": "Maximum"}
+    settings = alarm(Period=60, EvaluationPeriods=3, **errors)
+    assert _values(settings, now) == [9.0, 1.0, None]
