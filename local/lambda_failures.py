@@ -7,6 +7,7 @@ is out of time is `Sandbox.Timedout` in both. tests/integration/test_ministack_g
 MiniStack closes the gap.
 """
 
+import functools
 import json
 import signal
 import subprocess
@@ -43,6 +44,7 @@ def install() -> None:
         if process is not None:
             _last.ended = process.returncode
 
+    @functools.wraps(execute)  # local/lambda_workers.py looks at its source
     def execute_function_warm(func: dict[str, Any], event: Any, request_id: str) -> dict[str, Any]:
         _last.ended = None
         result: dict[str, Any] = execute(func, event, request_id)

@@ -21,6 +21,9 @@ from typing import Any
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
+from local.ministack_source import check_source
+
+_FILE = "local/lambda_workers.py"
 MARK = "__laptop_aws_function_error__"
 _WAIT_SECONDS = 120.0  # for a free worker; then the call is throttled, as on AWS
 
@@ -103,10 +106,13 @@ def install() -> None:
     """Change MiniStack's Lambda in this process; call once, before its first function.
 
     Raises:
-        WorkerScriptError: when MiniStack's version has changed.
+        MiniStackChangedError: when MiniStack's version has changed.
+        WorkerScriptError: when its worker script has.
     """
-    lambda_runtime._PYTHON_WORKER_SCRIPT = named_errors_script(lambda_runtime._PYTHON_WORKER_SCRIPT)
     execute = lambda_svc._execute_function_warm
+    check_source(execute, "62b9218b", _FILE)
+    check_source(lambda_svc._throttle_response, "647221d5", _FILE)
+    lambda_runtime._PYTHON_WORKER_SCRIPT = named_errors_script(lambda_runtime._PYTHON_WORKER_SCRIPT)
     most = workers_per_function()
     slots: dict[str, threading.BoundedSemaphore] = {}
 

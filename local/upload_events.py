@@ -15,8 +15,10 @@ from typing import Any
 
 from ministack.services import eventbridge, s3
 
+from local.ministack_source import check_source
 from local.upload_duplicates import Duplicates
 
+_FILE = "local/upload_events.py"
 _version: ContextVar[str | None] = ContextVar("version of the object that S3 tells of")
 
 
@@ -34,8 +36,13 @@ def install(duplicates: Duplicates) -> None:
 
     Args:
         duplicates: decides which events are sent twice.
+
+    Raises:
+        MiniStackChangedError: when MiniStack's version has changed.
     """
     fire, dispatch = s3._fire_s3_event, eventbridge._dispatch_event
+    check_source(fire, "2ab38cfa", _FILE)
+    check_source(dispatch, "d1bfe064", _FILE)
     signature = inspect.signature(fire)
 
     @functools.wraps(fire)
