@@ -79,6 +79,25 @@ def test_every_event_comes_twice_and_names_the_same_version(
     assert after["sent_twice"] - before["sent_twice"] == 5
 
 
+def test_the_second_event_is_the_first_one_again(laptop_aws: LaptopAws, bucket: str) -> None:
+    events, sqs = laptop_aws.client("events"), laptop_aws.client("sqs")
+    [target] = events.list_targets_by_rule(Rule=bucket)["Targets"]
+    events.put_targets(Rule=bucket, Targets=[{"Id": target["Id"], "Arn": target["Arn"]}])
+    control(laptop_aws, "PUT", {"duplicates": 1, "delay_seconds": 0.2})
+    upload(laptop_aws, bucket, 1)
+    queue = sqs.get_queue_url(QueueName=bucket)["QueueUrl"]
+    found: list[Any] = []
+
+    def both() -> bool:
+        messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+        found.extend(json.loads(message["Body"]) for message in messages.get("Messages", []))
+        return len(found) >= 2
+
+    wait_until(both)
+    assert found[0]["id"]
+    assert found[0] == found[1]
+
+
 def test_a_share_of_the_events_comes_twice(laptop_aws: LaptopAws, bucket: str) -> None:
     control(laptop_aws, "PUT", {"duplicates": 0.3, "seed": 5})
     before = control(laptop_aws, "GET")["sent_twice"]
@@ -94,5 +113,10 @@ def test_a_share_of_the_events_comes_twice(laptop_aws: LaptopAws, bucket: str) -
 
 
 def test_without_the_setting_each_event_comes_once(laptop_aws: LaptopAws, bucket: str) -> None:
+    before = control(laptop_aws, "GET")
     sent = upload(laptop_aws, bucket, 5)
     assert arrived(laptop_aws, bucket, 5) == sent
+    last = upload(laptop_aws, bucket, 1)  # a second event of the five would come before it
+    assert arrived(laptop_aws, bucket, 1) == last
+    after = control(laptop_aws, "GET")
+    assert after == before | {"events": before["events"] + 6}
