@@ -8,7 +8,7 @@ changed by evaluating it, so all evaluations of the same text may share it.
 import functools
 from typing import Any
 
-from jsonata.parser import Parser  # type: ignore[import-untyped]
+from jsonata.parser import Parser  # type: ignore[import-untyped]  # has no types
 
 from local.ministack_source import check_source
 

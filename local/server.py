@@ -1,15 +1,12 @@
-"""The server process: MiniStack and the SageMaker stand-in on one port, until a signal ends it."""
+"""Where the laptop's AWS answers and keeps its files, and the environment that it runs in."""
 
 import asyncio
 import logging
 import os
 import re
 import shutil
-import signal
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
 
 from local.errors import PortInUseError, StateDirError
 from local.sagemaker.arns import REGION
@@ -19,7 +16,6 @@ DEFAULT_PORT = 4566
 # Shows that a folder is ours, so that its contents may be deleted; the server keeps it locked.
 LOCK_FILE = "laptop-aws.lock"
 SOCKET_PATH_BYTES = 103  # macOS's sockaddr_un has 104, Linux's 108, with a zero at the end
-_GRACE_SECONDS = 2.0  # for requests that are under way when the server ends
 _LOOPBACK = (HOST, "localhost")
 # Training jobs run below the folder for state, through AWS's drivers, whose shell command has the
 # paths unquoted.
@@ -136,7 +132,9 @@ def serve(port: int, state: Path) -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("botocore").setLevel(logging.WARNING)
-    asyncio.run(_serve(port, state))
+    from local.serving import serve_ministack  # noqa: PLC0415  MiniStack takes its environment now
+
+    asyncio.run(serve_ministack(port, state))
     logging.shutdown()
 
 
@@ -163,88 +161,3 @@ def _set_ministack_environment(port: int, state: Path) -> None:
     # MiniStack gives functions AWS_ENDPOINT_URL from GATEWAY_PORT; a value here would win over one
     # that the function's own configuration sets.
     os.environ.pop("AWS_ENDPOINT_URL")
-
-
-async def _serve(port: int, state: Path) -> None:
-    # Imported here: it takes MiniStack's environment as it is at this moment.
-    from hypercorn.asyncio import serve as serve_asgi  # noqa: PLC0415
-    from hypercorn.config import Config  # noqa: PLC0415
-    from ministack.app import app as ministack  # noqa: PLC0415
-
-    from local import (  # noqa: PLC0415
-        alarms,
-        embedded_metrics,
-        execution_limits,
-        jsonata_parsing,
-        lambda_failures,
-        lambda_metrics,
-        lambda_workers,
-        map_batches,
-        messaging_metrics,
-        metrics,
-        upload_events,
-    )
-    from local.controls import Controls  # noqa: PLC0415
-    from local.every import Every  # noqa: PLC0415
-    from local.gateway import Gateway  # noqa: PLC0415
-    from local.sagemaker.aws_clients import AwsClients  # noqa: PLC0415
-    from local.sagemaker.child_process import ChildProcesses  # noqa: PLC0415
-    from local.sagemaker.host import Host  # noqa: PLC0415
-    from local.sagemaker.stand_in import SageMakerStandIn  # noqa: PLC0415
-    from local.upload_duplicates import Duplicates  # noqa: PLC0415
-
-    for change in (
-        metrics,
-        alarms,
-        lambda_failures,
-        lambda_workers,
-        lambda_metrics,
-        embedded_metrics,
-        messaging_metrics,
-        map_batches,
-        execution_limits,
-        jsonata_parsing,
-    ):
-        change.install()
-    duplicates = Duplicates()
-    upload_events.install(duplicates)
-    url = endpoint_url(port)
-    host = Host(state, url, AwsClients(url), ChildProcesses(state / "children"))
-    sagemaker = SageMakerStandIn(host, metrics.record)
-    about = {"service": "laptop-aws", "pid": os.getpid(), "port": port, "state": str(state)}
-    controls = Controls(about, sagemaker.faults, duplicates)
-    gateway = Gateway(ministack, sagemaker, port, controls)
-
-    config = Config()
-    config.bind = [f"{HOST}:{port}"]
-    unix_socket = socket_path(state)
-    if len(os.fsencode(unix_socket)) <= SOCKET_PATH_BYTES:
-        unix_socket.parent.mkdir(mode=0o700, exist_ok=True)
-        config.bind.append(f"unix:{unix_socket}")
-    config.keep_alive_timeout = 75
-    config.graceful_timeout = _GRACE_SECONDS
-    config.loglevel = "WARNING"
-
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
-            loop.add_signal_handler(number, ended.set)
-
-    background = [
-        Every(alarms.EVALUATION_SECONDS, alarms.evaluate_alarms),
-        Every(messaging_metrics.SAMPLE_SECONDS, messaging_metrics.sample_queues),
-    ]
-
-    # A thread of its own: those of asyncio.to_thread may all be waiting for functions.
-    cleaner = ThreadPoolExecutor(1, thread_name_prefix="shutdown")
-
-    async def shutdown() -> None:
-        await ended.wait()
-        for work in background:
-            await loop.run_in_executor(cleaner, work.stop)
-        await loop.run_in_executor(cleaner, sagemaker.close)
-        await loop.run_in_executor(cleaner, lambda_workers.stop_workers)
-
-    await serve_asgi(cast("Any", gateway), config, shutdown_trigger=shutdown)
-    lambda_workers.stop_workers()  # those that a call under way has started since

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from jsonata.parser import Parser  # type: ignore[import-untyped]
+from jsonata.parser import Parser  # type: ignore[import-untyped]  # has no types
 from ministack.services import stepfunctions as sfn
 
 from local import jsonata_parsing

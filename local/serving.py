@@ -1,0 +1,103 @@
+"""The server process: MiniStack and the SageMaker stand-in on one port, until a signal ends it.
+
+Import it when MiniStack's environment is set: MiniStack reads it while it is imported.
+"""
+
+import asyncio
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, cast
+
+from hypercorn.asyncio import serve as serve_asgi
+from hypercorn.config import Config
+from ministack.app import app as ministack
+
+from local import (
+    alarms,
+    embedded_metrics,
+    execution_limits,
+    jsonata_parsing,
+    lambda_failures,
+    lambda_metrics,
+    lambda_workers,
+    map_batches,
+    messaging_metrics,
+    metrics,
+    upload_events,
+)
+from local.controls import Controls
+from local.every import Every
+from local.gateway import Gateway
+from local.sagemaker.aws_clients import AwsClients
+from local.sagemaker.child_process import ChildProcesses
+from local.sagemaker.host import Host
+from local.sagemaker.stand_in import SageMakerStandIn
+from local.server import HOST, SOCKET_PATH_BYTES, endpoint_url, socket_path
+from local.upload_duplicates import Duplicates
+
+_GRACE_SECONDS = 2.0  # for requests that are under way when the server ends
+
+
+async def serve_ministack(port: int, state: Path) -> None:
+    """Serve until SIGINT, SIGTERM or SIGHUP, then end every process that was started.
+
+    Raises:
+        MiniStackChangedError: when MiniStack's version has changed.
+    """
+    for change in (
+        metrics,
+        alarms,
+        lambda_failures,
+        lambda_workers,
+        lambda_metrics,
+        embedded_metrics,
+        messaging_metrics,
+        map_batches,
+        execution_limits,
+        jsonata_parsing,
+    ):
+        change.install()
+    duplicates = Duplicates()
+    upload_events.install(duplicates)
+    url = endpoint_url(port)
+    host = Host(state, url, AwsClients(url), ChildProcesses(state / "children"))
+    sagemaker = SageMakerStandIn(host, metrics.record)
+    about = {"service": "laptop-aws", "pid": os.getpid(), "port": port, "state": str(state)}
+    controls = Controls(about, sagemaker.faults, duplicates)
+    gateway = Gateway(ministack, sagemaker, port, controls)
+
+    config = Config()
+    config.bind = [f"{HOST}:{port}"]
+    unix_socket = socket_path(state)
+    if len(os.fsencode(unix_socket)) <= SOCKET_PATH_BYTES:
+        unix_socket.parent.mkdir(mode=0o700, exist_ok=True)
+        config.bind.append(f"unix:{unix_socket}")
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = _GRACE_SECONDS
+    config.loglevel = "WARNING"
+
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            loop.add_signal_handler(number, ended.set)
+
+    background = [
+        Every(alarms.EVALUATION_SECONDS, alarms.evaluate_alarms),
+        Every(messaging_metrics.SAMPLE_SECONDS, messaging_metrics.sample_queues),
+    ]
+
+    # A thread of its own: those of asyncio.to_thread may all be waiting for functions.
+    cleaner = ThreadPoolExecutor(1, thread_name_prefix="shutdown")
+
+    async def shutdown() -> None:
+        await ended.wait()
+        for work in background:
+            await loop.run_in_executor(cleaner, work.stop)
+        await loop.run_in_executor(cleaner, sagemaker.close)
+        await loop.run_in_executor(cleaner, lambda_workers.stop_workers)
+
+    await serve_asgi(cast("Any", gateway), config, shutdown_trigger=shutdown)
+    lambda_workers.stop_workers()  # those that a call under way has started since
