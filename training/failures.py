@@ -8,9 +8,11 @@ whose input is the workflow's: a picture's place, S3's event, or a batch's {"s3_
 A dead letter is a whole event with such a detail, or S3's, and says in attributes why it is dead.
 """
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
+
+from training.errors import ExpectedError
+from training.execution_input import Picture, find_picture, json_object
 
 RECEIVED_AT_ONCE = 10  # messages; SQS's limit, as is the next one's
 BATCH = 10
@@ -20,17 +22,17 @@ POLL_SECONDS = 2
 HIDDEN_SECONDS = 900
 
 
-class Picture(NamedTuple):
-    """A version of an object in S3; `version_id` is None where the message does not say."""
+class MessagesRefusedError(ExpectedError):
+    """SQS did not do with some messages what it was asked to."""
 
-    bucket: str
-    key: str
-    version_id: str | None
-
-    @property
-    def uri(self) -> str:
-        """The object's name, as the predictions table has it."""
-        return f"s3://{self.bucket}/{self.key}"
+    def __init__(self, what: str, reasons: Iterable[str]) -> None:
+        """Say what was not done, how often and why."""
+        told = list(reasons)
+        super().__init__(
+            f"SQS refused to {what} {len(told)} messages ({', '.join(sorted(set(told)))}). They are"
+            f" in the queue again in {HIDDEN_SECONDS // 60} minutes at the latest: run this again"
+            " then, no picture is started twice."
+        )
 
 
 class Failure(NamedTuple):
@@ -86,26 +88,6 @@ def attribute(message: dict[str, Any], name: str) -> str:
     return str(message.get("MessageAttributes", {}).get(name, {}).get("StringValue", ""))
 
 
-def json_object(text: Any) -> dict[str, Any]:
-    """Return the JSON object that a text is, an empty one where it is none."""
-    try:
-        value = json.loads(text)
-    except (TypeError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def find_picture(where: dict[str, Any]) -> Picture | None:
-    """Return the picture that an execution's input names, as itself or by S3's event."""
-    bucket, key, version = (where.get(n) for n in ("s3_bucket", "s3_key", "s3_version_id"))
-    if isinstance(where.get("object"), dict) and isinstance(where.get("bucket"), dict):
-        bucket, key = where["bucket"].get("name"), where["object"].get("key")
-        version = where["object"].get("version-id")
-    if not (isinstance(bucket, str) and isinstance(key, str) and bucket and key):
-        return None
-    return Picture(bucket, key, version if isinstance(version, str) and version else None)
-
-
 def find_batch(where: dict[str, Any]) -> dict[str, str] | None:
     """Return the batch that an execution's input asks for."""
     batch = {name: where.get(name) for name in ("s3_bucket", "prefix")}
@@ -134,19 +116,27 @@ def read_queue(sqs: Any, queue_url: str, most: int) -> Iterator[list[Failure]]:
         yield [read_failure(message) for message in messages]
 
 
-def delete_messages(sqs: Any, queue_url: str, failures: Iterable[Failure]) -> None:
-    """Take dealt-with messages out of the queue."""
-    for entries in _batches(failures):
-        sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries)
+def delete_messages(sqs: Any, queue_url: str, failures: Iterable[Failure]) -> dict[str, str]:
+    """Take messages out of the queue. Returns why, by message, where SQS refuses."""
+    return _in_batches(sqs.delete_message_batch, queue_url, failures, {})
 
 
-def give_back(sqs: Any, queue_url: str, failures: Iterable[Failure]) -> None:
-    """Let others see messages again that were read and not dealt with."""
-    for entries in _batches(failures):
-        visible = [entry | {"VisibilityTimeout": 0} for entry in entries]
-        sqs.change_message_visibility_batch(QueueUrl=queue_url, Entries=visible)
+def give_back(sqs: Any, queue_url: str, failures: Iterable[Failure]) -> dict[str, str]:
+    """Let others see messages again that were read. Returns why, by message, where SQS refuses."""
+    visible = {"VisibilityTimeout": 0}
+    return _in_batches(sqs.change_message_visibility_batch, queue_url, failures, visible)
 
 
-def _batches(failures: Iterable[Failure]) -> list[list[dict[str, Any]]]:
-    entries = [{"Id": f.message_id, "ReceiptHandle": f.receipt} for f in failures]
-    return [entries[start : start + BATCH] for start in range(0, len(entries), BATCH)]
+def _in_batches(
+    call: Callable[..., dict[str, Any]],
+    queue_url: str,
+    failures: Iterable[Failure],
+    more: dict[str, int],
+) -> dict[str, str]:
+    """Call for all messages, whatever becomes of some; return why, where SQS refuses."""
+    refused: dict[str, str] = {}
+    entries = [{"Id": f.message_id, "ReceiptHandle": f.receipt} | more for f in failures]
+    for start in range(0, len(entries), BATCH):
+        answer = call(QueueUrl=queue_url, Entries=entries[start : start + BATCH])
+        refused |= {entry["Id"]: entry["Code"] for entry in answer.get("Failed", [])}
+    return refused

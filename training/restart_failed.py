@@ -2,16 +2,18 @@
 
 Failures wait in the failed-pictures queue, each until somebody deals with it. This starts the
 workflow again with the same version of the same picture, as a new execution, and takes the message
-out of the queue once that has begun. What is decided already is only taken out. It may be run
-twice: an execution is named after its message, and Step Functions refuses a second one of a name.
+out of the queue once that has begun. What is decided already is only taken out, and with --drop
+what would fail again. It may be run twice: an execution is named after its message, and Step
+Functions refuses a second one of a name.
 """
 
 import argparse
 import json
+import shlex
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,13 +22,15 @@ from rich.table import Table
 from rich.text import Text
 
 from training import settings
+from training.arguments import positive_integer
 from training.errors import ExpectedError
+from training.execution_input import Picture, json_object
 from training.failures import (
+    HIDDEN_SECONDS,
     Failure,
-    Picture,
+    MessagesRefusedError,
     delete_messages,
     give_back,
-    json_object,
     read_queue,
 )
 from training.parallel import run_parallel
@@ -66,7 +70,7 @@ class Plan(NamedTuple):
     """What is to be done with what the queue held.
 
     Attributes:
-        pictures: to start again, each with its messages; a picture may have failed twice.
+        pictures: to start again or to drop, each with its messages: it may have failed twice.
         others: failures of no picture: a batch, or an input that names none.
         left: not asked for: another error's, or beyond the limit.
     """
@@ -74,6 +78,19 @@ class Plan(NamedTuple):
     pictures: dict[Picture, list[Failure]]
     others: list[Failure]
     left: list[Failure]
+
+
+class Done(NamedTuple):
+    """What has been done so far; threads add to both.
+
+    Attributes:
+        outcomes: what became of each picture: "started again", "started before", "already
+            decided" or "dropped".
+        messages: ids of those that are out of the queue.
+    """
+
+    outcomes: list[str]
+    messages: set[str]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -90,7 +107,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print(
-            "restart_failed: interrupted; what was not started is in the queue as before",
+            "restart_failed: interrupted; what was not dealt with is in the queue, all of it in"
+            f" {HIDDEN_SECONDS // 60} minutes at the latest",
             file=sys.stderr,
         )
         return 130
@@ -121,8 +139,11 @@ def find_stack(session: Any, name: str, queue: str) -> Stack:
 
 
 def restart_failed(stack: Stack, arguments: argparse.Namespace, console: Console) -> int:
-    """Read the queue, show what failed, start it again; return the exit status."""
-    with taken(stack, console) as (messages, dealt_with):
+    """Read the queue, show what failed, start it again or drop it; return the exit status.
+
+    Raises MessagesRefusedError, ClientError: what was done until then is shown.
+    """
+    with taken(stack, console) as (messages, done):
         failures = list(messages.values())
         if not failures:
             console.print("The queue is empty.")
@@ -131,42 +152,68 @@ def restart_failed(stack: Stack, arguments: argparse.Namespace, console: Console
         console.print(failures_table(failures))
         for failure in plan.others:
             console.print(advice(failure), markup=False, soft_wrap=True)
+        if arguments.drop:
+            for picture in plan.pictures:
+                version = picture.version_id or "unknown"
+                console.print(
+                    f"To drop: {picture.uri} (version {version})", markup=False, soft_wrap=True
+                )
         if arguments.dry_run:
-            console.print(f"{len(plan.pictures)} pictures would be started again; nothing was.")
+            verb = "dropped" if arguments.drop else "started again"
+            console.print(f"{len(plan.pictures)} pictures would be {verb}; nothing was.")
             return 0
-        with progress_bar(console, "Starting again") as report:
-            done = run_parallel(
-                lambda item: deal_with(stack, *item, dealt_with),
-                plan.pictures.items(),
-                threads=THREADS,
-                report=report,
-            )
-        if arguments.drop_others:
-            delete_messages(stack.sqs, stack.queue_url, plan.others)
-            dealt_with |= {failure.message_id for failure in plan.others}
-        console.print(result_table(Counter(done), plan, arguments.drop_others))
+        carry_out(stack, plan, arguments, done, console)
         if len(plan.pictures) >= arguments.limit or len(failures) >= MOST_READ:
             console.print("There may be more in the queue: run it again for the rest.")
     return 0
 
 
 @contextmanager
-def taken(stack: Stack, console: Console) -> Iterator[tuple[dict[str, Failure], set[str]]]:
-    """Yield the queue's failures by message, and a set for the messages that are dealt with.
+def taken(stack: Stack, console: Console) -> Iterator[tuple[dict[str, Failure], Done]]:
+    """Yield the queue's failures by message, and a record of what is done with them.
 
-    Whatever happens, the messages that are not in it are in the queue again at the end.
+    Whatever happens, the messages that are not in it are in the queue again at the end. Raises
+    MessagesRefusedError where some will only be there after HIDDEN_SECONDS.
     """
     failures: dict[str, Failure] = {}
-    dealt_with: set[str] = set()
+    done = Done([], set())
+
+    def give_rest_back() -> dict[str, str]:
+        kept = [failure for name, failure in failures.items() if name not in done.messages]
+        return give_back(stack.sqs, stack.queue_url, kept)
+
     try:
         with progress_bar(console, "Reading the queue") as report:
             for some in read_queue(stack.sqs, stack.queue_url, MOST_READ):
                 failures |= {failure.message_id: failure for failure in some}
                 report(len(failures), None)
-        yield failures, dealt_with
+        yield failures, done
+    except BaseException:
+        give_rest_back()  # what SQS refuses comes back by itself; what came first is told
+        raise
+    if refused := give_rest_back():
+        raise MessagesRefusedError("give back", refused.values())
+
+
+def carry_out(
+    stack: Stack, plan: Plan, arguments: argparse.Namespace, done: Done, console: Console
+) -> None:
+    """Do what is planned; show what was done, also where an error or Ctrl-C ends it."""
+    act = drop if arguments.drop else restart
+    dropped_others = False
+    try:
+        with progress_bar(console, "Dropping" if arguments.drop else "Starting again") as report:
+            run_parallel(
+                lambda item: act(stack, *item, done),
+                plan.pictures.items(),
+                threads=THREADS,
+                report=report,
+            )
+        if arguments.drop_others:
+            take_out(stack, plan.others, done)
+            dropped_others = True
     finally:
-        kept = [failure for name, failure in failures.items() if name not in dealt_with]
-        give_back(stack.sqs, stack.queue_url, kept)
+        console.print(result_table(Counter(done.outcomes), plan, dropped_others))
 
 
 def make_plan(failures: list[Failure], error: str | None, limit: int) -> Plan:
@@ -185,15 +232,40 @@ def make_plan(failures: list[Failure], error: str | None, limit: int) -> Plan:
     return Plan(dict(pictures), others, left)
 
 
-def deal_with(stack: Stack, picture: Picture, failures: list[Failure], dealt_with: set[str]) -> str:
-    """Start one picture again unless it is decided; then delete its messages. Say which."""
-    done = "already decided"
-    if not is_decided(stack, picture):
-        start(stack, picture, min(failure.message_id for failure in failures))
-        done = "started again"
-    delete_messages(stack.sqs, stack.queue_url, failures)
-    dealt_with |= {failure.message_id for failure in failures}
-    return done
+def restart(stack: Stack, picture: Picture, failures: list[Failure], done: Done) -> None:
+    """Start one picture again unless it is decided, and take its messages out.
+
+    A message whose execution exists was dealt with by an earlier run, which was ended before it
+    could delete it. That execution may have failed as well and told of it: then the picture has
+    another message, in whose name it is started now.
+    """
+    if is_decided(stack, picture):
+        done.outcomes.append("already decided")
+        take_out(stack, failures, done)
+        return
+    waiting = sorted(failures)
+    while waiting:
+        if start(stack, picture, waiting[0].message_id):
+            done.outcomes.append("started again")
+            take_out(stack, waiting, done)
+            return
+        take_out(stack, [waiting.pop(0)], done)
+    done.outcomes.append("started before")
+
+
+def drop(stack: Stack, picture: Picture, failures: list[Failure], done: Done) -> None:
+    """Take a picture's messages out and start nothing."""
+    del picture
+    take_out(stack, failures, done)
+    done.outcomes.append("dropped")
+
+
+def take_out(stack: Stack, failures: list[Failure], done: Done) -> None:
+    """Delete messages. Raises MessagesRefusedError for those that are still there."""
+    refused = delete_messages(stack.sqs, stack.queue_url, failures)
+    done.messages.update({failure.message_id for failure in failures} - refused.keys())
+    if refused:
+        raise MessagesRefusedError("delete", refused.values())
 
 
 def is_decided(stack: Stack, picture: Picture) -> bool:
@@ -208,18 +280,20 @@ def is_decided(stack: Stack, picture: Picture) -> bool:
     return bool(item) and item.get("queued", {"BOOL": True})["BOOL"]
 
 
-def start(stack: Stack, picture: Picture, message_id: str) -> None:
-    """Start the workflow under a name that a second try would use again."""
+def start(stack: Stack, picture: Picture, message_id: str) -> bool:
+    """Start the workflow in a message's name; tell whether one runs now, False if one has ended."""
     event = {"s3_bucket": picture.bucket, "s3_key": picture.key}
     if picture.version_id is not None:
         event["s3_version_id"] = picture.version_id
-    # It exists where an earlier run started it and was ended before it could delete the message.
-    with suppress(stack.stepfunctions.exceptions.ExecutionAlreadyExists):
+    try:
         stack.stepfunctions.start_execution(
             stateMachineArn=stack.state_machine,
             name=f"restart-{message_id}",
             input=json.dumps(event),
         )
+    except stack.stepfunctions.exceptions.ExecutionAlreadyExists:
+        return False
+    return True
 
 
 def advice(failure: Failure) -> str:
@@ -229,7 +303,8 @@ def advice(failure: Failure) -> str:
         event = json.dumps(failure.batch)
         return (
             f"A batch failed: {what}\n  Once that is mended: sam remote invoke MyBatchStateMachine"
-            f" --event '{event}' (what is decided is not done again), then --drop-others."
+            f" --event {shlex.quote(event)} (what is decided is not done again), then"
+            " --drop-others."
         )
     return f"No picture to start again: {what}\n  Once looked at: --drop-others."
 
@@ -252,12 +327,18 @@ def in_words(cause: str) -> str:
     return str(json_object(cause).get("errorMessage") or cause)
 
 
-def result_table(done: Counter[str], plan: Plan, dropped: bool) -> Table:
+def result_table(outcomes: Counter[str], plan: Plan, dropped_others: bool) -> Table:
     """Show what became of the messages."""
     table = Table("", "count", title="Done")
-    table.add_row("pictures started again", str(done["started again"]))
-    table.add_row("pictures already decided", str(done["already decided"]))
-    fate = "dropped" if dropped else "kept in the queue"
+    for outcome in ("started again", "already decided"):
+        table.add_row(f"pictures {outcome}", str(outcomes[outcome]))
+    if before := outcomes["started before"]:
+        table.add_row("pictures that an earlier run had started", str(before))
+    if dropped := outcomes["dropped"]:
+        table.add_row("pictures dropped", str(dropped))
+    if left := len(plan.pictures) - outcomes.total():
+        table.add_row("pictures not got to, kept in the queue", str(left))
+    fate = "dropped" if dropped_others else "kept in the queue"
     table.add_row(f"failures of no picture, {fate}", str(len(plan.others)))
     table.add_row("messages not asked for, kept in the queue", str(len(plan.left)))
     return table
@@ -276,21 +357,20 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         " that EventBridge could not tell of")  # fmt: skip
     add("--error", metavar="NAME",
         help="only what failed with this error, for example EndpointBusyError")  # fmt: skip
-    add("--limit", metavar="N", type=positive, default=DEFAULT_LIMIT,
-        help=f"start at most N pictures ({DEFAULT_LIMIT}); the rest stays queued")  # fmt: skip
+    add("--limit", metavar="N", type=positive_integer, default=DEFAULT_LIMIT,
+        help=f"deal with at most N pictures ({DEFAULT_LIMIT}); the rest stays queued")  # fmt: skip
+    add("--drop", action="store_true",
+        help="delete the messages of the pictures that failed with --error NAME, and start nothing:"
+        " for what would only fail again")  # fmt: skip
     add("--drop-others", action="store_true",
         help="delete the messages that are about no picture, such as failed batches")  # fmt: skip
     add("--dry-run", action="store_true", help="only show what failed")
     add("--stack-name", metavar="NAME", default=settings.STACK_NAME,
         help=f"the workflow's stack ({settings.STACK_NAME}, from samconfig.toml)")  # fmt: skip
-    return parser.parse_args(argv)
-
-
-def positive(text: str) -> int:
-    """Read a whole number of at least 1. Raises argparse's error."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pictures, 1 or more")
-    return int(text)
+    arguments = parser.parse_args(argv)
+    if arguments.drop and arguments.error is None:
+        parser.error("--drop needs --error NAME: it takes out what failed with one error")
+    return arguments
 
 
 if __name__ == "__main__":

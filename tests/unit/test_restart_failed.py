@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 from collections import Counter
 from typing import Any
 
@@ -11,25 +12,27 @@ from samcli.yamlhelper import yaml_parse
 
 from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stubbed
 from training import restart_failed as program
+from training.execution_input import Picture
 from training.failures import (
     BATCH,
     HIDDEN_SECONDS,
     Failure,
-    Picture,
+    MessagesRefusedError,
     delete_messages,
     give_back,
     read_failure,
     read_queue,
 )
 from training.restart_failed import (
+    Done,
     QueueMissingError,
     Stack,
     advice,
-    deal_with,
     find_stack,
     main,
     make_plan,
     parse_arguments,
+    restart,
     restart_failed,
 )
 from training.settings import ROOT
@@ -106,19 +109,27 @@ def receives(session: StubbedSession, *bodies: object) -> None:
         sqs.add_response("receive_message", {}, asked)
 
 
-def gives_back(session: StubbedSession, *names: str) -> None:
+def changed(names: tuple[str, ...], refused: tuple[str, ...]) -> dict[str, Any]:
+    """Return SQS's answer to a batch, of which it refuses some."""
+    return {
+        "Successful": [{"Id": name} for name in names if name not in refused],
+        "Failed": [{"Id": n, "Code": "InternalError", "SenderFault": False} for n in refused],
+    }
+
+
+def gives_back(session: StubbedSession, *names: str, refused: tuple[str, ...] = ()) -> None:
     entries = [entry(name) | {"VisibilityTimeout": 0} for name in names]
     session.stub("sqs").add_response(
         "change_message_visibility_batch",
-        {"Successful": [{"Id": name} for name in names], "Failed": []},
+        changed(names, refused),
         {"QueueUrl": URL, "Entries": entries},
     )
 
 
-def deletes(session: StubbedSession, *names: str) -> None:
+def deletes(session: StubbedSession, *names: str, refused: tuple[str, ...] = ()) -> None:
     session.stub("sqs").add_response(
         "delete_message_batch",
-        {"Successful": [{"Id": name} for name in names], "Failed": []},
+        changed(names, refused),
         {"QueueUrl": URL, "Entries": [entry(name) for name in names]},
     )
 
@@ -143,11 +154,16 @@ def starts(session: StubbedSession, name: str = "restart-m0", given: object = No
     )
 
 
-def run(stack: Stack, *arguments: str) -> tuple[int, str]:
+def exists(session: StubbedSession) -> None:
+    """Refuse the next start: an execution of that name has ended."""
+    session.stub("stepfunctions").add_client_error("start_execution", "ExecutionAlreadyExists", "")
+
+
+def run(stack: Stack, *arguments: str, printed: io.StringIO | None = None) -> tuple[int, str]:
     """Run the program on the stack; return its exit status and what it printed."""
-    console = Console(file=io.StringIO(), width=120)
-    status = restart_failed(stack, parse_arguments([*arguments]), console)
-    return status, console.file.getvalue()  # type: ignore[attr-defined]
+    printed = printed or io.StringIO()
+    console = Console(file=printed, width=120)
+    return restart_failed(stack, parse_arguments([*arguments]), console), printed.getvalue()
 
 
 # --- What a message says ---
@@ -209,6 +225,10 @@ def test_what_to_do_about_a_batch_can_be_typed():
     words = advice(failure(BATCH_FAILED))
     assert """--event '{"s3_bucket": "bucket", "prefix": "night/"}'""" in words
     assert "PICTURES_UNACCOUNTED_FOR" in words
+    batch = {"s3_bucket": "bucket", "prefix": "Joe's night/"}
+    words = advice(failure(event(batch)))
+    typed = words.partition(" --event ")[2].partition(" (what")[0]
+    assert [json.loads(word) for word in shlex.split(typed)] == [batch]
     assert "No picture" in advice(failure("no JSON"))
 
 
@@ -254,10 +274,12 @@ def test_no_more_is_read_than_asked_for():
     [("delete_message_batch", delete_messages), ("change_message_visibility_batch", give_back)],
 )
 def test_many_messages_go_in_batches_that_sqs_takes(operation, change):
+    """Also those after one that SQS refuses."""
     sqs, stub = stubbed("sqs")
-    for _ in range(3):
-        stub.add_response(operation, {"Successful": [], "Failed": []})
-    change(sqs, URL, [failure(TOLD, str(n)) for n in range(2 * BATCH + 1)])
+    for refused in (("3",), (), ("20",)):
+        stub.add_response(operation, changed((), refused))
+    refused = change(sqs, URL, [failure(TOLD, str(n)) for n in range(2 * BATCH + 1)])
+    assert refused == {"3": "InternalError", "20": "InternalError"}
     stub.assert_no_pending_responses()
 
 
@@ -307,12 +329,78 @@ def test_a_message_stays_when_its_picture_cannot_be_started(session, stack):
 
 
 @pytest.mark.parity("states-start")
+def test_what_was_done_before_an_error_ended_it_is_said(session, stack, monkeypatch):
+    monkeypatch.setattr(program, "THREADS", 1)  # one after the other
+    receives(session, TOLD, TOLD | {"s3_version_id": None})
+    finds(session, None)
+    starts(session)
+    deletes(session, "m0")
+    session.stub("stepfunctions").add_client_error("start_execution", "AccessDeniedException", "no")
+    gives_back(session, "m1")
+    printed = io.StringIO()
+    with pytest.raises(stack.stepfunctions.exceptions.ClientError, match="AccessDenied"):
+        run(stack, printed=printed)
+    assert "pictures started again                    │ 1" in printed.getvalue()
+    assert "pictures not got to, kept in the queue    │ 1" in printed.getvalue()
+    session.assert_no_pending_responses()
+
+
+def test_a_message_that_sqs_did_not_delete_is_an_error_and_given_back(session, stack):
+    receives(session, TOLD, event(PLACE))
+    finds(session, None)
+    starts(session)
+    deletes(session, "m0", "m1", refused=("m1",))
+    gives_back(session, "m1")
+    printed = io.StringIO()
+    with pytest.raises(MessagesRefusedError, match=r"delete 1 messages \(InternalError\).*again"):
+        run(stack, printed=printed)
+    assert "pictures started again                    │ 1" in printed.getvalue()
+    session.assert_no_pending_responses()
+
+
+def test_a_message_that_could_not_be_given_back_is_told(session, stack):
+    receives(session, TOLD, BATCH_FAILED)
+    gives_back(session, "m0", "m1", refused=("m0",))
+    with pytest.raises(MessagesRefusedError, match=r"give back 1 messages.* in 15 minutes"):
+        run(stack, "--dry-run")
+    session.assert_no_pending_responses()
+
+
 def test_a_run_that_was_ended_before_it_could_delete_is_made_up_for(session, stack):
     receives(session, TOLD)
     finds(session, None)
-    session.stub("stepfunctions").add_client_error("start_execution", "ExecutionAlreadyExists", "")
+    exists(session)
     deletes(session, "m0")
-    assert run(stack)[0] == 0
+    status, printed = run(stack)
+    assert status == 0
+    assert "pictures started again                    │ 0" in printed
+    assert "pictures that an earlier run had started  │ 1" in printed
+    session.assert_no_pending_responses()
+
+
+def test_a_picture_that_failed_again_after_such_a_run_is_started_again(session, stack):
+    """m0's execution failed too and told of it in m1: nothing has been started for that one."""
+    receives(session, TOLD, TOLD, TOLD)
+    finds(session, None)
+    exists(session)
+    deletes(session, "m0")
+    starts(session, "restart-m1")
+    deletes(session, "m1", "m2")
+    status, printed = run(stack)
+    assert status == 0
+    assert "pictures started again                    │ 1" in printed
+    session.assert_no_pending_responses()
+
+
+def test_a_message_is_kept_whose_picture_could_not_be_started_after_another_name(session, stack):
+    receives(session, TOLD, TOLD)
+    finds(session, None)
+    exists(session)
+    deletes(session, "m0")
+    session.stub("stepfunctions").add_client_error("start_execution", "AccessDeniedException", "no")
+    gives_back(session, "m1")
+    with pytest.raises(stack.stepfunctions.exceptions.ClientError, match="AccessDenied"):
+        run(stack)
     session.assert_no_pending_responses()
 
 
@@ -339,7 +427,9 @@ def test_a_claim_that_was_never_queued_is_not_decided(session, stack):
     finds(session, {"outcome": {"S": "review"}, "queued": {"BOOL": False}})
     starts(session, "restart-m1")
     deletes(session, "m1")
-    assert deal_with(stack, A, [failure(TOLD)], set()) == "started again"
+    done = Done([], set())
+    restart(stack, A, [failure(TOLD)], done)
+    assert done == (["started again"], {"m1"})
     session.assert_no_pending_responses()
 
 
@@ -347,8 +437,9 @@ def test_a_picture_of_unknown_version_is_left_to_the_workflow(session, stack):
     place = {"s3_bucket": "bucket", "s3_key": "inbox/a.png"}
     starts(session, "restart-m1", place)
     deletes(session, "m1")
-    unknown = A._replace(version_id=None)
-    assert deal_with(stack, unknown, [failure(TOLD)], set()) == "started again"
+    done = Done([], set())
+    restart(stack, A._replace(version_id=None), [failure(TOLD)], done)
+    assert done == (["started again"], {"m1"})
     session.assert_no_pending_responses()
 
 
@@ -393,6 +484,54 @@ def test_only_the_error_asked_for_is_dealt_with(session, stack):
     session.assert_no_pending_responses()
 
 
+def test_what_would_only_fail_again_is_dropped_and_not_started(session, stack):
+    receives(session, TOLD, event(PLACE), TOLD)
+    deletes(session, "m0", "m2")
+    gives_back(session, "m1")
+    status, printed = run(stack, "--error", "EndpointBusyError", "--drop")
+    assert status == 0
+    assert "To drop: s3://bucket/inbox/a.png (version v1)\n" in printed
+    assert "pictures dropped                          │ 1" in printed
+    session.assert_no_pending_responses()
+
+
+def test_what_would_be_dropped_is_shown_by_a_dry_run(session, stack):
+    receives(session, TOLD)
+    gives_back(session, "m0")
+    _, printed = run(stack, "--error", "EndpointBusyError", "--drop", "--dry-run")
+    assert "To drop: s3://bucket/inbox/a.png (version v1)\n" in printed
+    assert "1 pictures would be dropped; nothing was." in printed
+    session.assert_no_pending_responses()
+
+
+def test_a_drop_that_sqs_refuses_is_an_error_and_counts_nothing(session, stack):
+    receives(session, TOLD)
+    deletes(session, "m0", refused=("m0",))
+    gives_back(session, "m0")
+    printed = io.StringIO()
+    with pytest.raises(MessagesRefusedError, match="delete 1 messages"):
+        run(stack, "--error", "EndpointBusyError", "--drop", printed=printed)
+    assert "pictures not got to, kept in the queue    │ 1" in printed.getvalue()
+    session.assert_no_pending_responses()
+
+
+def test_failures_of_no_picture_that_sqs_keeps_are_not_said_to_be_dropped(session, stack):
+    receives(session, BATCH_FAILED)
+    deletes(session, "m0", refused=("m0",))
+    gives_back(session, "m0")
+    printed = io.StringIO()
+    with pytest.raises(MessagesRefusedError, match="delete 1 messages"):
+        run(stack, "--drop-others", printed=printed)
+    assert "failures of no picture, kept in the queue │ 1" in printed.getvalue()
+    session.assert_no_pending_responses()
+
+
+def test_nothing_is_dropped_without_the_name_of_an_error(capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments(["--drop"])
+    assert "--drop needs --error NAME" in capsys.readouterr().err
+
+
 def test_no_more_pictures_are_started_than_asked_for():
     names = ["a", "b", "a", "c"]
     failures = [failure(TOLD | {"s3_key": key}, str(n)) for n, key in enumerate(names)]
@@ -430,7 +569,7 @@ def test_ctrl_c_while_reading_gives_back_what_was_read(session, stack, monkeypat
 @pytest.mark.parametrize(
     ("raised", "status", "words"),
     [
-        (KeyboardInterrupt, 130, "in the queue as before"),
+        (KeyboardInterrupt, 130, "in the queue, all of it in 15 minutes at the latest"),
         (QueueMissingError("no queue"), 1, "no q"),
     ],
 )
@@ -447,4 +586,4 @@ def test_the_command_ends_with_a_sentence(monkeypatch, capsys, raised, status, w
 def test_a_limit_that_is_none_is_refused(limit, capsys):
     with pytest.raises(SystemExit):
         parse_arguments(["--limit", limit])
-    assert "1 or more" in capsys.readouterr().err
+    assert "is not a whole number above 0" in capsys.readouterr().err
