@@ -9,7 +9,7 @@ from pathlib import Path
 
 from local import control, docker_network
 from local.docker_network import DockerNetworkError
-from local.errors import NotRunningError, PortInUseError, StateDirError
+from local.errors import AlreadyRunningError, NotRunningError, PortInUseError, StateDirError
 from local.server import DEFAULT_PORT, UNSET, client_environment, serve
 
 
@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     state = arguments.state_dir.resolve()
     try:
         commands = {
-            "start": lambda: _start(arguments.port, state),
+            "start": lambda: _start(arguments.port, state, arguments.fresh),
             "stop": lambda: _stop(state),
             "status": lambda: _status(state),
             "env": lambda: _env(arguments.port, state),
@@ -27,7 +27,13 @@ def main(argv: list[str] | None = None) -> int:
             "docker": lambda: _docker(arguments.action, arguments.network, state),
         }
         return commands[arguments.command]()
-    except (DockerNetworkError, NotRunningError, PortInUseError, StateDirError) as error:
+    except (
+        AlreadyRunningError,
+        DockerNetworkError,
+        NotRunningError,
+        PortInUseError,
+        StateDirError,
+    ) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -63,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
                 default=DEFAULT_PORT,
                 help=f"TCP port on 127.0.0.1 (default: {DEFAULT_PORT})",
             )
+        if name == "start":
+            command.add_argument(
+                "--fresh",
+                action="store_true",
+                help="fail when one runs already, or another start is quicker than this one",
+            )
         if name == "docker":
             command.add_argument("action", choices=("start", "stop"))
             command.add_argument(
@@ -83,9 +95,9 @@ def _port(text: str) -> int:
     return port
 
 
-def _start(port: int, state: Path) -> int:
+def _start(port: int, state: Path, fresh: bool) -> int:
     began = time.monotonic()
-    running, started = control.start(port, state)
+    running, started = control.start(port, state, fresh=fresh)
     if started:
         print(f"The laptop's AWS answers at {running.url} after {time.monotonic() - began:.1f} s.")
     else:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from local.errors import NotRunningError, PortInUseError
+from local.errors import AlreadyRunningError, NotRunningError, PortInUseError
 from local.sagemaker.child_process import signal_group
 from local.sagemaker.log_stream import last_lines
 from local.server import LOCK_FILE, check_port, claim_state, endpoint_url
@@ -47,19 +47,31 @@ def find_running(state: Path) -> Running | None:
     return None if noted is None or _is_free(state) else noted
 
 
-def start(port: int, state: Path) -> tuple[Running, bool]:
+def start(port: int, state: Path, *, fresh: bool = False) -> tuple[Running, bool]:
     """Start the server in the background and wait until it answers.
+
+    Args:
+        port: TCP port on 127.0.0.1.
+        state: folder for logs and files of jobs and endpoints.
+        fresh: whether only a server that this call starts will do.
 
     Returns:
         The server, and whether this call started it: False when it ran already.
 
     Raises:
+        AlreadyRunningError: when it has to be fresh and runs already, or somebody else's start
+            was quicker than this one.
         PortInUseError: when another program has the port, or this folder's server has another one.
         NotRunningError: when the server does not come up.
         StateDirError: when the folder for state cannot be used.
     """
     running = find_running(state)
     if running is not None:
+        if fresh:
+            raise AlreadyRunningError(
+                f"The laptop's AWS runs already, at {running.url} (process {running.pid}), and a "
+                "fresh one is wanted. End it first, if nobody needs it: python -m local stop"
+            )
         if running.port != port:
             raise PortInUseError(
                 f"The laptop's AWS runs already, on port {running.port}. Use that one, or end it "
@@ -84,6 +96,12 @@ def start(port: int, state: Path) -> tuple[Running, bool]:
             lambda: process.poll() is not None or _health(port) == process.pid, _START_SECONDS
         )
         if not ready or process.poll() is not None:
+            if process.poll() is not None and not _is_free(state):
+                raise AlreadyRunningError(
+                    f"Another start of the laptop's AWS, with its state in {state}, was quicker "
+                    "than this one. See it with `python -m local status`, or start this one again "
+                    "when that one has ended"
+                )
             raise NotRunningError(
                 f"The laptop's AWS did not start; {log} ends with:\n"
                 + last_lines(log.read_text(errors="replace"), 2000)

@@ -11,3 +11,7 @@ class PortInUseError(Exception):
 
 class NotRunningError(Exception):
     """The laptop's AWS did not start or is not running; the message says where to look."""
+
+
+class AlreadyRunningError(Exception):
+    """A laptop's AWS runs already where a fresh one is wanted; the message says what to do."""

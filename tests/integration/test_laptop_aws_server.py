@@ -7,12 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from local import control
-from local.errors import NotRunningError
+from local.errors import AlreadyRunningError
 from local.server import client_environment
 from tests.integration.conftest import (
     ROOT,
@@ -156,9 +157,29 @@ def test_a_start_beside_a_server_that_has_not_told_yet_deletes_nothing(tmp_path:
     with control.recorded(free_port(), tmp_path):
         (tmp_path / "server.json").unlink()
         (tmp_path / "training-jobs").mkdir()
-        with pytest.raises(NotRunningError, match="runs already, with its state in"):
+        with pytest.raises(AlreadyRunningError, match="was quicker than this one"):
             control.start(free_port(), tmp_path)
         assert (tmp_path / "training-jobs").exists()
+
+
+def test_of_fresh_starts_at_one_time_one_wins_and_the_others_are_refused(tmp_path: Path) -> None:
+    """GIVEN several that find nothing running WHEN they start THEN no two share one server."""
+
+    def fresh(port: int) -> subprocess.CompletedProcess[str]:
+        return local_command("start", "--fresh", "--port", str(port), "--state-dir", str(tmp_path))
+
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            ended = list(pool.map(fresh, [free_port() for _ in range(3)]))
+        won = [each for each in ended if each.returncode == 0]
+        assert len(won) == 1, [each.stderr for each in ended]
+        refused = "".join(each.stderr for each in ended)
+        assert refused.count("was quicker than") + refused.count("runs already, at") == 2
+        running = control.find_running(tmp_path)
+        assert running is not None
+        assert running.url in won[0].stdout
+    finally:
+        control.stop(tmp_path)
 
 
 def test_a_proxy_in_the_environment_is_not_asked(

@@ -6,7 +6,7 @@ import pytest
 
 from local import control
 from local.__main__ import main
-from local.errors import PortInUseError
+from local.errors import AlreadyRunningError, PortInUseError
 from local.server import client_environment
 
 
@@ -69,3 +69,17 @@ def test_a_folder_for_state_has_one_server(tmp_path: Path) -> None:
             pytest.fail("two servers")
     assert control.find_running(tmp_path) is None
     assert not (tmp_path / "server.json").exists()
+
+
+def test_a_fresh_start_takes_no_server_that_runs_already(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with control.recorded(4599, tmp_path):
+        for port in (4599, 4600):
+            with pytest.raises(AlreadyRunningError, match=r"already, at http://127\.0\.0\.1:4599"):
+                control.start(port, tmp_path, fresh=True)
+        arguments = ["start", "--fresh", "--port", "4599", "--state-dir", str(tmp_path)]
+        assert main(arguments) == 1
+        assert "a fresh one is wanted" in capsys.readouterr().err
+        assert main(["start", "--port", "4599", "--state-dir", str(tmp_path)]) == 0
+        assert "runs already" in capsys.readouterr().out
