@@ -17,6 +17,7 @@ REVIEW = {"Is Accepted": "Claim Review"}
 CHILD = {"Is Any Picture Decided": "Batch Done"}
 ITERATION = {"Is Somebody Told": "Picture Done"}
 PARENT = {
+    "Are These Pictures": "Classify Every Picture",
     "Has Map Run": "Count Pictures Found",
     "Is Every Picture Accounted For": "Batch Finished",
 }

@@ -15,9 +15,10 @@ Statement = dict[str, Any]
 
 # (resource, Sid, action) -> why this action may have a wildcard
 WILDCARD_ACTIONS = {
-    ("NotificationsKey", "TheAccountsPoliciesDecide", "kms:*"): (
+    (key, "TheAccountsPoliciesDecide", "kms:*"): (
         "a key that its own account may not manage can be managed by nobody, and never deleted"
-    ),
+    )
+    for key in ("FailuresKey", "AlarmsKey")
 }
 
 # Actions that AWS defines for no resource in particular; their statements can only say "*".
@@ -66,8 +67,8 @@ SAY_NOT_FOR_WHOM = {
     ("FailureTopicPolicy", "TheRuleMayTell"): (
         "a rule of a stranger could at most tell of a failure that there was not"
     ),
-    ("NotificationsKey", "EventsMayBeTold"): (
-        "the key is of use only to who may publish on what is encrypted with it: the stack's topics"
+    ("FailuresKey", "EventsMayBeTold"): (
+        "the key is of use only to who may publish on what is encrypted with it: the topic"
     ),
 }
 

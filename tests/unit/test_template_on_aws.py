@@ -150,34 +150,47 @@ def test_an_event_goes_on_as_it_came():
 
 @pytest.mark.parity("kms-encrypted-topics")
 def test_whoever_publishes_to_a_topic_may_use_its_key():
-    topics = of_type("AWS::SNS::Topic").values()
-    assert [topic["KmsMasterKeyId"] for topic in topics] == [{"Ref": "NotificationsKey"}] * 2
+    topics = of_type("AWS::SNS::Topic")
     needed = {"kms:GenerateDataKey", "kms:Decrypt"}
-    key = RESOURCES["NotificationsKey"]["Properties"]["KeyPolicy"]["Statement"]
-    for service in ("events.amazonaws.com", "cloudwatch.amazonaws.com"):
-        allowed = [s for s in key if service in listed(s["Principal"].get("Service", []))]
+    for topic, service in (
+        ("FailureTopic", "events.amazonaws.com"),
+        ("AlarmTopic", "cloudwatch.amazonaws.com"),
+    ):
+        key = RESOURCES[topics.pop(topic)["KmsMasterKeyId"]["Ref"]]["Properties"]["KeyPolicy"]
+        allowed = [s for s in key["Statement"] if s["Principal"].get("Service") == service]
         assert [set(s["Action"]) for s in allowed] == [needed], service
+    assert not topics
     for role in ("MyStateMachineRole", "MyBatchStateMachineRole"):
         allowed = [statement(role, "EncryptWhatIsTold")]
         assert set(allowed[0]["Action"]) == needed
-        assert allowed[0]["Resource"] == {"Fn::GetAtt": ["NotificationsKey", "Arn"]}
+        assert allowed[0]["Resource"] == {"Fn::GetAtt": ["FailuresKey", "Arn"]}
 
 
 @pytest.mark.parity("sqs-policy")
 @pytest.mark.parametrize(
-    ("queue", "source"),
+    ("queue", "sources"),
     [
-        ("UndeliveredUploadsQueue", {"Fn::GetAtt": ["PictureUploadedRule", "Arn"]}),
-        ("UndeliveredFailuresQueue", {"Fn::GetAtt": ["ExecutionFailedRule", "Arn"]}),
-        ("FailedPicturesQueue", {"Ref": "FailureTopic"}),
+        ("UndeliveredUploadsQueue", [{"Fn::GetAtt": ["PictureUploadedRule", "Arn"]}]),
+        (
+            "UndeliveredFailuresQueue",
+            [{"Fn::GetAtt": ["ExecutionFailedRule", "Arn"]}, {"Ref": "FailureTopic"}],
+        ),
+        ("FailedPicturesQueue", [{"Ref": "FailureTopic"}]),
     ],
 )
-def test_a_queue_lets_in_whoever_is_to_write_to_it(queue, source):
+def test_a_queue_lets_in_whoever_is_to_write_to_it(queue, sources):
     policy = RESOURCES[f"{queue}Policy"]["Properties"]
     assert policy["Queues"] == [{"Ref": queue}]
-    [allowed] = [s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
-    assert allowed["Action"] == "sqs:SendMessage"
-    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": source}}
+    allowed = [s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
+    assert {s["Action"] for s in allowed} == {"sqs:SendMessage"}
+    assert [s["Condition"] for s in allowed] == [
+        {"ArnEquals": {"aws:SourceArn": source}} for source in sources
+    ]
+
+
+def test_what_the_topic_may_not_deliver_is_kept():
+    redrive = RESOURCES["FailedPicturesSubscription"]["Properties"]["RedrivePolicy"]
+    assert redrive == {"deadLetterTargetArn": {"Fn::GetAtt": ["UndeliveredFailuresQueue", "Arn"]}}
 
 
 @pytest.mark.parity("sns-email")

@@ -115,7 +115,7 @@ MUTATIONS: dict[str, Mutation] = {
     "an excuse that nothing needs": (
         wildcard_actions,
         "excuses nothing",
-        lambda t: t["Resources"].pop("NotificationsKey"),
+        lambda t: t["Resources"].pop("FailuresKey"),
     ),
     "any resource": (
         wildcard_resources,
@@ -154,7 +154,7 @@ MUTATIONS: dict[str, Mutation] = {
         strangers_let_in,
         "123456789012",
         lambda t: put(
-            statement(t, "NotificationsKey", "TheAccountsPoliciesDecide"),
+            statement(t, "FailuresKey", "TheAccountsPoliciesDecide"),
             "Principal",
             {"AWS": "arn:aws:iam::123456789012:root"},
         ),
@@ -167,7 +167,7 @@ MUTATIONS: dict[str, Mutation] = {
     "anybody's alarms with the key": (
         strangers_let_in,
         "cloudwatch.amazonaws.com for anybody",
-        lambda t: statement(t, "NotificationsKey", "AlarmsMayBeTold").pop("Condition"),
+        lambda t: statement(t, "AlarmsKey", "AlarmsMayBeTold").pop("Condition"),
     ),
     "anybody's topics on the queue": (
         strangers_let_in,
@@ -187,9 +187,9 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "a key that asks EventBridge for whom": (
         events_that_are_refused,
-        "NotificationsKey",
+        "FailuresKey",
         lambda t: put(
-            statement(t, "NotificationsKey", "EventsMayBeTold"),
+            statement(t, "FailuresKey", "EventsMayBeTold"),
             "Condition",
             {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
         ),
@@ -290,8 +290,8 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "a key for ever": (
         not_encrypted,
-        "NotificationsKey",
-        lambda t: put(properties(t, "NotificationsKey"), "EnableKeyRotation", False),
+        "FailuresKey",
+        lambda t: put(properties(t, "FailuresKey"), "EnableKeyRotation", False),
     ),
     "a bucket that may be public": (
         public_buckets,
