@@ -25,6 +25,7 @@ from local import (
     map_batches,
     messaging_metrics,
     metrics,
+    retry_delays,
     upload_events,
 )
 from local.controls import Controls
@@ -56,6 +57,7 @@ async def serve_ministack(port: int, state: Path) -> None:
         messaging_metrics,
         map_batches,
         execution_limits,
+        retry_delays,
         jsonata_parsing,
     ):
         change.install()

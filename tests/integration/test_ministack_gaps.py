@@ -353,14 +353,17 @@ def test_a_machines_timeout_is_ignored_in_plain_ministack(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parity("states-retry-jitter")
-def test_a_retrys_jitter_and_longest_delay_are_ignored() -> None:
+def test_a_retrys_jitter_and_longest_delay_are_ignored_in_plain_ministack() -> None:
     """Read in its source: seen from outside, only time would tell."""
     from ministack.services import stepfunctions
 
     source = inspect.getsource(stepfunctions)
     assert "IntervalSeconds" in source
     assert not {"JitterStrategy", "MaxDelaySeconds"} & set(re.findall(r"\w+", source)), (
-        "MiniStack now knows JitterStrategy or MaxDelaySeconds: take it out of docs/laptop-aws.md"
+        "MiniStack now knows JitterStrategy or MaxDelaySeconds: go through local/retry_delays.py"
+    )
+    assert "_scaled_sleep(min(sleep_sec, 60))" in source, (
+        "MiniStack's longest delay is no longer 60 s: take it out of docs/laptop-aws.md"
     )
 
 
