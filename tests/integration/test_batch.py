@@ -64,6 +64,23 @@ def summary(execution: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def results(stack: Stack, execution: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
+    """Return outcome and label or error of each picture, as the results in S3 have them."""
+    s3, bucket = stack.aws.client("s3"), stack.outputs["PicturesBucketName"]
+    [map_run] = stack.aws.client("stepfunctions").list_map_runs(
+        executionArn=execution["executionArn"]
+    )["mapRuns"]
+    folder = f"batches/{map_run['mapRunArn'].rpartition(':')[2]}"
+
+    def read(key: str) -> Any:
+        return json.load(s3.get_object(Bucket=bucket, Key=key)["Body"])
+
+    files = read(f"{folder}/manifest.json")["ResultFiles"]
+    children = [child for file in files["SUCCEEDED"] for child in read(file["Key"])]
+    pictures = [picture for child in children for picture in json.loads(child["Output"])]
+    return {p["s3_key"]: (p["outcome"], p.get("label") or p.get("error")) for p in pictures}
+
+
 def expected(
     stack: Stack, prefix: str, review: int = 0, failed: int = 0, **by_class: int
 ) -> dict[str, Any]:
@@ -126,7 +143,17 @@ def test_every_picture_ends_in_one_place_and_a_second_run_changes_nothing(stack,
     whole = expected(stack, prefix, review=10, failed=5, bicycle=28, motorcycle=17)
     first: list[Any] = []
     for runs in (1, 2):
-        assert summary(run(stack, prefix)) == whole
+        execution = run(stack, prefix)
+        assert summary(execution) == whole
+        said = results(stack, execution)
+        assert [said[event["s3_key"]] for event in events] == [
+            *[("accepted", "bicycle")] * 28,
+            *[("accepted", "motorcycle")] * 17,
+            *[("review", "THRESHOLD_CONFIDENCE_NOT_MET")] * 10,
+            *[("failed", "EmptyPictureError")] * 2,
+            *[("failed", "NotAPictureError")] * 2,
+            ("failed", "PictureRefusedError"),
+        ]
         assert [outcome(stack, event) for event in events] == ends
         assert [len(review.about(event)) for event in events] == [0] * 45 + [1] * 10 + [0] * 5
         messages = [body for body in told.all() if str(body.get("s3_key")).startswith(prefix)]

@@ -227,7 +227,7 @@ def test_two_events_at_once_give_one_answer_and_both_succeed(stack):
     assert "earlier" not in outputs[arns.index(winner)]
 
 
-def test_twenty_events_at_once_for_a_doubtful_picture_queue_it_once(stack, review, told):
+def test_twenty_events_at_once_for_a_doubtful_picture_queue_it_once(stack, review, told, hurried):
     event = put(stack, GREY)
     arns = [start(stack, upload_event(event)) for _ in range(20)]
     for arn in arns:
