@@ -75,11 +75,8 @@ def measure(label: str, confidence: float, accepted: bool) -> None:
     metrics.flush_metrics()
 
 
-def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def filter_answer(event: dict[str, Any]) -> dict[str, Any]:
     """Return the event with label, confidence and the decision."""
-    if not isinstance(event, dict):
-        raise InvalidInferencesError(f"the event must be an object, not {event!r}")
-    logger.set_correlation_id(event.get("execution_arn"))
     threshold = event.get("threshold")
     decision = decide(event.get("inferences"), event.get("class_names"), threshold)
     measure(**decision)
@@ -91,3 +88,15 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         **decision,
     )
     return event | decision
+
+
+def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Return what `filter_answer` makes of the event; log its failure under the execution's id."""
+    if not isinstance(event, dict):
+        raise InvalidInferencesError(f"the event must be an object, not {event!r}")
+    logger.set_correlation_id(event.get("execution_arn"))
+    try:
+        return filter_answer(event)
+    except Exception:
+        logger.exception("picture not decided")
+        raise

@@ -210,9 +210,11 @@ def read_answer(body: bytes, class_names: list[str]) -> tuple[list[str], list[fl
         ) from error
     if not is_distribution(answer):
         raise InvalidAnswerError(f"not probabilities that sum to 1: {body[:200]!r}")
-    if not isinstance(class_names, list) or not all(isinstance(n, str) for n in class_names):
-        raise InvalidAnswerError(f"labels are not a list of texts: {body[:200]!r}")
-    if len(set(class_names)) != len(answer):
+    if not isinstance(class_names, list) or not all(
+        isinstance(name, str) and name.strip() for name in class_names
+    ):
+        raise InvalidAnswerError(f"labels are not a list of names: {body[:200]!r}")
+    if not len(class_names) == len(set(class_names)) == len(answer):
         raise ClassCountMismatchError(
             f"{len(answer)} probabilities for the classes {class_names}: for an endpoint that "
             "answers a bare list, deploy with ClassNames in the order it was trained with"
@@ -230,13 +232,12 @@ def is_distribution(answer: object) -> bool:
     )
 
 
-def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def classify(event: dict[str, Any]) -> dict[str, Any]:
     """Return the event without the picture, with a probability for every class."""
     try:
         endpoint, content_type = event["endpoint_name"], event["content_type"]
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise InvalidInputError(f"needs endpoint_name and content_type: {error!r}") from error
-    logger.set_correlation_id(event.get("execution_arn"))
     picture = picture_bytes(event)
     body = ask(endpoint, picture, content_type, execution_name(event))
     class_names, inferences = read_answer(body, event.get("class_names", []))
@@ -250,3 +251,15 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     )
     rest = {name: value for name, value in event.items() if name != "image_data"}
     return rest | {"inferences": inferences, "class_names": class_names}
+
+
+def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Return what `classify` makes of the event; log its failure under the execution's id too."""
+    if not isinstance(event, dict):
+        raise InvalidInputError(f"the event must be an object, not {event!r}")
+    logger.set_correlation_id(event.get("execution_arn"))
+    try:
+        return classify(event)
+    except Exception:
+        logger.exception("picture not classified")
+        raise

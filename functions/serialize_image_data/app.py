@@ -112,8 +112,6 @@ def location(event: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidInputError: `s3_bucket` or `s3_key` is missing, or one of the three is not text.
     """
-    if not isinstance(event, dict):
-        raise InvalidInputError(f"the input must be a JSON object, not {type(event).__name__}")
     names = {"Bucket": "s3_bucket", "Key": "s3_key", "VersionId": "s3_version_id"}
     found = {parameter: event[name] for parameter, name in names.items() if event.get(name)}
     if not {"Bucket", "Key"} <= set(found) or not all(isinstance(v, str) for v in found.values()):
@@ -158,7 +156,8 @@ def read_picture(picture: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
 def named(error: ClientError, where: str) -> Exception:
     """Return the error that the state machine knows for what S3 answered."""
     code = error.response["Error"]["Code"]
-    if code in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket"}:
+    # MethodNotAllowed: the version that was asked for is the mark of a deletion
+    if code in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "MethodNotAllowed"}:
         return PictureNotFoundError(f"{where} does not exist ({code}): was it deleted or misspelt?")
     if code == "AccessDenied":
         return PictureAccessDeniedError(
@@ -281,10 +280,9 @@ def fits(result: dict[str, Any]) -> bool:
     return len(text.encode("utf-8", "surrogatepass")) <= MAX_RESULT_BYTES
 
 
-def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def serialize(event: dict[str, Any]) -> dict[str, Any]:
     """Return the event with the picture's type and, if they fit, its bytes as base64 text."""
     picture = location(event)
-    logger.set_correlation_id(event.get("execution_arn"))
     body, version = read_picture(picture)
     where = f"s3://{picture['Bucket']}/{picture['Key']}"
     header = read_header(body, where)
@@ -311,3 +309,15 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         by_reference=by_reference,
     )
     return result
+
+
+def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Return what `serialize` makes of the event; log its failure under the execution's id too."""
+    if not isinstance(event, dict):
+        raise InvalidInputError(f"the input must be a JSON object, not {type(event).__name__}")
+    logger.set_correlation_id(event.get("execution_arn"))
+    try:
+        return serialize(event)
+    except Exception:
+        logger.exception("picture not read")
+        raise

@@ -123,3 +123,10 @@ def test_the_metrics_say_what_was_decided_for_all_and_for_the_class(capsys, thre
         "Accepted": [accepted],
         "Reviewed": [1 - accepted],
     }
+
+
+def test_a_failure_is_logged_under_the_executions_id_and_goes_on(caplog):
+    with pytest.raises(app.InvalidThresholdError):
+        app.lambda_handler(EVENT | {"threshold": 90, "execution_arn": "arn:run-8"}, None)
+    assert caplog.records[-1].message == "picture not decided"
+    assert app.logger.get_correlation_id() == "arn:run-8"

@@ -147,6 +147,8 @@ def test_an_endpoint_that_does_not_answer_is_busy(monkeypatch, broken):
         b'{"labels": ["a", "b"]}',
         b'{"labels": "ab", "probabilities": [0.9, 0.1]}',
         b'{"labels": [1, 2], "probabilities": [0.9, 0.1]}',
+        b'{"labels": ["", "b"], "probabilities": [0.9, 0.1]}',
+        b'{"labels": ["a", " "], "probabilities": [0.9, 0.1]}',
         b'{"labels": ["a", "b"], "probabilities": {"a": 1}}',
     ],
 )
@@ -162,6 +164,7 @@ def test_an_answer_that_is_not_named_probabilities_is_refused(body):
         (b"[0.9, 0.1]", []),
         (b"[0.9, 0.1]", ["bicycle", "bicycle"]),
         (b'{"labels": ["a"], "probabilities": [0.9, 0.1]}', ["bicycle", "motorcycle"]),
+        (b'{"labels": ["a", "a", "b"], "probabilities": [0.9, 0.1]}', []),
     ],
 )
 def test_a_count_that_does_not_match_is_an_error_and_never_a_guess(body, class_names):
@@ -269,3 +272,21 @@ def test_the_log_has_the_answer_and_not_the_picture(runtime, caplog):
     assert (line["endpoint_name"], line["inferences"]) == ("vehicles", [0.98, 0.02])
     assert app.logger.get_correlation_id() == EVENT["execution_arn"]
     assert EVENT["image_data"] not in str(line)
+
+
+def test_a_failure_is_logged_under_the_executions_id_without_the_picture(runtime, caplog):
+    runtime.add_client_error(
+        "invoke_endpoint", "ThrottlingException", "slow", 400, expected_params=REQUEST
+    )
+    with pytest.raises(app.EndpointBusyError):
+        app.lambda_handler(EVENT, None)
+    line = vars(caplog.records[-1])
+    assert line["message"] == "picture not classified"
+    assert app.logger.get_correlation_id() == EVENT["execution_arn"]
+    assert EVENT["image_data"] not in str(line)
+
+
+@pytest.mark.parametrize("event", [None, [], "picture", 7])
+def test_an_event_that_is_no_object_is_refused(event):
+    with pytest.raises(app.InvalidInputError, match="must be an object"):
+        app.lambda_handler(event, None)

@@ -39,6 +39,7 @@ def answer(body: bytes, **more: str) -> dict[str, object]:
         ("NoSuchKey", 404, app.PictureNotFoundError),
         ("NoSuchVersion", 404, app.PictureNotFoundError),
         ("NoSuchBucket", 404, app.PictureNotFoundError),
+        ("MethodNotAllowed", 405, app.PictureNotFoundError),  # the mark of a deletion
         ("AccessDenied", 403, app.PictureAccessDeniedError),
         ("InvalidObjectState", 403, app.InvalidInputError),
         ("SlowDown", 503, app.PictureStoreUnavailableError),
@@ -226,3 +227,11 @@ def test_the_log_names_the_picture_and_does_not_hold_it(s3, caplog):
     expected = ("inbox/a.png", len(PNG), False)
     assert (line["s3_key"], line["bytes"], line["by_reference"]) == expected
     assert base64.b64encode(PNG).decode() not in str(line)
+
+
+def test_a_failure_is_logged_under_the_executions_id_and_goes_on(s3, caplog):
+    s3.add_client_error("get_object", "NoSuchKey", http_status_code=404, expected_params=HERE)
+    with pytest.raises(app.PictureNotFoundError):
+        app.lambda_handler(EVENT | {"execution_arn": "arn:run-8"}, None)
+    assert caplog.records[-1].message == "picture not read"
+    assert app.logger.get_correlation_id() == "arn:run-8"
