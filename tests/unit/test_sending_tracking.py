@@ -350,8 +350,11 @@ def test_pages_are_counted_so_that_the_next_look_can_wait_for_them():
     [
         ('{"s3_bucket": "b", "s3_key": "k", "s3_version_id": "v"}', ("k", "v")),
         ('{"s3_bucket": "b", "s3_key": "k"}', ("k", "null")),
-        ('{"object": {"key": "a b+ü\\"", "version-id": "v"}}', ('a b+ü"', "v")),
-        ('{"object": {"key": "k"}}', ("k", "null")),
+        (
+            '{"bucket": {"name": "b"}, "object": {"key": "a b+ü\\"", "version-id": "v"}}',
+            ('a b+ü"', "v"),
+        ),
+        ('{"bucket": {"name": "b"}, "object": {"key": "k"}}', ("k", "null")),
         ("", ("", "")),
         ("not JSON", ("", "")),
         ("[1]", ("", "")),

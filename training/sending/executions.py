@@ -6,8 +6,9 @@ AWS's page "Step Functions service quotas". A list tells 1,000 executions at a t
 so only those that no item of the table explains are described.
 """
 
-import json
 from typing import Any, NamedTuple
+
+from training.execution_input import find_picture, json_object
 
 PAGE = 1000  # executions, the most that ListExecutions gives at a time
 FAILED = ("FAILED", "TIMED_OUT", "ABORTED")
@@ -66,12 +67,7 @@ def describe_failure(stepfunctions: Any, arn: str) -> Failure:
 def picture_of(text: str) -> tuple[str, str]:
     """Return key and version of the object that an execution's input names, "" where it does not.
 
-    The input is S3's `detail` as an upload sends it, or what a person starts the workflow with.
+    The version is "null" where there is none, as the table has it.
     """
-    try:
-        given = json.loads(text)
-        if "s3_key" in given:
-            return str(given["s3_key"]), str(given.get("s3_version_id") or "null")
-        return str(given["object"]["key"]), str(given["object"].get("version-id") or "null")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return "", ""
+    picture = find_picture(json_object(text))
+    return (picture.key, picture.version_id or "null") if picture else ("", "")
