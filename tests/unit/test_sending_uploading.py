@@ -5,13 +5,16 @@ from threading import Event
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 
 from tests.unit.aws_stubs import client_error, stubbed
 from tests.unit.sending import arrival
 from training.sending import uploading
+from training.sending.arrivals import Arrival
 from training.sending.clock_offset import ClockOffset
 from training.sending.uploading import Sender, dispatch
+
+LATER_S = 30.0  # when a picture is due that a test does not wait for, unless it fails
 
 
 class Clock:
@@ -36,7 +39,7 @@ class S3:
         self.errors = errors or {}
         self.took: dict[str, bytes] = {}
 
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> dict[str, Any]:  # noqa: N803
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> dict[str, Any]:  # noqa: N803  boto3's
         if Key in self.errors:
             raise self.errors[Key]
         self.took[Key] = Body
@@ -121,6 +124,62 @@ def test_a_connection_that_fails_and_a_file_that_is_gone_are_named_too(tmp_path)
     assert str(arrivals[1].upload_error).startswith("FileNotFoundError: ")
 
 
+@pytest.mark.parametrize("as_bytes", [b"\xff.png", b"caf\xe9.png"])
+def test_a_name_that_is_no_utf_8_fails_alone(as_bytes):
+    name = as_bytes.decode("utf-8", "surrogateescape")  # as the operating system gives it
+    client, stub = stubbed("s3")
+    for _ in range(2):
+        stub.add_response("put_object", {"VersionId": "v"})
+    arrivals = [arrival(name), arrival("next", at=0.001)]
+    for one in arrivals:
+        one.body = b""
+    Sender(client, "b", Event()).send(arrivals, lambda: None)
+    assert str(arrivals[0].upload_error).startswith("UnicodeEncodeError: ")
+    assert arrivals[0].version_id is None
+    assert arrivals[1].version_id == "v"
+
+
+def test_a_key_that_botocore_refuses_is_named():
+    client, stub = stubbed("s3")
+    stub.add_response("put_object", {"VersionId": "v"})
+    one = Arrival(0.0, "", b"")
+    Sender(client, "b", Event()).send([one], lambda: None)
+    assert str(one.upload_error).startswith("ParamValidationError: ")
+
+
+def test_an_upload_without_an_answer_is_not_said_to_be_not_there():
+    arrivals = pictures(2)
+    sent(
+        arrivals,
+        S3(
+            {
+                arrivals[0].key: ReadTimeoutError(endpoint_url="http://127.0.0.1:1"),
+                arrivals[1].key: EndpointConnectionError(endpoint_url="http://127.0.0.1:1"),
+            }
+        ),
+    )
+    assert str(arrivals[0].upload_error).startswith("ReadTimeoutError: ")
+    assert str(arrivals[0].upload_error).endswith(" (S3 may have stored it all the same)")
+    assert "may have stored" not in str(arrivals[1].upload_error)
+
+
+@pytest.mark.parametrize("raised", [SystemExit, KeyError])
+def test_whatever_ends_the_progress_ends_the_sending(raised):
+    """Such as SystemExit, by which Rich ends a program whose lines nobody reads any more."""
+    arrivals = [arrival("a", 0), arrival("b", LATER_S)]
+    for one in arrivals:
+        one.body = b"x"
+    stop = Event()
+
+    def tick() -> None:
+        raise raised
+
+    with pytest.raises(raised):
+        Sender(S3(), "b", stop).send(arrivals, tick)
+    assert stop.is_set()
+    assert arrivals[1].late_s is None
+
+
 @pytest.mark.parametrize(
     ("error", "advice"),
     [
@@ -131,10 +190,10 @@ def test_a_connection_that_fails_and_a_file_that_is_gone_are_named_too(tmp_path)
     ],
 )
 def test_what_no_picture_could_pass_ends_the_run(error, advice):
-    arrivals = [arrival("a", 0), arrival("b", 3600)]  # which the run would wait for, else
+    arrivals = [arrival("a", 0), arrival("b", LATER_S)]  # which the run would wait for, else
     began = time.monotonic()
     sender = sent(arrivals, S3({arrivals[0].key: error}))
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < LATER_S
     assert sender.refused
     with pytest.raises(type(sender.refused), match=advice):
         raise sender.refused
@@ -143,7 +202,7 @@ def test_what_no_picture_could_pass_ends_the_run(error, advice):
 
 
 def test_an_interrupt_ends_the_stream_and_leaves_no_upload_half_noted():
-    arrivals = [arrival("a", 0), arrival("b", 3600)]
+    arrivals = [arrival("a", 0), arrival("b", LATER_S)]
     for one in arrivals:
         one.body = b"x"
     stop = Event()
@@ -165,7 +224,7 @@ def test_an_interrupt_lets_the_uploads_under_way_end_and_says_so(monkeypatch):
     class SlowS3(S3):
         def put_object(self, **sent: Any) -> dict[str, Any]:
             under_way.set()
-            assert told.wait(60)
+            assert told.wait(LATER_S)
             return super().put_object(**sent)
 
     def interrupt() -> None:
@@ -180,7 +239,7 @@ def test_an_interrupt_lets_the_uploads_under_way_end_and_says_so(monkeypatch):
     one = arrival("a")
     one.body = b"x"
     with pytest.raises(KeyboardInterrupt):
-        Sender(SlowS3(), "b", Event()).send([one, arrival("b", 3600)], interrupt)
+        Sender(SlowS3(), "b", Event()).send([one, arrival("b", LATER_S)], interrupt)
     assert one.version_id
     assert said == ["Interrupted: the uploads under way end first."]
 
@@ -218,6 +277,9 @@ DATE = "Fri, 15 Jan 2027 08:00:00 GMT"  # 1,800,000,000 s since 1970
     [
         ([], 0),
         ([(1_800_000_000.3, 1_800_000_000.4, None)], 0),
+        ([(1_799_999_990.3, 1_799_999_990.4, "")], 0),
+        ([(1_799_999_990.3, 1_799_999_990.4, "yesterday")], 0),
+        ([(1_799_999_990.3, 1_799_999_990.4, "Fri, 45 Jan 2027 08:00:00 GMT")], 0),
         ([(1_800_000_000.3, 1_800_000_000.4, DATE)], 0),  # agrees with the same clock
         ([(1_799_999_990.3, 1_799_999_990.4, DATE)], 10.15),  # this machine is slow
         # The first leaves 10.1 to 11.2, and the second 9.9 to 11.0.

@@ -17,10 +17,14 @@ class ClockOffset:
         self._high = float("inf")
 
     def observe(self, asked: float, answered: float, date: str | None) -> None:
-        """Take one answer: this machine's times around it (seconds since 1970) and its Date."""
-        if date is None:
+        """Take one answer: this machine's times around it (seconds since 1970) and its Date.
+
+        An answer whose Date is no date, such as one that a proxy has made, tells nothing.
+        """
+        try:
+            told = parsedate_to_datetime(date or "").replace(tzinfo=UTC).timestamp()
+        except ValueError:
             return
-        told = parsedate_to_datetime(date).replace(tzinfo=UTC).timestamp()
         self._low = max(self._low, told - answered)
         self._high = min(self._high, told + 1 - asked)  # a Date is cut to the full second
 

@@ -179,9 +179,14 @@ def show_notes(console: Console, found: dict[str, Any], arrivals: Sequence[Arriv
         those = [arrival for arrival in arrivals if place_of(arrival) == place]
         for arrival in those[:LISTED_AT_MOST]:
             why = f": {arrival.upload_error}" if arrival.upload_error else ""
-            console.print(f"  {place}: {arrival.key}{why}", markup=False, soft_wrap=True)
+            console.print(f"  {place}: {printable(arrival.key)}{why}", markup=False, soft_wrap=True)
         if len(those) > LISTED_AT_MOST:
             console.print(f"  and {len(those) - LISTED_AT_MOST} more; --out lists all")
+
+
+def printable(key: str) -> str:
+    """Return the key with what is no UTF-8, in a file's name, as \\udc..: a terminal takes none."""
+    return key.encode("utf-8", "backslashreplace").decode()
 
 
 def _figure(value: float | None) -> str:

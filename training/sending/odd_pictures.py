@@ -82,7 +82,7 @@ def redraw(kind: str, source: SourcePicture, chance: random.Random) -> bytes:
     """Return the picture turned by quarters, shrunk or blown up, encoded anew."""
     from PIL import Image  # noqa: PLC0415  --help does without
 
-    from training.sources.folder import DECODER_ERRORS, read_picture  # noqa: PLC0415
+    from training.sources.folder import DECODER_ERRORS, read_picture  # noqa: PLC0415  as above
 
     try:
         picture = read_picture(source.path, LONGEST_SIDE)

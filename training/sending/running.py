@@ -13,12 +13,15 @@ from training.sending.arrivals import Arrival
 from training.sending.tracking import Tracker, passes
 from training.sending.uploading import TICK_S, Sender
 
+# What a person can put right; anything else is a mistake of the program, and shown in full.
+PROBLEMS = (ExpectedError, ClientError, BotoCoreError)
+
 
 class End(NamedTuple):
     """How a run ended: by the user's interrupt, or by a problem that no picture could pass."""
 
     interrupted: bool = False
-    problem: BaseException | None = None
+    problem: Exception | None = None
 
 
 def carry_out(
@@ -32,8 +35,10 @@ def carry_out(
 ) -> End:
     """Send all arrivals, and wait up to `wait_s` seconds after the last upload for their answers.
 
-    Without a tracker it ends with the last upload. Nothing runs any more when this returns, and
-    the arrivals tell how far it came, also where it was interrupted.
+    Without a tracker it ends with the last upload. Nothing runs any more when this returns or
+    raises, and the arrivals tell how far it came, also where it was interrupted. Raises what
+    `tick` raises, such as SystemExit where nobody reads its lines any more, and what is wrong with
+    the program itself.
     """
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(_follow, tracker, stop)
@@ -47,8 +52,12 @@ def carry_out(
                 tick()
         except KeyboardInterrupt:
             interrupted = True
-        stop.set()
-        problem: BaseException | None = sender.refused or following.exception()
+        finally:
+            stop.set()  # the pool waits for the tracker, whatever ended the sending
+        broke = following.exception()
+        if broke is not None and not isinstance(broke, PROBLEMS):
+            raise broke
+        problem: Exception | None = sender.refused or broke
         if tracker and not interrupted and not problem:
             problem = _last_look(tracker)
         tick()
@@ -69,6 +78,6 @@ def _last_look(tracker: Tracker) -> Exception | None:
     """Look a last time; return what kept it from telling anything, unless that passes."""
     try:
         tracker.last_look()
-    except (ExpectedError, ClientError, BotoCoreError) as error:
+    except PROBLEMS as error:
         return None if passes(error) else error
     return None

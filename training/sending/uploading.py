@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 
 from training.errors import ExpectedError
 from training.sending.arrivals import Arrival
@@ -55,8 +55,8 @@ class Sender:
         """Upload all of them, each at its time; return when the last upload has ended.
 
         `tick` is called often. What goes wrong with one picture stands in its arrival; what would
-        go wrong with every picture sets `stop` and stands in `refused`. On a KeyboardInterrupt
-        the uploads under way end first.
+        go wrong with every picture sets `stop` and stands in `refused`. Whatever else ends it, such
+        as a KeyboardInterrupt or what `tick` raises, sets `stop`, and uploads under way end first.
         """
         self.began, self._began = time.time(), time.monotonic()
         with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
@@ -71,7 +71,7 @@ class Sender:
                 )
                 while wait(begun, timeout=TICK_S).not_done:
                     tick()
-            except KeyboardInterrupt:
+            except BaseException:  # else the pool would go on with all that has been submitted
                 self._stop.set()
                 if any(future.running() for future in begun):
                     print("Interrupted: the uploads under way end first.", file=sys.stderr)
@@ -89,8 +89,11 @@ class Sender:
             body = arrival.body if isinstance(arrival.body, bytes) else arrival.body.read_bytes()
             asked, begin = time.time(), time.monotonic()
             answer = self._s3.put_object(Bucket=self.bucket, Key=arrival.key, Body=body)
-        except (ClientError, BotoCoreError, OSError) as error:
+        # UnicodeError: a file's name that is no UTF-8, so that no key can be made of it.
+        except (ClientError, BotoCoreError, OSError, UnicodeError) as error:
             arrival.upload_error = f"{error_name(error)}: {error}"
+            if isinstance(error, HTTPClientError):  # the connection was there, the answer was not
+                arrival.upload_error += " (S3 may have stored it all the same)"
             self.refused = self.refused or refusal(error, self.bucket)
             if self.refused:
                 self._stop.set()
