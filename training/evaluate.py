@@ -22,6 +22,8 @@ from rich.table import Table
 
 from training import settings
 from training.answer import AnswerError, read_answer
+from training.arguments import positive_integer
+from training.arguments import share as share_argument
 from training.confusion_plot import plot_confusion
 from training.errors import ExpectedError
 from training.metrics import (
@@ -126,7 +128,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--threshold",
-        type=_probability,
+        type=share_argument,
         default=settings.CONFIDENCE_THRESHOLD,
         help="confidence from which an answer is accepted, 0 to 1 (default: %(default)s)",
     )
@@ -139,7 +141,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         " of samconfig.toml)",
     )
     parser.add_argument(
-        "--concurrency", type=_positive, default=8, help="requests at a time (default: %(default)s)"
+        "--concurrency",
+        type=positive_integer,
+        default=8,
+        help="requests at a time (default: %(default)s)",
     )
     parser.add_argument(
         "--out",
@@ -220,7 +225,7 @@ def runtime_client(concurrency: int) -> Any:
     Raises RegionMissingError, CredentialsError.
     """
     import boto3  # noqa: PLC0415  --help does without
-    from botocore.config import Config  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415  as above
 
     session: Any = boto3.Session()
     check_region(session)
@@ -418,20 +423,6 @@ def _print_result(console: Console, evaluation: dict[str, Any]) -> None:
 
 def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def _probability(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return value
 
 
 if __name__ == "__main__":

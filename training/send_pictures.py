@@ -6,7 +6,6 @@ they are, whatever they hold: what is no picture ends as a failure with a name. 
 """
 
 import argparse
-import math
 import sys
 from collections import Counter
 from pathlib import Path
@@ -17,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from training import settings
+from training.arguments import positive_integer, positive_number, seconds, share
 from training.errors import ExpectedError
 from training.preflight import check_region
 from training.progress import progress_bar
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"send_pictures: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("send_pictures: interrupted; what was sent is being worked on", file=sys.stderr)
+        print("send_pictures: interrupted", file=sys.stderr)
         return 130
 
 
@@ -161,7 +161,8 @@ def report(
     if out:
         console.print(f"Wrote {out}", markup=False, soft_wrap=True)
     if end.interrupted:
-        print("send_pictures: interrupted; what was sent is being worked on", file=sys.stderr)
+        what = "what was sent is being worked on" if uploaded else "nothing was sent"
+        print(f"send_pictures: interrupted; {what}", file=sys.stderr)
         return 130
     if end.problem:
         print(f"send_pictures: {end.problem}", file=sys.stderr)
@@ -186,27 +187,27 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         const=settings.STAGED_FOLDER,
         help="instead of PATH: the test pictures of a staged folder"
         f" ({settings.STAGED_FOLDER}), whose class is known")  # fmt: skip
-    what.add_argument("--odd", metavar="SHARE", type=_share, default=0.0,
+    what.add_argument("--odd", metavar="SHARE", type=share, default=0.0,
         help="share of a stream or burst that is made odd, 0 to 1 (default: 0)")  # fmt: skip
-    what.add_argument("--odd-kinds", metavar="KIND", nargs="+", choices=KINDS, default=[*KINDS],
+    what.add_argument("--odd-kinds", metavar="KIND", nargs="+", choices=KINDS,
         help=f"what odd means: any of {', '.join(KINDS)} (default: all)")  # fmt: skip
     when = parser.add_argument_group("when it is sent")
-    when.add_argument("--rate", metavar="R", type=_positive,
+    when.add_argument("--rate", metavar="R", type=positive_number,
         help="pictures per second on average, at random moments (Poisson) that do not wait for"
         " earlier pictures")  # fmt: skip
-    when.add_argument("--duration", metavar="S", type=_positive,
+    when.add_argument("--duration", metavar="S", type=positive_number,
         help="seconds that the stream lasts")  # fmt: skip
-    when.add_argument("--count", metavar="N", type=_count,
+    when.add_argument("--count", metavar="N", type=positive_integer,
         help="pictures that the stream has, instead of --duration")  # fmt: skip
-    when.add_argument("--burst", metavar="N", type=_count,
+    when.add_argument("--burst", metavar="N", type=positive_integer,
         help="send N pictures at once, those that there are again and again")  # fmt: skip
     when.add_argument("--seed", type=int, default=0,
         help="number that decides moments, order and odd pictures (default: 0)")  # fmt: skip
-    when.add_argument("--max", metavar="N", type=_count, default=DEFAULT_MOST,
+    when.add_argument("--max", metavar="N", type=positive_integer, default=DEFAULT_MOST,
         help=f"refuse to send more than N pictures (default: {DEFAULT_MOST})")  # fmt: skip
     after = parser.add_argument_group("what is told")
     wait = after.add_mutually_exclusive_group()
-    wait.add_argument("--wait", metavar="S", type=_seconds,
+    wait.add_argument("--wait", metavar="S", type=seconds,
         help="seconds to wait for answers after the last upload"
         f" (default: {DEFAULT_WAIT_S:g} for a stream or burst, else not at all)")  # fmt: skip
     wait.add_argument("--no-wait", action="store_true",
@@ -218,6 +219,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if problem := contradiction(arguments):
         parser.error(problem)
+    arguments.odd_kinds = arguments.odd_kinds or [*KINDS]
     if arguments.wait is None and not arguments.no_wait and (arguments.rate or arguments.burst):
         arguments.wait = DEFAULT_WAIT_S
     return arguments
@@ -225,46 +227,17 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def contradiction(arguments: argparse.Namespace) -> str | None:
     """Return what does not go together on the command line, None where all does."""
-    load = arguments.rate is not None or arguments.burst is not None
-    if bool(arguments.paths) == bool(arguments.staged):
-        return "give either PATH or --staged"
-    if arguments.rate is not None and arguments.burst is not None:
-        return "give either --rate or --burst"
-    if arguments.rate is not None and (arguments.duration is None) == (arguments.count is None):
-        return "--rate needs either --duration or --count"
-    if arguments.rate is None and (arguments.duration or arguments.count):
-        return "--duration and --count belong to --rate"
-    if arguments.odd and not load:
-        return "--odd belongs to --rate or --burst"
-    return None
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not (value > 0 and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not (value >= 0 and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 on")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:  # false for NaN too
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return value
+    rate, times = arguments.rate is not None, (arguments.duration, arguments.count)
+    load = rate or arguments.burst is not None
+    problems = {
+        "give either PATH or --staged": bool(arguments.paths) == bool(arguments.staged),
+        "give either --rate or --burst": rate and arguments.burst is not None,
+        "--rate needs either --duration or --count": rate and times.count(None) != 1,
+        "--duration and --count belong to --rate": not rate and times.count(None) != len(times),
+        "--odd belongs to --rate or --burst": arguments.odd and not load,
+        "--odd-kinds needs --odd, a share above 0": arguments.odd_kinds and not arguments.odd,
+    }
+    return next((problem for problem, there in problems.items() if there), None)
 
 
 if __name__ == "__main__":

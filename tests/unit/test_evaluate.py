@@ -152,7 +152,7 @@ def no_pause(monkeypatch):
 
 def busy(code, status):
     answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(answer, "InvokeEndpoint")  # type: ignore[arg-type]
+    return ClientError(answer, "InvokeEndpoint")  # type: ignore[arg-type]  # as much as is read
 
 
 URL = {"endpoint_url": "http://e"}

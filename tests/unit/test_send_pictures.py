@@ -1,6 +1,7 @@
 """The command: what is refused, and what is planned for what was asked."""
 
 import io
+import os
 from pathlib import Path
 
 import boto3
@@ -12,6 +13,7 @@ from tests.unit.aws_stubs import StubbedSession, stubbed
 from training import send_pictures
 from training.send_pictures import DEFAULT_WAIT_S, parse_arguments, plan, stack_outputs
 from training.sending.pictures import NoPicturesError, objects_of, pictures_of
+from training.sending.running import End
 from training.sending.schedule import TooManyPicturesError
 from training.sending.stack import StackNotFoundError
 
@@ -83,26 +85,28 @@ def test_files_keep_their_path_below_the_folder_and_hidden_ones_stay(folder):
     [
         ([], "give either PATH or --staged"),
         (["p", "--staged"], "give either PATH or --staged"),
-        (["p", "--rate", "0", "--count", "1"], "0 is not a number above 0"),
-        (["p", "--rate", "-1", "--count", "1"], "-1 is not a number above 0"),
-        (["p", "--rate", "nan", "--count", "1"], "nan is not a number above 0"),
-        (["p", "--rate", "inf", "--count", "1"], "inf is not a number above 0"),
-        (["p", "--rate", "1", "--duration", "0"], "0 is not a number above 0"),
-        (["p", "--rate", "1", "--count", "0"], "0 is less than 1"),
+        (["p", "--rate", "0", "--count", "1"], "'0' is not a number above 0"),
+        (["p", "--rate", "-1", "--count", "1"], "'-1' is not a number above 0"),
+        (["p", "--rate", "nan", "--count", "1"], "'nan' is not a number above 0"),
+        (["p", "--rate", "inf", "--count", "1"], "'inf' is not a number above 0"),
+        (["p", "--rate", "1", "--duration", "0"], "'0' is not a number above 0"),
+        (["p", "--rate", "1", "--count", "0"], "'0' is not a whole number above 0"),
         (["p", "--rate", "1"], "--rate needs either --duration or --count"),
         (["p", "--rate", "1", "--duration", "1", "--count", "1"], "either --duration or --count"),
         (["p", "--duration", "1"], "belong to --rate"),
         (["p", "--burst", "3", "--count", "1"], "belong to --rate"),
-        (["p", "--burst", "0"], "0 is less than 1"),
+        (["p", "--burst", "0"], "'0' is not a whole number above 0"),
         (["p", "--burst", "3", "--rate", "1", "--count", "1"], "either --rate or --burst"),
         (["p", "--odd", "0.5"], "--odd belongs to --rate or --burst"),
-        (["p", "--burst", "3", "--odd", "1.1"], "1.1 is not from 0 to 1"),
-        (["p", "--burst", "3", "--odd", "nan"], "nan is not from 0 to 1"),
+        (["p", "--burst", "3", "--odd", "1.1"], "'1.1' is not a number from 0 to 1"),
+        (["p", "--burst", "3", "--odd", "nan"], "'nan' is not a number from 0 to 1"),
         (["p", "--burst", "3", "--odd-kinds", "wet"], "invalid choice: 'wet'"),
-        (["p", "--wait", "-1"], "-1 is not a number of seconds from 0 on"),
-        (["p", "--wait", "inf"], "inf is not a number of seconds"),
+        (["p", "--burst", "3", "--odd-kinds", "tiny"], "--odd-kinds needs --odd"),
+        (["p", "--burst", "3", "--odd", "0", "--odd-kinds", "tiny"], "--odd-kinds needs --odd"),
+        (["p", "--wait", "-1"], "'-1' is not a number of seconds, 0 or more"),
+        (["p", "--wait", "inf"], "'inf' is not a number of seconds, 0 or more"),
         (["p", "--wait", "1", "--no-wait"], "not allowed with argument"),
-        (["p", "--max", "0"], "0 is less than 1"),
+        (["p", "--max", "0"], "'0' is not a whole number above 0"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_clear_words(words, message, capsys):
@@ -153,6 +157,51 @@ def test_a_burst_has_its_odd_share(tmp_path):
     burst = ("--burst", "20", "--odd", "0.5", "--odd-kinds", "corrupt", "tiny")
     kinds = [a.kind for a in planned(str(tmp_path), *burst)]
     assert [kinds.count(kind) for kind in ("as it is", "corrupt", "tiny")] == [10, 5, 5]
+
+
+def test_a_file_whose_name_is_no_utf_8_is_named_and_ends_in_status_1(
+    folder, monkeypatch, capsys, tmp_path
+):
+    odd = tmp_path / os.fsdecode(b"caf\xe9.png")
+    odd.write_bytes(b"x")
+    session = StubbedSession()
+    session.stub("cloudformation").add_response(
+        "describe_stacks", stack("CREATE_COMPLETE", OUTPUTS)
+    )
+    session.stub("s3").add_response("put_object", {"VersionId": "v"})
+    monkeypatch.setattr(boto3, "Session", lambda: session)
+    assert send_pictures.main([str(odd), "--out", str(tmp_path / "r.json")]) == 1
+    assert r"upload failed: inbox/caf\udce9.png: UnicodeEncodeError" in capsys.readouterr().out
+    assert '"upload_failed": 1' in (tmp_path / "r.json").read_text()
+
+
+def test_an_interrupt_before_anything_was_sent_claims_no_work(folder, monkeypatch, capsys):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(send_pictures, "stack_outputs", interrupt)
+    assert send_pictures.main([str(folder)]) == 130
+    assert capsys.readouterr().err == "send_pictures: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [(None, "nothing was sent"), ("v", "what was sent is being worked on")],
+)
+def test_an_interrupt_says_whether_anything_was_sent(folder, monkeypatch, capsys, version, words):
+    session = StubbedSession()
+    session.stub("cloudformation").add_response(
+        "describe_stacks", stack("CREATE_COMPLETE", OUTPUTS)
+    )
+    monkeypatch.setattr(boto3, "Session", lambda: session)
+
+    def interrupted(_sender: object, _tracker: object, arrivals: list, **_: object) -> End:
+        arrivals[0].version_id = version
+        return End(interrupted=True)
+
+    monkeypatch.setattr(send_pictures, "carry_out", interrupted)
+    assert send_pictures.main([str(folder)]) == 130
+    assert capsys.readouterr().err == f"send_pictures: interrupted; {words}\n"
 
 
 def test_an_upload_that_fails_is_named_and_ends_in_status_1(folder, monkeypatch, capsys, tmp_path):
