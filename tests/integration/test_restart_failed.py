@@ -133,6 +133,41 @@ def test_a_message_that_is_handled_twice_starts_one_execution(well):
     assert label(well, event) == "bicycle"
 
 
+def test_a_picture_that_failed_again_after_an_ended_run_is_not_forgotten(well):
+    """The earlier run's execution failed as well, and told of it in a message of its own."""
+    event = put(well, WHITE)
+    told = event | {"error": {"Error": "EndpointBusyError", "Cause": ""}, "execution_arn": ""}
+    message = well.aws.client("sqs").send_message(
+        QueueUrl=well.failures, MessageBody=json.dumps(told)
+    )["MessageId"]
+    fault(well, {"kind": "nonsense"})
+    arn = well.aws.client("stepfunctions").start_execution(
+        stateMachineArn=well.outputs["StateMachineArn"],
+        name=f"restart-{message}",
+        input=json.dumps(event),
+    )["executionArn"]
+    assert ended(well, arn)["status"] == "FAILED"
+    fault(well, None)
+    wait_until(lambda: waiting(well) == 2)
+    assert counted(restart(well), "started again") == 1
+    assert label(well, event) == "bicycle"
+    assert waiting(well) == 0
+
+
+def test_what_would_only_fail_again_is_taken_out(well, failed):
+    shown = restart(well, "--error", "InvalidAnswerError", "--drop", "--dry-run")
+    assert "2 pictures would be dropped" in shown
+    assert waiting(well) == len(failed)
+    printed = restart(well, "--error", "InvalidAnswerError", "--drop")
+    for event in failed:
+        place = f"s3://{event['s3_bucket']}/{event['s3_key']} (version {event['s3_version_id']})"
+        assert f"To drop: {place}\n" in shown
+        assert f"To drop: {place}\n" in printed
+    assert counted(printed, "pictures dropped") == 2
+    assert waiting(well) == 0
+    assert [record(well, event) for event in failed] == [None, None]
+
+
 def test_a_failed_batch_stays_until_it_is_dropped(well):
     arn = start(well, {"s3_bucket": "no-such-bucket", "prefix": "night/"}, BATCH)
     assert ended(well, arn)["status"] == "FAILED"
