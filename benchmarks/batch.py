@@ -25,6 +25,7 @@ from rich.table import Table
 from local.server import DEFAULT_PORT
 from local.session import LaptopSession, run_command
 from training import settings
+from training.arguments import positive_integer
 from training.errors import ExpectedError
 from training.parallel import run_parallel
 from training.progress import progress_bar
@@ -132,8 +133,8 @@ def time_batch(
         raise BatchFailedError(f"The batch ended {ended['status']}: {ended.get('cause')}")
     summary = json.loads(ended["output"])
     places = [summary[name] for name in ("accepted", "review", "failed")]
-    if not summary["found"] == sum(places) == len(bodies):
-        raise BatchFailedError(f"The summary does not have all {len(bodies)} pictures: {summary}")
+    if not summary["found"] == sum(places) == len(bodies) or summary["failed"]:
+        raise BatchFailedError(f"Not all {len(bodies)} pictures have an answer: {summary}")
     started: datetime = ended["startDate"]
     return {"seconds": (ended["stopDate"] - started).total_seconds(), "summary": summary}
 
@@ -246,20 +247,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         " answers the same pictures at the same concurrency, on a laptop's AWS of its own.",
     )
     add = parser.add_argument
-    add("--pictures", type=_positive, default=2000, metavar="N",
+    add("--pictures", type=positive_integer, default=2000, metavar="N",
         help="pictures below the prefix (2000)")  # fmt: skip
-    add("--pairs", type=_positive, default=3, metavar="N",
+    add("--pairs", type=positive_integer, default=3, metavar="N",
         help="times that both are measured, in turns (3)")  # fmt: skip
     add("--port", type=int, default=DEFAULT_PORT,
         help=f"port of 127.0.0.1 for the laptop's AWS ({DEFAULT_PORT})")  # fmt: skip
     return parser.parse_args(argv)
-
-
-def _positive(text: str) -> int:
-    """Read a whole number from 1, or say why not (argparse prints it)."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)
 
 
 if __name__ == "__main__":

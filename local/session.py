@@ -100,9 +100,10 @@ class LaptopSession:
                 f"The laptop's AWS runs already, at {running.url}, and this wants a fresh one:"
                 " end it with `python -m local stop`."
             )
+        with self.stage("laptop_aws", "Start the laptop's AWS"):
+            port = str(self.port)
+            self.run(sys.executable, "-m", "local", "start", "--fresh", "--port", port)
         try:
-            with self.stage("laptop_aws", "Start the laptop's AWS"):
-                self.run(sys.executable, "-m", "local", "start", "--port", str(self.port))
             yield
         finally:
             if not self.keep and find_running(DEFAULT_STATE):

@@ -21,6 +21,7 @@ from local.server import DEFAULT_PORT
 from local.session import LaptopSession, run_command
 from local.soak_audit import Evidence, Execution, Version, audit, problems
 from training import settings
+from training.arguments import positive_integer, positive_number, seconds
 from training.errors import ExpectedError
 from training.progress import progress_bar
 from training.reports import write_json
@@ -246,11 +247,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description="Send pictures through the workflow on the laptop's AWS while a fifth of the"
         " endpoint's calls fail and some upload events come twice, and see that none is lost.",
     )
-    parser.add_argument("--pictures", metavar="N", type=int, default=5000,
+    parser.add_argument("--pictures", metavar="N", type=positive_integer, default=5000,
         help="how many to send (5000)")  # fmt: skip
-    parser.add_argument("--rate", metavar="R", type=float, default=25.0,
+    parser.add_argument("--rate", metavar="R", type=positive_number, default=25.0,
         help="pictures per second on average (25)")  # fmt: skip
-    parser.add_argument("--wait", metavar="S", type=float, default=600.0,
+    parser.add_argument("--wait", metavar="S", type=seconds, default=600.0,
         help="seconds to wait for executions after the last picture (600)")  # fmt: skip
     parser.add_argument("--port", metavar="N", type=int, default=DEFAULT_PORT,
         help=f"loopback port of the laptop's AWS ({DEFAULT_PORT})")  # fmt: skip
