@@ -26,7 +26,7 @@ lock: ## Solve requirements.in into requirements.txt
 	@{ echo '# Made by `make lock` from requirements.in: the one set that was tested.'; \
 	   $(BIN)/uv pip freeze --quiet --python $(BIN)/python | sed -E 's/\+[A-Za-z0-9.]+$$//' | grep -viE '^(nvidia|cuda|triton)'; } > requirements.txt
 
-.PHONY: demo soak test check unit integration container-test bench hostile clean
+.PHONY: demo soak test check unit integration container-test bench bench-batch hostile clean
 
 DATA ?= synthetic
 PICTURES ?= 5000
@@ -62,6 +62,9 @@ container-test: setup ## sam local invoke of every event; needs Docker
 
 bench: setup ## Import time of each function against boto3 alone; reports/bench/imports.json
 	$(BIN)/python -m benchmarks.import_time
+
+bench-batch: setup ## 2,000 pictures through the batch, against the bare endpoint; reports/bench/batch.json
+	$(BIN)/python -m benchmarks.batch --port $(PORT)
 
 hostile: setup ## Hostile pictures: outcome, time and memory of each; reports/hostile/summary.json
 	$(BIN)/python -m benchmarks.hostile

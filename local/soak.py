@@ -234,8 +234,8 @@ def show(figures: dict[str, Any], console: Console) -> None:
         table.add_row(f"  {kind}", str(count))
     table.add_row("upload events sent twice", str(figures["events_sent_twice"]))
     table.add_section()
-    for stage, seconds in figures["seconds"].items():
-        table.add_row(stage.replace("_", " "), f"{seconds} s")
+    for stage, took in figures["seconds"].items():
+        table.add_row(stage.replace("_", " "), f"{took} s")
     console.print(table)
     console.print(f"Figures: {REPORT / 'summary.json'}; logs beside it.", markup=False)
 

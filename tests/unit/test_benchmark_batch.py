@@ -55,9 +55,9 @@ def test_a_batch_that_failed_is_no_figure():
         time_one(ended("FAILED", error="E", cause="too many"))
 
 
-@pytest.mark.parametrize("counts", [{"found": 1}, {"accepted": 1}])
-def test_a_summary_without_every_picture_is_no_figure(counts):
-    with pytest.raises(BatchFailedError, match="does not have all 0 pictures"):
+@pytest.mark.parametrize("counts", [{"found": 1}, {"accepted": 1}, {"found": 1, "failed": 1}])
+def test_a_summary_without_an_answer_to_every_picture_is_no_figure(counts):
+    with pytest.raises(BatchFailedError, match="Not all 0 pictures have an answer"):
         time_one(ended("SUCCEEDED", output=summary(**counts)))
 
 
