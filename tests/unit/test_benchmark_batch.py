@@ -84,4 +84,4 @@ def test_a_ratio_is_that_of_a_pair_and_the_median_of_all():
 def test_a_number_of_pictures_that_cannot_be_is_refused(number, capsys):
     with pytest.raises(SystemExit):
         parse_arguments(["--pictures", number])
-    assert "is not a whole number from 1" in capsys.readouterr().err
+    assert "is not a whole number above 0" in capsys.readouterr().err
