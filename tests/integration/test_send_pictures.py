@@ -187,6 +187,29 @@ def test_files_alone_are_sent_and_not_waited_for(stack, staged, tmp_path):
     assert objects(stack, "inbox/white-0.png") == ["inbox/white-0.png"]
 
 
+def test_a_run_ends_when_nobody_reads_its_lines_any_more(stack, staged):
+    """As with `| head`: the next line, after ten seconds, finds the pipe closed."""
+    with (
+        no_events(stack),
+        subprocess.Popen(
+            [*COMMAND, "--staged", str(staged), "--burst", "2", "--wait", str(2 * SECONDS)],
+            cwd=ROOT,
+            env=os.environ | stack.aws.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        try:
+            assert process.stdout
+            process.stdout.close()
+            assert process.wait(SECONDS) == 1
+        finally:
+            process.kill()
+        assert process.stderr
+        assert process.stderr.read() == ""
+
+
 def test_an_interrupt_ends_it_with_the_figures_so_far(stack, staged, tmp_path):
     out = tmp_path / "r.json"
     before = set(objects(stack, "inbox/"))
