@@ -124,6 +124,7 @@ def executions(stack: Stack) -> Counter[str]:
     )
 
 
+@pytest.mark.parity("s3-keys", "lambda-error-names")
 def test_every_picture_ends_as_stated_and_once(serving):
     before = serving_processes(serving)
     failures = Mailbox(serving, serving.failures)
@@ -158,6 +159,7 @@ def test_every_picture_ends_as_stated_and_once(serving):
     assert asked == {case.key for case in cases() if case.outcome == REFUSED}
 
 
+@pytest.mark.parity("endpoint-model", "invoke-model-error")
 def test_the_endpoint_answers_whoever_asks_it_directly_as_stated(serving):
     runtime = serving.aws.client("sagemaker-runtime", retries={"total_max_attempts": 1})
     pictures = {case.body: case for case in cases()}
@@ -182,6 +184,7 @@ def test_the_endpoint_answers_whoever_asks_it_directly_as_stated(serving):
     assert wrong == {}
 
 
+@pytest.mark.parity("lambda-memory")
 def test_no_case_takes_more_memory_than_there_is():
     report = measure(Console(quiet=True))
     assert report["not_as_stated"] == []

@@ -33,6 +33,7 @@ def answer(body: bytes, **more: str) -> dict[str, object]:
     return {"Body": StreamingBody(io.BytesIO(body), len(body)), "ContentLength": len(body)} | more
 
 
+@pytest.mark.parity("s3-missing", "s3-busy", "s3-missing-without-list")
 @pytest.mark.parametrize(
     ("code", "status", "error"),
     [
@@ -53,6 +54,7 @@ def test_what_s3_answers_gets_a_name_and_says_which_picture(s3, code, status, er
         app.lambda_handler(EVENT, None)
 
 
+@pytest.mark.parity("s3-busy")
 @pytest.mark.parametrize(
     "broken",
     [
@@ -93,6 +95,7 @@ def test_an_empty_object_is_refused(s3):
         app.lambda_handler(EVENT, None)
 
 
+@pytest.mark.parity("s3-get-object", "invoke-request")
 def test_a_picture_over_the_endpoints_limit_is_refused_before_it_is_read(s3):
     body = io.BytesIO(b"x")
     length = app.MAX_PICTURE_BYTES + 1
@@ -164,6 +167,7 @@ def test_the_type_is_told_from_the_bytes_and_not_from_the_name(s3, body, media_t
     assert base64.b64decode(result["image_data"]) == body
 
 
+@pytest.mark.parity("s3-versions")
 def test_every_other_field_passes_through_and_the_version_is_the_one_asked_for(s3):
     event = EVENT | {"s3_version_id": "v1", "image_data": "", "order": {"id": 7}}
     s3.add_response("get_object", answer(PNG), HERE | {"VersionId": "v1"})
@@ -175,18 +179,21 @@ def test_every_other_field_passes_through_and_the_version_is_the_one_asked_for(s
     json.dumps(result)
 
 
+@pytest.mark.parity("s3-versions", "s3-get-object")
 @pytest.mark.parametrize("asked", [{}, {"s3_version_id": ""}])
 def test_the_version_that_was_read_goes_on_where_none_was_asked_for(s3, asked):
     s3.add_response("get_object", answer(PNG, VersionId="v2"), HERE)
     assert app.lambda_handler(EVENT | asked, None)["s3_version_id"] == "v2"
 
 
+@pytest.mark.parity("s3-keys")
 @pytest.mark.parametrize("key", ["inbox/a b+c%20d.png", "inbox/Fahrräder/车.png", "inbox/100%.png"])
 def test_a_key_is_taken_as_it_is(s3, key):
     s3.add_response("get_object", answer(PNG), {"Bucket": "bucket", "Key": key})
     assert app.lambda_handler(EVENT | {"s3_key": key}, None)["s3_key"] == key
 
 
+@pytest.mark.parity("states-payload-256-kib", "lambda-6-mb")
 def test_the_biggest_picture_that_fits_travels_in_the_state_and_the_next_one_by_reference(s3):
     frame = len(json.dumps(EVENT | {"content_type": "image/png", "image_data": ""}))
     most = (app.MAX_RESULT_BYTES - frame) // 4 * 3  # base64 makes 4 characters of 3 bytes
@@ -198,6 +205,7 @@ def test_the_biggest_picture_that_fits_travels_in_the_state_and_the_next_one_by_
     assert by_reference["image_data"] == ""
 
 
+@pytest.mark.parity("states-payload-256-kib")
 def test_extra_fields_count_towards_the_payload(s3):
     s3.add_response("get_object", answer(PNG.ljust(150_000, b"\0")), HERE)
     result = app.lambda_handler(EVENT | {"notes": "ü" * 40_000}, None)
@@ -220,6 +228,7 @@ def test_a_picture_of_exactly_6_mib_goes_through(s3):
     assert app.lambda_handler(EVENT, None)["image_data"] == ""
 
 
+@pytest.mark.parity("lambda-json-logs")
 def test_the_log_names_the_picture_and_does_not_hold_it(s3, caplog):
     s3.add_response("get_object", answer(PNG), HERE)
     app.lambda_handler(EVENT, None)
