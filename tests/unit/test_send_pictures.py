@@ -163,7 +163,10 @@ def test_a_file_whose_name_is_no_utf_8_is_named_and_ends_in_status_1(
     folder, monkeypatch, capsys, tmp_path
 ):
     odd = tmp_path / os.fsdecode(b"caf\xe9.png")
-    odd.write_bytes(b"x")
+    try:
+        odd.write_bytes(b"x")
+    except OSError:
+        pytest.skip("this file system takes no such name")
     session = StubbedSession()
     session.stub("cloudformation").add_response(
         "describe_stacks", stack("CREATE_COMPLETE", OUTPUTS)
