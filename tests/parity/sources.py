@@ -176,8 +176,7 @@ def _programs() -> Iterator[tuple[str, str]]:
         place = str(path.relative_to(ROOT))
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call):
-                yield from ((name, place) for name in _calls(node, operations, place))
+            yield from ((name, place) for name in _calls(node, operations, place))
             yield from ((f"error:{code}", place) for code in _codes(node))
 
 
@@ -194,17 +193,17 @@ def _operations() -> dict[str, set[str]]:
     return found
 
 
-def _calls(node: ast.Call, operations: dict[str, set[str]], place: str) -> Iterator[str]:
-    if not isinstance(node.func, ast.Attribute):
-        return
-    method = node.func.attr
-    if method in {"get_paginator", "get_waiter"} and isinstance(node.args[0], ast.Constant):
-        name = str(node.args[0].value)
-        prefix = "wait" if method == "get_waiter" else "call"
-        yield f"{prefix}:{_client(node.func.value, name, operations, place)}.{name}"
-    # A method of one word may be anybody's: `search` is SageMaker's, and a regular expression's.
-    elif method in operations and ("_" in method or _receiver(node.func.value) in CLIENTS):
-        yield f"call:{_client(node.func.value, method, operations, place)}.{method}"
+def _calls(node: ast.AST, operations: dict[str, set[str]], place: str) -> Iterator[str]:
+    """Yield what is asked of a client, by `s3.get_object(...)` or by `s3.get_object` handed on."""
+    if isinstance(node, ast.Attribute) and node.attr in operations:
+        # A method of one word may be anybody's: `search` is SageMaker's and a regular expression's.
+        if "_" in node.attr or _receiver(node.value) in CLIENTS:
+            yield f"call:{_client(node.value, node.attr, operations, place)}.{node.attr}"
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        kind = {"get_paginator": "call", "get_waiter": "wait"}.get(node.func.attr)
+        if kind and isinstance(node.args[0], ast.Constant):
+            name = str(node.args[0].value)
+            yield f"{kind}:{_client(node.func.value, name, operations, place)}.{name}"
 
 
 def _receiver(node: ast.expr) -> str:

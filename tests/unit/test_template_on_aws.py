@@ -166,19 +166,22 @@ def test_whoever_publishes_to_a_topic_may_use_its_key():
         assert allowed[0]["Resource"] == {"Fn::GetAtt": ["FailuresKey", "Arn"]}
 
 
-@pytest.mark.parity("sqs-policy")
+UPLOADS, FAILURES = (
+    {"Fn::GetAtt": [f"{name}Rule", "Arn"]} for name in ("PictureUploaded", "ExecutionFailed")
+)
+TOPIC = {"Ref": "FailureTopic"}
+
+
+@pytest.mark.parity("sqs-policy", "sns-dead-letters", "events-retries")
 @pytest.mark.parametrize(
     ("queue", "sources"),
     [
-        ("UndeliveredUploadsQueue", [{"Fn::GetAtt": ["PictureUploadedRule", "Arn"]}]),
-        (
-            "UndeliveredFailuresQueue",
-            [{"Fn::GetAtt": ["ExecutionFailedRule", "Arn"]}, {"Ref": "FailureTopic"}],
-        ),
-        ("FailedPicturesQueue", [{"Ref": "FailureTopic"}]),
+        ("UndeliveredUploadsQueue", [UPLOADS]),
+        ("UndeliveredFailuresQueue", [FAILURES, TOPIC]),
+        ("FailedPicturesQueue", [TOPIC]),
     ],
 )
-def test_a_queue_lets_in_whoever_is_to_write_to_it(queue, sources):
+def test_a_queue_lets_in_whoever_is_to_write_to_it_and_nobody_else(queue, sources):
     policy = RESOURCES[f"{queue}Policy"]["Properties"]
     assert policy["Queues"] == [{"Ref": queue}]
     allowed = [s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
@@ -188,9 +191,11 @@ def test_a_queue_lets_in_whoever_is_to_write_to_it(queue, sources):
     ]
 
 
-def test_what_the_topic_may_not_deliver_is_kept():
-    redrive = RESOURCES["FailedPicturesSubscription"]["Properties"]["RedrivePolicy"]
-    assert redrive == {"deadLetterTargetArn": {"Fn::GetAtt": ["UndeliveredFailuresQueue", "Arn"]}}
+@pytest.mark.parity("sns-dead-letters")
+def test_a_failure_that_sns_may_not_deliver_is_kept():
+    given_up_to = RESOURCES["FailedPicturesSubscription"]["Properties"]["RedrivePolicy"]
+    queue = {"Fn::GetAtt": ["UndeliveredFailuresQueue", "Arn"]}
+    assert given_up_to == {"deadLetterTargetArn": queue}
 
 
 @pytest.mark.parity("sns-email")
