@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from tests.integration.deployed_machines import start
 from tests.integration.laptop_aws import wait_until
 from tests.integration.workflow_stack import ANSWER_SECONDS, Stack
 
@@ -14,6 +15,7 @@ class Mailbox:
 
     def __init__(self, stack: Stack, url: str) -> None:
         """Look into the queue at `url`, of which nobody else takes messages."""
+        self._stack = stack
         self._sqs = stack.aws.client("sqs")
         self._url = url
         self._bodies: list[Body] = []
@@ -44,3 +46,12 @@ class Mailbox:
     def wait(self, execution_arn: str) -> list[Body]:
         """Return the messages of one execution once there is one."""
         return wait_until(lambda: self.of(execution_arn) or None, ANSWER_SECONDS)
+
+    def wait_for_later(self) -> None:
+        """Wait for the message of an execution that is stopped now.
+
+        It goes the same way as EventBridge's about earlier executions, and after them.
+        """
+        arn = start(self._stack, {"s3_bucket": "none", "s3_key": "none"})
+        self._stack.aws.client("stepfunctions").stop_execution(executionArn=arn)
+        self.wait(arn)

@@ -51,9 +51,9 @@ def fill(stack: Stack, *bodies: bytes, under: str = "batch") -> tuple[str, list[
     return prefix, [put(stack, body, f"{prefix}{n:04}.png") for n, body in enumerate(bodies)]
 
 
-def run(stack: Stack, prefix: str) -> dict[str, Any]:
+def run(stack: Stack, prefix: str, **more: object) -> dict[str, Any]:
     """Run the batch over a prefix; return the execution's description."""
-    event = {"s3_bucket": stack.outputs["PicturesBucketName"], "prefix": prefix}
+    event = {"s3_bucket": stack.outputs["PicturesBucketName"], "prefix": prefix, **more}
     return ended(stack, start(stack, event, BATCH), BATCH_SECONDS)
 
 
@@ -122,6 +122,19 @@ def test_one_picture_is_a_batch(stack):
     prefix, [event] = fill(stack, BLACK)
     assert summary(run(stack, prefix)) == expected(stack, prefix, motorcycle=1)
     assert outcome(stack, event) == "motorcycle"
+
+
+@pytest.mark.parametrize("prefix", ["", "b", "batches/", "batches/2026/"])
+def test_the_results_of_batches_are_no_pictures(stack, prefix):
+    execution = run(stack, prefix)
+    assert (execution["status"], execution["error"]) == ("FAILED", "INVALID_PREFIX")
+    assert "inbox/" in execution["cause"]
+
+
+def test_what_else_is_in_the_input_passes_for_nothing(stack):
+    prefix, _ = fill(stack, BLACK)
+    lies = {"stopped": {"Error": "x"}, "map_run_arn": "y", "found": 7}
+    assert summary(run(stack, prefix, **lies)) == expected(stack, prefix, motorcycle=1)
 
 
 def test_a_batch_of_failures_only_is_a_failed_batch(stack, told):
