@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from training.errors import ExpectedError
+from training.sending.executions import LOW_CONFIDENCE
 
 POLL_SECONDS = 0.5
-LOW_CONFIDENCE = "THRESHOLD_CONFIDENCE_NOT_MET"
 
 Place = Literal["accepted", "below_threshold", "failed"]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-LOW_CONFIDENCE = "THRESHOLD_CONFIDENCE_NOT_MET"
+from training.sending.executions import LOW_CONFIDENCE
 
 
 class Version(NamedTuple):

@@ -22,9 +22,13 @@ class Picture(NamedTuple):
 
 
 def find_picture(where: dict[str, Any]) -> Picture | None:
-    """Return the picture that an execution's input names, as itself or by S3's event."""
+    """Return the picture that an execution's input names, as itself or by S3's event.
+
+    As in the state Locate Picture, an input that names one itself means that one.
+    """
     bucket, key, version = (where.get(n) for n in ("s3_bucket", "s3_key", "s3_version_id"))
-    if isinstance(where.get("object"), dict) and isinstance(where.get("bucket"), dict):
+    by_event = "s3_bucket" not in where and "s3_key" not in where
+    if by_event and all(isinstance(where.get(name), dict) for name in ("bucket", "object")):
         bucket, key = where["bucket"].get("name"), where["object"].get("key")
         version = where["object"].get("version-id")
     if not (isinstance(bucket, str) and isinstance(key, str) and bucket and key):

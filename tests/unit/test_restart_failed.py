@@ -12,7 +12,7 @@ from samcli.yamlhelper import yaml_parse
 
 from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stubbed
 from training import restart_failed as program
-from training.execution_input import Picture
+from training.execution_input import Picture, find_picture
 from training.failures import (
     BATCH,
     HIDDEN_SECONDS,
@@ -587,3 +587,10 @@ def test_a_limit_that_is_none_is_refused(limit, capsys):
     with pytest.raises(SystemExit):
         parse_arguments(["--limit", limit])
     assert "is not a whole number above 0" in capsys.readouterr().err
+
+
+def test_an_input_that_names_a_picture_itself_means_that_one():
+    event = {"bucket": {"name": "b"}, "object": {"key": "other.png"}}
+    assert find_picture(event) == Picture("b", "other.png", None)
+    own = {"s3_bucket": "b", "s3_key": "mine.png"}
+    assert find_picture(own | event) == Picture("b", "mine.png", None)

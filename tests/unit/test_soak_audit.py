@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from local.soak import untried
-from local.soak_audit import LOW_CONFIDENCE, Evidence, Execution, Version, audit, problems
+from local.soak_audit import Evidence, Execution, Version, audit, problems
 
 THRESHOLD = 0.9
 A, R, F = Version("inbox/a.png", "1"), Version("inbox/r.png", "2"), Version("inbox/f.png", "3")
