@@ -6,6 +6,7 @@ import pytest
 
 from local.soak import untried
 from local.soak_audit import Evidence, Execution, Version, audit, problems
+from training.sending.executions import LOW_CONFIDENCE
 
 THRESHOLD = 0.9
 A, R, F = Version("inbox/a.png", "1"), Version("inbox/r.png", "2"), Version("inbox/f.png", "3")
