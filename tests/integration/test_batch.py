@@ -114,6 +114,7 @@ def is_decided(stack: Stack, event: dict[str, str]) -> bool:
     return item is not None and item.get("queued") != {"BOOL": False}
 
 
+@pytest.mark.parity("states-empty-map", "states-map-run")
 def test_an_empty_prefix_is_a_batch_of_nothing(stack):
     assert summary(run(stack, "nothing/")) == expected(stack, "nothing/")
 
@@ -137,6 +138,7 @@ def test_what_else_is_in_the_input_passes_for_nothing(stack):
     assert summary(run(stack, prefix, **lies)) == expected(stack, prefix, motorcycle=1)
 
 
+@pytest.mark.parity("states-tolerated-failures")
 def test_a_batch_of_failures_only_is_a_failed_batch(stack, told):
     prefix, [event] = fill(stack, b"<html>")
     execution = run(stack, prefix)
@@ -148,6 +150,17 @@ def test_a_batch_of_failures_only_is_a_failed_batch(stack, told):
     assert len(told.wait(execution["executionArn"])) == 1
 
 
+@pytest.mark.parity(
+    "states-distributed-map",
+    "states-item-reader",
+    "states-item-selector",
+    "states-sync-express",
+    "states-map-run",
+    "dynamodb-transaction",
+    "dynamodb-query",
+    "states-jsonata",
+    "states-express-at-least-once",
+)
 def test_every_picture_ends_in_one_place_and_a_second_run_changes_nothing(stack, review, told):
     bodies = [WHITE] * 28 + [BLACK] * 17 + [GREY] * 10 + [b""] * 2 + [b"<html>"] * 2 + [WHITE[:60]]
     prefix, events = fill(stack, *bodies)
@@ -187,6 +200,7 @@ def test_pictures_that_were_uploaded_before_keep_their_answers(stack, review):
     assert len(review.about(events[2])) == 1
 
 
+@pytest.mark.parity("states-tolerated-failures", "states-status-events")
 def test_a_broken_endpoint_stops_the_batch_early_and_it_goes_on_once_mended(well, told):
     prefix, events = fill(well, *[WHITE] * 100)
     fault(well, {"kind": "gone"})
@@ -217,6 +231,7 @@ def test_a_bucket_that_is_not_there_fails_and_is_told(stack, told):
     assert json.loads(message["input"]) == event
 
 
+@pytest.mark.parity("states-express-no-events", "states-sync-express")
 def test_the_batch_tells_of_pictures_whose_own_workflow_cannot(stack, told, express):
     prefix, events = fill(stack, *[WHITE] * 29, b"")
     uncaught, unstarted, untold = (events[n]["s3_key"] for n in (3, 17, 29))
@@ -250,6 +265,7 @@ def test_the_batch_tells_of_pictures_whose_own_workflow_cannot(stack, told, expr
     assert messages[unstarted].startswith("Sfn.StateMachineDoesNotExist")
 
 
+@pytest.mark.parity("states-express-5-minutes", "states-express-no-events")
 def test_the_batch_tells_of_a_picture_that_takes_too_long(well, told, express):
     run(well, fill(well, *[WHITE] * 3)[0])  # no cold start takes up the time
     prefix, _ = fill(well, *[WHITE] * 10)  # one of ten is within the tolerated 10 %
@@ -260,6 +276,7 @@ def test_the_batch_tells_of_a_picture_that_takes_too_long(well, told, express):
     assert message["error"]["Error"] in {"TIMED_OUT", "States.Timeout"}
 
 
+@pytest.mark.parity("states-map-run", "dynamodb-transaction")
 def test_pictures_that_nobody_counted_fail_the_batch(stack, told):
     prefix, events = fill(stack, *[BLACK] * 110)  # 10 of 110 are within the tolerated 10 %
     items = (*COUNT, "Arguments", "TransactItems")

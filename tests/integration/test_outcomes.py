@@ -176,6 +176,7 @@ def assert_failed(
 
 
 # ------------------------------------------------------------------------- Repeated events
+@pytest.mark.parity("s3-events-at-least-once")
 def test_an_upload_event_that_comes_three_times_gives_one_answer(stack, review, told):
     event = put(stack, WHITE, f"inbox/{uuid.uuid4()}/a.png")
     first = wait_until(lambda: record(stack, event), ANSWER_SECONDS)["execution_arn"]["S"]
@@ -191,6 +192,7 @@ def test_an_upload_event_that_comes_three_times_gives_one_answer(stack, review, 
     assert review.about(event) == told.about(event) == []
 
 
+@pytest.mark.parity("s3-events-at-least-once")
 def test_an_upload_that_s3_tells_of_twice_is_queued_once(stack, review, told):
     control(stack, "PUT", "/_local/uploads", {"duplicates": 1})
     try:
@@ -220,6 +222,7 @@ def both_started(stack: Stack, key: str) -> list[str] | None:
     return found if len(found) == 2 else None
 
 
+@pytest.mark.parity("dynamodb-conditional-write", "states-dynamodb-condition")
 def test_two_events_at_once_give_one_answer_and_both_succeed(stack):
     event = put(stack, BLACK)
     arns = [start(stack, upload_event(event)) for _ in range(2)]
@@ -232,6 +235,7 @@ def test_two_events_at_once_give_one_answer_and_both_succeed(stack):
     assert "earlier" not in outputs[arns.index(winner)]
 
 
+@pytest.mark.parity("dynamodb-conditional-write", "s3-events-at-least-once")
 def test_twenty_events_at_once_for_a_doubtful_picture_queue_it_once(stack, review, told, hurried):
     event = put(stack, GREY)
     arns = [start(stack, upload_event(event)) for _ in range(20)]
@@ -246,6 +250,7 @@ def test_twenty_events_at_once_for_a_doubtful_picture_queue_it_once(stack, revie
     assert told.about(event) == []
 
 
+@pytest.mark.parity("s3-versions")
 def test_each_version_of_a_key_has_an_outcome_of_its_own(stack, review):
     first = put(stack, WHITE)
     second = put(stack, GREY, first["s3_key"])
@@ -286,6 +291,7 @@ def test_an_accepted_answer_stands_when_a_later_one_is_doubtful(stack, review):
     assert review.about(event) == []
 
 
+@pytest.mark.parity("states-catch", "invoke-not-found")
 def test_a_failed_picture_is_started_again_on_purpose(well, told):
     event = put(well, WHITE)
     fault(well, {"kind": "gone"})
@@ -299,6 +305,7 @@ def test_a_failed_picture_is_started_again_on_purpose(well, told):
 
 
 # ------------------------------------------------------------- Claims of other executions
+@pytest.mark.parity("states-dynamodb-condition")
 def test_a_claim_that_was_left_unfinished_is_taken_over(stack, review):
     event = put(stack, GREY)
     claim(stack, event, STALE_MS + 5_000)
@@ -357,6 +364,7 @@ def waiting_for_another(stack: Stack, event: dict[str, str]) -> str:
     return arn
 
 
+@pytest.mark.parity("states-wait", "states-dynamodb")
 @pytest.mark.parametrize("body", [WHITE, GREY], ids=["certain", "doubtful"])
 def test_a_fresh_claim_is_waited_for_and_its_outcome_stands(stack, review, hurried, body):
     event = put(stack, body)
@@ -378,6 +386,7 @@ def test_a_fresh_claim_is_waited_for_and_its_outcome_stands(stack, review, hurri
     assert review.about(event) == []  # the other has queued it
 
 
+@pytest.mark.parity("states-wait")
 def test_a_claim_that_is_released_leaves_the_picture_to_whoever_waits(stack, review, hurried):
     event = put(stack, GREY)
     claim(stack, event, 0)
@@ -391,6 +400,7 @@ def test_a_claim_that_is_released_leaves_the_picture_to_whoever_waits(stack, rev
 
 
 # ------------------------------------------------------------------------- AWS refuses
+@pytest.mark.parity("states-sqs-refused", "states-catch", "states-dynamodb")
 def test_a_queue_that_refuses_fails_the_execution_and_leaves_the_picture_free(
     stack, review, told, hurried
 ):
@@ -419,6 +429,7 @@ def test_a_confirmation_that_is_refused_does_not_lose_the_picture(stack, review,
     assert told.of(execution["executionArn"]) == []
 
 
+@pytest.mark.parity("states-catch")
 @pytest.mark.parametrize(
     ("body", "state"),
     [(WHITE, "Record Prediction"), (GREY, "Claim Review")],
@@ -456,6 +467,7 @@ def test_a_claim_that_cannot_be_released_is_told_of_all_the_same(stack, told, hu
     assert_failed(execution, execution["error"], told, event)
 
 
+@pytest.mark.parity("states-sns-refused", "states-status-events")
 def test_a_topic_that_refuses_fails_with_the_first_error_and_eventbridge_tells(
     stack, told, hurried
 ):
@@ -471,6 +483,7 @@ def test_a_topic_that_refuses_fails_with_the_first_error_and_eventbridge_tells(
 
 
 # ----------------------------------------------------------- What no Catch inside can see
+@pytest.mark.parity("states-uncaught", "states-jsonata-failure", "states-status-events")
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
@@ -498,6 +511,7 @@ def test_a_failure_that_passes_every_catch_is_told_by_eventbridge(stack, told, c
     assert execute(stack, event)["status"] == "SUCCEEDED"
 
 
+@pytest.mark.parity("states-stop", "states-status-events")
 def test_an_execution_that_is_stopped_is_told_of_and_can_be_started_again(well, told):
     event = put(well, WHITE)
     fault(well, {"kind": "slow", "delay_seconds": 1})
@@ -512,6 +526,7 @@ def test_an_execution_that_is_stopped_is_told_of_and_can_be_started_again(well, 
     assert len(items(well, event)) == 1
 
 
+@pytest.mark.parity("events-pattern")
 def test_nobody_is_told_of_a_doubtful_or_an_accepted_picture(stack, told):
     quiet = [execute(stack, put(stack, body)) for body in (GREY, WHITE)]
     assert [execution["status"] for execution in quiet] == ["FAILED", "SUCCEEDED"]
@@ -520,6 +535,7 @@ def test_nobody_is_told_of_a_doubtful_or_an_accepted_picture(stack, told):
 
 
 # ------------------------------------------------------------------- Faults of the endpoint
+@pytest.mark.parity("invoke-busy", "invoke-model-error", "invoke-not-found", "invoke-60-seconds")
 @pytest.mark.parametrize(
     ("kind", "error", "tries"),
     [
@@ -545,6 +561,7 @@ def test_an_endpoint_that_stays_faulty_fails_the_execution(well, told, hurried, 
     assert items(well, event) == []
 
 
+@pytest.mark.parity("states-retry", "invoke-busy")
 @pytest.mark.parametrize("kind", ["throttled", "unavailable", "failing", "slow"])
 def test_a_fault_that_passes_costs_no_picture(well, told, hurried, kind):
     fault(well, {"kind": kind, "calls": 2} | ({"delay_seconds": 0.5} if kind == "slow" else {}))
@@ -586,6 +603,7 @@ def assert_works_again(stack: Stack, failed: dict[str, Any]) -> None:
     assert is_accepted(stack, event, "bicycle")
 
 
+@pytest.mark.parity("lambda-killed")
 def test_a_function_that_is_killed_fails_the_execution(well, told, classifier):
     with asking_slowly(well, 5) as arn:
         workers = processes([str(well.aws.state / "tmp" / f"ministack-lambda-{classifier}")])
@@ -599,6 +617,7 @@ def test_a_function_that_is_killed_fails_the_execution(well, told, classifier):
     assert_works_again(well, execution)
 
 
+@pytest.mark.parity("lambda-timeout")
 def test_a_function_that_is_out_of_time_fails_the_execution(well, told, classifier):
     functions = well.aws.client("lambda")
     deployed = functions.get_function_configuration(FunctionName=classifier)["Timeout"]
@@ -613,6 +632,7 @@ def test_a_function_that_is_out_of_time_fails_the_execution(well, told, classifi
     assert_works_again(well, execution)
 
 
+@pytest.mark.parity("states-lambda-throttled", "states-retry")
 def test_a_function_without_free_concurrency_fails_the_execution(stack, told, hurried, classifier):
     functions = stack.aws.client("lambda")
     functions.put_function_concurrency(FunctionName=classifier, ReservedConcurrentExecutions=0)
@@ -626,6 +646,7 @@ def test_a_function_without_free_concurrency_fails_the_execution(stack, told, hu
     assert_works_again(stack, execution)
 
 
+@pytest.mark.parity("states-task-timeout")
 def test_a_state_that_is_out_of_time_fails_the_execution_and_is_told(well, told):
     with (
         altered(well, {("Image Classification", "TimeoutSeconds"): 1}),
@@ -638,6 +659,7 @@ def test_a_state_that_is_out_of_time_fails_the_execution_and_is_told(well, told)
     assert_works_again(well, execution)
 
 
+@pytest.mark.parity("states-status-events")
 def test_an_execution_that_is_out_of_time_is_told_by_eventbridge(well, told):
     execute(well, put(well, WHITE))  # no cold start takes up the time
     with altered(well, {}, timeout_seconds=2), asking_slowly(well, 4) as arn:
