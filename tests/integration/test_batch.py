@@ -160,6 +160,7 @@ def test_a_batch_of_failures_only_is_a_failed_batch(stack, told):
     "dynamodb-query",
     "states-jsonata",
     "states-express-at-least-once",
+    "states-result-writer",
 )
 def test_every_picture_ends_in_one_place_and_a_second_run_changes_nothing(stack, review, told):
     bodies = [WHITE] * 28 + [BLACK] * 17 + [GREY] * 10 + [b""] * 2 + [b"<html>"] * 2 + [WHITE[:60]]
