@@ -18,9 +18,11 @@ from samcli.yamlhelper import yaml_parse
 
 from tests.hostile import apart
 from tests.hostile.corpus import cases, of_the_endpoint, of_the_function
+from training import settings
 from training.reports import write_json
+from training.waiting import make_console
 
-REPORT = Path("reports") / "hostile" / "summary.json"
+REPORT = settings.REPORTS_FOLDER / "hostile" / "summary.json"
 TEMPLATE = apart.ROOT / "template.yaml"
 
 
@@ -81,8 +83,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, default=REPORT, metavar="FILE",
         help=f"where the figures go, as JSON ({REPORT})")  # fmt: skip
     path = parser.parse_args(argv).report
-    console = Console()
-    report = measure(console)
+    console = make_console()
+    try:
+        report = measure(console)
+    except KeyboardInterrupt:
+        print("hostile: interrupted; no report was written", file=sys.stderr)
+        return 130
     table = Table("", "worst time", "its case", "worst memory", "its case")
     for role in ("function", "endpoint"):
         row = report[role]

@@ -10,16 +10,9 @@ from rich.table import Table
 from benchmarks.cost import model, page
 from benchmarks.cost.errors import CostError
 from benchmarks.cost.inputs import ROOT, read_inputs
+from training.arguments import positive_number
 
 PAGE = ROOT / "docs" / "cost.md"
-
-
-def positive(text: str) -> float:
-    """Read a number above 0 from the command line."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -31,9 +24,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--write", action="store_true",
         help="write docs/cost.md, from benchmarks/cost/assumptions.toml as it stands")  # fmt: skip
-    parser.add_argument("--requests-per-second", type=positive, metavar="N",
+    parser.add_argument("--requests-per-second", type=positive_number, metavar="N",
         help="requests per second that one instance of the endpoint answers")  # fmt: skip
-    parser.add_argument("--review-share", type=positive, metavar="SHARE",
+    parser.add_argument("--review-share", type=positive_number, metavar="SHARE",
         help="share of pictures that go to review, above 0 and up to 1")  # fmt: skip
     parsed = parser.parse_args(argv)
     if parsed.write and (parsed.requests_per_second or parsed.review_share):
