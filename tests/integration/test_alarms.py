@@ -291,6 +291,7 @@ def told(watched: Watched, name: str, state: str) -> list[dict[str, Any]]:
     "cloudwatch-sns-metrics",
     "cloudwatch-sqs-metrics",
     "cloudwatch-endpoint-metrics",
+    "cloudwatch-emf",
 )
 @pytest.mark.parametrize("name", [*CASES, *(name for name in ALARMS if name not in CASES)])
 def test_an_alarm_stays_quiet_below_its_edge_and_tells_over_it(watched, name):
@@ -315,6 +316,7 @@ def test_an_alarm_stays_quiet_below_its_edge_and_tells_over_it(watched, name):
     assert alarm["AlarmActions"] == alarm["OKActions"] == topic  # it is over after a period or more
 
 
+@pytest.mark.parity("cloudwatch-alarms")
 def test_the_deployed_alarms_are_those_of_the_template(watched):
     deployed = watched.client("cloudwatch").describe_alarms()["MetricAlarms"]
     assert sorted(a["AlarmName"] for a in deployed) == sorted(watched.names[n] for n in ALARMS)
@@ -330,6 +332,7 @@ def test_the_deployed_dashboard_shows_every_alarm(watched):
     assert set(alarms["properties"]["alarms"]) == {alarm["AlarmArn"] for alarm in deployed}
 
 
+@pytest.mark.parity("lambda-json-logs", "states-context")
 def test_one_picture_can_be_followed_by_its_execution(watched):
     """As docs/operations.md says: its log lines by correlation id, its answer in the table."""
     event = put(watched.stack, WHITE)

@@ -72,6 +72,7 @@ def measured() -> set[Metric]:
 # --- Every alarm ---
 
 
+@pytest.mark.parity("cloudwatch-alarms")
 @pytest.mark.parametrize("name", ALARMS)
 def test_an_alarm_says_what_it_means_and_tells_when_it_begins_and_ends(name):
     alarm = ALARMS[name]
@@ -100,6 +101,7 @@ def test_each_queue_has_an_alarm():
 # --- Their edges ---
 
 
+@pytest.mark.parity("cloudwatch-sns-metrics")
 def test_doubtful_pictures_do_not_reach_the_topic_that_the_failure_alarm_counts():
     publishing = {
         name
@@ -117,16 +119,19 @@ def test_doubtful_pictures_do_not_reach_the_topic_that_the_failure_alarm_counts(
     )
 
 
+@pytest.mark.parity("cloudwatch-emf")
 def test_the_rate_is_of_a_metric_that_the_filter_writes(measured):
     assert metric(ALARMS["LowConfidenceRateAlarm"]) in measured
 
 
+@pytest.mark.parity("cloudwatch-endpoint-metrics")
 def test_the_endpoints_alarms_name_its_variant_as_the_training_side_does():
     for name in ("Endpoint5XXAlarm", "EndpointLatencyAlarm"):
         dimensions = (("EndpointName", "${EndpointName}"), ("VariantName", VARIANT))
         assert metric(ALARMS[name])[2] == dimensions
 
 
+@pytest.mark.parity("cloudwatch-endpoint-metrics", "cloudwatch-percentiles")
 def test_latency_is_in_microseconds_and_alarms_well_before_the_client_gives_up():
     gives_up = function("image_classification").runtime.meta.config.read_timeout
     assert ALARMS["EndpointLatencyAlarm"]["Threshold"] == gives_up / 5 * 1_000_000
@@ -161,6 +166,7 @@ def test_a_burst_that_is_retried_is_over_before_the_alarm_on_throttles(function)
     assert alarm["EvaluationPeriods"] > periods_touched
 
 
+@pytest.mark.parity("sqs-retention", "cloudwatch-sqs-metrics")
 @pytest.mark.parametrize("name", ["ReviewQueueAgeAlarm", "FailedPicturesAgeAlarm"])
 def test_a_queue_alarms_long_before_it_forgets(name):
     [(_, queue)] = metric(ALARMS[name])[2]
