@@ -1,0 +1,134 @@
+"""The parity ledger is complete: every behaviour of AWS is proved, or says why it is not."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.parity import behaviours, sources
+from tests.parity.behaviours import Behaviour, BehaviourFileError, read_behaviours
+from tests.parity.page import FILE, kinds, render
+from tests.parity.proofs import Collected, Proof, collect, kind_of
+
+BEHAVIOURS = read_behaviours()
+IDS = {behaviour.id for behaviour in BEHAVIOURS}
+MAKE = "run `python -m tests.parity`"
+
+
+@pytest.fixture(scope="module")
+def collected() -> Collected:
+    """What the markers of all tests say. (No test is run for it.)"""
+    return collect()
+
+
+# --- The ledger ---
+
+
+def test_the_page_is_what_the_tests_say(collected):
+    assert FILE.read_text() == render(BEHAVIOURS, collected.proofs), (
+        f"docs/parity.md is old: {MAKE}"
+    )
+
+
+def test_a_marker_names_a_behaviour_that_there_is(collected):
+    wrong = {(p.file, p.test, p.behaviour) for p in collected.proofs if p.behaviour not in IDS}
+    assert not wrong
+
+
+def test_every_behaviour_has_a_test_or_a_reason(collected):
+    proofs = collected.proofs
+    unproved = [
+        b.id for b in BEHAVIOURS if not kinds(b, [p for p in proofs if p.behaviour == b.id])
+    ]
+    assert not unproved
+
+
+def test_every_test_of_a_gap_belongs_to_a_behaviour(collected):
+    marked = {proof.test for proof in collected.proofs if proof.kind == "gap"}
+    # Two that are about MiniStack itself and not about AWS.
+    own = {
+        "test_the_gaps_are_those_of_the_pinned_version",
+        "test_its_own_server_listens_on_every_interface",
+    }
+    assert collected.gap_tests - marked == own
+
+
+def test_what_the_project_asks_of_aws_belongs_to_a_behaviour():
+    asked = sources.needs()
+    covered = {name for behaviour in BEHAVIOURS for name in behaviour.covers}
+    assert not {name: place for name, place in asked.items() if name not in covered}
+    assert not covered - set(asked), "nothing asks for these any more"
+
+
+def test_every_gap_of_the_laptop_belongs_to_a_behaviour():
+    gaps = sources.gaps_of_the_laptop()
+    words = {(b.id, words) for b in BEHAVIOURS for words in b.laptop_differs}
+    assert len(gaps) > 10
+    assert not [gap for gap in gaps if not any(phrase in gap for _, phrase in words)]
+    assert not {(i, phrase) for i, phrase in words if not any(phrase in gap for gap in gaps)}
+
+
+# --- How it is made ---
+
+
+def entry(**fields: str) -> str:
+    given = {"id": "x", "service": "S3", "aws": "does", "here": "needs"} | fields
+    lines = "\n".join(f'{name} = "{value}"' for name, value in given.items())
+    return f"[[behaviour]]\n{lines}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (entry(aws=""), "x lacks aws"),
+        (entry(proved="yes"), "x has the unknown fields proved"),
+        (entry(only_on_aws="no quotas here"), "x needs both only_on_aws and check"),
+        (entry(check="look"), "x needs both only_on_aws and check"),
+        (entry() + entry(), "x: given twice"),
+        (entry() + entry(id="y", service="SQS") + entry(id="z"), "must stand together"),
+    ],
+)
+def test_a_broken_file_is_named(monkeypatch, tmp_path, text, says):
+    file = tmp_path / "behaviours.toml"
+    file.write_text(text)
+    monkeypatch.setattr(behaviours, "FILE", file)
+    with pytest.raises(BehaviourFileError, match=says):
+        read_behaviours()
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ("tests/integration/test_workflow.py", "laptop"),
+        ("tests/integration/test_ministack_gaps.py", "gap"),
+        ("tests/container/test_sam_local_invoke.py", "container"),
+        ("tests/unit/test_drift.py", "template"),
+        ("tests/unit/test_role.py", "unit"),
+    ],
+)
+def test_where_a_test_lies_says_what_it_proves_by(file, kind):
+    assert kind_of(Path(file)) == kind
+
+
+def test_a_gap_proves_nothing():
+    gap = Proof("gap", "tests/integration/test_ministack_gaps.py", "test_gap", "x")
+    assert kinds(Behaviour("x", "S3", "does", "needs"), [gap]) == []
+    remaining = Behaviour("x", "S3", "does", "needs", only_on_aws="why", check="how")
+    assert kinds(remaining, [gap]) == ["only on AWS"]
+
+
+def test_the_page_says_what_is_proved_where_and_how_the_rest_is_seen():
+    behaviour = Behaviour(
+        "x", "S3", "Does a | b.", "Needs it.", only_on_aws="No key here.", check="`aws s3 ls`"
+    )
+    proof = Proof("laptop", "tests/integration/test_workflow.py", "test_it_does", "x")
+    page = render([behaviour], [proof])
+    assert "## S3" in page
+    assert "Does a \\| b. | Needs it. | laptop, [only on AWS](#x-on-aws)" in page
+    assert "[test_workflow](../tests/integration/test_workflow.py): it does |" in page
+    assert "(the rest: laptop) | No key here. | `aws s3 ls` |" in page
+
+
+def test_a_call_on_an_unknown_client_is_not_overlooked(monkeypatch):
+    monkeypatch.delitem(sources.CLIENTS, "logs")
+    with pytest.raises(sources.UnknownClientError, match=r"add the name to CLIENTS"):
+        sources.needs()
