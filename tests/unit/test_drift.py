@@ -390,43 +390,8 @@ def test_the_incoming_bucket_is_versioned_private_encrypted_and_tells_eventbridg
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-# https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html and X-Ray's list of actions
-KNOW_NO_RESOURCES = {
-    "logs:CreateLogDelivery",
-    "logs:DeleteLogDelivery",
-    "logs:DescribeLogGroups",
-    "logs:DescribeResourcePolicies",
-    "logs:GetLogDelivery",
-    "logs:ListLogDeliveries",
-    "logs:PutResourcePolicy",
-    "logs:UpdateLogDelivery",
-    "xray:GetSamplingRules",
-    "xray:GetSamplingTargets",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
-}
-
-
 def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-@pytest.mark.parity("states-logs", "lambda-tracing")
-def test_a_wildcard_resource_is_only_where_aws_knows_no_resources():
-    roles = {n: r["Properties"] for n, r in RESOURCES.items() if r["Type"] == "AWS::IAM::Role"}
-    assert len(roles) == len(FOLDERS) + 3
-    for name, role in roles.items():
-        assert "ManagedPolicyArns" not in role, name
-        for policy in role["Policies"]:
-            for statement in policy["PolicyDocument"]["Statement"]:
-                actions = set(listed(statement["Action"]))
-                assert not any("*" in action for action in actions), name
-                for resource in listed(statement["Resource"]):
-                    text = json.dumps(resource)
-                    if resource == "*":
-                        assert actions <= KNOW_NO_RESOURCES, name
-                    elif not all(action.startswith("s3:") for action in actions):
-                        assert "*" not in text, name
 
 
 @pytest.mark.parity("logs-retention")
@@ -454,17 +419,6 @@ def test_a_function_writes_into_its_own_log_group_and_may_write_into_no_other(fo
         if any(action.startswith("logs:") for action in listed(statement["Action"]))
     ]
     assert [s["Resource"] for s in statements] == [{"Fn::GetAtt": [f"{name}LogGroup", "Arn"]}]
-
-
-@pytest.mark.parity("events-retries")
-def test_an_upload_event_that_cannot_be_delivered_is_kept():
-    [target] = RESOURCES["PictureUploadedRule"]["Properties"]["Targets"]
-    queue = {"Fn::GetAtt": ["UndeliveredUploadsQueue", "Arn"]}
-    assert target["DeadLetterConfig"]["Arn"] == queue
-    policy = RESOURCES["UndeliveredUploadsQueuePolicy"]["Properties"]
-    assert policy["Queues"] == [{"Ref": "UndeliveredUploadsQueue"}]
-    statement, _tls_only = policy["PolicyDocument"]["Statement"]
-    assert (statement["Action"], statement["Resource"]) == ("sqs:SendMessage", queue)
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda e: e.stem)
