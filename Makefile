@@ -55,7 +55,7 @@ unit: setup ## Tests without sockets
 	$(BIN)/python -m pytest tests/unit
 
 integration: setup ## Tests against the laptop's AWS
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest tests/integration --numprocesses 2 --dist loadfile
 
 container-test: setup ## sam local invoke of every event; needs Docker
 	$(BIN)/python -m pytest tests/container

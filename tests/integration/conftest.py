@@ -1,9 +1,11 @@
 """What the integration tests run against."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 
 import pytest
+from filelock import FileLock
 
 from tests.integration.laptop_aws import (
     ROOT,
@@ -35,9 +37,16 @@ def laptop_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopAws]:
 
 
 @pytest.fixture(scope="session")
-def built() -> None:
-    """Build the functions once."""
-    subprocess.run(["sam", "build"], cwd=ROOT, check=True, timeout=300)
+def built(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Build the functions once, also when several processes share the tests."""
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent  # each worker has a folder in the run's
+    done = run / "sam-built"
+    with FileLock(run / "sam-build.lock"):
+        if not done.exists():
+            subprocess.run(["sam", "build"], cwd=ROOT, check=True, timeout=300)
+            done.touch()
 
 
 @pytest.fixture(scope="module")
