@@ -306,6 +306,9 @@ def test_sam_remote_invoke_and_logs_work_as_the_readme_says(stack):
     )  # fmt: skip
     assert '"accepted"' in printed
     assert "picture decided" in sam(aws, "logs", "--config-env", "local")
+    assert stack.outputs["ReviewQueueUrl"] in sam(
+        aws, "list", "stack-outputs", "--config-env", "local"
+    )
 
 
 @pytest.mark.parity("sam-delete", "sam-deploy", "cloudformation-resources")

@@ -48,6 +48,7 @@ RUN_BY = {
     "sam build": ("local/session.py", '"sam", "build"'),
     "sam deploy": ("local/session.py", '"sam", "deploy"'),
     "sam delete": ("local/demo.py", '"sam", "delete"'),
+    "sam list": ("tests/integration/test_workflow.py", '"list", "stack-outputs"'),
     "sam logs": ("tests/integration/test_workflow.py", '"logs"'),
     "sam remote invoke": ("tests/integration/test_workflow.py", '"remote", "invoke"'),
     "sam local invoke": ("tests/container/test_sam_local_invoke.py", "sam local invoke"),
