@@ -269,7 +269,9 @@ def take_out(stack: Stack, failures: list[Failure], done: Done) -> None:
 
 
 def is_decided(stack: Stack, picture: Picture) -> bool:
-    """Tell whether this version is accepted, or in the review queue.
+    """Tell whether this version is accepted, in the review queue, or decided by a person.
+
+    An item that says anything else is no outcome, as for the workflow itself.
 
     Where the message does not say which version it was, the workflow finds out by itself.
     """
@@ -277,7 +279,10 @@ def is_decided(stack: Stack, picture: Picture) -> bool:
         return False
     key = {"picture": {"S": picture.uri}, "version_id": {"S": picture.version_id}}
     item = stack.dynamodb.get_item(TableName=stack.table, Key=key, ConsistentRead=True).get("Item")
-    return bool(item) and item.get("queued", {"BOOL": True})["BOOL"]
+    outcome = item.get("outcome", {}).get("S") if item else None
+    if outcome == "review":
+        return item.get("queued", {}).get("BOOL") is True
+    return outcome in {"accepted", "reviewed"} and "label" in item
 
 
 def start(stack: Stack, picture: Picture, message_id: str) -> bool:

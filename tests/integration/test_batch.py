@@ -125,11 +125,11 @@ def test_one_picture_is_a_batch(stack):
     assert outcome(stack, event) == "motorcycle"
 
 
-@pytest.mark.parametrize("prefix", ["", "b", "batches/", "batches/2026/"])
+@pytest.mark.parametrize("prefix", ["", "b", "batches/", "batches/2026/", 5, None, ["inbox/"]])
 def test_the_results_of_batches_are_no_pictures(stack, prefix):
     execution = run(stack, prefix)
     assert (execution["status"], execution["error"]) == ("FAILED", "INVALID_PREFIX")
-    assert "inbox/" in execution["cause"]
+    assert "archive/" in execution["cause"]
 
 
 def test_what_else_is_in_the_input_passes_for_nothing(stack):

@@ -327,6 +327,7 @@ def test_an_unfinished_claim_is_made_good_though_a_later_answer_is_certain(stack
     assert_in_review(stack, event, review)
     [message] = review.about(event)
     assert (message["label"], message["confidence"], message["accepted"]) == ("bicycle", 0.7, False)
+    assert (message["endpoint_name"], "inferences" in message) == ("other", False)
 
 
 @pytest.mark.parametrize(

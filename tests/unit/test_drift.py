@@ -174,7 +174,7 @@ def test_eventbridge_tells_of_what_the_workflow_could_not():
     rule = RESOURCES["ExecutionFailedRule"]["Properties"]
     patterns = rule["EventPattern"]["detail"]["$or"]
     assert {"cause": [{"prefix": prefix}]}.items() <= patterns[2].items()
-    assert patterns[1]["error"] == [{"prefix": "States."}, None, {"exists": False}]
+    assert patterns[1]["error"] == [{"prefix": "States."}]
     assert patterns[0]["status"] == ["TIMED_OUT", "ABORTED"]
     assert patterns[3] == {
         "stateMachineArn": [{"Ref": "MyBatchStateMachine"}],
@@ -274,8 +274,9 @@ def test_the_first_outcome_of_a_picture_stands():
     ]
     assert free == [
         "attribute_not_exists(picture) OR (execution_arn = :me AND outcome = :accepted)",
-        "attribute_not_exists(picture) OR (outcome = :review AND queued = :no"
-        " AND (execution_arn = :me OR claimed_at < :stale))",
+        "attribute_not_exists(picture) OR (outcome = :review"
+        " AND (attribute_not_exists(queued) OR queued = :no)"
+        " AND (execution_arn = :me OR attribute_not_exists(claimed_at) OR claimed_at < :stale))",
     ]
 
 

@@ -87,5 +87,9 @@ def test_every_error_that_an_execution_can_end_with_is_explained():
     raised = set()
     for handler in (ROOT / "functions").glob("*/app.py"):
         raised |= set(re.findall(r"^class (\w+Error)\(", handler.read_text(), re.MULTILINE))
-    for error in raised | {"THRESHOLD_CONFIDENCE_NOT_MET"}:
+    for definition in (ROOT / "statemachine").glob("*.json"):
+        raised |= set(re.findall(r"Error.{2,4}['\"]([A-Z_]{4,})['\"]", definition.read_text()))
+        raised |= set(re.findall(r"Error : '([A-Z_]{4,})'", definition.read_text()))
+    assert {"THRESHOLD_CONFIDENCE_NOT_MET", "UNKNOWN_OUTCOME", "MAP_RUN_NOT_FOUND"} <= raised
+    for error in raised:
         assert f"`{error}`" in README

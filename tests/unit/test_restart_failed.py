@@ -407,9 +407,9 @@ def test_a_message_is_kept_whose_picture_could_not_be_started_after_another_name
 @pytest.mark.parametrize(
     "item",
     [
-        {"outcome": {"S": "accepted"}},
+        {"outcome": {"S": "accepted"}, "label": {"S": "bicycle"}},
         {"outcome": {"S": "review"}, "queued": {"BOOL": True}},
-        {"outcome": {"S": "reviewed"}},
+        {"outcome": {"S": "reviewed"}, "label": {"S": "neither"}},
     ],
     ids=["accepted", "in review", "reviewed"],
 )

@@ -50,6 +50,15 @@ def transformed(template: Template) -> Template:
     return result
 
 
+def nulls(place: Any, path: str = "") -> list[str]:
+    """Return where there is a null, which CloudFormation refuses in any template."""
+    if isinstance(place, dict):
+        return [found for key, value in place.items() for found in nulls(value, f"{path}/{key}")]
+    if isinstance(place, list):
+        return [found for n, value in enumerate(place) for found in nulls(value, f"{path}/{n}")]
+    return [path] if place is None else []
+
+
 TEMPLATE = transformed(yaml_parse((ROOT / "template.yaml").read_text()))
 
 
@@ -514,3 +523,9 @@ def test_every_suppression_of_the_scanner_stands_beside_its_resource_with_a_reas
         assert above.startswith("    Type: AWS::"), line
     assert "skip-check" not in (ROOT / ".checkov.yaml").read_text()
     assert "checkov" in (ROOT / "Makefile").read_text().split("\ncheck:")[1].split("\n\n")[0]
+
+
+def test_there_is_no_null_in_the_template():
+    # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-patterns-null-values.html
+    assert nulls({"a": [{"b": None}]}) == ["/a/0/b"]
+    assert nulls(TEMPLATE) == []
