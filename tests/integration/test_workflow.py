@@ -307,7 +307,7 @@ def test_sam_remote_invoke_and_logs_work_as_the_readme_says(stack):
     assert '"accepted"' in printed
     assert "picture decided" in sam(aws, "logs", "--config-env", "local")
     assert stack.outputs["ReviewQueueUrl"] in sam(
-        aws, "list", "stack-outputs", "--config-env", "local"
+        aws, "list", "stack-outputs", "--output", "json", "--config-env", "local"
     )
 
 
