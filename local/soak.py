@@ -218,14 +218,14 @@ def drain(session: LaptopSession, queue_url: str) -> Iterator[dict[str, Any]]:
 def show(figures: dict[str, Any], console: Console) -> None:
     """Print what came out, for a person."""
     table = Table(title="Where the pictures are", show_header=False)
-    for name in ("pictures", "accepted", "review", "failed", "lost", "duplicated"):
+    for name in ("pictures", "accepted", "review", "failed", "notified", "lost", "duplicated"):
         table.add_row(name, str(figures[name]))
     table.add_row("accepted below the threshold", str(figures["accepted_below_threshold"]))
     table.add_section()
     table.add_row("executions", str(figures["executions"]))
     table.add_row("  of a picture that had one already", str(figures["repeated_executions"]))
     table.add_row("  failed", str(figures["failed_executions"]))
-    table.add_row("  of these somebody was told of", str(figures["notified"]))
+    table.add_row("  of these somebody was told of", str(figures["notified_executions"]))
     for error, count in figures["failed_by_error"].items():
         table.add_row(f"    {error}", str(count))
     table.add_section()

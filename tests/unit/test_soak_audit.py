@@ -38,12 +38,17 @@ def evidence(**changes: Any) -> Evidence:
     return Evidence(**given | changes)
 
 
+def evidence_without_failure() -> list[Execution]:
+    return [execution for execution in evidence().executions if execution.picture != F]
+
+
 @pytest.mark.parametrize(
     ("changes", "name", "says"),
     [
         ({"items": {R: item("review", 0.6)}}, "lost", "1 pictures are nowhere"),
         ({"reviews": []}, "lost", "1 pictures are nowhere"),
-        ({"told": []}, "lost", "of 1 failures 0 were told"),
+        ({"told": []}, "failed", "1 pictures failed, and somebody was told of 0"),
+        ({"executions": evidence_without_failure()}, "lost", "1 pictures are nowhere"),
         ({"reviews": [message(R), message(R)]}, "duplicated", "twice"),
         ({"reviews": [message(R), message(A)]}, "duplicated", "there and accepted"),
         (
@@ -57,7 +62,7 @@ def evidence(**changes: Any) -> Evidence:
             "notified_without_failure",
             "told that were none",
         ),
-        ({"told": [message(A, "arn:f")]}, "lost", "of 1 failures 0 were told"),
+        ({"told": [message(A, "arn:f")]}, "failed", "1 executions failed, and told of were 0"),
         ({"sent": [A, R]}, "never_uploaded", "never uploaded"),
     ],
 )
@@ -105,7 +110,8 @@ def test_a_picture_that_another_execution_decided_has_not_failed():
     )
     figures = audit(both, THRESHOLD)
     assert (figures["accepted"], figures["failed"], figures["lost"]) == (1, 1, 0)
-    assert (figures["failed_executions"], figures["notified"]) == (2, 2)
+    assert (figures["failed_executions"], figures["notified_executions"]) == (2, 2)
+    assert figures["notified"] == 1
     assert figures["repeated_executions"] == 1
     assert problems(figures) == []
 
