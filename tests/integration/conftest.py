@@ -7,26 +7,9 @@ from collections.abc import Iterator
 import pytest
 from filelock import FileLock
 
-from tests.integration.laptop_aws import (
-    ROOT,
-    LaptopAws,
-    free_port,
-    local_command,
-    processes,
-    run_laptop_aws,
-    wait_until,
-)
+from tests.integration.laptop_aws import ROOT, LaptopAws, run_laptop_aws
+from tests.integration.mailbox import Mailbox
 from tests.integration.workflow_stack import Stack, deployed_stack, fault
-
-__all__ = [
-    "ROOT",
-    "LaptopAws",
-    "free_port",
-    "local_command",
-    "processes",
-    "run_laptop_aws",
-    "wait_until",
-]
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +44,15 @@ def well(stack: Stack) -> Iterator[Stack]:
     """The stack; a fault that a test gives the endpoint ends with the test."""
     yield stack
     fault(stack, None)
+
+
+@pytest.fixture(scope="module")
+def review(stack: Stack) -> Mailbox:
+    """What the review queue holds for people."""
+    return Mailbox(stack, stack.outputs["ReviewQueueUrl"])
+
+
+@pytest.fixture(scope="module")
+def told(stack: Stack) -> Mailbox:
+    """What the failure topic has told."""
+    return Mailbox(stack, stack.failures)

@@ -9,7 +9,6 @@ import pytest
 
 from tests.integration.deployed_machines import BATCH, altered, deployed_member, ended, start
 from tests.integration.laptop_aws import wait_until
-from tests.integration.mailbox import Mailbox
 from tests.integration.workflow_stack import (
     ANSWER_SECONDS,
     BLACK,
@@ -26,16 +25,6 @@ BATCH_SECONDS = 180
 CHILD = ("Classify Every Picture", "ItemProcessor", "States")
 CLASSIFY = (*CHILD, "Classify Pictures", "ItemProcessor", "States", "Classify Picture")
 COUNT = (*CHILD, "Count Outcomes")
-
-
-@pytest.fixture(scope="module")
-def review(stack: Stack) -> Mailbox:
-    return Mailbox(stack, stack.outputs["ReviewQueueUrl"])
-
-
-@pytest.fixture(scope="module")
-def told(stack: Stack) -> Mailbox:
-    return Mailbox(stack, stack.failures)
 
 
 @pytest.fixture

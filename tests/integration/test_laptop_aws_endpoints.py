@@ -22,7 +22,7 @@ from local.sagemaker.faults import Faults
 from local.sagemaker.host import Host
 from local.sagemaker.invocations import Invocation, Invocations
 from local.sagemaker.model_server import ModelServer
-from tests.integration.conftest import LaptopAws, wait_until
+from tests.integration.laptop_aws import LaptopAws, wait_until
 from tests.integration.sagemaker_requests import (
     BUCKET,
     CAPTURE,

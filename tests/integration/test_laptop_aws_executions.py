@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import LaptopAws, wait_until
+from tests.integration.laptop_aws import LaptopAws, wait_until
 
 ROLE = "arn:aws:iam::000000000000:role/test"
 # Fails after a second, which may be after its execution is over.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import LaptopAws, wait_until
+from tests.integration.laptop_aws import LaptopAws, wait_until
 from tests.integration.test_laptop_aws_lambda import create_function
 
 ROLE = "arn:aws:iam::000000000000:role/test"

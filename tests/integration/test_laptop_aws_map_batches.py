@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import LaptopAws, wait_until
+from tests.integration.laptop_aws import LaptopAws, wait_until
 
 ROLE = "arn:aws:iam::000000000000:role/test"
 TOO_MANY = "States.ExceedToleratedFailureThreshold"

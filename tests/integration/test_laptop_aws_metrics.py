@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.integration.conftest import LaptopAws, wait_until
+from tests.integration.laptop_aws import LaptopAws, wait_until
 from tests.integration.sagemaker_requests import endpoint_config, settled_endpoint, unique
 from tests.integration.test_laptop_aws_endpoints import ask, fault
 from tests.integration.test_laptop_aws_lambda import create_function, invoke

@@ -15,7 +15,7 @@ import pytest
 from local import control
 from local.errors import AlreadyRunningError
 from local.server import client_environment
-from tests.integration.conftest import (
+from tests.integration.laptop_aws import (
     ROOT,
     LaptopAws,
     free_port,

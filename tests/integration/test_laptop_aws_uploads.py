@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import LaptopAws, wait_until
+from tests.integration.laptop_aws import LaptopAws, wait_until
 
 
 def control(aws: LaptopAws, method: str, members: object = None) -> Any:

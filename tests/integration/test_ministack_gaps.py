@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.integration.conftest import LaptopAws, wait_until
+from tests.integration.laptop_aws import LaptopAws, wait_until
 
 ROLE = "arn:aws:iam::000000000000:role/gap"
 OVER_THE_LIMIT = 300_000  # characters; a state's payload may have 262,144 bytes

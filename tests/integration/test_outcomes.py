@@ -49,16 +49,6 @@ THRESHOLD = ("Filter Low Confidence", "Arguments", "Payload")
 LENIENT: dict[Path, object] = {THRESHOLD: "{% $merge([$states.input, {'threshold': 0.5}]) %}"}
 
 
-@pytest.fixture(scope="module")
-def review(stack: Stack) -> Mailbox:
-    return Mailbox(stack, stack.outputs["ReviewQueueUrl"])
-
-
-@pytest.fixture(scope="module")
-def told(stack: Stack) -> Mailbox:
-    return Mailbox(stack, stack.failures)
-
-
 @pytest.fixture
 def hurried(stack: Stack) -> Iterator[None]:
     """Step Functions' own waits and pauses between tries, made so short that they do not count."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import LaptopAws, wait_until
+from tests.integration.laptop_aws import LaptopAws, wait_until
 from training.settings import PROJECT_TAG, ROOT, default_bucket
 
 ENDPOINT = "training-flow"
