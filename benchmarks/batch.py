@@ -164,16 +164,10 @@ def upload(session: LaptopSession, bucket: str, prefix: str, bodies: list[bytes]
 
 def time_endpoint(session: LaptopSession, bodies: list[bytes]) -> float:
     """Return the seconds that the endpoint takes for the pictures, CONCURRENCY at a time."""
-    import boto3  # noqa: PLC0415  --help does without
-    from botocore.config import Config  # noqa: PLC0415
-
-    runtime = boto3.client(
+    runtime = session.client(
         "sagemaker-runtime",
-        endpoint_url=session.environment["AWS_ENDPOINT_URL"],
-        region_name=session.environment["AWS_DEFAULT_REGION"],
-        aws_access_key_id=session.environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=session.environment["AWS_SECRET_ACCESS_KEY"],
-        config=Config(max_pool_connections=CONCURRENCY, retries={"total_max_attempts": 1}),
+        max_pool_connections=CONCURRENCY,
+        retries={"total_max_attempts": 1},
     )
 
     def ask(body: bytes) -> None:

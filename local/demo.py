@@ -28,7 +28,7 @@ from training import settings
 from training.errors import ExpectedError
 from training.progress import progress_bar
 from training.reports import write_json
-from training.send_pictures import stack_outputs
+from training.sending.stack import stack_outputs
 from training.waiting import make_console
 
 REPORT = settings.REPORTS_FOLDER / "demo"

@@ -14,15 +14,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from local.control import DEFAULT_STATE, find_running
+from local.errors import AlreadyRunningError
 from local.server import UNSET, client_environment
 from training.errors import ExpectedError
 
 LOG_LINES_SHOWN = 30
 INTERRUPTED_SECONDS = 60  # that a command has after Ctrl-C to write what it has
-
-
-class AlreadyRunningError(ExpectedError):
-    """A laptop's AWS is there already, with things in it that are not this run's."""
 
 
 class CommandFailedError(ExpectedError):
@@ -79,9 +76,10 @@ class LaptopSession:
         if status:
             raise CommandFailedError(f"{words}\n`{shown}` ended with status {status}.".strip())
 
-    def client(self, service: str) -> Any:
-        """Return a boto3 client for the laptop's AWS."""
+    def client(self, service: str, **config: Any) -> Any:
+        """Return a boto3 client for the laptop's AWS; `config` goes into botocore's Config."""
         import boto3  # noqa: PLC0415  --help does without
+        from botocore.config import Config  # noqa: PLC0415
 
         return boto3.client(
             service,
@@ -89,6 +87,7 @@ class LaptopSession:
             region_name=self.environment["AWS_DEFAULT_REGION"],
             aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+            config=Config(**config),
         )
 
     @contextlib.contextmanager
@@ -151,7 +150,7 @@ def run_command(name: str, work: Callable[[], None]) -> int:
     """Do the work of a command; return its exit status, after a sentence about what failed."""
     try:
         work()
-    except (ExpectedError, ClientError, BotoCoreError, OSError) as error:
+    except (ExpectedError, AlreadyRunningError, ClientError, BotoCoreError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

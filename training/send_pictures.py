@@ -34,8 +34,6 @@ from training.sending.tracking import Tracker
 from training.sending.uploading import UPLOADS_AT_ONCE, Sender
 from training.waiting import make_console
 
-__all__ = ["main", "stack_outputs"]
-
 DEFAULT_WAIT_S = 120.0  # an execution that meets a busy endpoint retries for two minutes on average
 DEFAULT_MOST = 10_000  # pictures; that many executions of 8 transitions are 2 dollars
 

@@ -11,11 +11,11 @@ from rich.console import Console
 
 from tests.unit.aws_stubs import StubbedSession, stubbed
 from training import send_pictures
-from training.send_pictures import DEFAULT_WAIT_S, parse_arguments, plan, stack_outputs
+from training.send_pictures import DEFAULT_WAIT_S, parse_arguments, plan
 from training.sending.pictures import NoPicturesError, objects_of, pictures_of
 from training.sending.running import End
 from training.sending.schedule import TooManyPicturesError
-from training.sending.stack import StackNotFoundError
+from training.sending.stack import StackNotFoundError, stack_outputs
 
 
 @pytest.fixture
