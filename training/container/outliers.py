@@ -1,0 +1,165 @@
+"""Pictures of no class, made out of a training batch as training goes: for outlier exposure.
+
+A network that has only seen its classes is sure of everything. Training it to answer every class
+alike on pictures of none teaches it to doubt what it does not know, even of kinds that it was not
+trained on (Hendrycks, Mazeika and Dietterich 2019, "Deep anomaly detection with outlier exposure").
+No other data set is needed: all are made of the pictures' own pixels, so that colours and light do
+not give them away.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SHAPES = 12  # in a picture of _shapes: they leave about two fifths to what is behind them
+
+
+def outliers(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Make as many pictures of no class out of normalised `pictures` [N, 3, S, S], S >= 16.
+
+    Each is of a kind chosen at random. On the device of `generator`, which must be the pictures'.
+    """
+    chosen = torch.randint(len(KINDS), (len(pictures),), generator=generator)
+    made = torch.empty_like(pictures)  # as pictures have it: channels last
+    for number, kind in enumerate(KINDS):
+        places = (chosen == number).nonzero().flatten()
+        if len(places):
+            made[places] = kind(pictures, places, generator)
+    return made
+
+
+def _patchwork(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
+    """Squares of one picture, an eighth to a quarter of its side, each from anywhere in it."""
+    cells = int(torch.randint(4, 9, (), generator=generator))
+    side = torch.arange(pictures.shape[-1])
+    # Which cell each pixel is in, and by how far that cell's content was moved down and right.
+    cell = side * cells // len(side)
+    moves = torch.randint(len(side), (2, len(places), cells, cells), generator=generator)
+    down, right = moves[:, :, cell][:, :, :, cell]
+    rows, columns = (side[:, None] + down) % len(side), (side + right) % len(side)
+    return pictures[places[:, None, None], :, rows, columns].permute(0, 3, 1, 2)
+
+
+def _strips(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
+    """Upright or level strips, an eighth to a quarter of the side, of any pictures of the batch."""
+    cells = int(torch.randint(4, 9, (), generator=generator))
+    side = torch.arange(pictures.shape[-1])
+    sources = torch.randint(len(pictures), (len(places), cells), generator=generator)
+    moved = torch.randint(len(side), (len(places), cells), generator=generator)
+    strip = side * cells // len(side)
+    columns = (side + moved[:, strip]) % len(side)
+    upright = pictures[sources[:, strip], :, :, columns].permute(0, 2, 3, 1)
+    level = torch.rand(len(places), generator=generator) < 0.5
+    return torch.where(level[:, None, None, None], upright.transpose(2, 3), upright)
+
+
+def _blurred(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
+    """Pictures of which 2x2 to 4x4 patches of light are left."""
+    cells = int(torch.randint(2, 5, (), generator=generator))
+    return _smooth(functional.adaptive_avg_pool2d(pictures[places], cells), pictures.shape[-1])
+
+
+def _enlarged(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
+    """A piece out of each, 2 to 16 % of its area."""
+    share = 0.15 + 0.25 * torch.rand(len(places), generator=generator)
+    centre = (torch.rand((2, len(places)), generator=generator) * 2 - 1) * (1 - share)
+    corners = torch.zeros(len(places), 2, 3)
+    corners[:, 0, 0] = corners[:, 1, 1] = share
+    corners[:, :, 2] = centre.T
+    shape = (len(places), *pictures.shape[1:])
+    grid = functional.affine_grid(corners, list(shape), align_corners=False)
+    return functional.grid_sample(
+        pictures[places], grid, padding_mode="border", align_corners=False
+    )
+
+
+def _noise(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
+    """Pixels, or squares of 2, 4 or 8 pixels, of any colours or any greys."""
+    size = pictures.shape[-1]
+    cells = size >> int(torch.randint(4, (), generator=generator))
+    noise = torch.rand((len(places), 3, cells, cells), generator=generator)
+    grey = torch.rand(len(places), generator=generator) < 0.3
+    noise = torch.where(grey[:, None, None, None], noise[:, :1], noise)
+    low, high = _range(pictures[places])
+    noise = low + noise * (high - low)
+    # Any contrast, around any colour.
+    strength = torch.rand((len(places), 1, 1, 1), generator=generator)
+    noise = torch.lerp(_colours(pictures, (len(places), 1, 1), generator), noise, strength)
+    return functional.interpolate(noise, (size, size), mode="nearest")
+
+
+def _scrambled(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
+    """As much of every frequency as the picture has, each wave shifted at random: a texture."""
+    waves = torch.fft.rfft2(pictures[places])
+    noise = torch.randn((len(places), 1, *pictures.shape[2:]), generator=generator)
+    turned = torch.fft.rfft2(noise)
+    turned = turned / turned.abs().clamp(min=1e-6)
+    turned[:, :, 0, 0] = 1  # the mean colour stays
+    made: Tensor = torch.fft.irfft2(waves * turned, s=pictures.shape[2:])
+    return made.clamp(*_range(pictures[places]))  # no brighter than white
+
+
+def _gradients(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
+    """One colour, or one that goes over into others towards the corners."""
+    corners = _colours(pictures, (len(places), 2, 2), generator)
+    strength = torch.rand((len(places), 1, 1, 1), generator=generator) * 1.25 - 0.25
+    return _smooth(
+        torch.lerp(corners[:, :, :1, :1], corners, strength.clamp(min=0)), pictures.shape[-1]
+    )
+
+
+def _shapes(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
+    """Boxes and ellipses, some only outlined, one upon another over one colour or a blurred scene.
+
+    Things that overlap, as in a photo, without being anything (the dead leaves model of Lee,
+    Mumford and Huang 2001): closer than noise to the pictures that people will send.
+    """
+    size, count = pictures.shape[-1], len(places)
+    made = torch.where(
+        (torch.rand(count, generator=generator) < 0.5)[:, None, None, None],
+        _colours(pictures, (count, 1, 1), generator).expand(-1, -1, size, size),
+        _blurred(pictures, places, generator),
+    )
+    at = torch.linspace(-1, 1, size)
+    turn, left, top, wide, high, box, full = torch.rand(
+        (7, count, SHAPES, 1, 1), generator=generator
+    )
+    across, down = at - (left * 2 - 1), at[:, None] - (top * 2 - 1)
+    cos, sin = (torch.pi * turn).cos(), (torch.pi * turn).sin()
+    # Turned, and measured in half sides from 3 to 50 % of the picture's side, mostly small.
+    x = ((across * cos + down * sin) / (0.06 + 0.94 * wide**2)).abs()
+    y = ((down * cos - across * sin) / (0.06 + 0.94 * high**2)).abs()
+    distance = torch.where(box < 0.5, torch.maximum(x, y), (x * x + y * y).sqrt())
+    inside = (distance < 1) & ((distance > 0.7) | (full < 0.7))
+    # Of the shapes that cover a pixel, the last one is seen; 0 where there is none.
+    seen = (inside * torch.arange(1, SHAPES + 1)[:, None, None]).amax(1)
+    colours = _colours(pictures, (count, SHAPES), generator).transpose(1, 2)
+    painted = colours[torch.arange(count)[:, None, None], seen - 1].permute(0, 3, 1, 2)
+    return torch.where(seen[:, None] > 0, painted, made)
+
+
+def _colours(pictures: Tensor, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Colours of pixels taken at random from the batch: [shape[0], 3, *shape[1:]]."""
+    count, size = len(pictures), pictures.shape[-1]
+    picture = torch.randint(count, shape, generator=generator)
+    row, column = torch.randint(size, (2, *shape), generator=generator)
+    return pictures[picture, :, row, column].movedim(-1, 1)
+
+
+def _range(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """The least and the largest value of each channel: two of [3, 1, 1]."""
+    values = pictures.transpose(0, 1).flatten(1)
+    return values.amin(1)[:, None, None], values.amax(1)[:, None, None]
+
+
+def _smooth(coarse: Tensor, size: int) -> Tensor:
+    """Enlarge [N, 3, k, k] to [N, 3, size, size] without edges."""
+    return functional.interpolate(coarse, (size, size), mode="bilinear", align_corners=False)
+
+
+Kind = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+KINDS: tuple[Kind, ...] = (
+    _patchwork, _strips, _blurred, _enlarged, _noise, _scrambled, _gradients, _shapes,
+)  # fmt: skip
