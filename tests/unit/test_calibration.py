@@ -1,0 +1,274 @@
+"""What held-out pictures show: against published values, brute force, and simulation."""
+
+import bisect
+import functools
+import itertools
+import math
+import subprocess
+import sys
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from calibration import (
+    HeldOutError,
+    Recommendation,
+    accepted_and_errors,
+    error_bound,
+    expected_calibration_error,
+    fewest_pictures,
+    fit_temperature,
+    held_out_answers,
+    recommend_threshold,
+    reliability_bins,
+    risk_coverage,
+    simultaneous_level,
+)
+
+from training.metrics import is_accepted
+from training.settings import ROOT
+
+
+@pytest.mark.parametrize(
+    ("confidences", "correct", "message"),
+    [
+        ([], [], "0 confidences"),
+        ([0.5], [True, False], "1 confidences for 2 answers"),
+        ([0.5, math.nan], [True, True], r"not in \[0, 1\]"),
+        ([1.5], [True], r"not in \[0, 1\]"),
+        ([-0.1], [True], r"not in \[0, 1\]"),
+    ],
+)
+@pytest.mark.parametrize(
+    "figure",
+    [recommend_threshold, expected_calibration_error, reliability_bins, risk_coverage],
+)
+def test_what_cannot_be_counted_is_refused(figure, confidences, correct, message):
+    with pytest.raises(HeldOutError, match=message):
+        figure(confidences, correct)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -1.0, math.nan])
+def test_a_wanted_rate_or_level_that_is_no_share_is_refused(share):
+    with pytest.raises(HeldOutError, match="max_error must be between 0 and 1"):
+        recommend_threshold([0.9], [True], max_error=share)
+    with pytest.raises(HeldOutError, match="confidence_level must be between 0 and 1"):
+        recommend_threshold([0.9], [True], confidence_level=share)
+
+
+def test_a_classifier_that_ties_everywhere_gets_no_threshold():
+    with pytest.raises(HeldOutError, match="every held-out answer is a tie"):
+        recommend_threshold(*held_out_answers([0, 1], [[0.5, 0.5], [0.5, 0.5]]))
+
+
+def test_answers_without_their_truth_are_refused():
+    with pytest.raises(HeldOutError, match="1 true classes for 2 answers"):
+        held_out_answers([0], [[0.5, 0.5], [1.0, 0.0]])
+
+
+def test_a_tie_is_never_accepted_and_never_right():
+    assert held_out_answers([0, 1, 1], [[0.4, 0.4, 0.2], [0.1, 0.8, 0.1], [0.7, 0.2, 0.1]]) == (
+        [0.0, 0.8, 0.7],
+        [False, True, False],
+    )
+
+
+@pytest.mark.parametrize(
+    ("errors", "accepted", "level", "bound"),
+    [
+        (0, 0, 0.95, 1.0),
+        (3, 3, 0.95, 1.0),
+        (0, 299, 0.95, 1 - 0.05 ** (1 / 299)),  # below .01, as the 298 before it are not
+        (0, 120, 0.95, 0.02466),
+        # Two-sided 95 % limits of Newcombe 1998, Statistics in Medicine 17, table I (method 5)
+        (81, 263, 0.975, 0.3676),
+        (15, 148, 0.975, 0.1617),
+        (0, 20, 0.975, 0.1684),
+        (1, 29, 0.975, 0.1776),
+    ],
+)
+def test_the_bound_is_that_of_clopper_and_pearson(errors, accepted, level, bound):
+    assert error_bound(errors, accepted, level) == pytest.approx(bound, abs=5e-5)
+
+
+def test_a_bound_of_very_many_pictures_neither_overflows_nor_vanishes():
+    assert error_bound(500, 100_000, 0.95) == pytest.approx(0.00538, abs=1e-5)
+    assert error_bound(0, 10**7, 0.95) == pytest.approx(3.0 / 10**7, rel=2e-3)
+
+
+def brute_force_chance_to_pass(pictures, rate, level):
+    bound = functools.cache(lambda errors, n: error_bound(errors, n, level))
+    passed = 0.0
+    for wrong in itertools.product([False, True], repeat=pictures):
+        sums = itertools.accumulate(wrong)
+        if any(bound(errors, n) <= rate for n, errors in enumerate(sums, start=1)):
+            passed += rate ** sum(wrong) * (1 - rate) ** (pictures - sum(wrong))
+    return passed
+
+
+@pytest.mark.parametrize(("rate", "wanted"), [(0.3, 0.8), (0.25, 0.7), (0.5, 0.95)])
+def test_a_classifier_that_is_too_bad_passes_as_seldom_as_was_said(rate, wanted):
+    level = simultaneous_level(10, rate, wanted)
+
+    assert brute_force_chance_to_pass(10, rate, level) <= 1 - wanted
+    # A little less, and it would pass too often: nothing is given away.
+    assert brute_force_chance_to_pass(10, rate, level - 0.002) > 1 - wanted
+
+
+def test_choosing_among_thresholds_needs_more_than_one_bounds_level():
+    rng = np.random.default_rng(0)
+    runs, pictures = 4000, 800
+    errors = np.cumsum(rng.random((runs, pictures)) < 0.01, axis=1)
+
+    def share_that_passes(level):
+        allowed = np.full(pictures, -1)
+        for count in itertools.takewhile(
+            lambda count: error_bound(count, pictures, level) <= 0.01, itertools.count()
+        ):
+            first = bisect.bisect_left(
+                range(1, pictures), -0.01, key=lambda n: -error_bound(count, n, level)
+            )
+            allowed[first:] = count
+        return float((errors <= allowed).any(axis=1).mean())
+
+    level = simultaneous_level(pictures, 0.01, 0.95)
+    assert level == pytest.approx(0.974, abs=5e-4)  # the figures of its docstring
+    assert share_that_passes(level) == pytest.approx(0.05, abs=0.01)
+    assert share_that_passes(0.95) == pytest.approx(0.107, abs=0.015)
+
+
+def test_where_there_is_no_choice_the_level_is_the_wanted_one():
+    assert simultaneous_level(299, 0.01, 0.95) == 0.95
+    assert fewest_pictures(0.01, 0.95) == 299
+
+
+def test_every_threshold_counts_what_the_workflow_would_accept():
+    rng = np.random.default_rng(0)
+    # Many within one step of a threshold, and the edges between steps themselves.
+    confidences = [*(0.9 + rng.random(300) / 500), *(n / 10_000 for n in range(2800, 3000)), 1.0]
+    confidences += [math.nextafter(c, 0) for c in confidences]
+    correct = list(rng.random(len(confidences)) < 0.9)
+
+    counts = accepted_and_errors(confidences, correct)
+    for threshold, accepted, errors in counts:
+        assert float(f"{threshold:.4f}") == threshold  # as it is written on a command line
+        taken = [is_accepted([c, 0.0], float(f"{threshold:.4f}")) for c in confidences]
+        assert sum(taken) == accepted
+        assert sum(t and not c for t, c in zip(taken, correct, strict=True)) == errors
+    assert counts[0][0] == 1.0
+    assert counts[-1][1] == len(confidences)
+
+
+def test_an_answer_that_is_never_accepted_counts_against_coverage():
+    thresholds, coverages, risks = risk_coverage([0.9, 0.8, 0.7, 0.0], [True, False, True, False])
+
+    assert thresholds == [0.9, 0.8, 0.7]
+    assert coverages == [0.25, 0.5, 0.75]
+    assert risks == [0.0, 0.5, pytest.approx(1 / 3)]
+
+
+def test_the_lowest_threshold_that_is_good_enough_is_recommended():
+    # 1000 pictures from the most confident down; every tenth is wrong from the 700th on.
+    confidences = [1 - n / 2000 for n in range(1000)]
+    correct = [n < 700 or n % 10 > 0 for n in range(1000)]
+
+    found = recommend_threshold(confidences, correct, max_error=0.01, confidence_level=0.95)
+
+    level = simultaneous_level(1000, 0.01, 0.95)
+    assert found.met
+    assert found.errors == 1
+    assert found.accepted == 710  # before the second error, which 2 of 711 do not outweigh
+    assert found.threshold == confidences[709]
+    assert found.coverage == 0.71
+    assert found.error_bound == error_bound(1, 710, level) <= 0.01
+    assert error_bound(2, 720, level) > 0.01
+    assert "710 of 1000 held-out pictures (71.0%) are accepted at threshold 0.6455" in str(found)
+    assert "1 of them wrong: the error among accepted answers is at most 0.80%" in str(found)
+
+
+def test_a_few_pictures_that_are_all_right_show_little_and_say_so():
+    found = recommend_threshold([0.9 + n / 2000 for n in range(120)], [True] * 120)
+
+    assert (found.met, found.accepted, found.errors) == (False, 120, 0)
+    assert found.threshold == 0.9
+    assert found.error_bound == pytest.approx(0.0247, abs=1e-4)
+    assert str(found) == (
+        "No threshold keeps the error among accepted answers at 1.00% with confidence 0.95: 120"
+        " held-out pictures, even with no error at all, only show an error of at most 2.5%: it"
+        " takes 299 right ones. The best that can be shown: 120 of 120 held-out pictures (100.0%)"
+        " are accepted at threshold 0.9, 0 of them wrong, an error of at most 2.5%."
+    )
+
+
+def test_the_smallest_bound_is_recommended_where_none_is_small_enough():
+    confidences = [1 - n / 2000 for n in range(1000)]
+    correct = [n not in {10, 500, 501} and n < 900 for n in range(1000)]
+
+    found = recommend_threshold(confidences, correct, max_error=0.001)
+
+    counts = accepted_and_errors(confidences, correct)
+    level = simultaneous_level(1000, 0.001, 0.95)
+    bounds = {t: error_bound(errors, accepted, level) for t, accepted, errors in counts}
+    assert not found.met
+    assert found.threshold == min(bounds, key=lambda t: bounds[t]) == confidences[899]
+    assert found.error_bound == bounds[found.threshold]
+
+
+def test_too_many_errors_are_named_as_what_stands_in_the_way():
+    found = recommend_threshold([0.9] * 400, [n % 5 > 0 for n in range(400)])
+
+    assert not found.met
+    assert "too many errors among the most confident" in str(found)
+
+
+def test_a_recommendation_goes_through_json_whole():
+    found = recommend_threshold([0.9, 0.8], [True, False])
+
+    assert Recommendation(**asdict(found)) == found
+
+
+def test_bins_hold_equal_numbers_and_share_no_confidence():
+    confidences = [0.5, 0.6, 0.7, 0.8, 0.9, 0.9, 0.9, 0.9]
+    correct = [True, False, True, True, True, True, True, False]
+
+    bins = reliability_bins(confidences, correct, bins=4)
+
+    assert [(b.lowest, b.highest, b.pictures, b.correct) for b in bins] == [
+        (0.5, 0.6, 2, 1),
+        (0.7, 0.8, 2, 2),
+        (0.9, 0.9, 4, 3),
+    ]
+    assert bins[0].mean_confidence == pytest.approx(0.55)
+    assert bins[2].accuracy == 0.75
+    assert reliability_bins(confidences[::-1], correct[::-1], bins=4) == bins
+
+
+def test_the_calibration_error_is_the_mean_distance_of_the_bins():
+    confidences = [0.5, 0.6, 0.7, 0.8, 0.9, 0.9, 0.9, 0.9]
+    correct = [True, False, True, True, True, True, True, False]
+
+    # (2 * |.55 - .5| + 2 * |.75 - 1| + 4 * |.9 - .75|) / 8
+    assert expected_calibration_error(confidences, correct, bins=4) == pytest.approx(0.15)
+    assert expected_calibration_error([1.0] * 50, [True] * 50) == 0
+    assert expected_calibration_error([0.9] * 50, [False] * 50) == pytest.approx(0.9)
+
+
+def test_the_temperature_takes_back_what_was_added():
+    generator = torch.Generator().manual_seed(0)
+    logs = (3 * torch.randn(20_000, 3, generator=generator)).log_softmax(1)
+    labels = torch.multinomial(logs.exp(), 1, generator=generator).flatten()
+
+    for factor in (0.7, 1.0, 2.5):
+        assert fit_temperature(logs * factor, labels) == pytest.approx(factor, rel=0.05)
+
+
+def test_a_perfect_record_does_not_make_confidence_certainty():
+    logs = torch.tensor([[0.6, 0.4]]).log().repeat(50, 1)
+
+    assert fit_temperature(logs, torch.zeros(50, dtype=torch.long)) == pytest.approx(0.5)
+
+
+def test_the_laptops_commands_do_without_torch():
+    code = "import sys, calibration; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT / "training/container", check=True)

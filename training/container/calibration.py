@@ -1,0 +1,402 @@
+"""How far a classifier's confidence can be trusted, and from which threshold on.
+
+Used by `train.py` in the container and by the commands on the laptop, so that the recommended
+threshold, the plots and the reports come from the same numbers. It imports nothing of the project.
+
+Everywhere here `confidences` are those of the most probable class, in [0, 1], on pictures that the
+network was not trained on, and `correct` tells whether that class was the true one. A confidence of
+0 stands for an answer that is never accepted: a tie of two classes, or none at all.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+THRESHOLD_STEPS = 10_000  # a threshold has four decimals, so that it is the same number wherever
+
+# 40 pictures in each bin of 200. A perfectly calibrated classifier of .93 accuracy shows an expected
+# calibration error of .024 then, by luck alone; with ten bins .033, with fifteen .040 (300 draws).
+BINS = 5
+
+
+class HeldOutError(ValueError):
+    """There is nothing to count, or what should be a share of something is none."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A threshold, and what the held-out pictures show about it.
+
+    `error_bound` is what the error among accepted answers stays below with `confidence_level`, all
+    shares in [0, 1]. `met` tells whether it is at most `max_error`, the rate that was wanted; the
+    bound then holds although the threshold was chosen among many, see `simultaneous_level`.
+    `pictures` is how many were held out, of which `accepted` have at least the threshold's
+    confidence and `errors` of these are wrong.
+    """
+
+    threshold: float
+    met: bool
+    pictures: int
+    accepted: int
+    errors: int
+    coverage: float
+    error_bound: float
+    max_error: float
+    confidence_level: float
+
+    def __str__(self) -> str:
+        """Say in plain words what the held-out pictures show, and what they cannot."""
+        level = f"{self.confidence_level:.4g}"
+        counted = (
+            f"{self.accepted} of {self.pictures} held-out pictures ({self.coverage:.1%}) are"
+            f" accepted at threshold {self.threshold:g}, {self.errors} of them wrong"
+        )
+        if self.met:
+            return (
+                f"{counted}: the error among accepted answers is at most {self.error_bound:.2%}"
+                f" with confidence {level} ({self.max_error:.2%} was wanted)."
+            )
+        needed = fewest_pictures(self.max_error, self.confidence_level)
+        if self.pictures < needed:
+            best = error_bound(0, self.pictures, self.confidence_level)
+            why = (
+                f"{self.pictures} held-out pictures, even with no error at all, only show an error"
+                f" of at most {best:.1%}: it takes {needed} right ones"
+            )
+        else:
+            why = "the held-out pictures have too many errors among the most confident"
+        return (
+            f"No threshold keeps the error among accepted answers at {self.max_error:.2%} with"
+            f" confidence {level}: {why}. The best that can be shown: {counted}, an error of at"
+            f" most {self.error_bound:.1%}."
+        )
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Pictures of similar confidence; all but the two counts in [0, 1]."""
+
+    lowest: float
+    highest: float
+    mean_confidence: float
+    accuracy: float
+    pictures: int
+    correct: int
+
+
+def fit_temperature(log_probabilities: "Tensor", labels: "Tensor") -> float:
+    """Find the temperature that makes the log probabilities [N, classes] fit the labels best.
+
+    It divides them: above 1 it takes confidence away, below 1 it adds some (Guo et al., "On
+    Calibration of Modern Neural Networks", 2017). Not far below: a few pictures that are all right
+    do not prove that none will be wrong.
+    """
+    import torch  # noqa: PLC0415  seconds, which the laptop's commands do without
+    from torch.nn import functional  # noqa: PLC0415  as above
+
+    candidates = torch.logspace(math.log10(0.5), math.log10(5), 100)
+    losses = [functional.cross_entropy(log_probabilities / t, labels) for t in candidates]
+    return float(candidates[int(torch.stack(losses).argmin())])
+
+
+def held_out_answers(
+    truth: Sequence[int], probabilities: Sequence[Sequence[float]]
+) -> tuple[list[float], list[bool]]:
+    """Return confidences and whether they are deserved, of class numbers and rows [N, classes].
+
+    Raises:
+        HeldOutError: not one row for each class number, or an empty row.
+    """
+    if len(truth) != len(probabilities) or not all(probabilities):
+        raise HeldOutError(f"{len(truth)} true classes for {len(probabilities)} answers")
+    confidences, correct = [], []
+    for true, row in zip(truth, probabilities, strict=True):
+        confidence = max(row)
+        tie = list(row).count(confidence) > 1  # which the workflow never accepts
+        confidences.append(0.0 if tie else confidence)
+        correct.append(not tie and list(row).index(confidence) == true)
+    return confidences, correct
+
+
+def reliability_bins(
+    confidences: Sequence[float], correct: Sequence[bool], bins: int = BINS
+) -> list[ReliabilityBin]:
+    """Sort pictures by confidence into at most `bins` bins of as equal a number as can be.
+
+    Pictures of one confidence share a bin, so that their order changes nothing.
+
+    Raises:
+        HeldOutError: nothing to count.
+    """
+    values, right = _checked(confidences, correct)
+    ordered = np.sort(values)
+    places = np.searchsorted(ordered, values) * bins // len(values)
+    return [
+        ReliabilityBin(
+            float(values[inside].min()),
+            float(values[inside].max()),
+            float(values[inside].mean()),
+            float(right[inside].mean()),
+            int(inside.sum()),
+            int(right[inside].sum()),
+        )
+        for inside in (places == place for place in np.unique(places))
+    ]
+
+
+def expected_calibration_error(
+    confidences: Sequence[float], correct: Sequence[bool], bins: int = BINS
+) -> float:
+    """Return the mean distance, weighted by pictures, between confidence and accuracy of the bins.
+
+    Guo et al., 2017, but over bins of equal mass (Nixon et al., "Measuring Calibration in Deep
+    Learning", 2019): most pictures of a good classifier lie above .9, and equal widths would leave
+    a handful in most bins. On few pictures even a perfectly calibrated classifier's is not 0.
+
+    Raises:
+        HeldOutError: nothing to count.
+    """
+    found = reliability_bins(confidences, correct, bins)
+    distances = sum(b.pictures * abs(b.mean_confidence - b.accuracy) for b in found)
+    return distances / sum(b.pictures for b in found)
+
+
+def error_bound(errors: int, accepted: int, confidence_level: float) -> float:
+    """Return the rate, in [0, 1], that the true error rate stays below with this confidence.
+
+    One-sided and exact: C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial limits
+    illustrated in the case of the binomial", 1934. Of nothing accepted nothing is known: 1.
+    """
+    if errors >= accepted:
+        return 1.0
+    low, high = errors / accepted, 1.0
+    for _ in range(60):  # halves the range to below a float's precision
+        middle = (low + high) / 2
+        if _chance_of_at_most(errors, accepted, middle) > 1 - confidence_level:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def accepted_and_errors(
+    confidences: Sequence[float], correct: Sequence[bool]
+) -> list[tuple[float, int, int]]:
+    """Return (threshold, accepted, errors among them) of every threshold that tells pictures apart.
+
+    From the highest down. A threshold has four decimals, and its counts are those of exactly this
+    number: nothing that is counted as refused would be accepted at it.
+
+    Raises:
+        HeldOutError: nothing to count.
+    """
+    values, right = _checked(confidences, correct)
+    steps = np.floor(values * THRESHOLD_STEPS)
+    steps -= steps / THRESHOLD_STEPS > values  # where the product was rounded up
+    # Above 0: a confidence of 0 is never accepted.
+    thresholds = np.unique(steps[steps > 0])[::-1] / THRESHOLD_STEPS
+    order = np.argsort(-values)
+    accepted = np.searchsorted(-values[order], -thresholds, side="right")
+    errors = np.concatenate([[0], np.cumsum(~right[order])])[accepted]
+    return [
+        (float(t), int(n), int(e)) for t, n, e in zip(thresholds, accepted, errors, strict=True)
+    ]
+
+
+def risk_coverage(
+    confidences: Sequence[float], correct: Sequence[bool]
+) -> tuple[list[float], list[float], list[float]]:
+    """Return thresholds from the highest down, and the coverage and the risk at each, in [0, 1].
+
+    Coverage is the share of pictures that is accepted, risk the share of errors among these
+    (Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks", 2017).
+
+    Raises:
+        HeldOutError: nothing to count.
+    """
+    counts = accepted_and_errors(confidences, correct)
+    return (
+        [threshold for threshold, _, _ in counts],
+        [accepted / len(confidences) for _, accepted, _ in counts],
+        [errors / accepted for _, accepted, errors in counts],
+    )
+
+
+def recommend_threshold(
+    confidences: Sequence[float],
+    correct: Sequence[bool],
+    max_error: float = 0.01,
+    confidence_level: float = 0.95,
+) -> Recommendation:
+    """Find the lowest threshold whose error stays at most `max_error` with `confidence_level`.
+
+    Where none does, it is the one with the smallest bound, and `met` is false. Raise it by hand,
+    or hold out more pictures, before acting on its answers.
+
+    Raises:
+        HeldOutError: nothing to count, or no answer that could be accepted.
+    """
+    counts = accepted_and_errors(confidences, correct)
+    if not counts:
+        raise HeldOutError("every held-out answer is a tie: the classifier tells nothing apart")
+    level = simultaneous_level(len(confidences), max_error, confidence_level)
+    passing = (
+        count
+        for count in reversed(counts)  # the first that passes accepts the most
+        if _chance_of_at_most(count[2], count[1], max_error) <= 1 - level
+    )
+    found = next(passing, None)
+    threshold, accepted, errors = found or _smallest_bound(counts, level)
+    return Recommendation(
+        threshold=threshold,
+        met=found is not None,
+        pictures=len(confidences),
+        accepted=accepted,
+        errors=errors,
+        coverage=accepted / len(confidences),
+        error_bound=error_bound(errors, accepted, level),
+        max_error=max_error,
+        confidence_level=confidence_level,
+    )
+
+
+def simultaneous_level(pictures: int, max_error: float, confidence_level: float) -> float:
+    """Return the level of each bound that gives the chosen one `confidence_level`.
+
+    Looking for the best of many thresholds finds luck: of 800 pictures of which a hundredth is
+    wrong throughout, bounds of .95 each would let some threshold pass in .107 of all cases, not in
+    .05. So each is asked for more, .974 there: just so much that a classifier whose error is
+    `max_error` at every threshold passes at any of them with a chance of 1 - confidence_level. No
+    other whose error falls with rising confidence, and is above `max_error` at the threshold that
+    is chosen, passes more often. Geifman and El-Yaniv (2017) correct for the same choice by
+    dividing by the number of looks; this counts how much the looks overlap, and costs less.
+    """
+    _check_share("max_error", max_error)
+    _check_share("confidence_level", confidence_level)
+    low, high = math.log((1 - confidence_level) / 1000), math.log(1 - confidence_level)
+    if _chance_to_pass(pictures, max_error, math.exp(high)) <= 1 - confidence_level:
+        return confidence_level  # so few pictures that there is no choice
+    for _ in range(20):
+        middle = (low + high) / 2
+        if _chance_to_pass(pictures, max_error, math.exp(middle)) <= 1 - confidence_level:
+            low = middle
+        else:
+            high = middle
+    return 1 - math.exp(low)
+
+
+def fewest_pictures(max_error: float, confidence_level: float) -> int:
+    """Return how many held-out pictures, all of them right, show an error of `max_error`."""
+    return math.ceil(math.log(1 - confidence_level) / math.log(1 - max_error))
+
+
+def _smallest_bound(
+    counts: Sequence[tuple[float, int, int]], level: float
+) -> tuple[float, int, int]:
+    """Return the threshold, accepted and errors that show the smallest error rate."""
+    best, smallest = counts[0], math.inf
+    for count, lower in zip(counts, [*counts[1:], None], strict=True):
+        _, accepted, errors = count
+        if lower and lower[2] == errors:
+            continue  # accepts more for no more errors
+        if errors / accepted < smallest:  # a bound is above the rate that was seen
+            bound = error_bound(errors, accepted, level)
+            if bound < smallest:
+                best, smallest = count, bound
+    return best
+
+
+def _chance_to_pass(pictures: int, rate: float, doubt: float) -> float:
+    """Return the chance that errors of this rate look rarer at any threshold, with this doubt.
+
+    Going from the most confident picture down, `passing[k]` is the number of pictures from which on
+    k errors pass. Errors only grow, so they first pass where one more is allowed.
+    """
+    passing: list[int] = []
+    first = 1
+    while (first := _first_that_passes(len(passing), first, pictures, rate, doubt)) <= pictures:
+        passing.append(first)
+    chances = np.zeros(len(passing))  # of so many errors and not having passed yet
+    chances[:1] = 1.0
+    passed, seen = 0.0, 0
+    for errors, count in enumerate(passing):
+        chances = np.convolve(chances, _binomial(count - seen, rate, len(passing)))[: len(passing)]
+        passed += float(chances[: errors + 1].sum())
+        chances[: errors + 1] = 0.0
+        seen = count
+    return passed
+
+
+def _first_that_passes(errors: int, first: int, last: int, rate: float, doubt: float) -> int:
+    """Return the fewest pictures, from `first` on, of which so few errors would be surprising.
+
+    last + 1 where none are.
+    """
+    step, low = max(1, round(1 / rate)), first
+    while low <= last and _chance_of_at_most(errors, min(low + step, last), rate) > doubt:
+        if low + step >= last:
+            return last + 1
+        low += step
+    high = min(low + step, last)
+    while low < high:
+        middle = (low + high) // 2
+        if _chance_of_at_most(errors, middle, rate) <= doubt:
+            high = middle
+        else:
+            low = middle + 1
+    return high
+
+
+def _chance_of_at_most(errors: int, pictures: int, rate: float) -> float:
+    """Return the chance of at most so many errors among the pictures, for a rate in [0, 1]."""
+    if errors >= pictures or rate <= 0:
+        return 1.0
+    if rate >= 1:
+        return 0.0
+    # From the last term, for our rates the largest, down; logarithms, since it can be minute.
+    logarithm = (
+        math.lgamma(pictures + 1)
+        - math.lgamma(errors + 1)
+        - math.lgamma(pictures - errors + 1)
+        + errors * math.log(rate)
+        + (pictures - errors) * math.log1p(-rate)
+    )
+    ratio = total = 1.0
+    for k in range(errors, 0, -1):
+        ratio *= k * (1 - rate) / ((pictures - k + 1) * rate)
+        total += ratio
+        if ratio < 1e-17 * total and k < pictures * rate:
+            break
+    return min(1.0, math.exp(logarithm + math.log(total)))
+
+
+def _binomial(pictures: int, rate: float, most: int) -> npt.NDArray[np.float64]:
+    """Return the chances of 0 to `most` errors among the pictures."""
+    chances = np.zeros(most + 1)
+    chances[0] = math.exp(pictures * math.log1p(-rate))
+    for k in range(1, min(most, pictures) + 1):
+        chances[k] = chances[k - 1] * (pictures - k + 1) / k * rate / (1 - rate)
+    return chances
+
+
+def _checked(
+    confidences: Sequence[float], correct: Sequence[bool]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    values, right = np.asarray(confidences, np.float64), np.asarray(correct, np.bool_)
+    if values.ndim != 1 or values.shape != right.shape or not len(values):
+        raise HeldOutError(f"{len(values)} confidences for {len(right)} answers")
+    if not ((values >= 0) & (values <= 1)).all():  # which NaN is not
+        raise HeldOutError("a confidence is not in [0, 1]")
+    return values, right
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise HeldOutError(f"{name} must be between 0 and 1, not {value}")
