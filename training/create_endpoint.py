@@ -38,6 +38,7 @@ from training.images import image_uri
 from training.preflight import (
     Caller,
     check_bucket,
+    check_checkpoints,
     check_credentials,
     check_encryption,
     check_instance_type,
@@ -55,6 +56,7 @@ from training.training_job import (
     TrainingFailedError,
     TrainingResult,
     model_data_uri,
+    new_checkpoints_uri,
     start_training_job,
     stop_training_job,
     wait_for_training_job,
@@ -207,6 +209,8 @@ def check_before(
         manifest = read_manifest(s3, bucket)
         if arguments.model_data:
             check_model_data(s3, arguments.model_data, bucket, own_role=not arguments.role)
+        elif arguments.checkpoints:
+            check_checkpoints(s3, arguments.checkpoints, bucket, own_role=not arguments.role)
         if not arguments.role:
             check_encryption(s3, bucket)
     with _collecting(problems):
@@ -255,10 +259,15 @@ def train(
 ) -> TrainingResult:
     """Run the training job. On Ctrl-C it is stopped, since nobody would pick up what it makes.
 
+    On spot instances it keeps checkpoints, from which a later run can go on.
+
     Raises TrainingFailedError when it ends without a model, TrainingUnwatchedError when it could
     not be waited for.
     """
     sagemaker, job = session.client("sagemaker"), ""
+    checkpoints = arguments.checkpoints
+    if arguments.spot and not checkpoints:
+        checkpoints = new_checkpoints_uri(bucket, arguments.endpoint)
     try:
         job = retry_while_role_propagates(
             lambda: start_training_job(
@@ -269,16 +278,28 @@ def train(
                 instance_type=arguments.training_instance,
                 hyperparameters=arguments.hyperparameters,
                 max_run_s=arguments.max_run,
+                max_wait_s=arguments.max_wait if arguments.spot else None,
+                checkpoints=checkpoints,
             ),
             changed=role.changed,
         )
         return wait_for_training_job(
-            sagemaker, session.client("logs"), job, max_run_s=arguments.max_run, console=console
+            sagemaker,
+            session.client("logs"),
+            job,
+            max_run_s=arguments.max_wait if arguments.spot else arguments.max_run,
+            console=console,
         )
     except KeyboardInterrupt:
         if job:
             stop_training_job(sagemaker, job)
             console.print(f"\nStopping training job {job}: it costs nothing once it is stopped.")
+            if checkpoints:
+                console.print(
+                    f"To go on with what it had learned, add --checkpoints {checkpoints}",
+                    markup=False,
+                    soft_wrap=True,
+                )
         else:
             console.print("\nIf a training job was started, python -m training.cleanup stops it.")
         raise
@@ -385,9 +406,7 @@ def result_table(report: dict[str, Any]) -> Table:
     if training:
         accuracy = training["validation_accuracy"]
         table.add_row("training job", training["job"])
-        table.add_row(
-            "training time", f"{training['seconds']} s, {training['billable_seconds']} s billed"
-        )
+        table.add_row("training time", training_time(training))
         table.add_row(
             "validation accuracy", "not reported" if accuracy is None else f"{accuracy:.3f}"
         )
@@ -403,6 +422,20 @@ def result_table(report: dict[str, Any]) -> Table:
     for column in table.columns:
         column.overflow = "fold"
     return table
+
+
+def training_time(training: dict[str, Any]) -> str:
+    """Put in words how long the job ran, what of it is billed, and what spot instances saved."""
+    seconds, billable = training["seconds"], training["billable_seconds"]
+    words = f"{seconds} s, {billable} s billed"
+    if training["spot"]:
+        times = training["interruptions"]
+        saved = 1 - billable / seconds if seconds else 0.0
+        words += (
+            f": spot instances saved {saved:.0%}, with {times}"
+            f" interruption{'' if times == 1 else 's'}"
+        )
+    return words
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -431,12 +464,27 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help=f"instance type of the endpoint ({ENDPOINT_INSTANCE})")  # fmt: skip
     add("--max-run", metavar="SECONDS", type=int, default=MAX_RUN_S,
         help=f"SageMaker stops the training after so many seconds ({MAX_RUN_S})")  # fmt: skip
+    add("--spot", action="store_true",
+        help="train on spot instances, for up to 90 %% less: SageMaker may interrupt the job, and"
+        " goes on from its last checkpoint")  # fmt: skip
+    add("--max-wait", metavar="SECONDS", type=int,
+        help="with --spot, SageMaker gives up after so many seconds of waiting for instances and"
+        " training together (twice --max-run)")  # fmt: skip
+    add("--checkpoints", metavar="S3_URI", default="",
+        help="go on from the checkpoints of a job that ended early, with the same arguments and"
+        " pictures; its error message names them")  # fmt: skip
     add("--hyperparameters", metavar="NAME=VALUE", nargs="+", default=[],
         help="arguments of training/container/train.py, such as epochs=50")  # fmt: skip
     arguments = parser.parse_args(argv)
     settings.check_endpoint_name(
         arguments.endpoint, "--endpoint", longest=settings.MADE_ENDPOINT_NAME_LENGTH
     )
+    if arguments.max_wait is None:
+        arguments.max_wait = 2 * arguments.max_run
+    elif not arguments.spot:
+        parser.error("--max-wait: only a job with --spot waits")
+    if arguments.max_wait < arguments.max_run:
+        parser.error(f"--max-wait: at least --max-run ({arguments.max_run}), which it includes")
     pairs = [text.partition("=") for text in arguments.hyperparameters]
     for name, equals, value in pairs:
         if not (name and equals and value):
@@ -477,7 +525,8 @@ def _quotas_needed(
     )
     quotas = [(endpoint_quota(instance), 2 if beside else 1, "--endpoint-instance")]
     if not arguments.model_data:
-        quotas.append((training_quota(arguments.training_instance), 1, "--training-instance"))
+        quota = training_quota(arguments.training_instance, spot=arguments.spot)
+        quotas.append((quota, 1, "--training-instance"))
     return quotas
 
 

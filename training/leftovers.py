@@ -20,6 +20,7 @@ from training.role import find_role, role_name
 from training.role import is_ours as role_is_ours
 from training.settings import (
     CAPTURES_PREFIX,
+    CHECKPOINTS_PREFIX,
     JOBS_PREFIX,
     PROJECT_TAG,
     STAGED_PREFIX,
@@ -29,6 +30,7 @@ from training.training_job import LOG_GROUP
 from training.versions import count_versions
 
 NOT_OURS = "not made by this project"
+JOB_FOLDERS = (JOBS_PREFIX, CHECKPOINTS_PREFIX)  # each with a folder for every job
 MADE_NAME = r"(.+)-\d{14}"  # of a job, a model and a configuration: the endpoint's, and the time
 
 # A bucket of a stack in any other state is not the stack's any more, or not yet. DELETE_FAILED is
@@ -217,14 +219,17 @@ def _training_bucket(s3: Any, scope: Scope, ours: bool | None) -> Iterator[Lefto
 
 def _job_prefixes(s3: Any, bucket: str, endpoint: str) -> list[str]:
     """Return the folders of this endpoint's jobs, among those of endpoints of a like name."""
-    pages = s3.get_paginator("list_object_versions").paginate(
-        Bucket=bucket, Prefix=f"{JOBS_PREFIX}/{endpoint}-", Delimiter="/"
+    pages = chain.from_iterable(
+        s3.get_paginator("list_object_versions").paginate(
+            Bucket=bucket, Prefix=f"{parent}/{endpoint}-", Delimiter="/"
+        )
+        for parent in JOB_FOLDERS
     )
     return [
         folder["Prefix"]
         for page in pages
         for folder in page.get("CommonPrefixes", [])
-        if re.fullmatch(rf"{JOBS_PREFIX}/{re.escape(endpoint)}-\d{{14}}/", folder["Prefix"])
+        if re.fullmatch(rf"[a-z]+/{re.escape(endpoint)}-\d{{14}}/", folder["Prefix"])
     ]
 
 

@@ -51,6 +51,10 @@ class ModelDataMissingError(ExpectedError):
     """The model.tar.gz given with --model-data cannot be used."""
 
 
+class CheckpointsUnusableError(ExpectedError):
+    """The place given with --checkpoints cannot be gone on from."""
+
+
 class QuotaExceededError(ExpectedError):
     """The account may not run as many instances of a type as are needed."""
 
@@ -199,6 +203,30 @@ def check_model_data(s3: Any, uri: str, bucket: str, *, own_role: bool) -> None:
         ) from error
 
 
+def check_checkpoints(s3: Any, uri: str, bucket: str, *, own_role: bool) -> None:
+    """Check that a former job left checkpoints, and that the role will be able to read them."""
+    parsed = urlparse(uri)
+    prefix = parsed.path.strip("/")
+    if parsed.scheme != "s3" or not parsed.netloc or not prefix:
+        raise CheckpointsUnusableError(f"--checkpoints {uri}: give s3://BUCKET/PREFIX.")
+    if own_role and parsed.netloc != bucket:
+        raise CheckpointsUnusableError(
+            f"--checkpoints {uri}: the role that this project makes reads only s3://{bucket}/. Copy"
+            " them there, or give a role that may read and write there with --role."
+        )
+    try:
+        found = s3.list_objects_v2(Bucket=parsed.netloc, Prefix=f"{prefix}/", MaxKeys=1)
+    except ClientError as error:
+        raise CheckpointsUnusableError(
+            f"--checkpoints {uri} cannot be read ({error.response['Error'].get('Message', error)})."
+        ) from error
+    if not found.get("Contents"):
+        raise CheckpointsUnusableError(
+            f"--checkpoints {uri}: there is nothing. A job that ended before its first checkpoint"
+            " leaves none: leave it out to train from the start."
+        )
+
+
 def read_quotas(service_quotas: Any, names: set[str]) -> dict[str, tuple[float, str]]:
     """Return `{name: (number of instances, quota code)}` for those that Service Quotas tells.
 
@@ -238,9 +266,9 @@ def check_quota(quotas: dict[str, tuple[float, str]], name: str, needed: int, op
     return f"{value:.0f}"
 
 
-def training_quota(instance_type: str) -> str:
+def training_quota(instance_type: str, *, spot: bool = False) -> str:
     """Name the quota that a training job of this instance type counts against."""
-    return f"{instance_type} for training job usage"
+    return f"{instance_type} for {'spot ' if spot else ''}training job usage"
 
 
 def endpoint_quota(instance_type: str) -> str:

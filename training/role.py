@@ -53,7 +53,7 @@ def execution_policy(bucket: str, partition: str) -> dict[str, Any]:
     return {
         "Version": "2012-10-17",
         "Statement": [
-            {  # pictures and script in; model, output and captures out
+            {  # pictures and script in; model, output and captures out; checkpoints both
                 "Effect": "Allow",
                 "Action": ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
                 "Resource": f"{arn}:s3:::{bucket}/*",

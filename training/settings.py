@@ -19,6 +19,7 @@ PROJECT_TAG = {"Key": "Project", "Value": PROJECT}  # on all that the project ma
 # In the training bucket.
 STAGED_PREFIX = "staged"
 JOBS_PREFIX = "jobs"
+CHECKPOINTS_PREFIX = "checkpoints"
 CAPTURES_PREFIX = "captures"
 
 # On disk, relative to the folder that a command is started in.

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from training.errors import ExpectedError
 from training.images import image_uri
-from training.settings import JOBS_PREFIX, PROJECT_TAG, ROOT, STAGED_PREFIX
+from training.settings import CHECKPOINTS_PREFIX, JOBS_PREFIX, PROJECT_TAG, ROOT, STAGED_PREFIX
 from training.waiting import Status, wait_until_done
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -36,25 +37,35 @@ SDK_SETTINGS = {
 class TrainingFailedError(ExpectedError):
     """The training job ended without a model. `job` is its name, `status` and `reason` AWS's."""
 
-    def __init__(self, job: str, status: str, reason: str, region: str) -> None:
-        """Say why, and where the whole log is."""
+    def __init__(
+        self, job: str, status: str, reason: str, region: str, checkpoints: str = ""
+    ) -> None:
+        """Say why, where the whole log is, and how to go on from its checkpoints if it has any."""
         self.job, self.status, self.reason = job, status, reason
-        super().__init__(
+        message = (
             f"Training job {job} ended as {status}: {reason or 'no reason given'}\n"
             f"Its log: sam logs --cw-log-group {LOG_GROUP} --start-time '1 day ago'"
             f" --region {region} | grep {job}/"
         )
+        if checkpoints:
+            message += f"\nTo go on with what it had learned, add --checkpoints {checkpoints}"
+        super().__init__(message)
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a completed job made; times in seconds, accuracy in [0, 1] where it was reported."""
+    """What a completed job made; times in seconds, accuracy in [0, 1] where it was reported.
+
+    On spot instances there may have been `interruptions`; `seconds` are of all attempts together.
+    """
 
     job: str
     model_data: str
     seconds: int
     billable_seconds: int
     validation_accuracy: float | None
+    spot: bool = False
+    interruptions: int = 0
 
 
 def start_training_job(
@@ -66,8 +77,14 @@ def start_training_job(
     instance_type: str,
     hyperparameters: Mapping[str, str],
     max_run_s: int,
+    max_wait_s: int | None = None,
+    checkpoints: str = "",
 ) -> str:
-    """Upload the script and start the job; return its name, `<base_name>-<14 digits>`."""
+    """Upload the script and start the job; return its name, `<base_name>-<14 digits>`.
+
+    With `max_wait_s` it runs on spot instances, and ends after so many seconds of waiting and
+    running. `checkpoints` is where SageMaker keeps the script's checkpoints, s3://BUCKET/PREFIX.
+    """
     # ModelTrainer would refuse a role without rights on EC2 network interfaces, which a job
     # outside a VPC never uses. training/role.py checks the rights that this job does use.
     os.environ["SAGEMAKER_VALIDATE_ROLE"] = "false"
@@ -75,6 +92,7 @@ def start_training_job(
 
     from sagemaker.core.helper.session_helper import Session  # noqa: PLC0415  takes seconds
     from sagemaker.core.training.configs import (  # noqa: PLC0415  as above
+        CheckpointConfig,
         Compute,
         InputData,
         MetricDefinition,
@@ -92,8 +110,17 @@ def start_training_job(
         ),
         training_image=image_uri(session.region_name, instance_type, "training"),
         source_code=SourceCode(source_dir=str(SOURCE_DIR), entry_script=ENTRY_SCRIPT),
-        compute=Compute(instance_type=instance_type, instance_count=1, volume_size_in_gb=VOLUME_GB),
-        stopping_condition=StoppingCondition(max_runtime_in_seconds=max_run_s),
+        compute=Compute(
+            instance_type=instance_type,
+            instance_count=1,
+            volume_size_in_gb=VOLUME_GB,
+            enable_managed_spot_training=max_wait_s is not None,
+        ),
+        stopping_condition=StoppingCondition(
+            max_runtime_in_seconds=max_run_s,
+            **({} if max_wait_s is None else {"max_wait_time_in_seconds": max_wait_s}),
+        ),
+        checkpoint_config=CheckpointConfig(s3_uri=checkpoints) if checkpoints else None,
         output_data_config=OutputDataConfig(s3_output_path=f"s3://{bucket}/{JOBS_PREFIX}"),
         input_s3_key_prefix=JOBS_PREFIX,
         base_job_name=base_name,
@@ -126,6 +153,8 @@ def wait_for_training_job(
 ) -> TrainingResult:
     """Wait for the job, printing its status and its latest metrics as they are logged.
 
+    `max_run_s` is the job's own limit: of the time it may run, or on spot wait and run.
+
     Raises TrainingFailedError when it ends as anything but Completed.
     """
     log = MetricLog(logs, job)
@@ -136,7 +165,8 @@ def wait_for_training_job(
         done = status in ("Completed", "Failed", "Stopped")
         detail = found.get("SecondaryStatus", status)
         text = status if detail == status else f"{status} ({detail})"
-        return Status(text, done, log.new_lines()[-1:])  # epochs may pass faster than looks
+        lines = log.new_lines(_interruptions(found))
+        return Status(text, done, lines[-1:])  # epochs may pass faster than looks
 
     arguments = {"sleep": sleep} if sleep else {}
     wait_until_done(
@@ -148,6 +178,15 @@ def wait_for_training_job(
 def model_data_uri(bucket: str, job: str) -> str:
     """Return where SageMaker puts what a job makes."""
     return f"s3://{bucket}/{JOBS_PREFIX}/{job}/output/model.tar.gz"
+
+
+def new_checkpoints_uri(bucket: str, base_name: str) -> str:
+    """Make up a place for the checkpoints of a job that is about to start.
+
+    One for each job, named as jobs are: of a shared one, the next job would fetch all that the
+    last one left, and cleanup could not tell whose it is.
+    """
+    return f"s3://{bucket}/{CHECKPOINTS_PREFIX}/{base_name}-{datetime.now(UTC):%Y%m%d%H%M%S}"
 
 
 def stop_training_job(sagemaker: Any, job: str) -> None:
@@ -167,14 +206,18 @@ class MetricLog:
     job: str
     stream: str = ""
     token: dict[str, str] = field(default_factory=dict)
+    restarts: int = 0
 
-    def new_lines(self) -> list[str]:
+    def new_lines(self, restarts: int = 0) -> list[str]:
         """Return the lines with metrics that were logged since the last call.
 
         They are only shown: a log that is not there yet, or that cannot be read, has none.
+        `restarts` counts how often the job was started again: each time it gets another stream.
         """
         try:
-            if not self.stream and not self._find_stream():
+            if not self.stream or restarts > self.restarts:
+                self._find_stream(restarts)
+            if not self.stream:
                 return []
             page = self.logs.get_log_events(
                 logGroupName=LOG_GROUP, logStreamName=self.stream, startFromHead=True, **self.token
@@ -188,13 +231,15 @@ class MetricLog:
             if re.search(METRICS[-1] + METRIC_VALUE, event["message"])
         ]
 
-    def _find_stream(self) -> bool:
-        """Find the job's one stream, which is there once its container has printed something."""
+    def _find_stream(self, restarts: int) -> None:
+        """Find the newest stream, which is there once its container has printed something."""
         streams = self.logs.describe_log_streams(
             logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self.job}/"
         )["logStreams"]
-        self.stream = streams[0]["logStreamName"] if streams else ""
-        return bool(self.stream)
+        # Their names end in the time when they were made, and come in the order of names.
+        newest = streams[-1]["logStreamName"] if streams else ""
+        if newest != self.stream:
+            self.stream, self.token, self.restarts = newest, {}, restarts
 
 
 def _result(found: dict[str, Any]) -> TrainingResult:
@@ -202,7 +247,9 @@ def _result(found: dict[str, Any]) -> TrainingResult:
     if status != "Completed":
         region = found.get("TrainingJobArn", ":::").split(":")[3]
         reason = found.get("FailureReason", found.get("SecondaryStatus", ""))
-        raise TrainingFailedError(job, status, reason, region)
+        raise TrainingFailedError(
+            job, status, reason, region, found.get("CheckpointConfig", {}).get("S3Uri", "")
+        )
     metrics = {m["MetricName"]: m["Value"] for m in found.get("FinalMetricDataList", [])}
     return TrainingResult(
         job=job,
@@ -210,4 +257,12 @@ def _result(found: dict[str, Any]) -> TrainingResult:
         seconds=found.get("TrainingTimeInSeconds", 0),
         billable_seconds=found.get("BillableTimeInSeconds", 0),
         validation_accuracy=metrics.get("validation:accuracy"),
+        spot=found.get("EnableManagedSpotTraining", False),
+        interruptions=_interruptions(found),
     )
+
+
+def _interruptions(found: dict[str, Any]) -> int:
+    """Count how often SageMaker took the job's spot instance away."""
+    transitions = found.get("SecondaryStatusTransitions", [])
+    return sum(transition["Status"] == "Interrupted" for transition in transitions)

@@ -27,6 +27,7 @@ from training.versions import ObjectsNotDeletedError, delete_versions
 NAME = "pictures"
 MADE = "pictures-20260102030405"
 OTHER = "pictures-2-20260102030405"
+JOB_PREFIXES = (f"jobs/{MADE}/", f"checkpoints/{MADE}/")  # of this endpoint's job
 BUCKET = default_bucket(ACCOUNT, REGION)
 WHEN = "2026-01-01T00:00:00Z"
 
@@ -268,12 +269,13 @@ def add_bucket(
     elif asked:
         s3.add_client_error("get_bucket_tagging", "NoSuchTagSet")
     if prefixes != ("",):
-        folders = [{"Prefix": f"jobs/{name}/"} for name in (MADE, OTHER)]
-        s3.add_response(
-            "list_object_versions",
-            {"CommonPrefixes": folders, "IsTruncated": False},
-            {"Bucket": bucket, "Prefix": f"jobs/{NAME}-", "Delimiter": "/"},
-        )
+        for parent in ("jobs", "checkpoints"):
+            folders = [{"Prefix": f"{parent}/{name}/"} for name in (MADE, OTHER)]
+            s3.add_response(
+                "list_object_versions",
+                {"CommonPrefixes": folders, "IsTruncated": False},
+                {"Bucket": bucket, "Prefix": f"{parent}/{NAME}-", "Delimiter": "/"},
+            )
     for prefix in prefixes:
         s3.add_response(
             "list_object_versions", versions("a", "b"), {"Bucket": bucket, "Prefix": prefix}
@@ -456,7 +458,7 @@ def test_everything_of_the_project_is_found_and_nothing_of_others():
 
 
 def test_an_endpoint_that_the_project_did_not_make_stays_with_log_and_captures(run):
-    prefixes = (f"jobs/{MADE}/", "staged/")
+    prefixes = (*JOB_PREFIXES, "staged/")
     bucket = {"bucket": "mine", "asked": False, "captures": True, "prefixes": prefixes}
     session = everything_there(endpoint_tags=(), others=(), **bucket)
     status, _, shown, _ = run(session, "--dry-run", "--bucket", "mine")
@@ -475,9 +477,9 @@ def test_an_endpoint_that_the_project_did_not_make_stays_with_log_and_captures(r
 def test_captures_of_a_foreign_endpoint_keep_even_the_projects_bucket():
     session = StubbedSession()
     add_nothing(session, but="s3")
-    add_bucket(session, captures=True, prefixes=(f"jobs/{MADE}/", "staged/"))
+    add_bucket(session, captures=True, prefixes=(*JOB_PREFIXES, "staged/"))
     pairs, kept = look(session, endpoint_is_ours=False)
-    assert pairs == [("objects", f"{BUCKET}/jobs/{MADE}/"), ("objects", f"{BUCKET}/staged/")]
+    assert pairs == [("objects", f"{BUCKET}/{prefix}") for prefix in (*JOB_PREFIXES, "staged/")]
     assert kept[BUCKET] == "holds captures of an endpoint that this project did not make"
 
 
@@ -536,7 +538,7 @@ def test_a_stack_that_serves_another_endpoint_keeps_its_objects(stack, reason):
     ids=["no tag", "another name"],
 )
 def test_a_bucket_that_the_project_did_not_make_is_kept(bucket):
-    prefixes = (f"jobs/{MADE}/", f"captures/{NAME}/", "staged/")
+    prefixes = (*JOB_PREFIXES, f"captures/{NAME}/", "staged/")
     name = bucket.get("bucket", BUCKET)
     pairs, kept = look(everything_there(prefixes=prefixes, **bucket), bucket=name)
     names = [found for _, found in pairs if found.startswith(name)]
@@ -545,7 +547,7 @@ def test_a_bucket_that_the_project_did_not_make_is_kept(bucket):
 
 
 def test_keep_data_keeps_the_staged_pictures_and_their_bucket():
-    prefixes = (f"jobs/{MADE}/", f"captures/{NAME}/")
+    prefixes = (*JOB_PREFIXES, f"captures/{NAME}/")
     pairs, kept = look(everything_there(prefixes=prefixes, asked=False), keep_data="--keep-data")
     names = [found for _, found in pairs if found.startswith(BUCKET)]
     assert names == [f"{BUCKET}/{prefix}" for prefix in prefixes]
@@ -560,7 +562,7 @@ def test_somebody_elses_role_of_that_name_is_kept():
 
 
 def test_what_another_endpoint_of_the_project_uses_is_kept(run):
-    prefixes = (f"jobs/{MADE}/", f"captures/{NAME}/")
+    prefixes = (*JOB_PREFIXES, f"captures/{NAME}/")
     session = everything_there(prefixes=prefixes, asked=False, others=("pictures-2",))
     status, _, shown, _ = run(session, "--dry-run")
     assert status == 0

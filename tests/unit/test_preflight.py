@@ -10,6 +10,7 @@ from training.preflight import (
     BucketKeyError,
     BucketUnreachableError,
     Caller,
+    CheckpointsUnusableError,
     CredentialsError,
     InstanceTypeUnknownError,
     ModelDataMissingError,
@@ -17,6 +18,7 @@ from training.preflight import (
     RegionMissingError,
     StagedDataMissingError,
     check_bucket,
+    check_checkpoints,
     check_credentials,
     check_encryption,
     check_instance_type,
@@ -196,6 +198,38 @@ def test_model_data_that_is_not_there():
     stubber.add_client_error("head_object", "404", "Not Found", expected_params=expected)
     with pytest.raises(ModelDataMissingError, match=r"cannot be read \(Not Found\)"):
         check_model_data(s3, "s3://elsewhere/a/model.tar.gz", "b", own_role=False)
+
+
+@pytest.mark.parametrize("uri", ["checkpoints/job", "https://b/checkpoints", "s3://b", "s3://b/"])
+def test_checkpoints_that_are_no_address(uri):
+    with pytest.raises(CheckpointsUnusableError, match=r"give s3://BUCKET/PREFIX"):
+        check_checkpoints(None, uri, "b", own_role=True)
+
+
+def test_checkpoints_that_the_projects_role_cannot_read():
+    with pytest.raises(CheckpointsUnusableError, match=r"reads only s3://b/.*--role"):
+        check_checkpoints(None, "s3://elsewhere/checkpoints/job", "b", own_role=True)
+
+
+def test_checkpoints_that_are_not_there_or_closed():
+    s3, stubber = stubbed("s3")
+    expected = {"Bucket": "elsewhere", "Prefix": "checkpoints/job/", "MaxKeys": 1}
+    uri = "s3://elsewhere/checkpoints/job/"
+    stubber.add_response("list_objects_v2", {}, expected)
+    with pytest.raises(CheckpointsUnusableError, match=r"there is nothing.*train from the start"):
+        check_checkpoints(s3, uri, "b", own_role=False)
+    stubber.add_client_error("list_objects_v2", "AccessDenied", "Access Denied")
+    with pytest.raises(CheckpointsUnusableError, match=r"cannot be read \(Access Denied\)"):
+        check_checkpoints(s3, uri, "b", own_role=False)
+    stubber.add_response("list_objects_v2", {"Contents": [{"Key": "k"}]}, expected)
+    check_checkpoints(s3, uri, "b", own_role=False)
+    stubber.assert_no_pending_responses()
+
+
+@pytest.mark.parity("service-quotas")
+def test_spot_instances_have_a_quota_of_their_own():
+    assert training_quota("ml.m5.xlarge") == "ml.m5.xlarge for training job usage"
+    assert training_quota("ml.m5.xlarge", spot=True) == "ml.m5.xlarge for spot training job usage"
 
 
 @pytest.mark.parity("service-quotas")

@@ -18,6 +18,7 @@ from training.training_job import (
     MetricLog,
     TrainingFailedError,
     model_data_uri,
+    new_checkpoints_uri,
     start_training_job,
     stop_training_job,
     wait_for_training_job,
@@ -94,6 +95,15 @@ def test_a_job_that_ran_out_of_time_says_so():
         wait([stopped, stopped])
 
 
+def test_a_spot_job_that_waited_too_long_tells_how_to_go_on():
+    uri = f"s3://b/checkpoints/{JOB}"
+    stopped = description("Stopped", "MaxWaitTimeExceeded", CheckpointConfig={"S3Uri": uri})
+    with pytest.raises(TrainingFailedError) as caught:
+        wait([stopped, stopped])
+    assert "ended as Stopped: MaxWaitTimeExceeded" in str(caught.value)
+    assert str(caught.value).endswith(f"To go on with what it had learned, add --checkpoints {uri}")
+
+
 def test_a_job_that_does_not_end_is_given_up(monkeypatch):
     clock = iter(range(0, 100_000, 4000))
     monkeypatch.setattr("training.waiting.time.monotonic", lambda: next(clock))
@@ -123,6 +133,59 @@ def test_status_changes_and_metrics_are_shown_once_and_the_result_is_read():
     assert shown.count("InProgress (Training)") == 1
     assert shown.count(METRICS.strip()) == 1
     assert "+ python" not in shown
+
+
+def transitions(*statuses):
+    start = "2026-01-01T00:00:00Z"
+    return [{"Status": status, "StartTime": start} for status in statuses]
+
+
+@pytest.mark.parity("training-spot")
+def test_the_interruptions_of_a_spot_job_are_counted():
+    done = description(
+        "Completed",
+        "Completed",
+        EnableManagedSpotTraining=True,
+        TrainingTimeInSeconds=100,
+        BillableTimeInSeconds=30,
+        SecondaryStatusTransitions=transitions(
+            "Starting", "Downloading", "Training", "Interrupted", "Starting", "Downloading",
+            "Training", "Interrupted", "Starting", "Downloading", "Training", "Uploading",
+        ),
+    )  # fmt: skip
+    result, _ = wait([done, done])
+    assert (result.spot, result.interruptions) == (True, 2)
+    assert (result.seconds, result.billable_seconds) == (100, 30)
+
+
+def test_the_log_of_a_job_that_was_started_again_is_followed_into_its_next_stream():
+    logs, stubber = stubbed("logs")
+    log, group = MetricLog(logs, JOB), {"logGroupName": LOG_GROUP}
+
+    def streams(*names):
+        found = [{"logStreamName": name} for name in names]
+        stubber.add_response("describe_log_streams", {"logStreams": found})
+
+    def page(stream, token, message="", **asked):
+        stubber.add_response(
+            "get_log_events",
+            {"events": [{"message": message}] if message else [], "nextForwardToken": token},
+            {**group, "logStreamName": stream, "startFromHead": True, **asked},
+        )
+
+    streams("job/algo-1-1")
+    page("job/algo-1-1", "f/1", METRICS)
+    assert log.new_lines() == [METRICS.strip()]
+    # WHEN the job was interrupted, THEN the old stream is read until there is another
+    streams("job/algo-1-1")
+    page("job/algo-1-1", "f/2", nextToken="f/1")
+    assert log.new_lines(restarts=1) == []
+    streams("job/algo-1-1", "job/algo-1-2")
+    page("job/algo-1-2", "g/1", METRICS)
+    assert log.new_lines(restarts=1) == [METRICS.strip()]
+    page("job/algo-1-2", "g/2", nextToken="g/1")
+    assert log.new_lines(restarts=1) == []
+    stubber.assert_no_pending_responses()
 
 
 def test_a_job_that_reported_no_metrics_has_no_accuracy():
@@ -207,8 +270,7 @@ class Answers:
         return answer
 
 
-@pytest.fixture(scope="module")
-def sent():
+def start_with_sdk(**spot):
     """Start a job with the real SDK; return what it sent: requests, and CreateTrainingJob."""
     answers = Answers()
     with pytest.MonkeyPatch.context() as patch:
@@ -224,9 +286,36 @@ def sent():
             instance_type="ml.m5.xlarge",
             hyperparameters={"epochs": "3"},
             max_run_s=1800,
+            **spot,
         )
     (body,) = [json.loads(ask[3]) for ask in answers.asked if ask[2].endswith("CreateTrainingJob")]
     return job, body, answers.asked
+
+
+@pytest.fixture(scope="module")
+def sent():
+    return start_with_sdk()
+
+
+@pytest.mark.parity("training-spot", "training-checkpoints")
+def test_what_the_sdk_sends_for_a_job_on_spot_instances(sent):
+    assert not sent[1].get("EnableManagedSpotTraining")
+    assert "CheckpointConfig" not in sent[1]
+    uri = new_checkpoints_uri("pictures", "scones-unlimited")
+    assert re.fullmatch(r"s3://pictures/checkpoints/scones-unlimited-\d{14}", uri)
+    _, body, _ = start_with_sdk(max_wait_s=3600, checkpoints=uri)
+    assert body["EnableManagedSpotTraining"] is True
+    assert body["StoppingCondition"] == {
+        "MaxRuntimeInSeconds": 1800,
+        "MaxWaitTimeInSeconds": 3600,
+    }
+    assert body["CheckpointConfig"] == {"S3Uri": uri, "LocalPath": "/opt/ml/checkpoints"}
+
+
+def test_a_job_on_demand_can_go_on_from_checkpoints():
+    _, body, _ = start_with_sdk(checkpoints="s3://pictures/checkpoints/old")
+    assert not body.get("EnableManagedSpotTraining")
+    assert body["CheckpointConfig"]["S3Uri"] == "s3://pictures/checkpoints/old"
 
 
 @pytest.mark.parity("training-request")
