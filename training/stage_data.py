@@ -122,9 +122,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--size",
-        type=_at_least(16),
-        default=32,
-        help="of synthetic: side in pixels (default: %(default)s)",
+        type=_size,
+        default=(32, 32),
+        help="of synthetic: side in pixels, or WIDTHxHEIGHT as in 640x480 (default: 32)",
     )
     arguments = parser.parse_args(argv)
     if arguments.validation_share + arguments.test_share >= 1:
@@ -343,6 +343,15 @@ def _share(text: str) -> float:
     if not 0 < share < 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return share
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Read "32" or "640x480" as a width and a height."""
+    width, *rest = text.lower().split("x")
+    if len(rest) > 1:
+        raise argparse.ArgumentTypeError(f"{text} is neither a side nor WIDTHxHEIGHT")
+    pixels = _at_least(16)
+    return pixels(width), pixels(rest[0] if rest else width)
 
 
 def _at_least(least: int) -> Any:

@@ -190,6 +190,27 @@ def test_another_source_takes_the_place_of_the_first(archive, out):
     assert set(files(out)) == {*manifest["files"], "manifest.json"}
 
 
+def test_photos_of_several_classes_can_be_drawn(out):
+    options = ("--count", "6", "--size", "40x30", "--classes", "truck", "car", "bus")
+
+    assert stage("synthetic", out, *options) == 0
+
+    manifest = read_manifest(out)
+    assert manifest["classes"] == ["bus", "car", "truck"]
+    assert manifest["source"]["size"] == "40x30"
+    sizes = {Image.open(path).size for path in out.rglob("*.png")}
+    assert sizes == {(40, 30)}
+
+
+@pytest.mark.parametrize("size", ["8", "640x", "x480", "640x8", "640x480x3", "wide"])
+def test_a_size_that_makes_no_sense_is_a_usage_error(out, size, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        stage("synthetic", out, "--size", size)
+
+    assert exit_.value.code == 2
+    assert "--size" in capsys.readouterr().err
+
+
 def test_ctrl_c_among_the_pictures_leaves_the_last_whole_result(archive, out, monkeypatch):
     stage(archive, out)
     content = files(out)

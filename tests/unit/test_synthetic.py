@@ -1,64 +1,89 @@
 """Drawn pictures: the same for a seed, different otherwise, no class given away by its light."""
 
 import hashlib
+import itertools
+import random
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from training.drawing import scene
 from training.sources.source import UnknownClassError
 from training.sources.synthetic import CLASSES, contrast, draw_picture, synthetic_source
 from training.staging.fingerprint import difference_hash, near_groups
 
 COUNT = 60
+TINY = (32, 32)
 
 
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, np.ndarray]:
     """Return COUNT pictures per class as [COUNT, 32, 32, 3]."""
     return {
-        name: np.stack([np.asarray(draw_picture(name, n, 32, seed=0)) for n in range(COUNT)])
+        name: np.stack([np.asarray(draw_picture(name, n, TINY, seed=0)) for n in range(COUNT)])
         for name in CLASSES
     }
 
 
 def test_a_class_that_cannot_be_drawn_is_named():
-    with pytest.raises(UnknownClassError, match="there are bicycle, motorcycle"):
-        synthetic_source(["bicycle", "zebra"], 3, 32, 0)
+    with pytest.raises(UnknownClassError, match="there are bicycle, bus, car, motorcycle, truck"):
+        synthetic_source(["bicycle", "zebra"], 3, TINY, 0)
 
 
 def test_a_picture_depends_on_seed_class_and_number_only():
     digests = {
-        hashlib.sha256(draw_picture(name, number, 32, seed).tobytes()).hexdigest()
+        hashlib.sha256(draw_picture(name, number, TINY, seed).tobytes()).hexdigest()
         for name in CLASSES
         for number in range(3)
         for seed in range(3)
     }
 
-    assert len(digests) == 2 * 3 * 3
-    assert (
-        draw_picture("bicycle", 1, 32, 5).tobytes() == draw_picture("bicycle", 1, 32, 5).tobytes()
-    )
+    assert len(digests) == len(CLASSES) * 3 * 3
+    for name in CLASSES:
+        one, again = (draw_picture(name, 1, TINY, 5).tobytes() for _ in range(2))
+        assert one == again
 
 
-@pytest.mark.parametrize("size", [16, 32, 100, 256])
-def test_a_picture_has_the_size_that_was_asked_for(size):
-    picture = draw_picture("motorcycle", 0, size, 0)
+@pytest.mark.parametrize("size", [(16, 16), (32, 32), (100, 100), (160, 120), (40, 90)])
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_picture_has_the_size_that_was_asked_for(name, size):
+    picture = draw_picture(name, 0, size, 0)
 
-    assert (picture.size, picture.mode) == ((size, size), "RGB")
+    assert (picture.size, picture.mode) == (size, "RGB")
 
 
-def test_a_larger_picture_shows_the_same_scene():
+@pytest.mark.parametrize("size", [(160, 90), (90, 160), (100, 100)])
+@pytest.mark.parametrize("ground", [0.5, 0.8, 1.0, 1.02])
+def test_the_ground_of_a_background_is_where_the_vehicle_stands(monkeypatch, size, ground):
+    """Even in a picture that is no square, and where the ground is just below its lower edge."""
+
+    def white_above(_, side, row):
+        square = Image.new("L", (side, side))
+        square.paste(255, (0, 0, side, round(row)))
+        return square
+
+    monkeypatch.setattr(scene, "_draw_square", white_above)
+    row = round(ground * size[1])
+    drawn = scene.draw_background(random.Random(0), size, row)  # noqa: S311  pictures
+
+    rows = np.asarray(drawn).all(axis=1)
+    assert drawn.size == size
+    assert rows.tolist() == [number < row for number in range(size[1])]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_larger_picture_shows_the_same_scene(name):
     """Only noise and antialiasing differ: reduced, it is the smaller picture."""
-    small = np.asarray(draw_picture("bicycle", 3, 32, 0), dtype=float)
-    large = draw_picture("bicycle", 3, 128, 0).resize((32, 32), Image.Resampling.BOX)
+    small = np.asarray(draw_picture(name, 3, TINY, 0), dtype=float)
+    large = draw_picture(name, 3, (128, 128), 0).resize((32, 32), Image.Resampling.BOX)
 
     assert np.abs(small - np.asarray(large, dtype=float)).mean() < 12
 
 
 def test_the_source_yields_what_it_says():
-    source = synthetic_source(["motorcycle", "bicycle"], 4, 16, 0)
+    source = synthetic_source(["motorcycle", "bicycle"], 4, (16, 16), 0)
     pictures: list[Any] = list(source.pictures())
 
     assert len(pictures) == source.total == 8
@@ -67,17 +92,21 @@ def test_the_source_yields_what_it_says():
     assert all(p.split is None for p in pictures)
 
 
-def test_brightness_and_color_hardly_tell_the_classes_apart(drawn):
-    """The best single threshold on any channel's mean or spread stays far from a classifier."""
+@pytest.mark.parametrize("pair", list(itertools.combinations(sorted(CLASSES), 2)), ids="-".join)
+def test_brightness_and_color_hardly_tell_the_classes_apart(drawn, pair):
+    """The best single threshold on any channel's mean or spread stays far from a classifier.
+
+    A truck hides more of what is behind it than a bicycle does: that much it may give away.
+    """
     features = [
-        np.concatenate([drawn[name][..., channel].reshape(COUNT, -1) for name in sorted(drawn)])
+        np.concatenate([drawn[name][..., channel].reshape(COUNT, -1) for name in pair])
         for channel in range(3)
     ]
     truth = np.repeat([0, 1], COUNT)
     for pixels in features:
         for feature in (pixels.mean(1), pixels.std(1)):
             right = [((feature > cut) == truth).mean() for cut in feature]
-            assert max(*right, 1 - min(right)) < 0.7
+            assert max(*right, 1 - min(right)) < 0.75
 
 
 def test_the_pictures_are_sharp_enough_to_hold_something(drawn):
@@ -88,7 +117,7 @@ def test_the_pictures_are_sharp_enough_to_hold_something(drawn):
 def test_few_pictures_look_alike(drawn):
     hashes = [difference_hash(Image.fromarray(p)) for ps in drawn.values() for p in ps]
 
-    assert len(near_groups(hashes)) >= len(hashes) - 2
+    assert len(near_groups(hashes)) >= 0.97 * len(hashes)
 
 
 def test_contrast_counts_only_what_is_covered():

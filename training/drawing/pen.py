@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 Point = tuple[float, float]
+Place = tuple[float, float, float]  # x, y, and how far behind the vehicle's near side
 Color = tuple[int, int, int]
 
 CIRCLE_STEPS = 40
@@ -68,6 +69,19 @@ class Pen:
         """Fill a polygon."""
         self._draw.polygon([self._view.project(point, depth) for point in points], fill=color)
 
+    def face(self, places: Sequence[Place], color: Color) -> None:
+        """Fill a polygon whose corners lie at depths of their own: a vehicle's front, its roof."""
+        pixels = [self._view.project((x, y), depth) for x, y, depth in places]
+        self._draw.polygon(pixels, fill=color)
+
+    def sees(self, normal: Point) -> bool:
+        """Tell whether a side that stands across the vehicle, facing `normal`, can be seen."""
+        behind = (self._view.project((0.5, 0), 1), self._view.project((0.5, 0)))
+        # What lies behind appears moved: sides that face where it moves to come into sight.
+        along = behind[0][0] - behind[1][0]
+        up = behind[1][1] - behind[0][1]
+        return normal[0] * (-along if self._view.mirrored else along) + normal[1] * up > 0
+
     def blob(self, points: Sequence[Point], color: Color) -> None:
         """Fill a polygon whose corners are rounded."""
         self.area(rounded(points), color)
@@ -123,6 +137,18 @@ def rounded(points: Sequence[Point]) -> list[Point]:
     for i, corner in enumerate(points):
         before, after = points[i - 1], points[(i + 1) % len(points)]
         outline += bezier([between(before, corner, 0.5), corner, between(corner, after, 0.5)], 6)
+    return outline
+
+
+def softened(points: Sequence[Point], reach: float) -> list[Point]:
+    """Return a closed outline whose corners are rounded from `reach` before to `reach` behind."""
+    outline: list[Point] = []
+    for i, corner in enumerate(points):
+        ends = []
+        for other in (points[i - 1], points[(i + 1) % len(points)]):
+            distance = math.dist(corner, other) or 1.0
+            ends.append(between(corner, other, min(0.5, reach / distance)))
+        outline += bezier([ends[0], corner, ends[1]], 4)
     return outline
 
 

@@ -8,11 +8,20 @@ from PIL import Image, ImageDraw, ImageFilter
 from training.drawing.pen import Color, any_color, grey, hsv, shaded
 
 
-def draw_background(rng: random.Random, side: int, ground: float) -> Image.Image:
-    """Return an RGB picture of `side` pixels square whose ground begins above pixel row `ground`.
+def draw_background(rng: random.Random, size: tuple[int, int], ground: float) -> Image.Image:
+    """Return an RGB picture, `size` its width and height, whose ground begins above row `ground`.
 
     Some are blurred, as a lens does it with what is far away.
     """
+    # Drawn as a square, of which a picture that is not one shows a part.
+    width, height = size
+    side = max(size)
+    left, top = (side - width) // 2, round(min(side - height, ground * (side / height) - ground))
+    scene = _draw_square(rng, side, ground + top)
+    return scene if scene.size == size else scene.crop((left, top, left + width, top + height))
+
+
+def _draw_square(rng: random.Random, side: int, ground: float) -> Image.Image:
     scene = Image.new("RGB", (side, side))
     kinds: list[Callable[[random.Random, Image.Image, float], None]] = [
         _studio, _studio, _street, _street, _park, _park, _wall, _wall, _clutter,
@@ -38,18 +47,18 @@ def draw_shadow(
 
 def draw_foreground(rng: random.Random, scene: Image.Image, ground: float) -> None:
     """Hide a part of the vehicle behind something, in about a third of the pictures."""
-    draw, side = ImageDraw.Draw(scene), scene.width
+    draw, side, low = ImageDraw.Draw(scene), scene.width, scene.height
     choice = rng.random()
     if choice < 0.12:  # a pole
         x, width = rng.uniform(0.05, 0.95) * side, rng.uniform(0.015, 0.06) * side
-        draw.rectangle((x - width / 2, 0, x + width / 2, side), fill=any_color(rng))
+        draw.rectangle((x - width / 2, 0, x + width / 2, low), fill=any_color(rng))
     elif choice < 0.22:  # grass
         green = hsv(rng.uniform(0.2, 0.38), rng.uniform(0.3, 0.8), rng.uniform(0.2, 0.7))
         for _ in range(50):
             x, top = rng.uniform(0, side), ground - rng.uniform(0.0, 0.14) * side
             tip = x + rng.uniform(-0.04, 0.04) * side
             color = shaded(green, rng.uniform(0.6, 1.4))
-            draw.line((x, side, tip, top), fill=color, width=max(1, side // 90))
+            draw.line((x, low, tip, top), fill=color, width=max(1, side // 90))
     elif choice < 0.3:  # a box, a bag, a stone
         x, width = rng.uniform(0.0, 1.0) * side, rng.uniform(0.06, 0.16) * side
         top = ground - rng.uniform(0.04, 0.16) * side

@@ -1,4 +1,4 @@
-"""Draw bicycles and motorcycles: no download, no licence, the same pictures for the same seed."""
+"""Draw vehicles of five classes: no download, no licence, the same pictures for the same seed."""
 
 import math
 import random
@@ -8,17 +8,23 @@ import numpy as np
 from PIL import Image
 
 from training.drawing.bicycle import draw_bicycle
+from training.drawing.bus import draw_bus
 from training.drawing.camera import take_picture
+from training.drawing.car import draw_car
 from training.drawing.motorcycle import draw_motorcycle
 from training.drawing.pen import Pen, View
 from training.drawing.scene import draw_background, draw_foreground, draw_shadow
+from training.drawing.truck import draw_truck
 from training.sources.source import Picture, Source, choose_classes
 
 # What can be drawn. A function draws one vehicle between axles at (0, 0) and (1, 0), and returns
 # its wheels' radius.
 CLASSES: dict[str, Callable[[Pen, random.Random], float]] = {
     "bicycle": draw_bicycle,
+    "bus": draw_bus,
+    "car": draw_car,
     "motorcycle": draw_motorcycle,
+    "truck": draw_truck,
 }
 SMALLEST_CANVAS = 128  # pixels: below, thin lines would be drawn a whole pixel wide
 # Levels of 0 to 255 that a vehicle stands out by. Below, a person could not see it after noise and
@@ -27,8 +33,10 @@ LEAST_CONTRAST = 60
 TRIES = 6
 
 
-def synthetic_source(classes: Sequence[str], count: int, size: int, seed: int) -> Source:
-    """Draw `count` pictures per class, `size` pixels square. Raises UnknownClassError."""
+def synthetic_source(
+    classes: Sequence[str], count: int, size: tuple[int, int], seed: int
+) -> Source:
+    """Draw `count` pictures per class, `size` their width and height. Raises UnknownClassError."""
     chosen = choose_classes(classes, list(CLASSES))
 
     def pictures() -> Iterator[Picture]:
@@ -37,8 +45,14 @@ def synthetic_source(classes: Sequence[str], count: int, size: int, seed: int) -
                 image = draw_picture(class_name, number, size, seed)
                 yield Picture(class_name, f"{class_name}-{number:05d}", image)
 
+    width, height = size
     return Source(
-        description={"kind": "synthetic", "count": count, "size": size, "seed": seed},
+        description={
+            "kind": "synthetic",
+            "count": count,
+            "size": width if width == height else f"{width}x{height}",
+            "seed": seed,
+        },
         classes=chosen,
         total=count * len(chosen),
         has_test_split=False,
@@ -46,23 +60,25 @@ def synthetic_source(classes: Sequence[str], count: int, size: int, seed: int) -
     )
 
 
-def draw_picture(class_name: str, number: int, size: int, seed: int) -> Image.Image:
-    """Return picture `number` of a class, RGB, `size` pixels square.
+def draw_picture(class_name: str, number: int, size: tuple[int, int], seed: int) -> Image.Image:
+    """Return picture `number` of a class, RGB, `size` its width and height in pixels.
 
     Scene, place and light are drawn at random without knowing the class, so that they cannot give
     it away.
     """
     rng = random.Random(f"{seed} {class_name} {number}")  # noqa: S311  pictures, not secrets
-    side = max(SMALLEST_CANVAS, size * (4 if size <= 64 else 2))
-    layer = Image.new("RGBA", (side, side), (0, 0, 0, 0))
-    view = _any_view(rng, side)
+    shorter = min(size)
+    scale = max(SMALLEST_CANVAS, shorter * (4 if shorter <= 64 else 2)) / shorter
+    canvas = (round(size[0] * scale), round(size[1] * scale))
+    layer = Image.new("RGBA", canvas, (0, 0, 0, 0))
+    view = _any_view(rng, canvas)
     wheel = CLASSES[class_name](Pen(layer, view), rng)
     ground = view.y + wheel * view.scale
-    scene = draw_background(rng, side, ground)
+    scene = draw_background(rng, canvas, ground)
     for _ in range(TRIES):
         if contrast(layer, scene) >= LEAST_CONTRAST:
             break
-        scene = draw_background(rng, side, ground)
+        scene = draw_background(rng, canvas, ground)
     draw_shadow(rng, scene, view.x, ground, 1.4 * view.scale * math.cos(view.yaw))
     scene.paste(layer, (0, 0), layer)
     draw_foreground(rng, scene, ground)
@@ -71,7 +87,7 @@ def draw_picture(class_name: str, number: int, size: int, seed: int) -> Image.Im
 
 def contrast(layer: Image.Image, scene: Image.Image) -> float:
     """Return how far a drawn RGBA layer differs from what is behind it: levels of 0 to 255."""
-    step = max(1, layer.width // SMALLEST_CANVAS)  # every fourth pixel says as much
+    step = max(1, min(layer.size) // SMALLEST_CANVAS)  # every fourth pixel says as much
     drawn = np.asarray(layer)[::step, ::step].astype(np.float32)
     behind = np.asarray(scene)[::step, ::step].astype(np.float32)
     covered = drawn[:, :, 3] > 0
@@ -80,12 +96,13 @@ def contrast(layer: Image.Image, scene: Image.Image) -> float:
     return float(np.abs(drawn[:, :, :3] - behind)[covered].mean())
 
 
-def _any_view(rng: random.Random, side: int) -> View:
+def _any_view(rng: random.Random, canvas: tuple[int, int]) -> View:
+    width, height = canvas
     yaw = rng.uniform(-0.5, 0.5) if rng.random() < 0.75 else rng.uniform(-0.95, 0.95)
     return View(
-        x=side * rng.uniform(0.38, 0.62),
-        y=side * rng.uniform(0.55, 0.77),
-        scale=side * rng.uniform(0.44, 0.66),
+        x=width * rng.uniform(0.38, 0.62),
+        y=height * rng.uniform(0.55, 0.77),
+        scale=min(canvas) * rng.uniform(0.44, 0.66),
         yaw=yaw,
         lean=rng.gauss(0, 0.05),
         slope=rng.gauss(0, 0.08) + 0.12 * math.sin(yaw),
