@@ -27,6 +27,14 @@ def share(text: str) -> float:
     return value
 
 
+def inner_share(text: str) -> float:
+    """Read a number between 0 and 1, neither of them included. Raises argparse's error."""
+    value = _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
+    return value
+
+
 def seconds(text: str) -> float:
     """Read a finite number of seconds, 0 or more. Raises argparse's error."""
     value = _number(text)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from training.plot_file import new_figure, write_figure
+
 MOST_WITH_NUMBERS = 15  # classes; with more, the numbers would not fit their cells
 
 
@@ -10,14 +12,9 @@ def plot_confusion(
     matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: Path
 ) -> None:
     """Write the matrix, a row for each true class, colored by its share of the row."""
-    import matplotlib as mpl  # noqa: PLC0415  half a second, which --help does without
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415  after the choice of its backend
-
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
     side = 2.2 + 1.1 * min(len(classes), MOST_WITH_NUMBERS)  # inches
-    figure, axes = plt.subplots(figsize=(side + 1.2, side), layout="constrained")
+    figure, axes = new_figure(side + 1.2, side)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
     places = range(len(classes))
@@ -31,7 +28,4 @@ def plot_confusion(
             # White on dark, black on light: the middle of the color map is neither.
             color = "white" if shares[i][j] > 0.55 else "black"
             axes.text(j, i, f"{count}\n{shares[i][j]:.0%}", ha="center", va="center", color=color)
-    new = path.with_name(f"{path.name}.new")
-    figure.savefig(new, dpi=150, format="png", bbox_inches="tight", pad_inches=0.2)
-    plt.close(figure)
-    new.replace(path)
+    write_figure(figure, path)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from training.arguments import positive_integer, positive_number, seconds, share
+from training.arguments import inner_share, positive_integer, positive_number, seconds, share
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,7 @@ from training.arguments import positive_integer, positive_number, seconds, share
     [
         (positive_number, ["0", "-1", "nan", "inf", "ten", ""], "is not a number above 0"),
         (positive_integer, ["0", "-1", "1.5", "1e3", "ten", ""], "is not a whole number above 0"),
+        (inner_share, ["0", "1", "-1", "nan", ""], "is not a number between 0 and 1"),
         (share, ["-0.1", "1.1", "nan", "half", ""], "is not a number from 0 to 1"),
         (seconds, ["-1", "inf", "nan", "soon", ""], "is not a number of seconds, 0 or more"),
     ],
@@ -33,6 +34,7 @@ def test_what_is_no_such_number_is_refused_with_its_text(
         (positive_number, "0.5", 0.5),
         (positive_number, "1e3", 1000),
         (positive_integer, "12", 12),
+        (inner_share, "0.01", 0.01),
         (share, "0", 0),
         (share, "1", 1),
         (seconds, "0", 0),

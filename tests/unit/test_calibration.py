@@ -256,11 +256,11 @@ def test_the_calibration_error_is_the_mean_distance_of_the_bins():
 
 def test_the_temperature_takes_back_what_was_added():
     generator = torch.Generator().manual_seed(0)
-    logs = (3 * torch.randn(20_000, 3, generator=generator)).log_softmax(1)
+    logs = (3 * torch.randn(5_000, 3, generator=generator)).log_softmax(1)
     labels = torch.multinomial(logs.exp(), 1, generator=generator).flatten()
 
     for factor in (0.7, 1.0, 2.5):
-        assert fit_temperature(logs * factor, labels) == pytest.approx(factor, rel=0.05)
+        assert fit_temperature(logs * factor, labels) == pytest.approx(factor, rel=0.1)
 
 
 def test_a_perfect_record_does_not_make_confidence_certainty():

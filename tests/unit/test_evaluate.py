@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import threading
 import time
 from collections import Counter
@@ -20,25 +21,26 @@ from botocore.exceptions import (
 )
 from PIL import Image
 
-from tests.unit.aws_stubs import Body, client_error, stubbed
-from training import evaluate as evaluate_module
-from training import stage_data
+from tests.unit.aws_stubs import ACCOUNT, Body, StubbedSession, client_error, stubbed
+from tests.unit.model_archives import MODEL_DATA, add_served_model, held_out, model_archive
+from training import settings, stage_data
 from training.answer import AnswerError, read_answer
-from training.confusion_plot import plot_confusion
-from training.evaluate import (
-    EndpointNotFoundError,
+from training.evaluate import default_class_names, main, parse_arguments
+from training.evaluation import predictions as predictions_module
+from training.evaluation.calibration_error import calibration_error_of_luck
+from training.evaluation.pictures import (
     NothingToEvaluateError,
-    Prediction,
     StagedPictureError,
+    staged_pictures,
+)
+from training.evaluation.predictions import (
+    EndpointNotFoundError,
+    Prediction,
     UnknownTruthError,
-    default_class_names,
-    main,
-    parse_arguments,
     predict,
     predict_all,
-    staged_pictures,
-    summarise,
 )
+from training.evaluation.summary import acceptable, summarise
 from training.staging.folder import NotStagedError
 
 PICTURE = ("test/car/a.png", "car", b"png")
@@ -147,7 +149,7 @@ class Failing:
 
 @pytest.fixture
 def no_pause(monkeypatch):
-    monkeypatch.setattr(evaluate_module, "LONGEST_PAUSE_S", 0)
+    monkeypatch.setattr(predictions_module, "LONGEST_PAUSE_S", 0)
 
 
 def busy(code, status):
@@ -214,7 +216,7 @@ def test_no_picture_is_tried_again_after_ctrl_c():
 
 
 def test_ctrl_c_ends_the_pauses(monkeypatch):
-    monkeypatch.setattr(evaluate_module, "_pause", lambda _: 600)
+    monkeypatch.setattr(predictions_module, "_pause", lambda _: 600)
     began = time.monotonic()
 
     def interrupt(*_):
@@ -328,6 +330,12 @@ def test_the_summary_counts_every_picture():
     assert (summary["pictures"], summary["correct"], summary["errors"]) == (4, 2, 1)
     assert summary["accuracy"] == 0.5
     assert (summary["accepted"], summary["coverage"], summary["accuracy_accepted"]) == (2, 0.5, 0.5)
+    assert summary["coverage_interval_95"] == pytest.approx((0.150, 0.850), abs=1e-3)
+    assert summary["accuracy_accepted_interval_95"] == pytest.approx((0.095, 0.905), abs=1e-3)
+    # Of the three answers, each in a bin of its own: (.05 + .4 + .92) / 3
+    assert summary["expected_calibration_error"] == pytest.approx(1.37 / 3)
+    low, high = summary["expected_calibration_error_interval_95"]
+    assert 0 < low < 1.37 / 3 < high < 1
     assert summary["confusion_matrix"] == {
         "true_rows_predicted_columns": ["car", "van"],
         "counts": [[2, 0], [1, 0]],
@@ -345,6 +353,26 @@ def test_a_summary_without_any_answer_has_no_figures():
     assert summary["accuracy"] == 0
     assert summary["accuracy_accepted"] is None
     assert summary["latency_s"] == {"median": None, "p90": None}
+    assert summary["expected_calibration_error"] is None
+    json.dumps(summary, allow_nan=False)
+
+
+def test_no_threshold_accepts_a_tie_or_what_got_no_answer():
+    found = [
+        prediction("car", {"car": 0.5, "van": 0.5}),
+        prediction("car", None),
+        prediction("car", {"car": 0.6, "van": 0.4}),
+    ]
+    assert acceptable(found) == ([0.0, 0.0, 0.6], [True, False, True])
+
+
+def test_luck_alone_shows_a_calibration_error_that_falls_with_pictures():
+    few = calibration_error_of_luck([0.9] * 50)
+    many = calibration_error_of_luck([0.9] * 5000)
+
+    # The mean distance of a mean of n draws of variance .09, all in one bin: sqrt(2 / pi * .09 / n)
+    assert few == pytest.approx((2 / math.pi * 0.09 / 50) ** 0.5, rel=0.1)
+    assert many == pytest.approx((2 / math.pi * 0.09 / 5000) ** 0.5, rel=0.1)
 
 
 @pytest.fixture
@@ -375,60 +403,114 @@ def test_an_empty_split_is_named(tmp_path):
         staged_pictures(tmp_path, "validation")
 
 
-def run(staged, out, monkeypatch, answer):
-    runtime, stubber = stubbed("sagemaker-runtime")
-    for _ in range(4):
-        answer(stubber)
-    monkeypatch.setattr(evaluate_module, "runtime_client", lambda _: runtime)
-    options = ["--endpoint", "e", "--staged", str(staged), "--out", str(out), "--concurrency", "1"]
-    return main(options)
+@pytest.fixture
+def run(staged, tmp_path, monkeypatch):
+    """Run the command on four pictures with these answers, and this archive of the model's."""
+
+    def command(answer, archive, *options):
+        session = StubbedSession()
+        identity = {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/me"}
+        session.stub("sts").add_response("get_caller_identity", identity)
+        add_served_model(session, archive)
+        for _ in range(4):
+            answer(session.stub("sagemaker-runtime"))
+        monkeypatch.setattr("boto3.Session", lambda: session)
+        out = tmp_path / "out"
+        folders = ("--staged", str(staged), "--out", str(out))
+        return main(["--endpoint", "e", "--concurrency", "1", *folders, *options]), out
+
+    return command
 
 
-def test_the_command_writes_figures_and_picture(staged, tmp_path, monkeypatch, capsys):
-    def answer(stubber):
-        body = Body(named(bicycle=0.97, motorcycle=0.03))
-        stubber.add_response("invoke_endpoint", {"Body": body})
+def is_a_bicycle(stubber):
+    body = Body(named(bicycle=0.97, motorcycle=0.03))
+    stubber.add_response("invoke_endpoint", {"Body": body})
 
-    assert run(staged, tmp_path / "out", monkeypatch, answer) == 0
 
-    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+def test_the_command_writes_figures_and_pictures(run, capsys):
+    status, out = run(is_a_bicycle, model_archive(held_out(400)))
+
+    assert status == 0
+    written = json.loads((out / "evaluation.json").read_text())
     assert (written["endpoint"], written["split"], written["accuracy"]) == ("e", "test", 0.5)
     assert written["confusion_matrix"]["counts"] == [[2, 0], [2, 0]]
-    with Image.open(tmp_path / "out" / "confusion_matrix.png") as picture:
-        assert picture.format == "PNG"
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+    assert sorted(p.name for p in out.iterdir()) == [
         "confusion_matrix.png",
         "evaluation.json",
+        "reliability.png",
+        "risk_coverage.png",
     ]
+    for path in out.glob("*.png"):
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
     assert "0.500 of 4 pictures (95 %: 0.150 to 0.850)" in capsys.readouterr().out
 
 
-def test_the_command_fails_when_a_picture_got_no_answer(staged, tmp_path, monkeypatch, capsys):
+def test_the_models_recommendation_is_the_threshold(run, capsys):
+    _, out = run(is_a_bicycle, model_archive(held_out(400)))
+
+    written = json.loads((out / "evaluation.json").read_text())
+    assert (written["threshold"], written["threshold_source"]) == (0.6, "recommendation")
+    assert written["recommendation"]["met"] is True
+    assert written["recommendation"]["error_bound"] <= written["recommendation"]["max_error"]
+    shown = capsys.readouterr().out
+    assert "Accepted    4 at threshold 0.6: coverage 1.000 (95 %: 0.510 to 1.000)" in shown
+    assert "Threshold   0.6 is recommended. 400 of 400 held-out pictures" in shown
+
+
+def test_a_lower_rate_is_held_against_the_same_pictures(run, capsys):
+    _, out = run(is_a_bicycle, model_archive(held_out(400)), "--max-error", "0.001")
+
+    found = json.loads((out / "evaluation.json").read_text())["recommendation"]
+    assert (found["met"], found["max_error"]) == (False, 0.001)
+    assert "No threshold keeps the error among accepted answers at 0.10%" in capsys.readouterr().out
+
+
+def test_a_threshold_that_was_asked_for_wins_and_the_recommendation_is_shown(run, capsys):
+    _, out = run(is_a_bicycle, model_archive(held_out(400)), "--threshold", "0.98")
+
+    written = json.loads((out / "evaluation.json").read_text())
+    assert (written["threshold"], written["threshold_source"]) == (0.98, "--threshold")
+    assert (written["accepted"], written["recommendation"]["threshold"]) == (0, 0.6)
+    assert "0.98 as asked; 0.6 is recommended" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [[], ["--threshold", "0.98"]])
+def test_a_model_without_held_out_answers_takes_the_stacks_threshold(run, capsys, options):
+    status, out = run(is_a_bicycle, model_archive(None), *options)
+
+    assert status == 0
+    written = json.loads((out / "evaluation.json").read_text())
+    expected = 0.98 if options else settings.CONFIDENCE_THRESHOLD
+    assert (written["threshold"], written["recommendation"]) == (expected, None)
+    source = "--threshold" if options else "samconfig.toml"
+    assert (
+        f"Threshold   {expected:g} from {source}. {MODEL_DATA} has no held_out.json: it is older"
+        in capsys.readouterr().out
+    )
+    assert (out / "risk_coverage.png").exists()
+
+
+def test_the_command_fails_when_a_picture_got_no_answer(run, capsys):
     def answer(stubber):
         stubber.add_client_error("invoke_endpoint", "ModelError", "the model is out of memory")
 
-    assert run(staged, tmp_path / "out", monkeypatch, answer) == 1
+    status, out = run(answer, model_archive(held_out(400)))
 
+    assert status == 1
     assert "4 pictures without an answer" in capsys.readouterr().out
-    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    written = json.loads((out / "evaluation.json").read_text())
     assert written["errors"] == 4
     assert all("out of memory" in p["error"] for p in written["predictions"])
+    assert (out / "reliability.png").exists()
 
 
-def test_the_command_says_a_missing_endpoint_in_a_sentence(staged, tmp_path, monkeypatch, capsys):
+def test_the_command_says_a_missing_endpoint_in_a_sentence(run, capsys):
     def answer(stubber):
         stubber.add_client_error("invoke_endpoint", "ValidationError", "Endpoint e not found.")
 
-    assert run(staged, tmp_path / "out", monkeypatch, answer) == 1
+    status, out = run(answer, None)
+
+    assert status == 1
     assert capsys.readouterr().err.startswith("evaluate: Endpoint e was not found: run")
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("classes", [2, 5, 30])
-def test_the_plot_is_written_for_any_number_of_classes(tmp_path, classes):
-    names = [f"class {number}" for number in range(classes)]
-    matrix = [[10 * (i == j) + 1 for j in range(classes)] for i in range(classes)]
-    plot_confusion(matrix, names, "title", tmp_path / "m.png")
-
-    with Image.open(tmp_path / "m.png") as picture:
-        assert min(picture.size) > 400
+    assert not out.exists()

@@ -19,10 +19,14 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from torch import Tensor
 
+# What is wanted where nobody says otherwise: at most one accepted answer of a hundred wrong.
+MAX_ERROR = 0.01
+CONFIDENCE_LEVEL = 0.95
+
 THRESHOLD_STEPS = 10_000  # a threshold has four decimals, so that it is the same number wherever
 
-# 40 pictures in each bin of 200. A perfectly calibrated classifier of .93 accuracy shows an expected
-# calibration error of .024 then, by luck alone; with ten bins .033, with fifteen .040 (300 draws).
+# 40 pictures in each bin of 200. A perfectly calibrated classifier of .93 accuracy then shows an
+# expected calibration error of .024, by luck alone; with ten bins .033, with fifteen .040.
 BINS = 5
 
 
@@ -232,8 +236,8 @@ def risk_coverage(
 def recommend_threshold(
     confidences: Sequence[float],
     correct: Sequence[bool],
-    max_error: float = 0.01,
-    confidence_level: float = 0.95,
+    max_error: float = MAX_ERROR,
+    confidence_level: float = CONFIDENCE_LEVEL,
 ) -> Recommendation:
     """Find the lowest threshold whose error stays at most `max_error` with `confidence_level`.
 

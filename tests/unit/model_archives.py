@@ -1,0 +1,91 @@
+"""Archives as train.py leaves them, and a SageMaker that serves one."""
+
+import io
+import json
+import tarfile
+from typing import Any
+
+from botocore.response import StreamingBody
+
+from tests.unit.aws_stubs import StubbedSession
+
+MODEL_DATA = "s3://bucket/jobs/j/output/model.tar.gz"
+WHEN = "2026-01-01T00:00:00Z"
+ARN = "arn:aws:sagemaker:eu-west-1:123456789012:model/m"
+
+
+def held_out(pictures: int, wrong: int = 0) -> dict[str, Any]:
+    """Answers of rising confidence, from 0.6 up; the last ones, of the highest, are wrong."""
+    confidences = [0.6 + 0.4 * n / pictures for n in range(pictures)]
+    return {
+        "source": "cross-validation",
+        "classes": ["bicycle", "motorcycle"],
+        "truth": [int(n >= pictures - wrong) for n in range(pictures)],
+        "probabilities": [[c, 1 - c] for c in confidences],
+    }
+
+
+def model_archive(
+    answers: object | None, metadata: object | None = None, prefix: str = "./"
+) -> bytes:
+    """Return a model.tar.gz with these contents of held_out.json and metadata.json."""
+    files = {"metadata.json": json.dumps(metadata or {}), "model.pt": "weights"}
+    if answers is not None:
+        files["held_out.json"] = answers if isinstance(answers, str) else json.dumps(answers)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, text in files.items():
+            member = tarfile.TarInfo(prefix + name)
+            member.size = len(text.encode())
+            tar.addfile(member, io.BytesIO(text.encode()))
+    return packed.getvalue()
+
+
+def body(content: bytes, length: int | None = None) -> dict[str, Any]:
+    """Return what get_object answers."""
+    return {
+        "Body": StreamingBody(io.BytesIO(content), len(content)),  # type: ignore[no-untyped-call]
+        "ContentLength": len(content) if length is None else length,
+    }
+
+
+def add_served_model(session: StubbedSession, archive: bytes | None) -> None:
+    """Let endpoint e serve this archive; None: there is no such endpoint."""
+    stub = session.stub("sagemaker")
+    if archive is None:
+        stub.add_client_error("describe_endpoint", "ValidationException", "Could not find it")
+        return
+    add_endpoint_config(session, [{"VariantName": "AllTraffic", "ModelName": "m"}])
+    stub.add_response(
+        "describe_model",
+        {
+            "ModelName": "m",
+            "PrimaryContainer": {"Image": "i", "ModelDataUrl": MODEL_DATA},
+            "CreationTime": WHEN,
+            "ModelArn": ARN,
+        },
+        {"ModelName": "m"},
+    )
+    expected = {"Bucket": "bucket", "Key": "jobs/j/output/model.tar.gz"}
+    session.stub("s3").add_response("get_object", body(archive), expected)
+
+
+def add_endpoint_config(session: StubbedSession, variants: list[dict[str, Any]]) -> None:
+    """Let endpoint e have a configuration with these variants."""
+    stub = session.stub("sagemaker")
+    found = {
+        "EndpointName": "e",
+        "EndpointArn": ARN,
+        "EndpointConfigName": "c",
+        "EndpointStatus": "InService",
+        "CreationTime": WHEN,
+        "LastModifiedTime": WHEN,
+    }
+    stub.add_response("describe_endpoint", found, {"EndpointName": "e"})
+    config = {
+        "EndpointConfigName": "c",
+        "EndpointConfigArn": ARN,
+        "ProductionVariants": variants,
+        "CreationTime": WHEN,
+    }
+    stub.add_response("describe_endpoint_config", config, {"EndpointConfigName": "c"})

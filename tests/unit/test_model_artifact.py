@@ -1,0 +1,171 @@
+"""What a model says about itself is believed only where it makes sense."""
+
+import gzip
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.unit.aws_stubs import StubbedSession, stubbed
+from tests.unit.model_archives import (
+    ARN,
+    MODEL_DATA,
+    WHEN,
+    add_endpoint_config,
+    add_served_model,
+    body,
+    held_out,
+    model_archive,
+)
+from training import model_artifact
+from training.model_artifact import (
+    ModelArtifact,
+    ModelArtifactError,
+    NoHeldOutAnswersError,
+    endpoint_model_data,
+    read_model_artifact,
+)
+
+
+def read(archive: bytes, length: int | None = None) -> ModelArtifact:
+    s3, stubber = stubbed("s3")
+    stubber.add_response("get_object", body(archive, length))
+    return read_model_artifact(s3, MODEL_DATA)
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        b"",
+        b"no archive",
+        gzip.compress(b"no tar" * 1000),
+        model_archive(held_out(1000))[:-2000],
+    ],
+    ids=["empty", "not gzip", "not tar", "cut short"],
+)
+def test_a_damaged_archive_is_named(archive):
+    with pytest.raises(ModelArtifactError, match=f"{MODEL_DATA} cannot be read"):
+        read(archive)
+
+
+def test_an_archive_that_unpacks_to_far_more_is_not_read(monkeypatch):
+    monkeypatch.setattr(model_artifact, "MOST_UNPACKED_BYTES", 50_000)
+    with pytest.raises(ModelArtifactError, match="unpacks to far more than a model"):
+        read(model_archive(None, {"long": "x" * 100_000}))
+
+
+def test_a_far_larger_archive_is_not_even_fetched():
+    with pytest.raises(NoHeldOutAnswersError, match="has 500 MiB, far more than"):
+        read(b"", length=500 * 1024**2)
+
+
+def test_a_model_of_another_kind_has_nothing_to_say():
+    with pytest.raises(NoHeldOutAnswersError, match=r"has no held_out\.json: it is older"):
+        read(model_archive(None))
+
+
+def test_what_s3_refuses_is_its_error():
+    s3, stubber = stubbed("s3")
+    stubber.add_client_error("get_object", "AccessDenied", "no", http_status_code=403)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        read_model_artifact(s3, MODEL_DATA)
+
+
+def changed(**changes: object) -> dict:
+    return held_out(3) | changes
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ("{", "held_out.json is not JSON"),
+        ("[]", "held_out.json is no JSON object"),
+        ({}, "does not hold a class"),
+        (changed(truth=[0, 1]), "does not hold a class"),
+        (changed(truth=[0, 1, 2]), "does not hold a class"),
+        (changed(truth=[0, 1, True]), "does not hold a class"),
+        (changed(truth=[], probabilities=[]), "does not hold a class"),
+        (changed(classes=["bicycle"]), "does not hold a class"),
+        (changed(classes=[1, 2]), "does not hold a class"),
+        (changed(probabilities=[[0.5, 0.5], [1.5, -0.5], [1, 0]]), "does not hold a class"),
+        (changed(probabilities=[[0.5, 0.5], [float("nan"), 1], [1, 0]]), "does not hold a class"),
+        (changed(probabilities=[[0.5, 0.5], ["1", "0"], [1, 0]]), "does not hold a class"),
+    ],
+)
+def test_held_out_answers_that_make_no_sense_are_refused(answers, message):
+    with pytest.raises(ModelArtifactError, match=message):
+        read(model_archive(answers))
+
+
+def test_answers_that_are_all_ties_recommend_nothing():
+    ties = changed(probabilities=[[0.5, 0.5]] * 3)
+    with pytest.raises(ModelArtifactError, match="Nothing can be recommended: every held-out"):
+        read(model_archive(ties)).recommendation()
+
+
+@pytest.mark.parametrize("value", [0, 1, "0.01", None, float("nan")])
+def test_a_wanted_rate_that_makes_no_sense_is_named(value):
+    artifact = read(model_archive(held_out(3), {"calibration": {"max_error": value}}))
+    with pytest.raises(ModelArtifactError, match="gives max_error as"):
+        artifact.recommendation()
+
+
+@pytest.mark.parametrize("prefix", ["", "./"])
+def test_what_train_py_writes_is_read_whole(prefix):
+    artifact = read(model_archive(held_out(400), {"classes": ["a"]}, prefix))
+
+    assert artifact.metadata == {"classes": ["a"]}
+    assert artifact.held_out.source == "cross-validation"
+    assert artifact.held_out.answers()[0][0] == 0.6
+    assert len(artifact.held_out.truth) == 400
+
+
+def test_the_rate_is_what_was_asked_or_trained_with_or_one_in_a_hundred():
+    trained = {"calibration": {"max_error": 0.05, "confidence_level": 0.9}}
+    answers = held_out(400, wrong=4)
+
+    plain = read(model_archive(answers)).recommendation()
+    assert (plain.max_error, plain.confidence_level, plain.met) == (0.01, 0.95, False)
+    own = read(model_archive(answers, trained)).recommendation()
+    assert (own.max_error, own.confidence_level, own.met) == (0.05, 0.9, True)
+    asked = read(model_archive(answers, trained)).recommendation(0.02)
+    assert (asked.max_error, asked.confidence_level) == (0.02, 0.9)
+
+
+def test_the_model_behind_an_endpoint_is_found():
+    session = StubbedSession()
+    add_served_model(session, b"")
+    assert endpoint_model_data(session.client("sagemaker"), "e") == MODEL_DATA
+    session.stub("sagemaker").assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    "variants",
+    [
+        [{"VariantName": "a", "ModelName": "m"}, {"VariantName": "b", "ModelName": "n"}],
+        [{"VariantName": "a"}],  # serves inference components
+    ],
+)
+def test_an_endpoint_that_serves_not_one_model_is_told_apart(variants):
+    session = StubbedSession()
+    add_endpoint_config(session, variants)
+    with pytest.raises(NoHeldOutAnswersError, match="Endpoint e serves not one model"):
+        endpoint_model_data(session.client("sagemaker"), "e")
+
+
+def test_a_model_without_an_archive_is_told_apart():
+    session = StubbedSession()
+    add_endpoint_config(session, [{"VariantName": "a", "ModelName": "m"}])
+    model = {"ModelName": "m", "CreationTime": WHEN, "ModelArn": ARN, "Containers": []}
+    session.stub("sagemaker").add_response("describe_model", model)
+    with pytest.raises(NoHeldOutAnswersError, match=r"Endpoint e serves no model\.tar\.gz"):
+        endpoint_model_data(session.client("sagemaker"), "e")
+
+
+def test_json_of_the_helper_is_what_was_agreed():
+    assert set(json.loads(json.dumps(held_out(1)))) == {
+        "source",
+        "classes",
+        "truth",
+        "probabilities",
+    }

@@ -1,0 +1,104 @@
+"""The plots: of any size, of nothing at all, and whole or not there."""
+
+import pytest
+from PIL import Image
+
+from training.calibration import recommend_threshold
+from training.confusion_plot import plot_confusion
+from training.plot_file import new_figure, write_figure
+from training.reliability_plot import plot_reliability
+from training.risk_coverage_plot import Answers, plot_risk_coverage
+
+CONFIDENCES = [0.5 + n / 1000 for n in range(500)]
+CORRECT = [n % 50 > 0 for n in range(500)]
+
+
+def size(path):
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        return picture.size
+
+
+@pytest.mark.parametrize("classes", [2, 5, 30])
+def test_the_confusion_matrix_is_written_for_any_number_of_classes(tmp_path, classes):
+    names = [f"class {number}" for number in range(classes)]
+    matrix = [[10 * (i == j) + 1 for j in range(classes)] for i in range(classes)]
+    plot_confusion(matrix, names, "title", tmp_path / "m.png")
+
+    assert min(size(tmp_path / "m.png")) > 400
+
+
+def drawn(monkeypatch, plot):
+    """Return the axes of the figure that `plot` writes."""
+    kept = []
+    for module in ("risk_coverage_plot", "reliability_plot"):
+        monkeypatch.setattr(
+            f"training.{module}.write_figure", lambda figure, _: kept.append(figure)
+        )
+    plot()
+    [figure] = kept
+    return figure.axes
+
+
+@pytest.mark.parametrize("max_error", [0.05, 0.001], ids=["met", "not met"])
+def test_curves_threshold_and_wanted_rate_are_drawn_from_the_recommendations_numbers(
+    monkeypatch, tmp_path, max_error
+):
+    held_out = Answers("cross-validation", CONFIDENCES, CORRECT)
+    split = Answers("test split", CONFIDENCES[::5], CORRECT[::5])
+    found = recommend_threshold(CONFIDENCES, CORRECT, max_error)
+
+    def plot():
+        plot_risk_coverage(held_out, split, found.threshold, found, tmp_path / "r.png")
+
+    [axes] = drawn(monkeypatch, plot)
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "cross-validation: 500 pictures" in texts
+    assert "test split: 100 pictures" in texts
+    assert f"wanted: at most {max_error:.2%}" in texts
+    assert f"at {found.threshold:g}: {found.accepted} accepted, {found.errors} wrong" in texts
+    # The dot of the held-out pictures is where the recommendation says.
+    dots = [line for line in axes.get_lines() if line.get_marker() == "o"]
+    assert dots[0].get_xdata() == [found.coverage]
+    assert dots[0].get_ydata() == [found.errors / found.accepted]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [([0.0, 0.0], [True, False]), ([1.0] * 30, [True] * 30), ([0.7], [False])],
+    ids=["only ties", "all certain and right", "one that is wrong"],
+)
+def test_odd_answers_are_drawn_too(tmp_path, answers):
+    plot_risk_coverage(None, Answers("test", *answers), 0.9, None, tmp_path / "risk.png")
+    confidences, correct = answers
+    plot_reliability(confidences, correct, "title", None, tmp_path / "reliability.png")
+
+    assert min(size(tmp_path / "risk.png")) > 400
+    assert min(size(tmp_path / "reliability.png")) > 400
+
+
+def test_a_split_without_an_answer_is_called_so(monkeypatch, tmp_path):
+    axes, _ = drawn(monkeypatch, lambda: plot_reliability([], [], "t", None, tmp_path / "r.png"))
+    assert axes.get_title() == "t\nno picture got an answer"
+
+
+def test_the_reliability_diagram_shows_bins_and_their_intervals(monkeypatch, tmp_path):
+    axes, below = drawn(
+        monkeypatch,
+        lambda: plot_reliability(CONFIDENCES, CORRECT, "t", (0.1, 0.3), tmp_path / "r.png"),
+    )
+    assert "(95 %: 0.100 to 0.300)" in axes.get_title()
+    assert "pictures in the bins: 100, 100, 100, 100, 100" in axes.get_title()
+    [bars] = axes.containers
+    assert len(bars.lines[0].get_xdata()) == 5
+    assert sum(patch.get_height() for patch in below.patches) == 500
+
+
+def test_a_plot_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    path = tmp_path / "m.png"
+    path.write_bytes(b"old")
+    figure, axes = new_figure(4, 4)
+    axes.set_title("$\\nonsense$")  # which fails only when it is drawn
+    with pytest.raises(ValueError, match="nonsense"):
+        write_figure(figure, path)
+    assert path.read_bytes() == b"old"

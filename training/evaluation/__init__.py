@@ -1,0 +1,1 @@
+"""Measure an endpoint on staged pictures: ask it, choose the threshold, count, and show."""

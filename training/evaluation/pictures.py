@@ -1,0 +1,39 @@
+"""The staged pictures of a split, unchanged since they were staged."""
+
+import hashlib
+from pathlib import Path
+
+from training.errors import ExpectedError
+from training.staging.folder import read_manifest
+
+
+class StagedPictureError(ExpectedError):
+    """A picture of the manifest is missing or was changed since it was staged."""
+
+
+class NothingToEvaluateError(ExpectedError):
+    """The split has no pictures."""
+
+
+def staged_pictures(root: Path, split: str) -> list[tuple[str, str, bytes]]:
+    """Return (path, true class, PNG bytes) of each picture of a split, in the manifest's order.
+
+    Raises NotStagedError, StagedPictureError, NothingToEvaluateError.
+    """
+    pictures = []
+    for path, facts in read_manifest(root)["files"].items():
+        if not path.startswith(f"{split}/"):
+            continue
+        try:
+            content = (root / path).read_bytes()
+        except FileNotFoundError:
+            content = b""
+        if hashlib.sha256(content).hexdigest() != facts["sha256"]:
+            raise StagedPictureError(
+                f"{root / path} is missing or was changed: run `python -m training.stage_data`"
+                " again."
+            )
+        pictures.append((path, path.split("/")[1], content))
+    if not pictures:
+        raise NothingToEvaluateError(f"{root} has no pictures of the {split} split.")
+    return pictures

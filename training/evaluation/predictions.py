@@ -1,0 +1,170 @@
+"""Ask the endpoint about every picture, and again where that may help."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import ConnectionError as AwsConnectionError
+
+from training.answer import AnswerError, read_answer
+from training.errors import ExpectedError
+from training.parallel import run_parallel
+
+MOST_TRIES = 8  # of a picture that the endpoint is too busy for: about a minute of throttling
+# Of one that gets no answer at all: a connection that broke is made again, but each time-out of an
+# endpoint that hangs costs ANSWER_TIMEOUT_S.
+CONNECTION_TRIES = 2
+LONGEST_PAUSE_S = 20  # between tries
+ANSWER_TIMEOUT_S = 65  # SageMaker gives a container 60 s
+
+# What is wrong for every picture alike: going on would only repeat it.
+HOPELESS_CODES = {
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "InvalidSignatureException",
+    "UnrecognizedClientException",
+}
+
+# What passes: too many requests, or instances that are starting or overloaded.
+BUSY_CODES = {"ThrottlingException", "ModelNotReadyException", "InternalDependencyException"}
+BUSY_STATUSES = {429, 500, 502, 503, 504}
+
+
+class EndpointNotFoundError(ExpectedError):
+    """There is no endpoint of this name in this account and region."""
+
+
+class UnknownTruthError(ExpectedError):
+    """The endpoint does not know a class that the pictures belong to."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One picture and what the endpoint said: `label` and `confidence`, or `error`."""
+
+    path: str
+    true_class: str
+    label: str | None
+    confidence: float | None
+    probabilities: dict[str, float] | None
+    seconds: float
+    error: str | None
+
+
+def runtime_client(session: Any, concurrency: int) -> Any:
+    """Return a client that tries once: `predict` decides what is worth another try.
+
+    The SDK's retries would repeat time-outs as often as throttling, and sleep through a Ctrl-C; its
+    adaptive mode holds all requests down to a few a second for minutes after a burst of throttling
+    (200 pictures with 60 throttled took 110 s; so they take seconds).
+    """
+    return session.client(
+        "sagemaker-runtime",
+        config=Config(
+            max_pool_connections=concurrency,
+            read_timeout=ANSWER_TIMEOUT_S,
+            retries={"mode": "standard", "total_max_attempts": 1},
+        ),
+    )
+
+
+def predict_all(
+    runtime: Any,
+    endpoint: str,
+    pictures: Sequence[tuple[str, str, bytes]],
+    *,
+    class_names: Sequence[str] | None,
+    concurrency: int,
+    report: Callable[[int, int | None], None],
+) -> list[Prediction]:
+    """Send every picture, `concurrency` at a time. The order of predictions is the pictures'.
+
+    Raises EndpointNotFoundError, UnknownTruthError, ClientError for what no picture could pass.
+    """
+    stop = Event()
+    return run_parallel(
+        lambda picture: predict(runtime, endpoint, picture, class_names, stop),
+        pictures,
+        threads=concurrency,
+        report=report,
+        stop=stop,
+    )
+
+
+def predict(
+    runtime: Any,
+    endpoint: str,
+    picture: tuple[str, str, bytes],
+    class_names: Sequence[str] | None,
+    stop: Event,
+) -> Prediction:
+    """Send one picture, again where that may help, until `stop` is set.
+
+    What went wrong with it alone is returned in `error`. `seconds` are those of the last try.
+    """
+    path, true_class, content = picture
+    tries = 0
+    while True:
+        tries += 1
+        began = time.monotonic()
+        try:
+            body = runtime.invoke_endpoint(
+                EndpointName=endpoint,
+                ContentType="image/png",
+                Accept="application/json",
+                Body=content,
+            )["Body"].read()
+            seconds = time.monotonic() - began
+            probabilities = read_answer(body, class_names)
+            break
+        except ClientError as error:
+            _raise_if_hopeless(error, endpoint)
+            problem: Exception = error
+            most = MOST_TRIES if _is_busy(error) else 1
+        except (AwsConnectionError, HTTPClientError, IncompleteReadError) as error:
+            problem, most = error, CONNECTION_TRIES
+        except AnswerError as error:
+            problem, most = error, 1
+        if tries == most or stop.wait(_pause(tries)):
+            return _unanswered(path, true_class, time.monotonic() - began, problem)
+    if true_class not in probabilities:
+        raise UnknownTruthError(
+            f"Endpoint {endpoint} tells {', '.join(probabilities)} apart, and {path} is a"
+            f" {true_class}: stage the classes that it was trained on, or train it again."
+        )
+    label = max(probabilities, key=lambda name: probabilities[name])
+    return Prediction(path, true_class, label, probabilities[label], probabilities, seconds, None)
+
+
+def _raise_if_hopeless(error: ClientError, endpoint: str) -> None:
+    code, message = _code(error), error.response["Error"].get("Message", "")
+    if code == "ValidationError" and "not found" in message.lower():
+        raise EndpointNotFoundError(
+            f"Endpoint {endpoint} was not found: run `python -m training.create_endpoint`, or"
+            " give its name with --endpoint."
+        ) from error
+    if code in HOPELESS_CODES:
+        raise error
+
+
+def _is_busy(error: ClientError) -> bool:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return _code(error) in BUSY_CODES or status in BUSY_STATUSES
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response["Error"].get("Code", ""))
+
+
+def _pause(tries: int) -> float:
+    """Return seconds to wait after so many tries: random, so that threads do not come at once."""
+    return random.random() * min(2.0 ** (tries - 1), LONGEST_PAUSE_S)  # noqa: S311  no secret
+
+
+def _unanswered(path: str, true_class: str, seconds: float, error: Exception) -> Prediction:
+    return Prediction(path, true_class, None, None, None, seconds, f"{error}")

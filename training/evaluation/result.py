@@ -1,0 +1,128 @@
+"""Show an evaluation to a person, and write it down."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from training.confusion_plot import plot_confusion
+from training.evaluation.predictions import Prediction
+from training.evaluation.summary import acceptable, answered
+from training.evaluation.threshold import Threshold
+from training.reliability_plot import plot_reliability
+from training.reports import write_json
+from training.risk_coverage_plot import Answers, plot_risk_coverage
+
+LISTED_AT_MOST = 10
+FILES = "evaluation.json, confusion_matrix.png, risk_coverage.png and reliability.png"
+
+
+def write(
+    folder: Path,
+    evaluation: dict[str, Any],
+    predictions: Sequence[Prediction],
+    threshold: Threshold,
+) -> None:
+    """Write evaluation.json and the plots, each as a whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    matrix = evaluation["confusion_matrix"]
+    plot_confusion(
+        matrix["counts"],
+        matrix["true_rows_predicted_columns"],
+        f"{evaluation['endpoint']}: {evaluation['correct']} of {evaluation['pictures']}"
+        f" {evaluation['split']} pictures right",
+        folder / "confusion_matrix.png",
+    )
+    held_out = threshold.held_out
+    plot_risk_coverage(
+        Answers(f"{held_out.source} (held out)", *held_out.answers()) if held_out else None,
+        Answers(f"{evaluation['split']} split", *acceptable(predictions)),
+        threshold.value,
+        threshold.recommendation,
+        folder / "risk_coverage.png",
+    )
+    plot_reliability(
+        *answered(predictions),
+        f"{evaluation['endpoint']} on the {evaluation['split']} split",
+        evaluation.get("expected_calibration_error_interval_95"),
+        folder / "reliability.png",
+    )
+    write_json(folder / "evaluation.json", evaluation)
+
+
+def show(console: Console, evaluation: dict[str, Any], threshold: Threshold) -> None:
+    """Print the tables and figures, and what got no answer."""
+    console.print(class_table(evaluation))
+    latency = evaluation["latency_s"]
+    for name, text in (
+        ("Accuracy", f"{_figure(evaluation['accuracy'])} of {evaluation['pictures']} pictures"
+                     f"{_interval(evaluation['accuracy_interval_95'])}"),
+        ("Accepted", f"{evaluation['accepted']} at threshold {threshold.value:g}: coverage"
+                     f" {_figure(evaluation['coverage'])}"
+                     f"{_interval(evaluation['coverage_interval_95'])}, accuracy"
+                     f" {_figure(evaluation['accuracy_accepted'])}"
+                     f"{_interval(evaluation['accuracy_accepted_interval_95'])}"),
+        ("Threshold", _threshold_words(threshold)),
+        ("Calibration", _calibration_words(evaluation)),
+        ("Latency", f"{_figure(latency['median'])} s median, {_figure(latency['p90'])} s p90"),
+        ("Errors", f"{evaluation['errors']} pictures without an answer"),
+    ):  # fmt: skip
+        console.print(f"{name:11} {text}", markup=False, soft_wrap=True)
+    failed = [p for p in evaluation["predictions"] if p["error"]]
+    for prediction in failed[:LISTED_AT_MOST]:
+        console.print(
+            f"  {prediction['path']}: {prediction['error']}", markup=False, soft_wrap=True
+        )
+    if len(failed) > LISTED_AT_MOST:
+        console.print(f"  and {len(failed) - LISTED_AT_MOST} more, in evaluation.json")
+
+
+def class_table(evaluation: dict[str, Any]) -> Table:
+    """Lay out the figures of each class and the confusion matrix."""
+    table = Table(title=f"{evaluation['endpoint']} on the {evaluation['split']} split")
+    matrix = evaluation["confusion_matrix"]
+    names = matrix["true_rows_predicted_columns"]
+    for heading in ("true class", "precision", "recall", "F1", "pictures"):
+        table.add_column(heading, justify="left" if heading == "true class" else "right")
+    for name in names:
+        table.add_column(f"as {name}", justify="right")
+    for name, counts in zip(names, matrix["counts"], strict=True):
+        facts = evaluation["classes"][name]
+        table.add_row(
+            name,
+            *(_figure(facts[key]) for key in ("precision", "recall", "f1")),
+            str(facts["support"]),
+            *map(str, counts),
+        )
+    return table
+
+
+def _threshold_words(threshold: Threshold) -> str:
+    if threshold.recommendation is None:
+        return f"{threshold.value:g} from {threshold.source}. {threshold.missing}"
+    recommended = f"{threshold.recommendation.threshold:g} is recommended"
+    if threshold.source == "--threshold":
+        recommended = f"{threshold.value:g} as asked; {recommended}"
+    return f"{recommended}. {threshold.recommendation}"
+
+
+def _calibration_words(evaluation: dict[str, Any]) -> str:
+    error = evaluation["expected_calibration_error"]
+    if error is None:
+        return "unknown without an answer"
+    return (
+        f"expected calibration error {_figure(error)}"
+        f"{_interval(evaluation['expected_calibration_error_interval_95'])}; of perfectly"
+        " calibrated answers, as many pictures show"
+        f" {_figure(evaluation['expected_calibration_error_of_luck'])}"
+    )
+
+
+def _interval(ends: tuple[float, float]) -> str:
+    return f" (95 %: {ends[0]:.3f} to {ends[1]:.3f})"
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,49 @@
+"""From which confidence on answers are accepted: as asked, as the model recommends, or as set."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from botocore.exceptions import ClientError
+
+from training import settings
+from training.calibration import Recommendation
+from training.errors import ExpectedError
+from training.model_artifact import HeldOut, endpoint_model_data, read_model_artifact
+
+Source = Literal["--threshold", "recommendation", "samconfig.toml"]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The threshold, in [0, 1], where it comes from, and what the model brings to judge it by.
+
+    `missing` says why there is no recommendation, "" where there is one.
+    """
+
+    value: float
+    source: Source
+    recommendation: Recommendation | None
+    held_out: HeldOut | None
+    missing: str
+
+
+def choose_threshold(
+    session: Any, endpoint: str, asked: float | None, max_error: float | None
+) -> Threshold:
+    """Return the threshold that was asked for, or else the recommended one, or else the stack's.
+
+    A model that recommends none, or that this caller may not read, is no reason to stop.
+    """
+    try:
+        uri = endpoint_model_data(session.client("sagemaker"), endpoint)
+        artifact = read_model_artifact(session.client("s3"), uri)
+        recommendation = artifact.recommendation(max_error)
+    except (ExpectedError, ClientError) as error:
+        value = settings.CONFIDENCE_THRESHOLD if asked is None else asked
+        source: Source = "samconfig.toml" if asked is None else "--threshold"
+        return Threshold(value, source, None, None, str(error))
+    if asked is not None:
+        return Threshold(asked, "--threshold", recommendation, artifact.held_out, "")
+    return Threshold(
+        recommendation.threshold, "recommendation", recommendation, artifact.held_out, ""
+    )

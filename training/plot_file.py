@@ -1,0 +1,33 @@
+"""Make a figure without a display, and write it as a PNG, whole or not at all."""
+
+from pathlib import Path
+from typing import Any
+
+
+def new_figure(width: float, height: float, rows: tuple[float, ...] = (1,)) -> tuple[Any, Any]:
+    """Return a figure of this size in inches and its axes, one below the other by `rows`' shares.
+
+    A single axes comes by itself, several as an array.
+    """
+    import matplotlib as mpl  # noqa: PLC0415  half a second, which --help does without
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415  after the choice of its backend
+
+    return plt.subplots(
+        len(rows),
+        figsize=(width, height),
+        layout="constrained",
+        sharex=len(rows) > 1,
+        gridspec_kw={"height_ratios": rows},
+    )
+
+
+def write_figure(figure: Any, path: Path) -> None:
+    """Replace `path` by the figure, and close it. A broken run leaves the old file."""
+    from matplotlib import pyplot as plt  # noqa: PLC0415  as above
+
+    new = path.with_name(f"{path.name}.new")
+    figure.savefig(new, dpi=150, format="png", bbox_inches="tight", pad_inches=0.2)
+    plt.close(figure)
+    new.replace(path)

@@ -1,0 +1,114 @@
+"""Draw what a threshold costs: the error among accepted answers against how many are accepted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.calibration import (
+    Recommendation,
+    accepted_and_errors,
+    error_bound,
+    simultaneous_level,
+)
+from training.metrics import wilson_interval
+from training.plot_file import new_figure, write_figure
+
+MOST_POINTS = 400  # of a curve; more would not be told apart
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Confidences, 0 for what is never accepted, whether they were deserved, and of what."""
+
+    name: str
+    confidences: Sequence[float]
+    correct: Sequence[bool]
+
+
+def plot_risk_coverage(
+    held_out: Answers | None,
+    split: Answers,
+    threshold: float,
+    recommendation: Recommendation | None,
+    path: Path,
+) -> None:
+    """Write the risk-coverage curves of a split and, where there are any, of held-out answers.
+
+    Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks", 2017. The dashed line
+    is the bound that the recommended threshold was chosen by.
+    """
+    figure, axes = new_figure(8, 5.5)
+    highest = 0.02
+    if held_out:
+        level = None
+        if recommendation:
+            level = simultaneous_level(
+                len(held_out.confidences), recommendation.max_error, recommendation.confidence_level
+            )
+        highest = max(highest, _draw(axes, held_out, "tab:blue", threshold, level))
+    highest = max(highest, _draw(axes, split, "tab:orange", threshold, None))
+    if recommendation:
+        wanted = recommendation.max_error
+        axes.axhline(wanted, color="black", linestyle=":", label=f"wanted: at most {wanted:.2%}")
+        highest = max(highest, 3 * wanted)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, min(1, 1.15 * highest))
+    axes.set_xlabel("coverage: share of all pictures that is accepted")
+    axes.set_ylabel("risk: share of errors among the accepted")
+    axes.set_title(f"Threshold {threshold:g}" + _words(recommendation, threshold))
+    axes.xaxis.set_major_formatter(_percent(0))
+    axes.yaxis.set_major_formatter(_percent(1))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left", fontsize="small")
+    write_figure(figure, path)
+
+
+def _draw(axes: Any, answers: Answers, color: str, threshold: float, level: float | None) -> float:
+    """Draw a curve, its uncertainty and where the threshold is on it; return its highest risk.
+
+    The uncertainty is the bound of this level, or the 95 % interval where there is none.
+    """
+    total = len(answers.confidences)
+    counts = accepted_and_errors(answers.confidences, answers.correct)
+    if not counts:
+        axes.plot([], [], color=color, label=f"{answers.name}: nothing that could be accepted")
+        return 0.0
+    shown = counts[:: -(-len(counts) // MOST_POINTS)]
+    coverages = [accepted / total for _, accepted, _ in shown]
+    risks = [errors / accepted for _, accepted, errors in shown]
+    axes.step(
+        coverages, risks, where="post", color=color, label=f"{answers.name}: {total} pictures"
+    )
+    if level:
+        bounds = [error_bound(errors, accepted, level) for _, accepted, errors in shown]
+        axes.plot(coverages, bounds, color=color, linestyle="--", label="upper bound of its risk")
+    else:
+        ends = [wilson_interval(errors, accepted) for _, accepted, errors in shown]
+        low, high = zip(*ends, strict=True)
+        axes.fill_between(coverages, low, high, color=color, alpha=0.15, label="95 % interval")
+    taken = [(accepted, errors) for lowest, accepted, errors in counts if lowest >= threshold]
+    if taken:
+        accepted, errors = taken[-1]
+        axes.plot(accepted / total, errors / accepted, "o", color=color, clip_on=False, zorder=3,
+                  label=f"at {threshold:g}: {accepted} accepted, {errors} wrong")  # fmt: skip
+    return max(risks)
+
+
+def _words(recommendation: Recommendation | None, threshold: float) -> str:
+    if recommendation is None:
+        return ", the model recommends none"
+    if recommendation.threshold != threshold:
+        return f", {recommendation.threshold:g} is recommended"
+    if not recommendation.met:
+        return f", the best that can be shown: risk at most {recommendation.error_bound:.1%}"
+    return (
+        f", recommended: risk at most {recommendation.max_error:.2%}"
+        f" with confidence {recommendation.confidence_level:g}"
+    )
+
+
+def _percent(decimals: int) -> Any:
+    from matplotlib.ticker import PercentFormatter  # noqa: PLC0415  half a second
+
+    return PercentFormatter(1, decimals)
