@@ -15,16 +15,24 @@ ROUNDS = 5
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """Give the nearest (semi-)orthogonal matrix, roughly: same singular vectors, values near 1."""
+    """Give the nearest (semi-)orthogonal matrix, roughly: same singular vectors, values near 1.
+
+    A round multiplies by a polynomial of x @ x.T. Those small squares are multiplied together
+    first, and the wide matrix once at the end: half the time of applying each round to it.
+    """
     a, b, c = NEWTON_SCHULZ
     tall = len(matrix) > matrix.shape[1]
     x = matrix / (torch.linalg.matrix_norm(matrix) + 1e-7)
-    x = x.T if tall else x  # so that the product below is the smaller one
+    x = x.T if tall else x
+    square = x @ x.T
+    one = torch.eye(len(square), dtype=x.dtype, device=x.device)
+    product = one
     for _ in range(ROUNDS):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    result: Tensor = x.T if tall else x
-    return result
+        polynomial = a * one + b * square + c * square @ square
+        product = polynomial @ product
+        square = polynomial @ square @ polynomial  # they commute, being polynomials of one matrix
+    x = product @ x
+    return x.T if tall else x
 
 
 class Muon(torch.optim.Optimizer):
