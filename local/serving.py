@@ -67,7 +67,7 @@ async def serve_ministack(port: int, state: Path) -> None:
     host = Host(state, url, AwsClients(url), ChildProcesses(state / "children"))
     sagemaker = SageMakerStandIn(host, metrics.record)
     about = {"service": "laptop-aws", "pid": os.getpid(), "port": port, "state": str(state)}
-    controls = Controls(about, sagemaker.faults, duplicates)
+    controls = Controls(about, sagemaker.faults, duplicates, sagemaker.interruptions)
     gateway = Gateway(ministack, sagemaker, port, controls)
 
     config = Config()

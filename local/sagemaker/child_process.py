@@ -5,9 +5,13 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 _TERM_SECONDS = 5.0  # what a process gets to end on SIGTERM before SIGKILL
+
+
+_LOOK_SECONDS = 0.05
 
 
 class StoppingError(Exception):
@@ -60,12 +64,19 @@ class ChildProcesses:
             if process.pid not in self._running:
                 return  # ended before; its number may belong to another process by now
         signal_group(process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + seconds
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
+        # A shell ends at once; the script that it started may be saving what it has.
+        while group_runs(process.pid) and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
         self.forget(process)
 
     def forget(self, process: subprocess.Popen[bytes]) -> None:
-        """End what is left of a process's group and drop the note of it."""
+        """End what is left of a process's group and drop the note of it, unless that was done."""
+        with self._lock:
+            if process.pid not in self._running:
+                return
         signal_group(process.pid, signal.SIGKILL)
         process.wait()
         with self._lock:
@@ -81,6 +92,25 @@ class ChildProcesses:
             signal_group(process.pid, signal.SIGTERM)
         for process in running:
             self.stop(process, 2.0)
+
+
+def group_runs(group: int) -> bool:
+    """Tell whether a process of a group runs; one that has ended and was not yet seen does not."""
+    if not Path("/proc/self/stat").exists():  # macOS, where init sees to the ended ones at once
+        try:
+            os.killpg(group, 0)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # After the name, which is in brackets and may hold any character.
+            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):  # it ended while it was being looked at
+            continue
+        if int(its_group) == group and state not in "ZX":
+            return True
+    return False
 
 
 def signal_group(group: int, number: signal.Signals) -> None:

@@ -5,6 +5,7 @@ AWS documents these files under "How Amazon SageMaker AI provides training infor
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,19 +29,23 @@ class JobFolder:
         self.output = self.opt_ml / "output"
         self.output_data = self.output / "data"
         self.failure = self.output / "failure"
-        self.checkpoints = self.opt_ml / "checkpoints"
         self.scratch = root / "tmp"
         self.log = root / "log.txt"
 
     def make(self) -> None:
-        """Make every folder that a training container finds."""
+        """Make every folder that a training container finds, as on an instance of its own.
+
+        What another instance left is deleted; only the log goes on.
+        """
+        for former in (self.opt_ml, self.scratch):
+            if former.exists():
+                shutil.rmtree(former)
         for folder in (
             self.config,
             self.data,
             self.code,
             self.model,
             self.output_data,
-            self.checkpoints,
             self.scratch,
         ):
             folder.mkdir(parents=True, exist_ok=True)

@@ -19,13 +19,13 @@ logger = logging.getLogger(__name__)
 class LogStream:
     """Copies one file into one CloudWatch log stream until `finish` is called."""
 
-    def __init__(self, logs: Any, group: str, stream: str, path: Path) -> None:
-        """Take the Logs client, where to copy to, and the file to copy from."""
+    def __init__(self, logs: Any, group: str, stream: str, path: Path, offset: int = 0) -> None:
+        """Take the Logs client, where to copy to, and the file to copy from, from this byte on."""
         self._logs = logs
         self._group = group
         self._stream = stream
         self._path = path
-        self._offset = 0
+        self._offset = offset
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"log {stream}", daemon=True)
 

@@ -67,14 +67,6 @@ def download_prefix(s3: Any, uri: str, folder: Path) -> int:
     return len(keys)
 
 
-def upload_folder(s3: Any, folder: Path, uri: str) -> None:
-    """Upload every file of a folder under an S3 URI."""
-    bucket, prefix = split_s3_uri(uri)
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        key = str(PurePosixPath(prefix) / path.relative_to(folder).as_posix())
-        s3.upload_file(str(path), bucket, key)
-
-
 def upload_archive(s3: Any, folder: Path, uri: str) -> None:
     """Pack a folder's contents into a .tar.gz and upload it to an S3 URI."""
     bucket, key = split_s3_uri(uri)

@@ -8,6 +8,7 @@ from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.errors import AwsError
 from local.sagemaker.faults import Faults
 from local.sagemaker.host import Host
+from local.sagemaker.interruptions import Interruptions
 from local.sagemaker.invocations import Invocations
 from local.sagemaker.model_catalog import ModelCatalog
 from local.sagemaker.shapes import parse_request, serialize_answer
@@ -24,9 +25,10 @@ class SageMakerStandIn:
         """Set up with no jobs and no endpoints; `record` takes the endpoints' metrics."""
         self._host = host
         self.faults = Faults()
+        self.interruptions = Interruptions()
         tags = Tags()
         catalog = ModelCatalog(host, tags)
-        jobs = TrainingJobs(host, tags)
+        jobs = TrainingJobs(host, tags, self.interruptions)
         self.endpoints = Endpoints(host, catalog, tags)
         self.invocations = Invocations(self.endpoints, self.faults, record)
         self._operations: dict[str, Operation] = {

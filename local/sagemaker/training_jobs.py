@@ -6,9 +6,11 @@ from typing import Any
 from local.sagemaker.arns import sagemaker_arn
 from local.sagemaker.errors import AwsError, ResourceInUseError, ValidationFailedError
 from local.sagemaker.host import Host
+from local.sagemaker.interruptions import Interruptions
+from local.sagemaker.job_folder import CONTAINER_PREFIX
 from local.sagemaker.paging import list_page
 from local.sagemaker.tags import Tags
-from local.sagemaker.training_run import TrainingRun
+from local.sagemaker.training_run import MAX_RUNTIME_SECONDS, TrainingRun
 
 _ENDED = ("Completed", "Failed", "Stopped")
 
@@ -16,10 +18,11 @@ _ENDED = ("Completed", "Failed", "Stopped")
 class TrainingJobs:
     """Every training job of one running laptop's AWS."""
 
-    def __init__(self, host: Host, tags: Tags) -> None:
-        """Start without jobs."""
+    def __init__(self, host: Host, tags: Tags, interruptions: Interruptions) -> None:
+        """Start without jobs; `interruptions` are those of jobs on spot instances."""
         self._host = host
         self._tags = tags
+        self._interruptions = interruptions
         self._runs: dict[str, TrainingRun] = {}
         self._lock = threading.Lock()
 
@@ -34,7 +37,7 @@ class TrainingJobs:
                     "Job name must be unique within an AWS account and region, and a training job "
                     f"with this name already exists ({arn})"
                 )
-            run = TrainingRun(request, arn, self._host)
+            run = TrainingRun(request, arn, self._host, self._interruptions)
             self._runs[name] = run
         self._tags.put(arn, request.get("Tags", []))
         run.start()
@@ -109,6 +112,13 @@ def _refuse_what_cannot_run(request: dict[str, Any]) -> None:
         raise ValidationFailedError("OutputDataConfig.S3OutputPath is needed")
     if request["ResourceConfig"].get("InstanceCount", 1) != 1:
         raise ValidationFailedError("The laptop's AWS runs jobs of one instance only")
+    _check_spot(request)
+    local_path = request.get("CheckpointConfig", {}).get("LocalPath", f"{CONTAINER_PREFIX}/")
+    if not local_path.startswith(f"{CONTAINER_PREFIX}/") or ".." in local_path.split("/"):
+        raise ValidationFailedError(
+            f"CheckpointConfig.LocalPath {local_path}: the laptop's AWS keeps checkpoints only in "
+            f"folders below {CONTAINER_PREFIX}/"
+        )
     for channel in request.get("InputDataConfig", []):
         source = channel["DataSource"].get("S3DataSource")
         if source is None or source["S3DataType"] != "S3Prefix":
@@ -118,3 +128,20 @@ def _refuse_what_cannot_run(request: dict[str, Any]) -> None:
             )
         if channel.get("InputMode", "File") == "Pipe":
             raise ValidationFailedError("The laptop's AWS has no input mode Pipe; use File")
+
+
+def _check_spot(request: dict[str, Any]) -> None:
+    """Raise where the time to wait for spot instances does not fit the rest, in AWS's words."""
+    condition = request["StoppingCondition"]
+    wait = condition.get("MaxWaitTimeInSeconds")
+    if request.get("EnableManagedSpotTraining"):
+        if wait is None or wait < condition.get("MaxRuntimeInSeconds", MAX_RUNTIME_SECONDS):
+            raise ValidationFailedError(
+                "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to "
+                "MaxRuntimeInSeconds"
+            )
+    elif wait is not None:
+        raise ValidationFailedError(
+            "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is "
+            "set to true"
+        )

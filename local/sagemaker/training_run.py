@@ -1,22 +1,33 @@
-"""One run of a training job: download, run the container's command, upload."""
+"""One run of a training job: download, run the container's command, upload.
+
+A job on spot instances does the first two again each time that its instance is taken away.
+"""
 
 import logging
 import subprocess
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from local.sagemaker.checkpoint_sync import CheckpointSync
 from local.sagemaker.host import Host
-from local.sagemaker.job_folder import JobFolder
+from local.sagemaker.interruptions import Interruption, Interruptions
+from local.sagemaker.job_folder import CONTAINER_PREFIX, JobFolder
 from local.sagemaker.job_report import failure_reason, final_metrics
 from local.sagemaker.log_stream import LogStream
-from local.sagemaker.object_store import download_prefix, upload_archive, upload_folder
+from local.sagemaker.object_store import download_prefix, upload_archive
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+MAX_RUNTIME_SECONDS = 86_400  # AWS's default
 _POLL_SECONDS = 0.1
+_SYNC_SECONDS = 1.0  # AWS does not say how often it copies checkpoints
+# What spot instances cost of the price on demand. AWS bills the day's price, up to 90 % less, and
+# shows it as fewer billable seconds.
+_SPOT_PRICE_SHARE = 0.3
 _STOP_SECONDS = 120.0  # what SageMaker gives a script between SIGTERM and SIGKILL
 
 logger = logging.getLogger(__name__)
@@ -29,18 +40,25 @@ class JobFailedError(Exception):
 class TrainingRun:
     """Runs one training job in a thread and keeps what `DescribeTrainingJob` answers."""
 
-    def __init__(self, request: dict[str, Any], arn: str, host: Host) -> None:
+    def __init__(
+        self, request: dict[str, Any], arn: str, host: Host, interruptions: Interruptions
+    ) -> None:
         """Take over a CreateTrainingJob request; `start` starts it."""
         name = request["TrainingJobName"]
         self._request = request
+        self._spot = bool(request.get("EnableManagedSpotTraining"))
+        self._interruptions = interruptions
         self._arn = arn
         self._host = host
         self._folder = JobFolder(host.state / "training-jobs" / name)
         self._lock = threading.RLock()
         self._stop = threading.Event()
-        # As SageMaker names a stream: host and start in milliseconds.
-        self._stream = f"{name}/algo-1-{int(time.time() * 1000)}"
         self._description = _first_description(request, arn, datetime.now(UTC))
+        self._checkpoints = self._checkpoint_sync()
+        self._seconds = 0.0  # of all attempts before this one
+        self._wait_end = time.monotonic() + request["StoppingCondition"].get(
+            "MaxWaitTimeInSeconds", float("inf")
+        )
         self._thread = threading.Thread(target=self._run, name=f"training {name}", daemon=True)
 
     def start(self) -> None:
@@ -82,15 +100,37 @@ class TrainingRun:
         self._finish(status, secondary, message)
 
     def _train(self) -> tuple[str, str, str]:
+        self._set(TrainingStartTime=datetime.now(UTC))
+        while isinstance(end := self._attempt(), Interruption):
+            self._enter("Interrupted", "Training job interrupted: its spot instance was taken away")
+            self._stop.wait(min(end.away_seconds, max(0.0, self._wait_end - time.monotonic())))
+            if self._stop.is_set():
+                return _STOPPED
+            if time.monotonic() >= self._wait_end:
+                return _WAITED_TOO_LONG
+            self._enter("Starting", "Starting the training job")
+        return end
+
+    def _attempt(self) -> tuple[str, str, str] | Interruption:
+        """Run the job on an instance of its own; return how it ended, or why it has to go on."""
+        started = time.monotonic()
         self._folder.make()
-        stream = LogStream(self._host.clients.logs, LOG_GROUP, self._stream, self._folder.log)
+        stream = LogStream(
+            self._host.clients.logs,
+            LOG_GROUP,
+            # As SageMaker names a stream: host and start in milliseconds.
+            f"{self._request['TrainingJobName']}/algo-1-{int(time.time() * 1000)}",
+            self._folder.log,
+            self._folder.log.stat().st_size,
+        )
         stream.start()
         try:
-            self._set(TrainingStartTime=datetime.now(UTC))
             self._enter("Downloading", "Downloading input data")
             self._download()
             self._enter("Training", "Training image download completed. Training in progress.")
             exit_code, ended = self._run_command()
+            if isinstance(ended, Interruption):
+                return ended
             self._report_metrics()
             if exit_code != 0 and ended is None:
                 raise JobFailedError(failure_reason(exit_code, self._log(), self._failure_file()))
@@ -99,6 +139,7 @@ class TrainingRun:
             return ended or ("Completed", "Completed", "Training job completed")
         finally:
             stream.finish()
+            self._seconds += time.monotonic() - started
 
     def _download(self) -> None:
         for channel in self._request.get("InputDataConfig", []):
@@ -119,12 +160,28 @@ class TrainingRun:
                 )
             if channel["ChannelName"] == "sm_drivers":
                 self._folder.localise_drivers(folder)
-        checkpoints = self._request.get("CheckpointConfig")
-        if checkpoints:
-            download_prefix(self._host.clients.s3, checkpoints["S3Uri"], self._folder.checkpoints)
+        if self._checkpoints:
+            try:
+                self._checkpoints.restore()
+            except ClientError as error:
+                raise JobFailedError(_checkpoints_failed("download", error)) from error
         self._folder.write_config(self._request)
 
-    def _run_command(self) -> tuple[int, tuple[str, str, str] | None]:
+    def _checkpoint_sync(self) -> CheckpointSync | None:
+        config = self._request.get("CheckpointConfig")
+        if not config:
+            return None
+        folder = self._folder.localise(config.get("LocalPath", f"{CONTAINER_PREFIX}/checkpoints"))
+        return CheckpointSync(self._host.clients.s3, Path(folder), config["S3Uri"])
+
+    def _sync_checkpoints(self) -> None:
+        if self._checkpoints:
+            try:
+                self._checkpoints.sync()
+            except ClientError as error:
+                raise JobFailedError(_checkpoints_failed("upload", error)) from error
+
+    def _run_command(self) -> tuple[int, tuple[str, str, str] | Interruption | None]:
         """Run the container's command; return its exit code and how it was ended, if it was."""
         if self._stop.is_set():
             return 0, _STOPPED
@@ -134,19 +191,37 @@ class TrainingRun:
             self._folder.code,
             self._folder.log,
         )
-        most = self._request["StoppingCondition"].get("MaxRuntimeInSeconds", 86_400)
-        deadline = time.monotonic() + most
-        ended = None
-        while (exit_code := self._poll(process)) is None:
-            if self._stop.is_set():
-                ended = _STOPPED
-            elif time.monotonic() > deadline:
-                ended = _TOO_LONG
-            if ended is not None:
-                self._host.children.stop(process, _STOP_SECONDS)
-                return process.returncode, ended
-        self._host.children.forget(process)
-        return exit_code, None
+        started = synced = time.monotonic()
+        try:
+            while (exit_code := self._poll(process)) is None:
+                ended = self._end(started)
+                if isinstance(ended, Interruption) and not ended.notice_seconds:
+                    return 0, ended  # without the last copy of the checkpoints, too
+                if ended is not None:
+                    notice = ended.notice_seconds if isinstance(ended, Interruption) else None
+                    self._host.children.stop(process, _STOP_SECONDS if notice is None else notice)
+                    self._sync_checkpoints()
+                    return process.returncode, ended
+                if time.monotonic() - synced >= _SYNC_SECONDS:
+                    self._sync_checkpoints()
+                    synced = time.monotonic()
+            return exit_code, None
+        finally:
+            self._host.children.forget(process)
+
+    def _end(self, started: float) -> tuple[str, str, str] | Interruption | None:
+        """Say how a script that was started then has to end now, None where it may go on."""
+        now = time.monotonic()
+        if self._stop.is_set():
+            return _STOPPED
+        most = self._request["StoppingCondition"].get("MaxRuntimeInSeconds", MAX_RUNTIME_SECONDS)
+        if self._seconds + now - started > most:
+            return _TOO_LONG
+        if now > self._wait_end:
+            return _WAITED_TOO_LONG
+        if not self._spot:
+            return None
+        return self._interruptions.draw(self._request["TrainingJobName"], now - started)
 
     def _poll(self, process: subprocess.Popen[bytes]) -> int | None:
         try:
@@ -172,9 +247,7 @@ class TrainingRun:
             upload_archive(
                 self._host.clients.s3, self._folder.output_data, f"{output}/output.tar.gz"
             )
-        checkpoints = self._request.get("CheckpointConfig")
-        if checkpoints:
-            upload_folder(self._host.clients.s3, self._folder.checkpoints, checkpoints["S3Uri"])
+        self._sync_checkpoints()
 
     def _report_metrics(self) -> None:
         definitions = self._request["AlgorithmSpecification"].get("MetricDefinitions", [])
@@ -189,15 +262,16 @@ class TrainingRun:
 
     def _finish(self, status: str, secondary: str, message: str) -> None:
         now = datetime.now(UTC)
-        started = self._description.get("TrainingStartTime", now)
-        seconds = max(1, round((now - started).total_seconds()))
+        seconds = max(1, round(self._seconds))
         self._enter(
             secondary,
             message,
             TrainingJobStatus=status,
             TrainingEndTime=now,
             TrainingTimeInSeconds=seconds,
-            BillableTimeInSeconds=seconds,
+            BillableTimeInSeconds=max(1, round(seconds * _SPOT_PRICE_SHARE))
+            if self._spot
+            else seconds,
         )
 
     def _set(self, **members: Any) -> None:
@@ -222,6 +296,15 @@ class TrainingRun:
 
 _STOPPED = ("Stopped", "Stopped", "Training job stopped")
 _TOO_LONG = ("Stopped", "MaxRuntimeExceeded", "Training job stopped: maximum runtime exceeded")
+_WAITED_TOO_LONG = (
+    "Stopped",
+    "MaxWaitTimeExceeded",
+    "Training job stopped: maximum wait time exceeded",
+)
+
+
+def _checkpoints_failed(what: str, error: ClientError) -> str:
+    return f"ClientError: Checkpoint {what} failed: {error.response['Error']['Message']}"
 
 
 def _first_description(request: dict[str, Any], arn: str, now: datetime) -> dict[str, Any]:

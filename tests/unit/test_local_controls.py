@@ -5,16 +5,18 @@ import pytest
 
 from local.controls import Controls
 from local.sagemaker.faults import Faults
+from local.sagemaker.interruptions import Interruptions
 from local.upload_duplicates import Duplicates
 
 ABOUT = {"service": "laptop-aws"}
 FAULTS = "/_local/faults/scones"
 UPLOADS = "/_local/uploads"
+INTERRUPTIONS = "/_local/interruptions/scones"
 
 
 @pytest.fixture
 def controls() -> Controls:
-    return Controls(ABOUT, Faults(), Duplicates())
+    return Controls(ABOUT, Faults(), Duplicates(), Interruptions())
 
 
 def ask(controls: Controls, method: str, path: str, members: object = None) -> Any:
@@ -30,7 +32,7 @@ def test_what_is_not_there(controls: Controls, method: str, path: str) -> None:
     assert (status, answer["error"]) == (404, f"No {method} {path}; see docs/laptop-aws.md")
 
 
-@pytest.mark.parametrize("path", [FAULTS, UPLOADS])
+@pytest.mark.parametrize("path", [FAULTS, UPLOADS, INTERRUPTIONS])
 def test_a_body_that_is_no_json(controls: Controls, path: str) -> None:
     status, answer = controls.answer("PUT", path, b"{")
     assert status == 400
@@ -42,6 +44,7 @@ def test_a_body_that_is_no_json(controls: Controls, path: str) -> None:
     [
         (FAULTS, {"kind": "tired"}, "kind must be one of "),
         (UPLOADS, {"duplicates": 2}, "duplicates must be a number from 0 to 1"),
+        (INTERRUPTIONS, {"times": 0}, "times must be a whole number from 1"),
     ],
 )
 def test_a_wrong_field(controls: Controls, path: str, members: object, error: str) -> None:
@@ -66,3 +69,10 @@ def test_duplicates_from_first_to_last(controls: Controls) -> None:
     status, answer = ask(controls, "PUT", UPLOADS, {"duplicates": 0.5})
     assert (status, answer["duplicates"]) == (200, 0.5)
     assert ask(controls, "DELETE", UPLOADS)[1]["duplicates"] == 0.0
+
+
+def test_interruptions_from_first_to_last(controls: Controls) -> None:
+    status, answer = ask(controls, "PUT", INTERRUPTIONS, {"times": 2, "notice_seconds": 0})
+    assert (status, answer["times"], answer["notice_seconds"]) == (200, 2, 0.0)
+    assert ask(controls, "GET", INTERRUPTIONS)[1] == answer
+    assert ask(controls, "DELETE", INTERRUPTIONS)[1]["times"] == 0
