@@ -6,7 +6,6 @@ Run again, it trains anew and updates the endpoint in place; the endpoint answer
 import argparse
 import os
 import re
-import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,13 @@ from rich.console import Console
 from rich.table import Table
 
 from training import settings
+from training.arguments import inner_share
+from training.deployment import (
+    deploy_command,
+    deploy_parameters,
+    recommend,
+    threshold_words,
+)
 from training.endpoint import (
     SmokeTestError,
     capture_uri,
@@ -144,6 +150,7 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
         training = train(session, arguments, bucket, role, console)
         console.print(f"Trained model: {training.model_data}", soft_wrap=True, markup=False)
     model_data = training.model_data if training else arguments.model_data
+    recommendation, missing = recommend(session, model_data, arguments.max_error)
 
     name = f"{endpoint}-{datetime.now(UTC):%Y%m%d%H%M%S}"
     try:
@@ -177,6 +184,8 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
         "data_capture_s3_uri": capture_uri(bucket),
         "seconds_to_in_service": round(seconds, 1),
         "training": asdict(training) if training else None,
+        "recommendation": asdict(recommendation) if recommendation else None,
+        "deploy_parameters": deploy_parameters(endpoint, recommendation),
         "smoke_test": {"class": truth, "label": label, "probability": probability},
         "role_arn": role.arn,
         "bucket": bucket,
@@ -184,7 +193,11 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
     }
     write_json(REPORT, report)
     console.print(result_table(report))
-    console.print(f"Deploy the workflow with:\n    {deploy_command(endpoint)}", soft_wrap=True)
+    console.print(
+        f"Threshold: {threshold_words(recommendation, missing)}", markup=False, soft_wrap=True
+    )
+    command = deploy_command(report["deploy_parameters"])
+    console.print(f"Deploy the workflow with:\n    {command}", markup=False, soft_wrap=True)
     console.print(cost_reminder(arguments.endpoint_instance), markup=False)
 
 
@@ -372,21 +385,6 @@ def try_endpoint(
     return label, probability, path.split("/")[1]
 
 
-def deploy_command(endpoint: str) -> str:
-    """Return the command that deploys the workflow for this endpoint.
-
-    Parameters on the command line replace all of samconfig.toml's, so either none is given or all.
-    """
-    # Where AWS's tools are pointed at another AWS, it is the laptop's: its own part of samconfig.
-    config = " --config-env local" if "AWS_ENDPOINT_URL" in os.environ else ""
-    command = f"sam build{config} && sam deploy{config}"
-    if endpoint == settings.ENDPOINT_NAME:
-        return command
-    parameters = {**settings.PARAMETERS, "EndpointName": endpoint}
-    overrides = " ".join(shlex.quote(f"{name}={value}") for name, value in parameters.items())
-    return f"{command} --parameter-overrides {overrides}"
-
-
 def cost_reminder(instance_type: str) -> str:
     """Say what the endpoint costs while it is there."""
     price = HOSTING_USD_PER_HOUR.get(instance_type)
@@ -410,6 +408,7 @@ def result_table(report: dict[str, Any]) -> Table:
         table.add_row(
             "validation accuracy", "not reported" if accuracy is None else f"{accuracy:.3f}"
         )
+    table.add_row("threshold", report["deploy_parameters"]["ConfidenceThreshold"])
     table.add_row("model data", report["model_data"])
     table.add_row("model, configuration", report["model"])
     table.add_row("time to service", f"{report['seconds_to_in_service']:.0f} s")
@@ -475,6 +474,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         " pictures; its error message names them")  # fmt: skip
     add("--hyperparameters", metavar="NAME=VALUE", nargs="+", default=[],
         help="arguments of training/container/train.py, such as epochs=50")  # fmt: skip
+    add("--max-error", metavar="SHARE", type=inner_share,
+        help="recommend the lowest threshold that keeps wrong answers among the accepted ones to"
+        " this share, between 0 and 1 (0.01, or what --model-data was trained with)")  # fmt: skip
     arguments = parser.parse_args(argv)
     settings.check_endpoint_name(
         arguments.endpoint, "--endpoint", longest=settings.MADE_ENDPOINT_NAME_LENGTH
@@ -490,6 +492,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         if not (name and equals and value):
             parser.error(f"--hyperparameters {name}{equals}{value}: write NAME=VALUE")
     arguments.hyperparameters = {name.lstrip("-"): value for name, _, value in pairs}
+    if arguments.max_error is not None:
+        # Where it trains, the model keeps it: `evaluate` then asks for the same.
+        if "max-error" in arguments.hyperparameters:
+            parser.error("--max-error: give it once, not as a hyperparameter too")
+        arguments.hyperparameters["max-error"] = f"{arguments.max_error:g}"
     return arguments
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import asdict
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -9,18 +10,19 @@ from rich.console import Console
 
 from tests.unit.aws_stubs import ACCOUNT, REGION, Body, StubbedSession, client_error
 from training import create_endpoint, settings
+from training.calibration import recommend_threshold
 from training.create_endpoint import (
     ModelNotServedError,
     PreflightError,
     TrainingUnwatchedError,
     check_before,
     cost_reminder,
-    deploy_command,
     main,
     parse_arguments,
     serve,
     train,
 )
+from training.deployment import deploy_command
 from training.endpoint import SmokeTestError
 from training.preflight import (
     BucketUnreachableError,
@@ -224,6 +226,11 @@ def test_an_error_of_aws_is_a_sentence_and_status_1(monkeypatch, capsys):
         (["--training-instance", "m5.large"], "is not an instance type such as ml.m5.large"),
         (["--hyperparameters", "epochs"], "--hyperparameters epochs: write NAME=VALUE"),
         (["--hyperparameters", "=3"], "write NAME=VALUE"),
+        (["--max-error", "0"], "'0' is not a number between 0 and 1"),
+        (
+            ["--max-error", "0.02", "--hyperparameters", "max-error=0.01"],
+            "--max-error: give it once",
+        ),
     ],
 )
 def test_arguments_that_cannot_work(argv, message, capsys):
@@ -323,6 +330,7 @@ def create(monkeypatch, console):
         steps = {
             "check_before": lambda *_: (MANIFEST, "role"),
             "train": lambda *_: result,
+            "recommend": lambda *_: (None, "It has no held_out.json."),
             "serve": lambda *_, **__: in_service,
             **steps,
         }
@@ -374,6 +382,58 @@ def test_an_endpoint_that_fails_after_a_training_tells_where_the_model_is(create
         create(serve=fail)
 
 
+@pytest.fixture
+def created(create, console, monkeypatch):
+    """Run create to its end with this recommendation; return the report and what is shown."""
+
+    def run(found, missing, *argv):
+        reports = []
+        monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+        monkeypatch.setattr(create_endpoint, "write_json", lambda _, report: reports.append(report))
+        asked: list = []
+
+        def recommend(_, *of):
+            asked.append(of)
+            return found, missing
+
+        create(
+            *argv,
+            smoke_test=lambda *_: ("bicycle", 0.9),
+            delete_superseded=lambda *_, **__: 0,
+            recommend=recommend,
+        )
+        return reports[0], console.file.getvalue(), asked[0]
+
+    return run
+
+
+def test_the_recommended_threshold_is_reported_and_deployed_with(created):
+    found = recommend_threshold([0.8 + n / 10_000 for n in range(400)], [True] * 400)
+    report, shown, asked = created(found, "", "--max-error", "0.02")
+
+    assert report["recommendation"] == asdict(found)
+    parameters = settings.PARAMETERS | {"EndpointName": "e", "ConfidenceThreshold": "0.8"}
+    assert report["deploy_parameters"] == parameters
+    assert f"Threshold: {found}" in shown
+    assert f"    {deploy_command(parameters)}\n" in shown
+    assert asked == ("s3://b/jobs/job/output/model.tar.gz", 0.02)
+
+
+def test_a_model_without_a_recommendation_keeps_the_stacks_threshold(created):
+    report, shown, asked = created(None, "It has no held_out.json.", "--model-data", "s3://b/m")
+
+    threshold = settings.PARAMETERS["ConfidenceThreshold"]
+    assert (report["recommendation"], asked) == (None, ("s3://b/m", None))
+    assert report["deploy_parameters"]["ConfidenceThreshold"] == threshold
+    assert f"Threshold: It has no held_out.json. So {threshold} stays, as in samconfig" in shown
+
+
+def test_the_wanted_rate_goes_to_the_training_too():
+    arguments = parse_arguments(["--max-error", "0.02", "--hyperparameters", "epochs=3"])
+    assert arguments.hyperparameters == {"epochs": "3", "max-error": "0.02"}
+    assert parse_arguments([]).hyperparameters == {}
+
+
 def test_ctrl_c_while_the_endpoint_comes_up_says_that_it_costs(monkeypatch, console):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
@@ -395,28 +455,6 @@ def test_ctrl_c_while_the_endpoint_comes_up_says_that_it_costs(monkeypatch, cons
     shown = console.file.getvalue()
     assert "Endpoint e is still being made. The endpoint costs about 0.115 USD an hour" in shown
     assert "--model-data s3://b/m.tar.gz" in shown
-
-
-def test_the_deploy_line_is_plain_for_the_endpoint_of_samconfig(monkeypatch):
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    assert deploy_command(settings.ENDPOINT_NAME) == "sam build && sam deploy"
-
-
-def test_the_deploy_line_gives_all_parameters_for_another_endpoint(monkeypatch):
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    parameters = {"EndpointName": "a", "ConfidenceThreshold": "0.9", "ClassNames": "a b"}
-    monkeypatch.setattr(settings, "PARAMETERS", parameters)
-    assert deploy_command("mine") == (
-        "sam build && sam deploy --parameter-overrides EndpointName=mine ConfidenceThreshold=0.9"
-        " 'ClassNames=a b'"
-    )
-
-
-def test_the_deploy_line_names_the_laptops_part_of_samconfig(monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
-    assert deploy_command(settings.ENDPOINT_NAME) == (
-        "sam build --config-env local && sam deploy --config-env local"
-    )
 
 
 def test_a_price_that_is_not_known_is_not_made_up():

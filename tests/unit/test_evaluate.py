@@ -455,7 +455,7 @@ def test_the_models_recommendation_is_the_threshold(run, capsys):
     assert written["recommendation"]["error_bound"] <= written["recommendation"]["max_error"]
     shown = capsys.readouterr().out
     assert "Accepted    4 at threshold 0.6: coverage 1.000 (95 %: 0.510 to 1.000)" in shown
-    assert "Threshold   0.6 is recommended. 400 of 400 held-out pictures" in shown
+    assert "Threshold   0.6. 400 of 400 held-out pictures" in shown
 
 
 def test_a_lower_rate_is_held_against_the_same_pictures(run, capsys):
@@ -472,7 +472,7 @@ def test_a_threshold_that_was_asked_for_wins_and_the_recommendation_is_shown(run
     written = json.loads((out / "evaluation.json").read_text())
     assert (written["threshold"], written["threshold_source"]) == (0.98, "--threshold")
     assert (written["accepted"], written["recommendation"]["threshold"]) == (0, 0.6)
-    assert "0.98 as asked; 0.6 is recommended" in capsys.readouterr().out
+    assert "0.98, as asked. Otherwise: 400 of 400 held-out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("options", [[], ["--threshold", "0.98"]])
@@ -483,11 +483,10 @@ def test_a_model_without_held_out_answers_takes_the_stacks_threshold(run, capsys
     written = json.loads((out / "evaluation.json").read_text())
     expected = 0.98 if options else settings.CONFIDENCE_THRESHOLD
     assert (written["threshold"], written["recommendation"]) == (expected, None)
-    source = "--threshold" if options else "samconfig.toml"
-    assert (
-        f"Threshold   {expected:g} from {source}. {MODEL_DATA} has no held_out.json: it is older"
-        in capsys.readouterr().out
-    )
+    words = "0.98, as asked. Otherwise: " if options else f"{expected:g}. "
+    shown = capsys.readouterr().out
+    assert f"Threshold   {words}{MODEL_DATA} has no held_out.json: it is older than" in shown
+    assert f"So {settings.CONFIDENCE_THRESHOLD:g} stays, as in samconfig.toml." in shown
     assert (out / "risk_coverage.png").exists()
 
 

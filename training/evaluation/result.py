@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.confusion_plot import plot_confusion
+from training.deployment import threshold_words
 from training.evaluation.predictions import Prediction
 from training.evaluation.summary import acceptable, answered
 from training.evaluation.threshold import Threshold
@@ -100,12 +101,10 @@ def class_table(evaluation: dict[str, Any]) -> Table:
 
 
 def _threshold_words(threshold: Threshold) -> str:
-    if threshold.recommendation is None:
-        return f"{threshold.value:g} from {threshold.source}. {threshold.missing}"
-    recommended = f"{threshold.recommendation.threshold:g} is recommended"
+    words = threshold_words(threshold.recommendation, threshold.missing)
     if threshold.source == "--threshold":
-        recommended = f"{threshold.value:g} as asked; {recommended}"
-    return f"{recommended}. {threshold.recommendation}"
+        return f"{threshold.value:g}, as asked. Otherwise: {words}"
+    return f"{threshold.value:g}. {words}"
 
 
 def _calibration_words(evaluation: dict[str, Any]) -> str:

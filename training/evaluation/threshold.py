@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
-from training import settings
 from training.calibration import Recommendation
+from training.deployment import chosen_threshold
 from training.errors import ExpectedError
 from training.model_artifact import HeldOut, endpoint_model_data, read_model_artifact
 
@@ -30,20 +30,21 @@ class Threshold:
 def choose_threshold(
     session: Any, endpoint: str, asked: float | None, max_error: float | None
 ) -> Threshold:
-    """Return the threshold that was asked for, or else the recommended one, or else the stack's.
+    """Return the threshold that was asked for, or else the one that the stack is deployed with.
 
     A model that recommends none, or that this caller may not read, is no reason to stop.
     """
     try:
         uri = endpoint_model_data(session.client("sagemaker"), endpoint)
         artifact = read_model_artifact(session.client("s3"), uri)
-        recommendation = artifact.recommendation(max_error)
+        recommendation: Recommendation | None = artifact.recommendation(max_error)
+        held_out: HeldOut | None = artifact.held_out
+        missing = ""
     except (ExpectedError, ClientError) as error:
-        value = settings.CONFIDENCE_THRESHOLD if asked is None else asked
-        source: Source = "samconfig.toml" if asked is None else "--threshold"
-        return Threshold(value, source, None, None, str(error))
-    if asked is not None:
-        return Threshold(asked, "--threshold", recommendation, artifact.held_out, "")
-    return Threshold(
-        recommendation.threshold, "recommendation", recommendation, artifact.held_out, ""
-    )
+        recommendation, held_out, missing = None, None, str(error)
+    value = chosen_threshold(recommendation) if asked is None else asked
+    source: Source = "--threshold"
+    if asked is None:
+        own = recommendation and recommendation.threshold == value
+        source = "recommendation" if own else "samconfig.toml"
+    return Threshold(value, source, recommendation, held_out, missing)

@@ -1,0 +1,120 @@
+"""The deploy line: the threshold that the model earned, and never a lower one by default."""
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from tests.unit.aws_stubs import StubbedSession
+from tests.unit.model_archives import MODEL_DATA, body, held_out, model_archive
+from training import settings
+from training.calibration import Recommendation
+from training.deployment import (
+    chosen_threshold,
+    deploy_command,
+    deploy_parameters,
+    recommend,
+    threshold_words,
+)
+
+
+@pytest.fixture(autouse=True)
+def _samconfig(monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    parameters = {"EndpointName": "a", "ConfidenceThreshold": "0.90", "ClassNames": "a b"}
+    monkeypatch.setattr(settings, "PARAMETERS", parameters)
+    monkeypatch.setattr(settings, "ENDPOINT_NAME", "a")
+    monkeypatch.setattr(settings, "CONFIDENCE_THRESHOLD", 0.9)
+
+
+def recommended(threshold, *, met):
+    return Recommendation(
+        threshold=threshold,
+        met=met,
+        pictures=800,
+        accepted=640,
+        errors=1,
+        coverage=0.8,
+        error_bound=0.009 if met else 0.02,
+        max_error=0.01,
+        confidence_level=0.95,
+    )
+
+
+@pytest.mark.parametrize(
+    ("recommendation", "threshold"),
+    [
+        (None, 0.9),
+        (recommended(0.8123, met=True), 0.8123),
+        (recommended(0.9512, met=True), 0.9512),
+        (recommended(0.9512, met=False), 0.9512),
+        (recommended(0.6, met=False), 0.9),
+    ],
+    ids=["none", "met lower", "met higher", "not met higher", "not met lower"],
+)
+def test_only_what_was_shown_to_be_enough_lowers_the_threshold(recommendation, threshold):
+    assert chosen_threshold(recommendation) == threshold
+
+
+def test_why_the_threshold_is_what_it_is_is_said():
+    met = recommended(0.8123, met=True)
+    assert threshold_words(met, "") == str(met)
+    assert threshold_words(None, "It has no held_out.json.") == (
+        "It has no held_out.json. So 0.9 stays, as in samconfig.toml."
+    )
+    assert threshold_words(recommended(0.6, met=False), "").endswith(
+        "an error of at most 2.0%. So the higher 0.9 of samconfig.toml stays."
+    )
+
+
+def test_the_deploy_line_is_plain_for_what_samconfig_says():
+    assert deploy_command(deploy_parameters("a", None)) == "sam build && sam deploy"
+    same = recommended(0.9, met=True)
+    assert deploy_command(deploy_parameters("a", same)) == "sam build && sam deploy"
+
+
+def test_the_deploy_line_gives_all_parameters_for_another_endpoint():
+    assert deploy_command(deploy_parameters("mine", None)) == (
+        "sam build && sam deploy --parameter-overrides EndpointName=mine ConfidenceThreshold=0.90"
+        " 'ClassNames=a b'"
+    )
+
+
+def test_the_deploy_line_has_the_recommended_threshold():
+    parameters = deploy_parameters("a", recommended(0.8123, met=True))
+    assert deploy_command(parameters) == (
+        "sam build && sam deploy --parameter-overrides EndpointName=a ConfidenceThreshold=0.8123"
+        " 'ClassNames=a b'"
+    )
+
+
+def test_the_deploy_line_names_the_laptops_part_of_samconfig(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    assert deploy_command(deploy_parameters("a", None)) == (
+        "sam build --config-env local && sam deploy --config-env local"
+    )
+
+
+def test_the_recommendation_is_read_from_the_model():
+    session = StubbedSession()
+    session.stub("s3").add_response("get_object", body(model_archive(held_out(400))))
+    found, missing = recommend(session, MODEL_DATA, None)
+    assert found
+    assert (found.threshold, found.met, missing) == (0.6, True, "")
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "NoSuchKey"])
+def test_a_model_that_cannot_be_read_is_deployed_all_the_same(code):
+    session = StubbedSession()
+    session.stub("s3").add_client_error("get_object", code, "why")
+    found, missing = recommend(session, MODEL_DATA, None)
+    assert found is None
+    assert code in missing
+
+
+def test_a_connection_that_breaks_does_not_cost_the_trained_model():
+    class Broken:
+        def client(self, _):
+            raise EndpointConnectionError(endpoint_url="http://s3")
+
+    found, missing = recommend(Broken(), MODEL_DATA, None)
+    assert found is None
+    assert "http://s3" in missing

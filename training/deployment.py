@@ -1,0 +1,77 @@
+"""How to deploy the workflow for an endpoint: with the threshold that its model recommends."""
+
+import os
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from training import settings
+from training.calibration import Recommendation
+from training.errors import ExpectedError
+from training.model_artifact import read_model_artifact
+
+
+def recommend(
+    session: Any, model_data: str, max_error: float | None
+) -> tuple[Recommendation | None, str]:
+    """Return what the model at this S3 address recommends, or why it recommends nothing.
+
+    `max_error`, a share, is what the model was trained with where it is None. A model of another
+    kind can be served and deployed all the same.
+    """
+    try:
+        artifact = read_model_artifact(session.client("s3"), model_data)
+        return artifact.recommendation(max_error), ""
+    except (ExpectedError, ClientError, BotoCoreError) as error:
+        return None, str(error)
+
+
+def chosen_threshold(recommendation: Recommendation | None) -> float:
+    """Return the threshold, in [0, 1], that the stack gets: samconfig.toml's without a better one.
+
+    One that was not shown to be enough never takes the place of a higher one that a person set.
+    """
+    if recommendation is None:
+        return settings.CONFIDENCE_THRESHOLD
+    if recommendation.met:
+        return recommendation.threshold
+    return max(recommendation.threshold, settings.CONFIDENCE_THRESHOLD)
+
+
+def threshold_words(recommendation: Recommendation | None, missing: str) -> str:
+    """Say why the stack gets its threshold; `missing` is why nothing is recommended."""
+    threshold = chosen_threshold(recommendation)
+    if recommendation is None:
+        return f"{missing} So {threshold:g} stays, as in samconfig.toml."
+    if threshold != recommendation.threshold:
+        return f"{recommendation} So the higher {threshold:g} of samconfig.toml stays."
+    return str(recommendation)
+
+
+def deploy_parameters(endpoint: str, recommendation: Recommendation | None) -> dict[str, str]:
+    """Return all parameters of the stack: samconfig.toml's, with the endpoint and its threshold."""
+    parameters = {**settings.PARAMETERS, "EndpointName": endpoint}
+    threshold = chosen_threshold(recommendation)
+    if threshold != settings.CONFIDENCE_THRESHOLD:
+        parameters["ConfidenceThreshold"] = f"{threshold:g}"
+    return parameters
+
+
+def deploy_command(parameters: Mapping[str, str]) -> str:
+    """Return the command that deploys the workflow with these parameters.
+
+    Parameters on the command line replace all of samconfig.toml's, so either none is given or all.
+    """
+    # Where AWS's tools are pointed at another AWS, it is the laptop's: its own part of samconfig.
+    config = " --config-env local" if "AWS_ENDPOINT_URL" in os.environ else ""
+    command = f"sam build{config} && sam deploy{config}"
+    if parameters == settings.PARAMETERS:
+        return command
+    return f"{command} {shlex.join(parameter_overrides(parameters))}"
+
+
+def parameter_overrides(parameters: Mapping[str, str]) -> list[str]:
+    """Return the option of `sam deploy` that gives these parameters, and its values."""
+    return ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]
