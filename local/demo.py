@@ -33,6 +33,7 @@ from training.waiting import make_console
 
 REPORT = settings.REPORTS_FOLDER / "demo"
 CREATE_REPORT = settings.REPORTS_FOLDER / "create_endpoint" / "endpoint.json"
+EVALUATION = settings.REPORTS_FOLDER / "evaluate" / "evaluation.json"
 # What one execution may take, times the pictures, and a start: a bound for a machine far slower
 # than the 0.3 s that one takes on two cores.
 SECONDS_PER_PICTURE = 3
@@ -77,20 +78,26 @@ def go_through(session: LaptopSession, data: str) -> dict[str, Any]:
         session.run(python, "-m", "training.stage_data", data, "--out", str(staged))
     with session.stage("create_endpoint", "Train a model and create its endpoint"):
         session.run(python, "-m", "training.create_endpoint")
-    session.deploy()
+    created = json.loads(CREATE_REPORT.read_text())
+    parameters = created["deploy_parameters"]  # with the threshold that the model recommends
+    session.deploy(parameters)
     with session.stage("workflow", "Upload the test pictures; each starts the workflow"):
         manifest = json.loads((staged / "manifest.json").read_text())
         pictures = run_workflow(session, staged / "test", sum(manifest["counts"]["test"].values()))
     with session.stage("evaluate", "Evaluate the endpoint"):
         session.run(python, "-m", "training.evaluate", "--staged", str(staged))
-    training = json.loads(CREATE_REPORT.read_text())["training"]
+    evaluation = json.loads(EVALUATION.read_text())
+    training = created["training"]
     return {
         "data": manifest["counts"],
         "training": {
             "seconds": training["seconds"],
             "validation_accuracy": training["validation_accuracy"],
         },
-        **figures(pictures, settings.CONFIDENCE_THRESHOLD),
+        **figures(pictures, float(parameters["ConfidenceThreshold"])),
+        "recommendation": created["recommendation"],
+        "evaluated_threshold": evaluation["threshold"],
+        "expected_calibration_error": evaluation["expected_calibration_error"],
         "failures": [f"{p.key}: {p.error}" for p in pictures if p.place == "failed"],
     }
 
@@ -138,6 +145,11 @@ def check(report: dict[str, Any]) -> None:
         wrong.append(f"{executions['failed']} executions failed: {report['failures'][0]}")
     if report["accepted_below_threshold"]:
         wrong.append(f"{report['accepted_below_threshold']} answers accepted below the threshold")
+    if report["evaluated_threshold"] != report["threshold"]:
+        wrong.append(
+            f"evaluated at a threshold of {report['evaluated_threshold']:g} and deployed with"
+            f" {report['threshold']:g}"
+        )
     if report.get("resources_left"):
         wrong.append(f"{report['resources_left']} resources left")
     if wrong:
@@ -159,10 +171,11 @@ def show(report: dict[str, Any], console: Console) -> None:
     table.add_row("  below the threshold", f"{executions['below_threshold']} (in the review queue)")
     table.add_row("  failed", str(executions["failed"]))
     table.add_section()
-    table.add_row("threshold", str(report["threshold"]))
+    table.add_row("threshold", threshold_words(report))
     table.add_row("accuracy, all test pictures", percent(report["accuracy"]))
     table.add_row("accuracy, accepted answers", percent(report["accuracy_accepted"]))
     table.add_row("coverage (share accepted)", percent(report["coverage"]))
+    table.add_row("expected calibration error", percent(report["expected_calibration_error"]))
     table.add_section()
     for stage, seconds in report["seconds"].items():
         table.add_row(stage.replace("_", " "), f"{seconds} s")
@@ -171,6 +184,15 @@ def show(report: dict[str, Any], console: Console) -> None:
         table.add_row("resources left", str(report["resources_left"]))
     console.print(table)
     console.print(f"Figures: {REPORT / 'summary.json'}; logs beside it.", markup=False)
+
+
+def threshold_words(report: dict[str, Any]) -> str:
+    """Say what the threshold is and why."""
+    recommendation = report["recommendation"]
+    if recommendation is None or recommendation["threshold"] != report["threshold"]:
+        return f"{report['threshold']:g} (samconfig.toml)"
+    bound = f"{recommendation['error_bound']:.1%} errors at most"
+    return f"{report['threshold']:g} (recommended: {bound})"
 
 
 def percent(value: float | None) -> str:

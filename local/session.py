@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.console import Console
 from local.control import DEFAULT_STATE, find_running
 from local.errors import AlreadyRunningError
 from local.server import UNSET, client_environment
+from training.deployment import parameter_overrides
 from training.errors import ExpectedError
 
 LOG_LINES_SHOWN = 30
@@ -127,12 +128,16 @@ class LaptopSession:
         self.deploy()
         return staged
 
-    def deploy(self) -> None:
-        """Build the functions and deploy the workflow. Raises CommandFailedError."""
+    def deploy(self, parameters: Mapping[str, str] | None = None) -> None:
+        """Build the functions and deploy the workflow, with samconfig.toml's parameters or these.
+
+        Raises CommandFailedError.
+        """
+        given = parameter_overrides(parameters) if parameters else []
         with self.stage("sam_build", "Build the functions"):
             self.run("sam", "build", log="sam-build.log")
         with self.stage("sam_deploy", "Deploy the workflow"):
-            self.run("sam", "deploy", "--config-env", "local", log="sam-deploy.log")
+            self.run("sam", "deploy", "--config-env", "local", *given, log="sam-deploy.log")
 
 
 def ended(process: "subprocess.Popen[bytes]") -> int:

@@ -1,10 +1,12 @@
 """The demo's accounting: no picture may be lost, and no doubtful answer pass for one."""
 
+import io
 import json
 
 import boto3
 import pytest
 from botocore.stub import Stubber
+from rich.console import Console
 
 from local import demo, session
 from local.demo_outcomes import (
@@ -183,6 +185,8 @@ def report(**changes: object) -> dict:
         "executions": executions,
         "failures": [],
         "accepted_below_threshold": 0,
+        "threshold": 0.9123,
+        "evaluated_threshold": 0.9123,
         "resources_left": 0,
     } | changes
 
@@ -197,6 +201,10 @@ def report(**changes: object) -> dict:
         ),
         ({"accepted_below_threshold": 1}, "1 answers accepted below the threshold"),
         ({"resources_left": 2}, "2 resources left"),
+        (
+            {"evaluated_threshold": 0.9},
+            r"evaluated at a threshold of 0\.9 and deployed with 0\.9123",
+        ),
     ],
 )
 def test_a_run_with_wrong_figures_is_an_error(changes, says):
@@ -226,10 +234,46 @@ def test_the_laptops_aws_is_stopped_unless_it_is_kept(monkeypatch, tmp_path, giv
     monkeypatch.setattr(
         session.LaptopSession, "run", lambda _, *command, **__: ran.append(command[3])
     )
-    whole = report(training={"seconds": 1, "validation_accuracy": 0.9}, threshold=0.9)
+    whole = report(training={"seconds": 1, "validation_accuracy": 0.9}, recommendation=None)
     whole |= {"accuracy": 1.0, "accuracy_accepted": 1.0, "coverage": 0.75}
+    whole["expected_calibration_error"] = 0.02
     monkeypatch.setattr(demo, "go_through", lambda *_: whole)
     monkeypatch.setattr(demo, "clean_up", lambda _: 0)
     assert demo.main(given) == 0
     assert ran == [c for c in ("start", "stop") if c not in left]
     assert json.loads((tmp_path / "summary.json").read_text())["executions"]["started"] == 4
+
+
+def test_the_demo_deploys_and_counts_with_the_threshold_that_create_endpoint_wrote(
+    monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    parameters = {"EndpointName": "e", "ConfidenceThreshold": "0.8123"}
+    files = {
+        "data/staged/manifest.json": {"counts": {"test": {"bicycle": 1}}},
+        "reports/create_endpoint/endpoint.json": {
+            "training": {"seconds": 1, "validation_accuracy": 0.9},
+            "recommendation": {"threshold": 0.8123, "error_bound": 0.0087},
+            "deploy_parameters": parameters,
+        },
+        "reports/evaluate/evaluation.json": {
+            "threshold": 0.8123,
+            "expected_calibration_error": 0.02,
+        },
+    }
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(session.LaptopSession, "run", lambda _, *command, **__: ran.append(command))
+    monkeypatch.setattr(demo, "run_workflow", lambda *_: PICTURES)
+    laptop = session.LaptopSession(0, Console(file=io.StringIO()), tmp_path)
+
+    report = demo.go_through(laptop, "synthetic")
+
+    assert ("sam", "deploy", "--config-env", "local", "--parameter-overrides", "EndpointName=e",
+            "ConfidenceThreshold=0.8123") in ran  # fmt: skip
+    assert (report["threshold"], report["evaluated_threshold"]) == (0.8123, 0.8123)
+    assert demo.threshold_words(report) == "0.8123 (recommended: 0.9% errors at most)"
+    assert demo.threshold_words(report | {"recommendation": None}) == "0.8123 (samconfig.toml)"
