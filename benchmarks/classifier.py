@@ -1,0 +1,92 @@
+"""A trained classifier in this process, the way the endpoint has it: for the benchmarks.
+
+The modules of training/container import each other by their bare names, as SageMaker's containers
+find them. Their folder comes last, so that none of them hides another module.
+"""
+
+import io
+import json
+import sys
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from training.errors import ExpectedError
+from training.model_artifact import unpack
+from training.training_job import SOURCE_DIR
+
+sys.path.append(str(SOURCE_DIR))
+
+import torch
+from network import (
+    METADATA_FILE,
+    WEIGHTS_FILE,
+    Classifier,
+    ModelFilesError,
+    decode_picture,
+    load_classifier,
+    resize_picture,
+)
+
+__all__ = ["Classifier", "Model", "NoModelError", "decode_picture", "load_model", "png"]
+
+BATCH = 64  # pictures a forward pass: at 224 pixels 64 of them need about 1 GB
+
+
+class NoModelError(ExpectedError):
+    """What should be a model's folder or model.tar.gz is not one."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A classifier and what its metadata.json says."""
+
+    classifier: Classifier
+    metadata: dict[str, Any]
+
+    def probabilities(self, pictures: Sequence[bytes]) -> list[list[float]]:
+        """Answer PNG or JPEG files as the endpoint does: a row for each, in [0, 1]."""
+        size = self.classifier.input_size
+        rows: list[list[float]] = []
+        for start in range(0, len(pictures), BATCH):
+            pixels = [
+                resize_picture(decode_picture(data), size)
+                for data in pictures[start : start + BATCH]
+            ]
+            rows += self.classifier.probabilities(torch.stack(pixels)).tolist()
+        return rows
+
+
+def load_model(path: Path) -> Model:
+    """Load the model in a folder of train.py's, or in a model.tar.gz. Raises NoModelError."""
+    try:
+        if path.is_dir():
+            return _load(path)
+        files = unpack(path.read_bytes(), (METADATA_FILE, WEIGHTS_FILE))
+    except (OSError, ModelFilesError, tarfile.TarError, zlib.error, EOFError) as error:
+        raise NoModelError(f"{path} holds no model that can be loaded: {error}") from error
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            Path(folder, name).write_bytes(content)
+        try:
+            return _load(Path(folder))
+        except ModelFilesError as error:
+            raise NoModelError(f"{path} holds no model that can be loaded: {error}") from error
+
+
+def png(picture: Image.Image) -> bytes:
+    """Return the picture as a PNG file."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def _load(folder: Path) -> Model:
+    classifier = load_classifier(folder, torch.device("cpu"))
+    return Model(classifier, json.loads((folder / METADATA_FILE).read_text("utf-8")))
