@@ -6,28 +6,28 @@ The contract is the one of the sagemaker-inference-toolkit: `model_fn(model_dir)
 `input_fn(body, content_type)`, `predict_fn(data, model)`, `output_fn(prediction, accept)`; an
 exception with a `status_code` between 400 and 599 becomes that status, every other one becomes 500.
 The toolkit's defaults for functions that a program leaves out are not here, nor is `context`.
+
+Each connection has a thread, from the first byte to the last: beside a network that answers in a
+millisecond or two, every hand-over between threads shows (`python -m benchmarks.serving`).
 """
 
 import argparse
-import asyncio
 import importlib
 import os
 import signal
-import socket
 import sys
 import threading
 import traceback
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import ThreadingTCPServer
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
-
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+# What TorchServe takes unless it is told otherwise; InvokeEndpoint takes less (6 MiB).
+MOST_BODY_BYTES = 6_553_500
 
 
 class ModelProgramError(Exception):
@@ -35,7 +35,10 @@ class ModelProgramError(Exception):
 
 
 class Model:
-    """The four functions of a model's program, and what its `model_fn` loaded."""
+    """The four functions of a model's program, and what its `model_fn` loaded.
+
+    Threads may call it at the same time, and so its `input_fn`, `predict_fn` and `output_fn`.
+    """
 
     def __init__(self, model_dir: str, program: str) -> None:
         """Import the program and load the model.
@@ -49,6 +52,12 @@ class Model:
         self._input = _function(module, "input_fn")
         self._predict = _function(module, "predict_fn")
         self._output = _function(module, "output_fn")
+        cores = os.cpu_count() or 1
+        # A decoded picture may take a hundred megabytes while it is made and tens afterwards, so
+        # few are decoded at a time and the others wait as bytes. More are let in than there are
+        # cores, because a program may answer several in one go.
+        self._room = threading.Semaphore(4 * cores)
+        self._decoding = threading.Semaphore(cores)
         self._loaded = load(model_dir)
 
     def answer(self, body: bytes, headers: dict[str, str]) -> tuple[bytes, str]:
@@ -62,47 +71,18 @@ class Model:
         accept = headers.get("accept", "*/*")
         if accept in ("", "*/*"):
             accept = "application/json"
-        prediction = self._predict(self._input(body, content_type), self._loaded)
+        with self._room:
+            # No name is kept for the data: predict_fn is the last to hold it, and may let it go.
+            prediction = self._predict(self._decode(body, content_type), self._loaded)
         result = self._output(prediction, accept)
         if isinstance(result, tuple):
             result, accept = result
         return (result.encode() if isinstance(result, str) else bytes(result)), accept
 
-
-class Application:
-    """The ASGI application: two routes, with the model's work in a few threads."""
-
-    def __init__(self, model: Model) -> None:
-        """Take the loaded model."""
-        self._model = model
-        # As many at once as there are cores: more would only take turns inside torch.
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="model")
-
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one connection's request."""
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-        elif scope["type"] == "http":
-            await self._answer(scope, receive, send)
-
-    async def _answer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        body = await _body(receive)
-        match (scope["method"], scope["path"]):
-            case ("GET", "/ping"):
-                await _send(send, 200, b"", "application/json")
-            case ("POST", "/invocations"):
-                headers = {
-                    name.decode("latin-1").lower(): value.decode("latin-1")
-                    for name, value in scope["headers"]
-                }
-                loop = asyncio.get_running_loop()
-                await _send(send, *await loop.run_in_executor(self._pool, self._run, body, headers))
-            case _:
-                await _send(send, 404, b"Not found", "text/plain")
-
-    def _run(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:
+    def respond(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:
+        """Return status, body and content type for one invocation, whatever becomes of it."""
         try:
-            return 200, *self._model.answer(body, headers)
+            return 200, *self.answer(body, headers)
         except Exception as error:  # noqa: BLE001  user code may raise anything; it becomes a status
             traceback.print_exc()
             status = getattr(error, "status_code", 500)
@@ -110,6 +90,86 @@ class Application:
                 status = 500
             message = getattr(error, "message", None)  # where the toolkit's errors keep it
             return status, str(message or error).encode(), "text/plain"
+
+    def _decode(self, body: bytes, content_type: str) -> Any:
+        with self._decoding:
+            return self._input(body, content_type)
+
+
+class Server(ThreadingTCPServer):
+    """Listens on a free port of 127.0.0.1, with a thread for each connection."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, model: Model) -> None:
+        """Open the port."""
+        super().__init__(("127.0.0.1", 0), Connection)
+        self.model = model
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Write down what went wrong, unless it is a client that did not wait for its answer."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class Connection(BaseHTTPRequestHandler):
+    """Answers the requests of one connection: two routes."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"  # connections are kept open
+    disable_nagle_algorithm = True
+    wbufsize = -1  # head and body leave in one piece, when the request is answered
+
+    def do_GET(self) -> None:
+        """Say that the model is loaded."""
+        if self.path == "/ping":
+            self._send(HTTPStatus.OK, b"", "application/json")
+        else:
+            self._send(HTTPStatus.NOT_FOUND, b"Not found", "text/plain")
+
+    def do_POST(self) -> None:
+        """Answer one invocation."""
+        body = self._body()
+        if body is None:
+            return
+        if self.path != "/invocations":
+            self._send(HTTPStatus.NOT_FOUND, b"Not found", "text/plain")
+            return
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self._send(*self.server.model.respond(body, headers))
+
+    def log_request(self, *_: object) -> None:
+        """Write no line per request: the log belongs to the model's program."""
+
+    def _body(self) -> bytes | None:
+        """Read the request's body; None for one that is refused, and the connection is closed."""
+        length = self.headers.get("content-length", "")
+        if not (length.isascii() and length.isdigit()) or "transfer-encoding" in self.headers:
+            self._refuse(HTTPStatus.LENGTH_REQUIRED, "send the body with a Content-Length")
+            return None
+        if int(length) > MOST_BODY_BYTES:
+            message = f"the body has {int(length):,} bytes: at most {MOST_BODY_BYTES:,} are taken"
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+            return None
+        body = self.rfile.read(int(length))
+        if len(body) < int(length):  # the client has gone: nobody is left to answer
+            self.close_connection = True
+            return None
+        return body
+
+    def _refuse(self, status: HTTPStatus, message: str) -> None:
+        self.close_connection = True  # what follows is the body, and no request
+        self._send(status, message.encode(), "text/plain")
+
+    def _send(self, status: int, body: bytes, content_type: str) -> None:
+        self.send_response_only(status)
+        self.send_header("content-type", content_type)
+        self.send_header("content-length", str(len(body)))
+        if self.close_connection:
+            self.send_header("connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
 
 
 def _function(module: ModuleType, name: str) -> Callable[..., Any]:
@@ -120,32 +180,6 @@ def _function(module: ModuleType, name: str) -> Callable[..., Any]:
             "model_fn, input_fn, predict_fn and output_fn"
         )
     return found
-
-
-async def _body(receive: Receive) -> bytes:
-    parts = []
-    while True:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-async def _send(send: Send, status: int, body: bytes, content_type: str) -> None:
-    headers = [
-        (b"content-type", content_type.encode("latin-1")),
-        (b"content-length", str(len(body)).encode()),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
 
 
 def _end_with_parent(parent: int) -> None:
@@ -165,18 +199,12 @@ def main() -> None:
     arguments = parser.parse_args()
     parent = os.getppid()
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
-    model = Model(arguments.model_dir, arguments.program)
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(128)
-    config = Config()
-    config.bind = [f"fd://{listener.fileno()}"]
-    config.loglevel = "WARNING"
-    port_file = Path(arguments.port_file)
-    unfinished = port_file.with_suffix(".unfinished")
-    unfinished.write_text(str(listener.getsockname()[1]))
-    unfinished.rename(port_file)
-    asyncio.run(serve(cast("Any", Application(model)), config))
+    with Server(Model(arguments.model_dir, arguments.program)) as server:
+        port_file = Path(arguments.port_file)
+        unfinished = port_file.with_suffix(".unfinished")
+        unfinished.write_text(str(server.server_address[1]))
+        unfinished.rename(port_file)
+        server.serve_forever()
 
 
 if __name__ == "__main__":

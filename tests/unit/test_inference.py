@@ -2,6 +2,9 @@
 
 import io
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import inference
@@ -86,12 +89,13 @@ def test_an_answer_other_than_json_is_refused(accept):
     assert refused.value.status_code == 406
 
 
-def test_what_is_no_probability_is_never_answered(model):
-    broken = network.Classifier(
-        model.network, model.classes, 32, mean=[float("nan")] * 3, std=model.std
-    )
+def test_what_is_no_probability_is_never_answered(model_folder):
+    classifier = network.load_classifier(model_folder, torch.device("cpu"))
+    broken = replace(classifier, mean=[float("nan")] * 3)
     with pytest.raises(inference.ModelOutputError, match="nan"):
-        inference.predict_fn(inference.input_fn(picture(), "image/png"), broken)
+        inference.predict_fn(
+            inference.input_fn(picture(), "image/png"), inference.Model(broken, passes=1)
+        )
 
 
 def test_a_model_folder_without_weights_is_refused(tmp_path):
@@ -118,3 +122,111 @@ def test_a_picture_is_answered_with_labels_and_probabilities(model, kind, conten
     assert answer["labels"] == ["bicycle", "motorcycle"]
     assert all(0 < p < 1 for p in answer["probabilities"])
     assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-9)
+
+
+class Gated:
+    """A classifier whose forward passes wait for the test; a picture is answered by its colour."""
+
+    classes = ("colour",)
+    input_size = 8
+
+    def __init__(self):
+        self.passes = []
+        self.begun = threading.Semaphore(0)
+        self.go_on = threading.Semaphore(0)
+        self.error = None
+
+    def probabilities(self, pictures):
+        self.passes.append(len(pictures))
+        self.begun.release()
+        assert self.go_on.acquire(timeout=10)
+        if self.error is not None:
+            raise self.error
+        return pictures[:, 0, 0, :1].double()
+
+
+def classify(gated, model, pool, colours):
+    """Ask for pictures of one colour each, one after the other, each in a thread of its own."""
+    asked = []
+    for colour in colours:
+        waiting = len(model._waiting)
+        asked.append(
+            pool.submit(model.probabilities, torch.full((3, 8, 8), colour, dtype=torch.uint8))
+        )
+        while not (gated.begun.acquire(timeout=0.001) or len(model._waiting) > waiting):
+            pass
+    return asked
+
+
+def test_pictures_that_wait_share_a_pass_and_each_gets_its_own_answer():
+    gated = Gated()
+    model = inference.Model(gated, passes=1)
+    with ThreadPoolExecutor(8) as pool:
+        asked = classify(gated, model, pool, [7, 1, 2, 3, 4, 5])
+        for _ in range(3):
+            gated.go_on.release()
+        assert [one.result(10) for one in asked] == [[7], [1], [2], [3], [4], [5]]
+    assert gated.passes == [1, 4, 1]  # the first at once, the others four at a time
+    assert model._free == 1
+    assert not model._waiting
+
+
+def test_as_many_passes_run_at_once_as_are_allowed():
+    gated = Gated()
+    model = inference.Model(gated, passes=2)
+    with ThreadPoolExecutor(8) as pool:
+        asked = classify(gated, model, pool, [1, 2, 3])
+        assert gated.passes == [1, 1]
+        for _ in range(3):
+            gated.go_on.release()
+        assert [one.result(10) for one in asked] == [[1], [2], [3]]
+    assert model._free == 2
+
+
+def test_a_pass_that_fails_fails_those_in_it_and_no_other():
+    gated = Gated()
+    model = inference.Model(gated, passes=1)
+    with ThreadPoolExecutor(8) as pool:
+        first, *others = classify(gated, model, pool, [1, 2, 3])
+        gated.go_on.release()
+        assert first.result(10) == [1]
+        assert gated.begun.acquire(timeout=10)
+        gated.error = MemoryError("no room")
+        gated.go_on.release()
+        for other in others:
+            with pytest.raises(MemoryError, match="no room"):
+                other.result(10)
+        gated.error = None
+        gated.go_on.release()
+        assert model.probabilities(torch.zeros(3, 8, 8, dtype=torch.uint8)) == [0]
+
+
+def test_many_threads_get_what_one_gets(model):
+    pixels = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
+    alone = [model.probabilities(one) for one in pixels]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(model.probabilities, pixels, timeout=60))
+    for one, other in zip(alone, together, strict=True):
+        assert other == pytest.approx(one, abs=1e-5)  # the order of sums depends on the batch
+
+
+def test_the_model_is_traced_and_answers_what_the_network_does(model_folder):
+    classifier = network.load_classifier(model_folder, torch.device("cpu"))
+    forward = inference.traced(classifier)
+    assert forward != classifier.probabilities
+    for pictures in (1, 2, 3, 4):
+        pixels = torch.randint(0, 256, (pictures, 3, 32, 32), dtype=torch.uint8)
+        assert torch.allclose(forward(pixels), classifier.probabilities(pixels), atol=1e-6)
+
+
+def test_a_trace_that_answers_otherwise_is_not_used(model_folder, capsys):
+    """Python's own branches are lost in a trace: here that on the number of pictures."""
+
+    class Branching(network.Classifier):
+        def probabilities(self, pictures):
+            return super().probabilities(pictures) * (0.5 if len(pictures) == 1 else 1)
+
+    whole = network.load_classifier(model_folder, torch.device("cpu"))
+    branching = Branching(**vars(whole))
+    assert inference.traced(branching) == branching.probabilities
+    assert "the trace differs" in capsys.readouterr().out

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from local.sagemaker.serving_host import Application, Model, ModelProgramError
+from local.sagemaker.serving_host import Model, ModelProgramError
 
 DOUBLING = """
 class RefusedError(Exception):
@@ -67,5 +67,5 @@ def test_without_accept_the_answer_is_json(model: Model) -> None:
 def test_an_exception_becomes_a_status(
     model: Model, headers: dict[str, str], body: bytes, status: int
 ) -> None:
-    answered = Application(model)._run(body, headers)
+    answered = model.respond(body, headers)
     assert (answered[0], answered[2]) == (status, "text/plain")
