@@ -50,7 +50,9 @@ def plot_risk_coverage(
     highest = max(highest, _draw(axes, split, "tab:orange", threshold, None))
     if recommendation:
         wanted = recommendation.max_error
-        axes.axhline(wanted, color="black", linestyle=":", label=f"wanted: at most {wanted:.2%}")
+        axes.axhline(
+            wanted, color="black", linestyle=":", label=f"wanted: at most {100 * wanted:g}%"
+        )
         highest = max(highest, 3 * wanted)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, min(1, 1.15 * highest))
@@ -103,7 +105,7 @@ def _words(recommendation: Recommendation | None, threshold: float) -> str:
     if not recommendation.met:
         return f", the best that can be shown: risk at most {recommendation.error_bound:.1%}"
     return (
-        f", recommended: risk at most {recommendation.max_error:.2%}"
+        f", recommended: risk at most {100 * recommendation.max_error:g}%"
         f" with confidence {recommendation.confidence_level:g}"
     )
 

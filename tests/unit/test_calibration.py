@@ -194,7 +194,7 @@ def test_a_few_pictures_that_are_all_right_show_little_and_say_so():
     assert found.threshold == 0.9
     assert found.error_bound == pytest.approx(0.0247, abs=1e-4)
     assert str(found) == (
-        "No threshold keeps the error among accepted answers at 1.00% with confidence 0.95: 120"
+        "No threshold keeps the error among accepted answers at 1% with confidence 0.95: 120"
         " held-out pictures, even with no error at all, only show an error of at most 2.5%: it"
         " takes 299 right ones. The best that can be shown: 120 of 120 held-out pictures (100.0%)"
         " are accepted at threshold 0.9, 0 of them wrong, an error of at most 2.5%."

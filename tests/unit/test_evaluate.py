@@ -463,7 +463,7 @@ def test_a_lower_rate_is_held_against_the_same_pictures(run, capsys):
 
     found = json.loads((out / "evaluation.json").read_text())["recommendation"]
     assert (found["met"], found["max_error"]) == (False, 0.001)
-    assert "No threshold keeps the error among accepted answers at 0.10%" in capsys.readouterr().out
+    assert "No threshold keeps the error among accepted answers at 0.1%" in capsys.readouterr().out
 
 
 def test_a_threshold_that_was_asked_for_wins_and_the_recommendation_is_shown(run, capsys):
@@ -472,7 +472,9 @@ def test_a_threshold_that_was_asked_for_wins_and_the_recommendation_is_shown(run
     written = json.loads((out / "evaluation.json").read_text())
     assert (written["threshold"], written["threshold_source"]) == (0.98, "--threshold")
     assert (written["accepted"], written["recommendation"]["threshold"]) == (0, 0.6)
-    assert "0.98, as asked. Otherwise: 400 of 400 held-out" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "0 at threshold 0.98: coverage 0.000 (95 %: 0.000 to 0.490), accuracy -\n" in shown
+    assert "0.98, as asked. Otherwise: 400 of 400 held-out" in shown
 
 
 @pytest.mark.parametrize("options", [[], ["--threshold", "0.98"]])

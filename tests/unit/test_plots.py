@@ -55,7 +55,7 @@ def test_curves_threshold_and_wanted_rate_are_drawn_from_the_recommendations_num
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
     assert "cross-validation: 500 pictures" in texts
     assert "test split: 100 pictures" in texts
-    assert f"wanted: at most {max_error:.2%}" in texts
+    assert f"wanted: at most {100 * max_error:g}%" in texts
     assert f"at {found.threshold:g}: {found.accepted} accepted, {found.errors} wrong" in texts
     # The dot of the held-out pictures is where the recommendation says.
     dots = [line for line in axes.get_lines() if line.get_marker() == "o"]

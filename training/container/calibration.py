@@ -57,7 +57,7 @@ class Recommendation:
 
     def __str__(self) -> str:
         """Say in plain words what the held-out pictures show, and what they cannot."""
-        level = f"{self.confidence_level:.4g}"
+        level, wanted = f"{self.confidence_level:g}", f"{100 * self.max_error:g}%"
         counted = (
             f"{self.accepted} of {self.pictures} held-out pictures ({self.coverage:.1%}) are"
             f" accepted at threshold {self.threshold:g}, {self.errors} of them wrong"
@@ -65,7 +65,7 @@ class Recommendation:
         if self.met:
             return (
                 f"{counted}: the error among accepted answers is at most {self.error_bound:.2%}"
-                f" with confidence {level} ({self.max_error:.2%} was wanted)."
+                f" with confidence {level} ({wanted} was wanted)."
             )
         needed = fewest_pictures(self.max_error, self.confidence_level)
         if self.pictures < needed:
@@ -77,7 +77,7 @@ class Recommendation:
         else:
             why = "the held-out pictures have too many errors among the most confident"
         return (
-            f"No threshold keeps the error among accepted answers at {self.max_error:.2%} with"
+            f"No threshold keeps the error among accepted answers at {wanted} with"
             f" confidence {level}: {why}. The best that can be shown: {counted}, an error of at"
             f" most {self.error_bound:.1%}."
         )

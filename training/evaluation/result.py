@@ -59,12 +59,11 @@ def show(console: Console, evaluation: dict[str, Any], threshold: Threshold) -> 
     latency = evaluation["latency_s"]
     for name, text in (
         ("Accuracy", f"{_figure(evaluation['accuracy'])} of {evaluation['pictures']} pictures"
-                     f"{_interval(evaluation['accuracy_interval_95'])}"),
+                     f"{_interval(evaluation, 'accuracy')}"),
         ("Accepted", f"{evaluation['accepted']} at threshold {threshold.value:g}: coverage"
-                     f" {_figure(evaluation['coverage'])}"
-                     f"{_interval(evaluation['coverage_interval_95'])}, accuracy"
-                     f" {_figure(evaluation['accuracy_accepted'])}"
-                     f"{_interval(evaluation['accuracy_accepted_interval_95'])}"),
+                     f" {_figure(evaluation['coverage'])}{_interval(evaluation, 'coverage')},"
+                     f" accuracy {_figure(evaluation['accuracy_accepted'])}"
+                     f"{_interval(evaluation, 'accuracy_accepted')}"),
         ("Threshold", _threshold_words(threshold)),
         ("Calibration", _calibration_words(evaluation)),
         ("Latency", f"{_figure(latency['median'])} s median, {_figure(latency['p90'])} s p90"),
@@ -113,14 +112,17 @@ def _calibration_words(evaluation: dict[str, Any]) -> str:
         return "unknown without an answer"
     return (
         f"expected calibration error {_figure(error)}"
-        f"{_interval(evaluation['expected_calibration_error_interval_95'])}; of perfectly"
+        f"{_interval(evaluation, 'expected_calibration_error')}; of perfectly"
         " calibrated answers, as many pictures show"
         f" {_figure(evaluation['expected_calibration_error_of_luck'])}"
     )
 
 
-def _interval(ends: tuple[float, float]) -> str:
-    return f" (95 %: {ends[0]:.3f} to {ends[1]:.3f})"
+def _interval(evaluation: dict[str, Any], name: str) -> str:
+    if evaluation[name] is None:
+        return ""
+    low, high = evaluation[f"{name}_interval_95"]
+    return f" (95 %: {low:.3f} to {high:.3f})"
 
 
 def _figure(value: float | None) -> str:
