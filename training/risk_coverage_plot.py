@@ -69,7 +69,7 @@ def plot_risk_coverage(
 def _draw(axes: Any, answers: Answers, color: str, threshold: float, level: float | None) -> float:
     """Draw a curve, its uncertainty and where the threshold is on it; return its highest risk.
 
-    The uncertainty is the bound of this level, or the 95 % interval where there is none.
+    One error among the first few pictures is left out of that: it would flatten all the rest. The uncertainty is the bound of this level, or the 95 % interval where there is none.
     """
     total = len(answers.confidences)
     counts = accepted_and_errors(answers.confidences, answers.correct)
@@ -94,7 +94,7 @@ def _draw(axes: Any, answers: Answers, color: str, threshold: float, level: floa
         accepted, errors = taken[-1]
         axes.plot(accepted / total, errors / accepted, "o", color=color, clip_on=False, zorder=3,
                   label=f"at {threshold:g}: {accepted} accepted, {errors} wrong")  # fmt: skip
-    return max(risks)
+    return max(r for r, c in zip(risks, coverages, strict=True) if c >= min(0.2, coverages[-1]))
 
 
 def _words(recommendation: Recommendation | None, threshold: float) -> str:
