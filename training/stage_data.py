@@ -7,6 +7,7 @@ copies them to S3, where a SageMaker training job reads them.
 import argparse
 import hashlib
 import io
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -347,11 +348,11 @@ def _share(text: str) -> float:
 
 def _size(text: str) -> tuple[int, int]:
     """Read "32" or "640x480" as a width and a height."""
-    width, *rest = text.lower().split("x")
-    if len(rest) > 1:
-        raise argparse.ArgumentTypeError(f"{text} is neither a side nor WIDTHxHEIGHT")
+    if not re.fullmatch(r"\d+(x\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text} is neither a side nor WIDTHxHEIGHT, in pixels")
+    width, _, height = text.partition("x")
     pixels = _at_least(16)
-    return pixels(width), pixels(rest[0] if rest else width)
+    return pixels(width), pixels(height or width)
 
 
 def _at_least(least: int) -> Any:

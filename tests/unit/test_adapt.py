@@ -1,0 +1,140 @@
+"""The benchmark on other data: what it passes on, what it measures, what it says on failure."""
+
+import argparse
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import network
+import pytest
+import torch
+
+from benchmarks import adapt
+from training.waiting import make_console
+
+# In the place of train.py: the same command line and files, without the minutes.
+TRAINER = """
+import json, shutil, sys
+from pathlib import Path
+
+options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+assert Path(options["--train"]).is_dir() and Path(options["--validation"]).is_dir()
+print("   1/2      0.1 s  train:loss=1")
+print("   2/2      0.2 s  train:loss=1")
+if options.get("--preset") == "broken":
+    sys.exit("no such preset")
+classes = sorted(p.name for p in Path(options["--train"]).iterdir())
+size = int(options["--input-size"])
+folder = Path(options["--model-dir"])
+folder.mkdir(parents=True, exist_ok=True)
+shutil.copy(Path(__file__).with_name(f"{len(classes)}-{size}.pt"), folder / "model.pt")
+(folder / "metadata.json").write_text(json.dumps({
+    "classes": classes, "input_size": size, "width": 8, "temperature": 1.0,
+    "normalisation": {"mean": [0.5] * 3, "std": [0.25] * 3},
+    "calibration": {"threshold": 0.0}, "given": options,
+}))
+"""
+
+
+@pytest.fixture
+def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "train.py").write_text(TRAINER)
+    for classes, size in ((5, 16), (2, 24)):
+        weights = network.Network(classes, size, width=8).state_dict()
+        torch.save(weights, folder / f"{classes}-{size}.pt")
+    monkeypatch.setattr(adapt, "SOURCE_DIR", folder)
+    small = [
+        adapt.Task("five-classes", ("bicycle", "bus", "car", "motorcycle", "truck"), "16", 10, 16),
+        adapt.Task("photos", ("bicycle", "motorcycle"), "40x30", 10, 24),
+    ]
+    monkeypatch.setattr(adapt, "tasks", lambda *_: small)
+    return folder
+
+
+def run(tmp_path, *options) -> int:
+    places = ["--work", str(tmp_path / "work"), "--report", str(tmp_path / "adapt.json")]
+    return adapt.main([*places, *options])
+
+
+def test_a_failed_training_is_told_with_its_last_lines(tmp_path, trainer, capsys):
+    assert run(tmp_path, "--preset", "broken") == 1
+
+    error = capsys.readouterr().err
+    assert "train.py ended with 1" in error
+    assert "no such preset" in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "adapt.json").exists()
+
+
+def test_pictures_that_cannot_be_staged_end_it(tmp_path, trainer, capfd):
+    (tmp_path / "work" / "five-classes" / "staged" / "train").mkdir(parents=True)
+    (tmp_path / "work" / "five-classes" / "staged" / "train" / "mine.txt").write_text("a user's")
+
+    assert run(tmp_path) == 1
+    error = capfd.readouterr().err
+    assert "holds files that are not staged data" in error
+    assert "adapt: The pictures of five-classes could not be staged" in error
+
+
+def test_both_data_sets_are_trained_on_from_every_seed_and_measured(tmp_path, trainer, capsys):
+    assert run(tmp_path, "--seeds", "3", "4", "--epochs", "2", "--preset", "fast") == 0
+
+    report = json.loads((tmp_path / "adapt.json").read_text())
+    five, photos = report["tasks"]["five-classes"], report["tasks"]["photos"]
+    assert five["classes"] == ["bicycle", "bus", "car", "motorcycle", "truck"]
+    assert (photos["picture_size"], photos["input_size"]) == ("40x30", 24)
+    for task, classes in ((five, 5), (photos, 2)):
+        assert [r["seed"] for r in task["runs"]] == [3, 4]
+        for figures in task["runs"]:
+            assert figures["test_pictures"] == 2 * classes
+            # The threshold of 0 in the stand-in's metadata takes everything.
+            assert figures["accepted_share"] == 1
+            assert figures["accuracy_accepted"] == figures["accuracy"]
+            assert figures["seconds"] > 0
+        accuracies = [figures["accuracy"] for figures in task["runs"]]
+        assert task["accuracy"]["mean"] == pytest.approx(sum(accuracies) / 2, abs=1e-4)
+    metadata = tmp_path / "work" / "photos" / "model-4" / "metadata.json"
+    given = json.loads(metadata.read_text())["given"]
+    assert (given["--seed"], given["--epochs"], given["--preset"]) == ("4", "2", "fast")
+    assert (tmp_path / "adapt" / "photos-4.log").read_text().count("/2 ") == 2
+    assert "The same scripts on other data" in capsys.readouterr().out
+
+
+def test_one_data_set_can_be_chosen(tmp_path, trainer):
+    assert run(tmp_path, "--only", "photos", "--seeds", "0") == 0
+
+    report = json.loads((tmp_path / "adapt.json").read_text())
+    assert list(report["tasks"]) == ["photos"]
+    assert report["tasks"]["photos"]["accuracy"]["deviation"] == 0
+
+
+def test_ctrl_c_ends_the_training_too(tmp_path, trainer, monkeypatch):
+    """The process must not go on alone: it is told to stop, and waited for."""
+    started: list[subprocess.Popen[str]] = []
+
+    def popen(*arguments: Any, **options: Any) -> "subprocess.Popen[str]":
+        started.append(subprocess_popen(*arguments, **options))
+        return started[0]
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    (trainer / "train.py").write_text(
+        "import time\nprint('   1/2 ', flush=True)\ntime.sleep(600)\n"
+    )
+    subprocess_popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    task, staged = adapt.tasks(1, 1, 1)[0], tmp_path / "staged"
+    monkeypatch.setattr(adapt, "EPOCH_LINE", argparse.Namespace(match=interrupt))
+
+    with pytest.raises(KeyboardInterrupt):
+        adapt.train(task, staged, tmp_path / "model", tmp_path / "log", [], console=make_console())
+
+    assert started[0].returncode not in (None, 0)
+
+
+def test_spread_of_one_run_has_no_deviation():
+    assert adapt.spread([0.5]) == {"mean": 0.5, "deviation": 0.0, "least": 0.5, "most": 0.5}
