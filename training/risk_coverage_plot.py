@@ -69,7 +69,8 @@ def plot_risk_coverage(
 def _draw(axes: Any, answers: Answers, color: str, threshold: float, level: float | None) -> float:
     """Draw a curve, its uncertainty and where the threshold is on it; return its highest risk.
 
-    One error among the first few pictures is left out of that: it would flatten all the rest. The uncertainty is the bound of this level, or the 95 % interval where there is none.
+    One error among the first few pictures is left out of that: it would flatten all the rest. The
+    uncertainty is the bound of this level, or the 95 % interval where there is none.
     """
     total = len(answers.confidences)
     counts = accepted_and_errors(answers.confidences, answers.correct)
