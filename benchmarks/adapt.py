@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
             seconds = train(
                 task, staged, model, log, [*options, "--seed", str(seed)], console=console
             )
-            runs.append({"seed": seed, "seconds": round(seconds, 1), **measure(model, staged)})
+            runs.append({"seed": seed, "seconds": round(seconds, 2), **measure(model, staged)})
             console.print(line(task, runs[-1]), markup=False)
         found[task.name] = {
             "classes": task.classes,
