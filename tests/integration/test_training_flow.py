@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.laptop_aws import LaptopAws, wait_until
-from training.settings import PROJECT_TAG, ROOT, default_bucket
+from training.settings import PARAMETERS, PROJECT_TAG, ROOT, default_bucket
 
 ENDPOINT = "training-flow"
 BUCKET = default_bucket("000000000000", "us-east-1")
@@ -80,12 +80,12 @@ def captured(aws):
     return [json.loads(line)["captureData"] for line in lines]
 
 
-def put_archive(aws, name, **files):
-    """Upload a model.tar.gz of these files; return its address."""
+def put_archive(aws, name, files):
+    """Upload a model.tar.gz of these files, texts by path; return its address."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         for path, text in files.items():
-            entry = tarfile.TarInfo(path.replace("__", "/") + ".py")
+            entry = tarfile.TarInfo(path)
             entry.size = len(text.encode())
             archive.addfile(entry, io.BytesIO(text.encode()))
     aws.client("s3").put_object(Bucket=BUCKET, Key=f"models/{name}", Body=packed.getvalue())
@@ -191,7 +191,7 @@ GOOD = (
 def test_a_failed_endpoint_says_why_and_the_next_run_makes_it_anew(commands, laptop_aws):
     # GIVEN a model whose serving script does not load
     broken = put_archive(
-        laptop_aws, "broken.tar.gz", code__inference="raise RuntimeError('no such weights')"
+        laptop_aws, "broken.tar.gz", {"code/inference.py": "raise RuntimeError('no such weights')"}
     )
     done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", broken)
     assert done.returncode == 1
@@ -199,7 +199,7 @@ def test_a_failed_endpoint_says_why_and_the_next_run_makes_it_anew(commands, lap
     assert "makes it anew" in done.stderr
 
     # WHEN it is run again with one that does
-    good = put_archive(laptop_aws, "good.tar.gz", code__inference=GOOD)
+    good = put_archive(laptop_aws, "good.tar.gz", {"code/inference.py": GOOD})
     report = commands.create_endpoint("--model-data", good)
 
     # THEN the endpoint is there, with nothing of the first attempt
@@ -212,9 +212,11 @@ def test_a_failed_endpoint_says_why_and_the_next_run_makes_it_anew(commands, lap
 
 @pytest.mark.parity("endpoint-update")
 def test_an_update_that_fails_leaves_the_former_model_serving(commands, laptop_aws):
-    good = put_archive(laptop_aws, "good.tar.gz", code__inference=GOOD)
+    good = put_archive(laptop_aws, "good.tar.gz", {"code/inference.py": GOOD})
     before = commands.create_endpoint("--model-data", good)
-    broken = put_archive(laptop_aws, "broken.tar.gz", code__inference="raise RuntimeError('no')")
+    broken = put_archive(
+        laptop_aws, "broken.tar.gz", {"code/inference.py": "raise RuntimeError('no')"}
+    )
     done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", broken)
     assert done.returncode == 1
     assert f"still serves its former configuration {before['endpoint_config']}" in done.stderr
@@ -223,16 +225,58 @@ def test_an_update_that_fails_leaves_the_former_model_serving(commands, laptop_a
 
 
 def test_an_answer_that_was_not_agreed_is_told_with_its_beginning(commands, laptop_aws):
-    odd = put_archive(laptop_aws, "odd.tar.gz", code__inference=GOOD.replace("labels", "names"))
+    odd = put_archive(
+        laptop_aws, "odd.tar.gz", {"code/inference.py": GOOD.replace("labels", "names")}
+    )
     done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", odd)
     assert done.returncode == 1
     assert '"names"' in done.stderr
     assert "look at inference.py" in done.stderr
 
 
+@pytest.mark.parametrize(("pictures", "threshold"), [(400, "0.6"), (20, None)])
+def test_what_the_model_recommends_is_deployed_and_evaluated_with(
+    commands, laptop_aws, pictures, threshold
+):
+    # GIVEN a model with so many held-out answers, all right, of confidence 0.6 and more
+    answers = {
+        "source": "cross-validation",
+        "classes": ["bicycle", "motorcycle"],
+        "truth": [0] * pictures,
+        "probabilities": [[0.6 + n / 1000, 0.4 - n / 1000] for n in range(pictures)],
+    }
+    vehicles = "'labels': ['bicycle', 'motorcycle'], 'probabilities': [0.75, 0.25]"
+    model = put_archive(
+        laptop_aws,
+        "held-out.tar.gz",
+        {
+            "code/inference.py": GOOD.replace("'labels': ['a'], 'probabilities': [1.0]", vehicles),
+            "metadata.json": json.dumps({"calibration": {"max_error": 0.02}}),
+            "held_out.json": json.dumps(answers),
+        },
+    )
+
+    # WHEN it is served and evaluated
+    created = commands.create_endpoint("--model-data", model)
+    commands.must("evaluate", "--endpoint", ENDPOINT)
+
+    # THEN both hold the same recommendation; the higher threshold of samconfig.toml stays where 20
+    # pictures show too little
+    evaluation = commands.report("evaluate/evaluation.json")
+    deployed = created["deploy_parameters"]["ConfidenceThreshold"]
+    assert created["recommendation"] == evaluation["recommendation"]
+    assert created["recommendation"]["max_error"] == 0.02
+    assert created["recommendation"]["met"] is (threshold is not None)
+    assert deployed == (threshold or PARAMETERS["ConfidenceThreshold"])
+    assert evaluation["threshold"] == float(deployed)
+    assert evaluation["coverage"] == (1 if threshold else 0)
+    plots = {"confusion_matrix.png", "reliability.png", "risk_coverage.png"}
+    assert plots <= {path.name for path in (commands.folder / "reports/evaluate").iterdir()}
+
+
 def test_an_endpoint_that_somebody_else_made_is_left_alone(commands, laptop_aws):
     # GIVEN an endpoint that was made by hand, of a model of ours
-    good = put_archive(laptop_aws, "good.tar.gz", code__inference=GOOD)
+    good = put_archive(laptop_aws, "good.tar.gz", {"code/inference.py": GOOD})
     config = commands.create_endpoint("--model-data", good)["endpoint_config"]
     sagemaker, name = laptop_aws.client("sagemaker"), f"{ENDPOINT}-by-hand"
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
