@@ -120,7 +120,10 @@ def start_training_job(
             max_runtime_in_seconds=max_run_s,
             **({} if max_wait_s is None else {"max_wait_time_in_seconds": max_wait_s}),
         ),
-        checkpoint_config=CheckpointConfig(s3_uri=checkpoints) if checkpoints else None,
+        # With the slash, or SageMaker would fetch whatever begins with the same letters.
+        checkpoint_config=CheckpointConfig(s3_uri=f"{checkpoints.rstrip('/')}/")
+        if checkpoints
+        else None,
         output_data_config=OutputDataConfig(s3_output_path=f"s3://{bucket}/{JOBS_PREFIX}"),
         input_s3_key_prefix=JOBS_PREFIX,
         base_job_name=base_name,

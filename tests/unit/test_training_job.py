@@ -309,13 +309,16 @@ def test_what_the_sdk_sends_for_a_job_on_spot_instances(sent):
         "MaxRuntimeInSeconds": 1800,
         "MaxWaitTimeInSeconds": 3600,
     }
-    assert body["CheckpointConfig"] == {"S3Uri": uri, "LocalPath": "/opt/ml/checkpoints"}
+    assert body["CheckpointConfig"] == {
+        "S3Uri": f"{uri}/",
+        "LocalPath": "/opt/ml/checkpoints",
+    }
 
 
 def test_a_job_on_demand_can_go_on_from_checkpoints():
-    _, body, _ = start_with_sdk(checkpoints="s3://pictures/checkpoints/old")
+    _, body, _ = start_with_sdk(checkpoints="s3://pictures/checkpoints/old/")
     assert not body.get("EnableManagedSpotTraining")
-    assert body["CheckpointConfig"]["S3Uri"] == "s3://pictures/checkpoints/old"
+    assert body["CheckpointConfig"]["S3Uri"] == "s3://pictures/checkpoints/old/"
 
 
 @pytest.mark.parity("training-request")
