@@ -28,7 +28,7 @@ def noise(width=48, height=32):
 def classifier(classes=3, input_size=32, **settings):
     torch.manual_seed(0)
     names = [f"class {i}" for i in range(classes)]
-    net = network.Network(classes, input_size, width=8)
+    net = network.Ensemble(2, classes, input_size, width=8)
     return network.Classifier(net, names, input_size, [0.5] * 3, [0.25] * 3, **settings)
 
 
@@ -191,7 +191,7 @@ def test_a_picture_of_the_right_size_is_not_touched():
 
 
 def test_whitening_makes_patches_of_equal_variance_and_stays_as_it_is():
-    net = classifier().network
+    net = classifier().ensemble.members[0]
     pictures = torch.randn(64, 3, 32, 32).cumsum(3)  # neighbours alike, as in real pictures
     net.whiten(pictures)
     responses = net.whitening(pictures)[:, :, 1:-1, 1:-1]
@@ -225,11 +225,12 @@ def test_a_higher_temperature_takes_confidence_away_and_keeps_the_order():
 
 def write(folder, **changes):
     model = classifier(2)
-    torch.save(model.network.state_dict(), folder / "model.pt")
+    torch.save(model.ensemble.half_weights(), folder / "model.pt")
     metadata = {
         "classes": model.classes,
         "input_size": 32,
         "width": 8,
+        "members": 2,
         "normalisation": {"mean": model.mean, "std": model.std},
         "temperature": 1.0,
     }
@@ -244,7 +245,7 @@ def test_a_missing_model_file_is_named(tmp_path, name):
         network.load_classifier(tmp_path, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("changes", [{"classes": ["a", "b", "c"]}, {"width": 16}])
+@pytest.mark.parametrize("changes", [{"classes": ["a", "b", "c"]}, {"width": 16}, {"members": 3}])
 def test_weights_that_do_not_fit_the_metadata_are_refused(tmp_path, changes):
     write(tmp_path, **changes)
     with pytest.raises(network.ModelFilesError, match="cannot be loaded"):

@@ -4,9 +4,12 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import augment
+import calibration
 import dataset
 import inference
 import network
@@ -15,10 +18,9 @@ import torch
 import train
 from muon import Muon, orthogonalise
 from PIL import Image, ImageDraw
-from replicas import Replicas
 
 SCRIPT = Path(train.__file__)
-FAST = ["--epochs", "12", "--batch-size", "32", "--width", "8"]
+FAST = ["--epochs", "12", "--batch-size", "16", "--width", "8", "--members", "2"]
 
 
 def draw(file, upright, seed):
@@ -91,6 +93,12 @@ def test_one_class_is_not_enough(tmp_path):
         dataset.read_channels(tmp_path, tmp_path, 32)
 
 
+def test_one_picture_of_a_class_is_not_enough(tmp_path):
+    small(tmp_path, a=2, b=1)
+    with pytest.raises(dataset.ClassFolderError, match="b has one picture: at least two"):
+        dataset.read_channels(tmp_path, None, 32)
+
+
 @pytest.mark.parametrize("empty", ["train", "validation"])
 def test_a_class_without_pictures_is_named(tmp_path, empty):
     for split in ("train", "validation"):
@@ -160,7 +168,8 @@ def test_what_fails_while_writing_leaves_the_old_model_whole(
 @pytest.mark.parametrize(
     "argument",
     ["--epochs=0", "--epochs=1.5", "--learning-rate=nan", "--learning-rate=-1", "--input-size=8",
-     "--label-smoothing=1", "--momentum=0.9"],
+     "--label-smoothing=1", "--momentum=0.9", "--members=1", "--outlier-share=-1", "--max-error=0",
+     "--confidence-level=1", "--preset=slow"],
 )  # fmt: skip
 def test_an_argument_out_of_range_is_named(argument, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -191,11 +200,11 @@ def test_folders_come_from_a_sagemaker_container(monkeypatch, tmp_path):
 def test_pictures_are_labelled_by_the_sorted_folders(tmp_path):
     small(tmp_path, b=2, a=1)
     (tmp_path / ".cache").mkdir()
-    classes, pictures, again = dataset.read_channels(tmp_path, tmp_path, 16)
+    classes, pictures = dataset.read_channels(tmp_path, tmp_path, 16)
     assert classes == ["a", "b"]
-    assert pictures.labels.tolist() == [0, 1, 1]
-    assert pictures.pixels.shape == (3, 3, 16, 16)
-    assert pictures.digest == again.digest
+    assert pictures.labels.tolist() == [0, 1, 1, 0, 1, 1]  # the validation pictures join in
+    assert pictures.pixels.shape == (6, 3, 16, 16)
+    assert torch.equal(pictures.pixels[:3], pictures.pixels[3:])
 
 
 @pytest.mark.parametrize("change", ["content", "name"])
@@ -212,7 +221,7 @@ def test_the_digest_follows_names_and_contents(tmp_path, change):
 def test_augmentation_only_moves_pixels_and_tells_the_turn():
     pictures = torch.zeros(400, 3, 32, 32)
     pictures[:, :, 5:9, 16] = 1  # a short line above the middle: it points up
-    moved, turns = train.augment(pictures, torch.Generator().manual_seed(0))
+    moved, turns = augment.augment(pictures, torch.Generator().manual_seed(0))
     assert set(moved.unique().tolist()) == {0.0, 1.0}
     whole = moved.sum((1, 2, 3)) == 12  # no shift loses the line, but the square may cover it
     assert whole.double().mean() > 0.7
@@ -225,7 +234,7 @@ def test_augmentation_only_moves_pixels_and_tells_the_turn():
 
 
 def test_augmentation_covers_one_small_square():
-    covered = train.augment(torch.ones(200, 3, 32, 32), torch.Generator().manual_seed(0))[0] == 0
+    covered = augment.augment(torch.ones(200, 3, 32, 32), torch.Generator().manual_seed(0))[0] == 0
     height, width = covered.any(3).sum(2), covered.any(2).sum(2)
     assert torch.equal(covered.sum((2, 3)), height * width)
     assert height.min() >= 5  # at a corner
@@ -252,51 +261,22 @@ def test_muon_finds_the_least_squares():
     assert (kernel - wanted).abs().max() < 0.02
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_replicas_give_the_gradient_of_the_whole_batch(count):
-    torch.manual_seed(0)
-    net: Any = network.Network(2, 16, width=8).double()
-    for block in net.blocks:  # batch statistics of a part are not those of the whole
-        block.norm1, block.norm2 = (
-            torch.nn.GroupNorm(1, block.conv2.out_channels).double() for _ in "ab"
-        )
-        if isinstance(block.shortcut, torch.nn.Sequential):
-            block.shortcut = block.shortcut[0]
-    net.stem[1] = torch.nn.Identity()
-    pictures, labels = torch.randn(7, 3, 16, 16).double(), torch.randint(8, (7,))
-
-    def loss(n, x, y):
-        return torch.nn.functional.cross_entropy(n(x).flatten(1), y)
-
-    expected = loss(net, pictures, labels)
-    parameters = [p for p in net.parameters() if p.requires_grad]
-    gradients = torch.autograd.grad(expected, parameters)
-    threads = torch.get_num_threads()
-    given = Replicas(net, count).backward(loss, pictures, labels)
-    torch.set_num_threads(threads)
-    assert given.item() == pytest.approx(expected.item())
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        assert parameter.grad is not None
-        assert torch.allclose(parameter.grad, gradient)
-
-
-def test_the_temperature_undoes_overconfidence():
-    torch.manual_seed(0)
-    labels = torch.randint(2, (2000,))
-    honest = torch.randn(2000, 2)
-    labels = torch.distributions.Categorical(logits=honest).sample()
-    assert train.fit_temperature((honest * 3).log_softmax(1), labels) == pytest.approx(3, rel=0.15)
-
-
-def test_the_temperature_stays_moderate_where_all_is_right():
-    logs = torch.tensor([[2.0, 0.0]] * 20).log_softmax(1)
-    assert train.fit_temperature(logs, torch.zeros(20, dtype=torch.long)) == pytest.approx(0.5)
+def test_every_class_is_dealt_out_evenly():
+    labels = torch.tensor([0] * 7 + [1] * 21 + [2] * 2)
+    parts = train.deal_out(labels, 4, seed=3)
+    assert parts.bincount().tolist() == [8, 8, 7, 7]
+    for label in range(3):
+        counts = parts[labels == label].bincount(minlength=4)
+        assert counts.max() - counts.min() <= 1
+    assert torch.equal(parts, train.deal_out(labels, 4, seed=3))
+    assert not torch.equal(parts, train.deal_out(labels, 4, seed=4))
 
 
 def test_shapes_are_learned_and_the_loss_falls(trained):
     history = json.loads((trained / "output" / "history.json").read_text())
     assert [row["epoch"] for row in history] == list(range(1, 13))
     assert history[-1]["train_loss"] < 0.75 * history[0]["train_loss"]
+    assert [row["seconds"] for row in history] == sorted(row["seconds"] for row in history)
     assert history[-1]["validation_accuracy"] >= 0.9
 
 
@@ -304,40 +284,101 @@ def test_shapes_are_learned_and_the_loss_falls(trained):
 def test_the_model_folder_holds_all_that_serving_needs(trained):
     model = trained / "model"
     files = sorted(str(f.relative_to(model)) for f in model.rglob("*") if f.is_file())
-    assert files == ["code/inference.py", "code/network.py", "metadata.json", "model.pt"]
+    assert files == [
+        "code/inference.py", "code/network.py", "held_out.json", "metadata.json", "model.pt",
+    ]  # fmt: skip
     metadata = json.loads((model / "metadata.json").read_text())
     assert metadata["classes"] == ["bar", "square"]
     assert metadata["input_size"] == 32
     assert metadata["arguments"]["epochs"] == 12
     assert len(metadata["data_sha256"]) == 64
-    assert metadata["metrics"]["train_pictures"] == 100
+    assert metadata["metrics"]["pictures"] == 120
     assert metadata["metrics"]["seconds"] > 0
     weights = torch.load(model / "model.pt", weights_only=True)
     assert all(isinstance(w, torch.Tensor) for w in weights.values())
 
 
-def test_what_is_served_is_what_was_measured(staged, trained):
-    """GIVEN a model folder WHEN inference.py answers for the validation pictures THEN the accuracy
-    and loss are those that training wrote down."""
-    threads = torch.get_num_threads()
-    model = inference.model_fn(str(trained / "model"))
-    torch.set_num_threads(threads)
-    right, losses = [], []
-    for file in sorted((staged / "validation").glob("*/*.png")):
-        answer = inference.predict_fn(inference.input_fn(file.read_bytes(), "image/png"), model)
-        by_name = dict(zip(answer["labels"], answer["probabilities"], strict=True))
-        right.append(max(by_name, key=lambda name: by_name[name]) == file.parent.name)
-        losses.append(-torch.tensor(by_name[file.parent.name]).log().item())
+def pictures_of(staged):
+    return dataset.read_channels(staged / "train", staged / "validation", 32)[1]
+
+
+def loaded(folder):
+    return network.load_classifier(folder, torch.device("cpu"))
+
+
+def test_held_out_answers_are_those_of_the_member_that_has_not_seen_the_picture(staged, trained):
+    """GIVEN a model folder WHEN each member answers for its part of the pictures THEN these are the
+    held-out answers, and accuracy and loss are those that training wrote down."""
+    model, pictures = loaded(trained / "model"), pictures_of(staged)
+    held_out = json.loads((trained / "model" / "held_out.json").read_text())
+    assert held_out["classes"] == ["bar", "square"]
+    assert held_out["truth"] == pictures.labels.tolist()
+    given = torch.tensor(held_out["probabilities"])
+    parts = train.deal_out(pictures.labels, 2, seed=0)
+    for number, member in enumerate(model.ensemble.members):
+        x = model.normalise(pictures.pixels[parts == number])
+        answers = model.member_log_probabilities(member, x).double().softmax(1)
+        assert torch.allclose(given[parts == number].double(), answers, atol=1e-4)
     metrics = json.loads((trained / "model" / "metadata.json").read_text())["metrics"]
-    assert sum(right) / len(right) == metrics["validation_accuracy"]
-    assert sum(losses) / len(losses) == pytest.approx(metrics["validation_loss"], abs=1e-4)
+    right = given.argmax(1) == pictures.labels
+    assert right.double().mean().item() == metrics["validation_accuracy"]
+    loss = torch.nn.functional.nll_loss(given.log(), pictures.labels).item()
+    assert loss == pytest.approx(metrics["validation_loss"], abs=1e-4)
+
+
+def test_no_member_learns_from_its_own_part(staged, tmp_path, monkeypatch):
+    made: list[Any] = []
+    init = train.Member.__init__
+
+    def note(member, *more):
+        init(member, *more)
+        made.append(member)
+
+    monkeypatch.setattr(train.Member, "__init__", note)
+    assert run(staged, tmp_path / "model", "--epochs", "1", "--members", "3") == 0
+    parts = train.deal_out(pictures_of(staged).labels, 3, seed=0)
+    assert len(made) == 3
+    for number, member in enumerate(made):
+        assert (parts[member.learned_from] != number).all()
+        assert len(member.learned_from) == 80
+
+
+@pytest.mark.parity("training-output")
+def test_all_members_answer_together_for_what_is_served(staged, trained):
+    served = inference.model_fn(str(trained / "model"))
+    file = staged / "validation" / "bar" / "0.png"
+    answer = inference.predict_fn(inference.input_fn(file.read_bytes(), "image/png"), served)
+    model = loaded(trained / "model")
+    x = model.normalise(pictures_of(staged).pixels[100:101])
+    each = [model.member_log_probabilities(m, x).exp() for m in model.ensemble.members]
+    assert not torch.allclose(each[0], each[1])
+    together = torch.tensor([answer["probabilities"]])
+    assert torch.allclose(together, torch.stack(each).mean(0), atol=1e-5)
+
+
+def test_the_calibration_says_what_the_held_out_answers_show(trained):
+    metadata = json.loads((trained / "model" / "metadata.json").read_text())
+    held_out = json.loads((trained / "model" / "held_out.json").read_text())
+    answers = calibration.held_out_answers(held_out["truth"], held_out["probabilities"])
+    recommended = asdict(calibration.recommend_threshold(*answers, 0.01, 0.95))
+    assert {k: metadata["calibration"][k] for k in recommended} == recommended
+    assert metadata["calibration"]["temperature"] == metadata["temperature"]
+
+
+def test_the_weights_take_half_the_room_and_give_the_same_answers(trained):
+    weights = torch.load(trained / "model" / "model.pt", weights_only=True)
+    kernels = {name: w for name, w in weights.items() if w.ndim > 1}
+    assert {w.dtype for w in kernels.values()} == {torch.float16}
+    served = loaded(trained / "model").ensemble.state_dict()
+    assert all(torch.equal(served[name], w.float()) for name, w in kernels.items())
 
 
 def test_the_same_seed_gives_the_same_model(staged, tmp_path):
     weights = []
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         assert run(staged, tmp_path / name, "--epochs", "2", "--seed", seed) == 0
-        weights.append(torch.load(tmp_path / name / "model.pt", weights_only=True)["head.weight"])
+        weights.append(torch.load(tmp_path / name / "model.pt", weights_only=True)
+                       ["members.0.head.weight"])  # fmt: skip
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
@@ -352,4 +393,4 @@ def test_the_script_runs_by_itself_and_prints_what_sagemaker_reads(staged, tmp_p
     for name in ("train:loss", "validation:loss", "validation:accuracy"):
         assert all(re.search(rf"{name}=([0-9.]+)", line) for line in lines)
     assert re.search(r"[0-9.]+ s in all, \d+ images/s", done.stdout)
-    assert "100 training and 20 validation pictures of bar, square" in done.stdout
+    assert "120 pictures of bar, square; 2 networks of width 8, 2 epochs" in done.stdout

@@ -87,21 +87,35 @@ def read_pictures(folder: Path, classes: list[str], input_size: int) -> Pictures
 
 def read_channels(
     train: Path | None, validation: Path | None, input_size: int
-) -> tuple[list[str], Pictures, Pictures]:
-    """Read both channels: the class names, the training and the validation pictures.
+) -> tuple[list[str], Pictures]:
+    """Read the class names and all pictures, first the training channel's.
+
+    The validation channel, where there is one, joins in: held out is each picture in its turn.
 
     Raises:
         ChannelError, ClassFolderError, UnreadablePictureError: see each class.
     """
     train, classes = open_channel("train", train)
-    validation, found = open_channel("validation", validation)
-    unknown = sorted(set(found) - set(classes))
-    if unknown:
-        raise ClassFolderError(f"{validation} has classes that {train} lacks: {', '.join(unknown)}")
     if len(classes) < 2:
         raise ClassFolderError(f"{train} has one class, {classes[0]}: at least two are needed")
-    return (
-        classes,
-        read_pictures(train, classes, input_size),
-        read_pictures(validation, classes, input_size),
-    )
+    pictures = read_pictures(train, classes, input_size)
+    if validation:
+        validation, found = open_channel("validation", validation)
+        unknown = sorted(set(found) - set(classes))
+        if unknown:
+            raise ClassFolderError(
+                f"{validation} has classes that {train} lacks: {', '.join(unknown)}"
+            )
+        more = read_pictures(validation, classes, input_size)
+        pictures = Pictures(
+            torch.cat([pictures.pixels, more.pixels]),
+            torch.cat([pictures.labels, more.labels]),
+            hashlib.sha256((pictures.digest + more.digest).encode()).hexdigest(),
+        )
+    for label, count in enumerate(pictures.labels.bincount(minlength=len(classes)).tolist()):
+        if count < 2:
+            raise ClassFolderError(
+                f"{classes[label]} has one picture: at least two are needed, one to learn from"
+                " and one to be held out"
+            )
+    return classes, pictures

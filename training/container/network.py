@@ -39,8 +39,13 @@ _JPEG_MARKER = re.compile(rb"\xff([^\x00\xff])")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _STAND_ALONE = {*range(0x01, 0xC0), *range(0xD0, _SOI + 1)}
 
+# Principal components of a patch that are kept: all 27 of 3x3 pixels, and of larger ones those that
+# vary most.
+MOST_COMPONENTS = 48
+
 WEIGHTS_FILE = "model.pt"
 METADATA_FILE = "metadata.json"
+HELD_OUT_FILE = "held_out.json"  # answers about pictures that were not trained on
 
 # What Pillow's PNG and JPEG readers raise on damaged files, seen by cutting and flipping bytes.
 _DECODER_ERRORS = (
@@ -202,45 +207,48 @@ class Block(nn.Module):
 class Network(nn.Module):
     """A compact residual network: normalised pictures [N, 3, S, S] to scores [N, classes, TURNS].
 
-    The first layer is frozen: it takes 4x4 patches apart into their principal components, all of
-    equal variance (`whiten`). From 800 pictures those filters are better computed than learned.
+    The first layer is frozen: it takes small patches apart into their principal components, all of
+    equal variance (`whiten`). From 800 pictures those filters are better computed than learned. Its
+    stride leaves about 32x32 of any picture, so that large ones cost no more than small ones.
     """
 
     whitening: nn.Conv2d
 
-    def __init__(self, classes: int, input_size: int, width: int = 48) -> None:
+    def __init__(self, classes: int, input_size: int, width: int = 32) -> None:
         """Make a network with fresh weights; `width` is the channels at the first resolution."""
         super().__init__()
-        components = 3 * 4 * 4
         self.classes = classes
-        self.whitening = nn.Conv2d(3, components, 4, stride=2, padding=1, bias=False)
+        stride = max(1, round(input_size / 32))
+        patch = stride + 2  # neighbours overlap by a pixel at each side
+        components = min(3 * patch * patch, MOST_COMPONENTS)
+        self.whitening = nn.Conv2d(3, components, patch, stride, padding=1, bias=False)
         self.whitening.weight.requires_grad_(False)
         self.stem = nn.Sequential(
             nn.Conv2d(components, width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
         )
-        # The whitening layer leaves input_size / 2; each further block halves that, down to 8x8
-        # (one halving for 32x32 pictures, four for 224x224), so that the last blocks see the whole.
-        halvings = max(1, round(math.log2(input_size / 16)))
-        blocks: list[nn.Module] = [Block(width, width, stride=1)]
-        channels = width
-        for _ in range(halvings):
-            blocks.append(Block(channels, 2 * width, stride=2))
-            channels = 2 * width
-        blocks.append(Block(channels, channels, stride=1))
-        self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Linear(channels, classes * TURNS)
+        self.blocks = nn.Sequential(
+            Block(width, width, stride=1),  # 32x32
+            Block(width, 2 * width, stride=2),  # 16x16
+            Block(2 * width, 3 * width, stride=2),  # 8x8
+            Block(3 * width, 3 * width, stride=1),
+        )
+        self.head = nn.Linear(3 * width, classes * TURNS)
 
     @torch.no_grad()
     def whiten(self, pictures: Tensor) -> None:
         """Set the frozen first layer from normalised `pictures` [N, 3, S, S]."""
-        patches = functional.unfold(pictures, 4, stride=2).transpose(1, 2).flatten(0, 1).double()
+        count, _, size, _ = self.whitening.weight.shape
+        # Every other patch: enough of them, and half as much memory each way.
+        patches = functional.unfold(pictures, size, stride=max(2, self.whitening.stride[0]))
+        patches = patches.transpose(1, 2).flatten(0, 1).double()
         patches = patches - patches.mean(0)
         variances, components = torch.linalg.eigh(patches.T @ patches / len(patches))
         # Without a floor the faintest components, mostly noise, would be blown up a hundredfold.
         filters = components / torch.sqrt(variances + 0.01)
-        self.whitening.weight.copy_(filters.T.reshape(self.whitening.weight.shape))
+        # The last ones vary most.
+        self.whitening.weight.copy_(filters.T[-count:].reshape(self.whitening.weight.shape))
 
     def forward(self, x: Tensor) -> Tensor:
         """Score normalised pictures [N, 3, S, S] as [N, classes, TURNS]."""
@@ -251,11 +259,37 @@ class Network(nn.Module):
         return scores.view(-1, self.classes, TURNS)
 
 
+class Ensemble(nn.Module):
+    """Networks of one shape that answer together, each trained on other pictures."""
+
+    def __init__(self, members: int, classes: int, input_size: int, width: int) -> None:
+        """Make an ensemble of fresh networks; see Network."""
+        super().__init__()
+        self.members = nn.ModuleList(Network(classes, input_size, width) for _ in range(members))
+
+    @torch.no_grad()
+    def round_to_half(self) -> None:
+        """Round the kernels to 16 bits, which halves the model's file and moves no probability.
+
+        The statistics and offsets, of one dimension, stay as they are: they are few.
+        """
+        for weights in self.state_dict().values():
+            if weights.ndim > 1:
+                weights.copy_(weights.half())
+
+    def half_weights(self) -> dict[str, Tensor]:
+        """Give the state dict on the CPU, the kernels in the 16 bits that they were rounded to."""
+        return {
+            name: (weights.half() if weights.ndim > 1 else weights).cpu().contiguous()
+            for name, weights in self.state_dict().items()
+        }
+
+
 @dataclass
 class Classifier:
-    """A network with all that turns its scores into probabilities of named classes."""
+    """An ensemble with all that turns its scores into probabilities of named classes."""
 
-    network: Network
+    ensemble: Ensemble
     classes: list[str]
     input_size: int
     mean: list[float]  # of each colour channel of the training pictures, in [0, 1]
@@ -264,8 +298,8 @@ class Classifier:
 
     @property
     def device(self) -> torch.device:
-        """Where the network's weights are."""
-        return next(self.network.parameters()).device
+        """Where the networks' weights are."""
+        return next(self.ensemble.parameters()).device
 
     def normalise(self, pictures: Tensor) -> Tensor:
         """Map uint8 pictures [N, 3, S, S] to floats of about mean 0 and deviation 1."""
@@ -278,16 +312,32 @@ class Classifier:
     def log_probabilities(self, pictures: Tensor) -> Tensor:
         """Log probabilities [N, classes] of uint8 pictures [N, 3, S, S], on the CPU.
 
-        They are averaged over the picture and its mirror image. The temperature divides them before
-        they are normalised; 1.0 leaves them as they are.
+        They are those of the members' mean probabilities.
         """
-        self.network.eval()
+        self.ensemble.eval()
         x = self.normalise(pictures.to(self.device))
-        both = self.network(torch.cat([x, x.flip(3)])).float()
-        # Sum the probabilities over the turns: which way up the picture is, is not asked here.
-        by_class = both.flatten(1).log_softmax(1).view_as(both).logsumexp(2)
-        averaged = torch.logsumexp(torch.stack(by_class.chunk(2)), 0)
-        return (averaged / self.temperature).log_softmax(1).cpu()
+        each = [self.member_log_probabilities(network, x) for network in self.ensemble.members]
+        return (torch.logsumexp(torch.stack(each), 0) - math.log(len(each))).cpu()
+
+    @torch.inference_mode()
+    def member_log_probabilities(
+        self, network: nn.Module, x: Tensor, *, upright_only: bool = False
+    ) -> Tensor:
+        """Log probabilities [N, classes] by one member of normalised pictures [N, 3, S, S].
+
+        They are averaged over the picture and its mirror image in each of the quarter turns, of
+        which the network has learned the labels one by one (Lee, Hwang and Shin, "Self-supervised
+        Label Augmentation via Input Transformations", 2020). The temperature divides them before
+        they are normalised; 1.0 leaves them as they are. `upright_only` takes one look instead.
+        """
+        looks = []
+        for upright in (x,) if upright_only else (x, x.flip(3)):
+            for turn in range(1 if upright_only else TURNS):
+                view = torch.rot90(upright, turn, (2, 3))
+                scores = network(view.contiguous(memory_format=torch.channels_last))
+                looks.append(scores.float()[:, :, turn].log_softmax(1))
+        averaged = torch.logsumexp(torch.stack(looks), 0) - math.log(len(looks))
+        return (averaged / self.temperature).log_softmax(1)
 
     def probabilities(self, pictures: Tensor) -> Tensor:
         """Probabilities [N, classes] of uint8 pictures [N, 3, S, S]; each row sums to 1."""
@@ -302,16 +352,21 @@ def load_classifier(folder: Path, device: torch.device) -> Classifier:
     """
     try:
         metadata: dict[str, Any] = json.loads((folder / METADATA_FILE).read_text("utf-8"))
-        network = Network(len(metadata["classes"]), metadata["input_size"], metadata["width"])
+        ensemble = Ensemble(
+            metadata["members"],
+            len(metadata["classes"]),
+            metadata["input_size"],
+            metadata["width"],
+        )
         weights = torch.load(folder / WEIGHTS_FILE, map_location=device, weights_only=True)
-        network.load_state_dict(weights)
+        ensemble.load_state_dict(weights)
     except FileNotFoundError as error:
         raise ModelFilesError(f"{error.filename} is missing: train the model again") from error
     except (KeyError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
         raise ModelFilesError(f"the model in {folder} cannot be loaded: {error}") from error
-    network = network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    ensemble = ensemble.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     return Classifier(
-        network=network,
+        ensemble=ensemble,
         classes=metadata["classes"],
         input_size=metadata["input_size"],
         mean=metadata["normalisation"]["mean"],

@@ -4,17 +4,17 @@
         --validation data/staged/validation --model-dir data/model
 
 Both folders hold one folder per class with its pictures (PNG or JPEG). The model folder gets
-`model.pt` (weights), `metadata.json` (all else that serving needs) and `code/` (the serving
-script), written only when training has succeeded.
+`model.pt` (weights), `metadata.json` (all else that serving needs), `held_out.json` (answers about
+pictures that were not trained on) and `code/` (the serving script), written only when training has
+succeeded.
 
-Measured on the 800 training pictures of CIFAR-100's bicycle and motorcycle, five-fold, so 640 at a
-time: the defaults reach .918 (standard error .010) in about 150 CPU-seconds. Each default was
-chosen there, in runs of equal length: batches of 32 .886, of 64 .869; width 48 for 50 epochs .888,
-width 64 for 30 epochs .869; 90 epochs .910. Colour changes lost 2 points, shifts between pixels 5.
+What is trained is a small ensemble. All pictures are dealt out into as many parts as it has
+networks, and each network learns from all parts but its own: together they answer for the whole,
+and every picture is once answered by a network that has never seen it. Those answers say how good
+the model is, how far its confidence can be trusted, and from which threshold on.
 """
 
 import argparse
-import hashlib
 import json
 import math
 import os
@@ -22,25 +22,30 @@ import shutil
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import calibration
+import checkpoint
 import torch
 from dataset import DataError, Pictures, read_channels
-from muon import Muon
-from network import METADATA_FILE, TURNS, WEIGHTS_FILE, Classifier, Network
-from replicas import Replicas
+from member import Member
+from network import HELD_OUT_FILE, METADATA_FILE, WEIGHTS_FILE, Classifier, Ensemble
 from torch import Tensor
 from torch.nn import functional
 
 SERVING_FILES = ("inference.py", "network.py")
 
-# Both optimizers' steps grow from zero over this share of the training, while the batch statistics
-# settle, then shrink to zero in a straight line.
-WARM_UP = 0.2
+PRESETS: dict[str, dict[str, int]] = {
+    "fast": {"epochs": 60, "members": 4, "width": 48},
+    "best": {"epochs": 300, "members": 4, "width": 48},
+}
 
 # The first layer and one block halve the picture twice; 4x4 must be left for a 3x3 convolution.
 MIN_INPUT_SIZE = 16
+ROWS = 20  # at most so many times the held-out pictures are looked at while training goes on
 
 
 class NonFiniteLossError(Exception):
@@ -49,126 +54,123 @@ class NonFiniteLossError(Exception):
 
 @dataclass
 class Epoch:
-    """The figures of one pass over the training pictures; losses in nats a picture."""
+    """The figures after some passes over the training pictures; losses in nats a picture."""
 
     epoch: int
     train_loss: float
     validation_loss: float
     validation_accuracy: float
-    seconds: float  # since training began
+    seconds: float  # since training began, those before an interruption included
 
 
-def augment(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Shift, mirror and turn normalised pictures [N, 3, S, S] at random, and cover a part of each.
+class Training:
+    """The ensemble's members, each with a part of the pictures that it is not shown."""
 
-    Returns the pictures and their quarter turns, int64 [N] in [0, TURNS).
-    """
-    count, size = len(x), x.shape[-1]
-    # Whole pixels, an eighth of the side: shifts between pixels blur so small a picture.
-    reach = size // 8
-    padded = functional.pad(x, (reach,) * 4, mode="reflect")
-    top, left = torch.randint(2 * reach + 1, (2, count, 1), generator=generator)
-    mirrored = torch.randint(2, (count, 1), generator=generator, dtype=torch.bool)
-    turns = torch.randint(TURNS, (count,), generator=generator)
-    side = torch.arange(size)
-    rows, columns = top + side, left + torch.where(mirrored, side.flip(0), side)
-    picture = torch.arange(count)[:, None, None]
-    # Indexing leaves the channels last, as the convolutions want them.
-    moved = padded[picture, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-    for turn in range(1, TURNS):
-        chosen = turns == turn
-        moved[chosen] = torch.rot90(moved[chosen], turn, (2, 3))
-    # A grey square, a quarter of the side (cutout, DeVries and Taylor 2017): no single part may
-    # decide. In a long training it leaves accuracy as it is and makes confidence more deserved.
-    row, column = torch.randint(size, (2, count, 1), generator=generator)
-    covered_rows, covered_columns = ((side - at).abs() <= size // 8 for at in (row, column))
-    covered = covered_rows[:, None, :, None] & covered_columns[:, None, None, :]
-    return moved.masked_fill_(covered, 0.0), turns
-
-
-def fit_temperature(log_probabilities: Tensor, labels: Tensor) -> float:
-    """Find the temperature that makes the log probabilities [N, classes] fit the labels best.
-
-    It divides them: above 1 it takes confidence away, below 1 it adds some. Not far below: a few
-    pictures that are all right do not prove that none will be wrong.
-    """
-    candidates = torch.logspace(math.log10(0.5), math.log10(5), 100)
-    losses = [functional.cross_entropy(log_probabilities / t, labels) for t in candidates]
-    return float(candidates[int(torch.stack(losses).argmin())])
-
-
-def fit(
-    classifier: Classifier,
-    replicas: Replicas,
-    train: Pictures,
-    validation: Pictures,
-    arguments: argparse.Namespace,
-) -> list[Epoch]:
-    """Train the classifier's network in place and print one line per epoch.
-
-    Raises:
-        NonFiniteLossError: the loss became infinite or not a number.
-    """
-    device = classifier.device
-    generator = torch.Generator().manual_seed(arguments.seed)
-    learned = [p for p in classifier.network.parameters() if p.requires_grad]
-    optimizers = [
-        # 2 points of accuracy above Adam on the convolutions, for a fifth more time.
-        Muon([p for p in learned if p.ndim == 4], lr=arguments.learning_rate, momentum=0.95),
-        torch.optim.Adam([p for p in learned if p.ndim < 4], lr=arguments.adam_learning_rate),
-    ]
-    steps_per_epoch = math.ceil(len(train.labels) / arguments.batch_size)
-    steps = arguments.epochs * steps_per_epoch
-    schedules = [
-        torch.optim.lr_scheduler.LambdaLR(
-            optimizer,
-            lambda step: min((step + 1) / WARM_UP, (steps - step) / (1 - WARM_UP)) / steps,
+    def __init__(self, classifier: Classifier, data: Pictures, arguments: argparse.Namespace):
+        """Deal out the pictures, and make a member for each part."""
+        self.classifier = classifier
+        self.arguments = arguments
+        self.pixels = data.pixels.to(classifier.device)
+        self.labels = data.labels.to(classifier.device)
+        self.parts = deal_out(data.labels, arguments.members, arguments.seed).to(classifier.device)
+        self.members = [
+            Member(classifier, number, (self.parts != number).nonzero()[:, 0], arguments)
+            for number in range(arguments.members)
+        ]
+        self.epochs: list[Epoch] = []
+        self.epoch = 0
+        self.seconds = 0.0
+        # A thread to a member, since they meet but once an epoch: PyTorch's own threads meet in
+        # every operation, and leave a small network waiting. What cores are left are those threads.
+        cores = torch.get_num_threads() if classifier.device.type == "cpu" else 1
+        self._pool = ThreadPoolExecutor(
+            min(cores, len(self.members)),
+            initializer=torch.set_num_threads,
+            initargs=(max(1, cores // len(self.members)),),
         )
-        for optimizer in optimizers
-    ]
+        torch.set_num_threads(1)  # here too: the optimizers' small matrices need none
 
-    def loss(network: Network, pictures: Tensor, labels: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            scores = network(pictures.to(device)).flatten(1)
-        return functional.cross_entropy(
-            scores.float(), labels.to(device), label_smoothing=arguments.label_smoothing
-        )
+    def run(self, saved: checkpoint.Checkpoint) -> None:
+        """Train to the end, printing a row now and then.
 
-    epochs: list[Epoch] = []
-    started = time.perf_counter()
-    for epoch in range(1, arguments.epochs + 1):
-        total_loss = torch.zeros((), device=device)
-        order = torch.randperm(len(train.labels), generator=generator)
-        for batch in order.tensor_split(steps_per_epoch):
-            pictures, turns = augment(classifier.normalise(train.pixels[batch]), generator)
-            # A class and a turn together are one label: telling turns apart teaches shapes too.
-            labels = train.labels[batch] * TURNS + turns
-            total_loss += replicas.backward(loss, pictures, labels) * len(batch)
-            for optimizer, schedule in zip(optimizers, schedules, strict=True):
-                optimizer.step()
-                schedule.step()
-        train_loss = total_loss.item() / len(train.labels)
-        if not math.isfinite(train_loss):
-            raise NonFiniteLossError(
-                f"the training loss became {train_loss} in epoch {epoch}: lower --learning-rate"
-                f" (now {arguments.learning_rate})"
-            )
-        logs = replicas.map(classifier.log_probabilities, validation.pixels)
-        row = Epoch(
-            epoch,
-            train_loss,
-            *loss_and_accuracy(logs, validation.labels),
-            seconds=time.perf_counter() - started,
-        )
-        epochs.append(row)
-        print(
-            f"{epoch:5d}/{arguments.epochs} {row.seconds:7.1f} s  {metrics_line(row)}", flush=True
-        )
-    return epochs
+        Raises:
+            NonFiniteLossError: the loss became infinite or not a number.
+            TrainingInterruptedError: SIGTERM came; the state has been saved.
+        """
+        if state := saved.load():
+            self.restore(state)
+        began, total = time.perf_counter() - self.seconds, self.arguments.epochs
+        while self.epoch < total:
+            list(self._pool.map(lambda m: m.run_epoch(self.pixels, self.labels), self.members))
+            self.epoch += 1
+            loss = sum(member.loss for member in self.members) / len(self.members)
+            if not math.isfinite(loss):
+                raise NonFiniteLossError(
+                    f"the training loss became {loss} in epoch {self.epoch}: lower"
+                    f" --learning-rate (now {self.arguments.learning_rate})"
+                )
+            if self.epoch * ROWS // total > (self.epoch - 1) * ROWS // total:
+                figures = loss_and_accuracy(self.held_out(upright_only=True), self.labels)
+                row = Epoch(self.epoch, loss, *figures, seconds=time.perf_counter() - began)
+                self.epochs.append(row)
+                print(
+                    f"{row.epoch:5d}/{total} {row.seconds:7.1f} s  {metrics_line(row)}", flush=True
+                )
+            self.seconds = time.perf_counter() - began
+            saved.step(self.state)
+
+    def held_out(self, *, upright_only: bool = False) -> Tensor:
+        """Log probabilities [N, classes] of every picture by the member that has not seen it.
+
+        `upright_only` takes one look at each instead of all: an eighth of the time.
+        """
+        made = torch.empty(len(self.labels), len(self.classifier.classes))
+
+        def answer(number: int) -> None:
+            places = (self.parts == number).nonzero()[:, 0]
+            network = self.members[number].network.eval()
+            for some in places.split(64):
+                made[some.cpu()] = self.classifier.member_log_probabilities(
+                    network, self.classifier.normalise(self.pixels[some]), upright_only=upright_only
+                ).cpu()
+
+        list(self._pool.map(answer, range(len(self.members))))
+        return made
+
+    def state(self) -> dict[str, Any]:
+        """Give all that changes in training, for a checkpoint."""
+        return {
+            "members": [member.state() for member in self.members],
+            "epochs": [asdict(row) for row in self.epochs],
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state` gave."""
+        for member, former in zip(self.members, state["members"], strict=True):
+            member.restore(former)
+        self.epochs = [Epoch(**row) for row in state["epochs"]]
+        self.epoch, self.seconds = state["epoch"], state["seconds"]
+
+
+def deal_out(labels: Tensor, parts: int, seed: int) -> Tensor:
+    """Put each picture into one of `parts` parts, int64 [N], each class evenly over all."""
+    generator = torch.Generator().manual_seed(seed)
+    dealt = torch.empty_like(labels)
+    begin = 0
+    for label in labels.unique():
+        places = (labels == label).nonzero()[:, 0]
+        places = places[torch.randperm(len(places), generator=generator)]
+        # Where the last class left off, so that parts differ by one picture at most.
+        dealt[places] = (begin + torch.arange(len(places))) % parts
+        begin += len(places)
+    return dealt
 
 
 def loss_and_accuracy(log_probabilities: Tensor, labels: Tensor) -> tuple[float, float]:
     """Give the mean loss in nats and the share of right answers."""
+    labels = labels.cpu()
     loss = functional.nll_loss(log_probabilities, labels).item()
     return loss, (log_probabilities.argmax(1) == labels).double().mean().item()
 
@@ -182,90 +184,124 @@ def metrics_line(row: Epoch) -> str:
 
 
 def train_classifier(arguments: argparse.Namespace) -> None:
-    """Read the pictures, train, calibrate on the validation pictures, and write the model folder.
+    """Read the pictures, train, calibrate on held-out answers, and write the model folder.
 
     Raises:
         DataError, NonFiniteLossError: with the reason; nothing has been written then.
+        TrainingInterruptedError: SIGTERM came; a checkpoint has been written.
     """
     started = time.perf_counter()
     torch.manual_seed(arguments.seed)
     torch.backends.cudnn.deterministic = True
-    classes, train, validation = read_channels(
-        arguments.train, arguments.validation, arguments.input_size
-    )
+    classes, data = read_channels(arguments.train, arguments.validation, arguments.input_size)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(
-        f"{len(train.labels)} training and {len(validation.labels)} validation pictures of"
-        f" {', '.join(classes)}; {device.type}, {torch.get_num_threads()} threads,"
-        f" torch {torch.__version__}",
+        f"{len(data.labels)} pictures of {', '.join(classes)}; {arguments.members} networks of"
+        f" width {arguments.width}, {arguments.epochs} epochs; {device.type},"
+        f" {torch.get_num_threads()} threads, torch {torch.__version__}",
         flush=True,
     )
-    floats = train.pixels.float() / 255
-    network = Network(len(classes), arguments.input_size, arguments.width)
-    classifier = Classifier(
-        network=network.to(device=device, memory_format=torch.channels_last),  # type: ignore[call-overload]
-        classes=classes,
-        input_size=arguments.input_size,
-        mean=floats.mean((0, 2, 3)).tolist(),
-        std=floats.std((0, 2, 3)).clamp(min=1e-3).tolist(),  # for pictures of one flat colour
+    classifier = make_classifier(classes, data, arguments, device)
+    training = Training(classifier, data, arguments)
+    saved = checkpoint.Checkpoint(
+        arguments.checkpoint_dir, checkpoint.fingerprint(vars(arguments), data.digest)
     )
-    sample = torch.randperm(len(train.labels))[:1000]  # at 32 pixels these give 225,000 patches
-    network.whiten(classifier.normalise(train.pixels[sample]).to(device))
-    # A thread per core, but at least 16 pictures in each one's part, for its batch statistics.
-    threads = max(1, min(torch.get_num_threads(), arguments.batch_size // 16))
-    replicas = Replicas(network, threads if device.type == "cpu" else 1)
-    epochs = fit(classifier, replicas, train, validation, arguments)
-
-    # The weights of the last epoch are served, not those that did best on the validation pictures:
-    # the best of many looks at a hundred pictures is luck, and would not be seen again.
-    logs = replicas.map(classifier.log_probabilities, validation.pixels)
-    classifier.temperature = fit_temperature(logs, validation.labels)
-    logs = replicas.map(classifier.log_probabilities, validation.pixels)
+    with saved:
+        training.run(saved)
+    # The weights of the last epoch are served, not those that did best on held-out pictures: the
+    # best of many looks is luck, and would not be seen again.
+    classifier.ensemble.round_to_half()
+    uncalibrated = training.held_out()
+    classifier.temperature = calibration.fit_temperature(uncalibrated, data.labels)
+    logs = (uncalibrated / classifier.temperature).log_softmax(1)
+    probabilities = logs.double().softmax(1)
+    confidences, correct = calibration.held_out_answers(
+        data.labels.tolist(), probabilities.tolist()
+    )
+    recommended = calibration.recommend_threshold(
+        confidences, correct, arguments.max_error, arguments.confidence_level
+    )
     served = Epoch(
         arguments.epochs,
-        epochs[-1].train_loss,
-        *loss_and_accuracy(logs, validation.labels),
+        training.epochs[-1].train_loss,
+        *loss_and_accuracy(logs, data.labels),
         seconds=time.perf_counter() - started,
     )
+    learned = sum(len(member.learned_from) for member in training.members)
     metrics = {
         **asdict(served),
-        "images_per_second": arguments.epochs * len(train.labels) / epochs[-1].seconds,
-        "train_pictures": len(train.labels),
-        "validation_pictures": len(validation.labels),
+        "images_per_second": arguments.epochs * learned / training.seconds,
+        "pictures": len(data.labels),
     }
-    data_sha256 = hashlib.sha256((train.digest + validation.digest).encode()).hexdigest()
-    write_model(classifier, arguments, metrics, data_sha256)
+    trust = {
+        "temperature": classifier.temperature,
+        "expected_calibration_error": calibration.expected_calibration_error(confidences, correct),
+        **asdict(recommended),
+    }
+    held_out = {
+        "source": "cross-validation",
+        "classes": classes,
+        "truth": data.labels.tolist(),
+        "probabilities": probabilities.tolist(),
+    }
+    measured = {"metrics": metrics, "calibration": trust, "data_sha256": data.digest}
+    write_model(classifier, arguments, measured, held_out)
     if arguments.output_data_dir:
         arguments.output_data_dir.mkdir(parents=True, exist_ok=True)
-        history = json.dumps([asdict(epoch) for epoch in epochs], indent=1)
+        history = json.dumps([asdict(epoch) for epoch in training.epochs], indent=1)
         (arguments.output_data_dir / "history.json").write_text(history + "\n", "utf-8")
+    saved.delete()
     print(
-        f"served model: {metrics_line(served)}\n"
-        f"temperature {classifier.temperature:.2f}, {served.seconds:.1f} s in all,"
+        f"served model: {metrics_line(served)}\n{recommended}\n"
+        f"temperature {classifier.temperature:.2f}, calibration error"
+        f" {trust['expected_calibration_error']:.3f}, {served.seconds:.1f} s in all,"
         f" {metrics['images_per_second']:.0f} images/s, written to {arguments.model_dir}",
         flush=True,
     )
 
 
+def make_classifier(
+    classes: list[str], data: Pictures, arguments: argparse.Namespace, device: torch.device
+) -> Classifier:
+    """Make a classifier with fresh networks, fitted to the pictures' colours and small patterns."""
+    floats = data.pixels.float() / 255
+    ensemble = Ensemble(arguments.members, len(classes), arguments.input_size, arguments.width)
+    classifier = Classifier(
+        ensemble=ensemble.to(device=device, memory_format=torch.channels_last),  # type: ignore[call-overload]
+        classes=classes,
+        input_size=arguments.input_size,
+        mean=floats.mean((0, 2, 3)).tolist(),
+        std=floats.std((0, 2, 3)).clamp(min=1e-3).tolist(),  # for pictures of one flat colour
+    )
+    sample = torch.randperm(len(data.labels))[:200]  # 50,000 patches and more
+    patches = classifier.normalise(data.pixels[sample].to(device))
+    for network in ensemble.members:
+        network.whiten(patches)
+    return classifier
+
+
 def write_model(
     classifier: Classifier,
     arguments: argparse.Namespace,
-    metrics: dict[str, float],
-    data_sha256: str,
+    measured: dict[str, Any],
+    held_out: dict[str, Any],
 ) -> None:
-    """Write weights, metadata and serving code to the model folder, whole or not at all."""
+    """Write weights, metadata, held-out answers and serving code, whole or not at all.
+
+    `measured` joins the metadata.
+    """
     metadata = {
         "classes": classifier.classes,
         "input_size": classifier.input_size,
         "width": arguments.width,
+        "members": arguments.members,
         "normalisation": {"mean": classifier.mean, "std": classifier.std},
         "temperature": classifier.temperature,
         "arguments": {
             name: str(value) if isinstance(value, Path) else value
             for name, value in vars(arguments).items()
         },
-        "metrics": metrics,
-        "data_sha256": data_sha256,
+        **measured,
         "torch": torch.__version__,
     }
     folder: Path = arguments.model_dir
@@ -276,11 +312,12 @@ def write_model(
         code.mkdir()
         for name in SERVING_FILES:
             shutil.copyfile(Path(__file__).with_name(name), code / name)
-        weights = {k: v.cpu().contiguous() for k, v in classifier.network.state_dict().items()}
-        torch.save(weights, Path(partial, WEIGHTS_FILE))
-        Path(partial, METADATA_FILE).write_text(json.dumps(metadata, indent=1) + "\n", "utf-8")
+        torch.save(classifier.ensemble.half_weights(), Path(partial, WEIGHTS_FILE))
+        for name, content in ((METADATA_FILE, metadata), (HELD_OUT_FILE, held_out)):
+            Path(partial, name).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
         (folder / "code").mkdir(exist_ok=True)
-        for name in (*(f"code/{f}" for f in SERVING_FILES), METADATA_FILE, WEIGHTS_FILE):
+        code_files = (f"code/{name}" for name in SERVING_FILES)
+        for name in (*code_files, HELD_OUT_FILE, METADATA_FILE, WEIGHTS_FILE):
             Path(partial, name).replace(folder / name)
 
 
@@ -298,28 +335,51 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--train", type=Path, default=from_environment("SM_CHANNEL_TRAIN"),
         help="folder of the training pictures")  # fmt: skip
     add("--validation", type=Path, default=from_environment("SM_CHANNEL_VALIDATION"),
-        help="folder of the validation pictures")  # fmt: skip
+        help="folder of more pictures, which join the others; each is held out once")  # fmt: skip
     add("--model-dir", type=Path, default=from_environment("SM_MODEL_DIR"),
         help="folder that gets the model")  # fmt: skip
     add("--output-data-dir", type=Path, default=from_environment("SM_OUTPUT_DATA_DIR"),
-        help="folder that gets history.json with every epoch's figures")  # fmt: skip
-    add("--epochs", type=positive_int, default=120, help="passes over the training pictures")
-    add("--batch-size", type=positive_int, default=32, help="pictures a step")
-    add("--learning-rate", type=positive_float, default=0.02,
+        help="folder that gets history.json with every row's figures")  # fmt: skip
+    add("--checkpoint-dir", type=Path, default=checkpoint.default_folder(),
+        help="folder of the checkpoint, from which an interrupted training goes on")  # fmt: skip
+    add("--preset", choices=list(PRESETS), default="fast",
+        help=f"what is not given below: {PRESETS}")  # fmt: skip
+    for name, text in (
+        ("epochs", "passes over the training pictures"),
+        ("members", "networks of the ensemble, 2 or more; each learns from all parts but one"),
+        ("width", "channels at the first resolution"),
+    ):
+        add(f"--{name}", type=positive_int, default=argparse.SUPPRESS, help=text)
+    add("--batch-size", type=positive_int, default=64, help="pictures a step")
+    add("--learning-rate", type=positive_float, default=0.03,
         help="largest step of the convolutions' optimizer, Muon")  # fmt: skip
     add("--adam-learning-rate", type=positive_float, default=3e-3,
         help="largest step of the other weights' optimizer, Adam")  # fmt: skip
     add("--label-smoothing", type=float, default=0.1, help="share of the target spread evenly")
+    add("--outlier-share", type=float, default=0.125,
+        help="pictures of no class for each of a class: what they teach is doubt")  # fmt: skip
+    add("--max-error", type=float, default=calibration.MAX_ERROR,
+        help="wanted share of wrong answers among those accepted, for the threshold")  # fmt: skip
+    add("--confidence-level", type=float, default=calibration.CONFIDENCE_LEVEL,
+        help="how sure the held-out pictures must make us of that share")  # fmt: skip
     add("--input-size", type=positive_int, default=32, help="side of the network's input, pixels")
-    add("--width", type=positive_int, default=48, help="channels at the first resolution")
     add("--seed", type=int, default=0, help="same seed and machine, same model")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(argv, argparse.Namespace())
+    for name, value in PRESETS[arguments.preset].items():
+        if name not in arguments:
+            setattr(arguments, name, value)
     if arguments.model_dir is None:
         parser.error("no folder for the model: pass --model-dir")
     if arguments.input_size < MIN_INPUT_SIZE:
         parser.error(f"--input-size: at least {MIN_INPUT_SIZE} pixels")
-    if not 0 <= arguments.label_smoothing < 1:
-        parser.error("--label-smoothing: a share from 0 up to, but not, 1")
+    if arguments.members < 2:
+        parser.error("--members: at least 2, so that each picture is held out by one")
+    for name in ("label_smoothing", "outlier_share"):
+        if not 0 <= getattr(arguments, name) < 1:
+            parser.error(f"--{name.replace('_', '-')}: a share from 0 up to, but not, 1")
+    for name in ("max_error", "confidence_level"):
+        if not 0 < getattr(arguments, name) < 1:
+            parser.error(f"--{name.replace('_', '-')}: a share between 0 and 1")
     return arguments
 
 
@@ -342,15 +402,21 @@ def positive_float(text: str) -> float:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train; give the exit status: 0, 1 for bad data or a failed training, 130 for Ctrl-C."""
+    """Train; give the exit status: 0, 1 for bad data or a failed training, 130 for Ctrl-C.
+
+    143 for SIGTERM, SageMaker's notice that it takes a spot instance back.
+    """
     arguments = parse_arguments(argv)
     try:
         train_classifier(arguments)
     except (DataError, NonFiniteLossError) as error:
         print(f"train.py: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
+    except checkpoint.TrainingInterruptedError as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return checkpoint.EXIT_STATUS
     except KeyboardInterrupt:
-        print("train.py: interrupted, nothing was written", file=sys.stderr)
+        print("train.py: interrupted, no model was written", file=sys.stderr)
         return 130
     return 0
 
