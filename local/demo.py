@@ -191,8 +191,8 @@ def threshold_words(report: dict[str, Any]) -> str:
     recommendation = report["recommendation"]
     if recommendation is None or recommendation["threshold"] != report["threshold"]:
         return f"{report['threshold']:g} (samconfig.toml)"
-    bound = f"{recommendation['error_bound']:.1%} errors at most"
-    return f"{report['threshold']:g} (recommended: {bound})"
+    rate = recommendation["max_error" if recommendation["met"] else "error_bound"]
+    return f"{report['threshold']:g} (recommended: at most {rate:.1%} errors)"
 
 
 def percent(value: float | None) -> str:

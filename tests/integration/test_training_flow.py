@@ -234,6 +234,7 @@ def test_an_answer_that_was_not_agreed_is_told_with_its_beginning(commands, lapt
     assert "look at inference.py" in done.stderr
 
 
+@pytest.mark.parity("endpoint-model-data")
 @pytest.mark.parametrize(("pictures", "threshold"), [(400, "0.6"), (20, None)])
 def test_what_the_model_recommends_is_deployed_and_evaluated_with(
     commands, laptop_aws, pictures, threshold

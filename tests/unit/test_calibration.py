@@ -184,7 +184,7 @@ def test_the_lowest_threshold_that_is_good_enough_is_recommended():
     assert found.error_bound == error_bound(1, 710, level) <= 0.01
     assert error_bound(2, 720, level) > 0.01
     assert "710 of 1000 held-out pictures (71.0%) are accepted at threshold 0.6455" in str(found)
-    assert "1 of them wrong: the error among accepted answers is at most 0.80%" in str(found)
+    assert "1 of them wrong: this shows an error of at most 1% among accepted answers" in str(found)
 
 
 def test_a_few_pictures_that_are_all_right_show_little_and_say_so():

@@ -253,7 +253,7 @@ def test_the_demo_deploys_and_counts_with_the_threshold_that_create_endpoint_wro
         "data/staged/manifest.json": {"counts": {"test": {"bicycle": 1}}},
         "reports/create_endpoint/endpoint.json": {
             "training": {"seconds": 1, "validation_accuracy": 0.9},
-            "recommendation": {"threshold": 0.8123, "error_bound": 0.0087},
+            "recommendation": {"threshold": 0.8123, "max_error": 0.01, "met": True},
             "deploy_parameters": parameters,
         },
         "reports/evaluate/evaluation.json": {
@@ -275,5 +275,7 @@ def test_the_demo_deploys_and_counts_with_the_threshold_that_create_endpoint_wro
     assert ("sam", "deploy", "--config-env", "local", "--parameter-overrides", "EndpointName=e",
             "ConfidenceThreshold=0.8123") in ran  # fmt: skip
     assert (report["threshold"], report["evaluated_threshold"]) == (0.8123, 0.8123)
-    assert demo.threshold_words(report) == "0.8123 (recommended: 0.9% errors at most)"
+    assert demo.threshold_words(report) == "0.8123 (recommended: at most 1.0% errors)"
+    report["recommendation"] |= {"met": False, "error_bound": 0.025}
+    assert demo.threshold_words(report) == "0.8123 (recommended: at most 2.5% errors)"
     assert demo.threshold_words(report | {"recommendation": None}) == "0.8123 (samconfig.toml)"

@@ -132,6 +132,7 @@ def test_the_rate_is_what_was_asked_or_trained_with_or_one_in_a_hundred():
     assert (asked.max_error, asked.confidence_level) == (0.02, 0.9)
 
 
+@pytest.mark.parity("endpoint-model-data")
 def test_the_model_behind_an_endpoint_is_found():
     session = StubbedSession()
     add_served_model(session, b"")

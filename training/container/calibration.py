@@ -38,11 +38,11 @@ class HeldOutError(ValueError):
 class Recommendation:
     """A threshold, and what the held-out pictures show about it.
 
-    `error_bound` is what the error among accepted answers stays below with `confidence_level`, all
-    shares in [0, 1]. `met` tells whether it is at most `max_error`, the rate that was wanted; the
-    bound then holds although the threshold was chosen among many, see `simultaneous_level`.
     `pictures` is how many were held out, of which `accepted` have at least the threshold's
-    confidence and `errors` of these are wrong.
+    confidence, which is the share `coverage`, and `errors` of these are wrong. `met` tells that the
+    error among accepted answers is at most `max_error` with `confidence_level`, although the
+    threshold was chosen among many (see `simultaneous_level`). `error_bound` is what it was met by,
+    or the least that can be said where it was not. All shares are in [0, 1].
     """
 
     threshold: float
@@ -64,8 +64,8 @@ class Recommendation:
         )
         if self.met:
             return (
-                f"{counted}: the error among accepted answers is at most {self.error_bound:.2%}"
-                f" with confidence {level} ({wanted} was wanted)."
+                f"{counted}: this shows an error of at most {wanted} among accepted answers, with"
+                f" confidence {level}."
             )
         needed = fewest_pictures(self.max_error, self.confidence_level)
         if self.pictures < needed:
