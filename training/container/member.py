@@ -33,7 +33,7 @@ class Member:
         arguments: argparse.Namespace,
     ) -> None:
         """Begin the training of member `number` on the pictures at the places `learned_from`."""
-        self.network = classifier.ensemble.members[number]
+        self.network = classifier.ensemble.networks()[number]
         self.normalise = classifier.normalise
         self.learned_from = learned_from
         self.loss = math.nan  # of the last epoch, nats a picture

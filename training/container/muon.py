@@ -31,8 +31,8 @@ def orthogonalise(matrix: Tensor) -> Tensor:
         polynomial = a * one + b * square + c * square @ square
         product = polynomial @ product
         square = polynomial @ square @ polynomial  # they commute, being polynomials of one matrix
-    x = product @ x
-    return x.T if tall else x
+    result: Tensor = product @ x
+    return result.T if tall else result
 
 
 class Muon(torch.optim.Optimizer):

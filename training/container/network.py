@@ -267,6 +267,10 @@ class Ensemble(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(Network(classes, input_size, width) for _ in range(members))
 
+    def networks(self) -> list[Network]:
+        """Give the members, in their order."""
+        return [network for network in self.members if isinstance(network, Network)]
+
     @torch.no_grad()
     def round_to_half(self) -> None:
         """Round the kernels to 16 bits, which halves the model's file and moves no probability.
@@ -316,12 +320,12 @@ class Classifier:
         """
         self.ensemble.eval()
         x = self.normalise(pictures.to(self.device))
-        each = [self.member_log_probabilities(network, x) for network in self.ensemble.members]
+        each = [self.member_log_probabilities(network, x) for network in self.ensemble.networks()]
         return (torch.logsumexp(torch.stack(each), 0) - math.log(len(each))).cpu()
 
     @torch.inference_mode()
     def member_log_probabilities(
-        self, network: nn.Module, x: Tensor, *, upright_only: bool = False
+        self, network: Network, x: Tensor, *, upright_only: bool = False
     ) -> Tensor:
         """Log probabilities [N, classes] by one member of normalised pictures [N, 3, S, S].
 

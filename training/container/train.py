@@ -129,7 +129,7 @@ class Training:
         def answer(number: int) -> None:
             places = (self.parts == number).nonzero()[:, 0]
             network = self.members[number].network.eval()
-            for some in places.split(64):
+            for some in torch.split(places, 64):
                 made[some.cpu()] = self.classifier.member_log_probabilities(
                     network, self.classifier.normalise(self.pixels[some]), upright_only=upright_only
                 ).cpu()
@@ -159,7 +159,7 @@ def deal_out(labels: Tensor, parts: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     dealt = torch.empty_like(labels)
     begin = 0
-    for label in labels.unique():
+    for label in range(int(labels.max()) + 1):
         places = (labels == label).nonzero()[:, 0]
         places = places[torch.randperm(len(places), generator=generator)]
         # Where the last class left off, so that parts differ by one picture at most.
@@ -275,7 +275,7 @@ def make_classifier(
     )
     sample = torch.randperm(len(data.labels))[:200]  # 50,000 patches and more
     patches = classifier.normalise(data.pixels[sample].to(device))
-    for network in ensemble.members:
+    for network in ensemble.networks():
         network.whiten(patches)
     return classifier
 
