@@ -22,7 +22,7 @@ ENDPOINT = "interrupted"
 BUCKET = default_bucket("000000000000", "us-east-1")
 SECONDS = 300  # a bound for a slow machine; each run takes seconds on two idle cores
 # A model of no use. What is tested: does it go on, with nothing lost and nothing done twice?
-LEARNED = {"epochs": "60", "width": "8", "batch-size": "8"}
+LEARNED = {"epochs": "60", "members": "2", "width": "8", "batch-size": "8"}
 EVERY = {"checkpoint-every": "0.1"}
 
 pytestmark = pytest.mark.skipif(

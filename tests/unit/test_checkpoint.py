@@ -216,6 +216,7 @@ def test_a_run_is_told_by_what_it_learns_from(monkeypatch):
     own = fingerprint(arguments, "pictures")
     assert own == fingerprint(dict(reversed(arguments.items())), "pictures")
     assert own == fingerprint({**arguments, "train": Path("elsewhere")}, "pictures")
+    assert own == fingerprint({**arguments, "train": None, "checkpoint_every": 1.0}, "pictures")
     assert own != fingerprint({**arguments, "epochs": 4}, "pictures")
     assert own != fingerprint(arguments, "other pictures")
     monkeypatch.setattr(torch, "__version__", "0.1")

@@ -60,9 +60,14 @@ def default_folder() -> Path | None:
 def fingerprint(arguments: Mapping[str, object], data_digest: str) -> str:
     """Name a run by what it learns from: arguments, pictures, scripts and PyTorch; SHA-256, hex.
 
-    Folders among the arguments do not count: after a restart the same pictures may lie elsewhere.
+    Folders among the arguments do not count, for after a restart the same pictures may lie
+    elsewhere; nor do those that are not given, nor those on how checkpoints are kept.
     """
-    told = {name: value for name, value in arguments.items() if not isinstance(value, Path)}
+    told = {
+        name: value
+        for name, value in arguments.items()
+        if not (value is None or isinstance(value, Path) or name.startswith("checkpoint_"))
+    }
     parts = [json.dumps(told, sort_keys=True, default=str), data_digest, torch.__version__]
     for script in sorted(Path(__file__).parent.glob("*.py")):
         parts += [script.name, hashlib.sha256(script.read_bytes()).hexdigest()]
