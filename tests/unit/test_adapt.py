@@ -30,7 +30,7 @@ folder = Path(options["--model-dir"])
 folder.mkdir(parents=True, exist_ok=True)
 shutil.copy(Path(__file__).with_name(f"{len(classes)}-{size}.pt"), folder / "model.pt")
 (folder / "metadata.json").write_text(json.dumps({
-    "classes": classes, "input_size": size, "width": 8, "temperature": 1.0,
+    "classes": classes, "input_size": size, "width": 8, "members": 2, "temperature": 1.0,
     "normalisation": {"mean": [0.5] * 3, "std": [0.25] * 3},
     "calibration": {"threshold": 0.0}, "given": options,
 }))
@@ -43,7 +43,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "train.py").write_text(TRAINER)
     for classes, size in ((5, 16), (2, 24)):
-        weights = network.Network(classes, size, width=8).state_dict()
+        weights = network.Ensemble(2, classes, size, width=8).state_dict()
         torch.save(weights, folder / f"{classes}-{size}.pt")
     monkeypatch.setattr(adapt, "SOURCE_DIR", folder)
     small = [

@@ -124,9 +124,9 @@ def save_model(folder: Path, classes: list[str], **more: object) -> Path:
     """A model with fresh weights, as train.py writes it."""
     folder.mkdir()
     torch.manual_seed(0)
-    torch.save(network.Network(len(classes), 16, width=8).state_dict(), folder / "model.pt")
+    torch.save(network.Ensemble(2, len(classes), 16, width=8).state_dict(), folder / "model.pt")
     normalisation = {"mean": [0.5] * 3, "std": [0.25] * 3}
-    metadata = {"classes": classes, "input_size": 16, "width": 8, "temperature": 1.0,
+    metadata = {"classes": classes, "input_size": 16, "width": 8, "members": 2, "temperature": 1.0,
                 "normalisation": normalisation, **more}  # fmt: skip
     (folder / "metadata.json").write_text(json.dumps(metadata))
     return folder
