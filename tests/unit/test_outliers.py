@@ -87,6 +87,7 @@ def test_each_place_gets_the_picture_made_for_it(monkeypatch):
     """Kinds work on parts of the batch: none may land in another's place."""
     keep = tuple((lambda pictures, places, _: pictures[places]) for _ in KINDS)
     monkeypatch.setattr(outliers, "KINDS", keep)
+    monkeypatch.setattr(outliers, "_grainy", lambda made, _: made)
 
     made = outliers.outliers(batch(), torch.Generator().manual_seed(0))
 
@@ -139,3 +140,21 @@ def test_shapes_and_gradients_take_their_colours_from_the_batch():
 
     for kind in (outliers._shapes, outliers._gradients):
         assert torch.allclose(made_by(kind, green), green)
+
+
+def test_half_of_the_pictures_get_grain():
+    grey = torch.zeros(400, 3, 16, 16)
+
+    grain = outliers._grainy(grey, torch.Generator().manual_seed(0)).std((1, 2, 3))
+
+    assert 0.4 < (grain == 0).double().mean() < 0.6
+    assert 0.35 < grain.max() < 0.45
+
+
+def test_many_of_the_pictures_of_shapes_are_symmetric():
+    pictures = batch(33).repeat(10, 1, 1, 1)
+
+    made = made_by(outliers._shapes, pictures)
+
+    symmetric = (made == made.flip(3)).flatten(1).all(1)
+    assert 0.3 < symmetric.double().mean() < 0.5

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SHAPES = 12  # in a picture of _shapes: they leave about two fifths to what is behind them
+SHAPES = 16  # at most, in a picture of _shapes
 
 
 def outliers(pictures: Tensor, generator: torch.Generator) -> Tensor:
@@ -21,13 +21,14 @@ def outliers(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
     Each is of a kind chosen at random. On the device of `generator`, which must be the pictures'.
     """
-    chosen = torch.randint(len(KINDS), (len(pictures),), generator=generator)
-    made = torch.empty_like(pictures)  # as pictures have it: channels last
-    for number, kind in enumerate(KINDS):
-        places = (chosen == number).nonzero().flatten()
-        if len(places):
-            made[places] = kind(pictures, places, generator)
-    return made
+    with generator.device:  # where what has no device of its own is made
+        chosen = torch.randint(len(KINDS), (len(pictures),), generator=generator)
+        made = torch.empty_like(pictures)  # as pictures have it: channels last
+        for number, kind in enumerate(KINDS):
+            places = (chosen == number).nonzero().flatten()
+            if len(places):
+                made[places] = kind(pictures, places, generator)
+        return _grainy(made, generator)
 
 
 def _patchwork(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
@@ -84,8 +85,11 @@ def _noise(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tens
     noise = torch.where(grey[:, None, None, None], noise[:, :1], noise)
     low, high = _range(pictures[places])
     noise = low + noise * (high - low)
-    # Any contrast, around any colour.
+    # Any contrast, around any colour; in half of the pictures in some places only.
     strength = torch.rand((len(places), 1, 1, 1), generator=generator)
+    specks = torch.rand((len(places), 1, cells, cells), generator=generator)
+    share = torch.rand((len(places), 1, 1, 1), generator=generator) * 2
+    strength = strength * (specks < share)
     noise = torch.lerp(_colours(pictures, (len(places), 1, 1), generator), noise, strength)
     return functional.interpolate(noise, (size, size), mode="nearest")
 
@@ -111,14 +115,16 @@ def _gradients(pictures: Tensor, places: Tensor, generator: torch.Generator) -> 
 
 
 def _shapes(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
-    """Boxes and ellipses, some only outlined, one upon another over one colour or a blurred scene.
+    """Boxes, ellipses and strokes, some only outlined, one upon another, on a plain or soft ground.
 
     Things that overlap, as in a photo, without being anything (the dead leaves model of Lee,
-    Mumford and Huang 2001): closer than noise to the pictures that people will send.
+    Mumford and Huang 2001): closer than noise to the pictures that people will send. Some are all
+    thin, as lettering is, some all of one colour, and some symmetric, as things made by people are.
     """
     size, count = pictures.shape[-1], len(places)
-    made = torch.where(
-        (torch.rand(count, generator=generator) < 0.5)[:, None, None, None],
+    plain, thin, single, mirrored = torch.rand((4, count, 1, 1, 1), generator=generator) < 0.4
+    ground = torch.where(
+        plain,
         _colours(pictures, (count, 1, 1), generator).expand(-1, -1, size, size),
         _blurred(pictures, places, generator),
     )
@@ -129,15 +135,44 @@ def _shapes(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Ten
     across, down = at - (left * 2 - 1), at[:, None] - (top * 2 - 1)
     cos, sin = (torch.pi * turn).cos(), (torch.pi * turn).sin()
     # Turned, and measured in half sides from 3 to 50 % of the picture's side, mostly small.
-    x = ((across * cos + down * sin) / (0.06 + 0.94 * wide**2)).abs()
-    y = ((down * cos - across * sin) / (0.06 + 0.94 * high**2)).abs()
+    length = 0.06 + 0.94 * wide**2
+    breadth = torch.where(thin, 0.06, 0.06 + 0.94 * high**2)
+    x = ((across * cos + down * sin) / length).abs()
+    y = ((down * cos - across * sin) / breadth).abs()
     distance = torch.where(box < 0.5, torch.maximum(x, y), (x * x + y * y).sqrt())
     inside = (distance < 1) & ((distance > 0.7) | (full < 0.7))
     # Of the shapes that cover a pixel, the last one is seen; 0 where there is none.
-    seen = (inside * torch.arange(1, SHAPES + 1)[:, None, None]).amax(1)
+    shapes = torch.randint(3, SHAPES + 1, (count, 1, 1, 1), generator=generator)
+    number = torch.arange(1, SHAPES + 1)[:, None, None]
+    seen = (inside * number * (number <= shapes)).amax(1)
     colours = _colours(pictures, (count, SHAPES), generator).transpose(1, 2)
+    colours = torch.where(single[:, :, 0], colours[:, :1], colours)
     painted = colours[torch.arange(count)[:, None, None], seen - 1].permute(0, 3, 1, 2)
-    return torch.where(seen[:, None] > 0, painted, made)
+    made = torch.where(seen[:, None] > 0, painted, ground)
+    symmetric = torch.cat([made[..., : (size + 1) // 2], made[..., : size // 2].flip(3)], 3)
+    return torch.where(mirrored, symmetric, made)
+
+
+def _stripes(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
+    """Stripes of two colours, 2 to 28 across the picture, smooth or sharp; or two sets crossing."""
+    count = len(places)
+    at = torch.linspace(0, 1, pictures.shape[-1])
+    angle, turns, phase = torch.rand((3, 2, count, 1, 1), generator=generator)
+    angle, turns = torch.pi * angle, 1 + 13 * turns**2
+    way = at * angle.cos() + at[:, None] * angle.sin()
+    one, other = (2 * torch.pi * (way * turns + phase)).sin()
+    crossed, sharp = torch.rand((2, count, 1, 1), generator=generator) < 0.4
+    wave = torch.where(crossed, one * other, one)
+    wave = torch.where(sharp, wave.sign(), wave)[:, None]
+    first, second = (_colours(pictures, (count, 1, 1), generator) for _ in range(2))
+    return torch.lerp(first, second, 0.5 + 0.5 * wave)
+
+
+def _grainy(made: Tensor, generator: torch.Generator) -> Tensor:
+    """Add to a half of the pictures the noise of a sensor, up to about a fifth of their range."""
+    strength = 0.8 * torch.rand((len(made), 1, 1, 1), generator=generator) - 0.4
+    noise = torch.randn(made.shape, generator=generator)
+    return made + noise * strength.clamp(min=0)
 
 
 def _colours(pictures: Tensor, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -161,5 +196,6 @@ def _smooth(coarse: Tensor, size: int) -> Tensor:
 
 Kind = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 KINDS: tuple[Kind, ...] = (
-    _patchwork, _strips, _blurred, _enlarged, _noise, _scrambled, _gradients, _shapes,
+    _patchwork, _strips, _blurred, _enlarged, _noise, _scrambled, _gradients, _stripes,
+    _shapes, _shapes,
 )  # fmt: skip
