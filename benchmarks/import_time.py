@@ -5,7 +5,6 @@ yardstick take turns, so that a machine whose speed drifts slows both.
 """
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -13,9 +12,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from training.reports import write_json
+from training.waiting import make_console
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = Path("reports") / "bench" / "imports.json"
@@ -63,12 +66,28 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=9, metavar="N",
         help="pairs of interpreters per function, after one that is not counted (9)")  # fmt: skip
     runs = parser.parse_args(argv).runs
-    console = Console()
-    table = Table("function", "boto3 and clients", "handler", "ratio", "min to max")
-    found = {}
+    console = make_console()
+    functions = {}
     for function in CLIENTS:
         with console.status(f"{function}: {runs} pairs"):
-            found[function] = row = measure(function, runs)
+            functions[function] = measure(function, runs)
+    report = {
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+        "runs": runs,
+        "functions": functions,
+    }
+    write_json(REPORT, report)
+    show(report, console)
+    console.print(f"Figures: {REPORT}")
+    return 0
+
+
+def show(report: dict[str, Any], console: Console) -> None:
+    """Print a report as a table."""
+    table = Table("function", "boto3 and clients", "handler", "ratio", "min to max")
+    table.title = "Import time"
+    for function, row in report["functions"].items():
         table.add_row(
             function,
             f"{row['boto3_and_client_s']:.3f} s",
@@ -76,16 +95,10 @@ def main(argv: list[str] | None = None) -> int:
             f"{row['ratio']:.2f}",
             f"{row['ratio_min']:.2f} to {row['ratio_max']:.2f}",
         )
-    about = {
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
-        "runs": runs,
-    }
     console.print(table)
-    console.print(f"Medians of {runs} pairs; {about['machine']}, Python {about['python']}.")
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps(about | {"functions": found}, indent=2) + "\n")
-    return 0
+    console.print(
+        f"Medians of {report['runs']} pairs; {report['machine']}, Python {report['python']}."
+    )
 
 
 if __name__ == "__main__":

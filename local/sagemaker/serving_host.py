@@ -52,7 +52,7 @@ class Model:
         self._input = _function(module, "input_fn")
         self._predict = _function(module, "predict_fn")
         self._output = _function(module, "output_fn")
-        cores = os.cpu_count() or 1
+        cores = _cores()
         # A decoded picture may take a hundred megabytes while it is made and tens afterwards, so
         # few are decoded at a time and the others wait as bytes. More are let in than there are
         # cores, because a program may answer several in one go.
@@ -180,6 +180,13 @@ def _function(module: ModuleType, name: str) -> Callable[..., Any]:
             "model_fn, input_fn, predict_fn and output_fn"
         )
     return found
+
+
+def _cores() -> int:
+    """Return how many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _end_with_parent(parent: int) -> None:

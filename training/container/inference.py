@@ -173,8 +173,8 @@ def model_fn(model_dir: str) -> Model:
     size = classifier.input_size
     for pictures in range(1, MOST_PICTURES_PER_PASS + 1):  # each has its own kernels
         forward(torch.zeros(pictures, 3, size, size, dtype=torch.uint8))
-    cores = os.cpu_count() or 1
-    passes = 1 if on_gpu else max(1, cores // torch.get_num_threads())
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    passes = 1 if on_gpu else max(1, (cores or 1) // torch.get_num_threads())
     return Model(classifier, passes, forward)
 
 

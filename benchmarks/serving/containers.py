@@ -1,0 +1,185 @@
+"""The servers of SageMaker's own PyTorch containers, on this machine instead of in a container.
+
+TorchServe is what the PyTorch containers run today, multi-model-server what they ran before; in
+front of the model's program each has its inference toolkit (`sagemaker-pytorch-inference`,
+`sagemaker-inference`). They come from the package index into environments of their own, which see
+this project's PyTorch, NumPy and Pillow behind their own packages: the same arithmetic for all.
+Both keep their defaults, as on an instance: a worker process per core, one request at a time each.
+"""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.serving.subjects import Subject, SubjectError, http_connection
+
+# For both, with --no-deps: what they ask for besides is in the project's own environment.
+_COMMON = (
+    "enum-compat==0.0.3",
+    "psutil==7.2.2",
+    "retrying==1.3.7",
+    "scipy==1.17.1",
+    "setuptools==80.9.0",  # of the last that have pkg_resources, which the toolkits import
+)
+# An environment for each: both toolkits bring a package sagemaker_inference, and not the same.
+PACKAGES = {
+    "torchserve": (
+        "torchserve==0.12.0",
+        "torch-model-archiver==0.12.0",
+        "sagemaker-pytorch-inference==2.0.25",
+        *_COMMON,
+    ),
+    "multi-model-server": (
+        "multi-model-server==1.1.11",
+        "model-archiver==1.0.3",
+        "sagemaker-inference==1.10.1",
+        "future==1.0.0",
+        *_COMMON,
+    ),
+}
+SERVERS = {"torchserve": "TorchServe", "multi-model-server": "multi-model-server"}
+PORTS = range(20_000, 32_000)  # multi-model-server takes none above 32,767
+STARTUP_S = 180.0
+POLL_S = 0.2
+_ENTRY = Path(__file__).with_name("container_entry.py")
+_LOG_CHARACTERS = 1500
+
+
+class ContainerServerError(SubjectError):
+    """A server cannot be installed or does not come up; the message says why."""
+
+
+def install(server: str, folder: Path, console: Console) -> Path:
+    """Make the environment of one of SERVERS, if it is not there; return its Python.
+
+    Raises ContainerServerError.
+    """
+    if shutil.which("java") is None:
+        raise ContainerServerError(
+            "no java on the PATH, and the server is a Java program: on Debian,"
+            " apt-get install default-jre-headless"
+        )
+    python, done = folder / "bin" / "python", folder / "installed.txt"
+    wanted = "\n".join((sys.version, *PACKAGES[server]))
+    if done.exists() and done.read_text() == wanted:
+        return python
+    uv = str(Path(sys.executable).with_name("uv"))
+    with console.status(f"Installing {server}"):
+        _command(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
+        _command(
+            *(uv, "pip", "install", "--quiet", "--no-deps", "--python", str(python)),
+            *PACKAGES[server],
+        )
+        [packages] = folder.glob("lib/python3*/site-packages")
+        (packages / "project.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        done.write_text(wanted)
+    return python
+
+
+@contextmanager
+def container_server(
+    server: str, python: Path, model: Path, folder: Path, picture: bytes
+) -> Iterator[Subject]:
+    """Run one of SERVERS on the model until the end.
+
+    Args:
+        server: its command's name.
+        python: the Python of its environment.
+        model: the unpacked model.tar.gz.
+        folder: for its configuration and logs; is emptied.
+        picture: what it is asked until it answers.
+
+    Raises ContainerServerError when it does not come up.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "base").mkdir(parents=True)
+    (folder / "tmp").mkdir()
+    shutil.copytree(model, folder / "base" / "model")
+    folder = folder.resolve()
+    port = free_ports(4)
+    with (folder / "log.txt").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603  our own program
+            [str(python.absolute()), "-W", "ignore", str(_ENTRY), server, str(port), str(folder)],
+            env=_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # and a process group, which holds its workers too
+        )
+    try:
+        _wait(process, port, picture, folder / "log.txt")
+        yield Subject(server, SERVERS[server], lambda: http_connection(port, "/invocations"))
+    finally:
+        _stop(process)
+
+
+def free_ports(count: int) -> int:
+    """Return the first of `count` ports in a row of 127.0.0.1 on which nothing listens."""
+    while True:
+        port = random.choice(PORTS)  # noqa: S311  no secret
+        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
+            for number in range(count):
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port + number))
+            return port
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return what a container has in its environment, with the folders on this machine."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "TEMP": str(folder / "tmp"),
+        "TMPDIR": str(folder / "tmp"),  # the servers' pid file
+        "SAGEMAKER_BASE_DIR": str(folder / "base"),
+        "SAGEMAKER_PROGRAM": "inference.py",
+        "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",
+        **{name: os.environ[name] for name in ("JAVA_HOME",) if name in os.environ},
+    }
+
+
+def _wait(process: "subprocess.Popen[bytes]", port: int, picture: bytes, log: Path) -> None:
+    """Wait until a server answers the picture. Raises ContainerServerError."""
+    deadline = time.monotonic() + STARTUP_S
+    while True:
+        why = "it has ended"
+        if process.poll() is None:
+            try:
+                with http_connection(port, "/invocations") as ask:
+                    ask(picture)
+            except (OSError, SubjectError, ValueError) as error:
+                why = str(error)
+            else:
+                return
+        if process.poll() is not None or time.monotonic() > deadline:
+            tail = log.read_text(errors="replace")[-_LOG_CHARACTERS:]
+            raise ContainerServerError(f"does not come up: {why}\n{tail}")
+        time.sleep(POLL_S)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a server and its workers, which are its process group."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+
+
+def _command(*command: str) -> None:
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own
+    if ended.returncode:
+        words = (ended.stderr or ended.stdout)[-_LOG_CHARACTERS:].strip()
+        raise ContainerServerError(f"cannot be installed: {words}")

@@ -1,0 +1,107 @@
+"""All figures in one file: `python -m benchmarks.summary`.
+
+Each benchmark writes a report of its own into reports/bench/ and knows how to show it. This merges
+what is there into reports/bench/summary.json, says what is not, and prints every table.
+"""
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from local.session import run_command
+from training import settings
+from training.errors import ExpectedError
+from training.reports import write_json
+from training.waiting import make_console
+
+FOLDER = settings.REPORTS_FOLDER / "bench"
+SUMMARY = "summary.json"
+
+
+class Part(NamedTuple):
+    """A report.
+
+    Attributes:
+        module: its `show` prints the report, or
+        member: this member of it, where one is named.
+        command: makes it.
+    """
+
+    module: str
+    member: str | None
+    command: str
+
+
+PARTS = {
+    "serving": Part("benchmarks.serving.report", None, "python -m benchmarks.serving"),
+    "training": Part("benchmarks.training", None, "python -m benchmarks.training"),
+    "imports": Part("benchmarks.import_time", None, "python -m benchmarks.import_time"),
+    "neither": Part("benchmarks.neither.__main__", "models", "python -m benchmarks.neither"),
+    "adapt": Part("benchmarks.adapt", "tasks", "python -m benchmarks.adapt"),
+    "batch": Part("benchmarks.batch", None, "make bench-batch"),
+}
+
+
+class ReportError(ExpectedError):
+    """A benchmark's report is missing or cannot be read; the message says what to run."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Merge the reports, print them, and return the exit status."""
+    arguments = parse_arguments(argv)
+    console = make_console()
+    return run_command("summary", lambda: summarise(FOLDER, arguments.require, console))
+
+
+def summarise(folder: Path, required: list[str], console: Console) -> None:
+    """Write summary.json from the reports in a folder and print what they say.
+
+    Raises ReportError for a report that is required and not there, or that is no JSON.
+    """
+    found = {name: read_report(folder / f"{name}.json") for name in PARTS}
+    reports = {name: report for name, report in found.items() if report is not None}
+    missing = [name for name in PARTS if name not in reports]
+    for name in required:
+        if name in missing:
+            raise ReportError(f"{folder}/{name}.json is missing: run `{PARTS[name].command}`")
+    if not reports:
+        raise ReportError(f"There are no reports in {folder}: run `make bench`")
+    write_json(folder / SUMMARY, {**reports, "not_measured": missing})
+    for name, report in reports.items():
+        part = PARTS[name]
+        shown = report if part.member is None else report[part.member]
+        importlib.import_module(part.module).show(shown, console)
+    for name in missing:
+        console.print(f"Not measured here: {name} (`{PARTS[name].command}`)", markup=False)
+    console.print(f"Figures: {folder / SUMMARY}")
+
+
+def read_report(path: Path) -> dict[str, Any] | None:
+    """Return a report, or None where there is none. Raises ReportError for what is no JSON."""
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ReportError(f"{path} is no JSON ({error}): delete it and run it again") from error
+    return report
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.summary",
+        description=f"Merge the reports of all benchmarks into {FOLDER / SUMMARY} and print them.",
+    )
+    parser.add_argument("--require", nargs="+", choices=PARTS, default=[], metavar="NAME",
+        help=f"fail when one of these is missing: {', '.join(PARTS)}")  # fmt: skip
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

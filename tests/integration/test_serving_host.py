@@ -1,0 +1,179 @@
+"""The serving process by its own port: its routes, what it refuses, many requests at once."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from benchmarks.serving.subjects import SubjectError, http_connection
+from local.sagemaker.serving_host import MOST_BODY_BYTES, Model, Server
+
+ECHO = """
+import threading
+
+most = inside = 0
+lock = threading.Lock()
+class RefusedError(Exception):
+    status_code, message = 415, "not a word"
+
+def model_fn(model_dir):
+    return threading.Barrier(4)
+
+def input_fn(body, content_type):
+    global most, inside
+    with lock:
+        inside += 1
+        most = max(most, inside)
+    if body == b"GIF":
+        raise RefusedError
+    with lock:
+        inside -= 1
+    return body.decode()
+
+def predict_fn(word, barrier):
+    if word == "together":
+        barrier.wait(10)
+    return {"word": word, "decoded_at_once": most}
+
+def output_fn(prediction, accept):
+    import json
+    return json.dumps(prediction)
+"""
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "code").mkdir()
+    (folder / "code" / "echoing_program.py").write_text(ECHO)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", list(sys.path))
+        model = Model(str(folder), "echoing_program.py")
+    with Server(model) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def request(port: int, method: str, path: str, **more) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request(method, path, **more)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, body
+
+
+def raw(port: int, text: bytes) -> bytes:
+    """Send bytes on a connection of their own and return all that comes until its end."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(text)
+        parts = []
+        while part := connection.recv(65536):
+            parts.append(part)
+        return b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/ping", 200),
+        ("GET", "/invocations", 404),
+        ("POST", "/ping", 404),
+        ("POST", "/models", 404),
+        ("PUT", "/invocations", 501),
+    ],
+)
+def test_there_are_two_routes(port: int, method: str, path: str, status: int) -> None:
+    body = b"word" if method == "POST" else None
+    assert request(port, method, path, body=body)[0] == status
+
+
+def test_a_connection_serves_one_request_after_the_other(port: int) -> None:
+    with http_connection(port, "/invocations") as ask:
+        words = [json.loads(ask(word))["word"] for word in (b"one", b"", b"x" * 3_000_000)]
+    assert words == ["one", "", "x" * 3_000_000]
+
+
+def test_the_programs_error_reaches_the_client_and_the_connection_goes_on(port: int) -> None:
+    with http_connection(port, "/invocations") as ask:
+        with pytest.raises(SubjectError, match=r"415 Unsupported Media Type.*not a word"):
+            ask(b"GIF")
+        assert json.loads(ask(b"word"))["word"] == "word"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "message"),
+    [
+        (b"", b"411", b"send the body with a Content-Length"),
+        (b"Content-Length: -1\r\n", b"411", b"send the body with a Content-Length"),
+        (b"Transfer-Encoding: chunked\r\n", b"411", b"send the body with a Content-Length"),
+        (b"Content-Length: 6553501\r\n", b"413", b"the body has 6,553,501 bytes"),
+    ],
+    ids=["no length", "no number", "chunked", "too long"],
+)
+def test_a_body_that_cannot_be_taken_is_refused_unread(
+    port: int, headers: bytes, status: bytes, message: bytes
+) -> None:
+    answer = raw(port, b"POST /invocations HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert message in answer
+    assert b"connection: close" in answer
+
+
+def test_the_largest_body_is_taken(port: int) -> None:
+    status, body = request(port, "POST", "/invocations", body=b"x" * MOST_BODY_BYTES)
+    assert (status, len(json.loads(body)["word"])) == (200, MOST_BODY_BYTES)
+
+
+def test_a_client_that_goes_away_leaves_the_server_well(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"POST /invocations HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf")
+    assert request(port, "GET", "/ping") == (200, b"")
+
+
+def test_several_are_in_predict_fn_together_but_few_are_decoded_at_once(port: int) -> None:
+    """Four meet in predict_fn, which takes one core as many: a program can share out its work."""
+    with ThreadPoolExecutor(4) as pool:
+        asked = [
+            pool.submit(request, port, "POST", "/invocations", body=b"together") for _ in range(4)
+        ]
+        answers = [one.result(20) for one in asked]
+    assert [status for status, _ in answers] == [200] * 4
+    assert all(json.loads(body)["decoded_at_once"] <= len(cores()) for _, body in answers)
+
+
+def cores() -> set[int]:
+    """Return the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return set(os.sched_getaffinity(0))
+    return set(range(os.cpu_count() or 1))
+
+
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    """Whoever started it may be killed: then nobody is left to stop it."""
+    host = Path(__file__).resolve().parents[2] / "local" / "sagemaker" / "serving_host.py"
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "inference.py").write_text(ECHO)
+    port_file = tmp_path / "port"
+    starter = f"""
+import subprocess, sys, pathlib, time
+process = subprocess.Popen([sys.executable, "-P", {str(host)!r}, "--model-dir", {str(tmp_path)!r},
+                            "--port-file", {str(port_file)!r}])
+while not pathlib.Path({str(port_file)!r}).exists():
+    assert process.poll() is None
+    time.sleep(0.01)
+"""
+    subprocess.run([sys.executable, "-c", starter], check=True, timeout=60)
+    with socket.create_connection(
+        ("127.0.0.1", int(port_file.read_text())), timeout=10
+    ) as connection:
+        assert connection.recv(1) == b""  # it ends within about a second of its parent

@@ -1,0 +1,52 @@
+"""All reports in one file: what is there, what is missing, what cannot be read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.summary import PARTS, ReportError, summarise
+from training.waiting import make_console
+
+IMPORTS: dict[str, Any] = {
+    "machine": "x86_64, 2 cores",
+    "python": "3.11.7",
+    "runs": 9,
+    "functions": {
+        "serialize_image_data": {
+            "boto3_and_client_s": 0.2, "handler_s": 0.3, "ratio": 1.5, "ratio_min": 1.4,
+            "ratio_max": 1.6,
+        }
+    },
+}  # fmt: skip
+
+
+def test_the_summary_holds_the_reports_and_names_what_is_missing(tmp_path: Path, capsys):
+    (tmp_path / "imports.json").write_text(json.dumps(IMPORTS))
+    summarise(tmp_path, ["imports"], make_console())
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["imports"] == IMPORTS
+    assert summary["not_measured"] == [name for name in PARTS if name != "imports"]
+    shown = capsys.readouterr().out
+    assert "1.40 to 1.60" in shown
+    assert "Not measured here: serving (`python -m benchmarks.serving`)" in shown
+
+
+def test_without_any_report_there_is_no_summary(tmp_path: Path):
+    with pytest.raises(ReportError, match="run `make bench`"):
+        summarise(tmp_path, [], make_console())
+    assert not (tmp_path / "summary.json").exists()
+
+
+def test_a_report_that_is_asked_for_and_missing_fails(tmp_path: Path):
+    (tmp_path / "imports.json").write_text(json.dumps(IMPORTS))
+    with pytest.raises(ReportError, match=r"serving.json is missing: run `python -m benchmarks"):
+        summarise(tmp_path, ["serving"], make_console())
+    assert not (tmp_path / "summary.json").exists()
+
+
+def test_a_report_that_is_cut_off_is_named(tmp_path: Path):
+    (tmp_path / "training.json").write_text('{"accuracy": ')
+    with pytest.raises(ReportError, match=r"training.json is no JSON .*: delete it"):
+        summarise(tmp_path, [], make_console())
