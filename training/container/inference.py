@@ -55,8 +55,8 @@ MAX_PICTURE_BYTES = 6 * 1024 * 1024
 CONTENT_TYPES = ("image/png", "image/jpeg", "application/x-image")
 ACCEPTS = ("application/json", "application/*", "*/*")
 
-# Four pictures of 32x32 take a core 2.6 times as long as one. Twice as many save little more, and
-# everybody waits for the last (python -m benchmarks.serving).
+# A pass that pictures share costs little more than its arithmetic. More than four save little more,
+# and everybody waits for the last (python -m benchmarks.serving).
 MOST_PICTURES_PER_PASS = 4
 
 
@@ -181,8 +181,9 @@ def model_fn(model_dir: str) -> Model:
 def traced(classifier: Classifier) -> Forward:
     """Return `classifier.probabilities` as one piece that runs outside the Python interpreter.
 
-    For one picture of 32x32 that takes a fifth off the time, and between the steps no thread has to
-    wait for Python's lock. What answers otherwise than the classifier itself is not used.
+    The smaller the network's steps, the more that saves (a fifth for one picture and one network of
+    32x32), and between them no thread has to wait for Python's lock. What answers otherwise than
+    the classifier itself is not used.
     """
     for part in vars(classifier).values():
         if isinstance(part, torch.nn.Module):
