@@ -1,0 +1,77 @@
+"""train.py as a training job starts it, timed: for the benchmarks that train."""
+
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from training.errors import ExpectedError
+from training.progress import progress_bar
+from training.training_job import SOURCE_DIR
+
+EPOCH_LINE = re.compile(r"\s*(\d+)/(\d+) ")  # how train.py's row of an epoch begins
+LOG_LINES_SHOWN = 10
+
+
+class TrainingFailedError(ExpectedError):
+    """train.py ended with a status other than 0; the message has its last lines."""
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One training: its name for people, folders of pictures, and where model and log go."""
+
+    name: str
+    train: Path
+    validation: Path | None
+    model: Path
+    log: Path
+
+
+def train(run: TrainingRun, options: Sequence[str], *, console: Console) -> float:
+    """Train and return the seconds from start to end of the process.
+
+    Raises TrainingFailedError.
+    """
+    command = [sys.executable, str(SOURCE_DIR / "train.py"), "--train", str(run.train)]
+    if run.validation:
+        command += ["--validation", str(run.validation)]
+    command += ["--model-dir", str(run.model), *options]
+    run.log.parent.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    with (
+        run.log.open("w", encoding="utf-8") as file,
+        progress_bar(console, run.name) as report,
+        subprocess.Popen(  # noqa: S603  our own script
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
+    ):
+        try:
+            for text in process.stdout or ():
+                file.write(text)
+                if epoch := EPOCH_LINE.match(text):
+                    report(int(epoch[1]), int(epoch[2]))
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
+    seconds = time.monotonic() - start
+    if process.returncode:
+        last = "".join(run.log.read_text("utf-8").splitlines(keepends=True)[-LOG_LINES_SHOWN:])
+        raise TrainingFailedError(f"{command[1]} ended with {process.returncode}:\n{last.rstrip()}")
+    return seconds
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return mean, standard deviation between the runs, least and most."""
+    return {
+        "mean": round(statistics.fmean(values), 4),
+        "deviation": round(statistics.stdev(values), 4) if len(values) > 1 else 0.0,
+        "least": min(values),
+        "most": max(values),
+    }

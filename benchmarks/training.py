@@ -1,0 +1,286 @@
+"""How well and how fast train.py trains: `python -m benchmarks.training`.
+
+For each preset, on staged pictures:
+
+- several seeds, each trained on all training and validation pictures and measured on the test
+  pictures, which neither training nor calibration has seen;
+- cross-validation: the pictures but the test pictures are dealt out into folds, the whole of
+  train.py runs without one of them, and the model answers for that one. Pooled over the folds,
+  every picture is answered once. A recipe is chosen by that, never by the test pictures.
+
+A run is kept, and not made again while scripts, pictures and options are the same: cross-validating
+takes as many trainings as there are folds.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.runs import TrainingRun, spread, train
+from training import settings
+from training.arguments import positive_integer
+from training.calibration import expected_calibration_error
+from training.errors import ExpectedError
+from training.evaluation.pictures import staged_pictures
+from training.metrics import is_accepted, share, wilson_interval
+from training.reports import write_json
+from training.training_job import SOURCE_DIR
+from training.waiting import make_console
+
+REPORT = settings.REPORTS_FOLDER / "bench" / "training.json"
+WORK = Path("data/bench/training")  # models and links to pictures, kept between calls
+PRESETS = ("fast", "best")
+NO_MATTER = {"inference.py", "checkpoint.py"}  # scripts that change no model
+
+Picture = tuple[str, str, bytes]  # path below the staged folder, true class, PNG
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train and measure; print a table and write the report."""
+    arguments = parse_arguments(argv)
+    console = make_console()
+    try:
+        report = measure(arguments, console)
+    except (ExpectedError, OSError) as error:
+        print(f"training: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("training: interrupted; finished trainings are kept", file=sys.stderr)
+        return 130
+    write_json(arguments.report, report)
+    show(report, console)
+    return 0
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.training",
+        description="Train with each preset from several seeds; report accuracy, calibration,"
+        " coverage and seconds on the test pictures, and pooled over cross-validation.",
+    )
+    add = parser.add_argument
+    add("--staged", type=Path, default=settings.STAGED_FOLDER,
+        help="folder of staged pictures (default: %(default)s)")  # fmt: skip
+    add("--presets", nargs="+", choices=PRESETS, default=list(PRESETS), help="(default: all)")
+    add("--seeds", type=int, nargs="*", default=[0, 1, 2], metavar="SEED",
+        help="a training for each, measured on the test pictures (default: 0 1 2)")  # fmt: skip
+    add("--cross-validate", type=int, nargs="*", default=[], metavar="SEED",
+        help="cross-validate from each of these seeds: as many trainings as folds (default:"
+        " none)")  # fmt: skip
+    add("--folds", type=positive_integer, default=5, help="of the cross-validation (default: 5)")
+    add("--options", nargs="*", default=[], metavar="NAME=VALUE",
+        help="more arguments of train.py, to try something, such as epochs=80")  # fmt: skip
+    add("--work", type=Path, default=WORK, metavar="FOLDER",
+        help="where models are kept (default: %(default)s)")  # fmt: skip
+    add("--report", type=Path, default=REPORT, metavar="FILE",
+        help="where the figures go, as JSON (default: %(default)s)")  # fmt: skip
+    return parser.parse_args(argv)
+
+
+def measure(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Do what the command line says; return the report. Raises ExpectedError."""
+    test = staged_pictures(arguments.staged, "test")
+    known = [
+        picture
+        for split in ("train", "validation")
+        for picture in staged_pictures(arguments.staged, split)
+    ]
+    presets = {}
+    for preset in arguments.presets:
+        options = ["--preset", preset]
+        for option in arguments.options:
+            name, _, value = option.partition("=")
+            options += [f"--{name}", value]
+        bench = Bench(preset, arguments.staged, options, arguments.work / preset, console)
+        presets[preset] = {
+            "test": [
+                {"seed": seed, **figures([bench.run(f"seed {seed}", known, test, seed)])}
+                for seed in arguments.seeds
+            ],
+            "cross_validation": [
+                {"seed": seed, **figures(bench.cross_validate(known, arguments.folds, seed))}
+                for seed in arguments.cross_validate
+            ],
+            "folds": arguments.folds,
+        }
+    return {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python"
+        f" {platform.python_version()}",
+        "pictures": {"training_and_validation": len(known), "test": len(test)},
+        "presets": presets,
+    }
+
+
+def deal_out(pictures: Sequence[Picture], folds: int, seed: int) -> list[list[Picture]]:
+    """Deal out the pictures of each class into folds, in an order that the seed decides."""
+
+    def place(picture: Picture) -> tuple[str, str]:
+        return picture[1], hashlib.sha256(f"{seed} {picture[0]}".encode()).hexdigest()
+
+    ordered = sorted(pictures, key=place)
+    return [ordered[number::folds] for number in range(folds)]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Trainings with the same options; `work` keeps them."""
+
+    preset: str
+    staged: Path
+    options: list[str]
+    work: Path
+    console: Console
+
+    def cross_validate(self, known: list[Picture], folds: int, seed: int) -> list[dict[str, Any]]:
+        """Train once without each fold, and answer for it; return the runs."""
+        dealt = deal_out(known, folds, seed)
+        return [
+            self.run(
+                f"seed {seed}, without fold {number + 1} of {folds}",
+                [picture for other in dealt if other is not fold for picture in other],
+                fold,
+                seed,
+            )
+            for number, fold in enumerate(dealt)
+        ]
+
+    def run(
+        self, name: str, known: list[Picture], asked: list[Picture], seed: int
+    ) -> dict[str, Any]:
+        """Train on the known pictures and answer the asked ones, unless that was done already."""
+        told = f"{self.preset}, {name}"
+        digest = hashlib.sha256(" ".join([str(seed), *self.options]).encode())
+        for script in sorted(SOURCE_DIR.glob("*.py")):
+            if script.name not in NO_MATTER:
+                digest.update(script.read_bytes())
+        for path, _, data in [*known, *asked]:
+            digest.update(path.encode() + hashlib.sha256(data).digest())
+        work = self.work / re.sub(r"\W+", "-", name)
+        file = work / "run.json"
+        if file.is_file():
+            kept: dict[str, Any] = json.loads(file.read_text("utf-8"))
+            if kept["made_from"] == digest.hexdigest():
+                self.console.print(f"{told}: trained before, in {kept['seconds']:.1f} s")
+                return kept
+        channel = work / "pictures"
+        link(self.staged, [path for path, _, _ in known], channel)
+        seconds = train(
+            TrainingRun(told, channel, None, work / "model", work / "train.log"),
+            ["--seed", str(seed), *self.options],
+            console=self.console,
+        )
+        run = {
+            "made_from": digest.hexdigest(),
+            "seconds": round(seconds, 2),
+            **answers(work / "model", asked),
+        }
+        write_json(file, run)
+        self.console.print(
+            f"{told}: {seconds:.1f} s, {run['correct'].count(True)} of {len(asked)} right"
+        )
+        return run
+
+
+def link(staged: Path, paths: Sequence[str], channel: Path) -> None:
+    """Make a training channel of links to staged pictures: <class>/<split>-<name>."""
+    for old in channel.glob("*/*"):
+        old.unlink()
+    for path in paths:
+        split, name, file = path.split("/")
+        new = channel / name / f"{split}-{file}"
+        new.parent.mkdir(parents=True, exist_ok=True)
+        new.symlink_to((staged / path).resolve())
+
+
+def answers(model: Path, asked: Sequence[Picture]) -> dict[str, Any]:
+    """Answer the pictures as the endpoint does; shares in [0, 1]."""
+    from benchmarks.classifier import load_model  # noqa: PLC0415  torch: --help does without
+
+    loaded = load_model(model)
+    classes, trust = loaded.classifier.classes, loaded.metadata["calibration"]
+    rows = loaded.probabilities([data for _, _, data in asked])
+    return {
+        "model_bytes": (model / "model.pt").stat().st_size,
+        "held_out_accuracy": loaded.metadata["metrics"]["validation_accuracy"],
+        "threshold": trust["threshold"],
+        "threshold_met": trust["met"],
+        "confidence": [max(row) for row in rows],
+        "accepted": [is_accepted(row, trust["threshold"]) for row in rows],
+        "correct": [
+            classes[row.index(max(row))] == truth
+            for row, (_, truth, _) in zip(rows, asked, strict=True)
+        ],
+    }
+
+
+def figures(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Pool the answers of some runs and count; shares in [0, 1]."""
+    confidence = [value for run in runs for value in run["confidence"]]
+    correct = [value for run in runs for value in run["correct"]]
+    accepted = [value for run in runs for value in run["accepted"]]
+    right = sum(r for r, a in zip(correct, accepted, strict=True) if a)
+    return {
+        "accuracy": share(sum(correct), len(correct)),
+        "accuracy_interval_95": wilson_interval(sum(correct), len(correct)),
+        "expected_calibration_error": expected_calibration_error(confidence, correct),
+        "coverage": share(sum(accepted), len(accepted)),
+        "accuracy_accepted": share(right, sum(accepted)),
+        "accepted_wrong": sum(accepted) - right,
+        "threshold": [run["threshold"] for run in runs],
+        "threshold_met": [run["threshold_met"] for run in runs],
+        "held_out_accuracy": sum(run["held_out_accuracy"] for run in runs) / len(runs),
+        "seconds": max(run["seconds"] for run in runs),
+        "model_bytes": max(run["model_bytes"] for run in runs),
+    }
+
+
+COLUMNS = {
+    "accuracy": "accuracy",
+    "expected_calibration_error": "calibration error",
+    "coverage": "coverage",
+    "accuracy_accepted": "accepted right",
+    "held_out_accuracy": "held out",
+    "seconds": "seconds",
+}
+
+
+def show(report: dict[str, Any], console: Console) -> None:
+    """Print a row for each preset and kind of pictures: mean ± deviation over the seeds."""
+    table = Table(title=f"Training; {report['machine']}")
+    table.add_column("preset, pictures")
+    for heading in ("seeds", *COLUMNS.values()):
+        table.add_column(heading, justify="right")
+    for preset, found in report["presets"].items():
+        kinds = {"test": "test", "cross_validation": f"{found['folds']}-fold, pooled"}
+        for kind, words in kinds.items():
+            if runs := found[kind]:
+                table.add_row(
+                    f"{preset}, {words}", str(len(runs)), *(cell(runs, key) for key in COLUMNS)
+                )
+    console.print(table)
+
+
+def cell(runs: Sequence[dict[str, Any]], key: str) -> str:
+    """Write mean and deviation of one figure."""
+    values = [run[key] for run in runs if run[key] is not None]
+    if not values:
+        return "none"
+    found = spread(values)
+    digits = 1 if key == "seconds" else 3
+    return f"{found['mean']:.{digits}f} ± {found['deviation']:.{digits}f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
