@@ -115,7 +115,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
 
 
 def test_a_training_with_other_arguments_starts_anew(staged, tmp_path):
-    more = ("--checkpoint-dir", f"{tmp_path}/kept", "--checkpoint-every", "0")
+    more = ("--checkpoint-dir", f"{tmp_path}/kept", "--checkpoint-every", "0.01")
     process = subprocess.Popen(
         command(staged, tmp_path / "model", *more),
         env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

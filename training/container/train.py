@@ -79,7 +79,8 @@ class Training:
         ]
         self.epochs: list[Epoch] = []
         self.epoch = 0
-        self.seconds = 0.0
+        self.seconds = 0.0  # in epochs
+        self.seconds_before = 0.0  # of these, the ones before an interruption
         # A thread to a member, since they meet but once an epoch: PyTorch's own threads meet in
         # every operation, and leave a small network waiting. What cores are left are those threads.
         cores = torch.get_num_threads() if classifier.device.type == "cpu" else 1
@@ -151,7 +152,8 @@ class Training:
         for member, former in zip(self.members, state["members"], strict=True):
             member.restore(former)
         self.epochs = [Epoch(**row) for row in state["epochs"]]
-        self.epoch, self.seconds = state["epoch"], state["seconds"]
+        self.epoch = state["epoch"]
+        self.seconds = self.seconds_before = state["seconds"]
 
 
 def deal_out(labels: Tensor, parts: int, seed: int) -> Tensor:
@@ -204,7 +206,9 @@ def train_classifier(arguments: argparse.Namespace) -> None:
     classifier = make_classifier(classes, data, arguments, device)
     training = Training(classifier, data, arguments)
     saved = checkpoint.Checkpoint(
-        arguments.checkpoint_dir, checkpoint.fingerprint(vars(arguments), data.digest)
+        arguments.checkpoint_dir,
+        checkpoint.fingerprint(vars(arguments), data.digest),
+        arguments.checkpoint_every,
     )
     with saved:
         training.run(saved)
@@ -225,7 +229,7 @@ def train_classifier(arguments: argparse.Namespace) -> None:
         arguments.epochs,
         training.epochs[-1].train_loss,
         *loss_and_accuracy(logs, data.labels),
-        seconds=time.perf_counter() - started,
+        seconds=training.seconds_before + time.perf_counter() - started,
     )
     learned = sum(len(member.learned_from) for member in training.members)
     metrics = {
@@ -342,6 +346,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="folder that gets history.json with every row's figures")  # fmt: skip
     add("--checkpoint-dir", type=Path, default=checkpoint.default_folder(),
         help="folder of the checkpoint, from which an interrupted training goes on")  # fmt: skip
+    add("--checkpoint-every", type=positive_float, default=10.0,
+        help="seconds between two checkpoints, which are made between epochs")  # fmt: skip
     add("--preset", choices=list(PRESETS), default="fast",
         help=f"what is not given below: {PRESETS}")  # fmt: skip
     for name, text in (
