@@ -8,6 +8,7 @@ import argparse
 import importlib
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,14 +72,21 @@ def summarise(folder: Path, required: list[str], console: Console) -> None:
             raise ReportError(f"{folder}/{name}.json is missing: run `{PARTS[name].command}`")
     if not reports:
         raise ReportError(f"There are no reports in {folder}: run `make bench`")
-    write_json(folder / SUMMARY, {**reports, "not_measured": missing})
+    written = {name: written_at(folder / f"{name}.json") for name in reports}
+    write_json(folder / SUMMARY, {**reports, "written": written, "not_measured": missing})
     for name, report in reports.items():
+        console.rule(f"{name}, written {written[name]}", align="left")
         part = PARTS[name]
         shown = report if part.member is None else report[part.member]
         importlib.import_module(part.module).show(shown, console)
     for name in missing:
         console.print(f"Not measured here: {name} (`{PARTS[name].command}`)", markup=False)
     console.print(f"Figures: {folder / SUMMARY}")
+
+
+def written_at(path: Path) -> str:
+    """Return when a report was written: it may be older than the others."""
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def read_report(path: Path) -> dict[str, Any] | None:

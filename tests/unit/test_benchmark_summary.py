@@ -1,6 +1,7 @@
 """All reports in one file: what is there, what is missing, what cannot be read."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ IMPORTS: dict[str, Any] = {
 
 def test_the_summary_holds_the_reports_and_names_what_is_missing(tmp_path: Path, capsys):
     (tmp_path / "imports.json").write_text(json.dumps(IMPORTS))
+    os.utime(tmp_path / "imports.json", (0, 0))
     summarise(tmp_path, ["imports"], make_console())
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["imports"] == IMPORTS
+    assert summary["written"] == {"imports": "1970-01-01T00:00:00Z"}  # an old one is seen as such
     assert summary["not_measured"] == [name for name in PARTS if name != "imports"]
     shown = capsys.readouterr().out
     assert "1.40 to 1.60" in shown
