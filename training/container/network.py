@@ -32,6 +32,9 @@ MAX_SCANS = 100
 
 # Each picture is trained on in 4 quarter turns, and the network tells class and turn together.
 TURNS = 4
+# Of these, the turns that an answer is averaged over. Upside down makes a member's loss on pictures
+# that it has not seen .162 nats instead of .179; all four turns, for twice the time, .166.
+TURNS_LOOKED_AT = (0, 2)
 
 # JPEG's markers (ITU-T T.81, table B.1). 0xff00 is a stuffed data byte and 0xffff a fill byte; all
 # below SOF0, and RST0 to SOI, stand alone, every other one has a length behind it.
@@ -329,14 +332,14 @@ class Classifier:
     ) -> Tensor:
         """Log probabilities [N, classes] by one member of normalised pictures [N, 3, S, S].
 
-        They are averaged over the picture and its mirror image in each of the quarter turns, of
-        which the network has learned the labels one by one (Lee, Hwang and Shin, "Self-supervised
-        Label Augmentation via Input Transformations", 2020). The temperature divides them before
-        they are normalised; 1.0 leaves them as they are. `upright_only` takes one look instead.
+        They are averaged over the picture and its mirror image, each upright and upside down, whose
+        labels the network has learned apart (Lee, Hwang and Shin, "Self-supervised Label
+        Augmentation via Input Transformations", 2020). The temperature divides them before they are
+        normalised; 1.0 leaves them as they are. `upright_only` takes one look instead of four.
         """
         looks = []
         for upright in (x,) if upright_only else (x, x.flip(3)):
-            for turn in range(1 if upright_only else TURNS):
+            for turn in (0,) if upright_only else TURNS_LOOKED_AT:
                 view = torch.rot90(upright, turn, (2, 3))
                 scores = network(view.contiguous(memory_format=torch.channels_last))
                 looks.append(scores.float()[:, :, turn].log_softmax(1))

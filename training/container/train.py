@@ -123,7 +123,7 @@ class Training:
     def held_out(self, *, upright_only: bool = False) -> Tensor:
         """Log probabilities [N, classes] of every picture by the member that has not seen it.
 
-        `upright_only` takes one look at each instead of all: an eighth of the time.
+        `upright_only` takes one look at each instead of all: a quarter of the time.
         """
         made = torch.empty(len(self.labels), len(self.classifier.classes))
 
