@@ -160,7 +160,7 @@ def classify(gated, model, pool, colours):
 
 
 def test_pictures_that_wait_share_a_pass_and_each_gets_its_own_answer():
-    gated = Gated()
+    gated: Any = Gated()
     model = inference.Model(gated, passes=1)
     with ThreadPoolExecutor(8) as pool:
         asked = classify(gated, model, pool, [7, 1, 2, 3, 4, 5])
@@ -173,7 +173,7 @@ def test_pictures_that_wait_share_a_pass_and_each_gets_its_own_answer():
 
 
 def test_as_many_passes_run_at_once_as_are_allowed():
-    gated = Gated()
+    gated: Any = Gated()
     model = inference.Model(gated, passes=2)
     with ThreadPoolExecutor(8) as pool:
         asked = classify(gated, model, pool, [1, 2, 3])
@@ -185,7 +185,7 @@ def test_as_many_passes_run_at_once_as_are_allowed():
 
 
 def test_a_pass_that_fails_fails_those_in_it_and_no_other():
-    gated = Gated()
+    gated: Any = Gated()
     model = inference.Model(gated, passes=1)
     with ThreadPoolExecutor(8) as pool:
         first, *others = classify(gated, model, pool, [1, 2, 3])
