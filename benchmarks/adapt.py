@@ -7,8 +7,6 @@ training nor calibration has seen. Each training starts from another seed, on th
 
 import argparse
 import platform
-import re
-import statistics
 import subprocess
 import sys
 import time
@@ -20,24 +18,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.runs import TrainingRun, spread, train
 from training import settings
 from training.arguments import positive_integer
 from training.errors import ExpectedError
 from training.evaluation.pictures import staged_pictures
 from training.metrics import is_accepted, wilson_interval
-from training.progress import progress_bar
 from training.reports import write_json
-from training.training_job import SOURCE_DIR
 from training.waiting import make_console
 
 FOLDER = settings.REPORTS_FOLDER / "bench"
 WORK = Path("data/bench")  # staged pictures and models; large, and made again in minutes
-EPOCH_LINE = re.compile(r"\s*(\d+)/(\d+) ")  # how train.py's row of an epoch begins
-LOG_LINES_SHOWN = 10
-
-
-class TrainingFailedError(ExpectedError):
-    """train.py ended with a status other than 0; the message has its last lines."""
 
 
 class StagingFailedError(ExpectedError):
@@ -121,8 +112,13 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         for seed in arguments.seeds:
             model = arguments.work / task.name / f"model-{seed}"
             log = arguments.report.with_suffix("") / f"{task.name}-{seed}.log"
+            given = ["--input-size", str(task.input_size), "--seed", str(seed), *options]
             seconds = train(
-                task, staged, model, log, [*options, "--seed", str(seed)], console=console
+                TrainingRun(
+                    f"Training on {task.name}", staged / "train", staged / "validation", model, log
+                ),
+                given,
+                console=console,
             )
             runs.append({"seed": seed, "seconds": round(seconds, 2), **measure(model, staged)})
             console.print(line(task, runs[-1]), markup=False)
@@ -160,42 +156,6 @@ def stage(task: Task, work: Path) -> tuple[Path, float]:
     return staged, time.monotonic() - start
 
 
-def train(
-    task: Task, staged: Path, model: Path, log: Path, options: list[str], *, console: Console
-) -> float:
-    """Train as a training job does and return the seconds from start to end of its process.
-
-    Raises TrainingFailedError.
-    """
-    command = [
-        sys.executable, str(SOURCE_DIR / "train.py"),
-        "--train", str(staged / "train"), "--validation", str(staged / "validation"),
-        "--model-dir", str(model), "--input-size", str(task.input_size), *options,
-    ]  # fmt: skip
-    log.parent.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
-    with (
-        log.open("w", encoding="utf-8") as file,
-        progress_bar(console, f"Training on {task.name}") as report,
-        subprocess.Popen(  # noqa: S603  our own script
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process,
-    ):
-        try:
-            for text in process.stdout or ():
-                file.write(text)
-                if epoch := EPOCH_LINE.match(text):
-                    report(int(epoch[1]), int(epoch[2]))
-        except KeyboardInterrupt:
-            process.terminate()
-            raise
-    seconds = time.monotonic() - start
-    if process.returncode:
-        last = "".join(log.read_text("utf-8").splitlines(keepends=True)[-LOG_LINES_SHOWN:])
-        raise TrainingFailedError(f"{command[1]} ended with {process.returncode}:\n{last.rstrip()}")
-    return seconds
-
-
 def measure(model: Path, staged: Path) -> dict[str, Any]:
     """Answer the staged test pictures as the endpoint does; shares in [0, 1]."""
     from benchmarks.classifier import load_model  # noqa: PLC0415  torch: --help does without
@@ -225,16 +185,6 @@ def measure(model: Path, staged: Path) -> dict[str, Any]:
             "accuracy_accepted": round(sum(taken) / len(taken), 4) if taken else None,
         }
     return figures
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Return mean, standard deviation between the runs, least and most."""
-    return {
-        "mean": round(statistics.fmean(values), 4),
-        "deviation": round(statistics.stdev(values), 4) if len(values) > 1 else 0.0,
-        "least": min(values),
-        "most": max(values),
-    }
 
 
 def line(task: Task, figures: dict[str, Any]) -> str:

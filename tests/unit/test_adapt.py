@@ -1,17 +1,13 @@
 """The benchmark on other data: what it passes on, what it measures, what it says on failure."""
 
-import argparse
 import json
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import network
 import pytest
 import torch
 
-from benchmarks import adapt
-from training.waiting import make_console
+from benchmarks import adapt, runs
 
 # In the place of train.py: the same command line and files, without the minutes.
 TRAINER = """
@@ -45,7 +41,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for classes, size in ((5, 16), (2, 24)):
         weights = network.Ensemble(2, classes, size, width=8).state_dict()
         torch.save(weights, folder / f"{classes}-{size}.pt")
-    monkeypatch.setattr(adapt, "SOURCE_DIR", folder)
+    monkeypatch.setattr(runs, "SOURCE_DIR", folder)
     small = [
         adapt.Task("five-classes", ("bicycle", "bus", "car", "motorcycle", "truck"), "16", 10, 16),
         adapt.Task("photos", ("bicycle", "motorcycle"), "40x30", 10, 24),
@@ -109,32 +105,3 @@ def test_one_data_set_can_be_chosen(tmp_path, trainer):
     report = json.loads((tmp_path / "adapt.json").read_text())
     assert list(report["tasks"]) == ["photos"]
     assert report["tasks"]["photos"]["accuracy"]["deviation"] == 0
-
-
-def test_ctrl_c_ends_the_training_too(tmp_path, trainer, monkeypatch):
-    """The process must not go on alone: it is told to stop, and waited for."""
-    started: list[subprocess.Popen[str]] = []
-
-    def popen(*arguments: Any, **options: Any) -> "subprocess.Popen[str]":
-        started.append(subprocess_popen(*arguments, **options))
-        return started[0]
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    (trainer / "train.py").write_text(
-        "import time\nprint('   1/2 ', flush=True)\ntime.sleep(600)\n"
-    )
-    subprocess_popen = subprocess.Popen
-    monkeypatch.setattr(subprocess, "Popen", popen)
-    task, staged = adapt.tasks(1, 1, 1)[0], tmp_path / "staged"
-    monkeypatch.setattr(adapt, "EPOCH_LINE", argparse.Namespace(match=interrupt))
-
-    with pytest.raises(KeyboardInterrupt):
-        adapt.train(task, staged, tmp_path / "model", tmp_path / "log", [], console=make_console())
-
-    assert started[0].returncode not in (None, 0)
-
-
-def test_spread_of_one_run_has_no_deviation():
-    assert adapt.spread([0.5]) == {"mean": 0.5, "deviation": 0.0, "least": 0.5, "most": 0.5}
