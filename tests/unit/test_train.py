@@ -20,7 +20,7 @@ from muon import Muon, orthogonalise
 from PIL import Image, ImageDraw
 
 SCRIPT = Path(train.__file__)
-FAST = ["--epochs", "12", "--batch-size", "16", "--width", "8", "--members", "2"]
+FAST = ["--epochs", "20", "--batch-size", "16", "--width", "8", "--members", "2", "--parts", "2"]
 
 
 def draw(file, upright, seed):
@@ -168,8 +168,8 @@ def test_what_fails_while_writing_leaves_the_old_model_whole(
 @pytest.mark.parametrize(
     "argument",
     ["--epochs=0", "--epochs=1.5", "--learning-rate=nan", "--learning-rate=-1", "--input-size=8",
-     "--label-smoothing=1", "--momentum=0.9", "--members=1", "--outlier-share=-1", "--max-error=0",
-     "--confidence-level=1", "--preset=slow"],
+     "--label-smoothing=1", "--momentum=0.9", "--members=9", "--parts=1", "--outlier-share=-1",
+     "--max-error=0", "--confidence-level=1", "--preset=slow"],
 )  # fmt: skip
 def test_an_argument_out_of_range_is_named(argument, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -274,7 +274,7 @@ def test_every_class_is_dealt_out_evenly():
 
 def test_shapes_are_learned_and_the_loss_falls(trained):
     history = json.loads((trained / "output" / "history.json").read_text())
-    assert [row["epoch"] for row in history] == list(range(1, 13))
+    assert [row["epoch"] for row in history] == list(range(1, 21))
     assert history[-1]["train_loss"] < 0.75 * history[0]["train_loss"]
     assert [row["seconds"] for row in history] == sorted(row["seconds"] for row in history)
     assert history[-1]["validation_accuracy"] >= 0.9
@@ -290,7 +290,7 @@ def test_the_model_folder_holds_all_that_serving_needs(trained):
     metadata = json.loads((model / "metadata.json").read_text())
     assert metadata["classes"] == ["bar", "square"]
     assert metadata["input_size"] == 32
-    assert metadata["arguments"]["epochs"] == 12
+    assert metadata["arguments"]["epochs"] == 20
     assert len(metadata["data_sha256"]) == 64
     assert metadata["metrics"]["pictures"] == 120
     assert metadata["metrics"]["seconds"] > 0
@@ -335,12 +335,14 @@ def test_no_member_learns_from_its_own_part(staged, tmp_path, monkeypatch):
         made.append(member)
 
     monkeypatch.setattr(train.Member, "__init__", note)
-    assert run(staged, tmp_path / "model", "--epochs", "1", "--members", "3") == 0
-    parts = train.deal_out(pictures_of(staged).labels, 3, seed=0)
+    assert run(staged, tmp_path / "model", "--epochs", "1", "--members", "3", "--parts", "4") == 0
+    parts = train.deal_out(pictures_of(staged).labels, 4, seed=0)
     assert len(made) == 3
     for number, member in enumerate(made):
         assert (parts[member.learned_from] != number).all()
-        assert len(member.learned_from) == 80
+        assert len(member.learned_from) == 90
+    held_out = json.loads((tmp_path / "model" / "held_out.json").read_text())
+    assert len(held_out["truth"]) == 90  # nobody has left out the last part
 
 
 @pytest.mark.parity("training-output")

@@ -231,13 +231,14 @@ class Network(nn.Module):
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
         )
+        last = 5 * width // 2
         self.blocks = nn.Sequential(
             Block(width, width, stride=1),  # 32x32
             Block(width, 2 * width, stride=2),  # 16x16
-            Block(2 * width, 3 * width, stride=2),  # 8x8
-            Block(3 * width, 3 * width, stride=1),
+            Block(2 * width, last, stride=2),  # 8x8
+            Block(last, last, stride=1),
         )
-        self.head = nn.Linear(3 * width, classes * TURNS)
+        self.head = nn.Linear(last, classes * TURNS)
 
     @torch.no_grad()
     def whiten(self, pictures: Tensor) -> None:

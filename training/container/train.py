@@ -8,10 +8,10 @@ Both folders hold one folder per class with its pictures (PNG or JPEG). The mode
 pictures that were not trained on) and `code/` (the serving script), written only when training has
 succeeded.
 
-What is trained is a small ensemble. All pictures are dealt out into as many parts as it has
-networks, and each network learns from all parts but its own: together they answer for the whole,
-and every picture is once answered by a network that has never seen it. Those answers say how good
-the model is, how far its confidence can be trusted, and from which threshold on.
+What is trained is a small ensemble. The pictures are dealt out into parts, and each network learns
+from all parts but its own, so that those pictures are answered once by a network that has never
+seen them. Such answers say how good the model is, how far its confidence can be trusted, and from
+which threshold on. With as many networks as parts every picture has one.
 """
 
 import argparse
@@ -39,8 +39,8 @@ from torch.nn import functional
 SERVING_FILES = ("inference.py", "network.py")
 
 PRESETS: dict[str, dict[str, int]] = {
-    "fast": {"epochs": 40, "members": 4, "width": 32},
-    "best": {"epochs": 210, "members": 4, "width": 32},
+    "fast": {"epochs": 78, "members": 2, "parts": 8},
+    "best": {"epochs": 140, "members": 6, "parts": 6},
 }
 
 # The first layer and one block halve the picture twice; 4x4 must be left for a 3x3 convolution.
@@ -72,7 +72,8 @@ class Training:
         self.arguments = arguments
         self.pixels = data.pixels.to(classifier.device)
         self.labels = data.labels.to(classifier.device)
-        self.parts = deal_out(data.labels, arguments.members, arguments.seed).to(classifier.device)
+        self.parts = deal_out(data.labels, arguments.parts, arguments.seed).to(classifier.device)
+        self.held_out = (self.parts < arguments.members).nonzero()[:, 0]
         self.members = [
             Member(classifier, number, (self.parts != number).nonzero()[:, 0], arguments)
             for number in range(arguments.members)
@@ -111,7 +112,7 @@ class Training:
                     f" --learning-rate (now {self.arguments.learning_rate})"
                 )
             if self.epoch * ROWS // total > (self.epoch - 1) * ROWS // total:
-                figures = loss_and_accuracy(self.held_out(upright_only=True), self.labels)
+                figures = loss_and_accuracy(*self.held_out_answers(upright_only=True))
                 row = Epoch(self.epoch, loss, *figures, seconds=time.perf_counter() - began)
                 self.epochs.append(row)
                 print(
@@ -120,23 +121,23 @@ class Training:
             self.seconds = time.perf_counter() - began
             saved.step(self.state)
 
-    def held_out(self, *, upright_only: bool = False) -> Tensor:
-        """Log probabilities [N, classes] of every picture by the member that has not seen it.
+    def held_out_answers(self, *, upright_only: bool = False) -> tuple[Tensor, Tensor]:
+        """Log probabilities [H, classes] of the held-out pictures, and their labels [H].
 
-        `upright_only` takes one look at each instead of all: a quarter of the time.
+        Each is answered by the member that has not seen it. `upright_only` takes one look at each
+        instead of all: a quarter of the time.
         """
         made = torch.empty(len(self.labels), len(self.classifier.classes))
 
         def answer(number: int) -> None:
-            places = (self.parts == number).nonzero()[:, 0]
             network = self.members[number].network.eval()
-            for some in torch.split(places, 64):
+            for some in torch.split((self.parts == number).nonzero()[:, 0], 64):
                 made[some.cpu()] = self.classifier.member_log_probabilities(
                     network, self.classifier.normalise(self.pixels[some]), upright_only=upright_only
                 ).cpu()
 
         list(self._pool.map(answer, range(len(self.members))))
-        return made
+        return made[self.held_out.cpu()], self.labels[self.held_out].cpu()
 
     def state(self) -> dict[str, Any]:
         """Give all that changes in training, for a checkpoint."""
@@ -172,7 +173,6 @@ def deal_out(labels: Tensor, parts: int, seed: int) -> Tensor:
 
 def loss_and_accuracy(log_probabilities: Tensor, labels: Tensor) -> tuple[float, float]:
     """Give the mean loss in nats and the share of right answers."""
-    labels = labels.cpu()
     loss = functional.nll_loss(log_probabilities, labels).item()
     return loss, (log_probabilities.argmax(1) == labels).double().mean().item()
 
@@ -215,20 +215,18 @@ def train_classifier(arguments: argparse.Namespace) -> None:
     # The weights of the last epoch are served, not those that did best on held-out pictures: the
     # best of many looks is luck, and would not be seen again.
     classifier.ensemble.round_to_half()
-    uncalibrated = training.held_out()
-    classifier.temperature = calibration.fit_temperature(uncalibrated, data.labels)
+    uncalibrated, labels = training.held_out_answers()
+    classifier.temperature = calibration.fit_temperature(uncalibrated, labels)
     logs = (uncalibrated / classifier.temperature).log_softmax(1)
-    probabilities = logs.double().softmax(1)
-    confidences, correct = calibration.held_out_answers(
-        data.labels.tolist(), probabilities.tolist()
-    )
+    truth, probabilities = labels.tolist(), logs.double().softmax(1).tolist()
+    confidences, correct = calibration.held_out_answers(truth, probabilities)
     recommended = calibration.recommend_threshold(
         confidences, correct, arguments.max_error, arguments.confidence_level
     )
     served = Epoch(
         arguments.epochs,
         training.epochs[-1].train_loss,
-        *loss_and_accuracy(logs, data.labels),
+        *loss_and_accuracy(logs, labels),
         seconds=training.seconds_before + time.perf_counter() - started,
     )
     learned = sum(len(member.learned_from) for member in training.members)
@@ -236,6 +234,7 @@ def train_classifier(arguments: argparse.Namespace) -> None:
         **asdict(served),
         "images_per_second": arguments.epochs * learned / training.seconds,
         "pictures": len(data.labels),
+        "held_out_pictures": len(labels),
     }
     trust = {
         "temperature": classifier.temperature,
@@ -245,8 +244,8 @@ def train_classifier(arguments: argparse.Namespace) -> None:
     held_out = {
         "source": "cross-validation",
         "classes": classes,
-        "truth": data.labels.tolist(),
-        "probabilities": probabilities.tolist(),
+        "truth": truth,
+        "probabilities": probabilities,
     }
     measured = {"metrics": metrics, "calibration": trust, "data_sha256": data.digest}
     write_model(classifier, arguments, measured, held_out)
@@ -352,10 +351,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help=f"what is not given below: {PRESETS}")  # fmt: skip
     for name, text in (
         ("epochs", "passes over the training pictures"),
-        ("members", "networks of the ensemble, 2 or more; each learns from all parts but one"),
-        ("width", "channels at the first resolution"),
+        ("members", "networks of the ensemble"),
+        ("parts", "parts of the pictures, at least as many as members: each leaves one out"),
     ):
         add(f"--{name}", type=positive_int, default=argparse.SUPPRESS, help=text)
+    add("--width", type=positive_int, default=32, help="channels at the first resolution")
     add("--batch-size", type=positive_int, default=64, help="pictures a step")
     add("--learning-rate", type=positive_float, default=0.04,
         help="largest step of the convolutions' optimizer, Muon")  # fmt: skip
@@ -378,8 +378,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error("no folder for the model: pass --model-dir")
     if arguments.input_size < MIN_INPUT_SIZE:
         parser.error(f"--input-size: at least {MIN_INPUT_SIZE} pixels")
-    if arguments.members < 2:
-        parser.error("--members: at least 2, so that each picture is held out by one")
+    if not arguments.members <= arguments.parts >= 2:
+        parser.error("--parts: at least 2, and as many as --members")
     for name in ("label_smoothing", "outlier_share"):
         if not 0 <= getattr(arguments, name) < 1:
             parser.error(f"--{name.replace('_', '-')}: a share from 0 up to, but not, 1")
