@@ -8,8 +8,8 @@ For each preset, on staged pictures:
   train.py runs without one of them, and the model answers for that one. Pooled over the folds,
   every picture is answered once. A recipe is chosen by that, never by the test pictures.
 
-A run is kept, and not made again while scripts, pictures and options are the same: cross-validating
-takes as many trainings as there are folds.
+A model is kept, and not trained again while scripts, pictures and options are the same: cross-
+validating takes as many trainings as there are folds. What it answers is asked anew each time.
 """
 
 import argparse
@@ -30,7 +30,11 @@ from rich.table import Table
 from benchmarks.runs import TrainingRun, spread, train
 from training import settings
 from training.arguments import positive_integer
-from training.calibration import expected_calibration_error
+from training.calibration import (
+    expected_calibration_error,
+    held_out_answers,
+    recommend_threshold,
+)
 from training.errors import ExpectedError
 from training.evaluation.pictures import staged_pictures
 from training.metrics import is_accepted, share, wilson_interval
@@ -41,7 +45,7 @@ from training.waiting import make_console
 REPORT = settings.REPORTS_FOLDER / "bench" / "training.json"
 WORK = Path("data/bench/training")  # models and links to pictures, kept between calls
 PRESETS = ("fast", "best")
-NO_MATTER = {"inference.py", "checkpoint.py"}  # scripts that change no model
+NO_MATTER = {"inference.py", "checkpoint.py", "calibration.py"}  # scripts that change no weight
 
 Picture = tuple[str, str, bytes]  # path below the staged folder, true class, PNG
 
@@ -82,6 +86,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--folds", type=positive_integer, default=5, help="of the cross-validation (default: 5)")
     add("--options", nargs="*", default=[], metavar="NAME=VALUE",
         help="more arguments of train.py, to try something, such as epochs=80")  # fmt: skip
+    add("--kept", action="store_true",
+        help="train nothing: report the models that are there, whatever made them")  # fmt: skip
     add("--work", type=Path, default=WORK, metavar="FOLDER",
         help="where models are kept (default: %(default)s)")  # fmt: skip
     add("--report", type=Path, default=REPORT, metavar="FILE",
@@ -103,7 +109,8 @@ def measure(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
         for option in arguments.options:
             name, _, value = option.partition("=")
             options += [f"--{name}", value]
-        bench = Bench(preset, arguments.staged, options, arguments.work / preset, console)
+        work = arguments.work / preset
+        bench = Bench(preset, arguments.staged, options, work, arguments.kept, console)
         presets[preset] = {
             "test": [
                 {"seed": seed, **figures([bench.run(f"seed {seed}", known, test, seed)])}
@@ -133,14 +140,19 @@ def deal_out(pictures: Sequence[Picture], folds: int, seed: int) -> list[list[Pi
     return [ordered[number::folds] for number in range(folds)]
 
 
+class NotTrainedError(ExpectedError):
+    """A kept model was asked for, and there is none."""
+
+
 @dataclass(frozen=True)
 class Bench:
-    """Trainings with the same options; `work` keeps them."""
+    """Trainings with the same options; `work` keeps them, and `kept` takes them as they are."""
 
     preset: str
     staged: Path
     options: list[str]
     work: Path
+    kept: bool
     console: Console
 
     def cross_validate(self, known: list[Picture], folds: int, seed: int) -> list[dict[str, Any]]:
@@ -169,28 +181,27 @@ class Bench:
             digest.update(path.encode() + hashlib.sha256(data).digest())
         work = self.work / re.sub(r"\W+", "-", name)
         file = work / "run.json"
-        if file.is_file():
-            kept: dict[str, Any] = json.loads(file.read_text("utf-8"))
-            if kept["made_from"] == digest.hexdigest():
-                self.console.print(f"{told}: trained before, in {kept['seconds']:.1f} s")
-                return kept
-        channel = work / "pictures"
-        link(self.staged, [path for path, _, _ in known], channel)
-        seconds = train(
-            TrainingRun(told, channel, None, work / "model", work / "train.log"),
-            ["--seed", str(seed), *self.options],
-            console=self.console,
-        )
-        run = {
-            "made_from": digest.hexdigest(),
-            "seconds": round(seconds, 2),
-            **answers(work / "model", asked),
-        }
-        write_json(file, run)
-        self.console.print(
-            f"{told}: {seconds:.1f} s, {run['correct'].count(True)} of {len(asked)} right"
-        )
-        return run
+        made: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        if made and (self.kept or made["made_from"] == digest.hexdigest()):
+            words = f"trained before, in {made['seconds']:.1f} s"
+        elif self.kept:
+            raise NotTrainedError(f"{work} has no model: run this once without --kept")
+        else:
+            file.unlink(missing_ok=True)
+            channel = work / "pictures"
+            link(self.staged, [path for path, _, _ in known], channel)
+            seconds = train(
+                TrainingRun(told, channel, None, work / "model", work / "train.log"),
+                ["--seed", str(seed), *self.options],
+                console=self.console,
+            )
+            made = {"made_from": digest.hexdigest(), "seconds": round(seconds, 2)}
+            write_json(file, made)
+            words = f"{seconds:.1f} s"
+        answered = answers(work / "model", asked)
+        right = answered["correct"].count(True)
+        self.console.print(f"{told}: {words}, {right} of {len(asked)} right", markup=False)
+        return {**made, **answered}
 
 
 def link(staged: Path, paths: Sequence[str], channel: Path) -> None:
@@ -210,14 +221,20 @@ def answers(model: Path, asked: Sequence[Picture]) -> dict[str, Any]:
 
     loaded = load_model(model)
     classes, trust = loaded.classifier.classes, loaded.metadata["calibration"]
+    held_out = json.loads((model / "held_out.json").read_text("utf-8"))
+    recommended = recommend_threshold(
+        *held_out_answers(held_out["truth"], held_out["probabilities"]),
+        trust["max_error"],
+        trust["confidence_level"],
+    )
     rows = loaded.probabilities([data for _, _, data in asked])
     return {
         "model_bytes": (model / "model.pt").stat().st_size,
         "held_out_accuracy": loaded.metadata["metrics"]["validation_accuracy"],
-        "threshold": trust["threshold"],
-        "threshold_met": trust["met"],
+        "threshold": recommended.threshold,
+        "threshold_met": recommended.met,
         "confidence": [max(row) for row in rows],
-        "accepted": [is_accepted(row, trust["threshold"]) for row in rows],
+        "accepted": [is_accepted(row, recommended.threshold) for row in rows],
         "correct": [
             classes[row.index(max(row))] == truth
             for row, (_, truth, _) in zip(rows, asked, strict=True)

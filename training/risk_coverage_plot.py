@@ -104,7 +104,7 @@ def _words(recommendation: Recommendation | None, threshold: float) -> str:
     if recommendation.threshold != threshold:
         return f", {recommendation.threshold:g} is recommended"
     if not recommendation.met:
-        return f", the best that can be shown: risk at most {recommendation.error_bound:.1%}"
+        return f", as expected: shown is a risk of at most {recommendation.error_bound:.1%}"
     return (
         f", recommended: risk at most {100 * recommendation.max_error:g}%"
         f" with confidence {recommendation.confidence_level:g}"

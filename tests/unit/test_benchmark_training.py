@@ -25,7 +25,11 @@ shutil.copy(Path(__file__).with_name("weights.pt"), folder / "model.pt")
 (folder / "metadata.json").write_text(json.dumps({
     "classes": ["bicycle", "motorcycle"], "input_size": 16, "width": 8, "members": 1,
     "temperature": 1.0, "normalisation": {"mean": [0.5] * 3, "std": [0.25] * 3},
-    "metrics": {"validation_accuracy": 0.5}, "calibration": {"threshold": 0.6, "met": False},
+    "metrics": {"validation_accuracy": 0.5},
+    "calibration": {"max_error": 0.01, "confidence_level": 0.95},
+}))
+(folder / "held_out.json").write_text(json.dumps({
+    "truth": [0] * 400, "probabilities": [[0.6, 0.4]] * 400,
 }))
 """
 
@@ -97,8 +101,16 @@ def test_a_run_is_made_once_until_something_changes(tmp_path, trainer, staged, c
     assert len(calls(trainer)) == 1
     assert "trained before" in capsys.readouterr().out
     (trainer / "network.py").write_text("# another network")
+    assert run(tmp_path, staged, "--seeds", "3", "--kept")[0] == 0
+    assert len(calls(trainer)) == 1
     assert run(tmp_path, staged, "--seeds", "3")[0] == 0
     assert len(calls(trainer)) == 2
+
+
+def test_a_kept_model_that_is_not_there_is_named(tmp_path, trainer, staged, capsys):
+    assert run(tmp_path, staged, "--kept")[0] == 1
+    assert "seed-0 has no model: run this once without --kept" in capsys.readouterr().err
+    assert not calls(trainer)
 
 
 def test_cross_validation_answers_every_picture_once_and_trains_on_the_others(

@@ -41,8 +41,10 @@ class Recommendation:
     `pictures` is how many were held out, of which `accepted` have at least the threshold's
     confidence, which is the share `coverage`, and `errors` of these are wrong. `met` tells that the
     error among accepted answers is at most `max_error` with `confidence_level`, although the
-    threshold was chosen among many (see `simultaneous_level`). `error_bound` is what it was met by,
-    or the least that can be said where it was not. All shares are in [0, 1].
+    threshold was chosen among many (see `simultaneous_level`). Where nothing shows that, it is the
+    lowest threshold at which no more errors were seen, and none are to be expected by the
+    confidences. `error_bound` is what the held-out pictures show at the threshold with
+    `confidence_level`. All shares are in [0, 1].
     """
 
     threshold: float
@@ -78,8 +80,8 @@ class Recommendation:
             why = "the held-out pictures have too many errors among the most confident"
         return (
             f"No threshold keeps the error among accepted answers at {wanted} with"
-            f" confidence {level}: {why}. The best that can be shown: {counted}, an error of at"
-            f" most {self.error_bound:.1%}."
+            f" confidence {level}: {why}. By the confidences {wanted} is to be expected: {counted}."
+            f" Shown is an error of at most {self.error_bound:.1%}."
         )
 
 
@@ -241,8 +243,9 @@ def recommend_threshold(
 ) -> Recommendation:
     """Find the lowest threshold whose error stays at most `max_error` with `confidence_level`.
 
-    Where none does, it is the one with the smallest bound, and `met` is false. Raise it by hand,
-    or hold out more pictures, before acting on its answers.
+    Where none does, `met` is false, and it is the lowest at which both the errors among accepted
+    held-out answers and those to be expected, as calibrated confidences say, are at most
+    `max_error`; without such a one it is the highest. Hold out more pictures to be sure.
 
     Raises:
         HeldOutError: nothing to count, or no answer that could be accepted.
@@ -257,7 +260,7 @@ def recommend_threshold(
         if _chance_of_at_most(count[2], count[1], max_error) <= 1 - level
     )
     found = next(passing, None)
-    threshold, accepted, errors = found or _smallest_bound(counts, level)
+    threshold, accepted, errors = found or _expected(counts, confidences, max_error)
     return Recommendation(
         threshold=threshold,
         met=found is not None,
@@ -301,20 +304,15 @@ def fewest_pictures(max_error: float, confidence_level: float) -> int:
     return math.ceil(math.log(1 - confidence_level) / math.log(1 - max_error))
 
 
-def _smallest_bound(
-    counts: Sequence[tuple[float, int, int]], level: float
+def _expected(
+    counts: Sequence[tuple[float, int, int]], confidences: Sequence[float], max_error: float
 ) -> tuple[float, int, int]:
-    """Return the threshold, accepted and errors that show the smallest error rate."""
-    best, smallest = counts[0], math.inf
-    for count, lower in zip(counts, [*counts[1:], None], strict=True):
-        _, accepted, errors = count
-        if lower and lower[2] == errors:
-            continue  # accepts more for no more errors
-        if errors / accepted < smallest:  # a bound is above the rate that was seen
-            bound = error_bound(errors, accepted, level)
-            if bound < smallest:
-                best, smallest = count, bound
-    return best
+    """Return the lowest threshold at which neither seen nor expected errors exceed `max_error`."""
+    doubts = np.cumsum(1 - np.sort(np.asarray(confidences, np.float64))[::-1])
+    good = [
+        count for count in counts if max(count[2], doubts[count[1] - 1]) <= max_error * count[1]
+    ]
+    return good[-1] if good else counts[0]
 
 
 def _chance_to_pass(pictures: int, rate: float, doubt: float) -> float:
