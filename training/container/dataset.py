@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from near_duplicates import difference_hash, near_groups
 from network import PictureError, decode_picture, resize_picture
 from torch import Tensor
 
@@ -33,7 +34,17 @@ class Pictures:
 
     pixels: Tensor  # uint8 [N, 3, S, S]
     labels: Tensor  # int64 [N], positions in the sorted class list
+    hashes: list[int]  # difference hashes, 64 bits
     digest: str  # SHA-256 over names and contents, hex
+
+    def groups(self) -> list[list[int]]:
+        """Give the places of the pictures by class and object: near-duplicates are together."""
+        found = []
+        for label in range(int(self.labels.max()) + 1):
+            places = (self.labels == label).nonzero()[:, 0].tolist()
+            near = near_groups([self.hashes[place] for place in places])
+            found += [[places[position] for position in group] for group in near]
+        return found
 
 
 def open_channel(channel: str, folder: Path | None) -> tuple[Path, list[str]]:
@@ -68,20 +79,22 @@ def read_pictures(folder: Path, classes: list[str], input_size: int) -> Pictures
         files += found
         labels += [label] * len(found)
 
-    def read(file: Path) -> tuple[Tensor, bytes]:
+    def read(file: Path) -> tuple[Tensor, int, bytes]:
         try:
             data = file.read_bytes()
-            pixels = resize_picture(decode_picture(data), input_size)
+            picture = decode_picture(data)
         except (PictureError, OSError) as error:
             raise UnreadablePictureError(f"{file}: {error}") from error
-        return pixels, hashlib.sha256(f"{file.relative_to(folder)}\n".encode() + data).digest()
+        digest = hashlib.sha256(f"{file.relative_to(folder)}\n".encode() + data).digest()
+        return resize_picture(picture, input_size), difference_hash(picture), digest
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
         read_files = list(pool.map(read, files))
     return Pictures(
-        pixels=torch.stack([pixels for pixels, _ in read_files]),
+        pixels=torch.stack([pixels for pixels, _, _ in read_files]),
         labels=torch.tensor(labels),
-        digest=hashlib.sha256(b"".join(digest for _, digest in read_files)).hexdigest(),
+        hashes=[bits for _, bits, _ in read_files],
+        digest=hashlib.sha256(b"".join(digest for _, _, digest in read_files)).hexdigest(),
     )
 
 
@@ -90,7 +103,7 @@ def read_channels(
 ) -> tuple[list[str], Pictures]:
     """Read the class names and all pictures, first the training channel's.
 
-    The validation channel, where there is one, joins in: held out is each picture in its turn.
+    The validation channel, where there is one, joins in: training itself holds pictures out.
 
     Raises:
         ChannelError, ClassFolderError, UnreadablePictureError: see each class.
@@ -110,12 +123,13 @@ def read_channels(
         pictures = Pictures(
             torch.cat([pictures.pixels, more.pixels]),
             torch.cat([pictures.labels, more.labels]),
+            pictures.hashes + more.hashes,
             hashlib.sha256((pictures.digest + more.digest).encode()).hexdigest(),
         )
     for label, count in enumerate(pictures.labels.bincount(minlength=len(classes)).tolist()):
         if count < 2:
             raise ClassFolderError(
-                f"{classes[label]} has one picture: at least two are needed, one to learn from"
-                " and one to be held out"
+                f"{classes[label]} has one picture: at least two are needed, so that one can be"
+                " held out"
             )
     return classes, pictures

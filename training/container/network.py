@@ -346,7 +346,7 @@ class Classifier:
         of_turns = zip(scores.chunk(len(turns)), turns, strict=True)
         looks = torch.cat([part[:, :, turn] for part, turn in of_turns]).log_softmax(1)
         # The shape and not len(x), which a trace would take for a constant.
-        looks = looks.view(len(turns) * len(sides), x.shape[0], -1)
+        looks = looks.view(len(turns) * len(sides), x.shape[0], len(self.classes))
         averaged = torch.logsumexp(looks, 0) - math.log(looks.shape[0])
         return (averaged / self.temperature).log_softmax(1)
 

@@ -43,7 +43,7 @@ PRESETS: dict[str, dict[str, int]] = {
     "best": {"epochs": 140, "members": 6, "parts": 6},
 }
 
-# The first layer and one block halve the picture twice; 4x4 must be left for a 3x3 convolution.
+# Two blocks halve the picture; 4x4 must be left for a 3x3 convolution.
 MIN_INPUT_SIZE = 16
 ROWS = 20  # at most so many times the held-out pictures are looked at while training goes on
 
@@ -72,7 +72,7 @@ class Training:
         self.arguments = arguments
         self.pixels = data.pixels.to(classifier.device)
         self.labels = data.labels.to(classifier.device)
-        self.parts = deal_out(data.labels, arguments.parts, arguments.seed).to(classifier.device)
+        self.parts = deal_out(data, arguments.parts, arguments.seed).to(classifier.device)
         self.held_out = (self.parts < arguments.members).nonzero()[:, 0]
         self.members = [
             Member(classifier, number, (self.parts != number).nonzero()[:, 0], arguments)
@@ -157,17 +157,25 @@ class Training:
         self.seconds = self.seconds_before = state["seconds"]
 
 
-def deal_out(labels: Tensor, parts: int, seed: int) -> Tensor:
-    """Put each picture into one of `parts` parts, int64 [N], each class evenly over all."""
+def deal_out(data: Pictures, parts: int, seed: int) -> Tensor:
+    """Put each picture into one of `parts` parts, int64 [N]: each class evenly, from the first on.
+
+    Near-duplicates stay together: a picture is not held out while its twin is learned from. Only
+    more of them than a part has room for are dealt out one by one.
+    """
     generator = torch.Generator().manual_seed(seed)
-    dealt = torch.empty_like(labels)
-    begin = 0
-    for label in range(int(labels.max()) + 1):
-        places = (labels == label).nonzero()[:, 0]
-        places = places[torch.randperm(len(places), generator=generator)]
-        # Where the last class left off, so that parts differ by one picture at most.
-        dealt[places] = (begin + torch.arange(len(places))) % parts
-        begin += len(places)
+    room = (data.labels.bincount() / parts).ceil()
+    groups: list[list[int]] = []
+    for group in data.groups():
+        fits = len(group) <= room[data.labels[group[0]]]
+        groups += [group] if fits else [[place] for place in group]
+    dealt = torch.empty_like(data.labels)
+    filled = torch.zeros(int(data.labels.max()) + 1, parts)
+    for number in torch.randperm(len(groups), generator=generator).tolist():
+        of_class = filled[data.labels[groups[number][0]]]
+        part = int(of_class.argmin())
+        dealt[groups[number]] = part
+        of_class[part] += len(groups[number])
     return dealt
 
 
@@ -267,19 +275,24 @@ def make_classifier(
     classes: list[str], data: Pictures, arguments: argparse.Namespace, device: torch.device
 ) -> Classifier:
     """Make a classifier with fresh networks, fitted to the pictures' colours and small patterns."""
-    floats = data.pixels.float() / 255
+    mean, std = [], []
+    for colour in data.pixels.unbind(1):  # all at once, as floats they take four times their room
+        floats = colour.float() / 255
+        mean.append(floats.mean().item())
+        std.append(max(floats.std().item(), 1e-3))  # for pictures of one flat colour
     ensemble = Ensemble(arguments.members, len(classes), arguments.input_size, arguments.width)
     classifier = Classifier(
         ensemble=ensemble.to(device=device, memory_format=torch.channels_last),  # type: ignore[call-overload]
         classes=classes,
         input_size=arguments.input_size,
-        mean=floats.mean((0, 2, 3)).tolist(),
-        std=floats.std((0, 2, 3)).clamp(min=1e-3).tolist(),  # for pictures of one flat colour
+        mean=mean,
+        std=std,
     )
-    sample = torch.randperm(len(data.labels))[:200]  # 50,000 patches and more
-    patches = classifier.normalise(data.pixels[sample].to(device))
-    for network in ensemble.networks():
-        network.whiten(patches)
+    sample = torch.randperm(len(data.labels))[:200]  # of 32 pixels a side: 45,000 patches
+    first, *others = ensemble.networks()
+    first.whiten(classifier.normalise(data.pixels[sample].to(device)))
+    for network in others:
+        network.whitening.load_state_dict(first.whitening.state_dict())
     return classifier
 
 
@@ -338,7 +351,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--train", type=Path, default=from_environment("SM_CHANNEL_TRAIN"),
         help="folder of the training pictures")  # fmt: skip
     add("--validation", type=Path, default=from_environment("SM_CHANNEL_VALIDATION"),
-        help="folder of more pictures, which join the others; each is held out once")  # fmt: skip
+        help="folder of more pictures, which join the others")  # fmt: skip
     add("--model-dir", type=Path, default=from_environment("SM_MODEL_DIR"),
         help="folder that gets the model")  # fmt: skip
     add("--output-data-dir", type=Path, default=from_environment("SM_OUTPUT_DATA_DIR"),
