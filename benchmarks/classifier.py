@@ -1,12 +1,7 @@
-"""A trained classifier in this process, the way the endpoint has it: for the benchmarks.
-
-The modules of training/container import each other by their bare names, as SageMaker's containers
-find them. Their folder comes last, so that none of them hides another module.
-"""
+"""A trained classifier in this process, the way the endpoint has it: for the benchmarks."""
 
 import io
 import json
-import sys
 import tarfile
 import tempfile
 import zlib
@@ -15,15 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
+from training import container_path  # noqa: F401  finds network.py
 from training.errors import ExpectedError
 from training.model_artifact import unpack
-from training.training_job import SOURCE_DIR
 
-sys.path.append(str(SOURCE_DIR))
-
-import torch
+# isort: split
 from network import (
     METADATA_FILE,
     WEIGHTS_FILE,

@@ -1,15 +1,8 @@
-"""The container's calibration for the commands of the laptop: the one door to it.
+"""The container's calibration for the commands of the laptop: the one door to it."""
 
-The modules of training/container import each other by their bare names, as SageMaker's containers
-find them. Here their folder comes last, so that none of them hides another module.
-"""
+from training import container_path  # noqa: F401  finds the module below
 
-import sys
-
-from training.training_job import SOURCE_DIR
-
-sys.path.append(str(SOURCE_DIR))
-
+# isort: split
 from calibration import (
     CONFIDENCE_LEVEL,
     MAX_ERROR,
