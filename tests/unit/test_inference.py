@@ -220,13 +220,31 @@ def test_the_model_is_traced_and_answers_what_the_network_does(model_folder):
         assert torch.allclose(forward(pixels), classifier.probabilities(pixels), atol=1e-6)
 
 
+def test_a_forward_pass_keeps_nothing_for_learning():
+    class Watched(Gated):
+        def probabilities(self, pictures):
+            assert torch.is_inference_mode_enabled()
+            return pictures[:, 0, 0, :1].double()
+
+    watched: Any = Watched()
+    model = inference.Model(watched, passes=1)
+    assert model.probabilities(torch.full((3, 8, 8), 7, dtype=torch.uint8)) == [7]
+
+
+def unless_traced(_, found):
+    if torch.jit.is_tracing():
+        raise TypeError("cannot be traced")
+    return found
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         (lambda pictures, found: found * (0.5 if len(pictures) == 2 else 1), "other probabilities"),
         (lambda pictures, found: found + torch.zeros(len(pictures), 2), "size of tensor"),
+        (unless_traced, "cannot be traced"),
     ],
-    ids=["another answer", "no answer"],
+    ids=["another answer", "no answer", "no trace"],
 )
 def test_a_trace_that_answers_otherwise_is_not_used(model_folder, capsys, change, told):
     """A trace keeps the number of pictures that it was made with, where Python looks at it."""

@@ -140,7 +140,8 @@ class Model:
             others = min(len(self._waiting), MOST_PICTURES_PER_PASS - 1)
             calls = [own, *(self._waiting.popleft() for _ in range(others))]
         try:
-            rows = self._forward(torch.stack([call.pixels for call in calls]))
+            with torch.inference_mode():  # a trace has lost the one in network.py
+                rows = self._forward(torch.stack([call.pixels for call in calls]))
             for call, row in zip(calls, rows.tolist(), strict=True):
                 call.probabilities = row
         except BaseException as error:  # noqa: BLE001  each caller raises it in its own thread
@@ -191,19 +192,21 @@ def traced(classifier: Classifier) -> Forward:
             part.requires_grad_(False)  # weights that learn cannot be traced
     size = classifier.input_size
     pictures = torch.randint(0, 256, (MOST_PICTURES_PER_PASS, 3, size, size), dtype=torch.uint8)
-    with warnings.catch_warnings():
-        # PyTorch 2.13 advises torch.compile instead, which needs a C++ compiler beside the model.
-        warnings.simplefilter("ignore")
-        forward: Forward = torch.jit.trace(  # type: ignore[no-untyped-call,unused-ignore]
-            classifier.probabilities, pictures[:2], check_trace=False
-        )
+    right = classifier.probabilities(pictures)
     try:
-        right = classifier.probabilities(pictures)
+        with warnings.catch_warnings():
+            # PyTorch 2.13 advises torch.compile instead, which needs a C++ compiler at hand.
+            warnings.simplefilter("ignore")
+            forward: Forward = torch.jit.trace(  # type: ignore[no-untyped-call,unused-ignore]
+                classifier.probabilities, pictures[:2], check_trace=False
+            )
         # Each number of pictures has its own kernels, so the first answer of each takes longest.
         for count in range(1, MOST_PICTURES_PER_PASS + 1):
-            if not torch.allclose(forward(pictures[:count]), right[:count], atol=1e-5):
+            with torch.inference_mode():  # as it will be asked
+                answer = forward(pictures[:count])
+            if not torch.allclose(answer, right[:count], atol=1e-5):
                 raise ValueError("other probabilities")
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001  a trace may raise anything, and is only faster
         print(f"inference.py: the network is used as it is, since its trace fails: {error}")
         return classifier.probabilities
     return forward
