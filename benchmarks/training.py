@@ -18,9 +18,11 @@ import json
 import os
 import platform
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from training.calibration import (
     held_out_answers,
     recommend_threshold,
 )
+from training.deployment import chosen_threshold
 from training.errors import ExpectedError
 from training.evaluation.pictures import staged_pictures
 from training.metrics import is_accepted, share, wilson_interval
@@ -123,6 +126,7 @@ def measure(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
             "folds": arguments.folds,
         }
     return {
+        "options": arguments.options,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python"
         f" {platform.python_version()}",
         "pictures": {"training_and_validation": len(known), "test": len(test)},
@@ -173,7 +177,8 @@ class Bench:
     ) -> dict[str, Any]:
         """Train on the known pictures and answer the asked ones, unless that was done already."""
         told = f"{self.preset}, {name}"
-        digest = hashlib.sha256(" ".join([str(seed), *self.options]).encode())
+        about = (platform.machine(), str(os.cpu_count()), version("torch"))
+        digest = hashlib.sha256(" ".join([str(seed), *self.options, *about]).encode())
         for script in sorted(SOURCE_DIR.glob("*.py")):
             if script.name not in NO_MATTER:
                 digest.update(script.read_bytes())
@@ -206,8 +211,7 @@ class Bench:
 
 def link(staged: Path, paths: Sequence[str], channel: Path) -> None:
     """Make a training channel of links to staged pictures: <class>/<split>-<name>."""
-    for old in channel.glob("*/*"):
-        old.unlink()
+    shutil.rmtree(channel, ignore_errors=True)
     for path in paths:
         split, name, file = path.split("/")
         new = channel / name / f"{split}-{file}"
@@ -227,14 +231,15 @@ def answers(model: Path, asked: Sequence[Picture]) -> dict[str, Any]:
         trust["max_error"],
         trust["confidence_level"],
     )
+    threshold = chosen_threshold(recommended)
     rows = loaded.probabilities([data for _, _, data in asked])
     return {
         "model_bytes": (model / "model.pt").stat().st_size,
         "held_out_accuracy": loaded.metadata["metrics"]["validation_accuracy"],
-        "threshold": recommended.threshold,
+        "threshold": threshold,
         "threshold_met": recommended.met,
         "confidence": [max(row) for row in rows],
-        "accepted": [is_accepted(row, recommended.threshold) for row in rows],
+        "accepted": [is_accepted(row, threshold) for row in rows],
         "correct": [
             classes[row.index(max(row))] == truth
             for row, (_, truth, _) in zip(rows, asked, strict=True)
@@ -275,7 +280,8 @@ COLUMNS = {
 
 def show(report: dict[str, Any], console: Console) -> None:
     """Print a row for each preset and kind of pictures: mean ± deviation over the seeds."""
-    table = Table(title=f"Training; {report['machine']}")
+    options = " ".join(["Training", *report["options"]])
+    table = Table(title=f"{options}; {report['machine']}")
     table.add_column("preset, pictures")
     for heading in ("seeds", *COLUMNS.values()):
         table.add_column(heading, justify="right")

@@ -15,7 +15,6 @@ from calibration import (
     held_out_answers,
     recommend_threshold,
     reliability_bins,
-    risk_coverage,
     simultaneous_level,
 )
 
@@ -31,6 +30,5 @@ __all__ = [
     "held_out_answers",
     "recommend_threshold",
     "reliability_bins",
-    "risk_coverage",
     "simultaneous_level",
 ]

@@ -485,6 +485,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         arguments.max_wait = 2 * arguments.max_run
     elif not arguments.spot:
         parser.error("--max-wait: only a job with --spot waits")
+    if arguments.model_data and (arguments.spot or arguments.checkpoints):
+        parser.error("--model-data: it trains nothing, so --spot and --checkpoints mean nothing")
     if arguments.max_wait < arguments.max_run:
         parser.error(f"--max-wait: at least --max-run ({arguments.max_run}), which it includes")
     pairs = [text.partition("=") for text in arguments.hyperparameters]

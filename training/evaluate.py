@@ -118,6 +118,11 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
     threshold = choose_threshold(
         session, arguments.endpoint, arguments.threshold, arguments.max_error
     )
+    if arguments.split != "test":
+        console.print(
+            f"Training learns from the {arguments.split} pictures: these figures say little about"
+            " new ones."
+        )
     with progress_bar(console, "Pictures") as report:
         predictions = predict_all(
             runtime_client(session, arguments.concurrency),

@@ -27,7 +27,7 @@ from training.errors import ExpectedError
 METADATA = "metadata.json"
 HELD_OUT = "held_out.json"
 
-# A model of train.py has 2 to 4 MB, and its held-out answers some 50 bytes a picture and class.
+# A model of train.py has 1 to 4 MB, and its held-out answers some 50 bytes a picture and class.
 MOST_BYTES = 64 * 1024**2
 MOST_UNPACKED_BYTES = 256 * 1024**2
 

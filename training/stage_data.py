@@ -99,8 +99,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--validation-share",
         type=_share,
         default=0.15,
-        help="fraction of each class's pictures, those of the test split aside, held out to"
-        " choose the model (default: %(default)s)",
+        help="fraction of each class's pictures, those of the test split aside, sent to"
+        " training in a channel of their own, which joins the other (default: %(default)s)",
     )
     parser.add_argument(
         "--test-share",

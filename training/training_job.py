@@ -20,7 +20,7 @@ LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 SOURCE_DIR = ROOT / "training" / "container"
 ENTRY_SCRIPT = "train.py"
 
-# train.py prints these three on one line per epoch; SageMaker reads them off its log.
+# train.py prints these three on a line now and then; SageMaker reads them off its log.
 METRICS = ("train:loss", "validation:loss", "validation:accuracy")
 METRIC_VALUE = r"=([0-9.eE+-]+)"
 

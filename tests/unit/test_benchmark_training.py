@@ -91,7 +91,8 @@ def test_the_test_pictures_are_answered_and_never_trained_on(tmp_path, trainer, 
     figures = json.loads(report.read_text())["presets"]["fast"]["test"]
     assert [f["seed"] for f in figures] == [3, 4]
     assert figures[0]["accuracy"] == test["bicycle"] / sum(test.values())
-    assert figures[0]["coverage"] == 1  # its confidence, .993, is above its threshold of .6
+    assert figures[0]["threshold"] == [0.9]  # samconfig.toml's, which is above the model's own .6
+    assert figures[0]["coverage"] == 1  # its confidence is .993
     assert figures[0]["accepted_wrong"] == test["motorcycle"]
 
 
@@ -144,7 +145,9 @@ def test_the_table_has_a_row_for_each_kind(capsys):
         "accuracy_accepted": None, "held_out_accuracy": 0.9, "seconds": 10.0,
     }  # fmt: skip
     found = {"test": [figures], "cross_validation": [figures], "folds": 5}
-    training.show({"machine": "a machine", "presets": {"fast": found}}, make_console())
+    training.show(
+        {"machine": "a machine", "options": [], "presets": {"fast": found}}, make_console()
+    )
     printed = capsys.readouterr().out
     assert "fast, test" in printed
     assert "none" in printed

@@ -22,7 +22,6 @@ from calibration import (
     held_out_answers,
     recommend_threshold,
     reliability_bins,
-    risk_coverage,
     simultaneous_level,
 )
 
@@ -42,7 +41,7 @@ from training.settings import ROOT
 )
 @pytest.mark.parametrize(
     "figure",
-    [recommend_threshold, expected_calibration_error, reliability_bins, risk_coverage],
+    [recommend_threshold, expected_calibration_error, reliability_bins],
 )
 def test_what_cannot_be_counted_is_refused(figure, confidences, correct, message):
     with pytest.raises(HeldOutError, match=message):
@@ -158,14 +157,6 @@ def test_every_threshold_counts_what_the_workflow_would_accept():
         assert sum(t and not c for t, c in zip(taken, correct, strict=True)) == errors
     assert counts[0][0] == 1.0
     assert counts[-1][1] == len(confidences)
-
-
-def test_an_answer_that_is_never_accepted_counts_against_coverage():
-    thresholds, coverages, risks = risk_coverage([0.9, 0.8, 0.7, 0.0], [True, False, True, False])
-
-    assert thresholds == [0.9, 0.8, 0.7]
-    assert coverages == [0.25, 0.5, 0.75]
-    assert risks == [0.0, 0.5, pytest.approx(1 / 3)]
 
 
 def test_the_lowest_threshold_that_is_good_enough_is_recommended():

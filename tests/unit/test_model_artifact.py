@@ -1,7 +1,6 @@
 """What a model says about itself is believed only where it makes sense."""
 
 import gzip
-import json
 
 import pytest
 from botocore.exceptions import ClientError
@@ -111,7 +110,7 @@ def test_a_wanted_rate_that_makes_no_sense_is_named(value):
 
 
 @pytest.mark.parametrize("prefix", ["", "./"])
-def test_what_train_py_writes_is_read_whole(prefix):
+def test_an_archive_is_read_whole(prefix):
     artifact = read(model_archive(held_out(400), {"classes": ["a"]}, prefix))
 
     assert artifact.metadata == {"classes": ["a"]}
@@ -161,12 +160,3 @@ def test_a_model_without_an_archive_is_told_apart():
     session.stub("sagemaker").add_response("describe_model", model)
     with pytest.raises(NoHeldOutAnswersError, match=r"Endpoint e serves no model\.tar\.gz"):
         endpoint_model_data(session.client("sagemaker"), "e")
-
-
-def test_json_of_the_helper_is_what_was_agreed():
-    assert set(json.loads(json.dumps(held_out(1)))) == {
-        "source",
-        "classes",
-        "truth",
-        "probabilities",
-    }

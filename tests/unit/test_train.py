@@ -1,9 +1,12 @@
 """Training: bad data is named, nothing is left half written, what is learned is what is served."""
 
+import argparse
+import io
 import json
 import re
 import subprocess
 import sys
+import tarfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,8 @@ import torch
 import train
 from muon import Muon, orthogonalise
 from PIL import Image, ImageDraw
+
+from training.model_artifact import read_model_artifact
 
 SCRIPT = Path(train.__file__)
 FAST = ["--epochs", "20", "--batch-size", "16", "--width", "8", "--members", "2", "--parts", "2"]
@@ -140,7 +145,7 @@ def test_bad_data_ends_the_script_with_one_sentence_and_no_model(tmp_path, capsy
 def test_a_loss_that_is_not_finite_ends_training_with_no_model(staged, tmp_path, capsys):
     assert run(staged, tmp_path / "model", "--adam-learning-rate", "1e38") == 1
     assert re.search(r"NonFiniteLossError: .* in epoch \d: lower", capsys.readouterr().err)
-    assert not (tmp_path / "model").exists()
+    assert not list((tmp_path / "model").iterdir())
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError("disk full")])
@@ -352,9 +357,9 @@ def test_held_out_answers_are_those_of_the_member_that_has_not_seen_the_picture(
     assert held_out["truth"] == pictures.labels.tolist()
     given = torch.tensor(held_out["probabilities"])
     parts = train.deal_out(pictures, 2, seed=0)
-    for number, member in enumerate(model.ensemble.members):
+    for number, one in enumerate(model.ensemble.networks()):
         x = model.normalise(pictures.pixels[parts == number])
-        answers = model.member_log_probabilities(member, x).double().softmax(1)
+        answers = model.member_log_probabilities(one, x).double().softmax(1)
         assert torch.allclose(given[parts == number].double(), answers, atol=1e-4)
     metrics = json.loads((trained / "model" / "metadata.json").read_text())["metrics"]
     right = given.argmax(1) == pictures.labels
@@ -380,6 +385,58 @@ def test_no_member_learns_from_its_own_part(staged, tmp_path, monkeypatch):
         assert 84 <= len(one.learned_from) <= 96
     held_out = json.loads((tmp_path / "model" / "held_out.json").read_text())
     assert len(held_out["truth"]) == (parts < 3).sum() < 120  # nobody has left out the last part
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--members", "1", "--parts", "2"],
+        ["--members", "1", "--parts", "8", "--input-size", "48"],
+        ["--preset", "best", "--members", "6", "--parts", "6", "--input-size", "16"],
+        ["--input-size", "64", "--outlier-share", "0"],
+        ["--batch-size", "3"],
+    ],
+    ids=" ".join,
+)
+def test_any_number_of_members_and_any_input_size_can_be_trained_and_served(
+    staged, tmp_path, options
+):
+    assert run(staged, tmp_path / "model", *options, "--epochs", "1") == 0
+    served = inference.model_fn(str(tmp_path / "model"))
+    picture = inference.input_fn((staged / "train/bar/0.png").read_bytes(), "image/png")
+    assert sum(inference.predict_fn(picture, served)["probabilities"]) == pytest.approx(1)
+
+
+def test_the_laptop_reads_what_training_wrote(trained, tmp_path):
+    """The commands on the laptop find the held-out answers, and recommend what training did."""
+    archive = tmp_path / "model.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(trained / "model", arcname=".")
+    content = archive.read_bytes()
+    s3 = argparse.Namespace(
+        get_object=lambda **_: {"ContentLength": len(content), "Body": io.BytesIO(content)}
+    )
+    artifact = read_model_artifact(s3, "s3://bucket/model.tar.gz")
+    written = artifact.metadata["calibration"]
+    recommended = asdict(artifact.recommendation())
+    assert recommended == {name: written[name] for name in recommended}
+
+
+def test_a_model_folder_that_cannot_be_written_is_told_before_the_training(
+    staged, tmp_path, capsys
+):
+    (tmp_path / "file").touch()
+    assert run(staged, tmp_path / "file" / "model") == 1
+    told = capsys.readouterr()
+    assert told.err.startswith("train.py: NotADirectoryError: ")
+    assert "train:loss" not in told.out
+
+
+def test_too_few_held_out_pictures_are_told_before_the_training(staged, tmp_path, capsys):
+    assert run(staged, tmp_path / "model", "--epochs", "1") == 0
+    assert "120 pictures are held out: it takes 299 to show an error of 1%" in (
+        capsys.readouterr().out
+    )
 
 
 @pytest.mark.parity("training-output")

@@ -45,6 +45,11 @@ class Recommendation:
     lowest threshold at which no more errors were seen, and none are to be expected by the
     confidences. `error_bound` is what the held-out pictures show at the threshold with
     `confidence_level`. All shares are in [0, 1].
+
+    The statement is about who answered: for an ensemble, of which one member answers for each
+    held-out picture, about lone members. The ensemble is right more often and less sure of what its
+    members disagree on, so that at the same threshold fewer of its accepted answers are wrong; how
+    many, only pictures that none has seen can tell.
     """
 
     threshold: float
@@ -216,25 +221,6 @@ def accepted_and_errors(
     ]
 
 
-def risk_coverage(
-    confidences: Sequence[float], correct: Sequence[bool]
-) -> tuple[list[float], list[float], list[float]]:
-    """Return thresholds from the highest down, and the coverage and the risk at each, in [0, 1].
-
-    Coverage is the share of pictures that is accepted, risk the share of errors among these
-    (Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks", 2017).
-
-    Raises:
-        HeldOutError: nothing to count.
-    """
-    counts = accepted_and_errors(confidences, correct)
-    return (
-        [threshold for threshold, _, _ in counts],
-        [accepted / len(confidences) for _, accepted, _ in counts],
-        [errors / accepted for _, accepted, errors in counts],
-    )
-
-
 def recommend_threshold(
     confidences: Sequence[float],
     correct: Sequence[bool],
@@ -301,7 +287,7 @@ def simultaneous_level(pictures: int, max_error: float, confidence_level: float)
 
 def fewest_pictures(max_error: float, confidence_level: float) -> int:
     """Return how many held-out pictures, all of them right, show an error of `max_error`."""
-    return math.ceil(math.log(1 - confidence_level) / math.log(1 - max_error))
+    return math.ceil(math.log1p(-confidence_level) / math.log1p(-max_error))
 
 
 def _expected(
@@ -329,7 +315,9 @@ def _chance_to_pass(pictures: int, rate: float, doubt: float) -> float:
     chances[:1] = 1.0
     passed, seen = 0.0, 0
     for errors, count in enumerate(passing):
-        chances = np.convolve(chances, _binomial(count - seen, rate, len(passing)))[: len(passing)]
+        chances = np.convolve(
+            chances, _binomial(count - seen, rate, min(count - seen, len(passing)))
+        )[: len(passing)]
         passed += float(chances[: errors + 1].sum())
         chances[: errors + 1] = 0.0
         seen = count

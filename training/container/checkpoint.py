@@ -26,6 +26,9 @@ import torch
 CHECKPOINT_FILE = "checkpoint.pt"
 PARTIAL_FILE = "checkpoint.pt.partial"  # one name: what a killed process left is written over
 
+# Arguments of train.py that change no weight; what a preset sets is among the others.
+AFTERWARDS = {"max_error", "confidence_level", "preset"}
+
 # Saving may take a fiftieth of the time at most, however slow the disk or large the network.
 SECONDS_PER_SECOND_OF_SAVING = 50
 
@@ -57,18 +60,22 @@ def default_folder() -> Path | None:
     return beside if beside.is_dir() else None
 
 
-def fingerprint(arguments: Mapping[str, object], data_digest: str) -> str:
-    """Name a run by what it learns from: arguments, pictures, scripts and PyTorch; SHA-256, hex.
+def fingerprint(arguments: Mapping[str, object], data_digest: str, device: str) -> str:
+    """Name a run by what its weights come from; SHA-256, hex.
 
-    Folders among the arguments do not count, for after a restart the same pictures may lie
-    elsewhere; nor do those that are not given, nor those on how checkpoints are kept.
+    That is arguments, pictures, scripts, PyTorch, and the type of device, such as "cpu", whose
+    random numbers are its own. Folders among the arguments do not count, for after a restart the
+    same pictures may lie elsewhere; nor do those that are not given, those on how checkpoints are
+    kept, and those that matter only once the weights are there.
     """
     told = {
         name: value
         for name, value in arguments.items()
         if not (value is None or isinstance(value, Path) or name.startswith("checkpoint_"))
+        and name not in AFTERWARDS
     }
-    parts = [json.dumps(told, sort_keys=True, default=str), data_digest, torch.__version__]
+    about = (data_digest, device, torch.__version__)
+    parts = [json.dumps(told, sort_keys=True, default=str), *about]
     for script in sorted(Path(__file__).parent.glob("*.py")):
         parts += [script.name, hashlib.sha256(script.read_bytes()).hexdigest()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -63,8 +63,12 @@ def open_channel(channel: str, folder: Path | None) -> tuple[Path, list[str]]:
     return folder, names
 
 
-def read_pictures(folder: Path, classes: list[str], input_size: int) -> Pictures:
+def read_pictures(
+    folder: Path, classes: list[str], input_size: int, found: list[str] | None = None
+) -> Pictures:
     """Read `<class>/<picture>` into memory, scaled to `input_size`; hidden files do not count.
+
+    `found` are the classes that the folder has, all of them unless it is given.
 
     Raises:
         ClassFolderError: a class has no pictures.
@@ -72,12 +76,12 @@ def read_pictures(folder: Path, classes: list[str], input_size: int) -> Pictures
     """
     files: list[Path] = []
     labels: list[int] = []
-    for label, name in enumerate(classes):
-        found = sorted(f for f in (folder / name).glob("*") if not f.name.startswith("."))
-        if not found:
+    for name in found or classes:
+        pictures = sorted(f for f in (folder / name).glob("*") if not f.name.startswith("."))
+        if not pictures:
             raise ClassFolderError(f"{folder / name} has no pictures: every class needs some")
-        files += found
-        labels += [label] * len(found)
+        files += pictures
+        labels += [classes.index(name)] * len(pictures)
 
     def read(file: Path) -> tuple[Tensor, int, bytes]:
         try:
@@ -119,7 +123,7 @@ def read_channels(
             raise ClassFolderError(
                 f"{validation} has classes that {train} lacks: {', '.join(unknown)}"
             )
-        more = read_pictures(validation, classes, input_size)
+        more = read_pictures(validation, classes, input_size, found)
         pictures = Pictures(
             torch.cat([pictures.pixels, more.pixels]),
             torch.cat([pictures.labels, more.labels]),

@@ -38,7 +38,7 @@ class Member:
         self.learned_from = learned_from
         self.loss = math.nan  # of the last epoch, nats a picture
         self._batch_size: int = arguments.batch_size
-        self._outliers = round(arguments.batch_size * arguments.outlier_share)
+        self._outliers = math.ceil(arguments.batch_size * arguments.outlier_share)
         self._label_smoothing: float = arguments.label_smoothing
         # Two integers make one seed: no member of one run is that of another.
         seed = arguments.seed * 1000 + number
@@ -114,8 +114,8 @@ class Member:
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Tell whether 16-bit products make this device faster: half the time of a step where they do.
 
-    On a processor that has no instructions for them they are slower, and as on the first GPUs that
-    only imitate them, 32 bits are used.
+    On a processor that has no instructions for them they are slower, and so they are on GPUs before
+    Ampere, such as V100 and T4, which imitate them: there 32 bits are used.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)

@@ -3,8 +3,8 @@
 A network that has only seen its classes is sure of everything. Training it to answer every class
 alike on pictures of none teaches it to doubt what it does not know, even of kinds that it was not
 trained on (Hendrycks, Mazeika and Dietterich 2019, "Deep anomaly detection with outlier exposure").
-No other data set is needed: all are made of the pictures' own pixels, so that colours and light do
-not give them away.
+No other data set is needed: most are made of the pictures' own pixels and all have their colours,
+so that these do not give them away.
 """
 
 from collections.abc import Callable

@@ -205,6 +205,9 @@ def train_classifier(arguments: argparse.Namespace) -> None:
     torch.backends.cudnn.deterministic = True
     classes, data = read_channels(arguments.train, arguments.validation, arguments.input_size)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for folder in (arguments.model_dir, arguments.output_data_dir):
+        if folder:  # what cannot be written is better known before the training than after it
+            folder.mkdir(parents=True, exist_ok=True)
     print(
         f"{len(data.labels)} pictures of {', '.join(classes)}; {arguments.members} networks of"
         f" width {arguments.width}, {arguments.epochs} epochs; {device.type},"
@@ -213,9 +216,16 @@ def train_classifier(arguments: argparse.Namespace) -> None:
     )
     classifier = make_classifier(classes, data, arguments, device)
     training = Training(classifier, data, arguments)
+    needed = calibration.fewest_pictures(arguments.max_error, arguments.confidence_level)
+    if len(training.held_out) < needed:
+        print(
+            f"{len(training.held_out)} pictures are held out: it takes {needed} to show an error of"
+            f" {100 * arguments.max_error:g}%. --preset best holds out all of them.",
+            flush=True,
+        )
     saved = checkpoint.Checkpoint(
         arguments.checkpoint_dir,
-        checkpoint.fingerprint(vars(arguments), data.digest),
+        checkpoint.fingerprint(vars(arguments), data.digest, device.type),
         arguments.checkpoint_every,
     )
     with saved:
@@ -263,7 +273,7 @@ def train_classifier(arguments: argparse.Namespace) -> None:
         (arguments.output_data_dir / "history.json").write_text(history + "\n", "utf-8")
     saved.delete()
     print(
-        f"served model: {metrics_line(served)}\n{recommended}\n"
+        f"held-out answers, each by one network: {metrics_line(served)}\n{recommended}\n"
         f"temperature {classifier.temperature:.2f}, calibration error"
         f" {trust['expected_calibration_error']:.3f}, {served.seconds:.1f} s in all,"
         f" {metrics['images_per_second']:.0f} images/s, written to {arguments.model_dir}",
@@ -302,7 +312,7 @@ def write_model(
     measured: dict[str, Any],
     held_out: dict[str, Any],
 ) -> None:
-    """Write weights, metadata, held-out answers and serving code, whole or not at all.
+    """Write weights, metadata, held-out answers and serving code, each file whole or not at all.
 
     `measured` joins the metadata.
     """
@@ -428,7 +438,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     try:
         train_classifier(arguments)
-    except (DataError, NonFiniteLossError) as error:
+    except (DataError, NonFiniteLossError, calibration.HeldOutError, OSError) as error:
         print(f"train.py: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except checkpoint.TrainingInterruptedError as error:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from training.calibration import Recommendation
 from training.deployment import chosen_threshold
@@ -30,7 +30,7 @@ class Threshold:
 def choose_threshold(
     session: Any, endpoint: str, asked: float | None, max_error: float | None
 ) -> Threshold:
-    """Return the threshold that was asked for, or else the one that the stack is deployed with.
+    """Return the threshold that was asked for, or else the one to deploy the stack with.
 
     A model that recommends none, or that this caller may not read, is no reason to stop.
     """
@@ -40,7 +40,7 @@ def choose_threshold(
         recommendation: Recommendation | None = artifact.recommendation(max_error)
         held_out: HeldOut | None = artifact.held_out
         missing = ""
-    except (ExpectedError, ClientError) as error:
+    except (ExpectedError, ClientError, BotoCoreError) as error:
         recommendation, held_out, missing = None, None, str(error)
     value = chosen_threshold(recommendation) if asked is None else asked
     source: Source = "--threshold"
