@@ -12,11 +12,14 @@ millisecond or two, every hand-over between threads shows (`python -m benchmarks
 """
 
 import argparse
+import contextlib
 import importlib
 import os
 import signal
+import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from http import HTTPStatus
@@ -28,6 +31,10 @@ from typing import Any
 
 # What TorchServe takes unless it is told otherwise; InvokeEndpoint takes less (6 MiB).
 MOST_BODY_BYTES = 6_553_500
+_LENGTH_DIGITS = 10  # of a Content-Length that is worth reading as a number
+SILENCE_S = 60.0  # after which a client that is in the middle of its request is given up
+# What is still taken in of a body that was refused, before the connection is closed.
+_DRAINED_BYTES, _DRAINED_S, _DRAINED_SILENCE_S = 64 * 1024 * 1024, 10.0, 1.0
 
 
 class ModelProgramError(Exception):
@@ -121,6 +128,22 @@ class Connection(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1  # head and body leave in one piece, when the request is answered
 
+    def handle_one_request(self) -> None:
+        """Answer one request; between two of them the client may be silent as long as it likes."""
+        self.connection.settimeout(None)
+        super().handle_one_request()
+
+    def parse_request(self) -> bool:
+        """Read the head of the request, whose first line is there."""
+        self.connection.settimeout(SILENCE_S)
+        return super().parse_request()
+
+    def handle_expect_100(self) -> bool:
+        """Have the client send its body, at once: it waits for that."""
+        goes_on = super().handle_expect_100()
+        self.wfile.flush()
+        return goes_on
+
     def do_GET(self) -> None:
         """Say that the model is loaded."""
         if self.path == "/ping":
@@ -148,8 +171,9 @@ class Connection(BaseHTTPRequestHandler):
         if not (length.isascii() and length.isdigit()) or "transfer-encoding" in self.headers:
             self._refuse(HTTPStatus.LENGTH_REQUIRED, "send the body with a Content-Length")
             return None
-        if int(length) > MOST_BODY_BYTES:
-            message = f"the body has {int(length):,} bytes: at most {MOST_BODY_BYTES:,} are taken"
+        if len(length) > _LENGTH_DIGITS or int(length) > MOST_BODY_BYTES:
+            size = f"{int(length):,}" if len(length) <= _LENGTH_DIGITS else "too many"
+            message = f"the body has {size} bytes: at most {MOST_BODY_BYTES:,} are taken"
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
             return None
         body = self.rfile.read(int(length))
@@ -159,8 +183,20 @@ class Connection(BaseHTTPRequestHandler):
         return body
 
     def _refuse(self, status: HTTPStatus, message: str) -> None:
+        """Answer a request without its body.
+
+        Closing a connection on bytes that nobody has read resets it, and the client may lose the
+        answer. So some of the body is taken in first.
+        """
         self.close_connection = True  # what follows is the body, and no request
         self._send(status, message.encode(), "text/plain")
+        self.wfile.flush()
+        deadline, left = time.monotonic() + _DRAINED_S, _DRAINED_BYTES
+        with contextlib.suppress(OSError):  # the client is silent, or has gone
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(_DRAINED_SILENCE_S)
+            while left > 0 and time.monotonic() < deadline and (part := self.rfile.read1(65536)):
+                left -= len(part)
 
     def _send(self, status: int, body: bytes, content_type: str) -> None:
         self.send_response_only(status)
