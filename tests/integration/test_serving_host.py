@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.serving.subjects import SubjectError, http_connection
+from local.sagemaker import serving_host
 from local.sagemaker.serving_host import MOST_BODY_BYTES, Model, Server
 
 ECHO = """
-import threading
+import threading, time
 
 most = inside = 0
 lock = threading.Lock()
@@ -32,11 +33,15 @@ def input_fn(body, content_type):
     with lock:
         inside += 1
         most = max(most, inside)
-    if body == b"GIF":
-        raise RefusedError
-    with lock:
-        inside -= 1
-    return body.decode()
+    try:
+        if body == b"GIF":
+            raise RefusedError
+        if body == b"together":
+            time.sleep(0.05)  # others may come in meanwhile
+        return body.decode()
+    finally:
+        with lock:
+            inside -= 1
 
 def predict_fn(word, barrier):
     if word == "together":
@@ -117,13 +122,16 @@ def test_the_programs_error_reaches_the_client_and_the_connection_goes_on(port: 
         (b"Content-Length: -1\r\n", b"411", b"send the body with a Content-Length"),
         (b"Transfer-Encoding: chunked\r\n", b"411", b"send the body with a Content-Length"),
         (b"Content-Length: 6553501\r\n", b"413", b"the body has 6,553,501 bytes"),
+        (b"Content-Length: " + b"9" * 5000 + b"\r\n", b"413", b"the body has too many bytes"),
     ],
-    ids=["no length", "no number", "chunked", "too long"],
+    ids=["no length", "no number", "chunked", "too long", "no length that can be"],
 )
+@pytest.mark.parametrize("sent", [0, 20_000_000], ids=["without a body", "with it"])
 def test_a_body_that_cannot_be_taken_is_refused_unread(
-    port: int, headers: bytes, status: bytes, message: bytes
+    port: int, headers: bytes, status: bytes, message: bytes, sent: int
 ) -> None:
-    answer = raw(port, b"POST /invocations HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n")
+    head = b"POST /invocations HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n"
+    answer = raw(port, head + b"x" * sent)  # all of it before the answer is looked for
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert message in answer
     assert b"connection: close" in answer
@@ -140,14 +148,48 @@ def test_a_client_that_goes_away_leaves_the_server_well(port: int) -> None:
     assert request(port, "GET", "/ping") == (200, b"")
 
 
+def test_a_client_that_waits_for_100_continue_gets_it(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(
+            b"POST /invocations HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"word")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("half", [b"", b"Content-Length: 100\r\n\r\nhalf"], ids=["head", "body"])
+def test_a_client_that_falls_silent_within_its_request_is_given_up(
+    port: int, half: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving_host, "SILENCE_S", 0.1)
+    assert raw(port, b"POST /invocations HTTP/1.1\r\n" + half) == b""
+
+
+def test_a_client_may_be_silent_between_two_requests(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving_host, "SILENCE_S", 0.05)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        for _ in range(2):
+            connection.sendall(b"GET /ping HTTP/1.1\r\n\r\n")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+            connection.settimeout(0.2)
+            with pytest.raises(TimeoutError):  # nothing comes, the end neither
+                connection.recv(1)
+            connection.settimeout(10)
+
+
 def test_several_are_in_predict_fn_together_but_few_are_decoded_at_once(port: int) -> None:
     """Four meet in predict_fn, which takes one core as many: a program can share out its work."""
-    with ThreadPoolExecutor(4) as pool:
+    clients = 4 * len(cores())
+    with ThreadPoolExecutor(clients) as pool:
         asked = [
-            pool.submit(request, port, "POST", "/invocations", body=b"together") for _ in range(4)
+            pool.submit(request, port, "POST", "/invocations", body=b"together")
+            for _ in range(clients)
         ]
         answers = [one.result(20) for one in asked]
-    assert [status for status, _ in answers] == [200] * 4
+    assert [status for status, _ in answers] == [200] * clients
     assert all(json.loads(body)["decoded_at_once"] <= len(cores()) for _, body in answers)
 
 
