@@ -231,7 +231,7 @@ class Network(nn.Module):
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
         )
-        last = 5 * width // 2  # thrice the width answers alike, and six members would not fit 4 MB
+        last = 5 * width // 2  # with thrice the width six networks would not fit 4 MB
         self.blocks = nn.Sequential(
             Block(width, width, stride=1),  # 32x32
             Block(width, 2 * width, stride=2),  # 16x16

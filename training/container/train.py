@@ -38,9 +38,9 @@ from torch.nn import functional
 
 SERVING_FILES = ("inference.py", "network.py")
 
-# For 800 pictures of 32x32 on two cores: two minutes, and ten. Two members train on a core each; six
-# are as many as 4 MB hold, and their parts hold out every picture. With eight parts a member of the
-# fast preset learns from seven eighths: from three quarters, four members lost 3 points.
+# For 800 pictures of 32x32 on two cores: two minutes, and ten. Two members train on a core each; as
+# many as six fit 4 MB, and their parts hold out every picture. With eight parts a member of the fast
+# preset learns from seven eighths: from three quarters, four members lost 3 points.
 PRESETS: dict[str, dict[str, int]] = {
     "fast": {"epochs": 78, "members": 2, "parts": 8},
     "best": {"epochs": 140, "members": 6, "parts": 6},
@@ -381,8 +381,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         ("parts", "parts of the pictures, at least as many as members: each leaves one out"),
     ):
         add(f"--{name}", type=positive_int, default=argparse.SUPPRESS, help=text)
-    # Chosen by five-fold cross-validation over CIFAR-100's bicycles and motorcycles, one run each, so
-    # that half a point is luck. A multiple of 16 is what 16-bit products are quick with.
+    # Chosen by five-fold cross-validation over CIFAR-100's bicycles and motorcycles, one run each:
+    # half a point is luck. A multiple of 16 is what 16-bit products are quick with.
     add("--width", type=positive_int, default=32, help="channels at the first resolution")
     # 64 with twice the step does as well as 32, in two thirds of the time.
     add("--batch-size", type=positive_int, default=64, help="pictures a step")
