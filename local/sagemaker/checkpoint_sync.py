@@ -49,8 +49,12 @@ class CheckpointSync:
 
     def _files(self) -> list[tuple[str, tuple[int, int], Path]]:
         """Return name, mark (it changes with the content) and path of every file."""
+        try:
+            paths = sorted(self._folder.rglob("*"))
+        except FileNotFoundError:  # a folder went while it was looked through
+            return []  # the next time, then
         found = []
-        for path in sorted(self._folder.rglob("*")):
+        for path in paths:
             try:
                 status = path.stat()
             except FileNotFoundError:  # the script has renamed or deleted it

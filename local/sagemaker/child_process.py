@@ -58,12 +58,22 @@ class ChildProcesses:
             (self._folder / str(process.pid)).touch()
         return process
 
-    def stop(self, process: subprocess.Popen[bytes], seconds: float = _TERM_SECONDS) -> None:
-        """End a process and its group: SIGTERM, then SIGKILL once `seconds` have passed."""
+    def stop(
+        self,
+        process: subprocess.Popen[bytes],
+        seconds: float = _TERM_SECONDS,
+        *,
+        told: bool = False,
+    ) -> None:
+        """End a process and its group: SIGTERM, then SIGKILL once `seconds` have passed.
+
+        One that was `told` already gets no second SIGTERM, which might end it while it saves.
+        """
         with self._lock:
             if process.pid not in self._running:
                 return  # ended before; its number may belong to another process by now
-        signal_group(process.pid, signal.SIGTERM)
+        if not told:
+            signal_group(process.pid, signal.SIGTERM)
         deadline = time.monotonic() + seconds
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
@@ -91,7 +101,7 @@ class ChildProcesses:
         for process in running:
             signal_group(process.pid, signal.SIGTERM)
         for process in running:
-            self.stop(process, 2.0)
+            self.stop(process, 2.0, told=True)
 
 
 def group_runs(group: int) -> bool:

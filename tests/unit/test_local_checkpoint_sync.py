@@ -1,5 +1,6 @@
 """Checkpoints travel whole, both ways, and only when they have changed."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,25 @@ def test_only_what_has_changed_is_copied_and_nothing_deleted(
     kept.sync()
     assert bucket.puts == ["jobs/a.pt", "jobs/b.pt", "jobs/a.pt"]
     assert bucket.objects == {"jobs/a.pt": b"2", "jobs/b.pt": b"1"}
+
+
+def test_a_folder_that_goes_while_it_is_looked_through_is_looked_at_again(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = CheckpointSync(bucket, tmp_path, "s3://b/jobs")
+    kept.restore()
+    (tmp_path / "a.pt").write_bytes(b"1")
+    going = tmp_path / "going"
+    going.mkdir()
+    scandir = os.scandir
+
+    def gone_by_then(folder: str | Path) -> "os._ScandirIterator[str]":
+        if Path(folder) == going:
+            going.rmdir()
+        return scandir(str(folder))
+
+    monkeypatch.setattr(os, "scandir", gone_by_then)
+    kept.sync()
+    assert not going.exists()
+    kept.sync()
+    assert bucket.objects == {"jobs/a.pt": b"1"}
