@@ -48,7 +48,7 @@ class Interruptions:
             self._counts.setdefault(name, 0)
 
     def get(self, name: str) -> dict[str, Any]:
-        """Return what is left, and how many jobs were `interrupted` since `clear`."""
+        """Return what is left, and how often jobs were `interrupted` since `clear`."""
         with self._lock:
             asked = self._asked.get(name, Interruption(times=0))
             return asdict(asked) | {"interrupted": self._counts.get(name, 0)}
