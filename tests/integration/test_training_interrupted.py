@@ -25,10 +25,6 @@ SECONDS = 300  # a bound for a slow machine; each run takes seconds on two idle 
 LEARNED = {"epochs": "60", "members": "2", "width": "8", "batch-size": "8"}
 EVERY = {"checkpoint-every": "0.1"}
 
-pytestmark = pytest.mark.skipif(
-    "--checkpoint-every" not in SCRIPT.read_text(), reason="train.py keeps no checkpoints"
-)
-
 
 def environment() -> dict[str, str]:
     """Return the environment without what would make a script of another number of threads."""
