@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -70,12 +71,12 @@ def start(port: int, state: Path, *, fresh: bool = False) -> tuple[Running, bool
         if fresh:
             raise AlreadyRunningError(
                 f"The laptop's AWS runs already, at {running.url} (process {running.pid}), and a "
-                "fresh one is wanted. End it first, if nobody needs it: python -m local stop"
+                f"fresh one is wanted. End it first, if nobody needs it: {_command('stop', state)}"
             )
         if running.port != port:
             raise PortInUseError(
                 f"The laptop's AWS runs already, on port {running.port}. Use that one, or end it "
-                "first: python -m local stop"
+                f"first: {_command('stop', state)}"
             )
         return running, False
     claim_state(state)
@@ -99,8 +100,8 @@ def start(port: int, state: Path, *, fresh: bool = False) -> tuple[Running, bool
             if process.poll() is not None and not _is_free(state):
                 raise AlreadyRunningError(
                     f"Another start of the laptop's AWS, with its state in {state}, was quicker "
-                    "than this one. See it with `python -m local status`, or start this one again "
-                    "when that one has ended"
+                    f"than this one. See it with `{_command('status', state)}`, or start "
+                    "this one again when that one has ended"
                 )
             raise NotRunningError(
                 f"The laptop's AWS did not start; {log} ends with:\n"
@@ -130,7 +131,7 @@ def recorded(port: int, state: Path) -> Iterator[None]:
         if not _take(lock):
             raise PortInUseError(
                 f"The laptop's AWS runs already, with its state in {state}. End it first: "
-                "python -m local stop"
+                f"{_command('stop', state)}"
             )
         _end_left_behind(state)
         note = state / "server.json"
@@ -162,6 +163,14 @@ def stop(state: Path) -> Running:
     _wait(lambda: not _is_alive(running.pid), _KILLED_SECONDS)
     _end_left_behind(state)
     return running
+
+
+def _command(name: str, state: Path) -> str:
+    """Return the command line that does something to the server of a folder for state."""
+    words = ["python", "-m", "local", name]
+    if state.resolve() != DEFAULT_STATE:
+        words += ["--state-dir", str(state)]
+    return shlex.join(words)
 
 
 def _end_left_behind(state: Path) -> None:

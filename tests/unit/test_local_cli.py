@@ -71,6 +71,17 @@ def test_a_folder_for_state_has_one_server(tmp_path: Path) -> None:
     assert not (tmp_path / "server.json").exists()
 
 
+def test_the_folder_that_is_the_default_is_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "DEFAULT_STATE", tmp_path.resolve())
+    with (
+        control.recorded(4599, tmp_path),
+        pytest.raises(AlreadyRunningError, match=r"python -m local stop$"),
+    ):
+        control.start(4599, tmp_path, fresh=True)
+
+
 def test_a_fresh_start_takes_no_server_that_runs_already(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,6 +91,8 @@ def test_a_fresh_start_takes_no_server_that_runs_already(
                 control.start(port, tmp_path, fresh=True)
         arguments = ["start", "--fresh", "--port", "4599", "--state-dir", str(tmp_path)]
         assert main(arguments) == 1
-        assert "a fresh one is wanted" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "a fresh one is wanted" in told
+        assert f"python -m local stop --state-dir {tmp_path}\n" in told
         assert main(["start", "--port", "4599", "--state-dir", str(tmp_path)]) == 0
         assert "runs already" in capsys.readouterr().out
