@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,7 +92,7 @@ def test_a_folder_that_goes_while_it_is_looked_through_is_looked_at_again(
     going.mkdir()
     scandir = os.scandir
 
-    def gone_by_then(folder: str | Path) -> "os._ScandirIterator[str]":
+    def gone_by_then(folder: Path) -> Any:| Path) -> "os._ScandirIterator[str]":
         if Path(folder) == going:
             going.rmdir()
         return scandir(str(folder))
