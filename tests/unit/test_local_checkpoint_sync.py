@@ -92,10 +92,10 @@ def test_a_folder_that_goes_while_it_is_looked_through_is_looked_at_again(
     going.mkdir()
     scandir = os.scandir
 
-    def gone_by_then(folder: Path) -> Any:| Path) -> "os._ScandirIterator[str]":
-        if Path(folder) == going:
+    def gone_by_then(folder: Path) -> Any:
+        if folder == going:
             going.rmdir()
-        return scandir(str(folder))
+        return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", gone_by_then)
     kept.sync()
