@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from training.reports import write_json
 from training.waiting import make_console
 
@@ -72,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
         with console.status(f"{function}: {runs} pairs"):
             functions[function] = measure(function, runs)
     report = {
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
         "python": platform.python_version(),
         "runs": runs,
         "functions": functions,

@@ -11,16 +11,21 @@ import json
 import math
 import os
 import platform
+import shutil
+import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rich.console import Console
 
+from benchmarks.machine import machine, usable_cores
 from benchmarks.serving import report as reporting
 from benchmarks.serving.subjects import Subject, SubjectError, measure
 from local.session import run_command
@@ -28,6 +33,7 @@ from training import settings
 from training.arguments import positive_integer
 from training.progress import progress_bar
 from training.reports import write_json
+from training.training_job import SOURCE_DIR
 from training.waiting import make_console
 
 REPORT = settings.REPORTS_FOLDER / "bench" / "serving.json"
@@ -37,6 +43,7 @@ RUN_S = 3.0  # at most: a large network answers fewer
 # Java compiles what it has run often enough: the servers get faster for a thousand requests.
 WARM_UP_REQUESTS, WARM_UP_S = 1500, 10.0
 CHECKED_PICTURES = 20
+SCRIPTS = ("inference.py", "network.py")  # that a model has in its code/
 EPOCHS, PICTURES_PER_CLASS = 2, 150  # how fast a model answers does not depend on how good it is
 # The order of sums depends on how many pictures share a forward pass.
 TOLERANCE = 1e-4
@@ -46,17 +53,42 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print the tables and write the report; return the exit status."""
     arguments = parse_arguments(argv)
     console = make_console()
-    return run_command("serving", lambda: run(arguments, console))
+    with ending_on_signals():
+        return run_command("serving", lambda: run(arguments, console))
+
+
+@contextlib.contextmanager
+def ending_on_signals() -> Iterator[None]:
+    """End as Ctrl-C does when a signal asks for it: the servers have sessions of their own.
+
+    Raises SystemExit.
+    """
+    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    former = {number: was for number, was in former.items() if was != signal.SIG_IGN}  # nohup
+
+    def end(number: int, _: FrameType | None) -> None:
+        for each in former:
+            signal.signal(each, signal.SIG_IGN)  # the servers are being ended
+        raise SystemExit(128 + number)  # a shell's own for a program that a signal ended
+
+    for number in former:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
     """Start everything, measure in turns, report, and stop. Raises ExpectedError."""
+    whole_machine = machine()
     use_cores(arguments.cores)
-    REPORT.unlink(missing_ok=True)  # a run that fails leaves no older figures
     staged = arguments.staged or draw(console)
     pictures = [path.read_bytes() for path in sorted((staged / "test").rglob("*.png"))]
     if not pictures:
         raise SubjectError(f"{staged}/test holds no PNG pictures: stage some, or give --staged")
+    described = about(arguments, len(pictures), staged)
     folder = WORK / "serving"
     model, archive = prepare_model(arguments.model or train(staged, console), folder)
 
@@ -66,6 +98,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     from benchmarks.serving.laptop import laptop_endpoint  # noqa: PLC0415
 
     loaded = load_model(model)
+    REPORT.unlink(missing_ok=True)  # a run that fails leaves no older figures
     not_measured: dict[str, str] = {}
     with contextlib.ExitStack() as running:
         subjects = bare_subjects(loaded.classifier)
@@ -93,7 +126,9 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
             check_answers(subjects, pictures[:: max(1, len(pictures) // CHECKED_PICTURES)])
         runs = measure_in_turns(subjects, pictures, arguments.repeats, console)
     report = {
-        **about(arguments, len(pictures), staged),
+        **described,
+        "cores": usable_cores(),
+        "machine": whole_machine,
         "input_size": loaded.classifier.input_size,
         "weights_bytes": (model / "model.pt").stat().st_size,
         "first_answer_s": laptop.first_answer(),
@@ -135,32 +170,41 @@ def train(staged: Path, console: Console) -> Path:
 
 
 def prepare_model(given: Path, folder: Path) -> tuple[Path, Path]:
-    """Return a model as a folder and as model.tar.gz; one of the two is given.
+    """Return a model, given as a folder or as model.tar.gz, as both below `folder`.
 
-    Raises SubjectError for what is neither.
+    Its scripts are those of this checkout: what was trained before serves no older ones. Raises
+    SubjectError for what is neither.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    unfinished, model, archive = folder / "unfinished", folder / "model", folder / "model.tar.gz"
+    shutil.rmtree(unfinished, ignore_errors=True)
     try:
         if given.is_dir():
-            archive = folder / "model.tar.gz"
-            with tarfile.open(archive, "w:gz") as tar:
-                for path in sorted(given.iterdir()):
-                    tar.add(path, path.name)
-            return given, archive
-        unpacked = folder / "model"
-        with tarfile.open(given) as tar:
-            tar.extractall(unpacked, filter="data")
-    except (OSError, tarfile.TarError) as error:
+            shutil.copytree(given, unfinished)
+        else:
+            with tarfile.open(given) as tar:
+                tar.extractall(unfinished, filter="data")
+        (unfinished / "code").mkdir(exist_ok=True)
+        for name in SCRIPTS:
+            shutil.copyfile(SOURCE_DIR / name, unfinished / "code" / name)
+    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
         raise SubjectError(
             f"{given} is no folder of train.py's and no model.tar.gz: {error}"
         ) from error
-    return unpacked, given
+    shutil.rmtree(model, ignore_errors=True)
+    unfinished.rename(model)
+    with tarfile.open(archive, "w:gz") as tar:
+        for path in sorted(model.iterdir()):
+            tar.add(path, path.name)
+    return model, archive
 
 
 def check_answers(subjects: Sequence[Subject], pictures: Sequence[bytes]) -> None:
-    """Compare every subject's answers with the first's. Raises SubjectError."""
+    """Compare the answers of the subjects that answer alike. Raises SubjectError."""
     wanted: list[dict[str, Any]] = []
     for subject in subjects:
+        if not subject.compared:
+            continue
         with subject.connect() as ask:
             answers = [json.loads(ask(picture)) for picture in pictures]
         wanted = wanted or answers
@@ -197,16 +241,25 @@ def measure_in_turns(
 
 
 def about(arguments: argparse.Namespace, pictures: int, staged: Path) -> dict[str, Any]:
-    """Return what was measured, where, and with what."""
-    manifest = json.loads((staged / "manifest.json").read_text(encoding="utf-8"))
+    """Return what is measured, where, and with what.
+
+    Raises SubjectError for a staged folder that does not say what its pictures are.
+    """
+    path = staged / "manifest.json"
+    try:
+        source = json.loads(path.read_text(encoding="utf-8"))["source"]
+        data = source.get("name") or source.get("kind") or str(staged)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise SubjectError(
+            f"{path} does not say what the pictures are ({error!r}): give --staged a folder of"
+            " training.stage_data's, or leave it out"
+        ) from error
     return {
         "pictures": pictures,
-        "data": manifest["source"].get("name") or manifest["source"].get("kind") or str(staged),
+        "data": data,
         "repeats": arguments.repeats,
         "most_requests": {str(clients): count for clients, count in REQUESTS.items()},
         "most_seconds": RUN_S,
-        "cores": min(arguments.cores, os.cpu_count() or 1),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("torch", "pillow", "boto3")},
     }
@@ -234,7 +287,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--model", type=Path, metavar="PATH",
-        help="folder or model.tar.gz of train.py's (one is trained, in half a minute)")  # fmt: skip
+        help="folder or model.tar.gz of train.py's, served by the scripts of today"
+        " (one is trained, in half a minute)")  # fmt: skip
     add("--staged", type=Path, metavar="FOLDER",
         help="staged folder whose test pictures are asked for (some are drawn)")  # fmt: skip
     add("--repeats", type=positive_integer, default=7, metavar="N",

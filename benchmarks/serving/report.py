@@ -12,14 +12,20 @@ from benchmarks.serving.subjects import Run, Subject
 # By subject's name and clients: one Run for each repeat.
 Runs = dict[tuple[str, int], list[Run]]
 
-BARE, OURS = "bare", "invocations"
+BARE, ONE_LOOK, TRACED, OURS = "bare", "bare_one_look", "bare_traced", "invocations"
+# Of the seconds that an answer takes one client.
+RATIOS = {
+    "invocations_to_bare": (OURS, BARE),
+    "invocations_to_bare_traced": (OURS, TRACED),  # traced is what /invocations runs
+    "bare_to_bare_one_look": (BARE, ONE_LOOK),  # what the averaging over looks costs
+}
 # What the project aims at; shown beside what was measured.
 MOST_TIMES_BARE = 1.5
 LEAST_TIMES_CONTAINER = 2.0
 MOST_SECONDS_TO_FIRST_ANSWER = 10.0
 
 
-def spread(values: Sequence[float], digits: int = 3) -> dict[str, float]:
+def quartiles(values: Sequence[float], digits: int = 3) -> dict[str, float]:
     """Return the quartiles of at least one value; of fewer than three, their extremes."""
     low, high = min(values), max(values)
     if len(values) > 2:
@@ -42,25 +48,26 @@ def figures(subjects: Sequence[Subject], runs: Runs, containers: Sequence[str]) 
             "title": subject.title,
             "clients": {
                 str(clients): {
-                    "ms": spread([run.median_s * 1e3 for run in runs[subject.name, clients]]),
-                    "per_s": spread([run.per_s for run in runs[subject.name, clients]], 1),
+                    "ms": quartiles([run.median_s * 1e3 for run in runs[subject.name, clients]]),
+                    "per_s": quartiles([run.per_s for run in runs[subject.name, clients]], 1),
                 }
                 for clients in subject.clients
             },
         }
-    found["ratios"]["invocations_to_bare"] = spread(
-        [
-            ours.median_s / bare.median_s
-            for ours, bare in zip(runs[OURS, 1], runs[BARE, 1], strict=True)
-        ]
-    )
+    for name, (above, below) in RATIOS.items():
+        found["ratios"][name] = quartiles(
+            [
+                one.median_s / other.median_s
+                for one, other in zip(runs[above, 1], runs[below, 1], strict=True)
+            ]
+        )
     if containers:
         most = max(clients for _, clients in runs)
         better = max(
             containers, key=lambda name: statistics.median(run.per_s for run in runs[name, most])
         )
         found["better_container_server"] = better
-        found["ratios"]["throughput_to_better_container_server"] = spread(
+        found["ratios"]["throughput_to_better_container_server"] = quartiles(
             [
                 ours.per_s / theirs.per_s
                 for ours, theirs in zip(runs[OURS, most], runs[better, most], strict=True)
@@ -88,6 +95,8 @@ def show(report: dict[str, Any], console: Console) -> None:
     ratios, first = report["ratios"], report["first_answer_s"]
     _add(targets, "/invocations to bare, 1 client", ratios["invocations_to_bare"],
          f"at most {MOST_TIMES_BARE}")  # fmt: skip
+    _add(targets, "/invocations to bare, traced", ratios["invocations_to_bare_traced"], "")
+    _add(targets, "all looks at a picture to one, bare", ratios["bare_to_bare_one_look"], "")
     throughput = ratios.get("throughput_to_better_container_server")
     if throughput is not None:
         title = f"throughput to {report['better_container_server']}, 8 clients"

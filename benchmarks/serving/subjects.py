@@ -28,12 +28,14 @@ class Subject:
         title: for people.
         connect: opens a connection, which one thread uses to ask.
         clients: how many may ask at the same time, of those that are measured.
+        compared: whether it answers as the others do.
     """
 
     name: str
     title: str
     connect: Callable[[], contextlib.AbstractContextManager[Ask]]
     clients: tuple[int, ...] = (1, 8)
+    compared: bool = True
 
 
 @dataclass(frozen=True)
