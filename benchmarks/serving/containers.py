@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,24 +106,25 @@ def container_server(
     """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "base").mkdir(parents=True)
-    (folder / "tmp").mkdir()
     shutil.copytree(model, folder / "base" / "model")
     folder = folder.resolve()
     port = free_ports(4)
-    with (folder / "log.txt").open("wb") as log:
+    # For sockets: below a deep checkout their paths would pass the 103 bytes that macOS allows.
+    short = tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True)
+    with short as temporary, (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603  our own program
             [str(python.absolute()), "-W", "ignore", str(_ENTRY), server, str(port), str(folder)],
-            env=_environment(folder),
+            env=_environment(folder, temporary),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # and a process group, which holds its workers too
         )
-    try:
-        _wait(process, port, picture, folder / "log.txt")
-        yield Subject(server, SERVERS[server], lambda: http_connection(port, "/invocations"))
-    finally:
-        _stop(process)
+        try:
+            _wait(process, port, picture, folder / "log.txt")
+            yield Subject(server, SERVERS[server], lambda: http_connection(port, "/invocations"))
+        finally:
+            _stop(process)
 
 
 def free_ports(count: int) -> int:
@@ -135,14 +137,14 @@ def free_ports(count: int) -> int:
             return port
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path, temporary: str) -> dict[str, str]:
     """Return what a container has in its environment, with the folders on this machine."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(folder),
         "LANG": "C.UTF-8",
-        "TEMP": str(folder / "tmp"),
-        "TMPDIR": str(folder / "tmp"),  # the servers' pid file
+        "TEMP": temporary,
+        "TMPDIR": temporary,  # the servers' pid file
         "SAGEMAKER_BASE_DIR": str(folder / "base"),
         "SAGEMAKER_PROGRAM": "inference.py",
         "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",

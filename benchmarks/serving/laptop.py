@@ -1,5 +1,6 @@
 """The laptop's endpoint: a laptop's AWS of the benchmark's own, with the model served from it."""
 
+import contextlib
 import socket
 import statistics
 import time
@@ -13,6 +14,12 @@ from rich.console import Console
 
 from benchmarks.serving.subjects import Ask, Subject, SubjectError, http_connection
 from local import control
+from local.errors import (
+    AlreadyRunningError,
+    NotRunningError,
+    PortInUseError,
+    StateDirError,
+)
 from local.session import LaptopSession
 from training.endpoint import create_endpoint_config, create_model
 
@@ -58,11 +65,14 @@ def laptop_endpoint(
         endpoints: how many are made, for the time that it takes.
         console: shows what is going on.
 
-    Raises SubjectError for an endpoint that does not come into service.
+    Raises SubjectError for an AWS that does not start and an endpoint that does not serve.
     """
     port = free_port()
     with console.status("Starting the laptop's AWS"):
-        control.start(port, state, fresh=True)
+        try:
+            control.start(port, state, fresh=True)
+        except (AlreadyRunningError, NotRunningError, PortInUseError, StateDirError) as error:
+            raise SubjectError(str(error)) from error
     try:
         session = LaptopSession(port, console, state)
         sagemaker, runtime = session.client("sagemaker"), session.client("sagemaker-runtime")
@@ -76,7 +86,8 @@ def laptop_endpoint(
                 sagemaker.delete_endpoint(EndpointName=name)
         yield Laptop(seconds, _subjects(session, state, name, port))
     finally:
-        control.stop(state)
+        with contextlib.suppress(NotRunningError):  # it has ended by itself, and that shows
+            control.stop(state)
 
 
 def _make_config(session: LaptopSession, sagemaker: Any, archive: Path) -> None:
