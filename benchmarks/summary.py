@@ -62,7 +62,8 @@ def main(argv: list[str] | None = None) -> int:
 def summarise(folder: Path, required: list[str], console: Console) -> None:
     """Write summary.json from the reports in a folder and print what they say.
 
-    Raises ReportError for a report that is required and not there, or that is no JSON.
+    Raises ReportError for a report that is required and not there, that is no JSON, or that has
+    another shape than today's.
     """
     found = {name: read_report(folder / f"{name}.json") for name in PARTS}
     reports = {name: report for name, report in found.items() if report is not None}
@@ -76,12 +77,23 @@ def summarise(folder: Path, required: list[str], console: Console) -> None:
     write_json(folder / SUMMARY, {**reports, "written": written, "not_measured": missing})
     for name, report in reports.items():
         console.rule(f"{name}, written {written[name]}", align="left")
-        part = PARTS[name]
-        shown = report if part.member is None else report[part.member]
-        importlib.import_module(part.module).show(shown, console)
+        show(name, report, folder, console)
     for name in missing:
         console.print(f"Not measured here: {name} (`{PARTS[name].command}`)", markup=False)
     console.print(f"Figures: {folder / SUMMARY}")
+
+
+def show(name: str, report: Any, folder: Path, console: Console) -> None:
+    """Print a report. Raises ReportError for one of another shape than today's."""
+    part = PARTS[name]
+    module = importlib.import_module(part.module)
+    try:
+        module.show(report if part.member is None else report[part.member], console)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ReportError(
+            f"{folder}/{name}.json cannot be shown ({error!r}), as one of an older version: run"
+            f" `{part.command}` again"
+        ) from error
 
 
 def written_at(path: Path) -> str:
