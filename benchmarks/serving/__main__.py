@@ -63,8 +63,11 @@ def ending_on_signals() -> Iterator[None]:
 
     Raises SystemExit.
     """
-    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    former = {number: was for number, was in former.items() if was != signal.SIG_IGN}  # nohup
+    former = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) != signal.SIG_IGN  # as nohup sets it
+    }
 
     def end(number: int, _: FrameType | None) -> None:
         for each in former:

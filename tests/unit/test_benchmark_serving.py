@@ -1,6 +1,11 @@
 """The serving benchmark's arithmetic, its clients without sockets, and what it refuses."""
 
+import argparse
+import json
+import os
+import re
 import shutil
+import signal
 import tarfile
 import threading
 from contextlib import contextmanager
@@ -8,10 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.serving.__main__ import check_answers, measure_in_turns, prepare_model
+from benchmarks.serving.__main__ import (
+    about,
+    check_answers,
+    ending_on_signals,
+    measure_in_turns,
+    prepare_model,
+)
 from benchmarks.serving.containers import ContainerServerError, install
-from benchmarks.serving.report import figures, show, spread
+from benchmarks.serving.report import figures, quartiles, show
 from benchmarks.serving.subjects import Run, Subject, SubjectError, measure
+from training.training_job import SOURCE_DIR
 from training.waiting import make_console
 
 ENOUGH_S = 60.0
@@ -97,9 +109,14 @@ def test_answers_that_differ_are_no_comparison():
         check_answers([subject(Asked()), subject(Asked(0.76), "two")], [b"picture"])
 
 
-def test_the_spread_is_the_quartiles():
-    assert spread([4.0, 1.0, 2.0, 3.0, 5.0]) == {"q1": 2.0, "median": 3.0, "q3": 4.0}
-    assert spread([2.0, 1.0]) == {"q1": 1.0, "median": 1.5, "q3": 2.0}
+def test_what_answers_otherwise_on_purpose_is_not_compared():
+    other = Subject("look", "one look", Asked(0.9).connect, compared=False)
+    check_answers([subject(Asked()), other, subject(Asked())], [b"picture"])
+
+
+def test_the_quartiles_of_a_few():
+    assert quartiles([4.0, 1.0, 2.0, 3.0, 5.0]) == {"q1": 2.0, "median": 3.0, "q3": 4.0}
+    assert quartiles([2.0, 1.0]) == {"q1": 1.0, "median": 1.5, "q3": 2.0}
 
 
 def report_of(containers: list[str]) -> dict:
@@ -107,11 +124,15 @@ def report_of(containers: list[str]) -> dict:
     slower = (1, 2, 1)
     subjects = [
         Subject("bare", "bare forward pass", Asked().connect, clients=(1,)),
+        Subject("bare_one_look", "one look", Asked().connect, clients=(1,)),
+        Subject("bare_traced", "traced", Asked().connect, clients=(1,)),
         Subject("invocations", "/invocations", Asked().connect),
         *(Subject(name, name, Asked().connect) for name in containers),
     ]
     runs = {
         ("bare", 1): [Run(0.010 * slow, 100 / slow) for slow in slower],
+        ("bare_one_look", 1): [Run(0.004 * slow, 250 / slow) for slow in slower],
+        ("bare_traced", 1): [Run(0.008 * slow, 125 / slow) for slow in slower],
         ("invocations", 1): [Run(0.012 * slow, 83 / slow) for slow in slower],
         ("invocations", 8): [Run(0.040 * slow, 200 / slow) for slow in slower],
     }
@@ -124,6 +145,8 @@ def report_of(containers: list[str]) -> dict:
 def test_the_ratios_are_taken_within_a_repeat_and_to_the_better_server():
     found = report_of(["torchserve", "multi-model-server"])
     assert found["ratios"]["invocations_to_bare"] == {"q1": 1.2, "median": 1.2, "q3": 1.2}
+    assert found["ratios"]["invocations_to_bare_traced"]["median"] == 1.5
+    assert found["ratios"]["bare_to_bare_one_look"]["median"] == 2.5
     assert found["better_container_server"] == "multi-model-server"
     assert found["ratios"]["throughput_to_better_container_server"]["median"] == 2.5
     assert found["subjects"]["bare"]["clients"]["1"]["ms"]["median"] == 10.0
@@ -142,21 +165,75 @@ def test_a_report_is_shown_with_what_was_not_measured(containers, capsys):
     assert "multi-model-server was not measured: no java on the PATH" in shown
     assert ("throughput to torchserve" in shown) == bool(containers)
     assert "at most 1.5" in shown
+    assert re.search(r"/invocations to bare, traced +. 1\.50 ", shown)
+    assert re.search(r"all looks at a picture to one, bare +. 2\.50 ", shown)
 
 
-def test_a_folder_becomes_an_archive_and_an_archive_a_folder(tmp_path):
-    given = tmp_path / "given"
-    (given / "code").mkdir(parents=True)
-    (given / "model.pt").write_bytes(b"weights")
-    (given / "code" / "inference.py").write_text("")
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    """A model as it was trained some time ago, with the scripts of then."""
+    folder = tmp_path / "given"
+    (folder / "code").mkdir(parents=True)
+    (folder / "model.pt").write_bytes(b"weights")
+    (folder / "code" / "inference.py").write_text("of then")
+    return folder
+
+
+def test_a_folder_and_an_archive_become_both_with_the_scripts_of_today(given: Path, tmp_path: Path):
     folder, archive = prepare_model(given, tmp_path / "one")
-    assert folder == given
-    unpacked, same = prepare_model(archive, tmp_path / "two")
-    assert same == archive
-    assert (unpacked / "model.pt").read_bytes() == b"weights"
-    assert (unpacked / "code" / "inference.py").exists()
-    with tarfile.open(archive) as tar:
-        assert "model.pt" in tar.getnames()  # at the top, where SageMaker looks for it
+    unpacked, again = prepare_model(archive, tmp_path / "two")
+    for one in (folder, unpacked):
+        assert (one / "model.pt").read_bytes() == b"weights"
+        for name in ("inference.py", "network.py"):
+            assert (one / "code" / name).read_bytes() == (SOURCE_DIR / name).read_bytes()
+    for packed in (archive, again):
+        with tarfile.open(packed) as tar:
+            assert "model.pt" in tar.getnames()  # at the top, where SageMaker looks for it
+            script = tar.extractfile("code/inference.py")
+            assert script
+            assert script.read() == (SOURCE_DIR / "inference.py").read_bytes()
+    assert (given / "code" / "inference.py").read_text() == "of then"
+
+
+def test_nothing_of_the_model_before_stays(given: Path, tmp_path: Path):
+    folder, archive = prepare_model(given, tmp_path / "work")
+    (folder / "of-before.pt").touch()
+    assert prepare_model(archive, tmp_path / "work") == (folder, archive)  # its own, once more
+    assert sorted(path.name for path in folder.iterdir()) == ["code", "model.pt"]
+
+
+@pytest.mark.parametrize("manifest", [None, "{", "[]", '{"source": 3}'])
+def test_a_staged_folder_that_says_nothing_of_its_pictures_is_refused(tmp_path: Path, manifest):
+    if manifest is not None:
+        (tmp_path / "manifest.json").write_text(manifest)
+    with pytest.raises(SubjectError, match=r"manifest\.json does not say what the pictures are"):
+        about(argparse.Namespace(repeats=1), 4, tmp_path)
+
+
+def test_the_pictures_have_the_name_of_their_source(tmp_path: Path):
+    manifest = {"source": {"kind": "archive", "name": "cifar-100"}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert about(argparse.Namespace(repeats=1), 4, tmp_path)["data"] == "cifar-100"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_it_with_all_that_it_has_started(number: signal.Signals, status: int):
+    former = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)]
+    ended = []
+
+    def serve() -> None:
+        with ending_on_signals():
+            try:
+                os.kill(os.getpid(), number)
+                threading.Event().wait(ENOUGH_S)
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)  # another one does not cut this short
+                ended.append("servers")
+
+    with pytest.raises(SystemExit) as exit_:
+        serve()
+    assert (exit_.value.code, ended) == (status, ["servers"])
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)] == former
 
 
 @pytest.mark.parametrize("content", [None, b"no archive"])

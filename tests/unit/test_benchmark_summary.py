@@ -53,3 +53,13 @@ def test_a_report_that_is_cut_off_is_named(tmp_path: Path):
     (tmp_path / "training.json").write_text('{"accuracy": ')
     with pytest.raises(ReportError, match=r"training.json is no JSON .*: delete it"):
         summarise(tmp_path, [], make_console())
+
+
+@pytest.mark.parametrize("report", [{"runs": 9}, [], {**IMPORTS, "functions": []}])
+def test_a_report_of_an_older_shape_is_named_with_what_makes_it(tmp_path: Path, report: Any):
+    (tmp_path / "imports.json").write_text(json.dumps(report))
+    with pytest.raises(
+        ReportError,
+        match=r"imports\.json cannot be shown \(.*run `python -m benchmarks.import_time`",
+    ):
+        summarise(tmp_path, [], make_console())
