@@ -1,14 +1,38 @@
 """The serving benchmark on a small model, without the servers that come from the package index."""
 
+import contextlib
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from benchmarks.serving import __main__ as serving
+from benchmarks.serving import laptop
+from benchmarks.serving.containers import ContainerServerError, container_server
+from benchmarks.serving.subjects import SubjectError
+from local import control
+from local.errors import NotRunningError
+from tests.integration.laptop_aws import wait_until
+from training.settings import ROOT
 from training.training_job import SOURCE_DIR
+from training.waiting import make_console
+
+
+@pytest.fixture(autouse=True)
+def _threads_as_before() -> Iterator[None]:
+    """The benchmark sets this process to one thread, as the endpoint has it."""
+    import torch
+
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -62,14 +86,21 @@ def test_the_endpoint_answers_as_the_bare_network_and_is_timed_beside_it(
     )  # fmt: skip
     assert status == 0, capsys.readouterr().err
     found = json.loads(report.read_text())
-    names = ["bare", "bare_traced", "invocations", "invoke_endpoint", "invoke_endpoint_boto3"]
+    names = [
+        *("bare", "bare_one_look", "bare_traced"),
+        *("invocations", "invoke_endpoint", "invoke_endpoint_boto3"),
+    ]
     assert list(found["subjects"]) == names
     assert found["pictures"] == 4
     for name in names:
         for measured in found["subjects"][name]["clients"].values():
             assert 0 < measured["ms"]["q1"] <= measured["ms"]["median"] <= measured["ms"]["q3"]
             assert measured["per_s"]["median"] > 0
-    assert found["ratios"]["invocations_to_bare"]["median"] > 0
+    assert len(found["ratios"]) == 3
+    assert all(ratio["median"] > 0 for ratio in found["ratios"].values())
+    assert found["cores"] == (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    )
     assert 0 < found["first_answer_s"]["min"] <= found["first_answer_s"]["max"] < 60
     assert "laptop endpoint, /invocations" in capsys.readouterr().out
 
@@ -80,6 +111,75 @@ def test_a_staged_folder_without_test_pictures_is_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(serving, "REPORT", tmp_path / "serving.json")
+    report = tmp_path / "serving.json"
+    report.write_text("the figures of before")
+    monkeypatch.setattr(serving, "REPORT", report)
     assert serving.main(["--model", str(model), "--staged", str(tmp_path), "--cores", "1024"]) == 1
     assert "holds no PNG pictures: stage some" in capsys.readouterr().err
+    assert report.read_text() == "the figures of before"
+
+
+def test_sigterm_ends_the_laptops_aws_too(model: Path, staged: Path, tmp_path: Path) -> None:
+    """It has a session of its own, in which nobody else would end it."""
+    program = f"""
+import pathlib, sys
+from benchmarks.serving import __main__ as serving
+serving.REPORT, serving.WORK = pathlib.Path("serving.json"), pathlib.Path("work").resolve()
+sys.exit(serving.main(["--model", {str(model)!r}, "--staged", {str(staged)!r}, "--cores", "1024",
+                       "--no-containers"]))
+"""
+    state = tmp_path / "work" / "serving" / "laptop-aws"
+    with (tmp_path / "log.txt").open("wb") as log:
+        benchmark = subprocess.Popen(
+            [sys.executable, "-c", program], cwd=tmp_path, stdout=log, stderr=log,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    try:
+        wait_until(lambda: control.find_running(state) is not None, 60)
+        benchmark.send_signal(signal.SIGTERM)
+        assert benchmark.wait(60) == 128 + signal.SIGTERM, (tmp_path / "log.txt").read_text()
+        assert control.find_running(state) is None
+    finally:
+        benchmark.kill()
+        benchmark.wait()
+        with contextlib.suppress(NotRunningError):
+            control.stop(state)
+
+
+def test_a_laptops_aws_that_does_not_start_is_no_bug(tmp_path: Path) -> None:
+    (tmp_path / "state").touch()
+    endpoint = laptop.laptop_endpoint(tmp_path, b"", tmp_path / "state", 1, make_console())
+    with pytest.raises(SubjectError, match=r"cannot be used \(File exists\)"), endpoint:
+        pytest.fail("it has started")
+
+
+def test_what_goes_wrong_is_told_also_when_the_laptops_aws_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+
+    def fail(*_: object) -> None:
+        control.stop(state)
+        raise SubjectError("the bucket is gone")
+
+    monkeypatch.setattr(laptop, "_make_config", fail)
+    endpoint = laptop.laptop_endpoint(tmp_path, b"", state, 1, make_console())
+    with pytest.raises(SubjectError, match="the bucket is gone"), endpoint:
+        pytest.fail("it serves")
+
+
+def test_a_server_has_a_short_folder_for_its_sockets_until_it_ends(
+    model: Path, tmp_path: Path
+) -> None:
+    """As java.io.tmpdir; a UNIX socket's path may have 103 bytes on macOS, 107 on Linux."""
+    python, folder = tmp_path / "python", tmp_path / ("deep" * 20)
+    python.write_text('#!/bin/sh\ntest -d "$TEMP" && printf %s "$TEMP" > "$6/temporary.txt"\n')
+    python.chmod(0o755)
+    with (
+        pytest.raises(ContainerServerError, match="does not come up: it has ended"),
+        container_server("torchserve", python, model, folder, b""),
+    ):
+        pytest.fail("it has come up")
+    temporary = (folder / "temporary.txt").read_text()
+    assert len(f"{temporary}/.ts.sock.9000") <= 60
+    assert not Path(temporary).exists()
