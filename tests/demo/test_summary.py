@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from training.settings import ROOT
+from training.settings import CONFIDENCE_THRESHOLD, ROOT
 
 
 @pytest.fixture(scope="module")
@@ -32,4 +32,12 @@ def test_nothing_is_left(summary):
 
 def test_the_model_is_worth_asking(summary):
     assert summary["accuracy"] >= 0.88
-    assert summary["accuracy_accepted"] >= summary["accuracy"]
+    assert summary["accuracy_accepted"] >= 0.95
+    assert summary["expected_calibration_error"] <= 0.08
+
+
+def test_the_workflow_decided_with_what_the_model_recommends(summary):
+    recommended = summary["recommendation"]
+    assert summary["threshold"] == max(recommended["threshold"], CONFIDENCE_THRESHOLD)
+    assert summary["evaluated_threshold"] == summary["threshold"]
+    assert recommended["pictures"] > 150

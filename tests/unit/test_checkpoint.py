@@ -213,24 +213,28 @@ def test_what_a_killed_process_left_does_not_count_and_goes(tmp_path):
 
 def test_a_run_is_told_by_what_it_learns_from(monkeypatch):
     arguments = vars(argparse.Namespace(epochs=3, learning_rate=0.1, train=Path("a"), mode=None))
-    own = fingerprint(arguments, "pictures")
-    assert own == fingerprint(dict(reversed(arguments.items())), "pictures")
-    assert own == fingerprint({**arguments, "train": Path("elsewhere")}, "pictures")
-    assert own == fingerprint({**arguments, "train": None, "checkpoint_every": 1.0}, "pictures")
-    assert own != fingerprint({**arguments, "epochs": 4}, "pictures")
-    assert own != fingerprint(arguments, "other pictures")
+    own = fingerprint(arguments, "pictures", "cpu")
+    assert own == fingerprint(dict(reversed(arguments.items())), "pictures", "cpu")
+    assert own == fingerprint({**arguments, "train": Path("elsewhere")}, "pictures", "cpu")
+    assert own == fingerprint(
+        {**arguments, "train": None, "checkpoint_every": 1.0}, "pictures", "cpu"
+    )
+    assert own == fingerprint({**arguments, "max_error": 0.02, "preset": "fast"}, "pictures", "cpu")
+    assert own != fingerprint(arguments, "pictures", "cuda")
+    assert own != fingerprint({**arguments, "epochs": 4}, "pictures", "cpu")
+    assert own != fingerprint(arguments, "other pictures", "cpu")
     monkeypatch.setattr(torch, "__version__", "0.1")
-    assert own != fingerprint(arguments, "pictures")
+    assert own != fingerprint(arguments, "pictures", "cpu")
 
 
 def test_a_changed_script_makes_another_run(tmp_path, monkeypatch):
     (tmp_path / "train.py").write_text("print(1)\n")
     monkeypatch.setattr(checkpoint, "__file__", str(tmp_path / "checkpoint.py"))
-    own = fingerprint({}, "pictures")
+    own = fingerprint({}, "pictures", "cpu")
     (tmp_path / "notes.txt").touch()
-    assert fingerprint({}, "pictures") == own
+    assert fingerprint({}, "pictures", "cpu") == own
     (tmp_path / "train.py").write_text("print(2)\n")
-    assert fingerprint({}, "pictures") != own
+    assert fingerprint({}, "pictures", "cpu") != own
 
 
 def test_the_folder_is_the_one_that_sagemaker_keeps(tmp_path, monkeypatch):

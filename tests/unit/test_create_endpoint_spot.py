@@ -53,6 +53,7 @@ def trained(monkeypatch, console):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
+        (["--spot", "--model-data", "s3://b/m.tar.gz"], "--model-data: it trains nothing"),
         (["--max-wait", "9999"], "--max-wait: only a job with --spot waits"),
         (["--spot", "--max-wait", "60"], r"--max-wait: at least --max-run \(3600\)"),
         (["--spot", "--max-run", "90", "--max-wait", "60"], r"at least --max-run \(90\)"),
