@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from augment import augment
 from muon import Muon
-from network import TURNS, Classifier
+from network import TURNS, Classifier, Network
 from outliers import outliers
+from replicas import Replicas
 from torch import Tensor
 from torch.nn import functional
 
@@ -31,10 +32,16 @@ class Member:
         number: int,
         learned_from: Tensor,
         arguments: argparse.Namespace,
+        *,
+        threads: int,
     ) -> None:
-        """Begin the training of member `number` on the pictures at the places `learned_from`."""
+        """Begin the training of member `number` on the pictures at the places `learned_from`.
+
+        Each batch is shared out over as many `threads` as have 32 pictures, for their statistics.
+        """
         self.network = classifier.ensemble.networks()[number]
         self.normalise = classifier.normalise
+        self._replicas = Replicas(self.network, max(1, min(threads, arguments.batch_size // 32)))
         self.learned_from = learned_from
         self.loss = math.nan  # of the last epoch, nats a picture
         self._batch_size: int = arguments.batch_size
@@ -57,7 +64,6 @@ class Member:
 
     def run_epoch(self, pixels: Tensor, labels: Tensor) -> None:
         """Go once over its part of all pictures: uint8 [N, 3, S, S] with int64 labels [N]."""
-        self.network.train()
         order = self.learned_from[
             torch.randperm(
                 len(self.learned_from), generator=self._generator, device=self._generator.device
@@ -74,14 +80,26 @@ class Member:
         # A class and a turn together are one label: telling turns apart teaches shapes too.
         labels = labels * TURNS + turns
         strange = outliers(moved[: self._outliers], self._generator)
-        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=self._half):
-            scores = self.network(torch.cat([moved, strange])).flatten(1)
-        known, unknown = scores.float().split([len(moved), len(strange)])
-        loss = functional.cross_entropy(known, labels, label_smoothing=self._label_smoothing)
-        # Every class and turn is as likely as any other, where there is none to be seen.
-        doubt = -unknown.log_softmax(1).mean(1).sum()
-        self.network.zero_grad()
-        torch.autograd.backward((loss * len(moved) + doubt) / len(scores))
+        count = len(moved) + len(strange)
+
+        def loss(network: Network, known: Tensor, right: Tensor, unknown: Tensor) -> Tensor:
+            with torch.autocast(known.device.type, torch.bfloat16, enabled=self._half):
+                scores = network(torch.cat([known, unknown])).flatten(1)
+            logs, doubtful = scores.float().split([len(known), len(unknown)])
+            wrong = functional.cross_entropy(
+                logs, right, label_smoothing=self._label_smoothing, reduction="sum"
+            )
+            losses.append(wrong.detach())
+            # Every class and turn is as likely as any other, where there is none to be seen.
+            doubt = -doubtful.log_softmax(1).mean(1).sum()
+            share: Tensor = (wrong + doubt) / count
+            return share
+
+        losses: list[Tensor] = []
+        split = self._replicas.split
+        self._replicas.backward(
+            loss, list(zip(split(moved), split(labels), split(strange), strict=True))
+        )
         self._step += 1
         pace = (
             min(self._step / WARM_UP, (self._steps - self._step + 1) / (1 - WARM_UP)) / self._steps
@@ -89,7 +107,8 @@ class Member:
         for optimizer, peak in zip(self._optimizers, self._peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * pace
             optimizer.step()
-        return loss.detach()
+        total: Tensor = torch.stack(losses).sum() / len(moved)
+        return total
 
     def state(self) -> dict[str, Any]:
         """Give all that changes in training, for a checkpoint."""
