@@ -8,7 +8,7 @@ export SAM_CLI_TELEMETRY := 0
 .PHONY: help setup lock
 
 help: ## Show what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
 setup: $(VENV)/.installed ## Make .venv and install everything into it
 
