@@ -196,7 +196,7 @@ def _end_left_behind(state: Path) -> None:
 def _noted(state: Path) -> Running | None:
     try:
         return Running(**json.loads((state / "server.json").read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
 
 

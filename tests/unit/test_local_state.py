@@ -45,10 +45,14 @@ def test_a_path_that_the_training_scripts_cannot_take_is_refused(tmp_path: Path,
     assert not (tmp_path / name).exists()
 
 
-def test_a_file_in_its_place_is_an_error_with_a_sentence(tmp_path: Path) -> None:
+def test_a_file_in_its_place_is_an_error_with_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "state").touch()
     with pytest.raises(StateDirError, match=r"cannot be used \(File exists\); choose another"):
         claim_state(tmp_path / "state")
+    assert main(["start", "--state-dir", str(tmp_path / "state")]) == 1
+    assert "cannot be used (File exists)" in capsys.readouterr().err
 
 
 def test_claiming_again_deletes_nothing_and_preparing_only_what_is_ours(tmp_path: Path) -> None:
