@@ -15,8 +15,6 @@ validating takes as many trainings as there are folds. What it answers is asked 
 import argparse
 import hashlib
 import json
-import os
-import platform
 import re
 import shutil
 import sys
@@ -29,6 +27,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from benchmarks.runs import TrainingRun, spread, train
 from training import settings
 from training.arguments import positive_integer
@@ -127,8 +126,7 @@ def measure(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
         }
     return {
         "options": arguments.options,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python"
-        f" {platform.python_version()}",
+        "machine": machine(),
         "pictures": {"training_and_validation": len(known), "test": len(test)},
         "presets": presets,
     }
@@ -177,7 +175,7 @@ class Bench:
     ) -> dict[str, Any]:
         """Train on the known pictures and answer the asked ones, unless that was done already."""
         told = f"{self.preset}, {name}"
-        about = (platform.machine(), str(os.cpu_count()), version("torch"))
+        about = (machine(), version("torch"))
         digest = hashlib.sha256(" ".join([str(seed), *self.options, *about]).encode())
         for script in sorted(SOURCE_DIR.glob("*.py")):
             if script.name not in NO_MATTER:

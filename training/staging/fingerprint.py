@@ -1,15 +1,12 @@
 """Recognise a picture that is there twice, so that it cannot stand on both sides of a split."""
 
 import hashlib
-import sys
 
-from PIL import Image
+from training import container_path  # noqa: F401  finds near_duplicates.py
 
-from training.training_job import SOURCE_DIR
-
-sys.path.append(str(SOURCE_DIR))  # as in training/calibration.py
-
+# isort: split
 from near_duplicates import difference_hash, near_groups
+from PIL import Image
 
 __all__ = ["difference_hash", "near_groups", "pixel_hash"]
 
