@@ -216,6 +216,17 @@ def test_the_pictures_have_the_name_of_their_source(tmp_path: Path):
     assert about(argparse.Namespace(repeats=1), 4, tmp_path)["data"] == "cifar-100"
 
 
+@pytest.fixture
+def signals_that_end():
+    """As a terminal starts a program, whatever started this one: nohup has it ignore SIGHUP."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    former = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    yield
+    for number, handler in zip(numbers, former, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_that_end")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_it_with_all_that_it_has_started(number: signal.Signals, status: int):
     former = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)]
