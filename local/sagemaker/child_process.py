@@ -9,8 +9,7 @@ import time
 from pathlib import Path
 
 _TERM_SECONDS = 5.0  # what a process gets to end on SIGTERM before SIGKILL
-
-
+_KILL_SECONDS = 5.0  # what SIGKILL may take with a script below a shell, which nobody waits for
 _LOOK_SECONDS = 0.05
 
 
@@ -89,6 +88,9 @@ class ChildProcesses:
                 return
         signal_group(process.pid, signal.SIGKILL)
         process.wait()
+        deadline = time.monotonic() + _KILL_SECONDS
+        while group_runs(process.pid) and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
         with self._lock:
             self._running.pop(process.pid, None)
             (self._folder / str(process.pid)).unlink(missing_ok=True)
