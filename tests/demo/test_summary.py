@@ -40,4 +40,4 @@ def test_the_workflow_decided_with_what_the_model_recommends(summary):
     recommended = summary["recommendation"]
     assert summary["threshold"] == max(recommended["threshold"], CONFIDENCE_THRESHOLD)
     assert summary["evaluated_threshold"] == summary["threshold"]
-    assert recommended["pictures"] > 150
+    assert recommended["pictures"] >= 80  # an eighth of what is not for testing
