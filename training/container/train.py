@@ -42,7 +42,7 @@ SERVING_FILES = ("inference.py", "network.py")
 # trained for long rather than several for short, on seven eighths of the pictures. As many as six
 # fit 4 MB, and their parts hold out every picture.
 PRESETS: dict[str, dict[str, int]] = {
-    "fast": {"epochs": 145, "members": 1, "parts": 8},
+    "fast": {"epochs": 125, "members": 1, "parts": 8},
     "best": {"epochs": 140, "members": 6, "parts": 6},
 }
 
