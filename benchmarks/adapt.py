@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.runs import TrainingRun, spread, train
+from local.session import run_command
 from training import settings
 from training.arguments import positive_integer
 from training.errors import ExpectedError
@@ -50,15 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     """Stage, train and measure; print a table and write the report."""
     arguments = parse_arguments(argv)
     console = make_console()
-    try:
-        run(arguments, console)
-    except (ExpectedError, OSError) as error:
-        print(f"adapt: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("adapt: interrupted; no report was written", file=sys.stderr)
-        return 130
-    return 0
+    return run_command("adapt", lambda: run(arguments, console), "no report was written")
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -161,13 +154,9 @@ def measure(model: Path, staged: Path) -> dict[str, Any]:
     from benchmarks.classifier import load_model  # noqa: PLC0415  torch: --help does without
 
     loaded = load_model(model)
-    classes = loaded.classifier.classes
     pictures = staged_pictures(staged, "test")
     answers = loaded.probabilities([data for _, _, data in pictures])
-    right = [
-        classes[row.index(max(row))] == truth
-        for row, (_, truth, _) in zip(answers, pictures, strict=True)
-    ]
+    right = loaded.correct(answers, (truth for _, truth, _ in pictures))
     low, high = wilson_interval(sum(right), len(right))
     figures = {
         "test_pictures": len(right),

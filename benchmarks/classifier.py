@@ -5,7 +5,7 @@ import json
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,13 @@ class Model:
             ]
             rows += self.classifier.probabilities(torch.stack(pixels)).tolist()
         return rows
+
+    def correct(self, rows: Sequence[Sequence[float]], truths: Iterable[str]) -> list[bool]:
+        """Tell of each row of probabilities whether it is surest of the true class."""
+        classes = self.classifier.classes
+        return [
+            classes[row.index(max(row))] == truth for row, truth in zip(rows, truths, strict=True)
+        ]
 
 
 def load_model(path: Path) -> Model:

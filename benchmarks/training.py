@@ -29,17 +29,15 @@ from rich.table import Table
 
 from benchmarks.machine import machine
 from benchmarks.runs import TrainingRun, spread, train
+from local.session import run_command
 from training import settings
 from training.arguments import positive_integer
-from training.calibration import (
-    expected_calibration_error,
-    held_out_answers,
-    recommend_threshold,
-)
+from training.calibration import expected_calibration_error
 from training.deployment import chosen_threshold
 from training.errors import ExpectedError
 from training.evaluation.pictures import staged_pictures
 from training.metrics import is_accepted, share, wilson_interval
+from training.model_artifact import HELD_OUT, HeldOut, ModelArtifact
 from training.reports import write_json
 from training.training_job import SOURCE_DIR
 from training.waiting import make_console
@@ -56,17 +54,14 @@ def main(argv: list[str] | None = None) -> int:
     """Train and measure; print a table and write the report."""
     arguments = parse_arguments(argv)
     console = make_console()
-    try:
-        report = measure(arguments, console)
-    except (ExpectedError, OSError) as error:
-        print(f"training: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("training: interrupted; finished trainings are kept", file=sys.stderr)
-        return 130
+    return run_command("training", lambda: run(arguments, console), "finished trainings are kept")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    """Do what the command line says. Raises ExpectedError."""
+    report = measure(arguments, console)
     write_json(arguments.report, report)
     show(report, console)
-    return 0
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -98,7 +93,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def measure(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Do what the command line says; return the report. Raises ExpectedError."""
+    """Train and answer; return the report. Raises ExpectedError."""
     test = staged_pictures(arguments.staged, "test")
     known = [
         picture
@@ -222,13 +217,8 @@ def answers(model: Path, asked: Sequence[Picture]) -> dict[str, Any]:
     from benchmarks.classifier import load_model  # noqa: PLC0415  torch: --help does without
 
     loaded = load_model(model)
-    classes, trust = loaded.classifier.classes, loaded.metadata["calibration"]
-    held_out = json.loads((model / "held_out.json").read_text("utf-8"))
-    recommended = recommend_threshold(
-        *held_out_answers(held_out["truth"], held_out["probabilities"]),
-        trust["max_error"],
-        trust["confidence_level"],
-    )
+    held_out = HeldOut(**json.loads((model / HELD_OUT).read_text("utf-8")))
+    recommended = ModelArtifact(loaded.metadata, held_out).recommendation()
     threshold = chosen_threshold(recommended)
     rows = loaded.probabilities([data for _, _, data in asked])
     return {
@@ -238,10 +228,7 @@ def answers(model: Path, asked: Sequence[Picture]) -> dict[str, Any]:
         "threshold_met": recommended.met,
         "confidence": [max(row) for row in rows],
         "accepted": [is_accepted(row, threshold) for row in rows],
-        "correct": [
-            classes[row.index(max(row))] == truth
-            for row, (_, truth, _) in zip(rows, asked, strict=True)
-        ],
+        "correct": loaded.correct(rows, (truth for _, truth, _ in asked)),
     }
 
 

@@ -151,14 +151,17 @@ def ended(process: "subprocess.Popen[bytes]") -> int:
         raise
 
 
-def run_command(name: str, work: Callable[[], None]) -> int:
-    """Do the work of a command; return its exit status, after a sentence about what failed."""
+def run_command(name: str, work: Callable[[], None], interrupted: str = "") -> int:
+    """Do the work of a command; return its exit status, after a sentence about what failed.
+
+    `interrupted` says what a Ctrl-C leaves.
+    """
     try:
         work()
     except (ExpectedError, AlreadyRunningError, ClientError, BotoCoreError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
+        print("; ".join(filter(None, (f"{name}: interrupted", interrupted))), file=sys.stderr)
         return 130
     return 0

@@ -20,6 +20,7 @@ from rich.table import Table
 from benchmarks.classifier import Model, decode_picture, load_model, png
 from benchmarks.neither.contact_sheet import contact_sheet
 from benchmarks.neither.pictures import KINDS, LIKE_TRAINING, neither_pictures
+from local.session import run_command
 from training import settings
 from training.arguments import positive_integer
 from training.arguments import share as share_argument
@@ -43,15 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     """Ask every model about every kind; print a table, write the report and contact sheets."""
     arguments = parse_arguments(argv)
     console = make_console()
-    try:
-        run(arguments, console)
-    except (ExpectedError, OSError) as error:
-        print(f"neither: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("neither: interrupted; no report was written", file=sys.stderr)
-        return 130
-    return 0
+    return run_command("neither", lambda: run(arguments, console), "no report was written")
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -178,10 +171,7 @@ def known(
             " the folder that it was trained from as --staged."
         )
     answers = model.probabilities([data for _, _, data in staged])
-    right = [
-        classes[row.index(max(row))] == truth
-        for row, (_, truth, _) in zip(answers, staged, strict=True)
-    ]
+    right = model.correct(answers, (truth for _, truth, _ in staged))
     taken = [is_accepted(row, threshold) for row in answers]
     return {
         **figures(answers, classes, threshold),

@@ -29,6 +29,7 @@ shutil.copy(Path(__file__).with_name("weights.pt"), folder / "model.pt")
     "calibration": {"max_error": 0.01, "confidence_level": 0.95},
 }))
 (folder / "held_out.json").write_text(json.dumps({
+    "source": "cross-validation", "classes": ["bicycle", "motorcycle"],
     "truth": [0] * 400, "probabilities": [[0.6, 0.4]] * 400,
 }))
 """

@@ -44,7 +44,6 @@ class Member:
         self._replicas = Replicas(self.network, max(1, min(threads, arguments.batch_size // 32)))
         self.learned_from = learned_from
         self.loss = math.nan  # of the last epoch, nats a picture
-        self._batch_size: int = arguments.batch_size
         self._outliers = math.ceil(arguments.batch_size * arguments.outlier_share)
         self._label_smoothing: float = arguments.label_smoothing
         # Two integers make one seed: no member of one run is that of another.
