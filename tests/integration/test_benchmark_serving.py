@@ -38,22 +38,11 @@ def _threads_as_before() -> Iterator[None]:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A folder as train.py writes it, with weights that nobody has trained."""
-    import network
-    import torch
+    from tests.hostile.model import write_untrained_model
 
     folder = tmp_path / "model"
     (folder / "code").mkdir(parents=True)
-    torch.manual_seed(0)
-    torch.save(network.Ensemble(2, 2, 32, width=8).state_dict(), folder / "model.pt")
-    metadata = {
-        "classes": ["bicycle", "motorcycle"],
-        "input_size": 32,
-        "members": 2,
-        "width": 8,
-        "normalisation": {"mean": [0.5] * 3, "std": [0.25] * 3},
-        "temperature": 1.0,
-    }
-    (folder / "metadata.json").write_text(json.dumps(metadata))
+    write_untrained_model(folder)
     for name in ("inference.py", "network.py"):
         shutil.copy(SOURCE_DIR / name, folder / "code" / name)
     return folder

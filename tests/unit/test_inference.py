@@ -14,22 +14,13 @@ import torch
 from PIL import Image
 
 from tests.hostile.files import encode, scene, with_scans
+from tests.hostile.model import write_untrained_model
 
 
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    torch.save(network.Ensemble(2, 2, 32, width=8).state_dict(), folder / "model.pt")
-    metadata = {
-        "classes": ["bicycle", "motorcycle"],
-        "input_size": 32,
-        "members": 2,
-        "width": 8,
-        "normalisation": {"mean": [0.5] * 3, "std": [0.25] * 3},
-        "temperature": 1.0,
-    }
-    (folder / "metadata.json").write_text(json.dumps(metadata))
+    write_untrained_model(folder)
     return folder
 
 
