@@ -26,7 +26,7 @@ lock: ## Solve requirements.in into requirements.txt
 	@{ echo '# Made by `make lock` from requirements.in: the one set that was tested.'; \
 	   $(BIN)/uv pip freeze --quiet --python $(BIN)/python | sed -E 's/\+[A-Za-z0-9.]+$$//' | grep -viE '^(nvidia|cuda|triton)'; } > requirements.txt
 
-.PHONY: demo soak test check unit integration container-test bench bench-batch bench-cross-validate bench-neither bench-adapt hostile clean
+.PHONY: demo soak test check unit integration browser notebook container-test bench bench-batch bench-cross-validate bench-neither bench-adapt hostile clean
 
 DATA ?= synthetic
 PICTURES ?= 5000
@@ -38,7 +38,7 @@ demo: setup ## Run the whole workflow on this machine. DATA=cifar100|ARCHIVE|FOL
 soak: setup ## Send PICTURES=5000 through a workflow in trouble and see that none is lost; reports/soak/
 	@$(BIN)/python -m local.soak --pictures $(PICTURES) --port $(PORT)
 
-test: setup check unit integration ## Run every check and test that needs no Docker
+test: setup check unit integration browser notebook ## Run every check and test that needs no Docker
 
 check: setup ## Formatter, linter, type checker, cfn-lint, sam validate, checkov
 	$(BIN)/ruff format --check .
@@ -56,6 +56,12 @@ unit: setup ## Tests without sockets
 
 integration: setup ## Tests against the laptop's AWS
 	$(BIN)/python -m pytest tests/integration --numprocesses 2 --dist loadfile
+
+browser: setup ## The pages in a real Chromium, where there is one (Debian: apt-get install chromium)
+	$(BIN)/python -m pytest tests/browser
+
+notebook: setup ## Execute notebooks/walkthrough.ipynb from start to end on the laptop's AWS
+	$(BIN)/python -m pytest tests/notebook
 
 container-test: setup ## sam local invoke of every event; needs Docker
 	$(BIN)/python -m pytest tests/container

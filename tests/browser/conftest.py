@@ -1,0 +1,85 @@
+"""A headless Chromium, as Debian's package `chromium` installs it, driven by Playwright.
+
+Without one these tests are skipped, unless BROWSER_REQUIRED says that there must be one.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+PHONE = {"width": 360, "height": 740}  # CSS pixels
+DESKTOP = {"width": 1280, "height": 800}
+WIDTHS = {"phone": PHONE, "desktop": DESKTOP}
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        if os.environ.get("BROWSER_REQUIRED"):
+            pytest.fail("there is no Chromium: `apt-get install chromium`")
+        pytest.skip("there is no Chromium: `apt-get install chromium`")
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser(chromium) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # Its own sandbox needs privileges that a container lacks; the pages here are our own.
+        browser = playwright.chromium.launch(executable_path=chromium, chromium_sandbox=False)
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """A page with all that it complained of, and that it asked of the network."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.asked: list[str] = []
+        page.on(
+            "console",
+            lambda m: self.complaints.append(m.text) if m.type in {"error", "warning"} else None,
+        )
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.asked.append(request.url))
+
+    def foreign(self) -> list[str]:
+        """What was asked of anything but this machine and the file itself."""
+        ours = ("file:", "data:", "http://127.0.0.1:")
+        return [url for url in self.asked if not url.startswith(ours)]
+
+    def too_wide(self) -> Any:
+        """What sticks out of the page sideways, which nobody can see without scrolling it."""
+        return self.page.evaluate(
+            """() => [...document.querySelectorAll('body *')]
+                .filter(e => !e.closest('.scrolls') || e.matches('.scrolls'))
+                .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+                .map(e => e.tagName + '.' + e.className)"""
+        )
+
+    def screenshot(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=path, full_page=True)
+
+
+@pytest.fixture
+def watched(browser):
+    """Open pages of a size (PHONE or DESKTOP) and color scheme, each as a visitor of its own."""
+    contexts = []
+
+    def open_page(size=DESKTOP, scheme="light") -> Watched:
+        context = browser.new_context(viewport=size, color_scheme=scheme)
+        contexts.append(context)
+        return Watched(context.new_page())
+
+    yield open_page
+    for context in contexts:
+        context.close()

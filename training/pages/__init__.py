@@ -1,0 +1,1 @@
+"""Pages to look at: each is one HTML file without anything from elsewhere."""

@@ -1,0 +1,93 @@
+"""Charts inside a page: drawn by matplotlib twice, for light and for dark, with a text beside."""
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+# Of a chart, in inches, of which a page shows 96 pixels: a phone of 360 pixels shows it without
+# making its letters smaller than they were drawn.
+WIDTH = 3.6
+HEIGHT = 2.5
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colors of a chart. `series` tells classes and samples apart, also for the color-blind.
+
+    They are those of Okabe and Ito, "Color Universal Design", 2008, in an order in which
+    neighbours differ in brightness too.
+    """
+
+    name: str
+    ink: str  # letters and axes
+    faint: str  # grid and what stands behind
+    accent: str  # the one line that matters, such as the threshold
+    series: tuple[str, ...]
+
+
+LIGHT = Theme(
+    "light", "#1f2328", "#d0d7de", "#b3261e",
+    ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"),
+)  # fmt: skip
+DARK = Theme(
+    "dark", "#e6edf3", "#3d444d", "#ff8a80",
+    ("#56b4e9", "#e69f00", "#2bc79b", "#e5a3c7", "#8ab4f8", "#ff9e5e", "#ffffff"),
+)  # fmt: skip
+
+Draw = Callable[[Any, Theme], None]  # axes of matplotlib, and the colors to use
+
+
+def chart(draw: Draw, alt: str, width: float = WIDTH, height: float = HEIGHT) -> Any:
+    """Draw a chart for both themes; return its HTML, a `<picture>` that shows the fitting one.
+
+    `draw` gets an axes and the theme. `alt` says in a sentence what is to be seen, with its
+    figures, for who cannot see it. `width` and `height` are in inches.
+    """
+    import markupsafe  # noqa: PLC0415  --help does without
+
+    sources = {theme.name: data_uri("image/svg+xml", _svg(draw, theme, width, height))
+               for theme in (LIGHT, DARK)}  # fmt: skip
+    return markupsafe.Markup(
+        '<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
+        '<img src="{light}" alt="{alt}" width="{width}" height="{height}"></picture>'
+    ).format(**sources, alt=alt, width=round(96 * width), height=round(96 * height))
+
+
+def data_uri(media_type: str, content: bytes) -> str:
+    """Put a file into an address, so that a page brings it along."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _svg(draw: Draw, theme: Theme, width: float, height: float) -> bytes:
+    import matplotlib as mpl  # noqa: PLC0415  half a second, which --help does without
+    from cycler import cycler  # noqa: PLC0415  as above
+    from matplotlib.figure import Figure  # noqa: PLC0415  as above
+
+    settings: Any = {
+        "font.size": 9,
+        "svg.hashsalt": "",  # the same chart is the same bytes
+        "svg.fonttype": "path",  # a picture inside a page has no fonts
+        "text.color": theme.ink,
+        "axes.labelcolor": theme.ink,
+        "axes.edgecolor": theme.ink,
+        "axes.facecolor": "none",
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": theme.faint,
+        "xtick.color": theme.ink,
+        "ytick.color": theme.ink,
+        "legend.frameon": False,
+        "legend.fontsize": 8,
+        "axes.prop_cycle": cycler(color=list(theme.series)),
+    }
+    with mpl.rc_context(settings):
+        # A Figure of its own and not pyplot's: nothing to close, and no display is asked for.
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(figure.subplots(), theme)
+        stream = io.BytesIO()
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    return stream.getvalue()
