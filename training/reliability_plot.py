@@ -2,26 +2,23 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from training.calibration import expected_calibration_error, reliability_bins
 from training.metrics import wilson_interval
+from training.pages.charts import LIGHT, Theme
 from training.plot_file import new_figure, write_figure
 
 
-def plot_reliability(
-    confidences: Sequence[float],
-    correct: Sequence[bool],
-    title: str,
-    interval: tuple[float, float] | None,
-    path: Path,
+def draw_reliability(
+    axes: Any, theme: Theme, confidences: Sequence[float], correct: Sequence[bool]
 ) -> None:
-    """Write the reliability diagram (Guo et al., 2017) with a 95 % interval for each bin.
+    """Draw the reliability diagram (Guo et al., 2017) with a 95 % interval for each bin.
 
-    The bins are those of the expected calibration error, whose 95 % interval is `interval`. Without
-    an answer, the diagram is empty and says so.
+    The bins are those of the expected calibration error. Without an answer there is only the line
+    of deserved confidence.
     """
-    figure, (axes, below) = new_figure(7, 7.5, rows=(3, 1))
-    axes.plot([0, 1], [0, 1], color="black", linestyle=":", label="deserved confidence")
+    axes.plot([0, 1], [0, 1], color=theme.ink, linestyle=":", label="deserved confidence")
     lowest = 0.0
     if confidences:
         bins = reliability_bins(confidences, correct)
@@ -32,23 +29,40 @@ def plot_reliability(
             [share - low for share, (low, _) in zip(shares, ends, strict=True)],
             [high - share for share, (_, high) in zip(shares, ends, strict=True)],
         ]
-        axes.errorbar(means, shares, yerr=errors, fmt="o", capsize=4, color="tab:blue",
+        axes.errorbar(means, shares, yerr=errors, fmt="o", capsize=4, color=theme.series[0],
                       label="accuracy of a bin, with its 95 % interval")  # fmt: skip
         for b in bins:
-            axes.axvspan(b.lowest, b.highest, color="tab:blue", alpha=0.08, linewidth=0)
-        below.hist(confidences, bins=50, range=(0, 1), color="tab:blue")
+            axes.axvspan(b.lowest, b.highest, color=theme.series[0], alpha=0.08, linewidth=0)
         lowest = max(0.0, min(*(low for low, _ in ends), *(b.lowest for b in bins)) - 0.02)
+    axes.set_xlim(lowest, 1.005)
+    axes.set_ylim(lowest, 1.005)
+    axes.set_ylabel("accuracy")
+
+
+def plot_reliability(
+    confidences: Sequence[float],
+    correct: Sequence[bool],
+    title: str,
+    interval: tuple[float, float] | None,
+    path: Path,
+) -> None:
+    """Write the diagram as a PNG, with a histogram of the confidences below.
+
+    `interval` is the 95 % interval of the expected calibration error. Without an answer, the
+    diagram is empty and says so.
+    """
+    figure, (axes, below) = new_figure(7, 7.5, rows=(3, 1))
+    draw_reliability(axes, LIGHT, confidences, correct)
+    if confidences:
+        below.hist(confidences, bins=50, range=(0, 1), color=LIGHT.series[0])
         error = expected_calibration_error(confidences, correct)
         found = f"expected calibration error {error:.3f}"
         if interval:
             found += f" (95 %: {interval[0]:.3f} to {interval[1]:.3f})"
-        counts = ", ".join(str(b.pictures) for b in bins)
+        counts = ", ".join(str(b.pictures) for b in reliability_bins(confidences, correct))
         axes.set_title(f"{title}\n{found}\npictures in the bins: {counts}", fontsize="medium")
     else:
         axes.set_title(f"{title}\nno picture got an answer", fontsize="medium")
-    axes.set_xlim(lowest, 1.005)
-    axes.set_ylim(lowest, 1.005)
-    axes.set_ylabel("accuracy")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize="small")
     below.set_xlabel("confidence")

@@ -12,6 +12,7 @@ from training.calibration import (
     simultaneous_level,
 )
 from training.metrics import wilson_interval
+from training.pages.charts import LIGHT, Theme
 from training.plot_file import new_figure, write_figure
 
 MOST_POINTS = 400  # of a curve; more would not be told apart
@@ -26,19 +27,20 @@ class Answers:
     correct: Sequence[bool]
 
 
-def plot_risk_coverage(
+def draw_risk_coverage(
+    axes: Any,
+    theme: Theme,
+    *,
     held_out: Answers | None,
     split: Answers,
     threshold: float,
     recommendation: Recommendation | None,
-    path: Path,
 ) -> None:
-    """Write the risk-coverage curves of a split and, where there are any, of held-out answers.
+    """Draw the risk-coverage curves of a split and, where there are any, of held-out answers.
 
     Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks", 2017. The dashed line
     is the bound that the recommended threshold was chosen by.
     """
-    figure, axes = new_figure(8, 5.5)
     highest = 0.02
     if held_out:
         level = None
@@ -46,21 +48,40 @@ def plot_risk_coverage(
             level = simultaneous_level(
                 len(held_out.confidences), recommendation.max_error, recommendation.confidence_level
             )
-        highest = max(highest, _draw(axes, held_out, "tab:blue", threshold, level))
-    highest = max(highest, _draw(axes, split, "tab:orange", threshold, None))
+        highest = max(highest, _draw(axes, held_out, theme.series[0], threshold, level))
+    highest = max(highest, _draw(axes, split, theme.series[1], threshold, None))
     if recommendation:
         wanted = recommendation.max_error
         axes.axhline(
-            wanted, color="black", linestyle=":", label=f"wanted: at most {100 * wanted:g}%"
+            wanted, color=theme.ink, linestyle=":", label=f"wanted: at most {100 * wanted:g}%"
         )
         highest = max(highest, 3 * wanted)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, min(1, 1.15 * highest))
     axes.set_xlabel("coverage: share of all pictures that is accepted")
     axes.set_ylabel("risk: share of errors among the accepted")
-    axes.set_title(f"Threshold {threshold:g}" + _words(recommendation, threshold))
     axes.xaxis.set_major_formatter(_percent(0))
     axes.yaxis.set_major_formatter(_percent(1))
+
+
+def plot_risk_coverage(
+    held_out: Answers | None,
+    split: Answers,
+    threshold: float,
+    recommendation: Recommendation | None,
+    path: Path,
+) -> None:
+    """Write the curves as a PNG."""
+    figure, axes = new_figure(8, 5.5)
+    draw_risk_coverage(
+        axes,
+        LIGHT,
+        held_out=held_out,
+        split=split,
+        threshold=threshold,
+        recommendation=recommendation,
+    )
+    axes.set_title(f"Threshold {threshold:g}" + _words(recommendation, threshold))
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", fontsize="small")
     write_figure(figure, path)
