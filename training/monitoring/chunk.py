@@ -1,0 +1,102 @@
+"""A piece of a capture file, read in a process of its own: bytes in, columns out."""
+
+import signal
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from training import container_path  # noqa: F401  finds the two modules of the container below
+
+# isort: split
+from network import PictureError, decode_picture
+from picture_features import picture_features
+
+from training.monitoring.capture_line import DamagedLineError, RefusedCallError, read_line
+from training.monitoring.predictions import DamagedLine, Predictions, Rows
+
+# An endpoint takes 6 MiB, which are 8 MiB as base64; its answer is small.
+LONGEST_LINE = 16 * 1024 * 1024
+MOST_DAMAGED_LISTED = 20
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Whole lines of a file: its position in the list of files, its name, where they begin."""
+
+    file: int
+    name: str
+    offset: int
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How to read: names for a bare list's classes; the time asked for, seconds since 1970."""
+
+    class_names: Sequence[str] | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+@dataclass
+class ChunkReading:
+    """What the lines of a chunk say; line numbers count from 1 within it."""
+
+    file: int
+    lines: int
+    predictions: Predictions
+    damaged: Counter[str] = field(default_factory=Counter)
+    damaged_lines: list[DamagedLine] = field(default_factory=list)
+    refused: int = 0
+    outside: int = 0
+
+
+def ignore_interrupts() -> None:
+    """Leave a Ctrl-C to the process that waits for this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def read_chunks(chunks: Sequence[Chunk], rules: Rules) -> list[ChunkReading]:
+    """Read each chunk; never raises for what a line holds."""
+    return [_read_chunk(chunk, rules) for chunk in chunks]
+
+
+def _read_chunk(chunk: Chunk, rules: Rules) -> ChunkReading:
+    rows = Rows()
+    reading = ChunkReading(chunk.file, 0, rows.predictions())
+    begin, content = 0, chunk.content
+    while begin < len(content):
+        end = content.find(b"\n", begin) + 1 or len(content)
+        reading.lines += 1
+        try:
+            place = (chunk.file, reading.lines, chunk.offset + begin, end - begin)
+            if not _read_line(content[begin:end], rules, rows, place):
+                reading.outside += 1
+        except RefusedCallError:
+            reading.refused += 1
+        except DamagedLineError as error:
+            reading.damaged[error.reason] += 1
+            if len(reading.damaged_lines) < MOST_DAMAGED_LISTED:
+                reading.damaged_lines.append(
+                    DamagedLine(chunk.name, reading.lines, error.reason, error.detail)
+                )
+        begin = end
+    reading.predictions = rows.predictions()
+    return reading
+
+
+def _read_line(line: bytes, rules: Rules, rows: Rows, place: tuple[int, int, int, int]) -> bool:
+    """Add a line's answer, or return False where it is outside the time asked for."""
+    if len(line) > LONGEST_LINE:
+        raise DamagedLineError("too long", f"over {LONGEST_LINE:,} bytes")
+    call = read_line(line, rules.class_names)
+    if (rules.since is not None and call.time < rules.since) or (
+        rules.until is not None and call.time >= rules.until
+    ):
+        return False
+    try:
+        picture = decode_picture(call.picture)
+    except PictureError as error:
+        raise DamagedLineError("picture cannot be decoded", str(error)) from error
+    rows.add(call.time, call.probabilities, picture_features(call.picture, picture), place)
+    return True
