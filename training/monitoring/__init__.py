@@ -1,0 +1,1 @@
+"""What an endpoint has been doing: read from its captured calls, and compared with training."""
