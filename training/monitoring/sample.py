@@ -115,7 +115,7 @@ def read_baseline(place: str | Path, s3: Any = None) -> Sample:
     MissingModelError and DamagedModelError (training.monitoring.model_files), and botocore's
     ClientError where S3 refuses it.
     """
-    if Path(place).suffix == ".json":
+    if Path(place).suffix == ".json" and not str(place).startswith("s3://"):
         text = read_file(Path(place))
     elif found := read_members(place, (BASELINE_FILE,), s3):
         text = found[BASELINE_FILE]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 CONFIDENCE_LEVEL = 0.95  # of each interval
@@ -58,7 +59,7 @@ def number_shift(baseline: Numbers, observed: Numbers) -> Shift:
     )
 
 
-def category_shift(baseline: Sequence[str], observed: Sequence[str], seed: int) -> Shift:
+def category_shift(baseline: Sequence[str], observed: Sequence[str], generator: Generator) -> Shift:
     """Compare two samples of categories, neither of them empty."""
     first, second = Counter(baseline), Counter(observed)
     names = sorted(first | second)
@@ -70,7 +71,7 @@ def category_shift(baseline: Sequence[str], observed: Sequence[str], seed: int) 
         return exact  # twice the total variation distance, times n times m
 
     distance = int(distances(np.array([second[name] for name in names])))
-    drawn = np.random.default_rng(seed).multivariate_hypergeometric(totals, m, PERMUTATIONS)
+    drawn = generator.multivariate_hypergeometric(totals, m, PERMUTATIONS)
     p = (1 + int((distances(drawn) >= distance).sum())) / (1 + PERMUTATIONS)
     events = max(2, 2 ** len(names) - 2)
     return _shift(distance / (2 * n * m), p, margin(n, events) + margin(m, events))
