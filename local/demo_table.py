@@ -1,0 +1,53 @@
+"""What came out of a demo run, as a table for the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from training.pages.words import percent
+
+
+def show(report: dict[str, Any], folder: Path, console: Console) -> None:
+    """Print what came out, for a person, and where the files of the run are."""
+    table = Table(title="What came out", show_header=False)
+    for split, counts in report["data"].items():
+        listed = ", ".join(f"{count} {name}" for name, count in counts.items())
+        table.add_row(f"{split} pictures", listed)
+    table.add_row("training", f"{report['training']['seconds']} s")
+    table.add_row("validation accuracy", percent(report["training"]["validation_accuracy"]))
+    table.add_section()
+    executions = report["executions"]
+    table.add_row("executions", str(executions["started"]))
+    table.add_row("  accepted", f"{executions['accepted']} (recorded in the predictions table)")
+    table.add_row("  below the threshold", f"{executions['below_threshold']} (in the review queue)")
+    table.add_row("  failed", str(executions["failed"]))
+    table.add_section()
+    table.add_row("threshold", threshold_words(report))
+    table.add_row("accuracy, all test pictures", percent(report["accuracy"]))
+    table.add_row("accuracy, accepted answers", percent(report["accuracy_accepted"]))
+    table.add_row("coverage (share accepted)", percent(report["coverage"]))
+    table.add_row("expected calibration error", percent(report["expected_calibration_error"]))
+    table.add_section()
+    for stage, seconds in report["seconds"].items():
+        table.add_row(stage.replace("_", " "), f"{seconds} s")
+    if "resources_left" in report:
+        table.add_section()
+        table.add_row("resources left", str(report["resources_left"]))
+    console.print(table)
+    console.print(f"Figures: {folder / 'summary.json'}; logs beside it.", markup=False)
+
+
+def threshold_words(report: dict[str, Any]) -> str:
+    """Say what the threshold is and why."""
+    return f"{report['threshold']:g} ({threshold_reason(report)})"
+
+
+def threshold_reason(report: dict[str, Any]) -> str:
+    """Say where the threshold comes from."""
+    recommendation = report["recommendation"]
+    if recommendation is None or recommendation["threshold"] != report["threshold"]:
+        return "samconfig.toml"
+    rate = recommendation["max_error" if recommendation["met"] else "error_bound"]
+    return f"recommended: at most {rate:.1%} errors"

@@ -1,0 +1,133 @@
+"""A small made-up demo run, complete with its files: pictures, summary and evaluation."""
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from local.demo_outcomes import Outcome, Place, figures
+from training.calibration import recommend_threshold
+from training.evaluation.predictions import Prediction
+from training.evaluation.summary import summarise
+from training.sources.synthetic import draw_picture
+
+CLASSES = ("bicycle", "motorcycle")
+PER_CLASS = 20
+THRESHOLD = 0.8123
+HOSTILE_ERROR = "NotAPictureError: <b>cut off</b> & 'done'"
+BEGINNING = (
+    "Start", "Locate Picture", "Serialize Image Data", "Image Classification",
+    "Filter Low Confidence", "Is Accepted",
+)  # fmt: skip
+ENDINGS = {
+    "accepted": (*BEGINNING, "Record Prediction", "End"),
+    "below_threshold": (
+        *BEGINNING, "Claim Review", "Send To Review", "Confirm Review",
+        "Threshold Confidence Not Met", "End",
+    ),
+    "failed": (*BEGINNING[:3], "Notify Failure", "Workflow Failed", "End"),
+}  # fmt: skip
+
+
+class Run(NamedTuple):
+    """Where the files of a run are, and what is in two of them."""
+
+    reports: Path
+    staged: Path
+    summary: dict[str, Any]
+    evaluation: dict[str, Any]
+
+
+def outcome(class_name: str, number: int) -> Outcome:
+    """Return what became of a picture: one of four classes is wrong, the first one failed."""
+    key = f"inbox/{class_name}/{class_name}-{number:05d}.png"
+    if (class_name, number) == ("bicycle", 0):
+        return Outcome(key, class_name, "failed", error=HOSTILE_ERROR)
+    confidence = 0.5125 + number * 0.025
+    label = CLASSES[(CLASSES.index(class_name) + (number % 4 == 3)) % 2]
+    place: Place = "accepted" if confidence >= THRESHOLD else "below_threshold"
+    return Outcome(key, class_name, place, label, confidence)
+
+
+def make_run(folder: Path, **changes: object) -> Run:
+    """Write a run below the folder. `changes` go into its summary."""
+    reports, staged = folder / "reports", folder / "data" / "staged"
+    pictures = [outcome(name, number) for name in CLASSES for number in range(PER_CLASS)]
+    for picture in pictures:
+        name = Path(picture.key).name
+        path = staged / "test" / picture.truth / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawn = draw_picture(picture.truth, int(path.stem[-5:]), (32, 32), seed=0)
+        drawn.save(path)
+    evaluation = _evaluation(pictures)
+    summary = _summary(pictures, evaluation) | changes
+    for path, content in (
+        (reports / "demo" / "summary.json", summary),
+        (reports / "evaluate" / "evaluation.json", evaluation),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    return Run(reports, staged, summary, evaluation)
+
+
+def _evaluation(pictures: list[Outcome]) -> dict[str, Any]:
+    """Return what evaluating would say: the same answers, and one for the picture that failed."""
+    predictions = []
+    for number, picture in enumerate(pictures):
+        label, confidence = picture.label or "bicycle", picture.confidence or 0.5125
+        other = CLASSES[1 - CLASSES.index(label)]
+        predictions.append(
+            Prediction(
+                f"test/{picture.truth}/{Path(picture.key).name}", picture.truth, label, confidence,
+                {label: confidence, other: 1 - confidence}, 0.004 + 0.0001 * number, None,
+            )
+        )  # fmt: skip
+    found = recommend_threshold(
+        [p.confidence or 0.0 for p in predictions],
+        [p.label == p.true_class for p in predictions],
+        0.01,
+    )
+    return {
+        "endpoint": "scones-unlimited",
+        "split": "test",
+        "threshold_source": "recommendation",
+        "recommendation": asdict(found) | {"threshold": THRESHOLD, "met": False},
+        **summarise(predictions, THRESHOLD),
+    }
+
+
+def _summary(pictures: list[Outcome], evaluation: dict[str, Any]) -> dict[str, Any]:
+    taken = Counter(step for p in pictures for step in pairwise(ENDINGS[p.place]))
+    calls = sum(p.place != "failed" for p in pictures) + len(pictures) + 1
+    return {
+        "began": "2026-11-23T08:15:00+00:00",
+        "source": {"kind": "archive", "name": "cifar-100-vehicles.tar.gz"},
+        "data": {
+            "train": dict.fromkeys(CLASSES, 4 * PER_CLASS),
+            "validation": dict.fromkeys(CLASSES, PER_CLASS),
+            "test": dict.fromkeys(CLASSES, PER_CLASS),
+        },
+        "training": {"seconds": 107, "validation_accuracy": 0.9444},
+        **figures(pictures, THRESHOLD),
+        "recommendation": evaluation["recommendation"],
+        "evaluated_threshold": evaluation["threshold"],
+        "expected_calibration_error": evaluation["expected_calibration_error"],
+        "monitor": {
+            "files": 3, "lines": calls, "damaged": 0, "predictions": calls,
+            "threshold": THRESHOLD, "coverage": 0.4, "mean_confidence": 0.75,
+        },
+        "failures": [f"{p.key}: {p.error}" for p in pictures if p.place == "failed"],
+        "transitions": [
+            {"from": before, "to": after, "executions": executions}
+            for (before, after), executions in taken.items()
+        ],
+        "pictures": [asdict(p) for p in pictures],
+        "resources_left": 0,
+        "seconds": {
+            "laptop_aws": 3.2, "stage_data": 6.0, "create_endpoint": 130.9, "sam_build": 2.6,
+            "sam_deploy": 11.9, "workflow": 25.9, "evaluate": 4.9, "monitor": 6.3,
+            "clean_up": 6.9, "total": 199.1,
+        },
+    }  # fmt: skip
