@@ -1,0 +1,111 @@
+"""Which operations of AWS a piece of Python calls, read off its source.
+
+Every attribute and every text that is the name of a method of a boto3 client counts, whether it is
+called there or handed on: `s3.get_object(...)`, `get_paginator("list_models")`,
+`in_batches(sqs.delete_message_batch)`. botocore's models have the names.
+"""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import botocore.session
+from botocore import xform_name
+from botocore.exceptions import UnknownServiceError as NoSuchModelError
+
+SESSION = botocore.session.get_session()
+
+# Names that others have, too: re's patterns and jinja2's environments. With these, only what is
+# named after its service is a client.
+SHARED_NAMES = {"search", "get_template"}
+
+# What boto3 adds to the client of S3, by the calls that it makes.
+TRANSFERS = {
+    "upload_file": "PutObject",
+    "upload_fileobj": "PutObject",
+    "download_file": "GetObject",
+    "download_fileobj": "GetObject",
+}
+
+
+class Call(NamedTuple):
+    """An operation, such as s3 and GetObject."""
+
+    service: str
+    operation: str
+
+
+class UnknownServiceError(AssertionError):
+    """A method's name is one of several services, and its object's name does not say of which."""
+
+
+def services_of(paths: Iterable[Path]) -> set[str]:
+    """Return the services that the files make clients of."""
+    known = set(SESSION.get_available_services())
+    return {
+        argument.value
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and last_name(node.func).endswith("client")
+        for argument in node.args
+        if isinstance(argument, ast.Constant) and argument.value in known
+    }
+
+
+def calls_of(path: Path, services: Iterable[str]) -> Iterator[tuple[Call, int]]:
+    """Yield each operation of these services that a file calls, with its line.
+
+    Raises UnknownServiceError.
+    """
+    named: dict[str, list[Call]] = defaultdict(list)
+    for service in services:
+        for name, operation in methods(service).items():
+            named[name].append(Call(service, operation))
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            name, owner = node.attr, last_name(node.value)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            name, owner = node.value, ""
+        else:
+            continue
+        found = named.get(name, [])
+        if len({call.service for call in found}) > 1 or name in SHARED_NAMES:
+            found = [call for call in found if spelled(owner) in (spelled(call.service), "client")]
+            if not found and name not in SHARED_NAMES:
+                raise UnknownServiceError(f"{path}:{node.lineno}: {owner}.{name}")
+        if owner == "s3" and name in TRANSFERS:
+            found = [Call("s3", TRANSFERS[name])]
+        for call in found:
+            yield call, node.lineno
+
+
+def last_name(node: ast.expr) -> str:
+    """Return `c` of `a.b.c` and of `c`, and nothing of what has no name."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def spelled(name: str) -> str:
+    """Spell `service-quotas` and `service_quotas` alike, and `client` and `_client`."""
+    return name.replace("-", "").replace("_", "").lower()
+
+
+@cache
+def methods(service: str) -> dict[str, str]:
+    """Return `{name of a client's method or of a waiter: operation}`."""
+    model = SESSION.get_service_model(service)
+    found = {xform_name(operation): operation for operation in model.operation_names}
+    return waiters(service) | found
+
+
+def waiters(service: str) -> dict[str, str]:
+    """Return `{name of a waiter: the operation that it repeats}`."""
+    try:
+        described: dict[str, Any] = SESSION.get_waiter_model(service)._waiter_config
+    except NoSuchModelError:
+        return {}
+    return {xform_name(name): waiter["operation"] for name, waiter in described.items()}

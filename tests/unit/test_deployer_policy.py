@@ -1,0 +1,263 @@
+"""docs/deployer-policy/ allows what deploying and using the project needs, and nothing besides."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests import deployer_needs
+from tests.aws_calls import Call, UnknownServiceError, calls_of
+from tests.deployer_needs import (
+    NOT_USED,
+    UnknownResourceTypeError,
+    handler_actions,
+    needed,
+    resource_types,
+    schema_actions,
+)
+from tests.iam_policy import (
+    ACCOUNT,
+    FOLDER,
+    REGION,
+    Statement,
+    allows,
+    arn_formats,
+    is_known,
+    matches,
+    of_file,
+    statements,
+    text,
+)
+from tests.unit.test_drift import RESOURCES
+from training import settings
+from training.role import role_name
+
+POLICIES = sorted(FOLDER.glob("*.json"))
+STATEMENTS = statements()
+NEEDED = needed()
+MANAGED_POLICY_CHARACTERS = 6144  # AWS's limit; white space does not count
+POLICIES_OF_A_USER = 10  # as many managed policies as IAM attaches by default
+# AWS's list of resources lacks it; "Control CloudFormation access with IAM" asks for it.
+TRANSFORM = "arn:aws:cloudformation:[^:]*:aws:transform/Serverless-2016-10-31"
+
+AWS = f"{REGION}:{ACCOUNT}"
+BUCKET = settings.default_bucket(ACCOUNT, REGION)
+JOB = f"{settings.ENDPOINT_NAME}-20261123083000"
+STACK = settings.STACK_NAME
+
+
+def test_there_is_one_to_look_at():
+    assert len(NEEDED) > 150
+    assert 1 < len(POLICIES) <= POLICIES_OF_A_USER
+
+
+@pytest.mark.parametrize("action", sorted(NEEDED))
+def test_what_is_needed_is_allowed(action):
+    assert is_known(action), f"IAM has no such action; {NEEDED[action][0]} needs another"
+    assert any(action in s.actions for s in STATEMENTS), f"for {NEEDED[action]}"
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda path: path.name)
+def test_what_is_allowed_is_needed(policy):
+    allowed = {action for statement in of_file(policy) for action in statement.actions}
+    assert allowed
+    assert not allowed - set(NEEDED)
+
+
+def test_no_action_is_a_pattern():
+    actions = [action for s in STATEMENTS for action in s.actions]
+    assert not [action for action in actions if not re.fullmatch(r"[a-z0-9]+:[A-Za-z0-9]+", action)]
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda s: s.sid)
+def test_everything_is_a_resource_only_of_what_has_no_other(statement: Statement):
+    if "*" in statement.resources:
+        assert statement.resources == ("*",)
+        assert not [action for action in statement.actions if arn_formats(action)]
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda s: s.sid)
+def test_every_action_takes_one_of_its_statements_resources(statement: Statement):
+    """One that takes none of them would be allowed nowhere."""
+    plain = [resource.replace("*", "x") for resource in statement.resources]
+    for action in statement.actions:
+        formats = arn_formats(action)
+        if action == "cloudformation:CreateChangeSet":
+            formats.append(TRANSFORM)
+        assert not formats or any(re.fullmatch(f, arn) for f in formats for arn in plain), action
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda s: s.sid)
+def test_every_resource_is_the_projects(statement: Statement):
+    """By its name, or by its tag where AWS makes up the name."""
+    for resource in statement.resources:
+        assert (
+            resource == "*"
+            or "scones-unlimited" in resource.lower()
+            or "SconesUnlimited" in resource
+            or "aws-sam-cli-managed-default" in resource  # what sam shares between projects
+            or resource.endswith("transform/Serverless-2016-10-31")
+            or "My*StateMachine-*" in resource  # CloudFormation leaves the stack out of its name
+            or "aws:ResourceTag/Project" in str(statement.conditions)
+            or "aws:RequestTag/Project" in str(statement.conditions)
+            or statement.actions == ("sagemaker:ListTags",)  # tells ours from others
+            or ":log-group:/aws/sagemaker/TrainingJobs" in resource  # of all jobs of an account
+        ), resource
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda path: path.name)
+def test_it_can_be_attached(policy: Path):
+    assert len(re.sub(r"\s", "", text(policy))) <= MANAGED_POLICY_CHARACTERS
+    assert policy.read_text().count("REGION") > 1
+
+
+def test_no_statement_has_anothers_name():
+    assert max(Counter(s.sid for s in STATEMENTS).values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("action", "arn"),
+    [
+        ("s3:CreateBucket", f"arn:aws:s3:::{BUCKET}"),
+        ("s3:PutObject", f"arn:aws:s3:::{BUCKET}/staged/train/bicycle/x.png"),
+        ("sagemaker:CreateTrainingJob", f"arn:aws:sagemaker:{AWS}:training-job/{JOB}"),
+        ("sagemaker:CreateModel", f"arn:aws:sagemaker:{AWS}:model/{JOB}"),
+        ("sagemaker:CreateEndpointConfig", f"arn:aws:sagemaker:{AWS}:endpoint-config/{JOB}"),
+        ("sagemaker:CreateEndpoint", f"arn:aws:sagemaker:{AWS}:endpoint-config/{JOB}"),
+        (
+            "sagemaker:CreateEndpoint",
+            f"arn:aws:sagemaker:{AWS}:endpoint/{settings.ENDPOINT_NAME}",
+        ),
+        ("iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/{role_name(REGION)}"),
+        ("cloudformation:CreateChangeSet", f"arn:aws:cloudformation:{AWS}:stack/{STACK}/*"),
+        ("sagemaker:ListTags", f"arn:aws:sagemaker:{AWS}:endpoint/another"),
+        ("kms:PutKeyPolicy", f"arn:aws:kms:{AWS}:key/0d1f7c3e"),
+    ],
+)
+def test_the_projects_own_names_are_covered(action, arn):
+    assert allows(action, arn, {"aws:ResourceTag/Project": settings.PROJECT})
+
+
+@pytest.mark.parametrize("name", sorted(RESOURCES))
+def test_the_stacks_own_names_are_covered(name):
+    """CloudFormation makes up `STACK-ID-SUFFIX`, or `ID-SUFFIX` for state machines."""
+    kind = deployer_needs.TRANSFORMED.get(RESOURCES[name]["Type"], RESOURCES[name]["Type"])
+    physical = f"{STACK}-{name}-1A2B3C4D5E6F"
+    makes = {
+        "AWS::CloudWatch::Alarm": ("cloudwatch:PutMetricAlarm", f"cloudwatch:{AWS}:alarm:"),
+        "AWS::DynamoDB::Table": ("dynamodb:CreateTable", f"dynamodb:{AWS}:table/"),
+        "AWS::Events::Rule": ("events:PutRule", f"events:{AWS}:rule/"),
+        "AWS::IAM::Role": ("iam:CreateRole", f"iam::{ACCOUNT}:role/"),
+        "AWS::Lambda::Function": ("lambda:CreateFunction", f"lambda:{AWS}:function:"),
+        "AWS::SNS::Topic": ("sns:CreateTopic", f"sns:{AWS}:"),
+        "AWS::SQS::Queue": ("sqs:CreateQueue", f"sqs:{AWS}:"),
+    }
+    if kind in makes:
+        action, prefix = makes[kind]
+        assert allows(action, f"arn:aws:{prefix}{physical}")
+    elif kind == "AWS::StepFunctions::StateMachine":
+        arn = f"arn:aws:states:{AWS}:stateMachine:{name}-1A2B3C4D5E6F"
+        assert allows("states:CreateStateMachine", arn)
+        assert allows("states:StartExecution", arn)
+    elif kind == "AWS::Logs::LogGroup":
+        group = in_stack(RESOURCES[name]["Properties"]["LogGroupName"]["Fn::Sub"])
+        assert allows("logs:CreateLogGroup", f"arn:aws:logs:{AWS}:log-group:{group}")
+    elif kind == "AWS::CloudWatch::Dashboard":
+        named = in_stack(RESOURCES[name]["Properties"]["DashboardName"]["Fn::Sub"])
+        arn = f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/{named}"
+        assert allows("cloudwatch:PutDashboard", arn)
+    elif kind == "AWS::S3::Bucket":
+        bucket = in_stack(RESOURCES[name]["Properties"]["BucketName"]["Fn::Sub"])
+        assert allows("s3:CreateBucket", f"arn:aws:s3:::{bucket}")
+    else:  # named by AWS, or a part of one of these
+        assert kind == "AWS::KMS::Key" or kind.endswith(("Policy", "Subscription"))
+
+
+def in_stack(name: str) -> str:
+    for parameter, value in (("StackName", STACK), ("AccountId", ACCOUNT), ("Region", REGION)):
+        name = name.replace(f"${{AWS::{parameter}}}", value)
+    return name
+
+
+@pytest.mark.parametrize(
+    ("action", "arn", "context"),
+    [
+        ("s3:DeleteBucket", "arn:aws:s3:::somebodys", {}),
+        ("s3:DeleteObject", "arn:aws:s3:::somebodys/picture.png", {}),
+        ("sagemaker:DeleteEndpoint", f"arn:aws:sagemaker:{AWS}:endpoint/another", {}),
+        ("lambda:InvokeFunction", f"arn:aws:lambda:{AWS}:function:another", {}),
+        ("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT}:role/admin", {}),
+        ("iam:PutRolePolicy", f"arn:aws:iam::{ACCOUNT}:user/me", {}),
+        (
+            "iam:PassRole",
+            f"arn:aws:iam::{ACCOUNT}:role/{STACK}-MyStateMachineRole-1A2B3C",
+            {"iam:PassedToService": "ec2.amazonaws.com"},
+        ),
+        ("kms:ScheduleKeyDeletion", f"arn:aws:kms:{AWS}:key/0d1f7c3e", {}),
+        ("kms:CreateKey", "*", {}),
+        ("cloudformation:DeleteStack", f"arn:aws:cloudformation:{AWS}:stack/another/1a2b", {}),
+        ("sqs:PurgeQueue", f"arn:aws:sqs:us-east-1:{ACCOUNT}:{STACK}-ReviewQueue-1A2B", {}),
+    ],
+)
+def test_what_is_not_the_projects_is_not_touched(action, arn, context):
+    assert action in NEEDED
+    assert not allows(action, arn, context)
+
+
+def test_a_type_of_resource_that_nobody_has_looked_at_is_an_error():
+    assert resource_types() <= set(NOT_USED)
+    with pytest.raises(UnknownResourceTypeError, match="AWS::Lambda::Alias"):
+        handler_actions("AWS::Lambda::Alias")
+
+
+@pytest.mark.parametrize("kind", sorted(NOT_USED))
+def test_what_is_left_out_is_still_in_aws_schema(kind):
+    assert kind in resource_types()
+    listed = schema_actions(kind)
+    for pattern, reason in NOT_USED[kind].items():
+        assert any(matches(pattern, action) for action in listed), pattern
+        properties = re.findall(r"^no ([A-Z]\w+)", reason)
+        used = [
+            r["Properties"]
+            for r in RESOURCES.values()
+            if deployer_needs.TRANSFORMED.get(r["Type"], r["Type"]) == kind
+        ]
+        assert not any(name in p for name in properties for p in used), reason
+
+
+@pytest.mark.parametrize("call", sorted(deployer_needs.SAM_UNREACHED))
+def test_what_sam_does_not_reach_is_still_in_its_source(call):
+    found = {
+        call
+        for file, service in deployer_needs.SAM_FILES.items()
+        for call, _ in calls_of(deployer_needs.SAM / file, [service])
+    }
+    assert call in found
+
+
+def test_calls_are_found_however_they_are_made(tmp_path):
+    source = tmp_path / "source.py"
+    source.write_text(
+        "import re\n"
+        "sagemaker.get_paginator('list_models')\n"
+        "in_batches(stack.sqs.delete_message_batch)\n"
+        "s3.get_waiter('bucket_exists')\n"
+        "self._s3.put_object(Bucket='b')\n"
+        "s3.upload_file('a', 'b', 'c')\n"
+        "re.search('a', 'b')\n"
+    )
+    assert sorted(call for call, _ in calls_of(source, ["sagemaker", "sqs", "s3"])) == [
+        Call("s3", "HeadBucket"),
+        Call("s3", "PutObject"),
+        Call("s3", "PutObject"),
+        Call("sagemaker", "ListModels"),
+        Call("sqs", "DeleteMessageBatch"),
+    ]
+
+
+def test_a_method_of_two_services_needs_its_objects_name(tmp_path):
+    source = tmp_path / "source.py"
+    source.write_text("client_of_something.tag_resource()\n")
+    with pytest.raises(UnknownServiceError, match=r"source\.py:1: client_of_something\.tag_"):
+        list(calls_of(source, ["stepfunctions", "logs"]))
