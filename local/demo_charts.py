@@ -20,11 +20,15 @@ MISTAKES_IN_WORDS = 12
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart's title, its HTML with the text alternative, and how to read it."""
+    """A chart's title, its HTML with the text alternative, and how to read it.
+
+    A `wide` one gets a row of its own, and is not made smaller than it was drawn.
+    """
 
     title: str
     html: Any
     words: str
+    wide: bool = False
 
 
 def charts(evaluation: dict[str, Any]) -> list[Chart]:
@@ -41,11 +45,11 @@ def _confusion(evaluation: dict[str, Any]) -> Chart:
         draw_confusion(axes, theme, counts, classes)
 
     side = max(WIDTH, CLASS_INCHES * len(classes))
-    html = chart(draw, confusion_words(counts, classes), side, max(HEIGHT, side))
     return Chart(
         "Confusion matrix",
-        html,
+        chart(draw, confusion_words(counts, classes), side, 0.85 * side),
         "A row holds the pictures of one class, a column those that the model takes for it.",
+        wide=side > WIDTH,
     )
 
 
