@@ -5,6 +5,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -62,7 +63,7 @@ def folder_source(folder: Path, classes: Sequence[str] | None, long_side: int) -
                 try:
                     image = read_picture(path, long_side)
                 except DECODER_ERRORS as error:
-                    yield Unreadable(class_name, str(path), _reason(error))
+                    yield Unreadable(class_name, str(path), why_unreadable(error))
                 else:
                     yield Picture(class_name, _unused(file_stem(path.stem), used), image)
 
@@ -75,7 +76,7 @@ def folder_source(folder: Path, classes: Sequence[str] | None, long_side: int) -
     )
 
 
-def read_picture(path: Path, long_side: int) -> Image.Image:
+def read_picture(path: Path | BinaryIO, long_side: int) -> Image.Image:
     """Return a photo as a person sees it: upright, RGB, transparency on white, first frame.
 
     Raises one of DECODER_ERRORS when it cannot.
@@ -116,7 +117,8 @@ def _unused(stem: str, used: set[str]) -> str:
     return name
 
 
-def _reason(error: Exception) -> str:
+def why_unreadable(error: Exception) -> str:
+    """Say in words why `read_picture` raised."""
     if isinstance(error, UnidentifiedImageError):
         return "not a picture of a kind that Pillow reads"
     if isinstance(error, IsADirectoryError):

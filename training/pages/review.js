@@ -1,0 +1,215 @@
+
+"use strict";
+(() => {
+  const LOOK_AGAIN_MS = 5000;
+  const AHEAD = 2;
+  const SMALL = 256; // pixels of the longer side, below which single pixels are shown
+  const element = (id) => document.getElementById(id);
+  const review = element("review");
+  const client = crypto.randomUUID();
+  const images = new Map(); // by picture: loaded before it is its turn
+  let current = null; // the picture on the page
+  let answers = []; // its classes, in the order of their keys
+  let held = 0; // pictures that this page has
+  let busy = false; // a request is under way, or the picture is not on the screen yet
+  let looking = false;
+  let epoch = 0; // of what the reviewer did: an older view is not shown any more
+
+  class Refused extends Error {}
+
+  async function ask(action, fields = {}) {
+    let answer;
+    try {
+      answer = await fetch(action, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ client, ...fields }),
+      });
+    } catch {
+      throw new Refused("The server does not answer. Start it again with “python -m training.review”, and open"
+        + " the address that it prints. What you have decided is written.");
+    }
+    if (answer.status === 404) {
+      throw new Refused("This address is no longer valid: open the one that “python -m training.review” printed last.");
+    }
+    if (!answer.ok) {
+      const told = await answer.json().catch(() => ({}));
+      throw new Refused(`That did not work: ${told.error ?? answer.statusText}. Try again.`);
+    }
+    return answer.json();
+  }
+
+  // ------------------------------------------------------------------ what is to be seen
+  const percent = (share) => `${(100 * share).toFixed(1)} %`;
+
+  function preload(picture) {
+    if (!images.has(picture.id)) {
+      const image = new Image();
+      image.src = `pictures/${encodeURIComponent(picture.id)}`;
+      image.alt = `Picture ${picture.key}, ${picture.width} by ${picture.height} pixels. ${guessed(picture)}`;
+      image.classList.toggle("small", Math.max(picture.width, picture.height) < SMALL);
+      images.set(picture.id, image);
+    }
+    return images.get(picture.id);
+  }
+
+  function guessed(picture) {
+    if (picture.guess === null) return "The model’s guess is not known.";
+    const sure = picture.confidence === null ? "" : `, ${percent(picture.confidence)} sure`;
+    const needed = picture.threshold === null ? "" : ` (${percent(picture.threshold)} would do)`;
+    return `The model’s guess: ${picture.guess}${sure}${needed}.`;
+  }
+
+  async function showPicture(picture) {
+    current = picture;
+    answers = picture ? picture.classes.map((one) => one.name) : [];
+    element("frame").hidden = !picture;
+    element("nothing").hidden = Boolean(picture);
+    element("answers").replaceChildren(...(picture ? picture.classes.map(answerButton) : []));
+    if (!picture) {
+      element("picture").replaceChildren();
+      return;
+    }
+    element("guess").textContent = guessed(picture);
+    element("place").textContent = `${picture.key} · queued ${picture.sent.slice(0, 16).replace("T", " ")} UTC`;
+    let shown = problem(picture.problem);
+    if (!picture.problem) {
+      shown = preload(picture);
+      try {
+        await shown.decode();
+      } catch {
+        shown = problem("It could not be loaded.");
+      }
+    }
+    element("picture").replaceChildren(shown);
+  }
+
+  function problem(text) {
+    const paragraph = document.createElement("p");
+    paragraph.textContent = `There is no picture to see. ${text} Choose “neither”, or skip it.`;
+    return paragraph;
+  }
+
+  function answerButton({ name, probability }, position) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.dataset.answer = name;
+    if (position < 9) {
+      const key = document.createElement("kbd");
+      key.textContent = position + 1;
+      button.setAttribute("aria-keyshortcuts", position + 1);
+      button.append(key, " ");
+    }
+    const label = document.createElement("span");
+    label.textContent = name;
+    button.append(label);
+    if (probability !== null) {
+      const share = document.createElement("span");
+      share.className = "probability";
+      share.textContent = percent(probability);
+      const bar = document.createElement("span");
+      bar.className = "share";
+      bar.style.width = `${100 * probability}%`;
+      button.append(" ", share, bar);
+    }
+    button.addEventListener("click", () => decide(name));
+    return button;
+  }
+
+  async function show(view) {
+    held = view.pictures.length;
+    const wanted = new Set(view.pictures.map((picture) => picture.id));
+    for (const id of images.keys()) if (!wanted.has(id)) images.delete(id);
+    for (const picture of view.pictures) if (!picture.problem) preload(picture);
+    const first = view.pictures[0] ?? null;
+    if (first?.id !== current?.id || !first) await showPicture(first);
+    const left = view.waiting === null ? null : view.waiting + view.pictures.length;
+    element("left").textContent = left === null ? "" : `About ${left} left`
+      + (view.put_off ? `, and ${view.put_off} put off or with others.` : ".");
+    element("waiting").textContent = "Nothing to decide now. This page looks for more every few seconds.";
+    element("undo-text").textContent = view.undo ? `undo ${view.undo.label ?? "skip"}` : "undo";
+    element("undo").setAttribute("aria-disabled", String(!view.undo));
+    for (const id of ["neither", "skip"]) element(id).setAttribute("aria-disabled", String(!first));
+    review.dataset.picture = first?.id ?? "";
+    review.dataset.views = Number(review.dataset.views ?? 0) + 1;
+  }
+
+  function trouble(error) {
+    if (error !== null && !(error instanceof Refused)) throw error;
+    element("trouble").hidden = error === null;
+    element("trouble").textContent = error?.message ?? "";
+  }
+
+  // ------------------------------------------------------------------ what the reviewer does
+  async function act(action, fields) {
+    if (busy) return;
+    busy = true;
+    epoch += 1;
+    try {
+      const view = await ask(action, fields);
+      await show(view);
+      element("note").textContent = view.note;
+      trouble(null);
+    } catch (error) {
+      trouble(error);
+    } finally {
+      epoch += 1;
+      busy = false;
+    }
+    look();
+  }
+
+  const decide = (answer) => current && act("decide", { picture: current.id, answer });
+  const skip = () => current && act("skip", { picture: current.id });
+  const undo = () => element("undo").getAttribute("aria-disabled") !== "true" && act("undo");
+
+  element("neither").addEventListener("click", () => decide(review.dataset.neither));
+  element("skip").addEventListener("click", skip);
+  element("undo").addEventListener("click", undo);
+
+  document.addEventListener("keydown", (event) => {
+    // A key that is held down would decide pictures that nobody has looked at.
+    if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+    const key = event.key.toLowerCase();
+    const position = /^[1-9]$/.test(key) ? Number(key) - 1 : -1;
+    if (position >= 0 && position < answers.length) decide(answers[position]);
+    else if (key === "n") decide(review.dataset.neither);
+    else if (key === "s") skip();
+    else if (key === "u") undo();
+  });
+
+  // ------------------------------------------------------------------ what goes on by itself
+  async function refresh(action) {
+    const before = epoch;
+    try {
+      const view = await ask(action);
+      if (busy || before !== epoch) return;
+      busy = true;
+      try {
+        await show(view);
+      } finally {
+        busy = false;
+      }
+      trouble(null);
+    } catch (error) {
+      trouble(error);
+    }
+  }
+
+  // Only a page that is looked at takes pictures; the one that it has, it keeps from others.
+  async function look() {
+    if (looking || document.hidden || held >= AHEAD) return;
+    looking = true;
+    await refresh("look");
+    looking = false;
+  }
+
+  setInterval(() => { if (!current) look(); }, LOOK_AGAIN_MS);
+  setInterval(() => refresh("keep"), Number(review.dataset.heartbeat));
+  document.addEventListener("visibilitychange", look);
+  addEventListener("pagehide", () => {
+    navigator.sendBeacon("leave", new Blob([JSON.stringify({ client })], { type: "application/json" }));
+  });
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  look();
+})();

@@ -1,0 +1,180 @@
+"""Decide the pictures whose answer was not certain enough: `python -m training.review`.
+
+Serves a page on this machine that shows one picture after the other out of the review queue. Each
+decision becomes a label in the training bucket, from which `stage_data --labels` trains, and the
+record in the predictions table. Several people may review at once, on one machine or on many.
+"""
+
+import argparse
+import getpass
+import sys
+import webbrowser
+from collections import Counter
+from typing import Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.table import Table
+
+from training import settings
+from training.errors import ExpectedError
+from training.preflight import check_bucket, check_credentials, check_region
+from training.reviewing.desk import Desk, Places
+from training.reviewing.label_store import LabelStore
+from training.reviewing.predictions_table import PredictionsTable
+from training.reviewing.review_queue import ReviewQueue
+from training.reviewing.served_model import ServedModels
+from training.reviewing.shown_picture import read_shown
+from training.sending.stack import StackNotFoundError, stack_outputs
+from training.waiting import make_console
+
+CONNECTIONS = 40  # as many as the server has threads
+QUEUE_OUTPUT = "ReviewQueueUrl"
+
+
+class ReviewerUnknownError(ExpectedError):
+    """Nobody knows who decides."""
+
+
+class Found(NamedTuple):
+    """What a review needs of the account.
+
+    Attributes:
+        places: the queue, the labels, the table, the models and the pictures.
+        labels_uri: where labels go, s3://bucket/prefix/.
+        hold_seconds: how long the queue hides a picture that somebody has.
+        waiting: about how many pictures wait.
+    """
+
+    places: Places
+    labels_uri: str
+    hold_seconds: int
+    waiting: int
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve the page until Ctrl-C, which is how it is meant to end; return the exit status."""
+    arguments = parse_arguments(argv)
+    console = make_console()
+    try:
+        review(arguments, console)
+    except (ExpectedError, ClientError, BotoCoreError) as error:
+        print(f"review: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:  # before there was a server to end
+        print("review: interrupted; nothing was decided", file=sys.stderr)
+        return 130
+    return 0
+
+
+def review(arguments: argparse.Namespace, console: Console) -> None:
+    """Find everything, serve, and say at the end what was decided. Raises ExpectedError."""
+    import boto3  # noqa: PLC0415  --help does without
+
+    from training.reviewing.server import serve  # noqa: PLC0415  as above
+
+    reviewer = arguments.reviewer or _user_name()
+    found = find(boto3.Session(), arguments.stack_name, arguments.bucket)
+
+    def tell(sentence: str) -> None:
+        console.print(sentence, markup=False, soft_wrap=True)
+
+    def ready(address: str) -> None:
+        tell(f"Review page: {address}")
+        tell(
+            f"About {found.waiting} pictures wait. Labels go to {found.labels_uri}, as decided by"
+            f" {reviewer}. Keep the address to yourself; Ctrl-C ends the page, and what was not"
+            " decided goes back to the queue."
+        )
+        if not arguments.no_browser:
+            webbrowser.open(address)
+
+    desk = Desk(found.places, reviewer, found.hold_seconds, tell)
+    serve(desk, reviewer, arguments.port, ready)
+    console.print(result_table(desk.decided))
+
+
+def find(session: Any, stack_name: str, bucket: str | None) -> Found:
+    """Find queue, table and bucket, and check that they can be used.
+
+    `bucket` is the one with the labels, None for the project's own. Raises ExpectedError.
+    """
+    from botocore.config import Config  # noqa: PLC0415  --help does without
+
+    region = check_region(session)
+    account = check_credentials(session.client("sts")).account
+    outputs = stack_outputs(session.client("cloudformation"), stack_name)
+    if QUEUE_OUTPUT not in outputs:
+        raise StackNotFoundError(
+            f"The stack {stack_name} gives no {QUEUE_OUTPUT}: it is an older one, deploy it again"
+            " with `sam build && sam deploy`."
+        )
+    config = Config(max_pool_connections=CONNECTIONS, retries={"mode": "standard"})
+    s3 = session.client("s3", config=config)
+    bucket = bucket or settings.default_bucket(account, region)
+    check_bucket(s3, bucket, region)
+    queue = ReviewQueue(session.client("sqs", config=config), outputs[QUEUE_OUTPUT])
+    places = Places(
+        queue=queue,
+        labels=LabelStore(s3, bucket),
+        table=PredictionsTable(
+            session.client("dynamodb", config=config), outputs["PredictionsTableName"]
+        ),
+        models=ServedModels(session.client("sagemaker", config=config)),
+        read=lambda question: read_shown(s3, question.picture),
+    )
+    return Found(
+        places,
+        labels_uri=f"s3://{bucket}/{settings.LABELS_PREFIX}/",
+        hold_seconds=queue.hold_seconds(),
+        waiting=queue.waiting()[0],
+    )
+
+
+def result_table(decided: Counter[str]) -> Table:
+    """Lay out how many pictures were decided as what."""
+    table = Table("label", "pictures", title="Decided")
+    table.columns[1].justify = "right"
+    for label, count in sorted(decided.items()):
+        table.add_row(label, str(count))
+    table.add_section()
+    table.add_row("all", str(decided.total()))
+    return table
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.review",
+        description="Serve a page on this machine on which people decide the pictures of the review"
+        " queue. Several may do so at once; each gets other pictures.",
+    )
+    add = parser.add_argument
+    add("--stack-name", metavar="NAME", default=settings.STACK_NAME,
+        help=f"the workflow's stack ({settings.STACK_NAME}, from samconfig.toml)")  # fmt: skip
+    add("--bucket", metavar="NAME",
+        help=f"bucket for labels ({settings.default_bucket('ACCOUNT', 'REGION')})")  # fmt: skip
+    add("--reviewer", metavar="NAME",
+        help="who decides, as it stands in each label (your user name)")  # fmt: skip
+    add("--port", type=_port, default=0,
+        help="TCP port of 127.0.0.1, 0 to 65535 (0: one that is free)")  # fmt: skip
+    add("--no-browser", action="store_true", help="only print the address")
+    return parser.parse_args(argv)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port: give 0 to 65535")
+    return port
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError) as error:  # what it raises changed with Python 3.13
+        raise ReviewerUnknownError("You have no user name here: give --reviewer NAME.") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

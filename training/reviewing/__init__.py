@@ -1,0 +1,1 @@
+"""What people decide about pictures whose answer was not certain enough."""

@@ -1,0 +1,87 @@
+"""Serve the review page on 127.0.0.1 until a signal ends it."""
+
+import asyncio
+import secrets
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+from hypercorn.asyncio import serve as serve_asgi
+from hypercorn.config import Config
+
+from training.errors import ExpectedError
+from training.reviewing.desk import Desk
+from training.reviewing.guard import Guard
+from training.reviewing.web import review_app
+
+HOST = "127.0.0.1"
+TOKEN_BYTES = 24
+SWEEP_SECONDS = 1.0
+GRACE_SECONDS = 3.0  # for requests under way when the server ends
+
+
+class PortTakenError(ExpectedError):
+    """Nobody can listen on the port that was asked for."""
+
+
+def serve(desk: Desk, reviewer: str, port: int, ready: Callable[[str], None]) -> None:
+    """Serve until SIGINT, SIGTERM or SIGHUP; then give all pictures back to the queue.
+
+    A `port` of 0 takes a free one. `ready` gets the page's address once it can be opened.
+    Raises PortTakenError.
+    """
+    listening = _listen(port)
+    try:
+        asyncio.run(_serve(desk, reviewer, listening, ready))
+    finally:
+        listening.close()
+        desk.close()
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+        listening.listen()
+    except OSError as error:
+        listening.close()
+        raise PortTakenError(
+            f"Port {port} cannot be had ({error.strerror}): give another --port, or leave it out."
+        ) from error
+    return listening
+
+
+async def _serve(
+    desk: Desk, reviewer: str, listening: socket.socket, ready: Callable[[str], None]
+) -> None:
+    token, port = secrets.token_urlsafe(TOKEN_BYTES), listening.getsockname()[1]
+    app, headers = review_app(desk, reviewer)
+    config = Config()
+    config.bind = [f"fd://{listening.fileno()}"]
+    config.graceful_timeout = GRACE_SECONDS
+    config.include_server_header = False
+    config.loglevel = "WARNING"
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            loop.add_signal_handler(number, ended.set)
+    sweeping = asyncio.create_task(_sweep(desk))
+    sweeping.add_done_callback(lambda _: ended.set())  # it never ends by itself, but by a defect
+    ready(f"http://{HOST}:{port}/{token}/")
+    guarded: Any = Guard(cast("Any", app), token, port, headers)
+    try:
+        await serve_asgi(guarded, config, shutdown_trigger=cast("Any", ended.wait))
+    finally:
+        sweeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await sweeping
+
+
+async def _sweep(desk: Desk) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        await asyncio.to_thread(desk.sweep)

@@ -1,0 +1,74 @@
+"""A picture as the page shows it: decoded here, so that the browser gets nothing hostile."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError, ParamValidationError
+
+from training.execution_input import Picture
+from training.sources.folder import DECODER_ERRORS, read_picture, why_unreadable
+
+MOST_BYTES = 6 * 1024 * 1024  # what the workflow takes: functions/serialize_image_data/app.py
+LONG_SIDE = 1600  # pixels: more than a page shows
+LOSSLESS_PIXELS = 256 * 256  # up to here a PNG: of a small picture each pixel is seen
+GONE = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "MethodNotAllowed"}
+LATER = {"SlowDown", "Throttling", "RequestTimeout", "RequestTimeTooSkewed", "ExpiredToken"}
+
+
+@dataclass(frozen=True)
+class ShownPicture:
+    """What to send to a browser, or why there is nothing to show.
+
+    Attributes:
+        content: a PNG or JPEG, as `media_type` says; empty where there is a problem.
+        media_type: "image/png" or "image/jpeg".
+        width: in pixels, of `content`.
+        height: in pixels, as above.
+        problem: why it cannot be shown, in a sentence; empty where it can.
+    """
+
+    content: bytes = b""
+    media_type: str = ""
+    width: int = 0
+    height: int = 0
+    problem: str = ""
+
+
+def read_shown(s3: Any, picture: Picture) -> ShownPicture:
+    """Read that very version of a picture. Raises botocore's errors where asking again may help."""
+    version = {"VersionId": picture.version_id} if picture.version_id else {}
+    try:
+        answer = s3.get_object(Bucket=picture.bucket, Key=picture.key, **version)
+        size = answer["ContentLength"]
+        if size > MOST_BYTES:
+            return ShownPicture(problem=f"It has {size:,} bytes, too many to show.")
+        content = answer["Body"].read()
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in GONE:
+            return ShownPicture(problem="It is gone: this version was deleted from S3.")
+        if code == "AccessDenied":
+            return ShownPicture(problem="You may not read it: ask for s3:GetObjectVersion.")
+        if code in LATER or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+            raise
+        return ShownPicture(problem=f"S3 refuses it ({code}).")
+    except ParamValidationError:
+        return ShownPicture(problem="Its place is no possible one in S3.")
+    return show(content)
+
+
+def show(content: bytes) -> ShownPicture:
+    """Decode a picture and encode it for the page."""
+    try:
+        image = read_picture(io.BytesIO(content), LONG_SIDE)
+    except DECODER_ERRORS as error:
+        return ShownPicture(problem=f"It cannot be decoded: {why_unreadable(error)}.")
+    small = image.width * image.height <= LOSSLESS_PIXELS
+    stream = io.BytesIO()
+    if small:
+        image.save(stream, "PNG")
+    else:
+        image.save(stream, "JPEG", quality=92)
+    media_type = "image/png" if small else "image/jpeg"
+    return ShownPicture(stream.getvalue(), media_type, image.width, image.height)
