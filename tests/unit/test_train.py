@@ -352,7 +352,8 @@ def test_the_model_folder_holds_all_that_serving_needs(trained):
     model = trained / "model"
     files = sorted(str(f.relative_to(model)) for f in model.rglob("*") if f.is_file())
     assert files == [
-        "code/inference.py", "code/network.py", "held_out.json", "metadata.json", "model.pt",
+        "baseline.json", "baseline.pt", "code/inference.py", "code/network.py", "held_out.json",
+        "metadata.json", "model.pt",
     ]  # fmt: skip
     metadata = json.loads((model / "metadata.json").read_text())
     assert metadata["classes"] == ["bar", "square"]

@@ -3,12 +3,13 @@
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from near_duplicates import difference_hash, near_groups
 from network import PictureError, decode_picture, resize_picture
+from picture_features import picture_features
 from torch import Tensor
 
 
@@ -36,6 +37,7 @@ class Pictures:
     labels: Tensor  # int64 [N], positions in the sorted class list
     hashes: list[int]  # difference hashes, 64 bits
     digest: str  # SHA-256 over names and contents, hex
+    features: list[dict[str, float | str]] = field(default_factory=list)  # of the files as they are
 
     def groups(self) -> list[list[int]]:
         """Give the places of the pictures by class and object: near-duplicates are together."""
@@ -83,22 +85,24 @@ def read_pictures(
         files += pictures
         labels += [classes.index(name)] * len(pictures)
 
-    def read(file: Path) -> tuple[Tensor, int, bytes]:
+    def read(file: Path) -> tuple[Tensor, int, bytes, dict[str, float | str]]:
         try:
             data = file.read_bytes()
             picture = decode_picture(data)
         except (PictureError, OSError) as error:
             raise UnreadablePictureError(f"{file}: {error}") from error
         digest = hashlib.sha256(f"{file.relative_to(folder)}\n".encode() + data).digest()
-        return resize_picture(picture, input_size), difference_hash(picture), digest
+        pixels = resize_picture(picture, input_size)
+        return pixels, difference_hash(picture), digest, picture_features(data, picture)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
-        read_files = list(pool.map(read, files))
+        pixels, hashes, digests, features = zip(*pool.map(read, files), strict=True)
     return Pictures(
-        pixels=torch.stack([pixels for pixels, _, _ in read_files]),
+        pixels=torch.stack(pixels),
         labels=torch.tensor(labels),
-        hashes=[bits for _, bits, _ in read_files],
-        digest=hashlib.sha256(b"".join(digest for _, _, digest in read_files)).hexdigest(),
+        hashes=list(hashes),
+        digest=hashlib.sha256(b"".join(digests)).hexdigest(),
+        features=list(features),
     )
 
 
@@ -129,6 +133,7 @@ def read_channels(
             torch.cat([pictures.labels, more.labels]),
             pictures.hashes + more.hashes,
             hashlib.sha256((pictures.digest + more.digest).encode()).hexdigest(),
+            pictures.features + more.features,
         )
     for label, count in enumerate(pictures.labels.bincount(minlength=len(classes)).tolist()):
         if count < 2:

@@ -254,12 +254,15 @@ class Network(nn.Module):
         # The last ones vary most.
         self.whitening.weight.copy_(filters.T[-count:].reshape(self.whitening.weight.shape))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Score normalised pictures [N, 3, S, S] as [N, classes, TURNS]."""
+    def features(self, x: Tensor) -> Tensor:
+        """Describe normalised pictures [N, 3, S, S] by the vectors [N, D] that `head` scores."""
         x = self.blocks(self.stem(self.whitening(x)))
         # Average and maximum together: how much of a feature there is, and whether it is anywhere.
-        x = x.mean((2, 3)) + x.amax((2, 3))
-        scores: Tensor = self.head(x)
+        return x.mean((2, 3)) + x.amax((2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Score normalised pictures [N, 3, S, S] as [N, classes, TURNS]."""
+        scores: Tensor = self.head(self.features(x))
         return scores.view(-1, self.classes, TURNS)
 
 

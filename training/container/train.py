@@ -5,7 +5,8 @@
 
 Both folders hold one folder per class with its pictures (PNG or JPEG). The model folder gets
 `model.pt` (weights), `metadata.json` (all else that serving needs), `held_out.json` (answers about
-pictures that were not trained on) and `code/` (the serving script), written only when training has
+pictures that were not trained on), `baseline.json` and `baseline.pt` (what later pictures are
+compared with, see baseline.py) and `code/` (the serving script), written only when training has
 succeeded.
 
 What is trained is a network or a small ensemble. The pictures are dealt out into parts, and each
@@ -27,6 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import baseline
 import calibration
 import checkpoint
 import torch
@@ -146,6 +148,33 @@ class Training:
         list(self._pool.map(answer, range(len(self.members))))
         return made[self.held_out.cpu()], self.labels[self.held_out].cpu()
 
+    def gaussians(self) -> baseline.Gaussians:
+        """Say, for each member, where the pictures lie that it has learned from."""
+
+        def fit(number: int) -> tuple[Tensor, Tensor]:
+            member, classes = self.members[number], len(self.classifier.classes)
+            labels = self.labels[member.learned_from]
+            of_classes = [member.learned_from[labels == label] for label in range(classes)]
+            most = math.ceil(baseline.MOST_FITTED / classes)
+            some = torch.cat([places[:: math.ceil(len(places) / most)] for places in of_classes])
+            vectors = baseline.member_vectors(self.classifier, member.network, self.pixels[some])
+            return baseline.fit_gaussian(vectors, self.labels[some].cpu(), classes)
+
+        means, whiteners = zip(*self._pool.map(fit, range(len(self.members))), strict=True)
+        return baseline.Gaussians(torch.stack(means), torch.stack(whiteners))
+
+    def held_out_distances(self, gaussians: baseline.Gaussians) -> Tensor:
+        """Give the distances [H] of the held-out pictures, each by the one that has not seen it."""
+        made = torch.empty(len(self.labels))
+
+        def measure(number: int) -> None:
+            places = (self.parts == number).nonzero()[:, 0]
+            found = gaussians.distances(self.classifier, number, self.pixels[places])
+            made[places.cpu()] = found
+
+        list(self._pool.map(measure, range(len(self.members))))
+        return made[self.held_out.cpu()]
+
     def state(self) -> dict[str, Any]:
         """Give all that changes in training, for a checkpoint."""
         return {
@@ -248,6 +277,14 @@ def train_classifier(arguments: argparse.Namespace) -> None:
     recommended = calibration.recommend_threshold(
         confidences, correct, arguments.max_error, arguments.confidence_level
     )
+    gaussians = training.gaussians()
+    sample = baseline.baseline_sample(
+        data.features,
+        [(classes[row.index(max(row))], max(row)) for row in probabilities],
+        training.held_out_distances(gaussians).tolist(),
+        answered_by="model" if arguments.members == 1 else "member",
+        seed=arguments.seed,
+    )
     served = Epoch(
         arguments.epochs,
         training.epochs[-1].train_loss,
@@ -273,7 +310,7 @@ def train_classifier(arguments: argparse.Namespace) -> None:
         "probabilities": probabilities,
     }
     measured = {"metrics": metrics, "calibration": trust, "data_sha256": data.digest}
-    write_model(classifier, arguments, measured, held_out)
+    write_model(classifier, arguments, measured, held_out, sample=sample, gaussians=gaussians)
     if arguments.output_data_dir:
         arguments.output_data_dir.mkdir(parents=True, exist_ok=True)
         history = json.dumps([asdict(epoch) for epoch in training.epochs], indent=1)
@@ -318,8 +355,13 @@ def write_model(
     arguments: argparse.Namespace,
     measured: dict[str, Any],
     held_out: dict[str, Any],
+    *,
+    sample: dict[str, Any],
+    gaussians: baseline.Gaussians,
 ) -> None:
-    """Write weights, metadata, held-out answers and serving code, each file whole or not at all.
+    """Write weights, metadata, held-out answers, baseline and serving code.
+
+    Each file is written whole or not at all.
 
     `measured` joins the metadata.
     """
@@ -348,9 +390,14 @@ def write_model(
         torch.save(classifier.ensemble.half_weights(), Path(partial, WEIGHTS_FILE))
         for name, content in ((METADATA_FILE, metadata), (HELD_OUT_FILE, held_out)):
             Path(partial, name).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        # In one line: 800 pictures have 6,400 numbers.
+        text = json.dumps(sample, separators=(",", ":"))
+        Path(partial, baseline.BASELINE_FILE).write_text(text + "\n", "utf-8")
+        gaussians.save(Path(partial, baseline.GAUSSIANS_FILE))
         (folder / "code").mkdir(exist_ok=True)
         code_files = (f"code/{name}" for name in SERVING_FILES)
-        for name in (*code_files, HELD_OUT_FILE, METADATA_FILE, WEIGHTS_FILE):
+        beside = (HELD_OUT_FILE, baseline.BASELINE_FILE, baseline.GAUSSIANS_FILE)
+        for name in (*code_files, *beside, METADATA_FILE, WEIGHTS_FILE):
             Path(partial, name).replace(folder / name)
 
 

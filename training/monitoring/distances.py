@@ -1,0 +1,120 @@
+"""How far pictures are from what a model has learned, and what one of its networks says of them.
+
+Training has measured the same of the pictures that it held out, each by a network that had not
+learned from it. Here each picture is seen by one network, too, whose turn it is by the picture's
+position, so that both samples come about alike. The endpoint's own answers come from all networks
+together, which are right more often and less sure.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from training.monitoring.model_files import DamagedModelError, read_members
+from training.monitoring.sample import NoBaselineError
+from training.monitoring.two_samples import Numbers
+
+if TYPE_CHECKING:
+    from baseline import Gaussians
+    from network import Classifier
+
+MOST_PICTURES = 1_000  # that are worth the seconds: some 2 ms each
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one network a picture says; all arrays are as long as there were pictures.
+
+    Attributes:
+        distances: from the nearest class, in deviations (training/container/baseline.py).
+        labels: the most probable class.
+        confidences: its probability, in [0, 1].
+    """
+
+    distances: Numbers
+    labels: list[str]
+    confidences: Numbers
+
+
+@dataclass(frozen=True)
+class Observer:
+    """A model's networks, each with what it takes to tell a distance."""
+
+    classifier: "Classifier"
+    gaussians: "Gaussians"
+
+    @property
+    def members(self) -> int:
+        """How many networks the model has."""
+        return len(self.classifier.ensemble.networks())
+
+    def look(
+        self,
+        pictures: Sequence[Image.Image],
+        report: Callable[[int], None] = lambda _: None,
+    ) -> Seen:
+        """Look at upright RGB pictures; `report` gets how many have been looked at."""
+        import torch  # noqa: PLC0415  seconds, which --help does without
+        from baseline import BATCH  # noqa: PLC0415  as above
+        from network import resize_picture  # noqa: PLC0415  as above
+
+        distances, confidences = np.zeros(len(pictures)), np.zeros(len(pictures))
+        labels = [""] * len(pictures)
+        done = 0
+        for member, network in enumerate(self.classifier.ensemble.networks()):
+            places = range(member, len(pictures), self.members)
+            for start in range(0, len(places), BATCH):
+                some = places[start : start + BATCH]
+                pixels = torch.stack(
+                    [resize_picture(pictures[i], self.classifier.input_size) for i in some]
+                )
+                distances[some] = self.gaussians.distances(self.classifier, member, pixels).numpy()
+                logs = self.classifier.member_log_probabilities(
+                    network, self.classifier.normalise(pixels)
+                )
+                best = logs.double().softmax(1).max(1)
+                confidences[some] = best.values.numpy()
+                for place, label in zip(some, best.indices.tolist(), strict=True):
+                    labels[place] = self.classifier.classes[label]
+                done += len(some)
+                report(done)
+        return Seen(distances, labels, confidences)
+
+
+def load_observer(place: str | Path, s3: Any = None) -> Observer:
+    """Load the networks of a model; see model_files.read_members for the places.
+
+    Raises NoBaselineError for a model without what distances take, MissingModelError,
+    DamagedModelError, and botocore's ClientError where S3 refuses it.
+    """
+    from training import container_path  # noqa: F401, PLC0415  finds the modules below
+
+    # isort: split
+    import torch  # noqa: PLC0415  seconds, which --help does without
+    from baseline import GAUSSIANS_FILE, load_gaussians  # noqa: PLC0415  as above
+    from network import (  # noqa: PLC0415  as above
+        METADATA_FILE,
+        WEIGHTS_FILE,
+        ModelFilesError,
+        load_classifier,
+    )
+
+    found = read_members(place, (GAUSSIANS_FILE, METADATA_FILE, WEIGHTS_FILE), s3)
+    if GAUSSIANS_FILE not in found:
+        raise NoBaselineError(
+            f"{place} has no {GAUSSIANS_FILE}: the model is older than monitoring, or not this"
+            " project's. Without it nothing can be said about distances."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in found.items():
+            Path(folder, name).write_bytes(content)
+        try:
+            classifier = load_classifier(Path(folder), torch.device("cpu"))
+            return Observer(classifier, load_gaussians(Path(folder), classifier))
+        except ModelFilesError as error:
+            raise DamagedModelError(f"{place} cannot be loaded: {error}") from error
