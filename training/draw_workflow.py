@@ -1,0 +1,162 @@
+"""Draw a state machine, or what one execution of it did: `python -m training.draw_workflow`.
+
+The picture is made from the ASL file that is deployed. With --execution the path of one execution
+is painted on it, with times, attempts and errors, and its steps are listed below: from the history
+that Step Functions keeps, on AWS and on the laptop alike.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from training.errors import ExpectedError
+from training.pages.words import duration
+from training.reports import write_text
+from training.settings import REPORTS_FOLDER, ROOT
+from training.waiting import make_console
+from training.workflow_drawing.history import ExecutionPath
+from training.workflow_drawing.states import Definition, read_definition
+from training.workflow_drawing.step_list import clock, headline, shown_steps
+from training.workflow_drawing.text import shorten
+
+DEFINITION = ROOT / "statemachine" / "MyStateMachine.asl.json"
+# The pictures that the documentation shows, each from its definition.
+DOCS = {
+    ROOT / "docs" / "workflow.svg": DEFINITION,
+    ROOT / "docs" / "batch-workflow.svg": ROOT / "statemachine" / "MyBatchStateMachine.asl.json",
+}
+SHOWN = 80  # characters of an input or a cause in the table
+
+
+class PictureNotWrittenError(ExpectedError):
+    """The picture cannot be written where it should be."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Draw; return the exit status."""
+    arguments = parse_arguments(argv)
+    console = make_console()
+    try:
+        if arguments.write_docs:
+            for path, definition in DOCS.items():
+                _write(path, docs_picture(definition), console)
+            return 0
+        definition = read_definition(arguments.definition)
+        path = _read_path(arguments.execution) if arguments.execution else None
+        _draw(definition, path, arguments.out, console)
+    except KeyboardInterrupt:
+        print("draw_workflow: interrupted; no picture was written", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if not _expected(error):
+            raise
+        print(f"draw_workflow: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.draw_workflow",
+        description="Draw a state machine as SVG, with the path of one execution if you name it.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30),
+    )
+    parser.add_argument(
+        "--definition",
+        type=Path,
+        default=DEFINITION,
+        metavar="FILE",
+        help="state machine in the Amazon States Language, JSON (default:"
+        f" {DEFINITION.relative_to(ROOT)})",
+    )
+    parser.add_argument(
+        "--execution", metavar="ARN", help="execution of that machine whose path is painted on it"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="SVG to write (default: reports/workflow/, named after the machine or the execution)",
+    )
+    parser.add_argument(
+        "--write-docs",
+        action="store_true",
+        help="draw the pictures in docs/ anew, from the definitions in statemachine/",
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.write_docs and (arguments.execution or arguments.out):
+        parser.error("--write-docs draws the pictures in docs/, and takes no --execution or --out")
+    return arguments
+
+
+def docs_picture(definition: Path) -> str:
+    """Return the picture of a definition as docs/ has it."""
+    from training.workflow_drawing.svg import draw  # noqa: PLC0415  --help does without
+
+    return draw(read_definition(definition))
+
+
+def _read_path(execution: str) -> ExecutionPath:
+    import boto3  # noqa: PLC0415  --help does without
+
+    from training.workflow_drawing.history import read_path  # noqa: PLC0415  as above
+
+    return read_path(boto3.client("stepfunctions"), execution)
+
+
+def _draw(
+    definition: Definition, path: ExecutionPath | None, out: Path | None, console: Console
+) -> None:
+    from training.workflow_drawing.svg import draw  # noqa: PLC0415  --help does without
+
+    picture = draw(definition, path=path, steps=True)
+    if path is not None:
+        console.print(headline(path), markup=False, soft_wrap=True)
+        console.print(steps_table(path))
+    name = f"{path.machine}-{path.name}" if path is not None else definition.name
+    _write(out or REPORTS_FOLDER / "workflow" / f"{name.replace('/', '-')}.svg", picture, console)
+
+
+def steps_table(path: ExecutionPath) -> Table:
+    """Return an execution's steps: when, which state, how long, what it got, what went wrong."""
+    table = Table("step", "entered (UTC)", "state", "took", "input, error and cause")
+    for number, step in shown_steps(path):
+        if step is None:
+            table.add_row("", "", f"… {number:,} more steps", "", "")
+            continue
+        took = "still in it" if step.seconds is None else duration(step.seconds)
+        if step.attempts > 1:
+            took += f", {step.attempts} attempts"
+        told = [Text(shorten(step.input, SHOWN))] if step.input is not None else []
+        if step.error:
+            told.append(Text(f"{step.error}: {shorten(step.cause or '', SHOWN)}", "bold red"))
+        table.add_row(
+            str(number), clock(step.entered), Text(step.state), took, Text("\n").join(told)
+        )
+    return table
+
+
+def _write(path: Path, picture: str, console: Console) -> None:
+    try:
+        write_text(path, picture)
+    except OSError as error:
+        raise PictureNotWrittenError(
+            f"{path} cannot be written: {error.strerror}. Give another --out."
+        ) from error
+    console.print(f"Wrote {path}.", markup=False, soft_wrap=True)
+
+
+def _expected(error: Exception) -> Any:
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  --help is fast
+
+    return isinstance(error, (ExpectedError, BotoCoreError, ClientError))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,17 @@
+"""Pictures of a state machine, from its ASL file and from the histories of its executions."""
+
+from training.workflow_drawing.history import ExecutionPath, Step, read_path, transition_counts
+from training.workflow_drawing.states import END, START, Definition, read_definition
+from training.workflow_drawing.svg import draw
+
+__all__ = [
+    "END",
+    "START",
+    "Definition",
+    "ExecutionPath",
+    "Step",
+    "draw",
+    "read_definition",
+    "read_path",
+    "transition_counts",
+]
