@@ -1,0 +1,121 @@
+"""What a monitoring run takes from the deployed endpoint and stack, where nobody names it.
+
+Captures in a folder can be looked at without an account, so what AWS does not tell is replaced by
+what samconfig.toml says, and said so.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from training import settings
+from training.errors import ExpectedError
+from training.model_artifact import endpoint_model_data
+from training.monitoring.distances import Observer, load_observer
+from training.monitoring.sample import MODEL, Sample, read_baseline
+from training.preflight import check_credentials, check_region
+
+# These questions are asked even where there may be nobody to answer them: a laptop's AWS that has
+# stopped, a machine without a network.
+PATIENCE = Config(connect_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """From which confidence on the workflow accepts an answer, in [0, 1], and who says so."""
+
+    value: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What to compare with.
+
+    Attributes:
+        sample: None where there is none, and then `missing` says why.
+        place: what a person calls it.
+        observer: the model's networks, to look at captured pictures with; None where the baseline
+            is no model, or, as `unseen` says, not a whole one.
+    """
+
+    sample: Sample | None
+    place: str | None = None
+    observer: Observer | None = None
+    missing: str = ""
+    unseen: str = ""
+
+
+def endpoint_captures(session: Any, endpoint: str) -> str:
+    """Return the address that an endpoint's captures go to, or went to.
+
+    An endpoint that is gone had the project's own, unless its maker named another bucket.
+    Raises ExpectedError where the account cannot be found out.
+    """
+    region = check_region(session)
+    caller = check_credentials(session.client("sts"))
+    try:
+        capture = (
+            session.client("sagemaker")
+            .describe_endpoint(EndpointName=endpoint)
+            .get("DataCaptureConfig", {})
+        )
+    except ClientError:
+        capture = {}
+    bucket = settings.default_bucket(caller.account, region)
+    place = capture.get("DestinationS3Uri") or f"s3://{bucket}/{settings.CAPTURES_PREFIX}"
+    return f"{place.rstrip('/')}/{endpoint}/"
+
+
+def choose_threshold(session: Any, stack: str, asked: float | None) -> Threshold:
+    """Return what was asked for, else what the stack is deployed with, else samconfig.toml's."""
+    if asked is not None:
+        return Threshold(asked, "--threshold")
+    try:
+        [found] = session.client("cloudformation", config=PATIENCE).describe_stacks(
+            StackName=stack
+        )["Stacks"]
+        parameters = {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])}
+        return Threshold(float(parameters["ConfidenceThreshold"]), f"deployed stack {stack}")
+    except (ClientError, BotoCoreError, KeyError, ValueError):
+        return Threshold(settings.CONFIDENCE_THRESHOLD, "samconfig.toml")
+
+
+def choose_baseline(session: Any, endpoint: str, asked: str | None) -> Baseline:
+    """Return the sample at the place asked for, else that of the endpoint's model.
+
+    Raises ExpectedError and ClientError for a place that was asked for and cannot be used.
+    """
+    if asked == "none":
+        return Baseline(None, missing="No baseline was asked for.")
+    if asked is not None:
+        # A client needs a region, which a folder does not.
+        s3 = session.client("s3") if asked.startswith("s3://") else None
+        return _baseline(asked, s3)
+    try:
+        model = endpoint_model_data(session.client("sagemaker", config=PATIENCE), endpoint)
+        return _baseline(model, session.client("s3", config=PATIENCE))
+    except (ExpectedError, ClientError, BotoCoreError) as error:
+        return Baseline(
+            None,
+            missing=f"There is no baseline to compare with. {_sentence(error)} Name one with"
+            " --baseline or --baseline-captures.",
+        )
+
+
+def _baseline(place: str, s3: Any) -> Baseline:
+    sample = read_baseline(place, s3)
+    if sample.answered_by == MODEL and Path(place).suffix == ".json":  # an earlier run's
+        return Baseline(sample, place)
+    try:
+        return Baseline(sample, place, load_observer(place, s3))
+    except ExpectedError as error:
+        return Baseline(sample, place, unseen=_sentence(error))
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if text.endswith(".") else f"{text}."

@@ -1,0 +1,105 @@
+"""The figures of a monitoring report: functions of what was read, in the shape of monitor.json."""
+
+from typing import Any
+
+import numpy as np
+
+from training.monitoring.periods import Length, iso, period_length, period_starts
+from training.monitoring.predictions import Floats, Integers, Predictions, Reading
+
+QUANTILES = {"p10": 0.1, "median": 0.5, "p90": 0.9}
+HISTOGRAM_BINS = 20
+
+
+def summarise(reading: Reading, threshold: float) -> dict[str, Any]:
+    """Return all figures that need neither a baseline nor a picture.
+
+    A figure without a prediction to take it of is None. Times are ISO 8601 of UTC.
+    """
+    predictions = reading.predictions
+    times = predictions.times
+    accepted = predictions.accepted(threshold)
+    counts = class_counts(predictions)
+    return {
+        "files": len(reading.files),
+        "files_left_out": reading.left_out,
+        "lines": reading.lines,
+        "damaged": reading.damaged.total(),
+        "refused": reading.refused,
+        "outside": reading.outside,
+        "predictions": len(predictions),
+        "classes": counts,
+        "first": iso(times.min()) if len(times) else None,
+        "last": iso(times.max()) if len(times) else None,
+        "threshold": threshold,
+        "accepted": int(accepted.sum()),
+        "coverage": _mean(accepted.astype(float)),
+        "mean_confidence": _mean(predictions.confidences),
+        "median_confidence": _quantile(predictions.confidences, 0.5),
+        "damaged_reasons": dict(reading.damaged.most_common()),
+        "damaged_lines": [line._asdict() for line in reading.damaged_lines],
+        "class_figures": {
+            name: {
+                "predictions": counts[name],
+                "share": counts[name] / len(predictions),
+                "accepted": int(accepted[chosen].sum()),
+                "mean_confidence": _mean(predictions.confidences[chosen]),
+                "histogram": _histogram(predictions.confidences[chosen]),
+            }
+            for place, name in enumerate(predictions.classes)
+            for chosen in [predictions.labels == place]
+        },
+        "histogram_edges": [edge / HISTOGRAM_BINS for edge in range(HISTOGRAM_BINS + 1)],
+        "period": (length := period_length(times)),
+        "periods": period_figures(predictions, threshold, length),
+        "formats": {
+            name: int((predictions.formats == place).sum())
+            for place, name in enumerate(predictions.format_names)
+        },
+        "features": {
+            name: {"mean": _mean(values)}
+            | {key: _quantile(values, level) for key, level in QUANTILES.items()}
+            for name, values in predictions.features.items()
+        },
+    }
+
+
+def class_counts(predictions: Predictions) -> dict[str, int]:
+    """Count the predictions of each class, also of those that nothing was taken for."""
+    counts = np.bincount(predictions.labels, minlength=len(predictions.classes))
+    return {name: int(count) for name, count in zip(predictions.classes, counts, strict=True)}
+
+
+def period_figures(
+    predictions: Predictions, threshold: float, length: Length
+) -> list[dict[str, Any]]:
+    """Return the figures of each period in which there were predictions, in their order."""
+    starts = period_starts(predictions.times, length)
+    order = np.argsort(starts, kind="stable")
+    first = np.flatnonzero(np.diff(starts[order], prepend=-1))
+    groups: list[Integers] = np.split(order, first[1:]) if len(order) else []
+    return [
+        {
+            "start": iso(starts[group[0]]),
+            "predictions": len(part),
+            "coverage": _mean(part.accepted(threshold).astype(float)),
+            "mean_confidence": _mean(part.confidences),
+            **{key: _quantile(part.confidences, level) for key, level in QUANTILES.items()},
+            "classes": class_counts(part),
+        }
+        for group in groups
+        for part in [predictions.chosen(group)]
+    ]
+
+
+def _mean(values: Floats) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _quantile(values: Floats, level: float) -> float | None:
+    return float(np.quantile(values, level)) if len(values) else None
+
+
+def _histogram(values: Floats) -> list[int]:
+    counts, _ = np.histogram(values, HISTOGRAM_BINS, (0, 1))
+    return [int(count) for count in counts]

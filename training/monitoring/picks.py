@@ -1,0 +1,55 @@
+"""Go back to single captured pictures: the least sure ones, and a random sample."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from training import container_path  # noqa: F401  finds the module of the container below
+
+# isort: split
+from network import decode_picture
+
+from training.monitoring.capture_line import read_line
+from training.monitoring.places import CaptureFile, Captures
+from training.monitoring.predictions import Integers, Predictions
+from training.parallel import run_parallel
+
+THREADS = 8  # reads at a time: from S3 each takes some 20 ms
+
+Result = TypeVar("Result")
+
+
+def lowest(predictions: Predictions, most: int) -> Integers:
+    """Return the rows of the lowest confidences, the lowest first; of equals, the newest first."""
+    order = np.lexsort((-predictions.times, predictions.confidences))
+    return np.asarray(order[:most], np.int64)
+
+
+def at_random(predictions: Predictions, most: int, seed: int) -> Integers:
+    """Return the rows of a random sample in their order: the same for the same seed and rows."""
+    count = len(predictions)
+    chosen = np.random.default_rng(seed).choice(count, min(most, count), replace=False)
+    return np.sort(chosen).astype(np.int64)
+
+
+def with_pictures(
+    captures: Captures,
+    files: Sequence[str],
+    predictions: Predictions,
+    work: Callable[[int, Image.Image], Result],
+    report: Callable[[int, int], None],
+) -> list[Result]:
+    """Return `work(row, picture)` for each prediction, in their order, several at a time.
+
+    The pictures are upright RGB. Each is read and decoded again: it was fine the first time.
+    """
+
+    def one(row: int) -> Result:
+        file = CaptureFile(files[predictions.files[row]], 0)
+        start = int(predictions.offsets[row])
+        line = captures.read(file, start, start + int(predictions.lengths[row]))
+        return work(row, decode_picture(read_line(line, None).picture))
+
+    return run_parallel(one, range(len(predictions)), threads=THREADS, report=report)

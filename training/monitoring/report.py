@@ -1,0 +1,151 @@
+"""Lay a monitoring report out as a page: charts, pictures and tables of the figures."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.monitoring import charts
+from training.monitoring.comparison import Comparison
+from training.monitoring.pictures import ShownPicture
+from training.monitoring.predictions import Predictions
+from training.monitoring.sample import Sample
+from training.pages.page import write_page
+from training.pages.words import number, percent
+
+PAGE = "monitor.html"
+MOST_CLASSES_DRAWN = 12  # histograms; the figures of all are in the table
+MOST_CLASSES_STACKED = 6  # as there are colors beside black and white that can be told apart
+
+UNITS = {
+    "brightness": "0 black to 1 white",
+    "contrast": "0 to 0.5",
+    "sharpness": "0 flat to 4.5 noise",
+    "width": "pixels",
+    "height": "pixels",
+    "bytes": "of the file",
+    "distance": "from what was learned",
+    "confidence": "",
+}
+
+
+def write_report(
+    folder: Path,
+    figures: Mapping[str, Any],
+    pictures: Mapping[str, Sequence[ShownPicture]],
+    comparison: Comparison,
+    *,
+    predictions: Predictions,
+    seed: int,
+) -> None:
+    """Write monitor.html of the figures of monitor.json.
+
+    `pictures` are those of "lowest" and "random".
+    """
+    write_page(
+        folder / PAGE,
+        "monitor.html.j2",
+        figures=figures,
+        first=_moment(figures["first"]),
+        last=_moment(figures["last"]),
+        generated=datetime.fromisoformat(figures["generated"]),
+        pictures=pictures,
+        timelines=_timelines(figures, predictions, seed),
+        histograms=_histograms(figures),
+        classes=_by_count(figures),
+        features=_feature_rows(figures),
+        distributions=_distributions(figures, comparison.baseline.sample, comparison.compared),
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _by_count(figures: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    return sorted(figures["class_figures"].items(), key=lambda item: -item[1]["predictions"])
+
+
+def _timelines(
+    figures: Mapping[str, Any], predictions: Predictions, seed: int
+) -> list[tuple[str, Any]]:
+    """Return each chart over time with its caption."""
+    if not len(predictions):
+        return []
+    periods, length, threshold = figures["periods"], figures["period"], figures["threshold"]
+    common = [name for name, _ in _by_count(figures)[:MOST_CLASSES_STACKED]]
+    left = len(figures["classes"]) - len(common)
+    mix = f"Classes, as predicted, by {length}"
+    return [
+        (
+            f"Confidence. Dots are single answers, the line is each {length}'s median, the band its"
+            " middle 80 %.",
+            charts.confidence_over_time(predictions, periods, length, threshold, seed),
+        ),
+        (
+            f"Coverage, the share of answers that are accepted, by {length}, with 95 % intervals.",
+            charts.coverage_over_time(periods, length),
+        ),
+        (
+            f"{mix}; {left} rarer classes are left empty." if left else f"{mix}.",
+            charts.mix_over_time(periods, common, length),
+        ),
+        (f"Predictions by {length}.", charts.volume_over_time(periods, length)),
+    ]
+
+
+def _histograms(figures: Mapping[str, Any]) -> list[Any]:
+    return [
+        charts.class_histogram(
+            name, facts["histogram"], figures["histogram_edges"], figures["threshold"], place
+        )
+        for place, (name, facts) in enumerate(_by_count(figures)[:MOST_CLASSES_DRAWN])
+        if facts["predictions"]
+    ]
+
+
+def _feature_rows(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the drift table's rows, what has drifted first, then by effect."""
+    features = [
+        feature | {"before": _typical(feature["baseline"]), "now": _typical(feature["observed"])}
+        for feature in figures["drift"].get("features", [])
+    ]
+    return sorted(features, key=lambda f: (not f["drifted"], -(f["effect"] or 0.0)))
+
+
+def _typical(values: Mapping[str, float]) -> str:
+    """Write the median of numbers, or the shares of categories."""
+    if "50%" in values:
+        return number(values["50%"])
+    shares = sorted(values.items(), key=lambda item: -item[1])
+    words = [f"{name} {percent(value, 0)}" for name, value in shares[:3]]
+    return ", ".join(words + ["…"] * (len(shares) > 3)) or "-"
+
+
+def _distributions(
+    figures: Mapping[str, Any], baseline: Sample | None, observed: Sample
+) -> list[tuple[str, Any]]:
+    """Return a chart of each number that was compared and varies, with its verdict."""
+    if baseline is None:
+        return []
+    drawn = []
+    for feature in _feature_rows(figures):
+        name = feature["name"]
+        if name not in UNITS or feature["p"] is None:
+            continue
+        before, now = _numbers(baseline, name), _numbers(observed, name)
+        if before is None or now is None:
+            continue
+        sources = (f"baseline: {baseline.source}", "captured")
+        drawn.append(
+            (feature["verdict"], charts.distributions(name, UNITS[name], before, now, sources))
+        )
+    return drawn
+
+
+def _numbers(sample: Sample, name: str) -> Any:
+    if name == "confidence":
+        return np.asarray(sample.confidences)
+    return sample.distances if name == "distance" else sample.features.get(name)

@@ -1,0 +1,56 @@
+"""Print a monitoring report's figures that matter to a person at a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def show(console: Console, figures: Mapping[str, Any]) -> None:
+    """Print what monitor.json says in short, and that nothing was captured where that is so."""
+    if not figures["lines"]:
+        console.print(
+            f"Nothing has been captured at {figures['captures']} yet: captures arrive some minutes"
+            " after the calls.",
+            markup=False,
+            soft_wrap=True,
+        )
+        return
+    if figures["predictions"]:
+        console.print(f"{figures['captures']}, {figures['first']} to {figures['last']}",
+                      markup=False, soft_wrap=True)  # fmt: skip
+        console.print(class_table(figures))
+    reasons = ", ".join(f"{reason} {n:,}" for reason, n in figures["damaged_reasons"].items())
+    for name, text in (
+        ("Lines", f"{figures['lines']:,} in {figures['files']:,} files ="
+                  f" {figures['predictions']:,} predictions + {figures['damaged']:,} damaged +"
+                  f" {figures['refused']:,} refused + {figures['outside']:,} of other times"),
+        ("Damaged", reasons or "none"),
+        ("Confidence", f"{_figure(figures['mean_confidence'])} mean,"
+                       f" {_figure(figures['median_confidence'])} median"),
+        ("Coverage", f"{_figure(figures['coverage'])} at threshold {figures['threshold']:g}"
+                     f" ({figures['threshold_source']})"),
+        ("Drift", " ".join([figures["drift"]["verdict"], *figures["drift"]["notes"]])),
+    ):  # fmt: skip
+        console.print(f"{name:11} {text}", markup=False, soft_wrap=True)
+
+
+def class_table(figures: Mapping[str, Any]) -> Table:
+    """Lay out the figures of each predicted class."""
+    table = Table()
+    for heading in ("predicted class", "predictions", "share", "accepted", "mean confidence"):
+        table.add_column(heading, justify="left" if heading == "predicted class" else "right")
+    for name, facts in figures["class_figures"].items():
+        table.add_row(
+            name,
+            f"{facts['predictions']:,}",
+            f"{facts['share']:.3f}",
+            f"{facts['accepted']:,}",
+            _figure(facts["mean_confidence"]),
+        )
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
