@@ -21,6 +21,10 @@ KNOWN: dict[str, Any] = json.loads(
     files("cfnlint.data.AdditionalSpecs").joinpath("Policies.json").read_text()
 )
 
+# Metrics of one's own have none; the resource that the list gives is a data set, another kind of
+# metrics. A condition on the namespace bounds it.
+NO_RESOURCE = {"cloudwatch:PutMetricData"}
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -95,6 +99,8 @@ def is_known(action: str) -> bool:
 def arn_formats(action: str) -> list[str]:
     """Return regular expressions of the ARNs that an action can be allowed on, none for `*`."""
     service, name = action.split(":")
+    if action in NO_RESOURCE:
+        return []
     kinds = KNOWN[service]["Actions"][name.lower()].get("Resources", [])
     return [
         re.sub(r"\$\{\w+\}", "[^:]*", pattern)

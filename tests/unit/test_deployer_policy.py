@@ -1,6 +1,8 @@
 """docs/deployer-policy/ allows what deploying and using the project needs, and nothing besides."""
 
+import json
 import re
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -40,7 +42,6 @@ MANAGED_POLICY_CHARACTERS = 6144  # AWS's limit; white space does not count
 POLICIES_OF_A_USER = 10  # as many managed policies as IAM attaches by default
 # AWS's list of resources lacks it; "Control CloudFormation access with IAM" asks for it.
 TRANSFORM = "arn:aws:cloudformation:[^:]*:aws:transform/Serverless-2016-10-31"
-
 AWS = f"{REGION}:{ACCOUNT}"
 BUCKET = settings.default_bucket(ACCOUNT, REGION)
 JOB = f"{settings.ENDPOINT_NAME}-20261123083000"
@@ -133,10 +134,13 @@ def test_no_statement_has_anothers_name():
         ("cloudformation:CreateChangeSet", f"arn:aws:cloudformation:{AWS}:stack/{STACK}/*"),
         ("sagemaker:ListTags", f"arn:aws:sagemaker:{AWS}:endpoint/another"),
         ("kms:PutKeyPolicy", f"arn:aws:kms:{AWS}:key/0d1f7c3e"),
+        ("cloudwatch:PutMetricData", "*"),
     ],
 )
 def test_the_projects_own_names_are_covered(action, arn):
-    assert allows(action, arn, {"aws:ResourceTag/Project": settings.PROJECT})
+    tag, namespace = settings.PROJECT, STACK  # as samconfig.toml and training.monitor have them
+    context = {"aws:ResourceTag/Project": tag, "cloudwatch:namespace": namespace}
+    assert allows(action, arn, context)
 
 
 @pytest.mark.parametrize("name", sorted(RESOURCES))
@@ -196,6 +200,7 @@ def in_stack(name: str) -> str:
         ),
         ("kms:ScheduleKeyDeletion", f"arn:aws:kms:{AWS}:key/0d1f7c3e", {}),
         ("kms:CreateKey", "*", {}),
+        ("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "another"}),
         ("cloudformation:DeleteStack", f"arn:aws:cloudformation:{AWS}:stack/another/1a2b", {}),
         ("sqs:PurgeQueue", f"arn:aws:sqs:us-east-1:{ACCOUNT}:{STACK}-ReviewQueue-1A2B", {}),
     ],
@@ -261,3 +266,18 @@ def test_a_method_of_two_services_needs_its_objects_name(tmp_path):
     source.write_text("client_of_something.tag_resource()\n")
     with pytest.raises(UnknownServiceError, match=r"source\.py:1: client_of_something\.tag_"):
         list(calls_of(source, ["stepfunctions", "logs"]))
+
+
+def test_the_documented_commands_fill_in_region_and_account():
+    page = (settings.ROOT / "docs" / "deploy-to-aws.md").read_text()
+    commands = re.findall(r'--policy-document "\$\((sed .+)\)"', page)
+    assert [command.split()[-1] for command in commands] == [
+        f"docs/deployer-policy/{name}.json" for name in ("train", "deploy", "alarms", "use")
+    ]
+    for command in commands:
+        filled = subprocess.run(
+            ["bash", "-c", command], cwd=settings.ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        assert json.loads(filled)["Statement"]
+        assert not re.search("REGION|ACCOUNT", filled)
+    assert len(commands) == len(POLICIES)
