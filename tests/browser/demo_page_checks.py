@@ -1,0 +1,135 @@
+"""What the demo's page must show, held against the JSON that it was made from."""
+
+from itertools import pairwise
+from typing import Any
+
+from tests.browser.conftest import Watched
+from training.pages.words import duration
+
+HEADING_LEVELS = "[...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1])"
+# A tile's figure is the first line of its <dd>, and the note below it a <small>.
+TILES = """() => Object.fromEntries([...document.querySelectorAll('.tiles > div')].map(tile => [
+    tile.querySelector('dt').innerText,
+    [tile.querySelector('dd').firstChild.textContent, tile.querySelector('small').innerText]]))"""
+ROWS = """id => [...document.querySelectorAll(`#${id} tbody tr`)].map(
+    row => [...row.children].map(cell => cell.textContent.trim()))"""
+PICTURES = """() => [...document.images].map(
+    i => [i.alt, i.complete && i.naturalWidth > 0, i.closest('picture') !== null])"""
+
+
+def check_page(watched: Watched) -> None:
+    """Assert what holds for any content: nothing complained, foreign, too wide or without words."""
+    page = watched.page
+    assert watched.complaints == []
+    assert watched.foreign() == []
+    assert watched.too_wide() == []
+    levels = page.evaluate(HEADING_LEVELS)
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels)), levels
+    for alt, shown, _ in page.evaluate(PICTURES):
+        assert len(alt) > 20
+        assert shown, alt
+    assert page.locator(".scrolls:not([tabindex='0'][role=region][aria-label])").count() == 0
+
+
+def check_figures(watched: Watched, summary: dict[str, Any], evaluation: dict[str, Any]) -> None:
+    """Assert that all tiles and tables say what the JSON says."""
+    page = watched.page
+    assert page.evaluate(TILES) == expected_tiles(summary)
+    assert page.evaluate(ROWS, "transitions") == [
+        [step["from"], step["to"], f"{step['executions']:,}"] for step in summary["transitions"]
+    ]
+    assert page.evaluate(ROWS, "results") == expected_results(summary)
+    assert sorted(page.evaluate(ROWS, "pictures")) == sorted(map(picture_row, summary["pictures"]))
+    assert page.evaluate(ROWS, "classes") == [
+        [name, *(share(row[key]) for key in ("precision", "recall", "f1")), str(row["support"])]
+        for name, row in evaluation["classes"].items()
+    ]
+    stages = page.evaluate(ROWS, "stages")
+    assert [row[1] for row in stages] == [duration(s) for s in summary["seconds"].values()]
+    told = page.locator("h2:has-text('How good') + p").inner_text()
+    assert f"{evaluation['correct']} of {evaluation['pictures']}" in told
+    assert share(evaluation["accuracy"]) in told
+    check_charts([alt for alt, _, chart in page.evaluate(PICTURES) if chart], evaluation)
+
+
+def check_charts(alts: list[str], evaluation: dict[str, Any]) -> None:
+    """Assert that the charts' text alternatives have the evaluation's figures."""
+    confusion, risk, reliability = alts
+    matrix = evaluation["confusion_matrix"]
+    for name, row in zip(matrix["true_rows_predicted_columns"], matrix["counts"], strict=True):
+        own = row[matrix["true_rows_predicted_columns"].index(name)]
+        assert f"{own} of {sum(row)} {name} right" in confusion
+    assert f"{evaluation['accepted']} are accepted ({share(evaluation['coverage'])})" in risk
+    assert f"at the threshold {evaluation['threshold']:g}" in risk
+    assert reliability.startswith("Accuracy by confidence: confidence ")
+
+
+def expected_tiles(summary: dict[str, Any]) -> dict[str, list[str]]:
+    """Return figure and note of each tile, by its name."""
+    executions, monitor, training = (summary[n] for n in ("executions", "monitor", "training"))
+    found = summary["recommendation"]
+    reason = "samconfig.toml"
+    if found and found["threshold"] == summary["threshold"]:
+        rate = found["max_error"] if found["met"] else found["error_bound"]
+        reason = f"recommended: at most {share(rate)} errors"
+    tiles = {
+        "Executions": [str(executions["started"]), "one per test picture"],
+        "Accepted": [str(executions["accepted"]), f"coverage {share(summary['coverage'])}"],
+        "Below the threshold": [str(executions["below_threshold"]), "in the review queue"],
+        "Failed": [str(executions["failed"]), "each is told to somebody"],
+        "Accuracy, accepted": [share(summary["accuracy_accepted"]), "of the answers given"],
+        "Accuracy, all": [share(summary["accuracy"]), "doubtful ones by their guess"],
+        "Threshold": [f"{summary['threshold']:g}", reason],
+        "Calibration error": [
+            share(summary["expected_calibration_error"]), "0 % is deserved confidence",
+        ],
+        "Captured calls": [
+            f"{monitor['predictions']:,}",
+            f"{monitor['damaged']} damaged of {monitor['lines']:,} lines",
+        ],
+        "Training": [
+            duration(training["seconds"]),
+            f"validation accuracy {share(training['validation_accuracy'])}",
+        ],
+        "Whole run": [duration(summary["seconds"]["total"]), "from pictures to answers"],
+    }  # fmt: skip
+    if "resources_left" in summary:
+        tiles["Resources left"] = [str(summary["resources_left"]), "after the clean-up"]
+    return tiles
+
+
+def expected_results(summary: dict[str, Any]) -> list[list[str]]:
+    """Count the outcomes of each class, and then of all, from the pictures."""
+    pictures = summary["pictures"]
+    rows = []
+    for name in [*sorted(summary["data"]["test"]), "all"]:
+        own = [p for p in pictures if name in ("all", p["truth"])]
+        accepted = [p["label"] == p["truth"] for p in own if p["place"] == "accepted"]
+        doubtful = [p for p in own if p["place"] == "below_threshold"]
+        failed = [p for p in own if p["place"] == "failed"]
+        counts = (len(own), sum(accepted), accepted.count(False), len(doubtful), len(failed))
+        rows.append([name, *map(str, counts)])
+    return rows
+
+
+def picture_row(picture: dict[str, Any]) -> list[str]:
+    """Return the cells of one picture."""
+    place, right = picture["place"], picture["label"] == picture["truth"]
+    words = {"failed": "failed", "below_threshold": "doubtful"}.get(
+        place, "accepted, right" if right else "accepted, wrong"
+    )
+    confidence = picture["confidence"]
+    return [
+        picture["key"],
+        picture["truth"],
+        picture["label"] or "-",
+        "-" if confidence is None else f"{100 * confidence:.2f}%",
+        words,
+    ]
+
+
+def share(value: float | None) -> str:
+    """Write a share in [0, 1] as the page must."""
+    return "-" if value is None else f"{100 * value:.1f}%"

@@ -1,0 +1,166 @@
+"""The demo's page: what it shows is what the run's files say."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from local.demo_charts import charts, confusion_words
+from local.demo_outcomes import Outcome
+from local.demo_page import results, source_words, write_demo_page
+from local.demo_samples import SHOWN_AT_MOST, groups
+from tests.unit.demo_runs import HOSTILE_ERROR, Run, make_run
+from training.settings import ROOT
+
+DEFINITION = ROOT / "statemachine" / "MyStateMachine.asl.json"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    return make_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def page(run) -> str:
+    return write_demo_page(run.reports, run.staged, DEFINITION).read_text(encoding="utf-8")
+
+
+def test_the_page_lies_beside_the_summary_and_needs_nothing_from_elsewhere(run, page):
+    assert (run.reports / "demo" / "index.html").is_file()
+    assert not re.findall(r"""(?:src|href|srcset)=["'](?!data:)https?:""", page)
+    assert not re.findall(r"@import|<script|<link[^>]+stylesheet", page)
+
+
+def test_words_of_the_run_are_text_and_not_markup(page):
+    assert "<b>cut off</b>" not in page
+    assert "&lt;b&gt;cut off&lt;/b&gt; &amp; &#39;done&#39;" in page
+
+
+def test_links_lead_to_the_runs_files(run, page):
+    targets = re.findall(r'<li><a href="([^"]+)"', page)
+    assert targets[0] == "monitor/monitor.html"
+    for target in ("summary.json", "../evaluate/evaluation.json"):
+        assert target in targets
+        assert (run.reports / "demo" / target).is_file()
+
+
+def test_a_run_that_was_kept_says_nothing_of_what_is_left(tmp_path):
+    kept = make_run(tmp_path)
+    text = write_demo_page(kept.reports, kept.staged, DEFINITION).read_text()
+    assert "Resources left" in text
+    del kept.summary["resources_left"]
+    (kept.reports / "demo" / "summary.json").write_text(json.dumps(kept.summary))
+    text = write_demo_page(kept.reports, kept.staged, DEFINITION).read_text()
+    assert "Resources left" not in text
+
+
+def test_a_run_without_its_summary_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"summary\.json"):
+        write_demo_page(tmp_path, tmp_path, DEFINITION)
+
+
+def picture(place: str, truth: str, label: str | None, confidence: float | None) -> Outcome:
+    return Outcome("inbox/a/b.png", truth, place, label, confidence)  # type: ignore[arg-type]
+
+
+def test_results_are_counted_by_true_class_and_in_all():
+    pictures = [
+        picture("accepted", "car", "car", 0.9),
+        picture("accepted", "car", "van", 0.9),
+        picture("below_threshold", "van", "van", 0.6),
+        picture("failed", "van", None, None),
+    ]
+    assert results(pictures) == [
+        {"name": "car", "pictures": 2, "right": 1, "wrong": 1, "below_threshold": 0, "failed": 0},
+        {"name": "van", "pictures": 2, "right": 0, "wrong": 0, "below_threshold": 1, "failed": 1},
+        {"name": "all", "pictures": 4, "right": 1, "wrong": 1, "below_threshold": 1, "failed": 1},
+    ]
+
+
+def test_pictures_are_grouped_by_how_they_ended(run):
+    pictures = [Outcome(**p) for p in run.summary["pictures"]]
+    right, wrong, doubtful, failed = groups(pictures, run.staged / "test")
+
+    accepted = [p for p in pictures if p.place == "accepted"]
+    assert right.words.startswith(f"{sum(p.label == p.truth for p in accepted)} of 40 pictures")
+    assert wrong.words == f"{sum(p.label != p.truth for p in accepted)} of 40 pictures"
+    assert wrong.samples[0].answer == "motorcycle, 98.75%"  # the surest first
+    assert wrong.samples[0].verdict == "wrong: bicycle"
+    assert not wrong.samples[0].right
+    assert doubtful.words.endswith(f"; here are {SHOWN_AT_MOST}, the most doubtful")
+    assert len(doubtful.samples) == SHOWN_AT_MOST
+    assert doubtful.samples[0].answer == "motorcycle, 51.25%"
+    assert doubtful.samples[0].alt == (
+        "motorcycle-00000.png, a picture of class motorcycle; the model says motorcycle, 51.25%"
+    )
+    assert [s.verdict for s in failed.samples] == [HOSTILE_ERROR]
+    assert all(s.image.startswith("data:image/png;base64,") for s in right.samples)
+
+
+def test_a_run_without_failures_or_mistakes_has_empty_groups_and_no_failures(run):
+    only = [picture("accepted", "bicycle", "bicycle", 0.9)]
+    only[0] = Outcome("inbox/bicycle/bicycle-00001.png", "bicycle", "accepted", "bicycle", 0.9)
+    found = groups(only, run.staged / "test")
+    assert [(g.title, len(g.samples)) for g in found] == [
+        ("Accepted and right", 1),
+        ("Accepted but wrong", 0),
+        ("Doubtful: a person decides", 0),
+    ]
+
+
+def test_charts_say_their_figures_in_words(run):
+    confusion, risk, reliability = charts(run.evaluation)
+    [[a, b], [c, d]] = run.evaluation["confusion_matrix"]["counts"]
+    assert f"{a} of 20 bicycle right, {d} of 20 motorcycle right" in str(confusion.html)
+    assert f"{b} bicycle taken for motorcycle" in str(confusion.html)
+    assert f"{c} motorcycle taken for bicycle" in str(confusion.html)
+    accepted = run.evaluation["accepted"]
+    wrong = accepted - round(accepted * run.evaluation["accuracy_accepted"])
+    assert (
+        f"of all 40 answers {40 - run.evaluation['correct']} are wrong; at the threshold 0.8123"
+        f" {accepted} are accepted" in str(risk.html)
+    )
+    assert f"{wrong} of them wrongly" in str(risk.html)
+    assert str(reliability.html).count("confidence ") >= 5
+
+
+def test_many_classes_tell_their_commonest_mistakes():
+    names = [f"class {n}" for n in range(10)]
+    counts = [[50 if i == j else i + j for j in range(10)] for i in range(10)]
+    words = confusion_words(counts, names)
+    assert "17 class 9 taken for class 8" in words
+    assert words.endswith("78 rarer kinds of mistakes.")
+
+
+def test_an_endpoint_that_answered_nothing_has_charts_all_the_same(run):
+    silent = {"label": None, "confidence": None, "probabilities": None, "error": "down"}
+    nothing = run.evaluation | {
+        "predictions": [p | silent for p in run.evaluation["predictions"]],
+        "recommendation": None,
+        "accepted": 0,
+        "coverage": 0.0,
+    }
+    _, risk, reliability = charts(nothing)
+    assert "of all 40 answers 40 are wrong" in str(risk.html)
+    assert "no picture got an answer" in str(reliability.html)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ({"kind": "synthetic", "count": 300}, "drawn vehicles"),
+        ({"kind": "archive", "name": "a.tar.gz"}, "the archive a.tar.gz"),
+        ({"kind": "folder", "name": "photos"}, "the folder photos"),
+    ],
+)
+def test_the_source_is_said_in_words(source, words):
+    assert source_words(source) == words
+
+
+def test_every_stage_of_the_demo_has_words_on_the_page():
+    template = (ROOT / "training" / "pages" / "demo.html.j2").read_text()
+    code = Path(ROOT / "local" / "demo.py").read_text()
+    code += Path(ROOT / "local" / "session.py").read_text().split("def deploy(")[1]
+    for name in set(re.findall(r'\.stage\(\s*"(\w+)"', code)) - {"page"}:
+        assert f'"{name}":' in template, name
