@@ -7,12 +7,14 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from local.demo_captures import wait_for_captures
 from local.demo_leftovers import leftovers
 from local.demo_outcomes import (
     Outcome,
@@ -22,6 +24,9 @@ from local.demo_outcomes import (
     recorded_predictions,
     wait_for_executions,
 )
+from local.demo_page import write_demo_page
+from local.demo_paths import count_transitions
+from local.demo_table import show
 from local.server import DEFAULT_PORT
 from local.session import LaptopSession, run_command
 from training import settings
@@ -38,6 +43,10 @@ EVALUATION = settings.REPORTS_FOLDER / "evaluate" / "evaluation.json"
 # than the 0.3 s that one takes on two cores.
 SECONDS_PER_PICTURE = 3
 SECONDS_TO_START = 120
+SECONDS_TO_CAPTURE = 60  # the laptop's AWS writes what its endpoints were asked every two seconds
+SMOKE_TESTS = 1  # calls with which create_endpoint tries out what it made
+MONITORED = ("files", "lines", "damaged", "predictions", "threshold", "coverage", "mean_confidence")
+DEFINITION = settings.ROOT / "statemachine" / "MyStateMachine.asl.json"
 
 
 class PicturesLostError(ExpectedError):
@@ -54,17 +63,22 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
     """Start the laptop's AWS, go through every stage, report, and stop it unless it is kept."""
-    (REPORT / "summary.json").unlink(missing_ok=True)  # a run that fails leaves no older figures
-    began = time.monotonic()
+    for name in ("summary.json", "index.html"):  # a run that fails leaves no older figures
+        (REPORT / name).unlink(missing_ok=True)
+    began, since = datetime.now(UTC), time.monotonic()
     session = LaptopSession(arguments.port, console, REPORT)
     with session.laptop_aws():
         report = go_through(session, arguments.data)
         session.keep = arguments.keep
         if not session.keep:
             report["resources_left"] = clean_up(session)
-        report["seconds"] = session.seconds | {"total": round(time.monotonic() - began, 1)}
+        report["began"] = began.isoformat(timespec="seconds")
+        report["seconds"] = session.seconds | {"total": round(time.monotonic() - since, 1)}
         write_json(REPORT / "summary.json", report)
-        show(report, console)
+        with session.stage("page", "Write the page"):
+            page = write_demo_page(settings.REPORTS_FOLDER, settings.STAGED_FOLDER, DEFINITION)
+        show(report, REPORT, console)
+        console.print(f"Look at it: {page.resolve().as_uri()}", markup=False, soft_wrap=True)
         check(report)
     if session.keep:
         console.print(what_to_try(arguments.port), markup=False, highlight=False)
@@ -83,12 +97,19 @@ def go_through(session: LaptopSession, data: str) -> dict[str, Any]:
     session.deploy(parameters)
     with session.stage("workflow", "Upload the test pictures; each starts the workflow"):
         manifest = json.loads((staged / "manifest.json").read_text())
-        pictures = run_workflow(session, staged / "test", sum(manifest["counts"]["test"].values()))
+        expected = sum(manifest["counts"]["test"].values())
+        pictures, transitions = run_workflow(session, staged / "test", expected)
+    with session.stage("monitor", "Report on what the endpoint was asked and answered"):
+        # Before the evaluation asks about the same pictures once more: a sample that holds each of
+        # them twice would look twice as sure of any drift as it is.
+        calls = sum(p.place != "failed" for p in pictures) + SMOKE_TESTS
+        monitor = run_monitor(session, created, calls)
     with session.stage("evaluate", "Evaluate the endpoint"):
         session.run(python, "-m", "training.evaluate", "--staged", str(staged))
     evaluation = json.loads(EVALUATION.read_text())
     training = created["training"]
     return {
+        "source": manifest["source"],
         "data": manifest["counts"],
         "training": {
             "seconds": training["seconds"],
@@ -98,12 +119,20 @@ def go_through(session: LaptopSession, data: str) -> dict[str, Any]:
         "recommendation": created["recommendation"],
         "evaluated_threshold": evaluation["threshold"],
         "expected_calibration_error": evaluation["expected_calibration_error"],
+        "monitor": monitor,
         "failures": [f"{p.key}: {p.error}" for p in pictures if p.place == "failed"],
+        "transitions": transitions,
+        "pictures": [asdict(p) for p in pictures],
     }
 
 
-def run_workflow(session: LaptopSession, folder: Path, expected: int) -> list[Outcome]:
-    """Send the pictures below `folder` to the inbox and return where each ended up."""
+def run_workflow(
+    session: LaptopSession, folder: Path, expected: int
+) -> tuple[list[Outcome], list[dict[str, Any]]]:
+    """Send the pictures below `folder` to the inbox; return where each ended up.
+
+    Also returns how many executions went from one state to another.
+    """
     session.run(sys.executable, "-m", "training.send_pictures", str(folder))
     outputs = stack_outputs(session.client("cloudformation"), settings.STACK_NAME)
     stepfunctions = session.client("stepfunctions")
@@ -115,12 +144,30 @@ def run_workflow(session: LaptopSession, folder: Path, expected: int) -> list[Ou
             SECONDS_TO_START + SECONDS_PER_PICTURE * expected,
             report,
         )
-    return outcomes(
+    found = outcomes(
         stepfunctions,
         executions,
         recorded_predictions(session.client("dynamodb"), outputs["PredictionsTableName"]),
         queued_reviews(session.client("sqs"), outputs["ReviewQueueUrl"]),
     )
+    with progress_bar(session.console, "Histories") as report:
+        arns = [execution["executionArn"] for execution in executions]
+        return found, count_transitions(stepfunctions, arns, report)
+
+
+def run_monitor(session: LaptopSession, created: dict[str, Any], calls: int) -> dict[str, Any]:
+    """Report on the captures of the run once they hold so many calls; return the main figures."""
+    prefix = f"{settings.CAPTURES_PREFIX}/{created['endpoint']}/"
+    s3 = session.client("s3")
+    wait_for_captures(s3, created["bucket"], prefix, calls, SECONDS_TO_CAPTURE)
+    folder = REPORT / "monitor"
+    session.run(sys.executable, "-m", "training.monitor", "--out", str(folder))
+    found = json.loads((folder / "monitor.json").read_text())
+    drift = found["drift"]
+    return {name: found[name] for name in MONITORED} | {
+        "drifted": drift["drifted"],
+        "drift_verdict": drift["verdict"],
+    }
 
 
 def clean_up(session: LaptopSession) -> int:
@@ -150,54 +197,18 @@ def check(report: dict[str, Any]) -> None:
             f"evaluated at a threshold of {report['evaluated_threshold']:g} and deployed with"
             f" {report['threshold']:g}"
         )
+    captured = report["monitor"]
+    if captured["damaged"]:
+        wrong.append(f"{captured['damaged']} of {captured['lines']} captured calls are damaged")
+    if captured["threshold"] != report["threshold"]:
+        wrong.append(
+            f"monitored at a threshold of {captured['threshold']:g} and deployed with"
+            f" {report['threshold']:g}"
+        )
     if report.get("resources_left"):
         wrong.append(f"{report['resources_left']} resources left")
     if wrong:
         raise PicturesLostError("; ".join(wrong))
-
-
-def show(report: dict[str, Any], console: Console) -> None:
-    """Print what came out, for a person."""
-    table = Table(title="What came out", show_header=False)
-    for split, counts in report["data"].items():
-        listed = ", ".join(f"{count} {name}" for name, count in counts.items())
-        table.add_row(f"{split} pictures", listed)
-    table.add_row("training", f"{report['training']['seconds']} s")
-    table.add_row("validation accuracy", percent(report["training"]["validation_accuracy"]))
-    table.add_section()
-    executions = report["executions"]
-    table.add_row("executions", str(executions["started"]))
-    table.add_row("  accepted", f"{executions['accepted']} (recorded in the predictions table)")
-    table.add_row("  below the threshold", f"{executions['below_threshold']} (in the review queue)")
-    table.add_row("  failed", str(executions["failed"]))
-    table.add_section()
-    table.add_row("threshold", threshold_words(report))
-    table.add_row("accuracy, all test pictures", percent(report["accuracy"]))
-    table.add_row("accuracy, accepted answers", percent(report["accuracy_accepted"]))
-    table.add_row("coverage (share accepted)", percent(report["coverage"]))
-    table.add_row("expected calibration error", percent(report["expected_calibration_error"]))
-    table.add_section()
-    for stage, seconds in report["seconds"].items():
-        table.add_row(stage.replace("_", " "), f"{seconds} s")
-    if "resources_left" in report:
-        table.add_section()
-        table.add_row("resources left", str(report["resources_left"]))
-    console.print(table)
-    console.print(f"Figures: {REPORT / 'summary.json'}; logs beside it.", markup=False)
-
-
-def threshold_words(report: dict[str, Any]) -> str:
-    """Say what the threshold is and why."""
-    recommendation = report["recommendation"]
-    if recommendation is None or recommendation["threshold"] != report["threshold"]:
-        return f"{report['threshold']:g} (samconfig.toml)"
-    rate = recommendation["max_error" if recommendation["met"] else "error_bound"]
-    return f"{report['threshold']:g} (recommended: at most {rate:.1%} errors)"
-
-
-def percent(value: float | None) -> str:
-    """Write a share in [0, 1] as a percentage."""
-    return "-" if value is None else f"{value:.1%}"
 
 
 def what_to_try(port: int) -> str:

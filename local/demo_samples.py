@@ -9,7 +9,6 @@ from PIL import Image
 
 from local.demo_outcomes import Outcome
 from training.pages.thumbnails import thumbnail
-from training.pages.words import percent
 
 SHOWN_AT_MOST = 12  # of a kind: two rows at a desk, and six of a phone
 
@@ -79,7 +78,7 @@ def _sample(picture: Outcome, staged: Path) -> Sample:
     if picture.place == "failed":
         answer, verdict = "no answer", f"{picture.error}"
     else:
-        answer = f"{picture.label}, {percent(picture.confidence, 2)}"
+        answer = f"{picture.label}, {picture.confidence:.4f}"
         verdict = "right" if right else f"wrong: {picture.truth}"
     alt = f"{name}, a picture of class {picture.truth}; the model says {answer}"
     return Sample(image, alt, answer, verdict, right)

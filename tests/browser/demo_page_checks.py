@@ -51,6 +51,11 @@ def check_figures(watched: Watched, summary: dict[str, Any], evaluation: dict[st
     told = page.locator("h2:has-text('How good') + p").inner_text()
     assert f"{evaluation['correct']} of {evaluation['pictures']}" in told
     assert share(evaluation["accuracy"]) in told
+    captured = page.locator("h2:has-text('was asked') + p").inner_text()
+    assert captured.startswith(f"{summary['monitor']['predictions']:,} calls were captured")
+    assert f"coverage {share(summary['monitor']['coverage'])}" in captured
+    assert f"confidence {summary['monitor']['mean_confidence']:.4g}" in captured
+    assert page.get_by_text(summary["monitor"]["drift_verdict"], exact=True).count() == 1
     check_charts([alt for alt, _, chart in page.evaluate(PICTURES) if chart], evaluation)
 
 
@@ -125,7 +130,7 @@ def picture_row(picture: dict[str, Any]) -> list[str]:
         picture["key"],
         picture["truth"],
         picture["label"] or "-",
-        "-" if confidence is None else f"{100 * confidence:.2f}%",
+        "-" if confidence is None else f"{confidence:.4f}",
         words,
     ]
 

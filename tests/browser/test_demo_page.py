@@ -66,7 +66,7 @@ def test_pictures_say_what_they_are_and_whether_the_answer_is_right(watched, add
     visit = watched()
     visit.page.goto(address)
     wrong = visit.page.locator("h3:has-text('Accepted but wrong') + p + ul li").first
-    assert wrong.inner_text() == "motorcycle, 98.75%\n✗ wrong: bicycle"
+    assert wrong.inner_text() == "motorcycle, 0.9875\n✗ wrong: bicycle"
     failed = visit.page.locator("h3:has-text('Failed') + p + ul li")
     assert failed.inner_text() == f"no answer\n✗ {HOSTILE_ERROR}"
     smoothing = wrong.locator("img").evaluate("i => getComputedStyle(i).imageRendering")

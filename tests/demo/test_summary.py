@@ -41,3 +41,21 @@ def test_the_workflow_decided_with_what_the_model_recommends(summary):
     assert summary["threshold"] == max(recommended["threshold"], CONFIDENCE_THRESHOLD)
     assert summary["evaluated_threshold"] == summary["threshold"]
     assert recommended["pictures"] >= 80  # an eighth of what is not for testing
+
+
+def test_the_arrows_of_the_workflow_carry_every_picture(summary):
+    taken = {(t["from"], t["to"]): t["executions"] for t in summary["transitions"]}
+    executions = summary["executions"]
+    assert sum(n for (before, _), n in taken.items() if before == "Start") == 200
+    assert sum(n for (_, after), n in taken.items() if after == "End") == 200
+    assert taken["Is Accepted", "Record Prediction"] == executions["accepted"]
+    assert taken["Is Accepted", "Claim Review"] == executions["below_threshold"]
+
+
+def test_every_call_of_the_endpoint_is_in_the_monitoring_report(summary):
+    monitor = summary["monitor"]
+    # One for each picture, and one that tried the endpoint out; a call that was repeated adds one.
+    assert monitor["predictions"] >= 201
+    assert monitor["lines"] == monitor["predictions"]
+    assert monitor["damaged"] == 0
+    assert monitor["threshold"] == summary["threshold"]

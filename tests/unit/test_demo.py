@@ -19,6 +19,7 @@ from local.demo_outcomes import (
     recorded_predictions,
     wait_for_executions,
 )
+from local.demo_table import threshold_words
 
 MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:m"
 ARN = "arn:aws:states:us-east-1:000000000000:execution:m:e"
@@ -187,6 +188,7 @@ def report(**changes: object) -> dict:
         "accepted_below_threshold": 0,
         "threshold": 0.9123,
         "evaluated_threshold": 0.9123,
+        "monitor": {"lines": 9, "predictions": 9, "damaged": 0, "threshold": 0.9123},
         "resources_left": 0,
     } | changes
 
@@ -201,6 +203,14 @@ def report(**changes: object) -> dict:
         ),
         ({"accepted_below_threshold": 1}, "1 answers accepted below the threshold"),
         ({"resources_left": 2}, "2 resources left"),
+        (
+            {"monitor": {"lines": 9, "predictions": 7, "damaged": 2, "threshold": 0.9123}},
+            "2 of 9 captured calls are damaged",
+        ),
+        (
+            {"monitor": {"lines": 9, "predictions": 9, "damaged": 0, "threshold": 0.9}},
+            r"monitored at a threshold of 0\.9 and deployed with 0\.9123",
+        ),
         (
             {"evaluated_threshold": 0.9},
             r"evaluated at a threshold of 0\.9 and deployed with 0\.9123",
@@ -227,7 +237,7 @@ def test_a_demo_beside_a_running_one_is_refused(monkeypatch, capsys, tmp_path):
 
 
 @pytest.mark.parametrize(("given", "left"), [([], []), (["--keep"], ["stop"])])
-def test_the_laptops_aws_is_stopped_unless_it_is_kept(monkeypatch, tmp_path, given, left):
+def test_the_laptops_aws_is_stopped_unless_it_is_kept(monkeypatch, tmp_path, capsys, given, left):
     ran: list[str] = []
     monkeypatch.setattr(demo, "REPORT", tmp_path)
     monkeypatch.setattr(session, "find_running", lambda _: "stop" if "start" in ran else None)
@@ -239,9 +249,11 @@ def test_the_laptops_aws_is_stopped_unless_it_is_kept(monkeypatch, tmp_path, giv
     whole["expected_calibration_error"] = 0.02
     monkeypatch.setattr(demo, "go_through", lambda *_: whole)
     monkeypatch.setattr(demo, "clean_up", lambda _: 0)
+    monkeypatch.setattr(demo, "write_demo_page", lambda *_: tmp_path / "index.html")
     assert demo.main(given) == 0
     assert ran == [c for c in ("start", "stop") if c not in left]
     assert json.loads((tmp_path / "summary.json").read_text())["executions"]["started"] == 4
+    assert f"{tmp_path.as_uri()}/index.html" in capsys.readouterr().out
 
 
 def test_the_demo_deploys_and_counts_with_the_threshold_that_create_endpoint_wrote(
@@ -250,15 +262,24 @@ def test_the_demo_deploys_and_counts_with_the_threshold_that_create_endpoint_wro
     monkeypatch.chdir(tmp_path)
     parameters = {"EndpointName": "e", "ConfidenceThreshold": "0.8123"}
     files = {
-        "data/staged/manifest.json": {"counts": {"test": {"bicycle": 1}}},
+        "data/staged/manifest.json": {
+            "counts": {"test": {"bicycle": 1}},
+            "source": {"kind": "synthetic"},
+        },
         "reports/create_endpoint/endpoint.json": {
             "training": {"seconds": 1, "validation_accuracy": 0.9},
             "recommendation": {"threshold": 0.8123, "max_error": 0.01, "met": True},
             "deploy_parameters": parameters,
+            "endpoint": "e",
+            "bucket": "b",
         },
         "reports/evaluate/evaluation.json": {
             "threshold": 0.8123,
             "expected_calibration_error": 0.02,
+        },
+        "reports/demo/monitor/monitor.json": {
+            **dict.fromkeys([*demo.MONITORED, "more"], 0.8123),
+            "drift": {"drifted": False, "verdict": "none", "features": []},
         },
     }
     for name, content in files.items():
@@ -267,7 +288,9 @@ def test_the_demo_deploys_and_counts_with_the_threshold_that_create_endpoint_wro
         path.write_text(json.dumps(content))
     ran: list[tuple[str, ...]] = []
     monkeypatch.setattr(session.LaptopSession, "run", lambda _, *command, **__: ran.append(command))
-    monkeypatch.setattr(demo, "run_workflow", lambda *_: PICTURES)
+    monkeypatch.setattr(demo, "run_workflow", lambda *_: (PICTURES, []))
+    waited: list[tuple[object, ...]] = []
+    monkeypatch.setattr(demo, "wait_for_captures", lambda _, *given: waited.append(given))
     laptop = session.LaptopSession(0, Console(file=io.StringIO()), tmp_path)
 
     report = demo.go_through(laptop, "synthetic")
@@ -275,7 +298,13 @@ def test_the_demo_deploys_and_counts_with_the_threshold_that_create_endpoint_wro
     assert ("sam", "deploy", "--config-env", "local", "--parameter-overrides", "EndpointName=e",
             "ConfidenceThreshold=0.8123") in ran  # fmt: skip
     assert (report["threshold"], report["evaluated_threshold"]) == (0.8123, 0.8123)
-    assert demo.threshold_words(report) == "0.8123 (recommended: at most 1.0% errors)"
+    assert threshold_words(report) == "0.8123 (recommended: at most 1.0% errors)"
     report["recommendation"] |= {"met": False, "error_bound": 0.025}
-    assert demo.threshold_words(report) == "0.8123 (recommended: at most 2.5% errors)"
-    assert demo.threshold_words(report | {"recommendation": None}) == "0.8123 (samconfig.toml)"
+    assert threshold_words(report) == "0.8123 (recommended: at most 2.5% errors)"
+    assert threshold_words(report | {"recommendation": None}) == "0.8123 (samconfig.toml)"
+    # Three of four pictures got an answer, and one tried the endpoint out.
+    assert waited == [("b", "captures/e/", 4, demo.SECONDS_TO_CAPTURE)]
+    asked = [command[2] for command in ran if command[1:2] == ("-m",)]
+    assert asked.index("training.monitor") < asked.index("training.evaluate")
+    assert set(report["monitor"]) == {*demo.MONITORED, "drifted", "drift_verdict"}
+    assert [Outcome(**picture) for picture in report["pictures"]] == PICTURES

@@ -85,14 +85,14 @@ def test_pictures_are_grouped_by_how_they_ended(run):
     accepted = [p for p in pictures if p.place == "accepted"]
     assert right.words.startswith(f"{sum(p.label == p.truth for p in accepted)} of 40 pictures")
     assert wrong.words == f"{sum(p.label != p.truth for p in accepted)} of 40 pictures"
-    assert wrong.samples[0].answer == "motorcycle, 98.75%"  # the surest first
+    assert wrong.samples[0].answer == "motorcycle, 0.9875"  # the surest first
     assert wrong.samples[0].verdict == "wrong: bicycle"
     assert not wrong.samples[0].right
     assert doubtful.words.endswith(f"; here are {SHOWN_AT_MOST}, the most doubtful")
     assert len(doubtful.samples) == SHOWN_AT_MOST
-    assert doubtful.samples[0].answer == "motorcycle, 51.25%"
+    assert doubtful.samples[0].answer == "motorcycle, 0.5125"
     assert doubtful.samples[0].alt == (
-        "motorcycle-00000.png, a picture of class motorcycle; the model says motorcycle, 51.25%"
+        "motorcycle-00000.png, a picture of class motorcycle; the model says motorcycle, 0.5125"
     )
     assert [s.verdict for s in failed.samples] == [HOSTILE_ERROR]
     assert all(s.image.startswith("data:image/png;base64,") for s in right.samples)

@@ -1,0 +1,39 @@
+"""The page of a real demo run, in a real browser; run after `make demo`. Keeps its screenshots."""
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tests.browser.conftest import WIDTHS
+from tests.browser.demo_page_checks import check_figures, check_page
+from training.settings import ROOT
+
+REPORTS = ROOT / "reports"
+PAGE = REPORTS / "demo" / "index.html"
+
+
+def read(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((REPORTS / name).read_text())
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_shows_what_the_run_found(watched, width, scheme):
+    visit = watched(WIDTHS[width], scheme)
+    visit.page.goto(PAGE.as_uri())
+    check_page(visit)
+    check_figures(visit, read("demo/summary.json"), read("evaluate/evaluation.json"))
+    visit.screenshot(REPORTS / "demo" / f"page-{width}-{scheme}.png")
+
+
+def test_every_link_leads_somewhere(watched):
+    visit = watched()
+    visit.page.goto(PAGE.as_uri())
+    targets = visit.page.locator("main a").evaluate_all("links => links.map(a => a.href)")
+    assert len(targets) >= 5
+    for target in targets:
+        assert Path(unquote(urlsplit(target).path)).is_file(), target
