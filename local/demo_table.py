@@ -29,6 +29,9 @@ def show(report: dict[str, Any], folder: Path, console: Console) -> None:
     table.add_row("accuracy, accepted answers", percent(report["accuracy_accepted"]))
     table.add_row("coverage (share accepted)", percent(report["coverage"]))
     table.add_row("expected calibration error", percent(report["expected_calibration_error"]))
+    monitor = report["monitor"]
+    table.add_row("calls captured", f"{monitor['predictions']} ({monitor['damaged']} damaged)")
+    table.add_row("drift", monitor["drift_verdict"])
     table.add_section()
     for stage, seconds in report["seconds"].items():
         table.add_row(stage.replace("_", " "), f"{seconds} s")

@@ -188,7 +188,13 @@ def report(**changes: object) -> dict:
         "accepted_below_threshold": 0,
         "threshold": 0.9123,
         "evaluated_threshold": 0.9123,
-        "monitor": {"lines": 9, "predictions": 9, "damaged": 0, "threshold": 0.9123},
+        "monitor": {
+            "lines": 9,
+            "predictions": 9,
+            "damaged": 0,
+            "threshold": 0.9123,
+            "drift_verdict": "The pictures are as they were.",
+        },
         "resources_left": 0,
     } | changes
 
@@ -253,7 +259,9 @@ def test_the_laptops_aws_is_stopped_unless_it_is_kept(monkeypatch, tmp_path, cap
     assert demo.main(given) == 0
     assert ran == [c for c in ("start", "stop") if c not in left]
     assert json.loads((tmp_path / "summary.json").read_text())["executions"]["started"] == 4
-    assert f"{tmp_path.as_uri()}/index.html" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "The pictures are as they were." in printed
+    assert f"{tmp_path.as_uri()}/index.html" in printed
 
 
 def test_the_demo_deploys_and_counts_with_the_threshold_that_create_endpoint_wrote(
