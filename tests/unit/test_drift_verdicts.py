@@ -1,0 +1,45 @@
+"""Drift with known answers: what is the same is rarely called drift, what is not is found."""
+
+import baseline
+import network
+import pytest
+import torch
+
+from benchmarks.drift_rates import CLASSES, SCENARIOS, SIZE, draw_pool, measure
+from training.monitoring.distances import Observer
+from training.sources.synthetic import draw_picture
+
+REPETITIONS = 200
+SHIFTS = ["darker (x 0.7)", "blurred (radius 1)", "class mix (75/25)"]
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """Real features of drawn pictures, and the confidences and distances of an untrained network.
+
+    To learn these classes takes minutes; the labels are therefore the true classes.
+    """
+    torch.manual_seed(0)
+    ensemble = network.Ensemble(1, len(CLASSES), SIZE[0], width=8)
+    classifier = network.Classifier(ensemble, list(CLASSES), SIZE[0], [0.5] * 3, [0.25] * 3)
+    drawn = [draw_picture(name, i, SIZE, seed=0) for name in CLASSES for i in range(100)]
+    pixels = torch.stack([network.resize_picture(picture, SIZE[0]) for picture in drawn])
+    labels = torch.arange(2).repeat_interleave(100)
+    [net] = ensemble.networks()
+    net.whiten(classifier.normalise(pixels))
+    vectors = baseline.member_vectors(classifier, net, pixels)
+    gaussian = baseline.fit_gaussian(vectors, labels, len(CLASSES))
+    gaussians = baseline.Gaussians(*(part[None] for part in gaussian))
+    return draw_pool(350, Observer(classifier, gaussians).look, seed=1, truthful=True)
+
+
+@pytest.mark.parametrize("name", ["same", "same, 30 pictures"])
+def test_pictures_like_those_of_training_rarely_raise_an_alarm(pool, name):
+    found = measure(pool, SCENARIOS[name], repetitions=REPETITIONS)
+    assert found["alarms"] <= 0.05, found
+
+
+@pytest.mark.parametrize("name", SHIFTS)
+def test_a_shift_of_200_pictures_is_found_and_named(pool, name):
+    found = measure(pool, SCENARIOS[name], repetitions=REPETITIONS)
+    assert found["named"] >= 0.9, found
