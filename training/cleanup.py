@@ -18,6 +18,7 @@ from training import settings
 from training.endpoint import delete_endpoint
 from training.errors import ExpectedError
 from training.leftovers import (
+    PEOPLES_WORK,
     Found,
     Kept,
     Leftover,
@@ -76,6 +77,7 @@ def clean_up(arguments: argparse.Namespace, console: Console) -> int:
         region=region,
         keep_data="--keep-data" if arguments.keep_data else shared,
         keep_role=shared,
+        keep_labels="" if arguments.labels else PEOPLES_WORK,
     )
     try:
         ours = owns_endpoint(sagemaker, scope.endpoint)
@@ -217,8 +219,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description="Delete the endpoint with its configurations, models, training jobs and logs,"
         " the staged pictures, captures and training bucket, and the role that was made; empty the"
         " stack's buckets, so that `sam delete` succeeds. Lists it all, asks, and looks again at"
-        " the end. What another endpoint of the project uses too is kept, and so is an endpoint, a"
-        " bucket, a role or a stack that the project did not make.",
+        " the end. What another endpoint of the project uses too is kept, and so are labels that"
+        " people gave, and an endpoint, a bucket, a role or a stack that the project did not make.",
     )
     add = parser.add_argument
     add("--endpoint", metavar="NAME", default=settings.ENDPOINT_NAME,
@@ -230,6 +232,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help=f"training bucket ({settings.default_bucket('ACCOUNT', 'REGION')}); any other stays,"
         " without the staged pictures, jobs and captures of this endpoint")  # fmt: skip
     add("--keep-data", action="store_true", help="keep the staged pictures and their bucket")
+    add("--labels", action="store_true",
+        help="also delete what people decided on the review page")  # fmt: skip
     add("--dry-run", action="store_true", help="only list what would be deleted")
     add("--yes", action="store_true", help="do not ask")
     arguments = parser.parse_args(argv)

@@ -22,6 +22,7 @@ from training.settings import (
     CAPTURES_PREFIX,
     CHECKPOINTS_PREFIX,
     JOBS_PREFIX,
+    LABELS_PREFIX,
     PROJECT_TAG,
     STAGED_PREFIX,
     default_bucket,
@@ -30,6 +31,7 @@ from training.training_job import LOG_GROUP
 from training.versions import count_versions
 
 NOT_OURS = "not made by this project"
+PEOPLES_WORK = "people decided these; --labels deletes them too"  # their pictures are the stack's
 JOB_FOLDERS = (JOBS_PREFIX, CHECKPOINTS_PREFIX)  # each with a folder for every job
 MADE_NAME = r"(.+)-\d{14}"  # of a job, a model and a configuration: the endpoint's, and the time
 
@@ -42,7 +44,8 @@ STACKS_OWN = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_FAILED", "DELETE_FAI
 class Scope:
     """Where to look: endpoint, training bucket and stack by name; and what to leave alone.
 
-    `keep_data` (the staged pictures and their bucket) and `keep_role` say why, or nothing.
+    `keep_data` (the staged pictures and their bucket), `keep_labels` (what people decided, and its
+    bucket) and `keep_role` say why, or nothing.
     """
 
     endpoint: str
@@ -52,6 +55,7 @@ class Scope:
     region: str
     keep_data: str = ""
     keep_role: str = ""
+    keep_labels: str = ""
 
 
 @dataclass(frozen=True)
@@ -190,6 +194,7 @@ def _training_bucket(s3: Any, scope: Scope, ours: bool | None) -> Iterator[Lefto
     if not _bucket_exists(s3, bucket):
         return
     captures = f"{CAPTURES_PREFIX}/{scope.endpoint}/"
+    labels = f"{LABELS_PREFIX}/"
     foreign_captures = ours is False and count_versions(s3, bucket, captures) > 0
     reason = scope.keep_data
     # The tag alone would not do: companies put it on all of a project's buckets, to share costs.
@@ -199,22 +204,35 @@ def _training_bucket(s3: Any, scope: Scope, ours: bool | None) -> Iterator[Lefto
         reason = NOT_OURS
     if not reason and foreign_captures:
         reason = "holds captures of an endpoint that this project did not make"
-    if not reason:
+    keep_labels = scope.keep_data or scope.keep_labels
+    labels_stay = bool(keep_labels) and count_versions(s3, bucket, labels) > 0
+    if not reason and not labels_stay:
         yield from _objects(s3, bucket, "")
         yield Leftover("bucket", bucket)
         return
-    prefixes = _job_prefixes(s3, bucket, scope.endpoint)
-    if ours is not False:
-        prefixes.append(captures)
-    if not scope.keep_data:
-        prefixes.append(f"{STAGED_PREFIX}/")
-    for prefix in prefixes:
+    for prefix in _prefixes(s3, scope, reason, ours):
         yield from _objects(s3, bucket, prefix)
     if foreign_captures:
         yield Kept("objects", f"{bucket}/{captures}", NOT_OURS)
     if scope.keep_data:
         yield Kept("objects", f"{bucket}/{STAGED_PREFIX}/", reason)
-    yield Kept("bucket", bucket, reason)
+    if labels_stay:
+        yield Kept("objects", f"{bucket}/{labels}", keep_labels)
+    yield Kept("bucket", bucket, reason or "holds labels")
+
+
+def _prefixes(s3: Any, scope: Scope, reason: str, ours: bool | None) -> list[str]:
+    """Return what to delete in a bucket that stays, for a `reason` or only for its labels."""
+    if not reason:  # all that the project puts there, but the labels
+        return [f"{name}/" for name in (*JOB_FOLDERS, CAPTURES_PREFIX, STAGED_PREFIX)]
+    prefixes = _job_prefixes(s3, scope.bucket, scope.endpoint)
+    if ours is not False:
+        prefixes.append(f"{CAPTURES_PREFIX}/{scope.endpoint}/")
+    if not scope.keep_data:
+        prefixes.append(f"{STAGED_PREFIX}/")
+        if not scope.keep_labels:
+            prefixes.append(f"{LABELS_PREFIX}/")
+    return prefixes
 
 
 def _job_prefixes(s3: Any, bucket: str, endpoint: str) -> list[str]:

@@ -10,7 +10,7 @@ import io
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,20 @@ from training.settings import STAGED_FOLDER, STAGED_PREFIX, default_bucket
 from training.sources.archive import archive_source
 from training.sources.download import download
 from training.sources.folder import folder_source
+from training.sources.labels import PROJECT, Reviewed, picture_place, read_labels
+from training.sources.labels import THREADS as LABEL_THREADS
 from training.sources.source import Picture, Source, StageDataError, Unreadable
 from training.sources.synthetic import synthetic_source
 from training.staging.bucket import THREADS, ensure_bucket, sync, upload_file
 from training.staging.fingerprint import difference_hash, pixel_hash
 from training.staging.folder import MANIFEST, ForeignFolderError, StagedFolder, overlap
-from training.staging.splits import SPLITS, Candidate, assign_splits
+from training.staging.splits import (
+    SPLITS,
+    Admission,
+    Candidate,
+    admit_to_training,
+    assign_splits,
+)
 from training.waiting import make_console
 
 CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
@@ -90,6 +98,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--no-upload", action="store_true", help="write the folder only")
     parser.add_argument(
+        "--labels",
+        metavar="WHERE",
+        help="also train on pictures that people decided on the review page: s3://BUCKET/PREFIX, a"
+        f" folder of labels, or {PROJECT} for those in the project's own bucket (default: none)",
+    )
+    parser.add_argument(
         "--seed",
         type=int,
         default=0,
@@ -139,24 +153,36 @@ def stage(arguments: argparse.Namespace, console: Console) -> None:
     check_source(arguments)
     # An hour's download may come: what could stop the work afterwards is looked at first.
     target = None if arguments.no_upload else _Target(arguments.bucket)
+    reviews = None if arguments.labels is None else _Reviews(arguments)
     folder = StagedFolder(arguments.out)
     folder.begin()
     source = open_source(arguments, console)
-    candidates, sizes, unreadable = _receive(source, folder, console)
+    if reviews is not None:
+        reviews.labels.check(source.classes)
+    received = _Received(folder)
+    with progress_bar(console, "Pictures") as report:
+        for done, item in enumerate(source.pictures(), start=1):
+            received.add(item)
+            report(done, source.total)
     test_share = 0.0 if source.has_test_split else arguments.test_share
-    _list(console, "that could not be read", [f"{item.path}: {item.reason}" for item in unreadable])
+    _list_unreadable(console, received.unreadable)
     with progress_bar(console, "Comparing") as report:
         assignment = assign_splits(
-            candidates,
+            received.candidates,
             source.classes,
             seed=arguments.seed,
             validation_share=arguments.validation_share,
             test_share=test_share,
             report=report,
         )
+    splits, left_out = assignment.splits, [*assignment.left_out()]
+    if reviews is not None:
+        admission = reviews.join(received, splits, arguments.long_side, console)
+        splits = [*splits, *("train" if taken else None for taken in admission.taken)]
+        left_out += admission.left_out()
     places = {
         number: f"{split}/{candidate.class_name}/{candidate.name}.png"
-        for number, (split, candidate) in enumerate(zip(assignment.splits, candidates, strict=True))
+        for number, (split, candidate) in enumerate(zip(splits, received.candidates, strict=True))
         if split is not None
     }
     manifest: dict[str, Any] = {
@@ -166,18 +192,19 @@ def stage(arguments: argparse.Namespace, console: Console) -> None:
         "counts": _counts(source.classes, list(places.values())),
         "s3_uri": None,
         "files": {
-            path: {"sha256": sizes[number][0], "bytes": sizes[number][1]}
+            path: {"sha256": received.sizes[number][0], "bytes": received.sizes[number][1]}
             for number, path in sorted(places.items(), key=lambda item: item[1])
         },
     }
+    if reviews is not None:
+        manifest["reviews"] = reviews.summary(places)
     with progress_bar(console, "Files") as report:
         written, kept = folder.commit(places, manifest, report)
-    for heading, left_out in (
-        ("left out of training, since they repeat a test picture", assignment.repeats_of_test),
-        ("left out, since the same picture stands in two classes", assignment.contradictions),
-    ):
-        _list(console, heading, [f"{c.class_name}/{c.name}" for c in left_out])
+    for why, candidates in left_out:
+        _list(console, why, [f"{c.class_name}/{c.name}" for c in candidates])
     lines = [("Folder", f"{arguments.out}: {written} written, {kept} there already")]
+    if reviews is not None:
+        lines += [("Reviews", reviews.words(manifest["reviews"]))]
     if target is not None:
         lines += target.copy(folder, manifest, console)
     total = sum(entry["bytes"] for entry in manifest["files"].values())
@@ -228,32 +255,94 @@ def _download_cifar100(cache: Path, console: Console) -> Path:
         return download(CIFAR100_URL, target, CIFAR100_MD5, report)
 
 
-def _receive(
-    source: Source, folder: StagedFolder, console: Console
-) -> tuple[list[Candidate], list[tuple[str, int]], list[Unreadable]]:
-    """Convert every picture to PNG. Return candidates, (SHA-256, bytes) of each, and failures."""
-    candidates: list[Candidate] = []
-    sizes: list[tuple[str, int]] = []
-    unreadable: list[Unreadable] = []
-    with progress_bar(console, "Pictures") as report:
-        for done, item in enumerate(source.pictures(), start=1):
-            if isinstance(item, Picture):
-                png = _png(item)
-                folder.receive(len(candidates), png)
-                candidates.append(
-                    Candidate(
-                        item.class_name,
-                        item.name,
-                        pixel_hash(item.image),
-                        difference_hash(item.image),
-                        item.split,
-                    )
-                )
-                sizes.append((hashlib.sha256(png).hexdigest(), len(png)))
-            else:
-                unreadable.append(item)
-            report(done, source.total)
-    return candidates, sizes, unreadable
+class _Received:
+    """Pictures converted to PNG in the folder: candidates, (SHA-256, bytes) of each, failures."""
+
+    def __init__(self, folder: StagedFolder) -> None:
+        self._folder = folder
+        self.candidates: list[Candidate] = []
+        self.sizes: list[tuple[str, int]] = []
+        self.unreadable: list[Unreadable] = []
+
+    def add(self, item: Picture | Unreadable) -> None:
+        if isinstance(item, Unreadable):
+            self.unreadable.append(item)
+            return
+        png = _png(item)
+        self._folder.receive(len(self.candidates), png)
+        self.candidates.append(
+            Candidate(
+                item.class_name,
+                item.name,
+                pixel_hash(item.image),
+                difference_hash(item.image),
+                item.split,
+            )
+        )
+        self.sizes.append((hashlib.sha256(png).hexdigest(), len(png)))
+
+
+class _Reviews:
+    """Pictures that people decided: read, compared with the source's, and counted."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        import boto3  # noqa: PLC0415  --help does without
+        from botocore.config import Config  # noqa: PLC0415
+
+        session: Any = boto3.Session()
+        region = check_region(session)
+        own = arguments.bucket or default_bucket(
+            check_credentials(session.client("sts")).account, region
+        )
+        self._s3 = session.client("s3", config=Config(max_pool_connections=LABEL_THREADS))
+        self.labels: Reviewed = read_labels(self._s3, arguments.labels, own)
+        self._from: dict[int, str] = {}  # the S3 place of each candidate that is a reviewed picture
+        self._unreadable = 0
+
+    def join(
+        self,
+        received: _Received,
+        splits: Sequence[str | None],
+        long_side: int,
+        console: Console,
+    ) -> Admission:
+        """Receive the decided pictures behind the source's own, whose splits stay as they are."""
+        before, failed = len(received.candidates), len(received.unreadable)
+        total = len(self.labels.decided)
+        with progress_bar(console, "Reviewed") as report:
+            pictures = self.labels.pictures(self._s3, long_side)
+            for done, (label, item) in enumerate(pictures, start=1):
+                if isinstance(item, Picture):
+                    self._from[len(received.candidates)] = picture_place(label)
+                received.add(item)
+                report(done, total)
+        self._unreadable = len(received.unreadable) - failed
+        _list_unreadable(console, received.unreadable[failed:])
+        own, more = received.candidates[:before], received.candidates[before:]
+        return admit_to_training(more, own, splits)
+
+    def summary(self, places: Mapping[int, str]) -> dict[str, Any]:
+        """Return what the manifest says: every label is counted in one of these."""
+        used = {places[n]: where for n, where in self._from.items() if n in places}
+        return {
+            "from": self.labels.where,
+            "labels": len(self.labels.labels),
+            "used": len(used),
+            "neither": len(self.labels.labels) - len(self.labels.decided),
+            "left_out": len(self._from) - len(used),
+            "unreadable": self._unreadable,
+            "pictures": dict(sorted(used.items())),
+        }
+
+    def words(self, summary: dict[str, Any]) -> str:
+        """Say the same in a line."""
+        if not summary["labels"]:
+            return f"there are no labels at {summary['from']}"
+        return (
+            f"{summary['used']} of {summary['labels']} labels at {summary['from']} join training;"
+            f" {summary['neither']} neither, {summary['left_out']} left out,"
+            f" {summary['unreadable']} unreadable"
+        )
 
 
 def _png(picture: Picture) -> bytes:
@@ -313,6 +402,10 @@ def _counts(classes: Sequence[str], places: Sequence[str]) -> dict[str, dict[str
         }
         for split in SPLITS
     }
+
+
+def _list_unreadable(console: Console, unreadable: Sequence[Unreadable]) -> None:
+    _list(console, "that could not be read", [f"{item.path}: {item.reason}" for item in unreadable])
 
 
 def _list(console: Console, heading: str, names: Sequence[str]) -> None:

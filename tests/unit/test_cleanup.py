@@ -11,6 +11,7 @@ from training import cleanup
 from training.cleanup import NotConfirmedError, confirm, delete_all
 from training.endpoint import LOG_GROUP_PREFIX
 from training.leftovers import (
+    PEOPLES_WORK,
     Found,
     Kept,
     Leftover,
@@ -37,7 +38,8 @@ def arn(kind, name):
 
 
 def scope(**more):
-    names = {"endpoint": NAME, "bucket": BUCKET, "stack": "stack", **more}
+    names = {"endpoint": NAME, "bucket": BUCKET, "stack": "stack", "keep_labels": PEOPLES_WORK}
+    names |= more
     return Scope(account=ACCOUNT, region=REGION, **names)
 
 
@@ -252,11 +254,20 @@ def nothing_there():
 
 
 def add_bucket(
-    session, bucket=BUCKET, *, tags=(PROJECT_TAG,), asked=True, captures=False, prefixes=("",)
+    session,
+    bucket=BUCKET,
+    *,
+    tags=(PROJECT_TAG,),
+    asked=True,
+    captures=False,
+    labels=(),
+    jobs=True,
+    prefixes=("",),
 ):
     """Let the bucket hold two objects under each prefix.
 
-    `asked` is whether its tags are, and `captures` whether those of a foreign endpoint are.
+    `asked` is whether its tags are, `captures` whether those of a foreign endpoint are, `labels`
+    which labels are counted, None where none are; `jobs` whether folders of jobs are looked for.
     """
     s3 = session.stub("s3")
     s3.add_response("head_bucket", {}, {"Bucket": bucket})
@@ -268,7 +279,11 @@ def add_bucket(
         s3.add_response("get_bucket_tagging", {"TagSet": list(tags)}, {"Bucket": bucket})
     elif asked:
         s3.add_client_error("get_bucket_tagging", "NoSuchTagSet")
-    if prefixes != ("",):
+    if labels is not None:
+        s3.add_response(
+            "list_object_versions", versions(*labels), {"Bucket": bucket, "Prefix": "labels/"}
+        )
+    if jobs and prefixes != ("",):
         for parent in ("jobs", "checkpoints"):
             folders = [{"Prefix": f"{parent}/{name}/"} for name in (MADE, OTHER)]
             s3.add_response(
@@ -552,6 +567,47 @@ def test_keep_data_keeps_the_staged_pictures_and_their_bucket():
     names = [found for _, found in pairs if found.startswith(BUCKET)]
     assert names == [f"{BUCKET}/{prefix}" for prefix in prefixes]
     assert kept == {f"{BUCKET}/staged/": "--keep-data", BUCKET: "--keep-data"}
+
+
+def test_what_people_decided_stays_with_its_bucket_and_nothing_else_of_it():
+    prefixes = ("jobs/", "checkpoints/", "captures/", "staged/")
+    session = everything_there(labels=("a", "b"), jobs=False, prefixes=prefixes)
+    pairs, kept = look(session)
+    names = [found for _, found in pairs if found.startswith(BUCKET)]
+    assert names == [f"{BUCKET}/{prefix}" for prefix in prefixes]
+    assert kept == {f"{BUCKET}/labels/": PEOPLES_WORK, BUCKET: "holds labels"}
+
+
+def test_labels_of_a_shared_bucket_stay_though_they_could_go():
+    prefixes = (*JOB_PREFIXES, f"captures/{NAME}/")
+    session = everything_there(prefixes=prefixes, asked=False, labels=("a",))
+    pairs, kept = look(session, keep_data="used for pictures-2 too", keep_labels="")
+    assert ("objects", f"{BUCKET}/labels/") not in pairs
+    assert kept[f"{BUCKET}/labels/"] == "used for pictures-2 too"
+
+
+def test_labels_go_when_they_are_to(run):
+    session = everything_there(others=(), labels=None)
+    status, _, shown, _ = run(session, "--dry-run", "--labels")
+    session.assert_no_pending_responses()
+    assert status == 0
+    assert "kept" not in shown
+
+
+def test_labels_go_out_of_a_bucket_that_stays():
+    prefixes = (*JOB_PREFIXES, f"captures/{NAME}/", "staged/", "labels/")
+    session = everything_there(prefixes=prefixes, labels=None, tags=())
+    pairs, kept = look(session, keep_labels="")
+    assert ("objects", f"{BUCKET}/labels/") in pairs
+    assert kept == {BUCKET: "not made by this project"}
+
+
+def test_the_command_says_what_people_decided_and_how_to_delete_it(run):
+    prefixes = ("jobs/", "checkpoints/", "captures/", "staged/")
+    session = everything_there(others=(), labels=("a",), jobs=False, prefixes=prefixes)
+    status, _, shown, _ = run(session, "--dry-run")
+    assert status == 0
+    assert f"kept: objects {BUCKET}/labels/: people decided these; --labels deletes" in shown
 
 
 def test_somebody_elses_role_of_that_name_is_kept():

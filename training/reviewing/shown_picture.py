@@ -4,16 +4,12 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError, ParamValidationError
-
 from training.execution_input import Picture
+from training.reviewing.picture_version import PictureUnavailableError, read_version
 from training.sources.folder import DECODER_ERRORS, read_picture, why_unreadable
 
-MOST_BYTES = 6 * 1024 * 1024  # what the workflow takes: functions/serialize_image_data/app.py
 LONG_SIDE = 1600  # pixels: more than a page shows
 LOSSLESS_PIXELS = 256 * 256  # up to here a PNG: of a small picture each pixel is seen
-GONE = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "MethodNotAllowed"}
-LATER = {"SlowDown", "Throttling", "RequestTimeout", "RequestTimeTooSkewed", "ExpiredToken"}
 
 
 @dataclass(frozen=True)
@@ -36,26 +32,11 @@ class ShownPicture:
 
 
 def read_shown(s3: Any, picture: Picture) -> ShownPicture:
-    """Read that very version of a picture. Raises botocore's errors where asking again may help."""
-    version = {"VersionId": picture.version_id} if picture.version_id else {}
+    """Read that version of a picture. Raises botocore's errors where asking again may help."""
     try:
-        answer = s3.get_object(Bucket=picture.bucket, Key=picture.key, **version)
-        size = answer["ContentLength"]
-        if size > MOST_BYTES:
-            return ShownPicture(problem=f"It has {size:,} bytes, too many to show.")
-        content = answer["Body"].read()
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code in GONE:
-            return ShownPicture(problem="It is gone: this version was deleted from S3.")
-        if code == "AccessDenied":
-            return ShownPicture(problem="You may not read it: ask for s3:GetObjectVersion.")
-        if code in LATER or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
-            raise
-        return ShownPicture(problem=f"S3 refuses it ({code}).")
-    except ParamValidationError:
-        return ShownPicture(problem="Its place is no possible one in S3.")
-    return show(content)
+        return show(read_version(s3, picture))
+    except PictureUnavailableError as error:
+        return ShownPicture(problem=str(error))
 
 
 def show(content: bytes) -> ShownPicture:

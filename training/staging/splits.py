@@ -27,12 +27,32 @@ class Candidate:
 
 
 @dataclass
-class Assignment:
-    """The split of each candidate, by position; None where it is left out."""
+class LeftOut:
+    """Pictures that are not staged, by the reason."""
 
-    splits: list[str | None]
     repeats_of_test: list[Candidate] = field(default_factory=list)
     contradictions: list[Candidate] = field(default_factory=list)
+
+    def left_out(self) -> list[tuple[str, list[Candidate]]]:
+        """Return the reasons in words, always in the same order, with the pictures of each."""
+        return [
+            ("left out of training, since they repeat a test picture", self.repeats_of_test),
+            ("left out, since the same picture stands in two classes", self.contradictions),
+        ]
+
+
+@dataclass
+class Assignment(LeftOut):
+    """The split of each candidate, by position; None where it is left out."""
+
+    splits: list[str | None] = field(default_factory=list)
+
+
+@dataclass
+class Admission(LeftOut):
+    """Further pictures for training: which are taken, by position, and which are left out."""
+
+    taken: list[bool] = field(default_factory=list)
 
 
 def assign_splits(
@@ -51,7 +71,7 @@ def assign_splits(
     a class stay together. Pictures that stand in two classes are left out: one label is wrong.
     `report` gets how many pictures were compared, and their total. Raises TooFewPicturesError.
     """
-    assignment = Assignment([candidate.split for candidate in candidates])
+    assignment = Assignment(splits=[candidate.split for candidate in candidates])
     contradicted = _in_two_classes(candidates)
     by_class: dict[str, list[int]] = defaultdict(list)
     for position, candidate in enumerate(candidates):
@@ -74,6 +94,33 @@ def assign_splits(
         _split_class(candidates, groups, assignment, shuffler, shares)
         _require_every_split(class_name, groups, assignment)
     return assignment
+
+
+def admit_to_training(
+    more: Sequence[Candidate], candidates: Sequence[Candidate], splits: Sequence[str | None]
+) -> Admission:
+    """Choose what may join the training split without touching any split that there is.
+
+    What nearly repeats a test picture, of whatever class, is left out; and so is a picture that is
+    staged, or among `more`, as another class too.
+    """
+    tested = [c for c, split in zip(candidates, splits, strict=True) if split == "test"]
+    hashes = [candidate.difference_hash for candidate in (*tested, *more)]
+    repeats = {
+        position - len(tested)
+        for group in near_groups(hashes)
+        if group[0] < len(tested)  # groups are sorted
+        for position in group
+    }
+    contradicted = _in_two_classes([*candidates, *more])
+    admission = Admission()
+    for position, candidate in enumerate(more):
+        if position in repeats:
+            admission.repeats_of_test.append(candidate)
+        elif candidate.pixel_hash in contradicted:
+            admission.contradictions.append(candidate)
+        admission.taken.append(position not in repeats and candidate.pixel_hash not in contradicted)
+    return admission
 
 
 def _split_class(
