@@ -43,8 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     console = make_console()
     try:
         if arguments.write_docs:
-            for path, definition in DOCS.items():
-                _write(path, docs_picture(definition), console)
+            for picture, file in DOCS.items():
+                _write(picture, docs_picture(file), console)
             return 0
         definition = read_definition(arguments.definition)
         path = _read_path(arguments.execution) if arguments.execution else None

@@ -7,6 +7,7 @@ arrows that mean the same and lead to the same box join.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 STRIDE = 3  # layers from one layer of boxes to the next
 _LABEL, _JOIN = 1, 2  # which of them is which
@@ -88,7 +89,7 @@ class Graph:
         return [
             (upper, lower, chain.weight)
             for chain in self.chains
-            for upper, lower in zip(chain.vertices, chain.vertices[1:], strict=False)
+            for upper, lower in pairwise(chain.vertices)
         ]
 
 

@@ -6,7 +6,7 @@ order, and names no states inside of a Map: there the Map is one step.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -161,22 +161,24 @@ def read_path(stepfunctions: Any, execution_arn: str) -> ExecutionPath:
     )
 
 
-def transition_counts(paths: Iterable[ExecutionPath]) -> Counter[tuple[str, str]]:
-    """Count how often each way was taken, by (from, to).
+def taken_ways(path: ExecutionPath) -> Iterator[tuple[tuple[str, str], int | None]]:
+    """Yield every way that was taken, with the index of the step that it led to, None for an end.
 
     A whole execution begins with (`START`, state); one that has ended ends with (state, `END`),
     whatever its status. In a Map or Parallel state both of them are that state's own name.
     """
-    counts: Counter[tuple[str, str]] = Counter()
-    for path in paths:
-        left = {step.previous for step in path.steps}
-        for index, step in enumerate(path.steps):
-            around = None if step.parent is None else path.steps[step.parent].state
-            before = path.steps[step.previous].state if step.previous is not None else around
-            counts[before or START, step.state] += 1
-            if index not in left and step.seconds is not None:
-                counts[step.state, around or END] += 1
-    return counts
+    left = {step.previous for step in path.steps}
+    for index, step in enumerate(path.steps):
+        around = None if step.parent is None else path.steps[step.parent].state
+        before = path.steps[step.previous].state if step.previous is not None else around
+        yield (before or START, step.state), index
+        if index not in left and step.seconds is not None:
+            yield (step.state, around or END), None
+
+
+def transition_counts(paths: Iterable[ExecutionPath]) -> Counter[tuple[str, str]]:
+    """Count how often each way was taken, by (from, to) as `taken_ways` names them."""
+    return Counter(pair for path in paths for pair, _ in taken_ways(path))
 
 
 @dataclass

@@ -7,12 +7,12 @@ for points, so the places along a layer are found here, by a linear program over
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from random import Random
+from itertools import pairwise
 from typing import Any
 
 from training.workflow_drawing.graph import STRIDE, Arrow, Chain, Graph, Size, build
+from training.workflow_drawing.ordering import ordered_layers
 
-STARTS = 24  # orders that the search for few crossings begins with
 MARGIN = 12  # pixels around everything
 BOX_GAP, BEND_GAP = 20, 9  # between two boxes of a layer; beside a bend of an arrow
 LAYER_GAP = 7  # between layers, of which there are three to a row of boxes
@@ -22,6 +22,7 @@ MOST_GAP = 40
 PORT_GAP = 24  # between two arrows at one side of a box
 WIDTH_COST = 3  # a pixel more of width costs as much as so many of arrows
 MIDDLE_COST = 2  # a pixel that the main way is off the middle
+MAIN_WEIGHT = 8  # of an arrow along the main way, and no other
 
 Point = tuple[float, float]
 
@@ -74,101 +75,10 @@ def lay_out(boxes: Mapping[str, Size], arrows: Sequence[Arrow], main: Sequence[s
     The same input gives the same layout, on any machine.
     """
     graph = build(boxes, arrows)
-    layers = _ordered(graph)
+    layers = ordered_layers(graph)
     ports = _ports(graph, layers, set(main))
     centers = _centers(graph, layers, ports, main)
-    return _placed(graph, layers, ports, centers)
-
-
-def _ordered(graph: Graph) -> list[list[int]]:
-    """Return the vertices of each layer from left to right, with few crossings."""
-    import igraph  # noqa: PLC0415  --help does without
-
-    segments = graph.segments()
-    below: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    above: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for upper, lower, weight in segments:
-        below[upper].append((lower, weight))
-        above[lower].append((upper, weight))
-    count = len(graph.vertices)
-    best: list[list[int]] = []
-    fewest = None
-    for start in range(STARTS):
-        # igraph improves the order that vertices have, and ends in the nearest good one.
-        order = list(range(count))
-        if start:
-            Random(start).shuffle(order)  # noqa: S311  the same on every machine, and no secret
-        place = {vertex: index for index, vertex in enumerate(order)}
-        drawn = igraph.Graph(
-            count, [(place[upper], place[lower]) for upper, lower, _ in segments], directed=True
-        )
-        coordinates = drawn.layout_sugiyama(
-            layers=[graph.vertices[vertex].layer for vertex in order]
-        )
-        layers = _grouped(graph, {v: coordinates[place[v]][0] for v in range(count)})
-        _sift(layers, below, above)
-        crossings = _crossings(layers, below)
-        if fewest is None or crossings < fewest:
-            best, fewest = layers, crossings
-    return best
-
-
-def _grouped(graph: Graph, x: Mapping[int, float]) -> list[list[int]]:
-    layers: list[list[int]] = [[] for _ in range(max(v.layer for v in graph.vertices) + 1)]
-    for vertex in sorted(x, key=lambda v: (x[v], v)):
-        layers[graph.vertices[vertex].layer].append(vertex)
-    return layers
-
-
-Neighbours = Mapping[int, Sequence[tuple[int, int]]]
-
-
-def _sift(layers: list[list[int]], below: Neighbours, above: Neighbours) -> None:
-    """Move each vertex to the best place in its layer, until nothing gets better."""
-    place = {vertex: index for layer in layers for index, vertex in enumerate(layer)}
-
-    def swap_gain(left: int, right: int) -> int:
-        gain = 0
-        for near in (below, above):
-            for a, weight_a in near.get(left, ()):
-                for b, weight_b in near.get(right, ()):
-                    if place[a] != place[b]:
-                        gain += (1 if place[a] > place[b] else -1) * weight_a * weight_b
-        return gain
-
-    improved = True
-    while improved:
-        improved = False
-        for layer in layers:
-            for vertex in tuple(layer):
-                start = layer.index(vertex)
-                gains = {start: 0}
-                for step in (-1, 1):
-                    total, index = 0, start
-                    while 0 <= index + step < len(layer):
-                        index += step
-                        pair = (layer[index], vertex) if step < 0 else (vertex, layer[index])
-                        total += swap_gain(*pair)
-                        gains[index] = total
-                target = max(gains, key=lambda i: (gains[i], -abs(i - start), -i))
-                if gains[target] > 0:
-                    layer.insert(target, layer.pop(start))
-                    place.update((v, i) for i, v in enumerate(layer))
-                    improved = True
-
-
-def _crossings(layers: Sequence[Sequence[int]], below: Neighbours) -> int:
-    place = {vertex: index for layer in layers for index, vertex in enumerate(layer)}
-    total = 0
-    for layer in layers:
-        ways = [(i, place[low], w) for i, v in enumerate(layer) for low, w in below.get(v, ())]
-        total += sum(
-            weight * other_weight
-            for n, (a, b, weight) in enumerate(ways)
-            for c, d, other_weight in ways[n + 1 :]
-            if (a - c) * (b - d) < 0
-        )
-    return total
+    return _Geometry(graph, layers, ports, centers).layout()
 
 
 # Of each chain, how far from the middle of its first and its last vertex it begins and ends.
@@ -179,12 +89,9 @@ def _ports(graph: Graph, layers: Sequence[Sequence[int]], main: set[str]) -> Por
     place = {vertex: index for layer in layers for index, vertex in enumerate(layer)}
     ends: dict[tuple[int, int], list[tuple[int, int, bool]]] = defaultdict(list)
     for index, chain in enumerate(graph.chains):
-        ends[chain.vertices[0], 0].append(
-            (place[chain.vertices[1]], index, _is_main(graph, chain, main))
-        )
-        ends[chain.vertices[-1], 1].append(
-            (place[chain.vertices[-2]], index, _is_main(graph, chain, main))
-        )
+        straight = _is_main(graph, chain, main)
+        for side, end, beside in ((0, 0, 1), (1, -1, -2)):
+            ends[chain.vertices[end], side].append((place[chain.vertices[beside]], index, straight))
     ports = [[0, 0] for _ in graph.chains]
     for (vertex, side), found in ends.items():
         box = graph.vertices[vertex]
@@ -194,18 +101,15 @@ def _ports(graph: Graph, layers: Sequence[Sequence[int]], main: set[str]) -> Por
         room = box.width - 20
         gap = min(PORT_GAP, room // (len(found) - 1))
         middle = next((i for i, end in enumerate(found) if end[2]), None)
-        for i, (_, chain, _) in enumerate(found):
+        for i, (_, index, _) in enumerate(found):
             port = gap * (2 * i - len(found) + 1) // 2 if middle is None else gap * (i - middle)
-            ports[chain][side] = max(-room // 2, min(room // 2, port))
+            ports[index][side] = max(-room // 2, min(room // 2, port))
     return [(first, last) for first, last in ports]
 
 
 def _is_main(graph: Graph, chain: Chain, main: set[str]) -> bool:
     ends = {graph.vertices[chain.vertices[0]].key, graph.vertices[chain.vertices[-1]].key}
     return chain.weight >= MAIN_WEIGHT and ends <= main
-
-
-MAIN_WEIGHT = 8  # of arrows along the main way
 
 
 def _centers(
@@ -222,7 +126,7 @@ def _centers(
     pieces: list[tuple[int, int, int, int]] = []  # upper, lower, what is between them, cost
     for chain, (first, last) in zip(graph.chains, ports, strict=True):
         end = len(chain.vertices) - 2
-        for index, (a, b) in enumerate(zip(chain.vertices, chain.vertices[1:], strict=False)):
+        for index, (a, b) in enumerate(pairwise(chain.vertices)):
             shift = (first if index == 0 else 0) - (last if index == end else 0)
             bends = sum(graph.vertices[v].key is None for v in (a, b))
             pieces.append((a, b, shift, chain.weight * (1, 2, 6)[bends]))
@@ -237,7 +141,7 @@ def _centers(
         rows.append(({a: 1, b: -1, index: -1}, -shift))
         rows.append(({a: -1, b: 1, index: -1}, shift))
     for layer in layers:
-        for a, b in zip(layer, layer[1:], strict=False):
+        for a, b in pairwise(layer):
             rows.append(({a: 1, b: -1}, -_apart(graph, a, b)))
         if layer:
             half = (graph.vertices[layer[-1]].width + 1) // 2
@@ -270,84 +174,76 @@ def _apart(graph: Graph, a: int, b: int) -> int:
     return (left.width + 1) // 2 + (right.width + 1) // 2 + gap
 
 
-def _placed(
-    graph: Graph, layers: Sequence[Sequence[int]], ports: Ports, centers: Sequence[int]
-) -> Layout:
-    heights = [max((graph.vertices[v].height for v in layer), default=0) for layer in layers]
-    tops = [float(MARGIN)]
-    for index, height in enumerate(heights[:-1]):
-        sideways = max(
-            (
-                abs(centers[a] + from_port - centers[b] - to_port)
-                for a, b, from_port, to_port in _between(graph, ports, index)
-            ),
-            default=0,
+class _Geometry:
+    """The place of everything, once the middle of each vertex along its layer is known."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        layers: Sequence[Sequence[int]],
+        ports: Ports,
+        centers: Sequence[int],
+    ) -> None:
+        self._graph, self._ports, self._centers = graph, ports, centers
+        self._heights = [
+            max((graph.vertices[v].height for v in layer), default=0) for layer in layers
+        ]
+        self._tops = [float(MARGIN)]
+        for layer, height in enumerate(self._heights[:-1]):
+            self._tops.append(self._tops[-1] + height + self._gap(layer))
+        self._places = [self._place(vertex) for vertex in range(len(graph.vertices))]
+
+    def layout(self) -> Layout:
+        """Return the layout."""
+        vertices = self._graph.vertices
+        ends = [c + v.width / 2 for c, v in zip(self._centers, vertices, strict=True)]
+        return Layout(
+            max(ends) + 2 * MARGIN,
+            self._tops[-1] + self._heights[-1] + MARGIN,
+            {v.key: p for v, p in zip(vertices, self._places, strict=True) if v.key is not None},
+            [self._route(index) for index in range(len(self._graph.chains))],
+            tuple(self._graph.loops),
         )
-        gap = max(LAYER_GAP, min(MOST_GAP, round(STEEP * sideways)))
-        room = HEAD_ROOM if (index + 1) % STRIDE == 0 or index % STRIDE == 0 else 0
-        tops.append(tops[-1] + height + max(gap, room))
-    boxes: dict[str, Rectangle] = {}
-    places: list[Rectangle] = []
-    for vertex, center in zip(graph.vertices, centers, strict=True):
-        room = heights[vertex.layer] - vertex.height
+
+    def _gap(self, layer: int) -> int:
+        """Return the room below a layer: the more, the further sideways an arrow goes there."""
+        sideways = 0
+        for chain, (first, last) in zip(self._graph.chains, self._ports, strict=True):
+            index = layer - self._graph.vertices[chain.vertices[0]].layer
+            if 0 <= index < len(chain.vertices) - 1:
+                upper, lower = (self._centers[v] for v in chain.vertices[index : index + 2])
+                upper += first if index == 0 else 0
+                lower += last if index == len(chain.vertices) - 2 else 0
+                sideways = max(sideways, abs(upper - lower))
+        beside_box = 0 in {layer % STRIDE, (layer + 1) % STRIDE}
+        return max(
+            LAYER_GAP, HEAD_ROOM if beside_box else 0, min(MOST_GAP, round(STEEP * sideways))
+        )
+
+    def _place(self, index: int) -> Rectangle:
+        vertex = self._graph.vertices[index]
+        room = self._heights[vertex.layer] - vertex.height
         # Beside a far higher box, such as one with states inside, at the top; else in the middle.
         down = room / 2 if room < vertex.height or vertex.key is None else 0
-        place = Rectangle(
-            MARGIN + center - vertex.width / 2,
-            tops[vertex.layer] + down,
-            vertex.width,
-            vertex.height,
-        )
-        places.append(place)
-        if vertex.key is not None:
-            boxes[vertex.key] = place
-    routes = [
-        _route(graph, chain, port, centers, places, tops, heights)
-        for chain, port in zip(graph.chains, ports, strict=True)
-    ]
-    width = max(c + v.width / 2 for c, v in zip(centers, graph.vertices, strict=True))
-    return Layout(
-        width + 2 * MARGIN, tops[-1] + heights[-1] + MARGIN, boxes, routes, tuple(graph.loops)
-    )
+        x = MARGIN + self._centers[index] - vertex.width / 2
+        return Rectangle(x, self._tops[vertex.layer] + down, vertex.width, vertex.height)
 
-
-def _between(graph: Graph, ports: Ports, layer: int) -> list[tuple[int, int, int, int]]:
-    """Return (upper, lower, ports at both) of the pieces from a layer to the next one."""
-    found = []
-    for chain, (first, last) in zip(graph.chains, ports, strict=True):
-        index = layer - graph.vertices[chain.vertices[0]].layer
-        if 0 <= index < len(chain.vertices) - 1:
-            from_port = first if index == 0 else 0
-            to_port = last if index == len(chain.vertices) - 2 else 0
-            found.append((chain.vertices[index], chain.vertices[index + 1], from_port, to_port))
-    return found
-
-
-def _route(
-    graph: Graph,
-    chain: Chain,
-    port: tuple[int, int],
-    centers: Sequence[int],
-    places: Sequence[Rectangle],
-    tops: Sequence[float],
-    heights: Sequence[int],
-) -> Route:
-    points: list[Point] = []
-    for index, vertex in enumerate(chain.vertices):
-        layer = graph.vertices[vertex].layer
-        x = float(MARGIN + centers[vertex])
-        top, bottom = tops[layer], tops[layer] + heights[layer]
-        if index == 0:
-            x += port[0]
-            if graph.vertices[vertex].key is not None:
-                top = places[vertex].y + places[vertex].height
-            else:
-                top = bottom  # the beginning of a rail
-        if index == len(chain.vertices) - 1:
-            x += port[1]
-            bottom = places[vertex].y if graph.vertices[vertex].key is not None else top
-        points += [(x, top), (x, bottom)]
-    label = None
-    if chain.label is not None and places[chain.label].height:
-        label = places[chain.label]
-    return Route(tuple(points), chain.upwards, chain.heads, chain.arrow, chain.bundle, label)
+    def _route(self, number: int) -> Route:
+        chain, (first, last) = self._graph.chains[number], self._ports[number]
+        points: list[Point] = []
+        for index, vertex in enumerate(chain.vertices):
+            layer, box = self._graph.vertices[vertex].layer, self._places[vertex]
+            is_box = self._graph.vertices[vertex].key is not None
+            x = float(MARGIN + self._centers[vertex])
+            top, bottom = self._tops[layer], self._tops[layer] + self._heights[layer]
+            if index == 0:
+                x += first
+                top = box.y + box.height if is_box else bottom
+            if index == len(chain.vertices) - 1:
+                x += last
+                bottom = box.y if is_box else top
+            points += [(x, top), (x, bottom)]
+        label = None
+        if chain.label is not None and self._graph.vertices[chain.label].height:
+            label = self._places[chain.label]
+        return Route(tuple(points), chain.upwards, chain.heads, chain.arrow, chain.bundle, label)

@@ -67,10 +67,8 @@ def headline(path: ExecutionPath) -> str:
     status = "RUNNING, still" if path.status == RUNNING else path.status
     error = f" with {path.error}: {shorten(path.cause or 'no cause was given', SHOWN)}"
     again = f", redriven {path.redriven} times" if path.redriven else ""
-    return (
-        f"{status}{took}{error if path.error else ''}; started {path.started.astimezone(UTC):%Y-%m-%d}"
-        f" {clock(path.started)} UTC{again}."
-    )
+    started = f"{path.started.astimezone(UTC):%Y-%m-%d} {clock(path.started)} UTC"
+    return f"{status}{took}{error if path.error else ''}; started {started}{again}."
 
 
 def shown_steps(path: ExecutionPath) -> list[tuple[int, Step | None]]:

@@ -2,6 +2,8 @@
 
 import json
 
+from training.workflow_drawing.style import TEXT_SIZE
+
 # Advance widths of Helvetica, which Arial and Liberation Sans share, in thousandths of the size.
 _WIDTHS = {
     **dict.fromkeys("ijl'|", 222),
@@ -26,6 +28,11 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
     """Return the width in pixels that a line of text needs at most, in the usual fonts."""
     width = sum(_WIDTHS.get(letter, _OTHER) for letter in text) * size / 1000
     return width * _ROOM * (_BOLD if bold else 1)
+
+
+def pill_width(number: str) -> float:
+    """Return the width in pixels of a number on an arrow, with what is around it."""
+    return max(24.0, text_width(number, TEXT_SIZE, bold=True) + 14)
 
 
 def wrap(text: str, most: float, size: float, bold: bool = False, lines: int = 3) -> list[str]:

@@ -1,0 +1,143 @@
+"""The arrows of a picture: what each stands for, what is written on it, which are the main ones."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from training.workflow_drawing.graph import Arrow, Size
+from training.workflow_drawing.layout import MAIN_WEIGHT
+from training.workflow_drawing.paint import Pair
+from training.workflow_drawing.states import END, START, Machine, Transition
+from training.workflow_drawing.style import LINE, PILL, TEXT_SIZE
+from training.workflow_drawing.text import pill_width, text_width, wrap
+
+LABEL_WIDTH = 124  # pixels of what is written on an arrow
+WEIGHT, CATCH_WEIGHT = 3, 1  # of arrows beside the main way
+BUNDLED = 2  # so many Catch arrows of the same meaning to the same state are joined
+
+
+@dataclass(frozen=True)
+class Way:
+    """One drawn arrow: all transitions from one state to another.
+
+    Attributes:
+        source: key of a box: a state, or `START`.
+        target: key of a box: a state, or that of an end (`end_key`).
+        pair: as `transition_counts` counts it.
+        transitions: what it stands for; none for the first arrow.
+        lines: what is written on it, without its number.
+    """
+
+    source: str
+    target: str
+    pair: Pair
+    transitions: tuple[Transition, ...] = ()
+    lines: tuple[str, ...] = ()
+
+    @property
+    def only_catch(self) -> bool:
+        """Whether it is taken after errors only."""
+        return bool(self.transitions) and all(t.kind == "catch" for t in self.transitions)
+
+    @property
+    def bundle(self) -> str:
+        """What it has in common with those that it may be joined with."""
+        return "\0".join([self.target, *(t.detail for t in self.transitions)])
+
+    @property
+    def details(self) -> str:
+        """All that it stands for, a line each."""
+        return "\n".join(
+            f"{t.source} to {t.target}{': ' + t.detail if t.detail else ''}"
+            for t in self.transitions
+        )
+
+
+def end_key(state: str) -> str:
+    """Return the key of the box for the end that a state leads to."""
+    return f"{END}\0{state}"
+
+
+def machine_ways(machine: Machine, around: str) -> list[Way]:
+    """Return the arrows of a machine; `around` is the state that it is in, `END` if in none."""
+    start = START if around == END else around
+    found = [Way(START, machine.start_at, (start, machine.start_at))]
+    by_pair: dict[Pair, list[Transition]] = defaultdict(list)
+    for transition in machine.transitions:
+        by_pair[transition.source, transition.target].append(transition)
+    for (source, target), transitions in by_pair.items():
+        ends = target == END
+        found.append(
+            Way(
+                source,
+                end_key(source) if ends else target,
+                (source, around if ends else target),
+                tuple(transitions),
+                tuple(_lines(transitions)),
+            )
+        )
+    return found
+
+
+def _lines(transitions: Sequence[Transition]) -> list[str]:
+    """Return what is written on an arrow; beside a Next, what else leads the same way."""
+    words = " or ".join(dict.fromkeys(t.label for t in transitions if t.label))
+    if words and any(t.kind in {"next", "end"} for t in transitions):
+        words = f"also after {words}"
+    return wrap(words, LABEL_WIDTH, TEXT_SIZE) if words else []
+
+
+def main_way(machine: Machine) -> list[str]:
+    """Return the boxes from the start to a good end: by Next, and by the first rule that leads on.
+
+    Only the start where no end is a good one.
+    """
+    after: dict[str, list[str]] = defaultdict(list)
+    for transition in machine.transitions:
+        if transition.kind != "catch":
+            after[transition.source].append(transition.target)
+
+    def follow(name: str, seen: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        if name == END:
+            yield (*seen, end_key(seen[-1]))
+        elif name not in seen and machine.states[name].kind == "Succeed":
+            yield (*seen, name)
+        elif name not in seen and machine.states[name].kind != "Fail":
+            for target in after[name]:
+                yield from follow(target, (*seen, name))
+
+    return [START, *next(follow(machine.start_at, ()), ())]
+
+
+def make_arrows(
+    ways: Sequence[Way], main: Sequence[str], numbers: Mapping[Pair, str]
+) -> list[Arrow]:
+    """Return the arrows for the layout; `numbers` are those that stand on some of them."""
+    straight = set(pairwise(main))
+    same = Counter(way.bundle for way in ways if way.only_catch)
+    found = []
+    for way in ways:
+        bundled = way.only_catch and same[way.bundle] >= BUNDLED
+        weight = CATCH_WEIGHT if way.only_catch else WEIGHT
+        found.append(
+            Arrow(
+                way.source,
+                way.target,
+                _label_size(() if bundled else way.lines, numbers.get(way.pair)),
+                MAIN_WEIGHT if (way.source, way.target) in straight else weight,
+                way.only_catch,
+                way.bundle if bundled else None,
+                _label_size(way.lines, None) if bundled else (0, 0),
+            )
+        )
+    return found
+
+
+def _label_size(lines: Sequence[str], number: str | None) -> Size:
+    widths = [text_width(line, TEXT_SIZE) for line in lines]
+    if number:
+        widths.append(pill_width(number))
+    if not widths:
+        return (0, 0)
+    return (round(max(widths)) + 6, len(lines) * LINE + (PILL if number else 0) + 3)
