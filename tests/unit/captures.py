@@ -1,0 +1,74 @@
+"""Captured calls as an endpoint's data capture writes them, made of drawn pictures."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from local.sagemaker.data_capture import CapturedInvocation, capture_line
+from training.sources.synthetic import draw_picture
+
+BEGIN = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
+# As training/endpoint.py asks for it, and as the SDK does without: everything is base64 then.
+TEXT_ANSWERS = {
+    "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+    "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
+}
+BASE64_ANSWERS = {"CaptureOptions": [{"CaptureMode": "InputAndOutput"}]}
+
+
+@cache
+def drawn(number: int, side: int = 32) -> bytes:
+    """Return a drawn picture as PNG, the same for the same number."""
+    stream = io.BytesIO()
+    name = ("bicycle", "motorcycle")[number % 2]
+    draw_picture(name, number, (side, side), 0).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def named(**probabilities: float) -> bytes:
+    """Return an answer of this project's endpoint."""
+    return json.dumps(
+        {"labels": [*probabilities], "probabilities": [*probabilities.values()]}
+    ).encode()
+
+
+def line(
+    answer: bytes | Sequence[float],
+    picture: bytes | None = None,
+    time: datetime = BEGIN,
+    config: Mapping[str, Any] = TEXT_ANSWERS,
+) -> bytes:
+    """Return a captured call; a list of numbers is the built-in algorithm's answer."""
+    body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+    call = CapturedInvocation(
+        drawn(0) if picture is None else picture, "image/png", body, "application/json", time
+    )
+    return capture_line(dict(config), call).encode()
+
+
+def write(folder: Path, lines: Sequence[bytes], hour: datetime = BEGIN, name: str = "a") -> Path:
+    """Write a file of captures where SageMaker would; return it."""
+    path = folder / f"scones/AllTraffic/{hour:%Y/%m/%d/%H}/00-00-000-{name}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(lines))
+    return path
+
+
+def a_few_hours(folder: Path, hours: int = 5, each: int = 12, begin: datetime = BEGIN) -> None:
+    """Write hours of calls, a file each: more doubtful and more motorcycles from hour to hour."""
+    for hour in range(hours):
+        start = begin + timedelta(hours=hour)
+        lines = []
+        for call in range(each):
+            sure = 0.99 - 0.05 * hour - 0.01 * (call % 7)
+            bicycle = call % (hour + 2) > 0
+            answer = named(bicycle=sure, motorcycle=1 - sure)
+            if not bicycle:
+                answer = named(bicycle=1 - sure, motorcycle=sure)
+            time = start + timedelta(seconds=3600 * call / each)
+            lines.append(line(answer, drawn(hour * each + call), time))
+        write(folder, lines, start)

@@ -1,0 +1,162 @@
+"""The report's figures, recomputed from the captured lines by other means."""
+
+import json
+import statistics
+from collections import Counter, defaultdict
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.unit.captures import BEGIN, a_few_hours, line, named, write
+from training.monitoring.figures import summarise
+from training.monitoring.periods import period_length
+from training.monitoring.picks import at_random, lowest
+from training.monitoring.places import FolderCaptures
+from training.monitoring.reading import read_captures
+
+THRESHOLD = 0.9
+
+
+def read(folder):
+    return read_captures(
+        FolderCaptures(folder), class_names=None, processes=1, report=lambda *_: None
+    )
+
+
+def answers(folder):
+    """(time, label, confidence) of each line, read without the code under test."""
+    for path in sorted(folder.rglob("*.jsonl")):
+        for text in path.read_text().splitlines():
+            value = json.loads(text)
+            answer = json.loads(value["captureData"]["endpointOutput"]["data"])
+            confidence, label = max(zip(answer["probabilities"], answer["labels"], strict=True))
+            yield value["eventMetadata"]["inferenceTime"], label, confidence
+
+
+def test_all_figures_are_those_of_the_lines(tmp_path):
+    a_few_hours(tmp_path)
+    expected = list(answers(tmp_path))
+    confidences = [confidence for _, _, confidence in expected]
+
+    figures = summarise(read(tmp_path), THRESHOLD)
+
+    assert figures["files"] == 5
+    assert figures["lines"] == figures["predictions"] == len(expected) == 60
+    assert figures["damaged"] == figures["refused"] == figures["outside"] == 0
+    assert figures["classes"] == Counter(label for _, label, _ in expected)
+    assert figures["first"] == min(time for time, _, _ in expected)
+    assert figures["last"] == max(time for time, _, _ in expected)
+    accepted = sum(confidence >= THRESHOLD for confidence in confidences)
+    assert figures["accepted"] == accepted
+    assert figures["coverage"] == pytest.approx(accepted / 60)
+    assert figures["mean_confidence"] == pytest.approx(statistics.fmean(confidences))
+    assert figures["median_confidence"] == pytest.approx(statistics.median(confidences))
+    for label, facts in figures["class_figures"].items():
+        own = [confidence for _, name, confidence in expected if name == label]
+        assert facts["predictions"] == len(own)
+        assert facts["share"] == pytest.approx(len(own) / 60)
+        assert facts["accepted"] == sum(confidence >= THRESHOLD for confidence in own)
+        assert facts["mean_confidence"] == pytest.approx(statistics.fmean(own))
+        assert sum(facts["histogram"]) == len(own)
+        for count, low, high in zip(
+            facts["histogram"],
+            figures["histogram_edges"],
+            figures["histogram_edges"][1:],
+            strict=False,
+        ):
+            inside = sum(low <= c < high for c in own)
+            assert abs(count - inside) <= sum(abs(c - e) < 1e-9 for c in own for e in (low, high))
+
+
+def test_each_periods_figures_are_those_of_its_lines(tmp_path):
+    a_few_hours(tmp_path)
+    hours = defaultdict(list)
+    for time, label, confidence in answers(tmp_path):
+        hours[time[:13]].append((label, confidence))
+
+    figures = summarise(read(tmp_path), THRESHOLD)
+
+    assert figures["period"] == "hour"
+    assert [period["start"] for period in figures["periods"]] == [f"{h}:00:00Z" for h in hours]
+    for period, own in zip(figures["periods"], hours.values(), strict=True):
+        confidences = [confidence for _, confidence in own]
+        assert period["predictions"] == len(own)
+        assert period["coverage"] == pytest.approx(
+            sum(c >= THRESHOLD for c in confidences) / len(own)
+        )
+        assert period["mean_confidence"] == pytest.approx(statistics.fmean(confidences))
+        assert period["median"] == pytest.approx(statistics.median(confidences))
+        assert {name: n for name, n in period["classes"].items() if n} == Counter(
+            label for label, _ in own
+        )
+
+
+@pytest.mark.parametrize(
+    ("span", "length"),
+    [
+        (timedelta(0), "minute"),
+        (timedelta(minutes=89), "minute"),
+        (timedelta(minutes=91), "hour"),
+        (timedelta(hours=71), "hour"),
+        (timedelta(days=4), "day"),
+        (timedelta(days=900), "day"),
+    ],
+)
+def test_the_span_decides_how_long_a_period_is(tmp_path, span, length):
+    write(tmp_path, [line([0.2, 0.8]), line([0.2, 0.8], time=BEGIN + span)])
+
+    assert period_length(read(tmp_path).predictions.times) == length
+
+
+def test_without_a_line_figures_are_none(tmp_path):
+    figures = summarise(read(tmp_path), THRESHOLD)
+
+    assert figures["lines"] == figures["predictions"] == figures["damaged"] == 0
+    for name in ("coverage", "mean_confidence", "median_confidence", "first", "last"):
+        assert figures[name] is None
+    assert figures["periods"] == []
+    json.dumps(figures, allow_nan=False)
+
+
+def test_damaged_lines_are_figures_too(tmp_path):
+    write(tmp_path, [b"{\n", line([0.1, 0.9]), b"\n", b"\n"])
+
+    figures = summarise(read(tmp_path), THRESHOLD)
+
+    assert figures["damaged"] == 3
+    assert figures["damaged_reasons"] == {"empty line": 2, "cut off": 1}
+    assert figures["lines"] == figures["predictions"] + figures["damaged"] == 4
+    assert figures["damaged_lines"][0]["line"] == 1
+    assert figures["damaged_lines"][0]["file"].endswith("a.jsonl")
+
+
+def test_the_least_sure_come_first_and_of_equals_the_newest(tmp_path):
+    later = BEGIN + timedelta(minutes=5)
+    write(
+        tmp_path,
+        [
+            line(named(car=0.9, van=0.1)),
+            line(named(car=0.6, van=0.4)),
+            line(named(car=0.4, van=0.6), time=later),
+            line(named(car=0.7, van=0.3)),
+        ],
+    )
+    predictions = read(tmp_path).predictions
+
+    assert lowest(predictions, 3).tolist() == [2, 1, 3]
+
+
+def test_a_random_sample_depends_on_the_seed_alone(tmp_path):
+    a_few_hours(tmp_path)
+    predictions = read(tmp_path).predictions
+
+    assert at_random(predictions, 9, 1).tolist() == at_random(predictions, 9, 1).tolist()
+    assert at_random(predictions, 9, 1).tolist() != at_random(predictions, 9, 2).tolist()
+    assert len(set(at_random(predictions, 9, 1))) == 9
+    assert at_random(predictions, 1000, 1).tolist() == list(range(60))
+
+
+def test_times_are_utc(tmp_path):
+    write(tmp_path, [line([0.1, 0.9], time=datetime(2026, 3, 29, 1, 30, tzinfo=UTC))])
+
+    assert summarise(read(tmp_path), THRESHOLD)["first"] == "2026-03-29T01:30:00Z"

@@ -1,0 +1,104 @@
+"""A captured line is an answer about a picture, a refused call, or damaged: each for a reason."""
+
+import base64
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.unit.captures import BASE64_ANSWERS, TEXT_ANSWERS, drawn, line, named
+from training.monitoring.capture_line import (
+    DamagedLineError,
+    RefusedCallError,
+    read_line,
+)
+
+TIME = datetime(2026, 11, 20, 14, 30, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("config", [TEXT_ANSWERS, BASE64_ANSWERS], ids=["JSON", "BASE64"])
+@pytest.mark.parametrize(
+    ("answer", "class_names", "probabilities"),
+    [
+        (named(car=0.75, van=0.25), None, {"car": 0.75, "van": 0.25}),
+        (named(car=0.75, van=0.25), ["bus", "tram"], {"car": 0.75, "van": 0.25}),
+        ([0.75, 0.25], ["car", "van"], {"car": 0.75, "van": 0.25}),
+        ([0.75, 0.25], None, {"class 0": 0.75, "class 1": 0.25}),
+    ],
+)
+def test_both_shapes_are_read_in_both_encodings(config, answer, class_names, probabilities):
+    call = read_line(line(answer, drawn(1), TIME, config), class_names)
+
+    assert call.probabilities == probabilities
+    assert call.picture == drawn(1)
+    assert datetime.fromtimestamp(call.time, UTC) == TIME
+
+
+def changed(**members):
+    """A captured call with some members of it replaced; None takes one away."""
+    value = json.loads(line([0.75, 0.25]))
+    for path, new in members.items():
+        *parents, last = path.split("__")
+        place = value
+        for name in parents:
+            place = place[name]
+        if new is None:
+            del place[last]
+        else:
+            place[last] = new
+    return json.dumps(value).encode()
+
+
+@pytest.mark.parametrize(
+    ("damaged", "reason"),
+    [
+        (b"\n", "empty line"),
+        (line([0.75, 0.25])[:1000], "cut off"),
+        (b"\xff\xfe\x00", "not JSON"),
+        (b"<html>\n", "not JSON"),
+        (b"[1, 2]\n", "no capture"),
+        (b'{"captureData": null}', "no capture"),
+        (changed(captureData__endpointOutput=None), "no answer"),
+        (changed(captureData__endpointOutput__data=None), "no answer"),
+        (
+            changed(captureData__endpointOutput={"data": "?", "encoding": "BASE64"}),
+            "no answer",
+        ),
+        (changed(captureData__endpointOutput__data="<html>"), "no probabilities"),
+        (changed(captureData__endpointOutput__data="[0.9, 0.9]"), "no probabilities"),
+        (changed(captureData__endpointOutput__data="[NaN, 1]"), "no probabilities"),
+        (changed(captureData__endpointOutput__data="[0.2, 0.3, 0.5]"), "no probabilities"),
+        (changed(captureData__endpointOutput__data='{"code": "x"}'), "no probabilities"),
+        (changed(captureData__endpointInput=None), "no picture"),
+        (changed(captureData__endpointInput__data=""), "no picture"),
+        (changed(captureData__endpointInput__data="%%%"), "no picture"),
+        (changed(eventMetadata=None), "no time"),
+        (changed(eventMetadata__inferenceTime="yesterday"), "no time"),
+        (changed(eventMetadata__inferenceTime=None), "no time"),
+    ],
+)
+def test_a_damaged_line_has_its_reason(damaged, reason):
+    with pytest.raises(DamagedLineError) as raised:
+        read_line(damaged, ["car", "van"])
+
+    assert raised.value.reason == reason
+
+
+def test_a_call_that_the_endpoint_refused_is_not_damaged():
+    answer = json.dumps({"code": 415, "type": "UnsupportedMediaType", "message": "a GIF"})
+
+    with pytest.raises(RefusedCallError, match="415 UnsupportedMediaType a GIF"):
+        read_line(line(answer.encode()), None)
+
+
+def test_a_time_without_a_zone_is_utc():
+    call = read_line(changed(eventMetadata__inferenceTime="2026-11-20T14:30:05"), None)
+
+    assert datetime.fromtimestamp(call.time, UTC) == TIME
+
+
+def test_padding_inside_base64_is_damage():
+    whole = base64.b64encode(drawn(0)).decode()
+
+    with pytest.raises(DamagedLineError, match="no picture"):
+        read_line(changed(captureData__endpointInput__data="=" + whole), None)

@@ -1,0 +1,118 @@
+"""Captures in S3: found by prefix, read by range, asked for again where an answer breaks off."""
+
+import pytest
+from botocore.exceptions import IncompleteReadError
+
+from tests.unit.aws_stubs import Body, stubbed
+from training.monitoring.places import CaptureFile, CapturesNotFoundError, S3Captures
+
+FILE = CaptureFile("AllTraffic/2026/11/20/14/a.jsonl", 100)
+
+
+def listed(*keys, prefix="captures/scones/"):
+    contents = [{"Key": f"{prefix}{key}", "Size": 7} for key in keys]
+    return {"Contents": contents} if contents else {}
+
+
+def test_files_are_those_below_the_prefix_and_not_beside_it():
+    s3, stubber = stubbed("s3")
+    stubber.add_response(
+        "list_objects_v2",
+        listed("b.jsonl", "a.jsonl", "", "notes.txt"),
+        {"Bucket": "bucket", "Prefix": "captures/scones/"},
+    )
+
+    files = S3Captures(s3, "s3://bucket/captures/scones").files()
+
+    assert files == [CaptureFile("a.jsonl", 7), CaptureFile("b.jsonl", 7)]
+    stubber.assert_no_pending_responses()
+
+
+def test_a_single_object_can_be_given():
+    s3, stubber = stubbed("s3")
+    key = "captures/scones/a.jsonl"
+    stubber.add_response(
+        "list_objects_v2", listed("", prefix=key), {"Bucket": "bucket", "Prefix": key}
+    )
+    stubber.add_response(
+        "get_object",
+        {"Body": Body(b"{}")},
+        {"Bucket": "bucket", "Key": key, "Range": "bytes=0-6"},
+    )
+    captures = S3Captures(s3, f"s3://bucket/{key}")
+
+    [file] = captures.files()
+
+    assert file == CaptureFile("a.jsonl", 7)
+    assert captures.read(file, 0, 7) == b"{}"
+    stubber.assert_no_pending_responses()
+
+
+def test_a_prefix_without_anything_names_what_is_beside_it():
+    s3, stubber = stubbed("s3")
+    stubber.add_response("list_objects_v2", {}, {"Bucket": "bucket", "Prefix": "captures/scone/"})
+    stubber.add_response(
+        "list_objects_v2",
+        {"CommonPrefixes": [{"Prefix": "captures/scones/"}]},
+        {"Bucket": "bucket", "Prefix": "captures/", "Delimiter": "/"},
+    )
+
+    with pytest.raises(CapturesNotFoundError, match="beside it are s3://bucket/captures/scones/"):
+        S3Captures(s3, "s3://bucket/captures/scone/").files()
+    stubber.assert_no_pending_responses()
+
+
+def test_nothing_at_the_endpoints_own_place_is_no_mistake():
+    s3, stubber = stubbed("s3")
+    stubber.add_response("list_objects_v2", {})
+
+    assert S3Captures(s3, "s3://bucket/captures/scones/", expected=True).files() == []
+
+
+def test_other_objects_are_no_captures_even_there():
+    s3, stubber = stubbed("s3")
+    stubber.add_response("list_objects_v2", listed("train/car/a.png"))
+    stubber.add_response("list_objects_v2", {})
+
+    with pytest.raises(CapturesNotFoundError, match=r"1 objects, and none ends in \.jsonl"):
+        S3Captures(s3, "s3://bucket/staged/", expected=True).files()
+
+
+def test_a_missing_bucket_and_an_address_without_one_are_named():
+    s3, stubber = stubbed("s3")
+    stubber.add_client_error("list_objects_v2", "NoSuchBucket")
+
+    with pytest.raises(CapturesNotFoundError, match="The bucket bucket does not exist"):
+        S3Captures(s3, "s3://bucket/captures").files()
+    with pytest.raises(CapturesNotFoundError, match="names no bucket"):
+        S3Captures(s3, "s3://")
+
+
+class Breaks:
+    """A body whose connection breaks off."""
+
+    def read(self):
+        raise IncompleteReadError(actual_bytes=3, expected_bytes=9)
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again():
+    s3, stubber = stubbed("s3")
+    for body in (Breaks(), Breaks(), Body(b"whole")):
+        stubber.add_response(
+            "get_object",
+            {"Body": body},
+            {"Bucket": "bucket", "Key": f"captures/{FILE.name}", "Range": "bytes=10-14"},
+        )
+
+    assert S3Captures(s3, "s3://bucket/captures").read(FILE, 10, 15) == b"whole"
+    stubber.assert_no_pending_responses()
+
+
+def test_one_that_always_breaks_off_is_an_error():
+    s3, stubber = stubbed("s3")
+    for _ in range(4):
+        stubber.add_response("get_object", {"Body": Breaks()})
+
+    with pytest.raises(IncompleteReadError):
+        S3Captures(s3, "s3://bucket/captures").read(FILE, 0, 5)
+    stubber.assert_no_pending_responses()
