@@ -137,13 +137,11 @@ def _ks_p_value(distance: int, ends: NDArray[np.int64], n: int, m: int) -> float
             ways[: lowest[step]] = 0
             ways[highest[step] + 1 :] = 0
         if step % 500 == 499:  # a step doubles them at most, and floats end at 2^1023
-            largest = ways.max()
-            if not largest:
-                return SMALLEST_P
+            largest = float(ways.max()) or 1.0
             ways /= largest
             scale += math.log(largest)
     if not ways[n]:
-        return SMALLEST_P
+        return 1.0  # whichever way they are dealt out, so many equal values are as far apart
     of_all = math.lgamma(n + m + 1) - math.lgamma(n + 1) - math.lgamma(m + 1)
     inside = math.exp(math.log(ways[n]) + scale - of_all)
     return min(1.0, max(SMALLEST_P, 1 - inside))
