@@ -10,7 +10,7 @@ from training.workflow_drawing.history import Step
 from training.workflow_drawing.layout import Rectangle
 from training.workflow_drawing.paint import Paint
 from training.workflow_drawing.shapes import outline, retry_mark
-from training.workflow_drawing.states import State, error_words
+from training.workflow_drawing.states import State, short_error
 from training.workflow_drawing.style import LINE, NAME_SIZE, PILL, TEXT_SIZE
 from training.workflow_drawing.text import clip, pill_width, shorten, text_width, wrap
 
@@ -117,7 +117,7 @@ def _visit_lines(state: State, visits: Sequence[Step]) -> Lines:
     lines = [(" · ".join(words), "")]
     errors = list(dict.fromkeys(visit.error for visit in visits if visit.error))
     if errors and state.does != f"fails: {errors[0]}":  # which stands there already
-        words = [error_words(error) for error in errors]
+        words = [short_error(error) for error in errors]
         lines.append((clip(", ".join(words), NAME_WIDTH, TEXT_SIZE, bold=True), "wf-error"))
     return lines
 

@@ -22,20 +22,25 @@ class Arrow:
     Attributes:
         source: key of a box.
         target: key of a box.
-        label: the size of what is written on it; (0, 0) for nothing.
+        words: the size of what is written on it, once for all of a bundle; (0, 0) for nothing.
+        number: the size of the number on it.
         weight: how much it should be straight and free of crossings.
         late: whether it comes after all others where layers are chosen, as that of a Catch.
         bundle: arrows of one bundle join on their way; None for one that stays alone.
-        bundle_label: the size of what is written on the joined part.
     """
 
     source: str
     target: str
-    label: Size = (0, 0)
+    words: Size = (0, 0)
+    number: Size = (0, 0)
     weight: int = 1
     late: bool = False
     bundle: str | None = None
-    bundle_label: Size = (0, 0)
+
+    @property
+    def label(self) -> Size:
+        """The size of the words with the number below them."""
+        return (max(self.words[0], self.number[0]), self.words[1] + self.number[1])
 
 
 @dataclass
@@ -57,18 +62,20 @@ class Chain:
         weight: as that of the arrow.
         upwards: whether the arrow points to the first vertex.
         heads: whether there is an arrow head at its end.
-        arrow: the index of the arrow; None for the joined part of a bundle.
-        bundle: that of the arrow.
+        arrows: the indexes of the arrows that it is part of: of one, or of those that have joined.
+        joined: whether it is the part that joined arrows share.
         label: the vertex with what is written on it.
+        words: whether words are written there, or a number only.
     """
 
     vertices: list[int]
     weight: int
     upwards: bool
     heads: bool
-    arrow: int | None
-    bundle: str | None
+    arrows: tuple[int, ...]
+    joined: bool = False
     label: int | None = None
+    words: bool = True
 
 
 @dataclass
@@ -178,7 +185,7 @@ def _add_single(
         vertices.append(graph.add(layer, arrow.label if here else (0, 0)))
         label = vertices[-1] if here else label
     vertices.append(lower)
-    graph.chains.append(Chain(vertices, arrow.weight, backward, True, index, None, label))
+    graph.chains.append(Chain(vertices, arrow.weight, backward, True, (index,), label=label))
 
 
 def _add_bundle(
@@ -189,33 +196,28 @@ def _add_bundle(
     top = min(graph.vertices[at[arrows[i].source]].layer for i in members)
     hub = at[one.target]
     bottom = graph.vertices[hub].layer
+    on_rail = top + STRIDE < bottom  # else there is no room for words, and each arrow has them
     rail = {
-        layer: graph.add(layer, one.bundle_label if layer == top + STRIDE else (0, 0))
+        layer: graph.add(layer, one.words if layer == top + STRIDE else (0, 0))
         for layer in range(top + _JOIN, bottom)
     }
+    joins: dict[int, list[int]] = defaultdict(list)
     for index in members:
         source = at[arrows[index].source]
         layer = graph.vertices[source].layer
-        label = graph.add(layer + _LABEL, arrows[index].label)
+        arrow = arrows[index]
+        label = graph.add(layer + _LABEL, arrow.number if on_rail else arrow.label)
+        way = [source, label, rail[layer + _JOIN]]
         graph.chains.append(
-            Chain(
-                [source, label, rail[layer + _JOIN]],
-                arrows[index].weight,
-                False,
-                False,
-                index,
-                one.bundle,
-                label,
-            )
+            Chain(way, arrow.weight, False, False, (index,), label=label, words=not on_rail)
         )
-    graph.chains.append(
-        Chain(
-            [*rail.values(), hub],
-            one.weight * 2,
-            False,
-            True,
-            None,
-            one.bundle,
-            rail.get(top + STRIDE),
+        joins[layer + _JOIN].append(index)
+    # The rail's pieces: from where arrows join it to where more of them do, or to the target.
+    for layer, until in pairwise([*sorted(joins), bottom]):
+        piece = [rail[between] for between in range(layer, until)]
+        piece.append(hub if until == bottom else rail[until])
+        joined = tuple(i for join in sorted(joins) if join <= layer for i in joins[join])
+        label = rail[top + STRIDE] if layer < top + STRIDE < until else None
+        graph.chains.append(
+            Chain(piece, one.weight * 2, False, until == bottom, joined, True, label)
         )
-    )

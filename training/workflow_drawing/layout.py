@@ -17,10 +17,10 @@ MARGIN = 12  # pixels around everything
 BOX_GAP, BEND_GAP = 20, 9  # between two boxes of a layer; beside a bend of an arrow
 LAYER_GAP = 7  # between layers, of which there are three to a row of boxes
 HEAD_ROOM = 12  # above a box, for the arrow's head
-STEEP = 0.13  # of an arrow's way sideways, that it goes down at least
+STEEP = 0.15  # of an arrow's way sideways, that it goes down at least
 MOST_GAP = 40
 PORT_GAP = 24  # between two arrows at one side of a box
-WIDTH_COST = 3  # a pixel more of width costs as much as so many of arrows
+WIDTH_COST = 8  # a pixel more of width costs as much as so many of arrows
 MIDDLE_COST = 2  # a pixel that the main way is off the middle
 MAIN_WEIGHT = 8  # of an arrow along the main way, and no other
 
@@ -45,17 +45,19 @@ class Route:
         points: from top to bottom; from an even to the next one straight, from an odd one bent.
         upwards: whether its arrow points up.
         heads: whether it ends in an arrow head.
-        arrow: the index of the arrow, or None for the joined part of a bundle.
-        bundle: the bundle's name, if it belongs to one.
+        arrows: the indexes of the arrows that it is part of: of one, or of those that have joined.
+        joined: whether it is the part that joined arrows share.
         label: where there is room for what is written on it.
+        words: whether words are written there, or a number only.
     """
 
     points: tuple[Point, ...]
     upwards: bool
     heads: bool
-    arrow: int | None
-    bundle: str | None
+    arrows: tuple[int, ...]
+    joined: bool
     label: Rectangle | None
+    words: bool
 
 
 @dataclass(frozen=True)
@@ -246,4 +248,12 @@ class _Geometry:
         label = None
         if chain.label is not None and self._graph.vertices[chain.label].height:
             label = self._places[chain.label]
-        return Route(tuple(points), chain.upwards, chain.heads, chain.arrow, chain.bundle, label)
+        return Route(
+            tuple(points),
+            chain.upwards,
+            chain.heads,
+            chain.arrows,
+            chain.joined,
+            label,
+            chain.words,
+        )

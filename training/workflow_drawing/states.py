@@ -1,6 +1,7 @@
 """What a state machine's ASL file says: its states, and every way from one to another."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -161,7 +162,7 @@ def _machine(content: Any) -> Machine:
         for name, fields in content["States"].items()
         for transition in _transitions(name, fields)
     )
-    start_at = content.get("StartAt")
+    start_at = str(content.get("StartAt"))
     if start_at not in states:
         raise NotAStateMachineError(f"StartAt is {start_at!r}, which is none of its states")
     for transition in transitions:
@@ -204,15 +205,20 @@ def _transitions(name: str, fields: Mapping[str, Any]) -> Iterator[Transition]:
         yield Transition(name, str(fields["Default"]), "default", "otherwise", "otherwise")
     for rule in fields.get("Catch", []):
         errors = [str(error) for error in rule.get("ErrorEquals", [])]
-        label = str(rule.get("Comment", "")) or " or ".join(map(error_words, errors))
+        label = str(rule.get("Comment", "")) or " or ".join(map(_in_words, errors))
         yield Transition(name, str(rule.get("Next")), "catch", label, ", ".join(errors))
 
 
-def error_words(error: str) -> str:
-    """Shorten the name of an error: "any error", or without its service and "Exception"."""
+def short_error(error: str) -> str:
+    """Shorten the name of an error: without its service and without "Exception"."""
+    return error.rsplit(".", 1)[-1].removesuffix("Exception")
+
+
+def _in_words(error: str) -> str:
+    """Put what a Catch is for in words, such as "any error" or "conditional check failed"."""
     if error == "States.ALL":
         return "any error"
-    return error.rsplit(".", 1)[-1].removesuffix("Exception")
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", short_error(error)).lower()
 
 
 def _does(fields: Mapping[str, Any]) -> str:

@@ -84,9 +84,9 @@ def _machine(machine: Machine, around: str, paint: Paint) -> Drawn:
     for way in ways:
         sizes.setdefault(way.target, terminal_size(END))
     layout = lay_out(sizes, make_arrows(ways, main, paint.numbers), main)
-    found = [_arrow(route, _members(route, ways), paint) for route in layout.routes]
+    found = [_arrow(route, [ways[i] for i in route.arrows], paint) for route in layout.routes]
     found += [_loop(ways[index], layout, paint) for index in layout.loops]
-    found += [_label(route, _members(route, ways), paint) for route in layout.routes]
+    found += [_label(route, [ways[i] for i in route.arrows], paint) for route in layout.routes]
     for key, box in layout.boxes.items():
         if key not in machine.states:
             pairs = [way.pair for way in ways if key in {way.source, way.target}]
@@ -97,13 +97,6 @@ def _machine(machine: Machine, around: str, paint: Paint) -> Drawn:
             found.append(draw_state(machine.states[key], box, paint))
     found += [_ended(state, ways, layout, paint) for state in machine.states.values()]
     return "".join(found), layout.width, layout.height
-
-
-def _members(route: Route, ways: Sequence[Way]) -> list[Way]:
-    """Return what a drawn line stands for: one way, or all that have joined in it."""
-    if route.arrow is not None:
-        return [ways[route.arrow]]
-    return [way for way in ways if way.only_catch and way.bundle == route.bundle]
 
 
 def _arrow(route: Route, members: Sequence[Way], paint: Paint) -> str:
@@ -122,7 +115,7 @@ def _arrow(route: Route, members: Sequence[Way], paint: Paint) -> str:
         elif y1 != y2:
             d += f"V{y2:g}"
     way = f'<path class="wf-way" d="{d}"{_stroke(members, paint)}/>'
-    return f"{_begin_arrow(members, route.arrow is not None, paint)}{way}{head}</g>"
+    return f"{_begin_arrow(members, not route.joined, paint)}{way}{head}</g>"
 
 
 def _begin_arrow(members: Sequence[Way], one: bool, paint: Paint) -> str:
@@ -164,8 +157,8 @@ def _label(route: Route, members: Sequence[Way], paint: Paint) -> str:
     if route.label is None:
         return ""
     box, way = route.label, members[0]
-    lines = way.lines if route.arrow is None or route.bundle is None else ()
-    number = paint.numbers.get(way.pair) if route.arrow is not None else None
+    lines = way.lines if route.words else ()
+    number = None if route.joined else paint.numbers.get(way.pair)
     middle = box.x + box.width / 2
     off = "wf-off" if paint.style(*(member.pair for member in members)) == "wf-off" else ""
     found = [
@@ -197,7 +190,7 @@ def _ended(state: State, ways: Sequence[Way], layout: Layout, paint: Paint) -> s
     if not ended:
         return ""
     box = layout.boxes[state.name]
-    return draw_pill(f"{ended:,}", box.x + box.width / 2, box.y + box.height - PILL / 2)
+    return draw_pill(f"{ended:,}", box.x + box.width / 2, box.y + box.height - PILL / 4)
 
 
 def _legend(paint: Paint, width: float) -> tuple[str, float]:

@@ -120,24 +120,21 @@ def make_arrows(
     for way in ways:
         bundled = way.only_catch and same[way.bundle] >= BUNDLED
         weight = CATCH_WEIGHT if way.only_catch else WEIGHT
+        number = numbers.get(way.pair)
         found.append(
             Arrow(
                 way.source,
                 way.target,
-                _label_size(() if bundled else way.lines, numbers.get(way.pair)),
+                _words_size(way.lines),
+                (round(pill_width(number)), PILL + 2) if number else (0, 0),
                 MAIN_WEIGHT if (way.source, way.target) in straight else weight,
                 way.only_catch,
                 way.bundle if bundled else None,
-                _label_size(way.lines, None) if bundled else (0, 0),
             )
         )
     return found
 
 
-def _label_size(lines: Sequence[str], number: str | None) -> Size:
-    widths = [text_width(line, TEXT_SIZE) for line in lines]
-    if number:
-        widths.append(pill_width(number))
-    if not widths:
-        return (0, 0)
-    return (round(max(widths)) + 6, len(lines) * LINE + (PILL if number else 0) + 3)
+def _words_size(lines: Sequence[str]) -> Size:
+    width = max((text_width(line, TEXT_SIZE) for line in lines), default=-6)
+    return (round(width) + 6, len(lines) * LINE + (3 if lines else 0))
