@@ -38,6 +38,7 @@ RUN_BY = {
     "python -m training.create_endpoint": ("local/demo.py", '"training.create_endpoint"'),
     "python -m training.send_pictures": ("local/demo.py", '"training.send_pictures"'),
     "python -m training.evaluate": ("local/demo.py", '"training.evaluate"'),
+    "python -m training.monitor": ("local/demo.py", '"training.monitor"'),
     "python -m training.cleanup": ("local/demo.py", '"training.cleanup"'),
     "python -m training.restart_failed": (
         "tests/integration/test_restart_failed.py",
