@@ -52,10 +52,11 @@ class Guard:
     def _refusal(self, scope: Scope) -> str:
         """Say why a request is not answered, empty for one that is."""
         headers: dict[str, str] = {}
-        for name, value in scope["headers"]:
+        for raw_name, value in scope["headers"]:
+            name = raw_name.decode("latin-1").lower()
             if name in headers:
                 return "A header comes twice."
-            headers[name.decode("latin-1")] = value.decode("latin-1")
+            headers[name] = value.decode("latin-1")
         host, length = headers.get("host", ""), headers.get("content-length", "")
         if host not in self._hosts:
             return "This server does not answer for that host."

@@ -1,0 +1,398 @@
+"""The desk: nobody gets another's picture, and no decision is lost or double, whatever fails."""
+
+import threading
+
+import pytest
+
+from tests.unit.aws_stubs import client_error
+from tests.unit.review_places import HOLD, MODEL, Office, body, label
+from training.reviewing import desk as desk_module
+from training.reviewing.desk import AHEAD, SKIP_SECONDS, DeskClosedError, UnknownAnswerError
+from training.reviewing.label import NEITHER, LabelError
+
+DOWN = client_error("ServiceUnavailable", "not now")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Return what lets seconds pass."""
+    now = [1000.0]
+    monkeypatch.setattr("training.reviewing.desk.time.monotonic", lambda: now[0])
+
+    def pass_(seconds):
+        now[0] += seconds
+
+    return pass_
+
+
+def keys(view):
+    return [held.question.picture.key for held in view.pictures]
+
+
+def ids(view):
+    return [held.message.message_id for held in view.pictures]
+
+
+def test_a_decision_is_in_bucket_and_table_and_its_message_goes_with_the_next_one():
+    office = Office(body(0), body(1), body(2))
+    desk = office.desk()
+    first, second = ids(desk.look("page"))
+    view = desk.decide("page", first, "motorcycle")
+    assert office.decisions() == {"inbox/0.png": "motorcycle"}
+    [written] = office.labels.there.values()
+    assert (written.decided_by, written.model) == ("ada", MODEL)
+    assert first in office.queue.bodies
+    assert (view.last.label.label, ids(view), view.note) == ("motorcycle", [second], "")
+    desk.decide("page", second, NEITHER)
+    assert first not in office.queue.bodies
+    assert second in office.queue.bodies
+    assert desk.decided == {"motorcycle": 1, NEITHER: 1}
+
+
+def test_an_answer_that_the_picture_does_not_have_is_refused():
+    office = Office(body(0))
+    desk = office.desk()
+    [first] = ids(desk.look("page"))
+    with pytest.raises(UnknownAnswerError, match="'truck' is no class of this picture"):
+        desk.decide("page", first, "truck")
+    assert office.decisions() == {}
+    assert ids(desk.look("page")) == [first]
+
+
+def test_a_picture_that_the_page_does_not_have_is_not_decided():
+    office = Office(body(0))
+    desk = office.desk()
+    desk.look("page")
+    view = desk.decide("another", "m0", "bicycle")
+    assert (view.pictures, office.decisions()) == ((), {})
+    assert "gone back" in view.note
+    assert "gone back" in desk.skip("another", "m0").note
+
+
+def test_two_pages_never_have_the_same_picture():
+    office = Office(*map(body, range(5)))
+    desk, other = office.desk(), office.desk("bob")
+    views = [desk.look("one"), desk.look("two"), other.look("three")]
+    assert [len(view.pictures) for view in views] == [AHEAD, AHEAD, 1]
+    assert len({key for view in views for key in keys(view)}) == 5
+
+
+@pytest.mark.parametrize("twin", ["the same message", "another message"])
+def test_a_message_that_comes_twice_is_asked_once(twin):
+    office = Office(body(0), *([body(0)] if twin == "another message" else []))
+    desk = office.desk()
+    [held] = desk.look("one").pictures
+    if twin == "the same message":
+        office.queue.reappear()
+    assert desk.look("two").pictures == ()
+    if twin == "the same message":
+        assert held.message.receipt == "m0-2"  # only the newest deletes it
+    desk.decide("one", "m0", "bicycle")
+    desk.close()
+    office.queue.reappear()
+    assert desk_of_next(office) == ()
+    assert office.queue.bodies == {}
+
+
+def desk_of_next(office):
+    """Return what the next server asks."""
+    return office.desk("next").look("page").pictures
+
+
+def test_undo_takes_all_of_a_decision_back_and_shows_the_picture_again():
+    office = Office(body(0), body(1))
+    desk = office.desk()
+    first, second = ids(desk.look("page"))
+    desk.decide("page", first, "motorcycle")
+    view = desk.undo("page")
+    assert (ids(view), view.last, office.decisions()) == ([first, second], None, {})
+    assert office.queue.hidden[first] == HOLD
+    desk.decide("page", first, "bicycle")
+    assert office.decisions() == {"inbox/0.png": "bicycle"}
+    assert desk.decided["motorcycle"] == 0
+
+
+def test_only_the_last_decision_can_be_taken_back_and_only_for_a_minute(clock):
+    office = Office(body(0), body(1))
+    desk = office.desk()
+    first, second = ids(desk.look("page"))
+    desk.decide("page", first, "bicycle")
+    desk.decide("page", second, "bicycle")
+    desk.undo("page")
+    assert "nothing left" in desk.undo("page").note
+    assert office.decisions() == {"inbox/0.png": "bicycle"}
+    desk.decide("page", second, "bicycle")
+    clock(61)
+    desk.keep("page")
+    desk.sweep()
+    assert office.queue.bodies == {}
+    assert "nothing left" in desk.undo("page").note
+    assert office.decisions() == dict.fromkeys(("inbox/0.png", "inbox/1.png"), "bicycle")
+
+
+def test_a_decision_that_was_changed_elsewhere_stands():
+    office = Office(body(0))
+    desk = office.desk()
+    desk.look("page")
+    desk.decide("page", "m0", "bicycle")
+    office.table.there.clear()
+    assert "changed elsewhere" in desk.undo("page").note
+    assert len(office.labels.there) == 1
+
+
+def test_a_message_that_somebody_finished_is_sent_again_on_undo():
+    office = Office(body(0))
+    desk = office.desk()
+    desk.look("page")
+    desk.decide("page", "m0", "bicycle")
+    del office.queue.bodies["m0"]
+    view = desk.undo("page")
+    assert (view.pictures, office.decisions()) == ((), {})
+    assert "in the queue again" in view.note
+    assert list(office.queue.bodies.values()) == [body(0)]
+
+
+def test_a_skipped_picture_is_put_off_and_can_be_taken_back():
+    office = Office(body(0), body(1))
+    desk = office.desk()
+    first, second = ids(desk.look("page"))
+    assert ids(desk.skip("page", first)) == [second]
+    assert office.queue.hidden[first] == SKIP_SECONDS
+    assert ids(desk.undo("page")) == [first, second]
+    assert office.queue.hidden[first] == HOLD
+    assert office.decisions() == {}
+
+
+def test_what_somebody_else_decided_first_stands_and_is_told():
+    office = Office(body(0))
+    desk = office.desk()
+    desk.look("page")
+    earlier = label(0, "motorcycle", by="bob")
+    office.labels.put(earlier)
+    view = desk.decide("page", "m0", "bicycle")
+    assert view.note == "bob was first, and decided motorcycle."
+    assert view.last is None
+    assert office.decisions() == {"inbox/0.png": "motorcycle"}
+    assert office.queue.bodies == {}
+    assert desk.decided == {}
+
+
+def test_an_answer_that_the_workflow_has_accepted_stands():
+    office = Office(body(0))
+    desk = office.desk()
+    [held] = desk.look("page").pictures
+    office.table.accepted.add(held.question.picture)
+    view = desk.decide("page", "m0", "motorcycle")
+    assert "has this picture as accepted: bicycle. That answer stands" in view.note
+    assert (office.labels.there, office.queue.bodies) == ({}, {})
+
+
+@pytest.mark.parametrize("place", ["labels", "table"])
+def test_a_failed_write_leaves_the_picture_and_the_next_try_goes_on(place):
+    office = Office(body(0))
+    desk = office.desk()
+    desk.look("page")
+    getattr(office, place).fails = DOWN
+    with pytest.raises(type(DOWN)):
+        desk.decide("page", "m0", "bicycle")
+    getattr(office, place).fails = None
+    view = desk.look("page")
+    assert (ids(view), view.last) == (["m0"], None)
+    view = desk.decide("page", "m0", "motorcycle")
+    first = place == "table"  # whose label had been written
+    assert ("Your first answer, bicycle" in view.note) is first
+    assert office.decisions() == {"inbox/0.png": "bicycle" if first else "motorcycle"}
+
+
+@pytest.mark.parametrize("written", ["nothing", "label", "label and record"])
+def test_a_server_that_was_killed_loses_nothing_and_asks_nobody_twice(written):
+    # GIVEN a server that was killed in the middle of a decision
+    office = Office(body(0))
+    desk = office.desk()
+    desk.look("page")
+    if written == "label":
+        office.table.fails = DOWN
+        with pytest.raises(type(DOWN)):
+            desk.decide("page", "m0", "bicycle")
+        office.table.fails = None
+    elif written == "label and record":
+        desk.decide("page", "m0", "bicycle")
+
+    # WHEN the message comes back to the next one
+    office.queue.reappear()
+    next_desk = office.desk("bob")
+    view = next_desk.look("page")
+
+    # THEN what had a label is finished, and what had none is asked
+    assert keys(view) == (["inbox/0.png"] if written == "nothing" else [])
+    if written == "nothing":
+        next_desk.decide("page", "m0", "bicycle")
+        next_desk.close()
+    assert office.decisions() == {"inbox/0.png": "bicycle"}
+    assert office.queue.bodies == {}
+
+
+def test_a_closed_page_gives_its_pictures_back_and_its_decision_stands():
+    office = Office(*map(body, range(3)))
+    desk = office.desk()
+    first, second = ids(desk.look("page"))
+    desk.decide("page", first, "bicycle")
+    desk.leave("page")
+    assert (office.queue.hidden[second], first in office.queue.bodies) == (0, False)
+    assert desk.picture(second) is None
+    desk.leave("page")  # twice does no harm
+
+
+def test_a_page_that_is_heard_of_keeps_its_pictures_and_a_silent_one_does_not(clock):
+    office = Office(*map(body, range(4)))
+    desk = office.desk()
+    desk.look("open")
+    desk.look("silent")
+    for _ in range(4):
+        clock(HOLD / 4)
+        office.queue.hidden.clear()
+        view = desk.keep("open")
+        desk.sweep()
+    assert ids(view) == ["m0", "m1"]
+    assert office.queue.hidden == {"m0": HOLD, "m1": HOLD}
+    assert office.queue.visible == ["m2", "m3"]
+
+
+def test_a_picture_that_was_kept_too_long_is_taken_off_the_page():
+    office = Office(body(0), body(1))
+    desk = office.desk()
+    desk.look("page")
+    office.queue.lost.add("m0")  # SQS ends every hold after twelve hours
+    assert ids(desk.keep("page")) == ["m1"]
+
+
+def test_closing_gives_back_what_is_not_decided_and_hands_out_nothing_more():
+    office = Office(*map(body, range(5)))
+    desk = office.desk()
+    first, *_ = ids(desk.look("one"))
+    desk.look("two")
+    desk.decide("one", first, "bicycle")
+    desk.close()
+    assert sorted(office.queue.visible) == ["m1", "m2", "m3", "m4"]
+    assert list(office.queue.bodies) == ["m1", "m2", "m3", "m4"]
+    with pytest.raises(DeskClosedError, match="ending"):
+        desk.look("three")
+
+
+def test_a_page_that_closes_while_pictures_come_does_not_keep_them():
+    office = Office(body(0))
+    desk = office.desk()
+    office.queue.polled = lambda: desk.leave("page")
+    assert desk.look("page").pictures == ()
+    assert office.queue.visible == ["m0"]
+
+
+def test_a_second_look_does_not_wait_for_the_first():
+    office = Office(body(0))
+    desk = office.desk()
+    polling, go_on = threading.Event(), threading.Event()
+
+    def poll():
+        polling.set()
+        assert go_on.wait(10)
+
+    office.queue.polled = poll
+    thread = threading.Thread(target=desk.look, args=["page"])
+    thread.start()
+    assert polling.wait(10)
+    assert desk.look("page").pictures == ()
+    go_on.set()
+    thread.join(10)
+    assert ids(desk.keep("page")) == ["m0"]
+
+
+def test_pictures_that_cannot_be_read_now_go_back_at_once():
+    office = Office(body(0), body(1))
+
+    def fail(_):
+        raise DOWN
+
+    office.read = fail
+    with pytest.raises(type(DOWN)):
+        office.desk().look("page")
+    assert sorted(office.queue.visible) == ["m0", "m1"]
+
+
+def test_a_message_that_names_no_picture_is_passed_over_and_told():
+    office = Office("no json", body(1))
+    view = office.desk().look("page")
+    assert keys(view) == ["inbox/1.png"]
+    assert office.queue.hidden["m0"] == SKIP_SECONDS
+    assert "names no picture" in office.told[0]
+
+
+def test_a_damaged_label_is_told_and_its_picture_waits():
+    office = Office(body(0))
+    office.labels.fails = LabelError("s3://b/labels/x.json is no label")
+    assert office.desk().look("page").pictures == ()
+    assert office.told == ["s3://b/labels/x.json is no label"]
+    assert "m0" in office.queue.bodies
+
+
+def test_a_queue_that_does_not_answer_undoes_no_decision():
+    office = Office(body(0), body(1))
+    desk = office.desk()
+    first, second = ids(desk.look("page"))
+    desk.decide("page", first, "bicycle")
+    office.queue.fails = DOWN
+    desk.decide("page", second, "bicycle")
+    assert len(office.decisions()) == 2
+    assert "comes back once" in office.told[0]
+    desk.close()
+
+
+def test_more_pages_than_anybody_means_are_refused(monkeypatch):
+    monkeypatch.setattr(desk_module, "MOST_REVIEWERS", 2)
+    desk = Office().desk()
+    for page in ("one", "two", "one"):
+        desk.look(page)
+    with pytest.raises(DeskClosedError, match="2 pages are open"):
+        desk.look("three")
+
+
+def test_what_waits_and_what_others_have_is_counted():
+    office = Office(*map(body, range(7)))
+    desk, other = office.desk(), office.desk("bob")
+    other.look("page")
+    view = desk.look("page")
+    assert (view.waiting, view.put_off) == (3, 2)
+    office.queue.fails = DOWN
+    view = office.desk().keep("page")
+    assert (view.waiting, view.put_off) == (None, None)
+
+
+def test_many_pages_at_once_decide_each_picture_once():
+    office = Office(*map(body, range(120)))
+    locked = threading.Lock()
+    receive, put, record = office.queue.receive, office.labels.put, office.table.record
+
+    def one_at_a_time(method):
+        def call(*arguments):
+            with locked:
+                return method(*arguments)
+
+        return call
+
+    office.queue.receive = one_at_a_time(receive)  # type: ignore[method-assign]
+    office.labels.put = one_at_a_time(put)  # type: ignore[method-assign]
+    office.table.record = one_at_a_time(record)  # type: ignore[method-assign]
+    desk = office.desk()
+
+    def work(name):
+        while view := desk.look(name).pictures:
+            desk.decide(name, view[0].message.message_id, "bicycle")
+
+    threads = [threading.Thread(target=work, args=[f"page{n}"]) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    desk.close()
+    assert len(office.decisions()) == desk.decided["bicycle"] == 120
+    assert office.queue.bodies == {}
+    assert office.told == []
