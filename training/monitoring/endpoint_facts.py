@@ -15,7 +15,7 @@ from training import settings
 from training.errors import ExpectedError
 from training.model_artifact import endpoint_model_data
 from training.monitoring.distances import Observer, load_observer
-from training.monitoring.sample import MODEL, Sample, read_baseline
+from training.monitoring.sample import Sample, read_baseline
 from training.preflight import check_credentials, check_region
 
 # These questions are asked even where there may be nobody to answer them: a laptop's AWS that has
@@ -108,7 +108,7 @@ def choose_baseline(session: Any, endpoint: str, asked: str | None) -> Baseline:
 
 def _baseline(place: str, s3: Any) -> Baseline:
     sample = read_baseline(place, s3)
-    if sample.answered_by == MODEL and Path(place).suffix == ".json":  # an earlier run's
+    if Path(place).suffix == ".json":  # an earlier run's, or a model's that is not there
         return Baseline(sample, place)
     try:
         return Baseline(sample, place, load_observer(place, s3))

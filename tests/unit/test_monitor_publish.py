@@ -1,0 +1,120 @@
+"""Metrics of the newest full hour, sent once."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from tests.unit.aws_stubs import stubbed
+from tests.unit.captures import BEGIN, a_few_hours, write
+from training.monitoring.comparison import as_sample
+from training.monitoring.drift import compare
+from training.monitoring.places import FolderCaptures
+from training.monitoring.publish import (
+    NothingToPublishError,
+    hour_metrics,
+    newest_hour,
+    publish,
+)
+from training.monitoring.reading import read_captures
+
+NOW = BEGIN + timedelta(hours=2, minutes=30)  # in the third hour
+SECOND = BEGIN + timedelta(hours=1)
+
+
+def read(folder):
+    return read_captures(
+        FolderCaptures(folder), class_names=None, processes=1, report=lambda *_: None
+    )
+
+
+@pytest.fixture
+def reading(tmp_path):
+    a_few_hours(tmp_path, hours=3)
+    write(tmp_path, [b"{\n"] * 4, SECOND, name="damaged")
+    write(tmp_path, [b"{\n"] * 2, BEGIN, name="damaged")
+    return read(tmp_path)
+
+
+def test_the_newest_hour_that_is_over_is_chosen(reading):
+    hour = newest_hour(reading.predictions, NOW)
+
+    assert hour.start == SECOND
+    assert len(hour.predictions) == 12
+    assert hour.predictions.times.min() >= SECOND.timestamp()
+    assert hour.predictions.times.max() < (SECOND + timedelta(hours=1)).timestamp()
+
+
+def test_an_hour_that_is_not_over_is_none(reading):
+    with pytest.raises(NothingToPublishError, match="no hour with predictions is over yet"):
+        newest_hour(reading.predictions, BEGIN + timedelta(minutes=59))
+
+
+def test_what_cloudwatch_would_not_take_is_not_sent(reading):
+    with pytest.raises(NothingToPublishError, match="nothing older than 14 days"):
+        newest_hour(reading.predictions, NOW + timedelta(days=15))
+
+
+def test_nothing_captured_is_nothing_to_publish(tmp_path):
+    with pytest.raises(NothingToPublishError):
+        newest_hour(read(tmp_path).predictions, NOW)
+
+
+def test_the_metrics_are_the_hours_figures(reading):
+    hour = newest_hour(reading.predictions, NOW)
+    fine, bad = as_sample(reading.predictions, "before"), as_sample(hour.predictions, "now")
+    drift = compare(fine, bad)
+
+    metrics = hour_metrics(hour, reading, 0.905, drift, "scones")
+
+    found = {
+        (metric["MetricName"], *(d["Value"] for d in metric["Dimensions"][1:])): metric["Value"]
+        for metric in metrics
+    }
+    # The second hour is 0.94 sure and less.
+    confidences = [0.94 - 0.01 * (call % 7) for call in range(12)]
+    assert found["MeanConfidence",] == pytest.approx(np.mean(confidences))
+    assert found["Coverage",] == pytest.approx(np.mean(np.array(confidences) > 0.905))
+    assert found["DamagedLines",] == 4
+    assert found["DriftDetected",] == float(drift.drifted)
+    effects = {f.name: f.effect for f in drift.features if f.effect is not None}
+    assert {key[1]: v for key, v in found.items() if key[0] == "DriftEffect"} == effects
+    assert {"confidence", "class mix", "brightness", "format"} <= set(effects)
+    for metric in metrics:
+        assert metric["Dimensions"][0] == {"Name": "EndpointName", "Value": "scones"}
+        assert metric["Timestamp"] == datetime(2026, 11, 20, 15, 59, tzinfo=UTC)
+    assert len(Counter(tuple(sorted(m)) for m in metrics)) == 1
+
+
+def test_without_a_baseline_there_is_no_metric_about_drift(reading):
+    hour = newest_hour(reading.predictions, NOW)
+
+    metrics = hour_metrics(hour, reading, 0.9, None, "scones")
+
+    assert [m["MetricName"] for m in metrics] == ["Coverage", "MeanConfidence", "DamagedLines"]
+
+
+@pytest.mark.parametrize(("known", "sent"), [([], True), ([{"SampleCount": 1.0}], False)])
+def test_an_hour_is_sent_once(reading, known, sent):
+    hour = newest_hour(reading.predictions, NOW)
+    metrics = hour_metrics(hour, reading, 0.9, None, "scones")
+    cloudwatch, stubber = stubbed("cloudwatch")
+    stubber.add_response(
+        "get_metric_statistics",
+        {"Datapoints": known},
+        {
+            "Namespace": "stack",
+            "MetricName": "Coverage",
+            "Dimensions": [{"Name": "EndpointName", "Value": "scones"}],
+            "StartTime": SECOND,
+            "EndTime": SECOND + timedelta(hours=1),
+            "Period": 3600,
+            "Statistics": ["SampleCount"],
+        },
+    )
+    if sent:
+        stubber.add_response("put_metric_data", {}, {"Namespace": "stack", "MetricData": metrics})
+
+    assert publish(cloudwatch, "stack", metrics) is sent
+    stubber.assert_no_pending_responses()
