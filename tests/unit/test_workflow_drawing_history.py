@@ -1,0 +1,357 @@
+"""An execution's path, from histories in AWS's shape and in that of the laptop's AWS."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.unit.aws_stubs import stubbed
+from training.workflow_drawing.history import (
+    ExecutionNotFoundError,
+    Failure,
+    NoHistoryError,
+    read_path,
+    transition_counts,
+)
+from training.workflow_drawing.states import END, START
+
+MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:Machine"
+ARN = "arn:aws:states:eu-west-1:123456789012:execution:Machine:one"
+BEGAN = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+TASK = {"resourceType": "sqs", "resource": "sendMessage"}
+SCHEDULED = TASK | {"region": "eu-west-1", "parameters": "{}"}
+FAILED = {"error": "BusyError", "cause": "too many"}
+
+
+class History:
+    """Writes events one second apart; each follows the one before unless `after` names another."""
+
+    def __init__(self, linked=True):
+        self.events = []
+        self.linked = linked
+        self.add("ExecutionStarted", {"input": "{}", "roleArn": "arn:aws:iam::1:role/x" + "x" * 9})
+
+    def add(self, kind, details=None, after=None):
+        number = len(self.events) + 1
+        event = {"timestamp": BEGAN + timedelta(seconds=number - 1), "type": kind, "id": number}
+        if self.linked:
+            # As AWS does, the first state follows event 0.
+            event["previousEventId"] = after if after is not None else max(0, number - 1)
+            if number == 2:
+                event["previousEventId"] = 0
+        if details is not None:
+            event[details_name(kind)] = details
+        self.events.append(event)
+        return number
+
+    def enter(self, kind, name, after=None):
+        return self.add(f"{kind}StateEntered", {"name": name, "input": f'{{"to":"{name}"}}'}, after)
+
+    def leave(self, kind, name, after=None):
+        return self.add(f"{kind}StateExited", {"name": name, "output": f'{{"of":"{name}"}}'}, after)
+
+    def visit(self, kind, name, after=None):
+        return self.leave(kind, name, self.enter(kind, name, after))
+
+    def task(self, name, failures=0, caught=False, after=None):
+        """A task with some failed attempts, then one that works unless the last error is caught."""
+        self.enter("Task", name, after)
+        for _ in range(failures):
+            self.add("TaskScheduled", SCHEDULED)
+            self.add("TaskStarted", TASK)
+            self.add("TaskFailed", TASK | FAILED)
+        if not caught:
+            self.add("TaskScheduled", SCHEDULED)
+            self.add("TaskSucceeded", TASK)
+        return self.leave("Task", name)
+
+    def read(self, status="SUCCEEDED", page=1000, **told):
+        """Read it back through a client that gives it in pages."""
+        client, stub = stubbed("stepfunctions")
+        description = {
+            "executionArn": ARN, "stateMachineArn": MACHINE, "status": status, "startDate": BEGAN,
+            "input": "{}", **told,
+        }  # fmt: skip
+        if status not in {"RUNNING", "PENDING_REDRIVE"}:
+            description["stopDate"] = self.events[-1]["timestamp"]
+        stub.add_response("describe_execution", description, {"executionArn": ARN})
+        token = None
+        for start in range(0, len(self.events), page):
+            answer = {"events": self.events[start : start + page]}
+            request = {"executionArn": ARN, "maxResults": 1000}
+            if token:
+                request["nextToken"] = token
+            if start + page < len(self.events):
+                token = answer["nextToken"] = f"after-{start + page}"
+            stub.add_response("get_execution_history", answer, request)
+        path = read_path(client, ARN)
+        stub.assert_no_pending_responses()
+        return path
+
+
+def details_name(kind):
+    if kind.endswith(("StateEntered", "StateExited")):
+        kind = f"State{kind.rsplit('State', 1)[1]}"
+    return f"{kind[0].lower()}{kind[1:]}EventDetails"
+
+
+def states(path):
+    return [step.state for step in path.steps]
+
+
+SHAPES = pytest.mark.parametrize("linked", [True, False], ids=["AWS", "laptop"])
+
+
+@SHAPES
+def test_a_success_is_read_step_by_step(linked):
+    history = History(linked)
+    history.visit("Pass", "A")
+    history.task("B")
+    history.visit("Choice", "C")
+    history.add("ExecutionSucceeded", {"output": '{"label":"bicycle"}'})
+    path = history.read(output='{"label":"bicycle"}')
+    assert states(path) == ["A", "B", "C"]
+    assert (path.status, path.machine, path.name) == ("SUCCEEDED", "Machine", "one")
+    assert (path.output, path.error, path.seconds) == ('{"label":"bicycle"}', None, 9)
+    first, task, choice = path.steps
+    assert (first.entered, first.seconds, first.attempts) == (BEGAN + timedelta(seconds=1), 1, 0)
+    assert (task.seconds, task.attempts, task.failures, task.error) == (3, 1, (), None)
+    assert (task.input, task.output) == ('{"to":"B"}', '{"of":"B"}')
+    assert (choice.kind, choice.previous) == ("Choice", 1)
+    assert transition_counts([path, path]) == {
+        (START, "A"): 2, ("A", "B"): 2, ("B", "C"): 2, ("C", END): 2,
+    }  # fmt: skip
+
+
+@SHAPES
+def test_attempts_and_what_they_failed_with_are_counted(linked):
+    history = History(linked)
+    history.task("A", failures=2)
+    history.task("B", failures=3, caught=True)
+    history.enter("Fail", "C")
+    history.add("ExecutionFailed", {"error": "GONE", "cause": "for good"})
+    path = history.read("FAILED", error="GONE", cause="for good")
+    retried, caught, fail = path.steps
+    assert (retried.attempts, len(retried.failures), retried.error) == (3, 2, None)
+    assert (caught.attempts, caught.error, caught.cause) == (3, "BusyError", "too many")
+    assert caught.failures == (Failure("BusyError", "too many"),) * 3
+    assert (fail.error, fail.cause, fail.seconds, fail.attempts) == ("GONE", "for good", 1, 0)
+    assert (path.error, path.cause, path.output) == ("GONE", "for good", None)
+    assert transition_counts([path])["C", END] == 1
+
+
+@SHAPES
+def test_an_error_that_nobody_catches_ends_the_execution_in_its_state(linked):
+    history = History(linked)
+    history.enter("Task", "A")
+    history.add("TaskScheduled", SCHEDULED)
+    history.add("TaskFailed", TASK | FAILED)
+    history.add("ExecutionFailed", FAILED)
+    [step] = history.read("FAILED", **FAILED).steps
+    assert (step.error, step.attempts, step.seconds, step.output) == ("BusyError", 1, 3, None)
+    assert step.failures == (Failure("BusyError", "too many"),)
+
+
+@SHAPES
+def test_a_failed_evaluation_is_an_attempt(linked):
+    """A JSONata expression can fail before anything is scheduled."""
+    history = History(linked)
+    history.enter("Task", "A")
+    if linked:
+        history.add(
+            "EvaluationFailed",
+            {"error": "States.QueryEvaluationError", "cause": "no", "state": "A"},
+        )
+    else:
+        history.add("TaskFailed", TASK | {"error": "States.QueryEvaluationError", "cause": "no"})
+    history.add("ExecutionFailed", {"error": "States.QueryEvaluationError", "cause": "no"})
+    [step] = history.read("FAILED", error="States.QueryEvaluationError", cause="no").steps
+    assert (step.error, step.attempts) == ("States.QueryEvaluationError", 1)
+
+
+@pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT"])
+@SHAPES
+def test_what_was_ended_from_outside_ended_where_it_was(linked, status):
+    history = History(linked)
+    history.visit("Pass", "A")
+    history.enter("Wait", "B")
+    history.add("ExecutionAborted" if status == "ABORTED" else "ExecutionTimedOut", {})
+    path = history.read(status)
+    assert (path.status, states(path)) == (status, ["A", "B"])
+    assert (path.steps[-1].seconds, path.steps[-1].error) == (1, None)
+    assert transition_counts([path])["B", END] == 1
+
+
+@SHAPES
+def test_a_running_execution_ends_nowhere_yet(linked):
+    history = History(linked)
+    history.visit("Pass", "A")
+    history.enter("Wait", "B")
+    path = history.read("RUNNING")
+    assert (path.stopped, path.seconds, path.steps[-1].seconds) == (None, None, None)
+    assert transition_counts([path]) == {(START, "A"): 1, ("A", "B"): 1}
+
+
+@SHAPES
+def test_a_circle_is_walked_as_often_as_it_was(linked):
+    history = History(linked)
+    history.visit("Pass", "A")
+    for _ in range(3):
+        history.visit("Task", "B")
+        history.visit("Wait", "C")
+    history.task("B")
+    history.add("ExecutionSucceeded", {"output": "{}"})
+    counts = transition_counts([history.read()])
+    assert counts == {
+        (START, "A"): 1, ("A", "B"): 1, ("B", "C"): 3, ("C", "B"): 3, ("B", END): 1,
+    }  # fmt: skip
+
+
+def test_a_history_is_read_to_its_last_page():
+    history = History()
+    for number in range(40):
+        history.visit("Pass", f"State {number}")
+    history.add("ExecutionSucceeded", {"output": "{}"})
+    path = history.read(page=25)
+    assert states(path) == [f"State {number}" for number in range(40)]
+    assert [step.previous for step in path.steps] == [None, *range(39)]
+
+
+def interleaved_map():
+    """Two iterations of a Map, whose events come in turns."""
+    history = History()
+    history.enter("Map", "Each")
+    started = history.add("MapStateStarted", {"length": 2})
+    one = history.add("MapIterationStarted", {"name": "Each", "index": 0}, started)
+    two = history.add("MapIterationStarted", {"name": "Each", "index": 1}, started)
+    one = history.enter("Task", "Ask", one)
+    two = history.enter("Task", "Ask", two)
+    one = history.add("TaskScheduled", SCHEDULED, one)
+    two = history.add("TaskScheduled", SCHEDULED, two)
+    two = history.add("TaskFailed", TASK | FAILED, two)
+    one = history.add("TaskSucceeded", TASK, one)
+    one = history.leave("Task", "Ask", one)
+    two = history.leave("Task", "Ask", two)
+    two = history.visit("Pass", "Mend", two)
+    one = history.visit("Pass", "Done", one)
+    history.add("MapIterationSucceeded", {"name": "Each", "index": 0}, one)
+    two = history.visit("Pass", "Done", two)
+    last = history.add("MapIterationSucceeded", {"name": "Each", "index": 1}, two)
+    succeeded = history.add("MapStateSucceeded", None, last)
+    after = history.leave("Map", "Each", succeeded)
+    history.visit("Pass", "After", after)
+    history.add("ExecutionSucceeded", {"output": "{}"})
+    return history
+
+
+def test_the_iterations_of_a_map_are_told_apart_by_their_links():
+    path = interleaved_map().read()
+    assert states(path) == ["Each", "Ask", "Ask", "Mend", "Done", "Done", "After"]
+    assert [step.parent for step in path.steps] == [None, 0, 0, 0, 0, 0, None]
+    assert [step.error for step in path.steps][1:3] == [None, "BusyError"]
+    assert path.steps[-1].previous == 0
+    assert path.steps[0].attempts == 0
+    assert transition_counts([path]) == {
+        (START, "Each"): 1, ("Each", "Ask"): 2, ("Ask", "Done"): 1, ("Ask", "Mend"): 1,
+        ("Mend", "Done"): 1, ("Done", "Each"): 2, ("Each", "After"): 1, ("After", END): 1,
+    }  # fmt: skip
+
+
+def test_the_branches_of_a_parallel_state_are_told_apart_too():
+    history = History()
+    history.enter("Parallel", "Both")
+    started = history.add("ParallelStateStarted")
+    one = history.enter("Pass", "Left", started)
+    two = history.enter("Pass", "Right", started)
+    history.leave("Pass", "Left", one)
+    two = history.leave("Pass", "Right", two)
+    done = history.add("ParallelStateSucceeded", None, two)
+    history.leave("Parallel", "Both", done)
+    history.add("ExecutionSucceeded", {"output": "{}"})
+    assert transition_counts([history.read()]) == {
+        (START, "Both"): 1, ("Both", "Left"): 1, ("Both", "Right"): 1,
+        ("Left", "Both"): 1, ("Right", "Both"): 1, ("Both", END): 1,
+    }  # fmt: skip
+
+
+def test_a_map_that_failed_and_was_caught_says_so():
+    history = History()
+    history.enter("Map", "Each")
+    started = history.add("MapRunStarted", {"mapRunArn": "arn:run"})
+    history.add("MapRunFailed", {"error": "States.ExceedToleratedFailureThreshold"}, started)
+    history.add("MapStateFailed")
+    history.leave("Map", "Each")
+    history.visit("Pass", "After")
+    history.add("ExecutionSucceeded", {"output": "{}"})
+    path = history.read()
+    assert states(path) == ["Each", "After"]
+    assert path.steps[0].error == "States.ExceedToleratedFailureThreshold"
+
+
+def test_on_the_laptop_a_map_is_one_step_that_was_not_tried_often():
+    """Its tasks' events are in the history without the names of their states."""
+    history = History(linked=False)
+    history.enter("Map", "Each")
+    for _ in range(3):
+        history.add("TaskScheduled", SCHEDULED)
+        history.add("TaskFailed", TASK | FAILED)
+    history.leave("Map", "Each")
+    history.add("ExecutionSucceeded", {"output": "{}"})
+    path = history.read()
+    [step] = path.steps
+    assert (step.state, step.attempts, step.error) == ("Each", 0, None)
+
+
+@pytest.mark.parametrize("entered_again", [True, False])
+def test_a_redrive_goes_on_in_the_state_that_had_failed(entered_again):
+    history = History()
+    history.visit("Pass", "A")
+    history.enter("Task", "B")
+    history.add("TaskScheduled", SCHEDULED)
+    history.add("TaskFailed", TASK | FAILED)
+    history.add("ExecutionFailed", FAILED)
+    history.add("ExecutionRedriven", {"redriveCount": 1})
+    if entered_again:
+        history.enter("Task", "B")
+    history.add("TaskScheduled", SCHEDULED)
+    history.add("TaskSucceeded", TASK)
+    history.leave("Task", "B")
+    history.add("ExecutionSucceeded", {"output": "{}"})
+    path = history.read(redriveCount=1)
+    assert (states(path), path.redriven) == (["A", "B"], 1)
+    assert (path.steps[1].attempts, path.steps[1].error) == (2, None)
+    assert transition_counts([path]) == {(START, "A"): 1, ("A", "B"): 1, ("B", END): 1}
+
+
+def test_a_history_that_leaves_data_out_is_read_without_it():
+    history = History()
+    history.add("PassStateEntered", {"name": "A"})
+    history.add("PassStateExited", {"name": "A"})
+    history.add("ExecutionSucceeded", {})
+    [step] = history.read().steps
+    assert (step.input, step.output) == (None, None)
+
+
+def test_of_an_express_execution_there_is_no_history():
+    client, stub = stubbed("stepfunctions")
+    arn = ARN.replace(":execution:", ":express:") + ":0c9a"
+    with pytest.raises(NoHistoryError, match="EXPRESS execution, .* read its logs"):
+        read_path(client, arn)
+    stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("ExecutionDoesNotExist", ExecutionNotFoundError),
+        ("InvalidArn", ExecutionNotFoundError),
+        ("StateMachineTypeNotSupported", NoHistoryError),
+        ("ThrottlingException", ClientError),
+    ],
+)
+def test_what_step_functions_refuses_is_said(code, error):
+    client, stub = stubbed("stepfunctions")
+    stub.add_client_error("describe_execution", code, "no")
+    with pytest.raises(error) as caught:
+        read_path(client, ARN)
+    assert code in str(caught.value) or ARN in str(caught.value)
