@@ -22,12 +22,15 @@ def pool():
     torch.manual_seed(0)
     ensemble = network.Ensemble(1, len(CLASSES), SIZE[0], width=8)
     classifier = network.Classifier(ensemble, list(CLASSES), SIZE[0], [0.5] * 3, [0.25] * 3)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on busy cores several take five times as long
     drawn = [draw_picture(name, i, SIZE, seed=0) for name in CLASSES for i in range(100)]
     pixels = torch.stack([network.resize_picture(picture, SIZE[0]) for picture in drawn])
     labels = torch.arange(2).repeat_interleave(100)
     [net] = ensemble.networks()
     net.whiten(classifier.normalise(pixels))
     vectors = baseline.member_vectors(classifier, net, pixels)
+    torch.set_num_threads(threads)
     gaussian = baseline.fit_gaussian(vectors, labels, len(CLASSES))
     gaussians = baseline.Gaussians(*(part[None] for part in gaussian))
     return draw_pool(350, Observer(classifier, gaussians).look, seed=1, truthful=True)

@@ -11,7 +11,6 @@ that the network has learned from, and those lie closer than any others. Distanc
 compared only among pictures that the network in question has not learned from.
 """
 
-import pickle
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from network import Classifier, ModelFilesError, Network
+from network import DAMAGE, Classifier, ModelFilesError, Network
 from picture_features import NUMBERS
 from torch import Tensor
 
@@ -76,7 +75,7 @@ def load_gaussians(folder: Path, classifier: Classifier) -> Gaussians:
         fits = fits and found.whiteners.shape == (len(networks), size, size)
     except FileNotFoundError as error:
         raise ModelFilesError(f"{file} is missing: train the model again") from error
-    except (AttributeError, EOFError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
+    except DAMAGE as error:
         raise ModelFilesError(f"{file} cannot be loaded: {error}") from error
     if not fits:
         raise ModelFilesError(f"{file} does not fit the model beside it: train it again")

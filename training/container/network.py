@@ -64,6 +64,9 @@ _DECODER_ERRORS = (
     struct.error,
     zlib.error,
 )
+# What reading a model's file that is damaged, or that something else wrote, was seen to raise.
+DAMAGE = (AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError,
+          pickle.UnpicklingError)  # fmt: skip
 
 
 class PictureError(ValueError):
@@ -376,7 +379,7 @@ def load_classifier(folder: Path, device: torch.device) -> Classifier:
         ensemble.load_state_dict(weights)
     except FileNotFoundError as error:
         raise ModelFilesError(f"{error.filename} is missing: train the model again") from error
-    except (KeyError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+    except DAMAGE as error:
         raise ModelFilesError(f"the model in {folder} cannot be loaded: {error}") from error
     ensemble = ensemble.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     return Classifier(

@@ -1,6 +1,7 @@
 """Say in plain words what a comparison has found."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from training.monitoring.feature_drift import (
     CLASS_MIX,
@@ -10,21 +11,38 @@ from training.monitoring.feature_drift import (
     FeatureDrift,
 )
 
-# What to call a number that is higher, and one that is lower; how to write it; its unit.
+
+class Words(NamedTuple):
+    """What to call a number that has become higher, and lower; itself; how to write it."""
+
+    higher: str
+    lower: str
+    name: str
+    digits: str
+    unit: str = ""
+
+
 WORDS = {
-    "confidence": ("The answers are more confident", "The answers are less confident", ".3f", ""),
-    "brightness": ("The pictures are brighter", "The pictures are darker", ".2f", ""),
-    "contrast": (
-        "The pictures are richer in contrast", "The pictures are poorer in contrast", ".2f", "",
+    "confidence": Words(
+        "The answers are more confident", "The answers are less confident", "confidence", ".3f"
     ),
-    "sharpness": ("The pictures are sharper", "The pictures are more blurred", ".2f", ""),
-    "distance": (
-        "The pictures are stranger to the network", "The pictures are more ordinary to the network",
-        ".1f", "",
+    "brightness": Words("The pictures are brighter", "The pictures are darker", "brightness",
+                        ".2f"),
+    "contrast": Words(
+        "The pictures are richer in contrast", "The pictures are poorer in contrast", "contrast",
+        ".2f",
     ),
-    "width": ("The pictures are wider", "The pictures are narrower", ",.0f", " pixels"),
-    "height": ("The pictures are higher", "The pictures are lower", ",.0f", " pixels"),
-    "bytes": ("The files are larger", "The files are smaller", ",.0f", " bytes"),
+    "sharpness": Words("The pictures are sharper", "The pictures are more blurred", "sharpness",
+                       ".2f"),
+    "distance": Words(
+        "The pictures are stranger to the network", "The pictures are less strange to the network",
+        "distance", ".1f",
+    ),
+    "width": Words("The pictures are wider", "The pictures are narrower", "width", ",.0f",
+                   " pixels"),
+    "height": Words("The pictures are taller", "The pictures are less tall", "height", ",.0f",
+                    " pixels"),
+    "bytes": Words("The files are larger", "The files are smaller", "size", ",.0f", " bytes"),
 }  # fmt: skip
 CATEGORIES = {CLASS_MIX: "The classes come in other shares", FORMAT: "The formats are others"}
 TITLES = {
@@ -55,15 +73,9 @@ def sentence(feature: FeatureDrift, baseline: str) -> str:
 def overall(features: Sequence[FeatureDrift], sensitivity: float | None, baseline: str) -> str:
     """Say what the whole comparison has found, the largest shift first."""
     if sensitivity is None:
-        most = max(feature.pictures[1] for feature in features)
-        if not most:
-            return "Nothing can be said about drift: there are no pictures."
-        return (
-            f"Nothing can be said about drift: {_count(most)} too few to compare with {baseline},"
-            f" {FEWEST_PICTURES} are needed."
-            if most < FEWEST_PICTURES
-            else f"Nothing can be said about drift: there is nothing in {baseline} to compare with."
-        )
+        if any(feature.effect is not None for feature in features):
+            return f"No drift: all pictures are one and the same, as in {baseline}."
+        return f"Nothing can be said about drift: {_too_little(features, baseline)}."
     drifted = sorted((f for f in features if f.drifted), key=lambda f: -(f.effect or 0))
     if drifted:
         tested = sum(feature.p is not None for feature in features)
@@ -89,13 +101,24 @@ def notes(features: Sequence[FeatureDrift], sensitivity: float | None) -> list[s
     return found + [feature.verdict for feature in features if feature.effect is None]
 
 
+def _too_little(features: Sequence[FeatureDrift], baseline: str) -> str:
+    before, now = (max(side) for side in zip(*(f.pictures for f in features), strict=True))
+    if not now:
+        return "there are no pictures"
+    if now < FEWEST_PICTURES:
+        return f"{_count(now)} too few to compare with {baseline}, {FEWEST_PICTURES} are needed"
+    if not before:
+        return f"there is nothing in {baseline} to compare with"
+    return f"{_count(before)} too few in {baseline} to compare with, {FEWEST_PICTURES} are needed"
+
+
 def _finding(feature: FeatureDrift) -> str:
     if feature.name in CATEGORIES:
         return CATEGORIES[feature.name]
     if not _directed(feature):
         return f"{_title(feature)} is spread otherwise"
-    higher, lower, _, _ = WORDS[feature.name]
-    return higher if feature.lean > 0 else lower
+    words = WORDS[feature.name]
+    return words.higher if feature.lean > 0 else words.lower
 
 
 def _figures(feature: FeatureDrift) -> str:
@@ -107,14 +130,14 @@ def _figures(feature: FeatureDrift) -> str:
             ", ".join(f"{name} {now.get(name, 0):.0%}, was {before.get(name, 0):.0%}"
                       for name in most) + "."
         )  # fmt: skip
-    _, _, digits, unit = WORDS[feature.name]
+    _, _, name, digits, unit = WORDS[feature.name]
     low, median, high = QUARTILES
     if feature.drifted and not _directed(feature):
         return (
             f"half of them from {now[low]:{digits}} to {now[high]:{digits}}{unit}, were from"
             f" {before[low]:{digits}} to {before[high]:{digits}}."
         )
-    return f"median {feature.name} {now[median]:{digits}}{unit}, was {before[median]:{digits}}."
+    return f"median {name} {now[median]:{digits}}{unit}, was {before[median]:{digits}}."
 
 
 def _significance(feature: FeatureDrift) -> str:

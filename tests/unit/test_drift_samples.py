@@ -1,0 +1,133 @@
+"""Samples and baselines are read from where they may lie, and refused when they make no sense."""
+
+import io
+import json
+import tarfile
+
+import numpy as np
+import pytest
+
+from tests.unit.aws_stubs import stubbed
+from tests.unit.model_archives import body
+from training.model_artifact import MOST_BYTES
+from training.monitoring.model_files import DamagedModelError, MissingModelError
+from training.monitoring.sample import NoBaselineError, Sample, SampleError, read_baseline
+
+GOOD = {
+    "source": "training",
+    "answered_by": "model",
+    "labels": ["bicycle", "motorcycle"],
+    "confidences": [0.9, 0.75],
+    "features": {"brightness": [0.5, 0.25, 0.125]},
+    "formats": ["PNG", "PNG", "JPEG"],
+    "distances": [9.5, 8],
+}
+
+
+def archive(**files):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, text in files.items():
+            member = tarfile.TarInfo(f"./{name.replace('_', '.')}")
+            member.size = len(text.encode())
+            tar.addfile(member, io.BytesIO(text.encode()))
+    return packed.getvalue()
+
+
+def test_a_sample_is_the_same_after_writing_and_reading():
+    sample = Sample.from_json(GOOD)
+    assert sample.to_json() == GOOD
+    assert sample.pictures == 3
+    assert sample.features["brightness"].dtype == np.float64
+    assert Sample.from_json(GOOD | {"distances": None}).to_json()["distances"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": ["bicycle"]}, "1 labels and 2 confidences"),
+        ({"labels": "bicycle"}, "labels are 'bicycle', not a list of texts"),
+        ({"formats": [1]}, r"formats are \[1\], not a list of texts"),
+        ({"confidences": [0.5, 1.5]}, "confidences are not all from 0 to 1"),
+        ({"confidences": [0.5, float("nan")]}, "confidences are .*not a list of numbers"),
+        ({"confidences": [0.5, True]}, "confidences are .*not a list of numbers"),
+        ({"features": {"brightness": ["dark"]}}, r"brightness are \['dark'\]"),
+        ({"features": []}, r"features are \[\], not an object"),
+        ({"distances": {}}, "distances are {}"),
+        ({"answered_by": "nobody"}, "answered_by is 'nobody', not model or member"),
+    ],
+)
+def test_what_makes_no_sense_is_named(changes, message):
+    with pytest.raises(SampleError, match=message):
+        Sample.from_json(GOOD | changes)
+
+
+def test_a_list_is_no_sample():
+    with pytest.raises(SampleError, match="no JSON object"):
+        Sample.from_json([])
+
+
+def test_a_baseline_is_read_from_a_folder_an_archive_and_a_file(tmp_path):
+    text = json.dumps(GOOD)
+    (tmp_path / "baseline.json").write_text(text)
+    (tmp_path / "model.tar.gz").write_bytes(archive(baseline_json=text, model_pt="weights"))
+    for place in (tmp_path, tmp_path / "baseline.json", tmp_path / "model.tar.gz"):
+        assert read_baseline(place).to_json() == GOOD
+        assert read_baseline(str(place)).to_json() == GOOD
+
+
+def test_a_baseline_is_read_from_an_earlier_monitoring_run(tmp_path):
+    report = tmp_path / "monitor.json"
+    report.write_text(json.dumps({"lines": 2, "sample": GOOD | {"source": "last week"}}))
+    assert read_baseline(report).source == "last week"
+    report.write_text(json.dumps({"lines": 2}))
+    with pytest.raises(NoBaselineError, match="holds no sample to compare with"):
+        read_baseline(report)
+
+
+def s3_with(content, length=None):
+    client, stub = stubbed("s3")
+    stub.add_response(
+        "get_object", body(content, length), {"Bucket": "bucket", "Key": "jobs/j/model.tar.gz"}
+    )
+    return client, stub
+
+
+def test_a_baseline_is_read_from_a_models_archive_in_s3():
+    client, stub = s3_with(archive(baseline_json=json.dumps(GOOD)))
+    assert read_baseline("s3://bucket/jobs/j/model.tar.gz", client).to_json() == GOOD
+    stub.assert_no_pending_responses()
+
+
+def test_an_archive_that_is_far_too_large_is_not_read():
+    client, _ = s3_with(b"", MOST_BYTES + 1)
+    with pytest.raises(DamagedModelError, match="64 MiB, far more than a model"):
+        read_baseline("s3://bucket/jobs/j/model.tar.gz", client)
+
+
+def test_a_model_older_than_monitoring_has_no_baseline(tmp_path):
+    (tmp_path / "model.tar.gz").write_bytes(archive(model_pt="weights"))
+    for place in (tmp_path, tmp_path / "model.tar.gz"):
+        with pytest.raises(NoBaselineError, match="older than monitoring"):
+            read_baseline(place)
+
+
+@pytest.mark.parametrize("name", ["model.tar.gz", "monitor.json", "folder"])
+def test_a_place_with_nothing_in_it_is_named(tmp_path, name):
+    with pytest.raises(MissingModelError, match=f"{name} does not exist"):
+        read_baseline(tmp_path / name)
+
+
+def test_damage_is_named(tmp_path):
+    model = tmp_path / "model.tar.gz"
+    whole = archive(baseline_json=json.dumps(GOOD) * 100)
+    for content in (b"", b"text", whole[: len(whole) // 2]):
+        model.write_bytes(content)
+        with pytest.raises(DamagedModelError, match="cannot be read as a model"):
+            read_baseline(model)
+    (tmp_path / "baseline.json").write_text("{")
+    with pytest.raises(SampleError, match="the baseline is not JSON"):
+        read_baseline(tmp_path)
+    (tmp_path / "baseline.json").write_text(json.dumps(GOOD | {"formats": 5}))
+    with pytest.raises(SampleError, match=f"{tmp_path}: The sample's formats are 5"):
+        read_baseline(tmp_path)
