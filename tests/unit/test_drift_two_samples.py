@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped]
 
 from training.monitoring.two_samples import (
     SMALLEST_P,
@@ -118,8 +118,8 @@ def test_the_interval_of_shares_holds_the_true_effect():
     before, now = [0.5, 0.3, 0.2], [0.3, 0.4, 0.3]
     held = []
     for _ in range(400):
-        samples = (generator.choice(list("abc"), 60, p=p).tolist() for p in (before, now))
-        shift = category_shift(*samples, np.random.default_rng(0))
+        first, second = (generator.choice(list("abc"), 60, p=p).tolist() for p in (before, now))
+        shift = category_shift(first, second, np.random.default_rng(0))
         held.append(shift.low <= 0.2 <= shift.high)
     assert np.mean(held) >= 0.95
 
