@@ -11,6 +11,7 @@ import network
 import pytest
 import torch
 from botocore.exceptions import NoRegionError
+from picture_features import picture_features
 from PIL import Image
 
 from tests.hostile.model import write_untrained_model
@@ -18,7 +19,6 @@ from tests.unit.aws_stubs import REGION, StubbedSession
 from tests.unit.captures import BEGIN, a_few_hours, drawn, line, named, write
 from training import settings
 from training.monitor import main, parse_arguments
-from training.monitoring.chunk import decode_picture, picture_features
 from training.monitoring.endpoint_facts import (
     choose_baseline,
     choose_threshold,
@@ -316,7 +316,7 @@ def test_every_picture_of_a_batch_is_described_as_it_was_captured(captures, tmp_
     assert run(captures, tmp_path) == 0
 
     features = json.loads((tmp_path / "monitor.json").read_text())["sample"]["features"]
-    alone = [picture_features(drawn(n), decode_picture(drawn(n))) for n in range(60)]
+    alone = [picture_features(drawn(n), network.decode_picture(drawn(n))) for n in range(60)]
     for name, values in features.items():
         assert values == pytest.approx([float(each[name]) for each in alone], rel=1e-5)
 

@@ -1,0 +1,236 @@
+"""How fast captured calls are read, and in how much memory: `python -m benchmarks.monitor`.
+
+Writes captures of drawn pictures, as an endpoint's data capture would: a file for each hour, and
+the same lines as one huge file. Runs `python -m training.monitor` over both, several times.
+"""
+
+import argparse
+import base64
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import machine
+from benchmarks.runs import spread
+from local.session import run_command
+from training import settings
+from training.arguments import positive_integer
+from training.errors import ExpectedError
+from training.progress import progress_bar
+from training.reports import write_json
+from training.sources.synthetic import draw_picture
+from training.waiting import make_console
+
+REPORT = settings.REPORTS_FOLDER / "bench" / "monitor.json"
+WORK = Path("data/bench/monitor")
+CLASSES = ("bicycle", "motorcycle")
+BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
+LINES_PER_FILE = 1_000
+DRAWN = 400  # different pictures; drawing one takes as long as reading ten
+LOOK_S = 0.1  # between looks at the memory
+
+# What the project promises, on two cores.
+MOST_SECONDS = 60.0
+MOST_BYTES = 1e9
+
+
+class MonitorFailedError(ExpectedError):
+    """The monitor ended with a status other than 0, or lost lines."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure; print a table and write the report."""
+    arguments = parse_arguments(argv)
+    console = make_console()
+    return run_command("monitor", lambda: run(arguments, console))
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.monitor",
+        description="Write captured calls of drawn pictures, and measure how long the monitoring"
+        " report takes over them and the memory of all of its processes.",
+    )
+    add = parser.add_argument
+    add("--lines", type=positive_integer, default=100_000, help="(default: %(default)s)")
+    add("--side", type=positive_integer, default=32, help="of a picture, pixels (default: 32)")
+    add("--runs", type=positive_integer, default=3, help="of each kind (default: 3)")
+    add("--baseline", default="none", metavar="PLACE",
+        help="what to compare with, as training.monitor takes it (default: none)")  # fmt: skip
+    add("--work", type=Path, default=WORK, metavar="FOLDER",
+        help="where captures are kept (default: %(default)s)")  # fmt: skip
+    add("--report", type=Path, default=REPORT, metavar="FILE",
+        help="where the figures go, as JSON (default: %(default)s)")  # fmt: skip
+    return parser.parse_args(argv)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    """Do what the command line says. Raises ExpectedError."""
+    captures = {
+        name: write_captures(arguments, name, per_file, console)
+        for name, per_file in (("hourly", LINES_PER_FILE), ("huge", arguments.lines))
+    }
+    kinds = {name: measure(folder, arguments, console) for name, folder in captures.items()}
+    report = {
+        "machine": machine(),
+        "lines": arguments.lines,
+        "picture_side": arguments.side,
+        "baseline": arguments.baseline,
+        **kinds,
+        "promised": {"seconds": MOST_SECONDS, "bytes": MOST_BYTES},
+    }
+    write_json(arguments.report, report)
+    show(report, kinds, console)
+
+
+def write_captures(
+    arguments: argparse.Namespace, name: str, per_file: int, console: Console
+) -> Path:
+    """Write the captured calls, unless they are there from an earlier time; return the folder."""
+    folder: Path = arguments.work / f"{name}-{arguments.lines}-{arguments.side}"
+    if (folder / "done").exists():
+        return folder
+    lines = capture_lines(arguments.lines, arguments.side)
+    with progress_bar(console, f"Write {name}") as report:
+        for number, first in enumerate(range(0, arguments.lines, per_file)):
+            hour = BEGIN + timedelta(hours=number)
+            path = folder / f"{hour:scones/AllTraffic/%Y/%m/%d/%H}/00-00-000-{number}.jsonl"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            count = min(per_file, arguments.lines - first)
+            with path.open("w", encoding="utf-8") as file:
+                file.writelines(next(lines) for _ in range(count))
+            report(first + count, arguments.lines)
+    (folder / "done").touch()
+    return folder
+
+
+def capture_lines(count: int, side: int) -> Iterator[str]:
+    """Yield captured calls: drawn pictures by turns, made-up answers, 3.6 seconds apart."""
+    rng = random.Random(0)  # noqa: S311  answers, no secrets
+    pictures = []
+    for number in range(min(count, DRAWN)):
+        stream = io.BytesIO()
+        draw_picture(CLASSES[number % 2], number, (side, side), 0).save(stream, "PNG")
+        pictures.append(base64.b64encode(stream.getvalue()).decode())
+    for number in range(count):
+        confidence = 0.5 + 0.5 * rng.random() ** 0.3
+        answer = [confidence, 1 - confidence]
+        rng.shuffle(answer)
+        call = {
+            "captureData": {
+                "endpointInput": {
+                    "observedContentType": "image/png",
+                    "mode": "INPUT",
+                    "data": pictures[number % len(pictures)],
+                    "encoding": "BASE64",
+                },
+                "endpointOutput": {
+                    "observedContentType": "application/json",
+                    "mode": "OUTPUT",
+                    "data": json.dumps({"labels": CLASSES, "probabilities": answer}),
+                    "encoding": "JSON",
+                },
+            },
+            "eventMetadata": {
+                "eventId": f"{number:08d}",
+                "inferenceTime": f"{BEGIN + timedelta(seconds=3.6 * number):%Y-%m-%dT%H:%M:%SZ}",
+            },
+            "eventVersion": "0",
+        }
+        yield json.dumps(call, separators=(",", ":")) + "\n"
+
+
+def measure(folder: Path, arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Run the monitor over a folder several times; return seconds and peak bytes."""
+    seconds, peaks = [], []
+    out = arguments.work / "report"
+    command = [sys.executable, "-m", "training.monitor", "--captures", str(folder)]
+    command += ["--out", str(out), "--threshold", "0.9", "--baseline", arguments.baseline]
+    for number in range(arguments.runs):
+        console.print(f"{folder.name}, run {number + 1} of {arguments.runs}", markup=False)
+        spent, peak = run_measured(command)
+        seconds.append(round(spent, 2))
+        peaks.append(peak)
+        figures = json.loads((out / "monitor.json").read_text(encoding="utf-8"))
+        if figures["predictions"] != arguments.lines:
+            raise MonitorFailedError(
+                f"{figures['predictions']} predictions of {arguments.lines} lines: see {out}."
+            )
+    size = sum(path.stat().st_size for path in folder.rglob("*.jsonl"))
+    return {
+        "files": sum(1 for _ in folder.rglob("*.jsonl")),
+        "bytes": size,
+        "seconds": spread(seconds),
+        "peak_bytes": spread(peaks),
+    }
+
+
+def run_measured(command: Sequence[str]) -> tuple[float, int]:
+    """Run a command; return its seconds, and the most bytes that all of its processes had at once.
+
+    What processes share counts once (PSS), as in the bill. Raises MonitorFailedError.
+    """
+    began = time.monotonic()
+    peak = 0
+    # In a session of its own, whose processes are looked at: the server that forks is no child.
+    with subprocess.Popen(  # noqa: S603  our own program
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        try:
+            while process.poll() is None:
+                peak = max(peak, session_bytes(process.pid))
+                time.sleep(LOOK_S)
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
+        said = process.stdout.read() if process.stdout else ""
+    if process.returncode:
+        raise MonitorFailedError(f"training.monitor ended with {process.returncode}: {said}")
+    return time.monotonic() - began, peak
+
+
+def session_bytes(session: int) -> int:
+    """Return the proportional set size of all processes of a session, 0 where /proc lacks it."""
+    total = 0
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getsid(int(entry.name)) != session:
+                continue
+            for line in (entry / "smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+        except OSError:  # it has ended meanwhile
+            continue
+    return total
+
+
+def show(report: dict[str, Any], kinds: dict[str, dict[str, Any]], console: Console) -> None:
+    """Print the figures."""
+    table = Table(title=f"{report['lines']:,} captured calls on {report['machine']}")
+    for heading in ("captures", "files", "seconds", "most", "peak memory"):
+        table.add_column(heading, justify="left" if heading == "captures" else "right")
+    for name, kind in kinds.items():
+        table.add_row(
+            name,
+            f"{kind['files']:,}",
+            f"{kind['seconds']['mean']:.1f}",
+            f"{kind['seconds']['most']:.1f}",
+            f"{kind['peak_bytes']['most'] / 1e6:.0f} MB",
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

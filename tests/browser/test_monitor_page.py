@@ -1,0 +1,168 @@
+"""The monitoring page as people see it: with the figures of its JSON, on a phone and a desk."""
+
+import json
+import os
+import re
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import DESKTOP, PHONE, WIDTHS
+from tests.unit.captures import BEGIN, drawn, line, named, write
+from training.monitor import main
+
+SCREENSHOTS = os.environ.get("MONITOR_SCREENSHOTS")  # a folder, to look at what the tests see
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """A report with all that there is: drift, damaged lines, refused calls, two days."""
+    folder = tmp_path_factory.mktemp("monitor")
+    for name, shift in (("fine", 0), ("now", 0.12)):
+        for hour in range(30):
+            lines = []
+            for call in range(10):
+                number = hour * 10 + call
+                sure = 0.99 - shift - 0.4 * (number * 37 % 300) / 300
+                bicycle = number % (3 if shift else 2) > 0
+                answer = {"bicycle": sure, "motorcycle": 1 - sure}
+                if not bicycle:
+                    answer = {"bicycle": 1 - sure, "motorcycle": sure}
+                time = BEGIN + timedelta(hours=hour, minutes=6 * call)
+                lines.append(line(named(**answer), drawn(number % 60), time))
+            if shift and hour % 10 == 0:
+                lines += [b'{"captureData":\n', b"<html>\n"]
+                lines.append(line(b'{"code": 400, "type": "BadRequest", "message": "a GIF"}'))
+            write(folder / name, lines, BEGIN + timedelta(hours=hour))
+    options = ["--captures", str(folder / "now"), "--baseline-captures", str(folder / "fine")]
+    assert main([*options, "--threshold", "0.8", "--out", str(folder / "out")]) == 0
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def figures(report):
+    return json.loads((report / "monitor.json").read_text())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_is_whole_at_any_width(report, watched, width, scheme):
+    seen = watched(WIDTHS[width], scheme)
+    seen.page.goto((report / "monitor.html").as_uri())
+
+    if SCREENSHOTS:
+        seen.screenshot(Path(SCREENSHOTS) / f"monitor-{width}-{scheme}.png")
+    assert seen.complaints == []
+    assert seen.foreign() == []
+    assert seen.too_wide() == []
+
+
+def test_the_tiles_are_the_figures(report, figures, watched):
+    seen = watched(DESKTOP)
+    seen.page.goto((report / "monitor.html").as_uri())
+
+    names = seen.page.locator(".tiles dt").all_inner_texts()
+    values = seen.page.locator(".tiles dd").all_inner_texts()
+    tiles = dict(zip(names, values, strict=True))
+    assert tiles["Predictions"].split("\n") == [
+        f"{figures['predictions']:,}",
+        f"of {figures['lines']:,} lines in {figures['files']:,} files",
+    ]
+    assert tiles["Mean confidence"].startswith(f"{figures['mean_confidence']:.3f}")
+    assert f"median {figures['median_confidence']:.3f}" in tiles["Mean confidence"]
+    assert tiles["Coverage"].startswith(f"{figures['coverage']:.1%}")
+    assert f"{figures['accepted']:,} accepted from 0.8 on" in tiles["Coverage"]
+    assert tiles["Damaged lines"].startswith(f"{figures['damaged']:,}")
+    assert f"{figures['refused']:,} calls refused" in tiles["Damaged lines"]
+    assert tiles["Drift"].startswith("yes")
+    assert figures["drift"]["drifted"] is True
+
+
+def table(page, region):
+    rows = page.get_by_role("region", name=region).locator("tbody tr")
+    return [row.locator("th, td").all_inner_texts() for row in rows.all()]
+
+
+def test_the_tables_are_the_figures(report, figures, watched):
+    seen = watched(DESKTOP)
+    seen.page.goto((report / "monitor.html").as_uri())
+
+    classes = {name: rest for name, *rest in table(seen.page, "Figures of each class")}
+    assert classes == {
+        name: [
+            f"{facts['predictions']:,}",
+            f"{facts['share']:.1%}",
+            f"{facts['accepted']:,}",
+            f"{facts['mean_confidence']:.3f}",
+        ]
+        for name, facts in figures["class_figures"].items()
+    }
+    drift = {row[0].removeprefix("▲ "): row for row in table(seen.page, "What was compared")}
+    assert set(drift) == {feature["name"] for feature in figures["drift"]["features"]}
+    for feature in figures["drift"]["features"]:
+        row = drift[feature["name"]]
+        assert row[0].startswith("▲") is feature["drifted"]
+        assert row[1] == feature["verdict"]
+        assert row[4] == ("-" if feature["effect"] is None else f"{feature['effect']:.2f}")
+    damaged = table(seen.page, "Damaged lines")
+    assert [(row[0], int(row[1]), row[2]) for row in damaged] == [
+        (each["file"], each["line"], each["reason"]) for each in figures["damaged_lines"]
+    ]
+    assert figures["damaged"] == len(damaged) == 6
+    sentence = seen.page.get_by_text("lines =").inner_text()
+    lines, predictions, wrong, refused, outside = map(int, re.findall(r"\d+", sentence)[:5])
+    assert lines == predictions + wrong + refused + outside == figures["lines"]
+
+
+def test_pictures_and_charts_have_words_and_are_shown(report, figures, watched):
+    seen = watched(PHONE)
+    seen.page.goto((report / "monitor.html").as_uri())
+
+    pictures = seen.page.locator(".pictures img")
+    shown = [*figures["pictures"]["lowest"], *figures["pictures"]["random"]]
+    assert pictures.count() == len(shown) == 48
+    for place, facts in enumerate(shown):
+        words = pictures.nth(place).get_attribute("alt") or ""
+        assert words.startswith(f"{facts['label']} at confidence {facts['confidence']:.3f}")
+    broken = seen.page.evaluate(
+        "[...document.images].filter(i => !i.complete || !i.naturalWidth || !i.alt).length"
+    )
+    assert broken == 0
+    charts = [c.get_attribute("alt") for c in seen.page.locator("figure img").all()]
+    medians = [period["median"] for period in figures["periods"]]
+    assert any(f"{min(medians):.3g} and {max(medians):.3g}" in (alt or "") for alt in charts)
+    for name, facts in figures["class_figures"].items():
+        assert any(
+            f"the {facts['predictions']} answers {name} are" in (alt or "") for alt in charts
+        )
+
+
+def test_headings_are_in_order_and_tables_can_be_reached_by_keyboard(report, watched):
+    seen = watched(PHONE)
+    seen.page.goto((report / "monitor.html").as_uri())
+
+    levels = seen.page.evaluate(
+        "[...document.querySelectorAll('h1,h2,h3')].map(h => Number(h.tagName[1]))"
+    )
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    reached = set()
+    for _ in range(10):
+        seen.page.keyboard.press("Tab")
+        reached.add(seen.page.evaluate("document.activeElement.getAttribute('aria-label')"))
+    assert {"What was compared", "Figures of each class", "Damaged lines"} <= reached
+
+
+def test_a_report_of_nothing_says_so(tmp_path, watched):
+    (tmp_path / "captures").mkdir()
+    assert main(["--captures", str(tmp_path / "captures"), "--out", str(tmp_path / "out")]) == 0
+    seen = watched(PHONE)
+
+    seen.page.goto((tmp_path / "out/monitor.html").as_uri())
+
+    assert seen.page.get_by_text("Nothing has been captured yet.").is_visible()
+    assert seen.complaints == []
+    assert seen.too_wide() == []

@@ -1,0 +1,236 @@
+"""Monitoring with a real S3 and CloudWatch, real processes, and SageMaker's real capture files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.integration.laptop_aws import ROOT, LaptopAws, processes, wait_until
+from tests.unit.captures import a_few_hours, drawn, line, named, write
+from training.monitor import main
+from training.monitoring import reading
+from training.monitoring.places import FolderCaptures
+from training.monitoring.reading import read_captures
+
+REAL = ROOT.parent / "shared/data/data-capture"
+METRICS = {"Coverage", "MeanConfidence", "DamagedLines"}
+
+
+def read(folder: Path, processes: int, report: Any = lambda *_: None) -> Any:
+    return read_captures(
+        FolderCaptures(folder), class_names=None, processes=processes, report=report
+    )
+
+
+def test_processes_read_the_same_as_one(tmp_path, monkeypatch):
+    a_few_hours(tmp_path, hours=3)
+    write(tmp_path, [b"{\n"], name="damaged")
+    alone = read(tmp_path, 1)
+    monkeypatch.setattr(reading, "CHUNK_BYTES", 30_000)
+    monkeypatch.setattr(reading, "ALONE_BYTES", 0)
+    seen: list[tuple[int, int]] = []
+
+    together = read(tmp_path, 2, lambda done, total: seen.append((done, total)))
+
+    assert together.lines == alone.lines
+    assert together.damaged == alone.damaged
+    assert together.damaged_lines == alone.damaged_lines
+    for name in ("times", "confidences", "labels", "files", "lines", "offsets"):
+        np.testing.assert_array_equal(
+            getattr(together.predictions, name), getattr(alone.predictions, name)
+        )
+    assert seen[-1] == (seen[-1][1], seen[-1][1])
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no ../shared/data/data-capture")
+def test_sagemakers_own_files_are_read_to_the_last_line(tmp_path, monkeypatch):
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    names = ["bicycle", "motorcycle"]
+    expected = []  # (time, label, confidence)
+    for path in REAL.rglob("*.jsonl"):
+        for text in path.read_text().splitlines():
+            call = json.loads(text)
+            answer = json.loads(call["captureData"]["endpointOutput"]["data"])
+            expected.append(
+                (call["eventMetadata"]["inferenceTime"], names[int(np.argmax(answer))], max(answer))
+            )
+    options = ["--captures", str(REAL), "--class-names", ",".join(names), "--baseline", "none"]
+
+    assert main([*options, "--threshold", "0.9", "--out", str(tmp_path)]) == 0
+
+    figures = json.loads((tmp_path / "monitor.json").read_text())
+    assert figures["lines"] == figures["predictions"] == len(expected) >= 2
+    assert figures["damaged"] == 0
+    confidences = [confidence for _, _, confidence in expected]
+    assert figures["mean_confidence"] == pytest.approx(np.mean(confidences))
+    assert figures["coverage"] == pytest.approx(np.mean(np.array(confidences) >= 0.9))
+    assert (figures["first"], figures["last"]) == (min(expected)[0], max(expected)[0])
+    for name in names:
+        assert figures["classes"].get(name, 0) == sum(label == name for _, label, _ in expected)
+
+
+@pytest.fixture
+def bucket(laptop_aws: LaptopAws, monkeypatch, request) -> str:
+    for name, value in laptop_aws.env.items():
+        monkeypatch.setenv(name, value)
+    name = f"captures-{abs(hash(request.node.name)) % 10**9}"
+    laptop_aws.client("s3").create_bucket(Bucket=name)
+    return name
+
+
+def upload(aws: LaptopAws, folder: Path, bucket: str, prefix: str) -> None:
+    s3 = aws.client("s3")
+    for path in folder.rglob("*.jsonl"):
+        s3.upload_file(str(path), bucket, f"{prefix}/{path.relative_to(folder).as_posix()}")
+
+
+def test_captures_in_s3_give_the_figures_of_the_folder(laptop_aws, bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "CHUNK_BYTES", 20_000)  # several ranges of each object
+    monkeypatch.setattr(reading, "ALONE_BYTES", 0)  # and processes
+    captures = tmp_path / "captures"
+    a_few_hours(captures)
+    write(captures, [line(named(bicycle=0.9, motorcycle=0.1))[:900], b"?\n"], name="damaged")
+    upload(laptop_aws, captures, bucket, "captures")
+    options = ["--threshold", "0.9", "--baseline", "none"]
+
+    for place, out in ((f"s3://{bucket}/captures/scones", "s3"), (captures / "scones", "folder")):
+        assert main(["--captures", str(place), "--out", str(tmp_path / out), *options]) == 0
+
+    found, expected = (
+        json.loads((tmp_path / out / "monitor.json").read_text()) for out in ("s3", "folder")
+    )
+    assert found["lines"] == 61
+    assert found["damaged"] == 1  # what was cut off goes on to the next line's end
+    for same in set(found) - {"captures", "generated"}:
+        assert found[same] == expected[same], same
+
+
+def test_a_wrong_prefix_is_told_from_one_without_captures_yet(laptop_aws, bucket, tmp_path, capsys):
+    a_few_hours(tmp_path / "captures", hours=1)
+    upload(laptop_aws, tmp_path / "captures", bucket, "captures")
+    out = str(tmp_path / "out")
+
+    assert main(["--captures", f"s3://{bucket}/capture", "--out", out]) == 1
+    assert f"beside it are s3://{bucket}/captures/" in capsys.readouterr().err
+
+    own = "s3://scones-unlimited-training-000000000000-us-east-1"
+    laptop_aws.client("s3").create_bucket(Bucket=own.removeprefix("s3://"))
+    assert main(["--out", out]) == 0
+    assert f"Nothing has been captured at {own}/captures/" in capsys.readouterr().out
+
+
+def points(aws: LaptopAws, namespace: str, metric: str, **dimensions: str) -> list[dict[str, Any]]:
+    now = datetime.now(UTC)
+    found: list[dict[str, Any]] = aws.client("cloudwatch").get_metric_statistics(
+        Namespace=namespace,
+        MetricName=metric,
+        Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
+        StartTime=now - timedelta(hours=6),
+        EndTime=now,
+        Period=60,
+        Statistics=["Average", "SampleCount"],
+    )["Datapoints"]
+    return found
+
+
+def test_the_newest_full_hour_is_published_once(laptop_aws, bucket, tmp_path, capsys):
+    this_hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    captures = tmp_path / "captures"
+    a_few_hours(captures, hours=4, begin=this_hour - timedelta(hours=3))
+    options = ["--captures", str(captures), "--baseline-captures", str(captures), "--publish"]
+    options += ["--out", str(tmp_path / "out"), "--threshold", "0.905", "--endpoint", "scones"]
+    options += ["--stack-name", "monitored"]
+
+    assert main(options) == 0
+    assert "Published " in capsys.readouterr().out
+    assert main(options) == 0
+    assert "already: nothing was added" in capsys.readouterr().out
+
+    [coverage] = points(laptop_aws, "monitored", "Coverage", EndpointName="scones")
+    figures = json.loads((tmp_path / "out/monitor.json").read_text())
+    hour = figures["periods"][2]
+    assert hour["start"] == f"{this_hour - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+    assert coverage["Average"] == pytest.approx(hour["coverage"])
+    assert coverage["SampleCount"] == 1
+    [drift] = points(laptop_aws, "monitored", "DriftDetected", EndpointName="scones")
+    assert drift["Average"] in (0, 1)
+    assert points(
+        laptop_aws, "monitored", "DriftEffect", EndpointName="scones", Feature="brightness"
+    )
+
+
+def test_an_alarm_hears_of_drift(laptop_aws, bucket, tmp_path):
+    """The alarm that the template has, on a metric of an hour that is over."""
+    cloudwatch = laptop_aws.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName="drift",
+        Namespace="alarmed",
+        MetricName="DriftDetected",
+        Dimensions=[{"Name": "EndpointName", "Value": "scones"}],
+        Statistic="Maximum",
+        Period=3600,
+        EvaluationPeriods=3,
+        DatapointsToAlarm=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanOrEqualToThreshold",
+        TreatMissingData="notBreaching",
+    )
+    this_hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    fine, other = tmp_path / "fine", tmp_path / "other"
+    a_few_hours(fine, hours=3, each=40, begin=this_hour - timedelta(hours=5))
+    start = this_hour - timedelta(hours=1)
+    sure = [line(named(car=0.99, van=0.01), drawn(n), start) for n in range(60)]
+    write(other, sure, start)
+    options = ["--captures", str(other), "--baseline-captures", str(fine), "--publish"]
+
+    assert main([*options, "--out", str(tmp_path), "--endpoint", "scones",
+                 "--stack-name", "alarmed"]) == 0  # fmt: skip
+
+    wait_until(
+        lambda: [
+            alarm
+            for alarm in cloudwatch.describe_alarms(AlarmNames=["drift"])["MetricAlarms"]
+            if alarm["StateValue"] == "ALARM"
+        ],
+        seconds=30,
+    )
+
+
+def test_an_interrupt_leaves_no_process_and_half_no_report(tmp_path):
+    captures = tmp_path / "captures"
+    write(captures, [line(named(car=0.9, van=0.1))] * 12_000)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "training.monitor", "--captures", str(captures)]
+    monitor = subprocess.Popen(
+        [*command, "--out", str(out), "--baseline", "none", "--processes", "2"],
+        cwd=ROOT,
+        env={**os.environ, "AWS_EC2_METADATA_DISABLED": "true"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # as on a terminal, a Ctrl-C reaches all of them
+    )
+    children = Path(f"/proc/{monitor.pid}/task/{monitor.pid}/children")
+
+    def reading_processes() -> list[str]:
+        return children.read_text().split() if children.exists() else []
+
+    wait_until(reading_processes, seconds=30)
+    time.sleep(0)  # whatever they are at
+    os.killpg(monitor.pid, signal.SIGINT)
+    _, said = monitor.communicate(timeout=60)
+
+    assert monitor.returncode == 130, said
+    assert "monitor: interrupted; nothing was written" in said
+    assert "Traceback" not in said
+    assert not out.exists()
+    wait_until(lambda: not processes([str(captures)]), seconds=30)
