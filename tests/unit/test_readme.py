@@ -39,6 +39,7 @@ RUN_BY = {
     "python -m training.send_pictures": ("local/demo.py", '"training.send_pictures"'),
     "python -m training.evaluate": ("local/demo.py", '"training.evaluate"'),
     "python -m training.monitor": ("local/demo.py", '"training.monitor"'),
+    "python -m training.review": ("tests/integration/test_review.py", '"training.review"'),
     "python -m training.cleanup": ("local/demo.py", '"training.cleanup"'),
     "python -m training.restart_failed": (
         "tests/integration/test_restart_failed.py",

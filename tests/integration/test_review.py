@@ -1,0 +1,240 @@
+"""The review of a deployed workflow's pictures: from a doubtful answer to training data."""
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.integration.laptop_aws import wait_until
+from tests.integration.review_server import ReviewServer, review_server
+from tests.integration.test_restart_failed import waiting
+from tests.integration.workflow_stack import Stack, execute, picture, put, record
+from training.reviewing.label import read_label
+from training.settings import ROOT, default_bucket
+
+DOUBTFUL = "THRESHOLD_CONFIDENCE_NOT_MET"
+BUCKET = default_bucket("000000000000", "us-east-1")  # what the laptop's AWS knows
+
+
+def run(stack: Stack, module: str, *arguments: str, expect: int = 0) -> str:
+    """Run a command of the project as a user does; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env=os.environ | stack.aws.env,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def training_bucket(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bucket that labels go to, made as a user makes it; returns the staged folder."""
+    out = tmp_path_factory.mktemp("data") / "staged"
+    run(stack, "training.stage_data", "synthetic", "--count", "20", "--out", str(out))
+    return out
+
+
+@pytest.fixture
+def server(stack: Stack, training_bucket: Path) -> Any:
+    with review_server(stack.aws, "--reviewer", "ada") as started:
+        yield started
+
+
+def doubtful(stack: Stack, brightness: int) -> dict[str, str]:
+    """Send a picture that the model doubts through the workflow; return what names it."""
+    event = put(stack, picture(brightness))
+    told = execute(stack, event)
+    assert told["error"] == DOUBTFUL
+    return event
+
+
+def shown(server: ReviewServer, event: dict[str, str]) -> dict[str, Any]:
+    """Look until a picture is on the page; return what the page gets of it."""
+    return wait_until(
+        lambda: next(
+            (p for p in server.post("look")["pictures"] if p["key"] == event["s3_key"]), None
+        )
+    )
+
+
+def labels(stack: Stack) -> list[dict[str, Any]]:
+    """Return what the labels in the bucket say, each of which can be read."""
+    s3 = stack.aws.client("s3")
+    found = s3.list_objects_v2(Bucket=BUCKET, Prefix="labels/").get("Contents", [])
+    bodies = [s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read() for item in found]
+    for body in bodies:
+        assert read_label(body, "x").body() == body
+    return [json.loads(body) for body in bodies]
+
+
+def test_a_doubtful_picture_is_decided_recorded_and_trained_on(stack, server, training_bucket):
+    # GIVEN a picture in review, claimed by the execution that doubted
+    event = doubtful(stack, 150)
+    before = record(stack, event)
+    assert before is not None
+    assert (before["outcome"]["S"], before["queued"]["BOOL"]) == ("review", True)
+
+    # WHEN somebody looks at it and decides
+    asked = shown(server, event)
+    assert (asked["guess"], asked["threshold"]) == ("bicycle", 0.9)
+    assert [one["name"] for one in asked["classes"]] == ["bicycle", "motorcycle"]
+    status, content = server.get(f"pictures/{asked['id']}")
+    with Image.open(io.BytesIO(content)) as image:
+        assert (status, image.size, image.getpixel((0, 0))) == (200, (32, 32), (150,) * 3)
+    server.post("decide", picture=asked["id"], answer="motorcycle")
+
+    # THEN there is a label with who, when, which version and which model
+    [label] = labels(stack)
+    assert {name: label[name] for name in event} == event
+    assert (label["label"], label["decided_by"], label["guess"]) == ("motorcycle", "ada", "bicycle")
+    assert label["execution_arn"] == before["execution_arn"]["S"]
+    assert label["model"], "the endpoint has served one model since before the guess"
+    # AND the record, with the model's own confidence
+    item = record(stack, event)
+    assert item is not None
+    assert item == before | {
+        "outcome": {"S": "reviewed"},
+        "label": {"S": "motorcycle"},
+        "decided_by": {"S": "ada"},
+        "decided_at": {"S": label["decided_at"]},
+    }
+    # AND the workflow gives that answer when the picture comes again
+    again = execute(stack, event)
+    assert again["status"] == "SUCCEEDED"
+    output = json.loads(again["output"])
+    assert (output["label"], output["accepted"]) == ("motorcycle", True)
+    assert output["confidence"] == pytest.approx(float(before["confidence"]["N"]))
+    # AND the message goes with the server
+    assert waiting(stack, "ReviewQueueUrl") == 1
+    assert "motorcycle" in server.stop()
+    assert waiting(stack, "ReviewQueueUrl") == 0
+
+    # AND stage_data takes it for training, from the project's own bucket
+    out = str(training_bucket)
+    printed = run(
+        stack, "training.stage_data", "synthetic", "--count", "20", "--out", out,
+        "--labels", "project",
+    )  # fmt: skip
+    assert "1 of 1 labels" in printed
+    manifest = json.loads((training_bucket / "manifest.json").read_text())
+    [(path, place)] = manifest["reviews"]["pictures"].items()
+    assert path.startswith("train/motorcycle/reviewed-")
+    version = event["s3_version_id"]
+    assert place == f"s3://{event['s3_bucket']}/{event['s3_key']}?versionId={version}"
+    with Image.open(training_bucket / path) as image:
+        assert image.getpixel((0, 0)) == (150,) * 3
+    stack.aws.client("s3").head_object(Bucket=BUCKET, Key=f"staged/{path}")
+
+    # AND cleaning up keeps what a person decided
+    printed = run(stack, "training.cleanup", "--dry-run")
+    assert f"kept: objects {BUCKET}/labels/: people decided these" in printed
+    assert f"kept: bucket {BUCKET}: holds labels" in printed
+    assert "kept" not in run(stack, "training.cleanup", "--dry-run", "--labels")
+
+
+def test_a_decision_that_is_taken_back_is_in_review_again(stack, server):
+    event = doubtful(stack, 151)
+    before = record(stack, event)
+    asked = shown(server, event)
+    count = len(labels(stack))
+    server.post("decide", picture=asked["id"], answer="neither")
+    assert len(labels(stack)) == count + 1
+    [back] = server.post("undo")["pictures"]
+    assert back["id"] == asked["id"]
+    assert len(labels(stack)) == count
+    assert record(stack, event) == before
+    assert execute(stack, event)["error"] == DOUBTFUL
+    server.post("decide", picture=asked["id"], answer="bicycle")
+    server.stop()
+    assert waiting(stack, "ReviewQueueUrl") == 0  # nothing was queued twice
+
+
+def test_the_version_that_was_doubted_is_shown_and_not_the_newest(stack, server):
+    event = doubtful(stack, 152)
+    put(stack, picture(0), event["s3_key"])
+    asked = shown(server, event)
+    _, content = server.get(f"pictures/{asked['id']}")
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.getpixel((0, 0)) == (152,) * 3
+    server.post("decide", picture=asked["id"], answer="bicycle")
+    server.stop()
+
+
+def test_a_picture_that_was_deleted_can_be_decided_all_the_same(stack, server):
+    event = doubtful(stack, 153)
+    stack.aws.client("s3").delete_object(
+        Bucket=event["s3_bucket"], Key=event["s3_key"], VersionId=event["s3_version_id"]
+    )
+    asked = shown(server, event)
+    assert "gone" in asked["problem"]
+    assert server.get(f"pictures/{asked['id']}")[0] == 404
+    server.post("decide", picture=asked["id"], answer="neither")
+    item = record(stack, event)
+    assert item is not None
+    assert item["label"]["S"] == "neither"
+    server.stop()
+
+
+def test_two_servers_share_the_queue_and_ctrl_c_gives_back(stack, server):
+    events = [doubtful(stack, brightness) for brightness in (154, 155, 156)]
+    with review_server(stack.aws, "--reviewer", "bob") as other:
+        first = wait_until(lambda: two(server.post("look")["pictures"]))
+        second = wait_until(lambda: other.post("look")["pictures"] or None)
+        assert sorted(p["key"] for p in (*first, *second)) == sorted(e["s3_key"] for e in events)
+        server.stop()
+        third = wait_until(lambda: two(other.post("look")["pictures"]))
+        assert {p["key"] for p in third} & {p["key"] for p in first}
+        while asked := other.post("look")["pictures"]:
+            other.post("decide", picture=asked[0]["id"], answer="bicycle")
+        assert "3" in other.stop()
+    assert waiting(stack, "ReviewQueueUrl") == 0
+
+
+def two(found: list[Any]) -> list[Any] | None:
+    return found if len(found) == 2 else None
+
+
+def test_nobody_else_gets_in(server):
+    where = urllib.parse.urlsplit(server.address)
+    assert server.get("")[0] == 200
+    assert server.get("", Host=f"rebound.example:{where.port}")[0] == 403
+    server.address = f"http://{where.netloc}/"
+    assert server.get("")[0] == 404
+    with socket.socket() as probe, pytest.raises(OSError, match="refused"):
+        probe.connect((own_address(), where.port))
+
+
+def own_address() -> str:
+    """Return an address of this machine that is not 127.0.0.1."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            return "127.0.0.2"
+        return str(probe.getsockname()[0])
+
+
+def test_what_is_missing_is_a_sentence(stack, training_bucket):
+    printed = run(stack, "training.review", "--no-browser", "--stack-name", "none", expect=1)
+    assert printed.startswith("review: There is no stack none")
+    printed = run(stack, "training.review", "--no-browser", "--bucket", "none", expect=1)
+    assert printed.startswith("review: The bucket none does not exist")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        printed = run(stack, "training.review", "--no-browser", "--port", port, expect=1)
+    assert printed.startswith(f"review: Port {port} cannot be had")
