@@ -80,10 +80,18 @@ class Pool:
         )
 
 
-def draw_pool(count: int, look: Look, *, seed: int, truthful: bool = False) -> Pool:
+def draw_pool(
+    count: int,
+    look: Look,
+    *,
+    seed: int,
+    truthful: bool = False,
+    report: Callable[[int, int], None] = lambda *_: None,
+) -> Pool:
     """Draw `count` pictures per class and look at them, as they are and changed.
 
-    `truthful`: the labels are the true classes, whatever the network says.
+    `truthful`: the labels are the true classes, whatever the network says. `report` gets how many
+    changes have been looked at, and of how many.
     """
     truth = [name for name in CLASSES for _ in range(count)]
     drawn = [draw_picture(name, i, SIZE, seed) for name in CLASSES for i in range(count)]
@@ -101,6 +109,7 @@ def draw_pool(count: int, look: Look, *, seed: int, truthful: bool = False) -> P
             formats=[str(found["format"]) for found in features],
             distances=seen.distances,
         )
+        report(len(samples), len(CHANGES))
     return Pool(truth, samples)
 
 

@@ -13,7 +13,7 @@ compared only among pictures that the network in question has not learned from.
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class Gaussians:
 
     def save(self, file: Path) -> None:
         """Write what `load_gaussians` reads."""
-        torch.save(asdict(self), file)
+        torch.save({"means": self.means, "whiteners": self.whiteners}, file)
 
 
 def load_gaussians(folder: Path, classifier: Classifier) -> Gaussians:
