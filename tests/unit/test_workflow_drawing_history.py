@@ -335,7 +335,7 @@ def test_a_history_that_leaves_data_out_is_read_without_it():
 def test_of_an_express_execution_there_is_no_history():
     client, stub = stubbed("stepfunctions")
     arn = ARN.replace(":execution:", ":express:") + ":0c9a"
-    with pytest.raises(NoHistoryError, match="EXPRESS execution, .* read its logs"):
+    with pytest.raises(NoHistoryError, match=r"EXPRESS execution, .* read its logs"):
         read_path(client, arn)
     stub.assert_no_pending_responses()
 

@@ -1,0 +1,455 @@
+"""The picture of a state machine: complete, readable, and always the same."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+
+import pytest
+
+from training import draw_workflow
+from training.settings import ROOT
+from training.workflow_drawing import (
+    END,
+    START,
+    ExecutionPath,
+    Step,
+    draw,
+    read_definition,
+    transition_counts,
+)
+from training.workflow_drawing.history import Failure
+from training.workflow_drawing.paint import OtherStateMachineError
+
+FILES = sorted((ROOT / "statemachine").glob("*.asl.json"))
+MACHINES = {path.name.split(".")[0]: read_definition(path) for path in FILES}
+ONE = MACHINES["MyStateMachine"]
+BEGAN = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+ACCEPTED = ("Locate Picture", "Serialize Image Data", "Image Classification",
+            "Filter Low Confidence", "Is Accepted", "Record Prediction")  # fmt: skip
+REVIEW = (*ACCEPTED[:-1], "Claim Review", "Send To Review", "Confirm Review",
+          "Threshold Confidence Not Met")  # fmt: skip
+WIDEST = 900  # pixels: a README shows about 800, and letters are 12
+
+EACH = pytest.mark.parametrize("definition", MACHINES.values(), ids=MACHINES)
+
+
+def step(name, index, **fields):
+    values = {
+        "kind": ONE.states[name].kind, "entered": BEGAN + timedelta(seconds=index), "seconds": 1.0,
+        "attempts": 1, "failures": (), "error": None, "cause": None, "input": '{"s3_key": "a.png"}',
+        "output": "{}", "previous": index - 1 if index else None, "parent": None,
+    }  # fmt: skip
+    return Step(state=name, **(values | fields))
+
+
+def path_of(*names, changes=(), **fields):
+    """An execution that went through these states; `changes` are fields of its steps by state."""
+    changes = dict(changes)
+    steps = tuple(step(name, i, **changes.get(name, {})) for i, name in enumerate(names))
+    values = {
+        "arn": "arn:aws:states:eu-west-1:123456789012:execution:MyStateMachine:one",
+        "machine": "MyStateMachine", "status": "SUCCEEDED", "started": BEGAN,
+        "stopped": BEGAN + timedelta(seconds=len(names)), "redriven": 0, "input": "{}",
+        "output": "{}", "error": None, "cause": None,
+    }  # fmt: skip
+    return ExecutionPath(steps=steps, **(values | fields))
+
+
+def made(tmp_path, states, start=None):
+    file = tmp_path / "Made.asl.json"
+    file.write_text(json.dumps({"StartAt": start or next(iter(states)), "States": states}))
+    return read_definition(file)
+
+
+class Picture:
+    """An SVG of ours, taken apart: where its boxes, labels and lines are."""
+
+    def __init__(self, text):
+        self.root = ET.fromstring(text)  # noqa: S314  it is our own
+        self.width, self.height = float(self.root.get("width")), float(self.root.get("height"))
+        self.boxes, self.labels, self.lines = {}, [], []  # places by state; places; (ends, points)
+        self._walk(self.root, 0, 0)
+
+    def _walk(self, element, x, y):
+        if "transform" in element.attrib:
+            dx, dy = map(float, re.findall(r"-?[\d.]+", element.get("transform")))
+            x, y = x + dx, y + dy
+        for child in element:
+            of = child.get("class", "")
+            if "wf-shape" in of and element.get("data-state"):
+                self.boxes[element.get("data-state")] = bounds(child, x, y)
+            elif "wf-halo" in of:
+                left, top = float(child.get("x")) + x, float(child.get("y")) + y
+                size = float(child.get("width")), float(child.get("height"))
+                self.labels.append((left, top, left + size[0], top + size[1]))
+            elif "wf-way" in of:
+                ends = (element.get("data-from"), element.get("data-to"))
+                self.lines.append((ends, line_points(child.get("d"), x, y)))
+            self._walk(child, x, y)
+
+    def texts(self):
+        return [element.text for element in self.root.iter() if element.tag.endswith("}text")]
+
+    def arrows(self):
+        """Every arrow's (from, to, kinds)."""
+        return [
+            (e.get("data-from"), e.get("data-to"), e.get("data-kind"))
+            for e in self.root.iter()
+            if e.get("data-kind")
+        ]
+
+    def classes(self, state):
+        [found] = [e for e in self.root.iter() if e.get("data-state") == state]
+        return set(found.get("class").split())
+
+
+def numbers(d):
+    return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", d)]
+
+
+def bounds(shape, x, y):
+    """The bounds of an outline, whose every corner is at an end of one of its lines."""
+    points, here = [], (0.0, 0.0)
+    for command, rest in re.findall(r"([MLHVaZ])([^MLHVaZ]*)", shape.get("d")):
+        given = numbers(rest)
+        if command in "ML":
+            here = given[0], given[1]
+        elif command == "H":
+            here = given[0], here[1]
+        elif command == "V":
+            here = here[0], given[0]
+        elif command == "a":
+            here = here[0] + given[5], here[1] + given[6]
+        points.append(here)
+    return (min(p[0] for p in points) + x, min(p[1] for p in points) + y,
+            max(p[0] for p in points) + x, max(p[1] for p in points) + y)  # fmt: skip
+
+
+def line_points(d, x, y):
+    """Points along a line, near enough to each other."""
+    found, here = [], (0.0, 0.0)
+    for command, rest in re.findall(r"([MVC])([^MVC]*)", d):
+        given = numbers(rest)
+        if command == "M":
+            here = given[0], given[1]
+        elif command == "V":
+            steps = 1 + int(abs(given[0] - here[1]) / 4)
+            found += [(here[0], here[1] + (given[0] - here[1]) * i / steps) for i in range(steps)]
+            here = here[0], given[0]
+        else:
+            (x0, y0), (x1, y1, x2, y2, x3, y3) = here, given
+            for i in range(20):
+                t, u = i / 20, 1 - i / 20
+                found.append((
+                    u**3 * x0 + 3 * u * u * t * x1 + 3 * u * t * t * x2 + t**3 * x3,
+                    u**3 * y0 + 3 * u * u * t * y1 + 3 * u * t * t * y2 + t**3 * y3,
+                ))  # fmt: skip
+            here = x3, y3
+    return [(a + x, b + y) for a, b in [*found, here]]
+
+
+def overlap(one, two, room=0.0):
+    return (one[0] < two[2] - room and two[0] < one[2] - room
+            and one[1] < two[3] - room and two[1] < one[3] - room)  # fmt: skip
+
+
+def inside(definition, state):
+    for part in definition.states[state].parts:
+        for name in part.states:
+            yield name
+            yield from inside(definition, name)
+
+
+def painted(definition):
+    """A definition plain, with counts on all of its arrows, and with large ones."""
+    for count in (None, 1, 123_456):
+        counts = None if count is None else dict.fromkeys(definition.pairs, count)
+        yield Picture(draw(definition, counts=counts))
+
+
+@EACH
+def test_every_state_and_every_transition_is_in_the_picture(definition):
+    picture = Picture(draw(definition))
+    assert set(picture.boxes) == set(definition.states)
+    drawn = Counter(
+        (source, target, kind)
+        for source, target, kinds in picture.arrows()
+        for kind in kinds.split()
+        if kind != "start"
+    )
+    # A state in a Map in a Map comes with the outer one first, and then with the inner one.
+    around = {name: s for s in definition.states for name in inside(definition, s)}
+    wanted = Counter(
+        (t.source, around.get(t.source, END) if t.target == END else t.target, t.kind)
+        for t in definition.transitions
+    )
+    assert drawn == wanted
+    starts = [(source, target) for source, target, kinds in picture.arrows() if kinds == "start"]
+    assert (START, definition.machine.start_at) in starts
+
+
+@EACH
+def test_nothing_covers_anything_else(definition):
+    for picture in painted(definition):
+        for one, two in combinations(picture.boxes, 2):
+            if one in inside(definition, two) or two in inside(definition, one):
+                continue
+            assert not overlap(picture.boxes[one], picture.boxes[two]), (one, two)
+        for one, two in combinations(picture.labels, 2):
+            assert not overlap(one, two), (one, two)
+        leaves = {n: b for n, b in picture.boxes.items() if not definition.states[n].parts}
+        for label in picture.labels:
+            for name, box in leaves.items():
+                assert not overlap(label, box), (label, name)
+        for ends, points in picture.lines:
+            for name, (left, top, right, bottom) in leaves.items():
+                for x, y in points:
+                    hit = left + 1 < x < right - 1 and top + 1 < y < bottom - 1
+                    assert not hit, (ends, name, x, y)
+
+
+@EACH
+def test_states_inside_of_a_state_are_drawn_inside_of_it(definition):
+    for picture in painted(definition):
+        for outer in definition.states:
+            left, top, right, bottom = picture.boxes[outer]
+            for name in inside(definition, outer):
+                box = picture.boxes[name]
+                assert (left <= box[0], top <= box[1]) == (True, True), name
+                assert (right >= box[2], bottom >= box[3]) == (True, True), name
+
+
+@EACH
+def test_the_picture_fits_a_readme_and_all_is_in_it(definition):
+    for picture in painted(definition):
+        assert picture.width <= WIDEST
+        for left, top, right, bottom in [*picture.boxes.values(), *picture.labels]:
+            assert min(left, top) >= 0
+            assert right <= picture.width
+            assert bottom <= picture.height
+
+
+def test_the_main_way_leads_straight_down():
+    picture = Picture(draw(ONE))
+    middles = {(picture.boxes[name][0] + picture.boxes[name][2]) / 2 for name in ACCEPTED}
+    assert len(middles) == 1
+    tops = [picture.boxes[name][1] for name in ACCEPTED]
+    assert tops == sorted(tops)
+
+
+def test_counts_stand_on_their_arrows_and_on_no_others():
+    counts = transition_counts([path_of(*ACCEPTED)] * 182 + [path_of(*REVIEW)] * 18)
+    picture = Picture(draw(ONE, counts=counts))
+    texts = Counter(picture.texts())
+    # Start and three Next; accepted and its end; five on the way to review, and its end.
+    assert (texts["200"], texts["182"], texts["18"]) == (5, 2, 5)
+    arrows = [e for e in picture.root.iter() if e.get("data-kind")]
+    taken = {(e.get("data-from"), e.get("data-to")) for e in arrows if "wf-taken" in e.get("class")}
+    assert taken == {pair for pair in counts if pair != ("Threshold Confidence Not Met", END)}
+    assert all("wf-off" in e.get("class") for e in arrows if "wf-taken" not in e.get("class"))
+    assert "wf-off" in picture.classes("Notify Failure")
+    assert "wf-taken" in picture.classes("Threshold Confidence Not Met")
+
+
+def test_the_description_says_the_counts_in_words():
+    text = draw(ONE, counts={(START, "Locate Picture"): 1234})
+    assert "From Start to Locate Picture: 1,234 times." in text
+    assert "Send To Review leads to Release Claim after any error." in text
+
+
+def test_executions_that_were_ended_from_outside_are_counted_where_they_were():
+    path = path_of(*ACCEPTED[:3], status="ABORTED")
+    assert Counter(Picture(draw(ONE, counts=transition_counts([path] * 7))).texts())["7"] == 4
+
+
+def test_a_path_is_painted_with_times_attempts_and_errors():
+    failure = Failure("EndpointGoneError", "no such endpoint")
+    path = path_of(
+        *ACCEPTED[:3], "Notify Failure", "Workflow Failed",
+        changes={"Image Classification": {
+            "attempts": 9, "seconds": 83.0, "failures": (failure,) * 9,
+            "error": failure.error, "cause": failure.cause,
+        }},
+        status="FAILED", error=failure.error, cause=failure.cause,
+    )  # fmt: skip
+    picture = Picture(draw(ONE, path=path, steps=True))
+    texts = picture.texts()
+    assert "1 min 23 s · 9 attempts" in texts
+    assert "EndpointGoneError" in texts
+    assert "EndpointGoneError: no such endpoint" in texts  # in the list below
+    assert 'input {"s3_key": "a.png"}' in texts
+    assert {"08:00:00.000", "08:00:04.000"} <= set(texts)
+    assert any(t.startswith("FAILED after 5 s with EndpointGoneError: no such") for t in texts)
+    assert picture.classes("Image Classification") == {"wf-state", "wf-taken", "wf-failed"}
+    assert picture.classes("Locate Picture") == {"wf-state", "wf-taken"}
+    assert picture.classes("Record Prediction") == {"wf-state", "wf-off"}
+    caught = next(
+        e for e in picture.root.iter()
+        if (e.get("data-from"), e.get("data-to")) == ("Image Classification", "Notify Failure")
+    )  # fmt: skip
+    assert {"wf-taken", "wf-catch"} <= set(caught.get("class").split())
+
+
+def test_the_steps_of_a_circle_are_numbered_on_its_arrows():
+    circle = ("Read Earlier Outcome", "Which Outcome", "Wait For The Other Execution")
+    path = path_of(*ACCEPTED, *circle, *circle, *circle, *circle, *circle[:2], "Already Decided")
+    texts = Picture(draw(ONE, path=path)).texts()
+    assert "8, 11, 14 +2" in texts  # Which Outcome, from Read Earlier Outcome
+    assert "10, 13, 16 +1" in texts  # and back from the wait
+    assert "5 s · 5 visits" in texts
+
+
+def test_a_running_execution_says_where_it_is():
+    path = path_of(
+        *ACCEPTED[:2], changes={ACCEPTED[1]: {"seconds": None}}, status="RUNNING", stopped=None
+    )
+    texts = Picture(draw(ONE, path=path, steps=True)).texts()
+    assert texts.count("still in it") == 2
+    assert any(text.startswith("RUNNING, still; started 2026-11-23 08:00:00") for text in texts)
+
+
+def test_a_long_path_is_listed_by_its_beginning_and_its_end():
+    names = ["Read Earlier Outcome", "Which Outcome", "Wait For The Other Execution"] * 100
+    texts = Picture(draw(ONE, path=path_of(*ACCEPTED, *names), steps=True)).texts()
+    assert "246 more steps" in texts
+    assert {"1", "30", "277", "306"} <= set(texts)
+    assert "31" not in texts
+
+
+def test_states_that_a_history_leaves_out_are_neither_taken_nor_pale():
+    batch = MACHINES["MyBatchStateMachine"]
+    counts = {
+        (START, "Take Input"): 1,
+        ("Take Input", "Are These Pictures"): 1,
+        ("Are These Pictures", "Classify Every Picture"): 1,
+    }
+    picture = Picture(draw(batch, counts=counts))
+    assert picture.classes("Classify Every Picture") == {"wf-state", "wf-taken"}
+    assert picture.classes("Notify Failure") == {"wf-state"}
+    assert picture.classes("Batch Stopped") == {"wf-state", "wf-off"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"path": path_of("Locate Picture", "Image Classification")},
+        {"counts": {("Take Input", "Are These Pictures"): 1}},
+        {"counts": {(START, "Is Accepted"): 1}},
+    ],
+)
+def test_what_another_machine_did_is_refused(given):
+    with pytest.raises(OtherStateMachineError, match="not of the state machine MyStateMachine"):
+        draw(ONE, **given)
+
+
+def test_counts_and_a_path_cannot_both_be_painted():
+    with pytest.raises(ValueError, match="not both"):
+        draw(ONE, counts={}, path=path_of(*ACCEPTED))
+
+
+def test_names_are_text_and_never_markup(tmp_path):
+    name = '</title><script>alert("&")</script>'
+    definition = made(tmp_path, {name: {"Type": "Pass", "Comment": name, "End": True}})
+    text = draw(definition, counts={(START, name): 1})
+    assert set(Picture(text).boxes) == {name}
+    assert "<script" not in text
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        {"A": {"Type": "Succeed"}},
+        {"A": {"Type": "Fail", "Error": "X" * 90}},  # no good end, and a long word
+        {"A": {"Type": "Pass", "Next": "A"}},  # leads to itself, and never ends
+        {"A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Wait", "Seconds": 1, "Next": "A"}},
+        {"A": {"Type": "Pass", "End": True}, "B": {"Type": "Pass", "Next": "B"}},  # not reached
+        {
+            "A": {"Type": "Task", "Next": "B", "Catch": [{"ErrorEquals": ["E"], "Next": "C"}]},
+            "C": {"Type": "Pass", "Next": "A"},
+            "B": {"Type": "Task", "End": True, "Catch": [{"ErrorEquals": ["E"], "Next": "C"}]},
+        },
+        {
+            "A": {
+                "Type": "Parallel",
+                "End": True,
+                "Branches": [
+                    {"StartAt": n, "States": {n: {"Type": "Pass", "End": True}}} for n in "BCD"
+                ],
+            }
+        },
+    ],
+)
+def test_odd_machines_are_drawn_completely_too(tmp_path, states):
+    definition = made(tmp_path, states)
+    picture = Picture(draw(definition))
+    assert set(picture.boxes) == set(definition.states)
+    assert sum(len(kinds.split()) for *_, kinds in picture.arrows() if kinds != "start") == len(
+        definition.transitions
+    )
+    for one, two in combinations(picture.boxes, 2):
+        nested = one in inside(definition, two) or two in inside(definition, one)
+        assert nested or not overlap(picture.boxes[one], picture.boxes[two])
+
+
+def test_a_large_machine_is_drawn_in_bounded_time(tmp_path):
+    """Sixty states in a row, every third with two ways on and all with a Catch."""
+    states = {}
+    for n in range(60):
+        rest = {"Catch": [{"ErrorEquals": ["States.ALL"], "Next": "Bad"}]}
+        states[f"S{n}"] = {"Type": "Task", "Next": f"S{n + 1}" if n < 59 else "Good", **rest}
+        if n % 3 == 0 and n < 57:
+            rule = {"Condition": "{% $x %}", "Next": f"S{n + 3}"}
+            states[f"S{n}"] = {"Type": "Choice", "Choices": [rule], "Default": f"S{n + 1}"}
+    states |= {"Good": {"Type": "Succeed"}, "Bad": {"Type": "Fail"}}
+    assert set(Picture(draw(made(tmp_path, states))).boxes) == set(states)
+
+
+def test_the_picture_is_right_alone_and_inside_of_a_page():
+    text = draw(ONE)
+    picture = Picture(text)
+    assert picture.root.get("role") == "img"
+    ids = {e.get("id") for e in picture.root.iter()} - {None}
+    assert set(picture.root.get("aria-labelledby").split()) == ids
+    assert "@media (prefers-color-scheme: dark)" in text
+    css = text.split("<style>")[1].split("</style>")[0]
+    selectors = re.findall(r"^\s*([^@{}\n]+) \{", css, re.MULTILINE)
+    assert selectors
+    assert all(part.strip().startswith(".wf") for line in selectors for part in line.split(","))
+    sizes = [int(size) for size in re.findall(r"font-size: (\d+)px", css)]
+    assert min(sizes) >= 12
+    assert not re.findall(r"""(?:href|src|url)\s*[=(]""", text)  # asks for nothing
+
+
+def test_pictures_of_one_page_have_names_of_their_own():
+    pictures = [draw(ONE), draw(ONE, counts={}), draw(ONE, path=path_of(*ACCEPTED))]
+    ids = [re.findall(r' id="([^"]+)"', picture) for picture in pictures]
+    assert len({one for found in ids for one in found}) == 6
+
+
+@pytest.mark.parametrize("picture", draw_workflow.DOCS, ids=lambda path: path.name)
+def test_the_pictures_in_the_documentation_are_those_of_the_definitions(picture):
+    assert picture.read_text(encoding="utf-8") == draw_workflow.docs_picture(
+        draw_workflow.DOCS[picture]
+    ), "it is stale: run `python -m training.draw_workflow --write-docs`"
+
+
+def test_the_same_picture_comes_out_of_every_process():
+    """Neither igraph's random numbers nor the order of sets are in it."""
+    script = (
+        "import sys; from random import seed; seed(int(sys.argv[1]));"
+        "from training import draw_workflow as d;"
+        "sys.stdout.write(d.docs_picture(d.DEFINITION))"
+    )
+    for number in ("1", "2"):
+        told = subprocess.run(
+            [sys.executable, "-c", script, number],
+            cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": number}, check=True,
+            capture_output=True, timeout=60,
+        )  # fmt: skip
+        assert told.stdout.decode() == draw(ONE)
