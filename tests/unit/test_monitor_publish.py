@@ -38,7 +38,7 @@ def reading(tmp_path):
 
 
 def test_the_newest_hour_that_is_over_is_chosen(reading):
-    hour = newest_hour(reading.predictions, NOW)
+    hour = newest_hour(reading, NOW)
 
     assert hour.start == SECOND
     assert len(hour.predictions) == 12
@@ -47,22 +47,22 @@ def test_the_newest_hour_that_is_over_is_chosen(reading):
 
 
 def test_an_hour_that_is_not_over_is_none(reading):
-    with pytest.raises(NothingToPublishError, match="no hour with predictions is over yet"):
-        newest_hour(reading.predictions, BEGIN + timedelta(minutes=59))
+    with pytest.raises(NothingToPublishError, match="no hour with captured calls is over yet"):
+        newest_hour(reading, BEGIN + timedelta(minutes=59))
 
 
 def test_what_cloudwatch_would_not_take_is_not_sent(reading):
     with pytest.raises(NothingToPublishError, match="nothing older than 14 days"):
-        newest_hour(reading.predictions, NOW + timedelta(days=15))
+        newest_hour(reading, NOW + timedelta(days=15))
 
 
 def test_nothing_captured_is_nothing_to_publish(tmp_path):
     with pytest.raises(NothingToPublishError):
-        newest_hour(read(tmp_path).predictions, NOW)
+        newest_hour(read(tmp_path), NOW)
 
 
 def test_the_metrics_are_the_hours_figures(reading):
-    hour = newest_hour(reading.predictions, NOW)
+    hour = newest_hour(reading, NOW)
     fine, bad = as_sample(reading.predictions, "before"), as_sample(hour.predictions, "now")
     drift = compare(fine, bad)
 
@@ -88,16 +88,16 @@ def test_the_metrics_are_the_hours_figures(reading):
 
 
 def test_without_a_baseline_there_is_no_metric_about_drift(reading):
-    hour = newest_hour(reading.predictions, NOW)
+    hour = newest_hour(reading, NOW)
 
     metrics = hour_metrics(hour, reading, 0.9, None, "scones")
 
-    assert [m["MetricName"] for m in metrics] == ["Coverage", "MeanConfidence", "DamagedLines"]
+    assert [m["MetricName"] for m in metrics] == ["DamagedLines", "Coverage", "MeanConfidence"]
 
 
 @pytest.mark.parametrize(("known", "sent"), [([], True), ([{"SampleCount": 1.0}], False)])
 def test_an_hour_is_sent_once(reading, known, sent):
-    hour = newest_hour(reading.predictions, NOW)
+    hour = newest_hour(reading, NOW)
     metrics = hour_metrics(hour, reading, 0.9, None, "scones")
     cloudwatch, stubber = stubbed("cloudwatch")
     stubber.add_response(
@@ -105,7 +105,7 @@ def test_an_hour_is_sent_once(reading, known, sent):
         {"Datapoints": known},
         {
             "Namespace": "stack",
-            "MetricName": "Coverage",
+            "MetricName": "DamagedLines",
             "Dimensions": [{"Name": "EndpointName", "Value": "scones"}],
             "StartTime": SECOND,
             "EndTime": SECOND + timedelta(hours=1),
@@ -118,3 +118,14 @@ def test_an_hour_is_sent_once(reading, known, sent):
 
     assert publish(cloudwatch, "stack", metrics) is sent
     stubber.assert_no_pending_responses()
+
+
+def test_an_hour_of_damaged_lines_alone_is_published(tmp_path):
+    a_few_hours(tmp_path, hours=1)
+    write(tmp_path, [b"{\n"] * 3, SECOND)
+
+    hour = newest_hour(read(tmp_path), NOW)
+
+    assert hour.start == SECOND
+    [metric] = hour_metrics(hour, read(tmp_path), 0.9, None, "scones")
+    assert (metric["MetricName"], metric["Value"]) == ("DamagedLines", 3)

@@ -1,7 +1,7 @@
 """Publish an hour's figures as CloudWatch metrics, for the alarms.
 
-The hour is the newest that is over and has predictions. CloudWatch is asked first whether it has
-them, so that a second run adds nothing: a sum would count every damaged line twice.
+The hour is the newest that is over and in which anything was captured. CloudWatch is asked first
+whether it has them, so that a second run adds nothing: a sum would count every damaged line twice.
 """
 
 from collections.abc import Sequence
@@ -31,23 +31,29 @@ class Hour(NamedTuple):
     predictions: Predictions
 
 
-def newest_hour(predictions: Predictions, now: datetime | None = None) -> Hour:
-    """Return the newest hour with predictions that is over. Raises NothingToPublishError."""
+def newest_hour(reading: Reading, now: datetime | None = None) -> Hour:
+    """Return the newest hour that is over and has predictions or damaged lines.
+
+    Raises NothingToPublishError.
+    """
     now = now or datetime.now(UTC)
-    starts = period_starts(predictions.times, "hour")
-    over = starts[starts + HOUR <= now.timestamp()]
-    if not len(over):
+    starts = period_starts(reading.predictions.times, "hour")
+    over = [
+        start for start in {*starts.tolist(), *reading.damaged_hours}
+        if start + HOUR <= now.timestamp()
+    ]  # fmt: skip
+    if not over:
         raise NothingToPublishError(
-            "Nothing was published: no hour with predictions is over yet. Run it again after the"
+            "Nothing was published: no hour with captured calls is over yet. Run it again after the"
             " full hour."
         )
-    start = moment(over.max())
+    start = moment(max(over))
     if now - start > OLDEST:
         raise NothingToPublishError(
-            f"Nothing was published: the newest predictions are of {start:%Y-%m-%d}, and CloudWatch"
-            f" takes nothing older than {OLDEST.days} days."
+            f"Nothing was published: the newest calls are of {start:%Y-%m-%d}, and CloudWatch takes"
+            f" nothing older than {OLDEST.days} days."
         )
-    return Hour(start, predictions.chosen(starts == over.max()))
+    return Hour(start, reading.predictions.chosen(starts == max(over)))
 
 
 def hour_metrics(
@@ -55,9 +61,9 @@ def hour_metrics(
 ) -> list[dict[str, Any]]:
     """Return the metrics of an hour in the shape of PutMetricData.
 
-    Coverage and MeanConfidence are shares, DamagedLines a count of the lines that SageMaker filed
-    under that hour. DriftDetected is 0 or 1, and DriftEffect of each feature in [0, 1]; without a
-    baseline there are neither.
+    DamagedLines is a count of the lines that SageMaker filed under that hour, Coverage and
+    MeanConfidence are shares. DriftDetected is 0 or 1, and DriftEffect of each feature in [0, 1];
+    without a baseline there are neither, and without a prediction there is none of the four.
     """
     own = [{"Name": "EndpointName", "Value": endpoint}]
     # In the hour's last minute: an alarm looks at the newest hour, and must not miss it.
@@ -76,11 +82,12 @@ def hour_metrics(
 
     damaged = reading.damaged_hours[hour.start.timestamp()]
     predictions = hour.predictions
-    metrics = [
-        metric("Coverage", float(np.mean(predictions.accepted(threshold))), "None"),
-        metric("MeanConfidence", float(np.mean(predictions.confidences)), "None"),
-        metric("DamagedLines", float(damaged), "Count"),
-    ]
+    metrics = [metric("DamagedLines", float(damaged), "Count")]
+    if len(predictions):
+        metrics += [
+            metric("Coverage", float(np.mean(predictions.accepted(threshold))), "None"),
+            metric("MeanConfidence", float(np.mean(predictions.confidences)), "None"),
+        ]
     if drift is not None:
         metrics.append(metric("DriftDetected", float(drift.drifted), "None"))
         metrics += [

@@ -94,7 +94,7 @@ class Run:
     ) -> str:
         """Publish the newest full hour's metrics; return in a sentence what was done."""
         try:
-            hour = publish.newest_hour(reading.predictions)
+            hour = publish.newest_hour(reading)
         except publish.NothingToPublishError as error:
             return str(error)
         drift = self.compare(captures, reading, hour.predictions, baseline).drift
