@@ -1,0 +1,185 @@
+"""What a review needs of AWS, on a laptop's AWS of the tests' own: queue, table and both buckets.
+
+The workflow itself is left out: what it writes for a doubtful picture is written here, as its
+states Claim Review, Send To Review and Confirm Review do. tests/integration/test_review.py has
+the real one.
+"""
+
+import io
+import json
+import random
+from typing import Any, NamedTuple
+
+from PIL import Image, ImageDraw
+
+from tests.integration.laptop_aws import LaptopAws
+from training.settings import STACK_NAME, default_bucket
+
+TRAINING_BUCKET = default_bucket("000000000000", "us-east-1")  # what the laptop's AWS knows
+CLASSES = ("bicycle", "motorcycle")
+HOLD_SECONDS = 10  # the template has 300: too long for a test to wait for
+RESOURCES: dict[str, Any] = {
+    "Pictures": {
+        "Type": "AWS::S3::Bucket",
+        "Properties": {"VersioningConfiguration": {"Status": "Enabled"}},
+    },
+    "Predictions": {
+        "Type": "AWS::DynamoDB::Table",
+        "Properties": {
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [
+                {"AttributeName": name, "AttributeType": "S"} for name in ("picture", "version_id")
+            ],
+            "KeySchema": [
+                {"AttributeName": "picture", "KeyType": "HASH"},
+                {"AttributeName": "version_id", "KeyType": "RANGE"},
+            ],
+        },
+    },
+    "Review": {
+        "Type": "AWS::SQS::Queue",
+        "Properties": {"VisibilityTimeout": HOLD_SECONDS},
+    },
+}
+OUTPUTS = {
+    "PicturesBucketName": {"Value": {"Ref": "Pictures"}},
+    "PredictionsTableName": {"Value": {"Ref": "Predictions"}},
+    "ReviewQueueUrl": {"Value": {"Ref": "Review"}},
+    "StateMachineArn": {"Value": "arn:aws:states:us-east-1:000000000000:stateMachine:none"},
+}
+
+
+class ReviewStack(NamedTuple):
+    """The laptop's AWS and the outputs of the stack in it."""
+
+    aws: LaptopAws
+    outputs: dict[str, str]
+
+    def ask(self, name: str, content: bytes, **changes: Any) -> str:
+        """Put a picture, whose key begins with `name`, into review; return its key."""
+        key = f"inbox/{name}.png"
+        bucket = self.outputs["PicturesBucketName"]
+        version = self.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=content)[
+            "VersionId"
+        ]
+        execution = f"arn:aws:states:us-east-1:000000000000:execution:m:{name}"
+        confidence = changes.pop("confidence", 0.625)
+        self.aws.client("dynamodb").put_item(
+            TableName=self.outputs["PredictionsTableName"],
+            Item={
+                "picture": {"S": f"s3://{bucket}/{key}"},
+                "version_id": {"S": version},
+                "outcome": {"S": "review"},
+                "queued": {"BOOL": True},
+                "claimed_at": {"N": "1763884800000"},
+                "guess": {"S": "bicycle"},
+                "confidence": {"N": repr(confidence)},
+                "threshold": {"N": "0.9"},
+                "endpoint_name": {"S": "scones-unlimited"},
+                "execution_arn": {"S": execution},
+                "decided_at": {"S": "2026-11-23T08:00:00.000Z"},
+            },
+        )
+        message = {
+            "s3_bucket": bucket,
+            "s3_key": key,
+            "s3_version_id": version,
+            "content_type": "image/png",
+            "label": "bicycle",
+            "confidence": confidence,
+            "accepted": False,
+            "threshold": 0.9,
+            "inferences": [confidence, 1 - confidence],
+            "class_names": list(CLASSES),
+            "endpoint_name": "scones-unlimited",
+            "execution_arn": execution,
+        } | changes
+        self._send(message)
+        return key
+
+    def ask_again(self, key: str) -> None:
+        """Queue a second message about a picture, as after a lost answer of SQS's."""
+        item = self.items()[key]
+        self._send(
+            {
+                "s3_bucket": self.outputs["PicturesBucketName"],
+                "s3_key": key,
+                "s3_version_id": item["version_id"]["S"],
+                "label": item["guess"]["S"],
+                "class_names": list(CLASSES),
+            }
+        )
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self.aws.client("sqs").send_message(
+            QueueUrl=self.outputs["ReviewQueueUrl"], MessageBody=json.dumps(message)
+        )
+
+    def labels(self) -> dict[str, dict[str, Any]]:
+        """Return all labels by the picture's key."""
+        s3 = self.aws.client("s3")
+        pages = s3.get_paginator("list_objects_v2").paginate(
+            Bucket=TRAINING_BUCKET, Prefix="labels/"
+        )
+        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        found = [
+            json.loads(s3.get_object(Bucket=TRAINING_BUCKET, Key=key)["Body"].read())
+            for key in keys
+        ]
+        by_key = {label["s3_key"]: label for label in found}
+        assert len(by_key) == len(keys), "two labels of one picture"
+        return by_key
+
+    def items(self) -> dict[str, dict[str, Any]]:
+        """Return all items of the predictions table by the picture's key."""
+        pages = (
+            self.aws.client("dynamodb")
+            .get_paginator("scan")
+            .paginate(TableName=self.outputs["PredictionsTableName"], ConsistentRead=True)
+        )
+        prefix = f"s3://{self.outputs['PicturesBucketName']}/"
+        return {
+            item["picture"]["S"].removeprefix(prefix): item
+            for page in pages
+            for item in page["Items"]
+        }
+
+    def waiting(self) -> int:
+        """Return how many messages the queue has, seen or not."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.aws.client("sqs").get_queue_attributes(
+            QueueUrl=self.outputs["ReviewQueueUrl"], AttributeNames=names
+        )["Attributes"]
+        return sum(int(value) for value in found.values())
+
+    def clear(self) -> None:
+        """Forget all questions and answers, for the next test."""
+        self.aws.client("sqs").purge_queue(QueueUrl=self.outputs["ReviewQueueUrl"])
+        s3 = self.aws.client("s3")
+        for item in s3.list_objects_v2(Bucket=TRAINING_BUCKET).get("Contents", []):
+            s3.delete_object(Bucket=TRAINING_BUCKET, Key=item["Key"])
+
+
+def make_stack(aws: LaptopAws) -> ReviewStack:
+    """Make everything, as CloudFormation would for the whole template."""
+    aws.client("s3").create_bucket(Bucket=TRAINING_BUCKET)
+    cloudformation = aws.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=STACK_NAME,
+        TemplateBody=json.dumps({"Resources": RESOURCES, "Outputs": OUTPUTS}),
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=STACK_NAME, WaiterConfig={"Delay": 1}
+    )
+    [stack] = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
+    return ReviewStack(aws, {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]})
+
+
+def plain_picture(number: int, size: tuple[int, int] = (32, 32)) -> bytes:
+    """Return a small PNG that differs from every other number's."""
+    rng = random.Random(number)  # noqa: S311  a picture, not a secret
+    image = Image.new("RGB", size, tuple(rng.randrange(256) for _ in range(3)))
+    ImageDraw.Draw(image).ellipse((8, 8, 24, 24), fill=tuple(rng.randrange(256) for _ in range(3)))
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()

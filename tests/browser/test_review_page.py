@@ -1,0 +1,385 @@
+"""The review page in a real browser, with a real server, queue, table and buckets behind it.
+
+REVIEW_PICTURES=300 lets the long test decide so many; screenshots are in reports/review/.
+"""
+
+import io
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import DESKTOP, PHONE, WIDTHS
+from tests.browser.review_stack import HOLD_SECONDS, ReviewStack, make_stack, plain_picture
+from tests.integration.laptop_aws import run_laptop_aws, wait_until
+from tests.integration.review_server import ReviewServer, review_server
+from training.settings import ROOT
+from training.sources.synthetic import draw_picture
+
+SHOTS = ROOT / "reports/review"
+MANY = int(os.environ.get("REVIEW_PICTURES", "40"))
+PATIENCE_MS = 20_000
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReviewStack]:
+    with run_laptop_aws(tmp_path_factory.mktemp("aws")) as aws:
+        yield make_stack(aws)
+
+
+@pytest.fixture
+def empty(stack: ReviewStack) -> ReviewStack:
+    stack.clear()
+    return stack
+
+
+@pytest.fixture
+def server(empty: ReviewStack) -> Iterator[ReviewServer]:
+    with review_server(empty.aws, "--reviewer", "ada") as started:
+        yield started
+
+
+def photo(number: int, class_name: str = "bicycle", size: tuple[int, int] = (320, 240)) -> bytes:
+    stream = io.BytesIO()
+    draw_picture(class_name, number, size, 7).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def open_page(watched: Any, address: str, size: Any = DESKTOP, scheme: str = "light") -> Any:
+    seen = watched(size, scheme)
+    seen.page.set_default_timeout(PATIENCE_MS)
+    seen.page.goto(address)
+    return seen
+
+
+def on_page(page: Any) -> str:
+    """Return the key of the picture on the page, "" for none."""
+    return str(page.locator("#place").text_content()).partition(" · ")[0] if shown(page) else ""
+
+
+def shown(page: Any) -> bool:
+    return bool(page.locator("#frame").is_visible())
+
+
+def wait_for_picture(page: Any, other_than: str = "") -> str:
+    page.wait_for_function(
+        """before => {
+            const place = document.getElementById('place').textContent.split(' · ')[0];
+            return !document.getElementById('frame').hidden && place !== before;
+        }""",
+        arg=other_than,
+    )
+    return on_page(page)
+
+
+def press(page: Any, key: str) -> None:
+    """Press a key and wait until what it does is done and shown."""
+    before = page.locator("#review").get_attribute("data-views")
+    page.keyboard.press(key)
+    page.wait_for_function(
+        "before => document.getElementById('review').dataset.views !== before", arg=before
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_picture_is_large_and_everything_about_it_is_there(empty, server, watched, width, scheme):
+    empty.ask("camera-3-2026-11-23T07-12-45", photo(1))
+    seen = open_page(watched, server.address, WIDTHS[width], scheme)
+    page = seen.page
+    wait_for_picture(page)
+    page.wait_for_function("document.getElementById('left').textContent.includes('About 1 left')")
+    image = page.locator("#picture img")
+    box = image.bounding_box()
+    assert box["width"] >= 0.85 * min(WIDTHS[width]["width"], 960) - 60
+    assert image.evaluate("image => image.naturalWidth") == 320
+    alt = image.get_attribute("alt")
+    assert "inbox/camera-3-2026-11-23T07-12-45.png, 320 by 240 pixels" in alt
+    assert "guess: bicycle, 62.5 % sure (90.0 % would do)." in alt
+    assert page.locator("#guess").text_content() in alt
+    buttons = [text.split() for text in page.locator("#answers button").all_text_contents()]
+    assert buttons == [["1", "bicycle", "62.5", "%"], ["2", "motorcycle", "37.5", "%"]]
+    assert "You decide as ada" in page.locator("#who").text_content()
+    assert page.locator("h1, h2, h3").all_text_contents() == ["Which vehicle is it?"]
+    assert page.locator("#undo").get_attribute("aria-disabled") == "true"
+    seen.screenshot(SHOTS / f"picture-{width}-{scheme}.png")
+    assert (seen.complaints, seen.foreign(), seen.too_wide()) == ([], [], [])
+    if width == "phone":  # all buttons without scrolling, and large enough for a finger
+        for button in page.locator("button").all():
+            box = button.bounding_box()
+            assert box["y"] + box["height"] <= PHONE["height"]
+            assert box["height"] >= 44
+
+
+def test_single_pixels_of_a_small_picture_are_seen(empty, server, watched):
+    empty.ask("small", photo(2, size=(32, 32)))
+    seen = open_page(watched, server.address)
+    wait_for_picture(seen.page)
+    image = seen.page.locator("#picture img")
+    assert image.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
+    assert image.bounding_box()["height"] > 250
+    seen.screenshot(SHOTS / "small-desktop-light.png")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_an_empty_queue_is_said_to_be_empty_and_the_page_keeps_looking(
+    empty, server, watched, width
+):
+    seen = open_page(watched, server.address, WIDTHS[width])
+    seen.page.get_by_text("Nothing to decide now").wait_for()
+    seen.screenshot(SHOTS / f"nothing-{width}-light.png")
+    assert (seen.complaints, seen.foreign(), seen.too_wide()) == ([], [], [])
+    empty.ask("late", plain_picture(3))
+    assert wait_for_picture(seen.page) == "inbox/late.png"
+
+
+def test_keys_decide_skip_and_take_back(empty, server, watched):
+    keys = {empty.ask(f"key-{number}", plain_picture(number)) for number in range(4)}
+    seen = open_page(watched, server.address)
+    page = seen.page
+    first = wait_for_picture(page)
+
+    press(page, "2")
+    assert empty.labels()[first]["label"] == "motorcycle"
+    assert page.locator("#undo-text").text_content() == "undo motorcycle"
+    second = on_page(page)
+    assert second not in {"", first}
+
+    press(page, "u")
+    assert (on_page(page), empty.labels()) == (first, {})
+    assert empty.items()[first]["outcome"]["S"] == "review"
+
+    press(page, "n")
+    assert empty.labels()[first]["label"] == "neither"
+    press(page, "s")
+    third = wait_for_picture(page, other_than=second)
+    assert page.locator("#undo-text").text_content() == "undo skip"
+    for key in ("9", "x", "Control+1", "Tab", "3"):  # mean nothing
+        page.keyboard.press(key)
+    press(page, "1")
+    fourth = wait_for_picture(page, other_than=third)
+    press(page, "1")
+    assert {first, second, third, fourth} == keys
+    assert {key: label["label"] for key, label in empty.labels().items()} == {
+        first: "neither",
+        third: "bicycle",
+        fourth: "bicycle",
+    }
+    assert seen.complaints == []
+    server.stop()
+    assert empty.waiting() == 1  # the skipped one, which nobody sees for a while
+
+
+def test_a_key_that_is_held_down_decides_one_picture(empty, server, watched):
+    for number in range(3):
+        empty.ask(f"held-{number}", plain_picture(number))
+    page = open_page(watched, server.address).page
+    first = wait_for_picture(page)
+    before = page.locator("#review").get_attribute("data-views")
+    for _ in range(20):  # Playwright repeats a key that is down already, as a keyboard does
+        page.keyboard.down("1")
+    page.wait_for_function(
+        "before => document.getElementById('review').dataset.views !== before", arg=before
+    )
+    wait_for_picture(page, other_than=first)
+    for _ in range(5):
+        page.keyboard.down("1")
+    page.keyboard.up("1")
+    assert list(empty.labels()) == [first]
+
+
+def test_a_finger_decides_as_well(empty, server, browser):
+    key = empty.ask("touch", plain_picture(1))
+    other = empty.ask("touch-2", plain_picture(2))
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(server.address)
+    first = wait_for_picture(page)
+    page.get_by_role("button", name="motorcycle").tap()
+    second = wait_for_picture(page, other_than=first)
+    page.get_by_role("button", name="undo").tap()
+    wait_for_picture(page, other_than=second)
+    page.get_by_role("button", name="neither").tap()
+    wait_until(lambda: empty.labels() or None, 10)
+    assert empty.labels()[first]["label"] == "neither"
+    assert {first, second} == {key, other}
+    context.close()
+
+
+def test_everything_can_be_reached_with_tab(empty, server, watched):
+    empty.ask("tab", plain_picture(1))
+    page = open_page(watched, server.address).page
+    wait_for_picture(page)
+    reached = []
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.textContent.trim().split(' ')[0]"))
+    assert reached == ["1", "2", "n", "s", "u"]
+    page.locator("#answers button").first.focus()
+    press(page, "Enter")
+    assert empty.labels()["inbox/tab.png"]["label"] == "bicycle"
+
+
+def test_a_picture_that_is_gone_is_said_to_be_and_can_be_decided(empty, server, watched):
+    key = empty.ask("broken", b"no picture at all")
+    seen = open_page(watched, server.address, PHONE)
+    wait_for_picture(seen.page)
+    assert "There is no picture to see. It cannot be decoded" in seen.page.inner_text("#picture")
+    seen.screenshot(SHOTS / "broken-phone-light.png")
+    press(seen.page, "n")
+    assert empty.labels()[key]["label"] == "neither"
+    assert (seen.complaints, seen.too_wide()) == ([], [])
+
+
+def test_a_name_is_text_and_never_html(empty, server, watched):
+    name = "<img src=x onerror=alert(1)>"
+    empty.ask(name, plain_picture(1), class_names=["<b>bicycle</b>", "x" * 80], inferences=None)
+    seen = open_page(watched, server.address, PHONE)
+    assert wait_for_picture(seen.page) == f"inbox/{name}.png"
+    assert "<b>bicycle</b>" in seen.page.inner_text("#answers")
+    assert seen.page.locator("#review b, #place img").count() == 0
+    assert (seen.complaints, seen.too_wide()) == ([], [])
+
+
+def test_many_classes_have_buttons_and_nine_of_them_keys(empty, server, watched):
+    names = [f"class-{number}" for number in range(1, 13)]
+    key = empty.ask("classes", plain_picture(1), class_names=names, inferences=[1 / 12] * 12)
+    seen = open_page(watched, server.address, PHONE, "dark")
+    wait_for_picture(seen.page)
+    assert seen.page.locator("#answers kbd").count() == 9
+    seen.screenshot(SHOTS / "classes-phone-dark.png")
+    seen.page.get_by_role("button", name="class-12").click()
+    wait_until(lambda: empty.labels() or None, 10)
+    assert empty.labels()[key]["label"] == "class-12"
+    assert (seen.complaints, seen.too_wide()) == ([], [])
+
+
+def test_what_somebody_else_decided_first_is_told(empty, server, watched):
+    empty.ask("twice", plain_picture(1))
+    mine = open_page(watched, server.address).page
+    key = wait_for_picture(mine)
+    with review_server(empty.aws, "--reviewer", "bob") as other:  # which got it as a second message
+        empty.ask_again(key)
+        [asked] = wait_until(lambda: other.post("look")["pictures"] or None, 20)
+        other.post("decide", picture=asked["id"], answer="motorcycle")
+        press(mine, "1")
+        assert "bob was first, and decided motorcycle." in mine.inner_text("#note")
+        other.stop()
+    assert empty.labels()[key]["label"] == "motorcycle"
+    server.stop()
+    assert empty.waiting() == 0
+
+
+def test_a_closed_tab_gives_its_pictures_back(empty, server, watched):
+    keys = {empty.ask(f"tab-{number}", plain_picture(number)) for number in range(2)}
+    first = open_page(watched, server.address)
+    wait_for_picture(first.page)
+    page = open_page(watched, server.address).page
+    page.get_by_text("Nothing to decide now").wait_for()
+    first.page.close(run_before_unload=True)
+    got = wait_for_picture(page)
+    press(page, "1")
+    assert {got, wait_for_picture(page, other_than=got)} == keys
+
+
+def test_a_page_that_stays_open_keeps_its_picture(empty, server, watched):
+    key = empty.ask("kept", plain_picture(1))
+    page = open_page(watched, server.address).page
+    wait_for_picture(page)
+    with review_server(empty.aws, "--reviewer", "bob") as other:
+        deadline = time.monotonic() + 1.5 * HOLD_SECONDS
+        while time.monotonic() < deadline:
+            assert other.post("look")["pictures"] == []
+    assert on_page(page) == key
+
+
+def test_a_server_that_ended_is_told_and_nothing_is_lost(empty, server, watched):
+    empty.ask("lost", plain_picture(1))
+    seen = open_page(watched, server.address, PHONE)
+    key = wait_for_picture(seen.page)
+    server.kill()
+    seen.page.keyboard.press("1")
+    seen.page.get_by_text("The server does not answer").wait_for()
+    seen.screenshot(SHOTS / "ended-phone-light.png")
+    assert seen.too_wide() == []
+    with review_server(empty.aws) as again:
+        page = open_page(watched, again.address).page
+        assert wait_for_picture(page) == key
+
+
+def test_two_clients_and_a_server_killed_twice_lose_nothing(empty, watched):
+    # GIVEN many pictures in review, whose names say what they show
+    wanted = {}
+    for number in range(MANY):
+        vehicle = ("bicycle", "motorcycle", "neither")[number % 3]
+        wanted[empty.ask(f"{vehicle}-{number:04d}", plain_picture(number))] = vehicle
+    server = ReviewServer(empty.aws, "--reviewer", "ada")
+    clients = [Client(open_page(watched, server.address).page) for _ in range(2)]
+    began = time.monotonic()
+
+    # WHEN two people decide at once, and the server is killed twice in the middle
+    kills = [MANY // 3, 2 * MANY // 3]
+    deadline = began + 60 + MANY
+    while empty_pages(clients) < 2 or len(empty.labels()) < MANY:
+        assert time.monotonic() < deadline, f"{len(empty.labels())} of {MANY} are decided"
+        for client in clients:
+            client.go_on()
+        if kills and sum(client.pressed for client in clients) >= kills[0]:
+            del kills[0]
+            server.kill()
+            server = ReviewServer(empty.aws, "--reviewer", "ada")
+            for client in clients:
+                client.open(server.address)
+    decided_in = time.monotonic() - began
+    printed = server.stop()
+
+    # THEN each picture has its label and its record, and the queue is empty
+    labels, items = empty.labels(), empty.items()
+    assert {key: labels[key]["label"] for key in wanted} == wanted
+    assert {key: items[key]["label"]["S"] for key in wanted} == wanted
+    assert {items[key]["outcome"]["S"] for key in wanted} == {"reviewed"}
+    assert {items[key]["decided_at"]["S"] == labels[key]["decided_at"] for key in wanted} == {True}
+    assert (len(labels), empty.waiting()) == (MANY, 0)
+    # AND at most one picture of each client was asked twice for each kill
+    pressed = sum(client.pressed for client in clients)
+    assert MANY <= pressed <= MANY + 2 * len(clients)
+    assert all(client.pressed > MANY / 10 for client in clients)
+    print(f"{MANY} pictures in {decided_in:.0f} s, {pressed} decisions", printed)
+
+
+def empty_pages(clients: "list[Client]") -> int:
+    return sum(not shown(client.page) for client in clients)
+
+
+class Client:
+    """Somebody at a page, who reads off a picture's name what it shows."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.pressed = 0
+        self._decided = ""  # the picture that a key was pressed for last
+        self._views = ""
+
+    def open(self, address: str) -> None:
+        """Open the page of a server that was started again."""
+        self._decided = self._views = ""
+        self.page.goto(address)
+
+    def go_on(self) -> None:
+        """Press a key if there is a new picture; returns before the decision is written."""
+        views, key = self.page.evaluate(
+            """() => [document.getElementById('review').dataset.views ?? '',
+                document.getElementById('frame').hidden ? ''
+                : document.getElementById('place').textContent.split(' · ')[0]]"""
+        )
+        if not key or views == self._views:
+            return
+        self._views = views
+        if key == self._decided:
+            return
+        self._decided = key
+        name = key.removeprefix("inbox/").partition("-")[0]
+        self.pressed += 1
+        self.page.keyboard.press({"bicycle": "1", "motorcycle": "2", "neither": "n"}[name])
