@@ -209,7 +209,7 @@ def _time_axis(axes: Any, times: Sequence[datetime], length: Length) -> None:
     room = max((last - first) / 30, (moment(SECONDS[length]) - moment(0)) / 2)
     axes.set_xlim(first - room, last + room)
     locator = dates.AutoDateLocator(  # type: ignore[no-untyped-call]
-        minticks=2, maxticks=5
+        minticks=2, maxticks=6
     )
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(

@@ -138,7 +138,7 @@ def _distributions(
         before, now = _numbers(baseline, name), _numbers(observed, name)
         if before is None or now is None:
             continue
-        sources = (f"baseline: {baseline.source}", "captured")
+        sources = ("baseline", "captured")
         drawn.append(
             (feature["verdict"], charts.distributions(name, UNITS[name], before, now, sources))
         )
