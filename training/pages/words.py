@@ -17,10 +17,10 @@ def percent(share: float | None, decimals: int = 1) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Write a number with so many digits that mean something, of a large one all before the point."""
+    """Write a number with so many digits that mean something; a large one as a whole number."""
     if value is None or math.isnan(value):
         return MISSING
-    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+    return f"{value:,.0f}" if abs(value) >= 10**digits - 0.5 else f"{value:.{digits}g}"
 
 
 def duration(seconds: float | None) -> str:
