@@ -80,6 +80,7 @@ def labels(stack: Stack) -> list[dict[str, Any]]:
     return [json.loads(body) for body in bodies]
 
 
+@pytest.mark.parity("sqs-counts", "sqs-receipt", "dynamodb-conditional-write")
 def test_a_doubtful_picture_is_decided_recorded_and_trained_on(stack, server, training_bucket):
     # GIVEN a picture in review, claimed by the execution that doubted
     event = doubtful(stack, 150)
@@ -188,6 +189,7 @@ def test_a_picture_that_was_deleted_can_be_decided_all_the_same(stack, server):
     server.stop()
 
 
+@pytest.mark.parity("sqs-visibility")
 def test_two_servers_share_the_queue_and_ctrl_c_gives_back(stack, server):
     events = [doubtful(stack, brightness) for brightness in (154, 155, 156)]
     with review_server(stack.aws, "--reviewer", "bob") as other:

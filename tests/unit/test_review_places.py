@@ -35,6 +35,7 @@ def test_a_label_is_put_only_where_there_is_none(store):
     assert labels.put(MINE) is MINE
 
 
+@pytest.mark.parity("s3-put-if-none")
 @pytest.mark.parametrize("standing", [MINE, OTHER], ids=["its own, the answer lost", "another's"])
 def test_the_label_that_was_there_stands(store, standing):
     labels, stub = store
@@ -43,6 +44,7 @@ def test_the_label_that_was_there_stands(store, standing):
     assert labels.put(MINE) == standing
 
 
+@pytest.mark.parity("s3-put-if-none")
 def test_two_writes_at_once_are_tried_again(store):
     labels, stub = store
     stub.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
@@ -243,6 +245,7 @@ def test_messages_are_taken_for_as_long_as_the_queue_says(queue):
     assert review.hold_seconds() == 300
 
 
+@pytest.mark.parity("sqs-counts")
 def test_what_waits_and_what_somebody_has_is_asked_together(queue):
     review, stub = queue
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
@@ -254,6 +257,7 @@ def test_what_waits_and_what_somebody_has_is_asked_together(queue):
     assert review.waiting() == (12, 3)
 
 
+@pytest.mark.parity("sqs-visibility")
 def test_messages_are_hidden_ten_at_a_time_and_lost_ones_named(queue):
     review, stub = queue
     for numbers, failed in ((range(10), "3"), (range(10, 12), "11")):
@@ -275,9 +279,8 @@ def test_messages_are_hidden_ten_at_a_time_and_lost_ones_named(queue):
     assert review.hide([], 60) == set()
 
 
-@pytest.mark.parametrize(
-    "code", ["ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight"]
-)
+@pytest.mark.parity("sqs-receipt")
+@pytest.mark.parametrize("code", ["ReceiptHandleIsInvalid", "InvalidParameterValue"])
 def test_a_message_of_somebody_elses_is_not_deleted(queue, code):
     review, stub = queue
     [message] = messages(1)

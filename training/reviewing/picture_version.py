@@ -7,8 +7,8 @@ from botocore.exceptions import ClientError, ParamValidationError
 from training.execution_input import Picture
 
 MOST_BYTES = 6 * 1024 * 1024  # what the workflow takes: functions/serialize_image_data/app.py
-GONE = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "MethodNotAllowed"}
-LATER = {"SlowDown", "Throttling", "RequestTimeout", "RequestTimeTooSkewed", "ExpiredToken"}
+GONE_CODES = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "MethodNotAllowed"}
+LATER_CODES = {"SlowDown", "Throttling", "RequestTimeout"}
 
 
 class PictureUnavailableError(Exception):
@@ -29,10 +29,10 @@ def read_version(s3: Any, picture: Picture) -> bytes:
         content: bytes = answer["Body"].read()
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        if code in LATER or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+        if code in LATER_CODES or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
             raise
         reason = f"S3 refuses it ({code})."
-        if code in GONE:
+        if code in GONE_CODES:
             reason = "It is gone: this version was deleted from S3."
         elif code == "AccessDenied":
             reason = "You may not read it: ask for s3:GetObjectVersion."

@@ -10,12 +10,7 @@ from botocore.exceptions import ClientError
 # Long polling asks every server of SQS; without it an empty answer says little.
 POLL_SECONDS = 1
 # SQS's ways of saying that the message is gone, or in somebody else's hands by now.
-LOST = {
-    "ReceiptHandleIsInvalid",
-    "InvalidParameterValue",
-    "MessageNotInflight",
-    "AWS.SimpleQueueService.MessageNotInflight",
-}
+LOST_CODES = {"ReceiptHandleIsInvalid", "InvalidParameterValue"}
 
 
 @dataclass
@@ -89,7 +84,7 @@ class ReviewQueue:
         try:
             self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt)
         except ClientError as error:
-            if error.response["Error"]["Code"] not in LOST:
+            if error.response["Error"]["Code"] not in LOST_CODES:
                 raise
             return False
         return True
