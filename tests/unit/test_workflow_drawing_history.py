@@ -1,6 +1,7 @@
 """An execution's path, from histories in AWS's shape and in that of the laptop's AWS."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -77,7 +78,7 @@ class History:
         stub.add_response("describe_execution", description, {"executionArn": ARN})
         token = None
         for start in range(0, len(self.events), page):
-            answer = {"events": self.events[start : start + page]}
+            answer: dict[str, Any] = {"events": self.events[start : start + page]}
             request = {"executionArn": ARN, "maxResults": 1000}
             if token:
                 request["nextToken"] = token

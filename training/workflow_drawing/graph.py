@@ -217,7 +217,7 @@ def _add_bundle(
         piece = [rail[between] for between in range(layer, until)]
         piece.append(hub if until == bottom else rail[until])
         joined = tuple(i for join in sorted(joins) if join <= layer for i in joins[join])
-        label = rail[top + STRIDE] if layer < top + STRIDE < until else None
+        words = rail[top + STRIDE] if layer < top + STRIDE < until else None
         graph.chains.append(
-            Chain(piece, one.weight * 2, False, until == bottom, joined, True, label)
+            Chain(piece, one.weight * 2, False, until == bottom, joined, True, words)
         )

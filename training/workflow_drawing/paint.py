@@ -11,7 +11,7 @@ from training.workflow_drawing.history import (
     taken_ways,
     transition_counts,
 )
-from training.workflow_drawing.states import END, Definition, State
+from training.workflow_drawing.states import END, START, Definition, State
 
 Pair = tuple[str, str]  # from and to, as `transition_counts` has them
 MOST_NUMBERS = 3  # of steps on an arrow, by their own number
@@ -72,11 +72,13 @@ def make_paint(
         counts = transition_counts([path])
     if counts is None:
         return Paint()
+    around = _child_of(definition, counts)
+    counts = {_as_child(pair, around): n for pair, n in counts.items()}
     _check(definition, counts, path)
     numbers = {pair: f"{n:,}" for pair, n in counts.items() if n}
     visits: dict[str, list[Step]] = defaultdict(list)
     if path is not None:
-        numbers = _step_numbers(path)
+        numbers = {_as_child(pair, around): text for pair, text in _step_numbers(path).items()}
         for step in path.steps:
             visits[step.state].append(step)
     entered = {target for (_, target), n in counts.items() if n}
@@ -87,6 +89,28 @@ def make_paint(
         for inner in _deep_inside(state)
     }
     return Paint(counts, numbers, visits, path, frozenset(unseen))
+
+
+def _child_of(definition: Definition, counts: Mapping[Pair, int]) -> str | None:
+    """Return the Distributed Map whose children, executions of their own, these executions are."""
+    started = {target for source, target in counts if source == START}
+    return next(
+        (
+            state.name
+            for state in definition.states.values()
+            for part in state.parts
+            if {part.start_at} == started
+        ),
+        None,
+    )
+
+
+def _as_child(pair: Pair, around: str | None) -> Pair:
+    """Name start and end of a child as those of an iteration of its Map."""
+    if around is None:
+        return pair
+    source, target = pair
+    return (around if source == START else source, around if target == END else target)
 
 
 def _check(definition: Definition, counts: Mapping[Pair, int], path: ExecutionPath | None) -> None:
