@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -225,7 +224,6 @@ def test_an_interrupt_leaves_no_process_and_half_no_report(tmp_path):
         return children.read_text().split() if children.exists() else []
 
     wait_until(reading_processes, seconds=30)
-    time.sleep(0)  # whatever they are at
     os.killpg(monitor.pid, signal.SIGINT)
     _, said = monitor.communicate(timeout=60)
 

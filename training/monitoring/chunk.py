@@ -1,6 +1,5 @@
 """A piece of a capture file, read in a process of its own: bytes in, columns out."""
 
-import signal
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -49,11 +48,6 @@ class ChunkReading:
     damaged_lines: list[DamagedLine] = field(default_factory=list)
     refused: int = 0
     outside: int = 0
-
-
-def ignore_interrupts() -> None:
-    """Leave a Ctrl-C to the process that waits for this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def read_chunks(chunks: Sequence[Chunk], rules: Rules) -> list[ChunkReading]:

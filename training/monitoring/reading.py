@@ -6,6 +6,8 @@ so that no more than a few chunks are held at a time.
 """
 
 import multiprocessing
+import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from multiprocessing import forkserver
 from typing import NamedTuple
 
 from training.errors import ExpectedError
@@ -22,7 +25,6 @@ from training.monitoring.chunk import (
     Chunk,
     ChunkReading,
     Rules,
-    ignore_interrupts,
     read_chunks,
 )
 from training.monitoring.places import CaptureFile, Captures
@@ -177,5 +179,20 @@ def _readers(total: int, processes: int) -> Iterator[Read]:
     # each process would hold its own 200 MB of it.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["training.monitoring.chunk"])
-    with ProcessPoolExecutor(processes, context, initializer=ignore_interrupts) as pool:
+    with _interrupts_ignored():  # by the server and its processes: a Ctrl-C ends this one alone
+        forkserver.ensure_running()
+    with ProcessPoolExecutor(processes, context) as pool:
         yield lambda chunks, rules: pool.submit(read_chunks, chunks, rules).result()
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Start processes that ignore a Ctrl-C, which a program inherits."""
+    if threading.current_thread() is not threading.main_thread():  # which alone can choose
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
