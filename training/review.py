@@ -135,7 +135,7 @@ def result_table(decided: Counter[str]) -> Table:
     """Lay out how many pictures were decided as what."""
     table = Table("label", "pictures", title="Decided")
     table.columns[1].justify = "right"
-    for label, count in sorted(decided.items()):
+    for label, count in sorted((+decided).items()):  # not what was taken back
         table.add_row(label, str(count))
     table.add_section()
     table.add_row("all", str(decided.total()))
