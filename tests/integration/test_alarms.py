@@ -139,6 +139,16 @@ def put_data(alarm: str, value: float, minutes_ago: int = 0) -> Callable[[Watche
     return drive
 
 
+def in_turn(*drives: Callable[[Watched], None]) -> Callable[[Watched], None]:
+    """Do one after the other."""
+
+    def drive(watched: Watched) -> None:
+        for each in drives:
+            each(watched)
+
+    return drive
+
+
 def decide(*confidences: float) -> Callable[[Watched], None]:
     """Let the filter decide answers of these confidences, at a threshold of 0.9."""
 
@@ -257,6 +267,12 @@ CASES = {
     ),
     "FailedPicturesAgeAlarm": Case(
         put_data("FailedPicturesAgeAlarm", 86400), 86400, put_data("FailedPicturesAgeAlarm", 86401)
+    ),
+    # An hour that differs is not enough, whatever came after it.
+    "DriftAlarm": Case(
+        in_turn(put_data("DriftAlarm", 1, minutes_ago=90), put_data("DriftAlarm", 0)),
+        0,
+        put_data("DriftAlarm", 1),
     ),
     "UndeliveredUploadsAlarm": Case(nothing, 0, send("UndeliveredUploadsQueue")),
     "UndeliveredFailuresAlarm": Case(nothing, 0, send("UndeliveredFailuresQueue")),

@@ -6,12 +6,19 @@ That each alarm goes off is shown by tests/integration/test_alarms.py.
 import importlib
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from samcli.yamlhelper import yaml_parse
 
+from tests.unit.captures import BEGIN, a_few_hours
 from training.endpoint import VARIANT
+from training.monitoring.comparison import as_sample
+from training.monitoring.drift import compare
+from training.monitoring.places import FolderCaptures
+from training.monitoring.publish import hour_metrics, newest_hour
+from training.monitoring.reading import read_captures
 from training.settings import ROOT
 
 TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
@@ -122,6 +129,20 @@ def test_doubtful_pictures_do_not_reach_the_topic_that_the_failure_alarm_counts(
 @pytest.mark.parity("cloudwatch-emf")
 def test_the_rate_is_of_a_metric_that_the_filter_writes(measured):
     assert metric(ALARMS["LowConfidenceRateAlarm"]) in measured
+
+
+def test_drift_is_a_metric_that_the_monitor_publishes(tmp_path):
+    a_few_hours(tmp_path, hours=2)
+    reading = read_captures(
+        FolderCaptures(tmp_path), class_names=None, processes=1, report=lambda *_: None
+    )
+    same = as_sample(reading.predictions, "the same")
+    hour = newest_hour(reading, BEGIN + timedelta(days=1))
+    published = {
+        ("${AWS::StackName}", m["MetricName"], (("EndpointName", m["Dimensions"][0]["Value"]),))
+        for m in hour_metrics(hour, reading, 0.9, compare(same, same), "${EndpointName}")
+    }
+    assert metric(ALARMS["DriftAlarm"]) in published
 
 
 @pytest.mark.parity("cloudwatch-endpoint-metrics")
