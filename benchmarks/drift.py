@@ -55,7 +55,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--repetitions", type=positive_integer, default=200,
         help="of each scenario (default: %(default)s)")  # fmt: skip
     add("--pictures", type=positive_integer, default=400,
-        help="new drawings per class, from which samples are taken; at least 350"
+        help="new drawings per class, from which samples are taken; at least 400"
         " (default: %(default)s)")  # fmt: skip
     add("--count", type=positive_integer, default=300,
         help="pictures per class to train on (default: %(default)s)")  # fmt: skip
@@ -65,8 +65,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--report", type=Path, default=FOLDER / "drift.json", metavar="FILE",
         help="where the figures go, as JSON (default: %(default)s)")  # fmt: skip
     arguments = parser.parse_args(argv)
-    if arguments.pictures < 350:
-        parser.error("--pictures: 400 for a baseline and 150 of one class take at least 350")
+    if arguments.pictures < 400:
+        parser.error("--pictures: 400 for a baseline and 150 of one class take at least 400")
     return arguments
 
 

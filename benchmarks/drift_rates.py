@@ -159,6 +159,8 @@ def _choose(pool: Pool, scenario: Scenario, places: Places, generator: Generator
     for name in CLASSES:
         wanted = of_more if name == more else scenario.pictures - of_more
         chosen += [int(place) for place in places if pool.truth[place] == name][:wanted]
+    if len(chosen) < scenario.pictures:
+        raise ValueError(f"too few drawings for {scenario}: {len(chosen)} are left")
     return chosen
 
 

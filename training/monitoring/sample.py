@@ -45,7 +45,7 @@ class Sample:
         formats: of each picture, such as "PNG".
         distances: from what the network has learned (training.monitoring.distances); None where
             nobody has measured them.
-        source: what the pictures are, as it is put into sentences: "training", "last week".
+        source: where the pictures come from, to be put after "in": "training", "an earlier run".
         answered_by: MODEL or MEMBER.
     """
 

@@ -1,0 +1,94 @@
+"""The benchmark of drift measures each scenario, and its report can be shown again."""
+
+import io
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from benchmarks import drift
+from benchmarks.drift_rates import CHANGES, CLASSES, SCENARIOS, Pool, measure
+from training.monitoring.sample import Sample
+
+COUNT = 400
+
+
+def pool():
+    """Pictures in numbers that nobody has drawn: darker or blurred, they have half of a feature."""
+    generator = np.random.default_rng(0)
+    truth = [name for name in CLASSES for _ in range(COUNT)]
+    feature = {name: generator.normal(1, 0.1, 2 * COUNT) for name in ("brightness", "sharpness")}
+    halved = {"darker": "brightness", "blurred": "sharpness"}
+    samples = {
+        change: Sample(
+            truth,
+            generator.random(2 * COUNT),
+            {
+                name: values / 2 if halved.get(change) == name else values
+                for name, values in feature.items()
+            },
+            ["PNG"] * (2 * COUNT),
+            generator.random(2 * COUNT),
+        )
+        for change in CHANGES
+    }
+    return Pool(truth, samples)
+
+
+def test_samples_of_a_repetition_share_no_picture_and_have_the_wanted_shares(monkeypatch):
+    given = pool()
+    ids = np.arange(2.0 * COUNT)
+    for sample in given.samples.values():
+        sample.features["bytes"] = ids
+    seen = []
+
+    def compare(before, now, *, seed):
+        seen.append((before, now))
+        return SimpleNamespace(drifted=False, features=[], verdict="")
+
+    monkeypatch.setattr("benchmarks.drift_rates.compare", compare)
+    measure(given, SCENARIOS["class mix (75/25)"], repetitions=5)
+    for before, now in seen:
+        assert (len(before.labels), len(now.labels)) == (400, 200)
+        assert not set(before.features["bytes"]) & set(now.features["bytes"])
+        assert sorted(now.labels.count(name) for name in CLASSES) == [50, 150]
+    assert len({now.labels.count("bicycle") for _, now in seen}) == 2
+
+
+def test_the_report_has_every_scenario_and_can_be_shown(monkeypatch, tmp_path, capsys):
+    given = pool()
+    observer = SimpleNamespace(members=1, look=None)
+    monkeypatch.setattr(drift, "load_observer", lambda _: observer)
+    monkeypatch.setattr(
+        drift, "read_baseline", lambda _: given.sample("none", range(0, 2 * COUNT, 2))
+    )
+    monkeypatch.setattr(drift, "draw_pool", lambda *_, **__: given)
+    monkeypatch.setattr(drift, "compare_seconds", lambda: {"5000": 0.5})
+    report = tmp_path / "drift.json"
+    words = ["--model", "model", "--repetitions", "3", "--report", str(report)]
+    assert drift.main(words) == 0
+    found = json.loads(report.read_text())
+    assert list(found["scenarios"]) == list(SCENARIOS)
+    dark = found["scenarios"]["darker (x 0.7)"]["against_new_drawings"]
+    assert (dark["alarms"], dark["named"], dark["features"]["brightness"]) == (1, 1, 1)
+    assert found["model"]["accuracy_on_new_drawings"] == 1
+    printed = capsys.readouterr().out
+    assert "blurred (radius 1)" in printed
+    shown = io.StringIO()
+    drift.show(found, Console(file=shown, width=120))
+    assert "3 repetitions each; the model tells 100.0% of the new drawings rightly" in (
+        shown.getvalue().replace("\n", " ")
+    )
+
+
+def test_too_few_drawings_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        drift.main(["--pictures", "300"])
+    assert "at least 400" in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path, capsys):
+    assert drift.main(["--model", str(tmp_path / "none")]) == 1
+    assert "does not exist" in capsys.readouterr().err
