@@ -16,8 +16,9 @@ from training.monitoring.feature_drift import FEATURES, FeatureDrift, compare_fe
 from training.monitoring.sample import Sample
 from training.monitoring.two_samples import holm, sensitivity
 
-# One report in 50: daily ones would be wrong once in seven weeks. It is also what it takes to see at
-# most 5 % false alarms in any 200 comparisons; with .05 they would be more in half of the cases.
+# One report in 50: daily ones would be wrong once in seven weeks. It also takes that much to see at
+# most 5 % of false alarms in 200 comparisons; with .05 itself luck would make them more half the
+# time.
 ALPHA = 0.02
 # A shift of less than a tenth of the pictures is none to act upon, however sure it is. Of
 # confidence it says: at no threshold does coverage differ by more than a tenth.
