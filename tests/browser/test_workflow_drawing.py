@@ -1,0 +1,168 @@
+"""The pictures of the workflow in a real browser, which has real letters."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.browser.conftest import DESKTOP, PHONE
+from training.settings import ROOT
+from training.workflow_drawing import (
+    END,
+    START,
+    ExecutionPath,
+    Step,
+    draw,
+    read_definition,
+)
+from training.workflow_drawing.history import Failure
+
+ONE = read_definition(ROOT / "statemachine" / "MyStateMachine.asl.json")
+BATCH = read_definition(ROOT / "statemachine" / "MyBatchStateMachine.asl.json")
+BEGAN = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+CONTRAST = 4.5  # of letters against what is behind them, WCAG 2.2 AA
+
+# For every box or label with text in it: what of the text sticks out of it, in pixels.
+STICKS_OUT = """() => {
+    const found = [];
+    const look = (frame, texts, what) => {
+        const f = frame.getBoundingClientRect();
+        for (const text of texts) {
+            const t = text.getBoundingClientRect();
+            const out = Math.max(f.left - t.left, t.right - f.right, f.top - t.top - 1, t.bottom - f.bottom - 1);
+            if (out > 0) found.push([what, text.textContent, out]);
+        }
+    };
+    for (const state of document.querySelectorAll('.wf-state'))
+        look(state.querySelector('.wf-shape'), state.querySelectorAll('text'), 'state');
+    for (const label of document.querySelectorAll('.wf-label'))
+        look(label.querySelector('.wf-halo'), label.querySelectorAll('text'), 'label');
+    for (const pill of document.querySelectorAll('.wf-pill'))
+        look(pill, [pill.nextElementSibling], 'pill');
+    return found;
+}"""  # noqa: E501  a line of JavaScript
+# For every text that is not pale: its color, and that of what is behind it.
+COLORS = """() => {
+    const svg = document.querySelector('svg.wf');
+    const paper = getComputedStyle(svg.querySelector('.wf-paper')).fill;
+    return [...svg.querySelectorAll('text')].filter(t => !t.closest('.wf-off')).map(t => {
+        const state = t.closest('.wf-state');
+        const behind = t.previousElementSibling?.matches('.wf-pill') ? t.previousElementSibling
+            : state ? state.querySelector('.wf-shape') : null;
+        return [getComputedStyle(t).fill, behind ? getComputedStyle(behind).fill : paper];
+    });
+}"""
+
+
+def step(name, index, **fields):
+    values = {
+        "kind": ONE.states[name].kind, "entered": BEGAN + timedelta(seconds=index),
+        "seconds": 12.3, "attempts": 1, "failures": (), "error": None, "cause": None,
+        "input": '{"s3_bucket": "scones-pictures", "s3_key": "inbox/' + "a" * 400 + '.png"}',
+        "output": "{}", "previous": index - 1 if index else None, "parent": None,
+    }  # fmt: skip
+    return Step(**{"state": name, **values, **fields})
+
+
+def failed_path():
+    names = ["Locate Picture", "Serialize Image Data", "Image Classification",
+             "Filter Low Confidence", "Is Accepted", "Record Prediction"]  # fmt: skip
+    names += ["Read Earlier Outcome", "Which Outcome", "Wait For The Other Execution"] * 12
+    names += ["Read Earlier Outcome", "Notify Failure", "Workflow Failed"]
+    error = Failure("DynamoDB.ProvisionedThroughputExceededException", "too many requests " * 20)
+    failed = {"failures": (error,) * 6, "attempts": 6, "error": error.error, "cause": error.cause}
+    last = len(names) - 3
+    steps = tuple(step(name, i, **(failed if i >= last else {})) for i, name in enumerate(names))
+    return ExecutionPath(
+        "arn:aws:states:eu-west-1:123456789012:execution:MyStateMachine:one", "MyStateMachine",
+        "FAILED", BEGAN, BEGAN + timedelta(seconds=len(names)), 0, "{}", None, error.error,
+        error.cause, steps,
+    )  # fmt: skip
+
+
+PICTURES = {
+    "plain": lambda: draw(ONE),
+    "batch": lambda: draw(BATCH),
+    "counts": lambda: draw(ONE, counts=dict.fromkeys(ONE.pairs, 123_456)),
+    "batch-counts": lambda: draw(BATCH, counts=dict.fromkeys(BATCH.pairs, 1_234)),
+    "few-counts": lambda: draw(ONE, counts=Counter({(START, "Locate Picture"): 7,
+                                                    ("Locate Picture", END): 7})),
+    "path": lambda: draw(ONE, path=failed_path(), steps=True),
+}  # fmt: skip
+
+
+@pytest.fixture(params=PICTURES)
+def picture(request):
+    return request.param, PICTURES[request.param]()
+
+
+def in_page(tmp_path, svg):
+    css = (ROOT / "training" / "pages" / "style.css").read_text()
+    page = tmp_path / "page.html"
+    page.write_text(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>t</title>'
+        '<meta name="viewport" content="width=device-width">'
+        f'<link rel="icon" href="data:,"><style>{css}</style><h1>Workflow</h1>'
+        '<div class="scrolls" tabindex="0" role="region" aria-label="workflow">'
+        f"{svg}</div></html>"
+    )
+    return page.as_uri()
+
+
+def luminance(color):
+    def linear(value):
+        share = value / 255
+        return share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
+
+    red, green, blue = (int(part) for part in color[4:-1].split(","))
+    return 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
+
+
+def contrast(one, two):
+    dark, light = sorted((luminance(one), luminance(two)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_every_word_is_inside_of_its_box_and_can_be_read(tmp_path, watched, picture, size, scheme):
+    name, svg = picture
+    opened = watched(size, scheme)
+    opened.page.goto(in_page(tmp_path, svg))
+    opened.screenshot(tmp_path / f"{name}-{size['width']}-{scheme}.png")
+    assert opened.page.evaluate(STICKS_OUT) == []
+    assert opened.too_wide() == []
+    colors = {tuple(pair) for pair in opened.page.evaluate(COLORS)}
+    assert colors
+    assert {pair for pair in colors if contrast(*pair) < CONTRAST} == set()
+    assert opened.complaints == []
+    assert opened.foreign() == []
+
+
+def test_the_picture_has_a_name_and_a_description_for_who_cannot_see_it(tmp_path, watched):
+    opened = watched()
+    opened.page.goto(in_page(tmp_path, draw(ONE)))
+    found = opened.page.get_by_role("img", name="The state machine MyStateMachine", exact=True)
+    found.wait_for(timeout=5000)
+    described = opened.page.evaluate("() => document.querySelector('svg.wf > desc').textContent")
+    for transition in ONE.transitions:
+        assert f"{transition.source} " in described
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_as_a_file_in_a_readme_it_keeps_its_colors_and_fits(tmp_path, watched, scheme):
+    page = tmp_path / "readme.html"
+    page.write_text(
+        '<!doctype html><link rel="icon" href="data:,"><body style="width:800px;margin:0">'
+        f'<img style="max-width:100%" src="{(ROOT / "docs" / "workflow.svg").as_uri()}">'
+    )
+    opened = watched(DESKTOP, scheme)
+    opened.page.goto(page.as_uri())
+    image = opened.page.locator("img")
+    natural = image.evaluate("e => [e.complete, e.naturalWidth, e.naturalHeight]")
+    assert natural[0]
+    assert 400 < natural[1] <= 900
+    box = image.bounding_box()
+    assert box["width"] / natural[1] > 0.87  # letters of 12 pixels stay above 10
+    opened.screenshot(tmp_path / f"readme-{scheme}.png")
+    assert opened.foreign() == []
