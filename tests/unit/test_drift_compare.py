@@ -88,6 +88,16 @@ def test_less_confidence_and_strange_pictures_are_drift():
     assert "stranger to the network than in training" in feature(drift, "distance").verdict
 
 
+def test_a_cause_is_named_before_what_follows_from_it():
+    observed = sample(200, seed=1, confidences=np.full(200, 0.5))
+    observed = with_feature(observed, "bytes", observed.features["bytes"] / 2)
+    drift = compare(
+        sample(), with_feature(observed, "sharpness", observed.features["sharpness"] * 0.6)
+    )
+    assert drift.verdict.startswith("Drift in 3 of 7 features: sharpness, bytes, confidence. The")
+    assert "The pictures are more blurred than in training" in drift.verdict
+
+
 def test_other_shares_of_the_classes_are_told_class_by_class():
     drift = compare(sample(), sample(200, seed=1, motorcycles=0.8))
     assert [found.name for found in drift.features if found.drifted] == ["class mix"]

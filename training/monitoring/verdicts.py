@@ -51,6 +51,9 @@ TITLES = {
     CLASS_MIX: "The mix of classes",
     FORMAT: "The files' format",
 }
+# What may follow from another shift is named after it: blurred pictures make smaller files
+# and less confident answers, and not the other way round.
+FOLLOWING = (CLASS_MIX, "confidence", "distance", "bytes")
 SHOWN = 3  # classes or formats, those that have changed most
 
 # From half of a shift's size on in one direction it is called by it; else the values are spread
@@ -71,12 +74,13 @@ def sentence(feature: FeatureDrift, baseline: str) -> str:
 
 
 def overall(features: Sequence[FeatureDrift], sensitivity: float | None, baseline: str) -> str:
-    """Say what the whole comparison has found, the largest shift first."""
+    """Say what the whole comparison has found: causes before what follows, the largest first."""
     if sensitivity is None:
         if any(feature.effect is not None for feature in features):
             return f"No drift: all pictures are one and the same, as in {baseline}."
         return f"Nothing can be said about drift: {_too_little(features, baseline)}."
-    drifted = sorted((f for f in features if f.drifted), key=lambda f: -(f.effect or 0))
+    drifted = [feature for feature in features if feature.drifted]
+    drifted.sort(key=lambda feature: (feature.name in FOLLOWING, -(feature.effect or 0)))
     if drifted:
         tested = sum(feature.p is not None for feature in features)
         names = ", ".join(feature.name for feature in drifted)
