@@ -130,6 +130,7 @@ def test_a_shift_that_is_sure_but_small_is_none():
     assert distance.adjusted_p < 0.001
     assert distance.effect < MIN_EFFECT
     assert not drift.drifted
+    assert "differs from that in training, but by too little: median distance" in distance.verdict
 
 
 def test_values_that_never_vary_are_the_same_and_cost_the_others_nothing():

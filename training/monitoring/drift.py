@@ -67,7 +67,7 @@ def compare(baseline: Sample, observed: Sample, *, alpha: float = ALPHA, seed: i
     features = [
         feature
         if feature.effect is None
-        else replace(feature, verdict=verdicts.sentence(feature, baseline.source))
+        else replace(feature, verdict=verdicts.sentence(feature, baseline.source, alpha))
         for feature in features
     ]
     least = _sensitivity(features, alpha)

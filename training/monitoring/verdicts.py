@@ -63,13 +63,18 @@ DIRECTED = 0.5
 LARGE = 0.3
 
 
-def sentence(feature: FeatureDrift, baseline: str) -> str:
-    """Say what a feature that was compared has done, with its figures."""
+def sentence(feature: FeatureDrift, baseline: str, alpha: float) -> str:
+    """Say what a feature that was compared has done, with its figures.
+
+    Below `alpha` a p value is sure; see drift.Drift.
+    """
     if feature.p is None:
         return f"{_title(feature)} is the same in all pictures, as in {baseline}."
     figures = f"{_figures(feature)} {_significance(feature)}"
     if feature.drifted:
         return f"{_finding(feature)} than in {baseline}: {figures}"
+    if feature.adjusted_p is not None and feature.adjusted_p < alpha:
+        return f"{_title(feature)} differs from that in {baseline}, but by too little: {figures}"
     return f"{_title(feature)} is as in {baseline}, as far as can be told: {figures}"
 
 
