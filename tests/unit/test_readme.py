@@ -45,6 +45,10 @@ RUN_BY = {
         "tests/integration/test_restart_failed.py",
         '"training.restart_failed"',
     ),
+    "python -m training.draw_workflow": (
+        "tests/integration/test_draw_execution.py",
+        "training.draw_workflow",
+    ),
     "aws ": ("tests/unit/test_operations.py", "def test_an_aws_command_is_one"),
     "sam validate": ("Makefile", "sam validate"),
     "sam build": ("local/session.py", '"sam", "build"'),
@@ -79,8 +83,12 @@ def test_every_link_leads_somewhere():
         assert (ROOT / path).exists(), path
 
 
-def test_the_picture_of_the_flow_has_every_state():
-    [picture] = re.findall(r"```mermaid\n(.*?)```", README, re.DOTALL)
+def test_the_first_screen_has_the_commands_and_the_drawn_workflow():
+    first = README.split("\n## ")[0]
+    assert "```sh\nmake demo\nmake test\n```" in first
+    # tests/unit/test_workflow_drawing.py fails when it is not what the state machine gives.
+    assert "](docs/workflow.svg)" in first
+    picture = (ROOT / "docs/workflow.svg").read_text()
     for state in STATES:
         assert state in picture
 
