@@ -58,8 +58,9 @@ def draw(
     paint = make_paint(definition, counts, path)
     content, width, height = _machine(definition.machine, END, paint)
     listed = path if steps else None
-    width = max(width, LEAST_LIST_WIDTH if listed else LEAST_WIDTH)
-    parts = [content]
+    room = max(width, LEAST_LIST_WIDTH if listed else LEAST_WIDTH) - width
+    parts = [f'<g transform="translate({room // 2:g} 0)">{content}</g>' if room else content]
+    width += room
     for text, lines_height in (
         _legend(paint, width),
         step_list(listed, width) if listed else ("", 0),
@@ -86,7 +87,7 @@ def _machine(machine: Machine, around: str, paint: Paint) -> Drawn:
     layout = lay_out(sizes, make_arrows(ways, main, paint.numbers), main)
     found = [_arrow(route, [ways[i] for i in route.arrows], paint) for route in layout.routes]
     found += [_loop(ways[index], layout, paint) for index in layout.loops]
-    found += [_label(route, [ways[i] for i in route.arrows], paint) for route in layout.routes]
+    found += [_label(route, ways, paint) for route in layout.routes]
     for key, box in layout.boxes.items():
         if key not in machine.states:
             pairs = [way.pair for way in ways if key in {way.source, way.target}]
@@ -152,17 +153,19 @@ def _loop(way: Way, layout: Layout, paint: Paint) -> str:
     )
 
 
-def _label(route: Route, members: Sequence[Way], paint: Paint) -> str:
+def _label(route: Route, ways: Sequence[Way], paint: Paint) -> str:
     """Return what stands on an arrow: its words, which a bundle has only once, and its number."""
     if route.label is None:
         return ""
-    box, way = route.label, members[0]
+    box, way = route.label, ways[route.arrows[0]]
+    alike = [other for other in ways if other.only_catch and other.bundle == way.bundle]
+    pairs = [member.pair for member in alike] if route.joined else [way.pair]
     lines = way.lines if route.words else ()
     number = None if route.joined else paint.numbers.get(way.pair)
     middle = box.x + box.width / 2
-    off = "wf-off" if paint.style(*(member.pair for member in members)) == "wf-off" else ""
+    classes = "wf-label wf-off" if paint.style(*pairs) == "wf-off" else "wf-label"
     found = [
-        f'<g class="wf-label {off}"><rect class="wf-halo" x="{box.x:g}" y="{box.y:g}"'
+        f'<g class="{classes}"><rect class="wf-halo" x="{box.x:g}" y="{box.y:g}"'
         f' width="{box.width:g}" height="{box.height:g}" rx="3"/>'
     ]
     found += [
