@@ -8,6 +8,7 @@ record in the predictions table. Several people may review at once, on one machi
 import argparse
 import getpass
 import sys
+import threading
 import webbrowser
 from collections import Counter
 from typing import Any, NamedTuple
@@ -87,7 +88,8 @@ def review(arguments: argparse.Namespace, console: Console) -> None:
             " decided goes back to the queue."
         )
         if not arguments.no_browser:
-            webbrowser.open(address)
+            # A browser of the terminal's would keep the server from serving until it ends.
+            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
 
     desk = Desk(found.places, reviewer, found.hold_seconds, tell)
     serve(desk, reviewer, arguments.port, ready)

@@ -76,10 +76,14 @@ def wait_for_picture(page: Any, other_than: str = "") -> str:
 
 def press(page: Any, key: str) -> None:
     """Press a key and wait until what it does is done and shown."""
-    before = page.locator("#review").get_attribute("data-views")
+    before = page.locator("#review").get_attribute("data-acts")
     page.keyboard.press(key)
+    wait_for_act(page, before)
+
+
+def wait_for_act(page: Any, before: str | None) -> None:
     page.wait_for_function(
-        "before => document.getElementById('review').dataset.views !== before", arg=before
+        "before => (document.getElementById('review').dataset.acts ?? null) !== before", arg=before
     )
 
 
@@ -177,12 +181,10 @@ def test_a_key_that_is_held_down_decides_one_picture(empty, server, watched):
         empty.ask(f"held-{number}", plain_picture(number))
     page = open_page(watched, server.address).page
     first = wait_for_picture(page)
-    before = page.locator("#review").get_attribute("data-views")
+    before = page.locator("#review").get_attribute("data-acts")
     for _ in range(20):  # Playwright repeats a key that is down already, as a keyboard does
         page.keyboard.down("1")
-    page.wait_for_function(
-        "before => document.getElementById('review').dataset.views !== before", arg=before
-    )
+    wait_for_act(page, before)
     wait_for_picture(page, other_than=first)
     for _ in range(5):
         page.keyboard.down("1")

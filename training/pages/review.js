@@ -134,10 +134,14 @@
     review.dataset.views = Number(review.dataset.views ?? 0) + 1;
   }
 
-  function trouble(error) {
+  // What went wrong stays to be read until the same goes well: `by` is the reviewer, or the page.
+  function trouble(error, by) {
     if (error !== null && !(error instanceof Refused)) throw error;
-    element("trouble").hidden = error === null;
-    element("trouble").textContent = error?.message ?? "";
+    const box = element("trouble");
+    if (error === null && box.dataset.by && box.dataset.by !== by) return;
+    box.hidden = error === null;
+    box.textContent = error?.message ?? "";
+    box.dataset.by = error === null ? "" : by;
   }
 
   // ------------------------------------------------------------------ what the reviewer does
@@ -149,12 +153,13 @@
       const view = await ask(action, fields);
       await show(view);
       element("note").textContent = view.note;
-      trouble(null);
+      trouble(null, "reviewer");
     } catch (error) {
-      trouble(error);
+      trouble(error, "reviewer");
     } finally {
       epoch += 1;
       busy = false;
+      review.dataset.acts = Number(review.dataset.acts ?? 0) + 1;
     }
     look();
   }
@@ -190,9 +195,9 @@
       } finally {
         busy = false;
       }
-      trouble(null);
+      trouble(null, "page");
     } catch (error) {
-      trouble(error);
+      trouble(error, "page");
     }
   }
 

@@ -60,7 +60,7 @@ async def _serve(
     token, port = secrets.token_urlsafe(TOKEN_BYTES), listening.getsockname()[1]
     app, headers = review_app(desk, reviewer)
     config = Config()
-    config.bind = [f"fd://{listening.fileno()}"]
+    config.bind = [f"fd://{listening.detach()}"]  # hypercorn's from here on, to close too
     config.graceful_timeout = GRACE_SECONDS
     config.include_server_header = False
     config.loglevel = "WARNING"
