@@ -17,9 +17,12 @@ def draw_confusion(
 
     Returns matplotlib's image, for a color bar.
     """
+    from matplotlib.colors import LinearSegmentedColormap  # noqa: PLC0415  half a second
+
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
-    # A share of nothing looks like the paper, light or dark, and all of a class stands out from it.
-    image = axes.imshow(shares, cmap="Blues" if theme is LIGHT else "Blues_r", vmin=0, vmax=1)
+    # A share of nothing is nearly the paper, light or dark, and all of a class stands out from it.
+    colors = LinearSegmentedColormap.from_list("shares", [theme.faint, theme.series[0]])
+    image = axes.imshow(shares, cmap=colors, vmin=0, vmax=1)
     axes.grid(visible=False)
     places = range(len(classes))
     axes.set_xticks(places, classes, rotation=30 if len(classes) > 3 else 0, ha="center")
