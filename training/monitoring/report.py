@@ -17,6 +17,7 @@ from training.pages.words import number, percent
 
 PAGE = "monitor.html"
 MOST_CLASSES_DRAWN = 12  # histograms; the figures of all are in the table
+MOST_SHARES = 3  # of categories, in a cell of a table
 MOST_CLASSES_STACKED = 6  # as there are colors beside black and white that can be told apart
 
 UNITS = {
@@ -115,13 +116,13 @@ def _feature_rows(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     return sorted(features, key=lambda f: (not f["drifted"], -(f["effect"] or 0.0)))
 
 
-def _typical(values: Mapping[str, float]) -> str:
-    """Write the median of numbers, or the shares of categories."""
+def _typical(values: Mapping[str, float]) -> list[str]:
+    """Write the median of numbers, or the largest shares of categories."""
     if "50%" in values:
-        return number(values["50%"])
+        return [number(values["50%"])]
     shares = sorted(values.items(), key=lambda item: -item[1])
-    words = [f"{name} {percent(value, 0)}" for name, value in shares[:3]]
-    return ", ".join(words + ["…"] * (len(shares) > 3)) or "-"
+    words = [f"{name} {percent(value, 0)}" for name, value in shares[:MOST_SHARES]]
+    return [*words, *["…"] * (len(shares) > MOST_SHARES)] or ["-"]
 
 
 def _distributions(
