@@ -431,7 +431,8 @@ def test_the_picture_is_right_alone_and_inside_of_a_page():
     picture = Picture(text)
     assert attribute(picture.root, "role") == "img"
     ids = {attribute(e, "id") for e in picture.root.iter()} - {""}
-    assert set(attribute(picture.root, "aria-labelledby").split()) == ids
+    named = [attribute(picture.root, name) for name in ("aria-labelledby", "aria-describedby")]
+    assert set(named) == ids
     assert "@media (prefers-color-scheme: dark)" in text
     css = text.split("<style>")[1].split("</style>")[0]
     selectors = re.findall(r"^\s*([^@{}\n]+) \{", css, re.MULTILINE)

@@ -15,7 +15,7 @@ from training.workflow_drawing.style import LINE, NAME_SIZE, PILL, TEXT_SIZE
 from training.workflow_drawing.text import clip, pill_width, shorten, text_width, wrap
 
 NAME_WIDTH = 150  # pixels of a line in a box, at most
-PAD, TERMINAL_PAD = 12, 8  # beside the text
+PAD, TERMINAL_PAD, RETRY_PAD = 12, 8, 5  # beside the text; more where there is a mark for retries
 SHOWN_INPUT = 300  # characters in a state's tooltip
 TOLD_VISITS = 3  # in a state's tooltip
 
@@ -25,7 +25,7 @@ Drawn = tuple[str, float, float]  # SVG of a machine, its width and height
 
 def state_size(state: State, paint: Paint) -> Size:
     """Return the size of a state without others in it."""
-    return _size(_lines(state, paint), PAD)
+    return _size(_lines(state, paint), PAD + (RETRY_PAD if state.retries else 0))
 
 
 def terminal_size(word: str) -> Size:

@@ -139,7 +139,7 @@ def _stroke(members: Sequence[Way], paint: Paint) -> str:
     if paint.counts is None or paint.path is not None or not taken:
         return ""
     share = min(1.0, taken / max(paint.counts.values()))
-    return f' style="stroke-width:{1.6 + 2.6 * math.sqrt(share):.1f}"'
+    return f' style="stroke-width:{1.6 + 1.8 * math.sqrt(share):.1f}"'
 
 
 def _loop(way: Way, layout: Layout, paint: Paint) -> str:
@@ -199,10 +199,10 @@ def _ended(state: State, ways: Sequence[Way], layout: Layout, paint: Paint) -> s
 def _legend(paint: Paint, width: float) -> tuple[str, float]:
     lines = wrap(legend(paint), width - 2 * MARGIN, TEXT_SIZE, lines=5)
     text = "".join(
-        f'<text class="wf-quiet" x="{MARGIN}" y="{12 + LINE * index}">{escape(line)}</text>'
+        f'<text class="wf-quiet" x="{MARGIN}" y="{16 + LINE * index}">{escape(line)}</text>'
         for index, line in enumerate(lines)
     )
-    return text, LINE * len(lines) + MARGIN
+    return text, LINE * len(lines) + MARGIN + 4
 
 
 def _svg(definition: Definition, content: str, width: float, height: float, paint: Paint) -> str:
@@ -212,7 +212,8 @@ def _svg(definition: Definition, content: str, width: float, height: float, pain
     w, h = math.ceil(width), math.ceil(height)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="wf" role="img" width="{w}" height="{h}"'
-        f' viewBox="0 0 {w} {h}" aria-labelledby="{mark}-title {mark}-desc">'
+        f' viewBox="0 0 {w} {h}" aria-labelledby="{mark}-title"'
+        f' aria-describedby="{mark}-desc">'
         f'<title id="{mark}-title">{escape(title(definition, paint))}</title>'
         f'<desc id="{mark}-desc">{escape(describe(definition, paint))}</desc>'
         f"<style>\n{css()}</style>"

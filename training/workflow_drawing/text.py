@@ -4,7 +4,8 @@ import json
 
 from training.workflow_drawing.style import TEXT_SIZE
 
-# Advance widths of Helvetica, which Arial and Liberation Sans share, in thousandths of the size.
+# Advance widths of Helvetica in thousandths of the size. style.css asks for it, and for Arial and
+# Liberation Sans, which share them.
 _WIDTHS = {
     **dict.fromkeys("ijl'|", 222),
     **dict.fromkeys('I.,:;/!()[]ft "·', 278),
@@ -20,7 +21,7 @@ _WIDTHS = {
     **dict.fromkeys("W…@", 1000),
 }
 _OTHER = 667
-_ROOM = 1.08  # other fonts are wider: Segoe UI, Roboto by up to so much
+_ROOM = 1.08  # where none of them is there, such as on Android
 _BOLD = 1.08
 
 
