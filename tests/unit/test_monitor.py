@@ -69,7 +69,7 @@ def test_a_folder_gives_a_page_and_figures(captures, tmp_path, capsys):
         assert name in figures
     assert figures["lines"] == figures["predictions"] == 60
     assert figures["threshold"] == settings.CONFIDENCE_THRESHOLD
-    assert figures["threshold_source"] == "samconfig.toml"
+    assert figures["threshold_source"] == "as in samconfig.toml"
     assert figures["drift"]["drifted"] is None
     assert "There is no baseline to compare with. You must specify a region." in page
     assert page.count("data:image/png") == 48
@@ -329,7 +329,7 @@ def test_the_stack_says_the_threshold_that_it_is_deployed_with():
 
     threshold = choose_threshold(session, "scones", None)
 
-    assert (threshold.value, threshold.source) == (0.85, "deployed stack scones")
+    assert (threshold.value, threshold.source) == (0.85, "of the deployed stack scones")
     session.assert_no_pending_responses()
 
 
@@ -339,7 +339,7 @@ def test_without_a_stack_samconfig_says_it():
 
     threshold = choose_threshold(session, "scones", None)
 
-    assert (threshold.value, threshold.source) == (0.9, "samconfig.toml")
+    assert (threshold.value, threshold.source) == (0.9, "as in samconfig.toml")
     assert choose_threshold(NoAws(), "scones", 0.6).value == 0.6
 
 

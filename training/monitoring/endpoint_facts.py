@@ -73,15 +73,15 @@ def endpoint_captures(session: Any, endpoint: str) -> str:
 def choose_threshold(session: Any, stack: str, asked: float | None) -> Threshold:
     """Return what was asked for, else what the stack is deployed with, else samconfig.toml's."""
     if asked is not None:
-        return Threshold(asked, "--threshold")
+        return Threshold(asked, "as asked for")
     try:
         [found] = session.client("cloudformation", config=PATIENCE).describe_stacks(
             StackName=stack
         )["Stacks"]
         parameters = {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])}
-        return Threshold(float(parameters["ConfidenceThreshold"]), f"deployed stack {stack}")
+        return Threshold(float(parameters["ConfidenceThreshold"]), f"of the deployed stack {stack}")
     except (ClientError, BotoCoreError, KeyError, ValueError):
-        return Threshold(settings.CONFIDENCE_THRESHOLD, "samconfig.toml")
+        return Threshold(settings.CONFIDENCE_THRESHOLD, "as in samconfig.toml")
 
 
 def choose_baseline(session: Any, endpoint: str, asked: str | None) -> Baseline:
