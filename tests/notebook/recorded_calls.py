@@ -22,6 +22,9 @@ OF_OBJECTS = {
     "s3:GetObjectVersion",
     "s3:PutObject",
 }
+OF_VERSIONS = {"s3:DeleteObjectVersion", "s3:GetObjectVersion"}
+# boto3 looks a bucket up in the list of all, for the SageMaker SDK, and does without if refused.
+NOT_NEEDED = {Call("s3", "ListBuckets")}
 SAGEMAKER_NAMES = {
     "TrainingJobName": "training-job",
     "ModelName": "model",
@@ -51,7 +54,11 @@ def read_calls(path: Path) -> list[Recorded]:
 
 def refused(recorded: Recorded) -> Iterator[str]:
     """Yield each action and resource that the policy would not have let this call have."""
+    if recorded.call in NOT_NEEDED:
+        return
     for action in actions_of(recorded.call):
+        if action in OF_VERSIONS and "VersionId" not in str(recorded.parameters):
+            continue
         for arn in arns(action, recorded):
             if not allows(action, arn, context(action, recorded)):
                 yield f"{action} on {arn}, for {recorded.call.operation}"
@@ -130,7 +137,9 @@ NAMED: dict[str, Callable[[dict[str, Any]], list[str]]] = {
         f"arn:aws:dynamodb:{AWS}:table/{table}"
         for table in given.get("RequestItems") or [given["TableName"]]
     ],
-    "iam": lambda given: [f"arn:aws:iam::{ACCOUNT}:role/{given['RoleName']}"],
+    "iam": lambda given: [
+        given.get("PolicySourceArn") or f"arn:aws:iam::{ACCOUNT}:role/{given['RoleName']}"
+    ],
     "lambda": lambda given: [f"arn:aws:lambda:{AWS}:function:{given['FunctionName']}"],
     "logs": log_arns,
     "sagemaker": sagemaker_arns,
