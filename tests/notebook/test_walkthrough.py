@@ -67,7 +67,10 @@ def executed(project) -> Any:
         kernel_name="python3",
         resources={"metadata": {"path": str(project / "notebooks")}},
     )
-    client.execute(env=environment)
+    try:
+        client.execute(env=environment)
+    finally:
+        nbformat.write(notebook, project / "executed.ipynb")  # to look at, above all if it failed
     return notebook
 
 
