@@ -121,6 +121,17 @@ def test_damaged_lines_alone_are_a_report_too(tmp_path, capsys):
     assert "cut off 1, not JSON 1" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("threshold", ["0", "1"])
+@pytest.mark.parametrize("count", [1, 7, 60])
+def test_all_and_none_accepted_can_be_drawn(tmp_path, threshold, count):
+    write(tmp_path / "captures", [line(named(car=0.99, van=0.01))] * count)
+
+    assert run(tmp_path / "captures", tmp_path / "out", "--threshold", threshold) == 0
+
+    figures = json.loads((tmp_path / "out/monitor.json").read_text())
+    assert figures["coverage"] == 1 - int(threshold)
+
+
 def test_what_was_captured_cannot_write_into_the_page(tmp_path):
     label = "<script>alert(1)</script>"
     write(tmp_path / "captures", [line(named(**{label: 0.9, "car": 0.1}))])

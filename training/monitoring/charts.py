@@ -64,8 +64,8 @@ def coverage_over_time(periods: Sequence[Period], length: Length) -> Any:
 
     def draw(axes: Any, theme: Theme) -> None:
         color = theme.series[2]
-        low = [share - bound[0] for share, bound in zip(shares, bounds, strict=True)]
-        high = [bound[1] - share for share, bound in zip(shares, bounds, strict=True)]
+        low = [max(0.0, share - bound[0]) for share, bound in zip(shares, bounds, strict=True)]
+        high = [max(0.0, bound[1] - share) for share, bound in zip(shares, bounds, strict=True)]
         axes.errorbar(middles, shares, (low, high), fmt="o-", color=color, ms=3.5, lw=1.5,
                       elinewidth=1)  # fmt: skip
         axes.set_ylim(0, 1.02)
