@@ -22,6 +22,7 @@ COUNT, EPOCHS, SENT = 60, 8, 6  # pictures per class, passes, pictures sent: sma
 TEST_PICTURES = 2 * round(COUNT * 0.15)  # --test-share of stage_data, of two classes
 CELL_SECONDS = 300
 NOTEBOOK = "notebooks/walkthrough.ipynb"
+EXECUTED = ROOT / "reports" / "notebook" / "walkthrough.ipynb"  # to look at, above all if it failed
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,8 @@ def executed(project) -> Any:
     try:
         client.execute(env=environment)
     finally:
-        nbformat.write(notebook, project / "executed.ipynb")  # to look at, above all if it failed
+        EXECUTED.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, EXECUTED)
     return notebook
 
 
