@@ -43,12 +43,14 @@ def main(argv: list[str] | None = None) -> int:
     console = make_console()
     try:
         if arguments.write_docs:
-            for picture, file in DOCS.items():
-                _write(picture, docs_picture(file), console)
+            for place, file in DOCS.items():
+                _write(place, docs_picture(file), console)
             return 0
         definition = read_definition(arguments.definition)
-        path = _read_path(arguments.execution) if arguments.execution else None
-        _draw(definition, path, arguments.out, console)
+        with console.status("Reading and drawing"):  # the longest history takes 25 calls
+            path = _read_path(arguments.execution) if arguments.execution else None
+            picture = _picture(definition, path)
+        _tell(definition, path, picture, arguments.out, console)
     except KeyboardInterrupt:
         print("draw_workflow: interrupted; no picture was written", file=sys.stderr)
         return 130
@@ -110,16 +112,24 @@ def _read_path(execution: str) -> ExecutionPath:
     return read_path(boto3.client("stepfunctions"), execution)
 
 
-def _draw(
-    definition: Definition, path: ExecutionPath | None, out: Path | None, console: Console
-) -> None:
+def _picture(definition: Definition, path: ExecutionPath | None) -> str:
     from training.workflow_drawing.svg import draw  # noqa: PLC0415  --help does without
 
-    picture = draw(definition, path=path, steps=True)
+    return draw(definition, path=path, steps=True)
+
+
+def _tell(
+    definition: Definition,
+    path: ExecutionPath | None,
+    picture: str,
+    out: Path | None,
+    console: Console,
+) -> None:
+    name = definition.name
     if path is not None:
+        name = f"{path.machine}-{path.name}"
         console.print(headline(path), markup=False, soft_wrap=True)
         console.print(steps_table(path))
-    name = f"{path.machine}-{path.name}" if path is not None else definition.name
     _write(out or REPORTS_FOLDER / "workflow" / f"{name.replace('/', '-')}.svg", picture, console)
 
 

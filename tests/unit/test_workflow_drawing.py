@@ -336,6 +336,9 @@ def test_a_long_path_is_listed_by_its_beginning_and_its_end():
     assert "246 more steps" in texts
     assert {"1", "30", "277", "306"} <= set(texts)
     assert "31" not in texts
+    described = draw(ONE, path=path_of(*ACCEPTED, *names)).split("<desc")[1].split("</desc>")[0]
+    assert "246 more, " in described
+    assert len(described) < 3000
 
 
 def test_states_that_a_history_leaves_out_are_neither_taken_nor_pale():

@@ -4,6 +4,7 @@ from training.pages.words import duration
 from training.workflow_drawing.history import RUNNING, ExecutionPath
 from training.workflow_drawing.paint import Paint
 from training.workflow_drawing.states import END, Definition, Transition
+from training.workflow_drawing.step_list import shown_steps
 
 LEGEND = (
     "Solid arrow: goes on",
@@ -55,9 +56,10 @@ def _path_sentences(path: ExecutionPath) -> list[str]:
     ended = "is running" if path.status == RUNNING else f"ended {path.status}"
     error = f" with {path.error}" if path.error else ""
     after = f" after {duration(path.seconds)}" if path.seconds is not None else ""
+    steps = [step.state if step else f"{n:,} more" for n, step in shown_steps(path)]
     return [
         f"The execution {path.name} {ended}{error}{after}.",
-        f"Its steps: {', '.join(step.state for step in path.steps)}.",
+        f"Its steps: {', '.join(steps)}.",
     ]
 
 

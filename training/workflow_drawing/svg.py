@@ -26,7 +26,7 @@ from training.workflow_drawing.style import LINE, PILL, TEXT_SIZE, css
 from training.workflow_drawing.text import wrap
 from training.workflow_drawing.ways import Way, machine_ways, main_way, make_arrows
 
-HEAD = 7  # pixels: the length of an arrow's head
+HEAD = 8  # pixels: the length of an arrow's head
 LEAST_WIDTH, LEAST_LIST_WIDTH = 480, 820  # pixels of the picture; with a list of steps below
 
 
@@ -106,7 +106,7 @@ def _arrow(route: Route, members: Sequence[Way], paint: Paint) -> str:
     if route.heads:
         at, down = (0, -1) if route.upwards else (-1, 1)
         x, y = points[at]
-        head = f'<path class="wf-head" d="M{x:g} {y:g}l-4.5 {-HEAD * down}h9Z"/>'
+        head = f'<path class="wf-head" d="M{x:g} {y:g}l-5 {-HEAD * down}h10Z"/>'
         points[at] = (x, y - (HEAD - 1) * down)
     d = f"M{points[0][0]:g} {points[0][1]:g}"
     for (x1, y1), (x2, y2) in pairwise(points):
