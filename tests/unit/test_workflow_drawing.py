@@ -352,6 +352,8 @@ def test_states_that_a_history_leaves_out_are_neither_taken_nor_pale():
     assert picture.classes("Classify Every Picture") == {"wf-state", "wf-taken"}
     assert picture.classes("Notify Failure") == {"wf-state"}
     assert picture.classes("Batch Stopped") == {"wf-state", "wf-off"}
+    [inner] = [e for e in picture.root.iter() if attribute(e, "data-from") == "Classify Picture"]
+    assert attribute(inner, "class") == "wf-arrow"
 
 
 @pytest.mark.parametrize(
