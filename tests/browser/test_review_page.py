@@ -7,6 +7,7 @@ import io
 import os
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -305,13 +306,19 @@ def test_a_server_that_ended_is_told_and_nothing_is_lost(empty, server, watched)
         assert wait_for_picture(page) == key
 
 
-def test_two_clients_and_a_server_killed_twice_lose_nothing(empty, watched):
+@pytest.fixture
+def servers() -> Iterator[ExitStack]:
+    with ExitStack() as started:
+        yield started
+
+
+def test_two_clients_and_a_server_killed_twice_lose_nothing(empty, watched, servers):
     # GIVEN many pictures in review, whose names say what they show
     wanted = {}
     for number in range(MANY):
         vehicle = ("bicycle", "motorcycle", "neither")[number % 3]
         wanted[empty.ask(f"{vehicle}-{number:04d}", plain_picture(number))] = vehicle
-    server = ReviewServer(empty.aws, "--reviewer", "ada")
+    server = servers.enter_context(review_server(empty.aws, "--reviewer", "ada"))
     clients = [Client(open_page(watched, server.address).page) for _ in range(2)]
     began = time.monotonic()
 
@@ -325,7 +332,7 @@ def test_two_clients_and_a_server_killed_twice_lose_nothing(empty, watched):
         if kills and sum(client.pressed for client in clients) >= kills[0]:
             del kills[0]
             server.kill()
-            server = ReviewServer(empty.aws, "--reviewer", "ada")
+            server = servers.enter_context(review_server(empty.aws, "--reviewer", "ada"))
             for client in clients:
                 client.open(server.address)
     decided_in = time.monotonic() - began

@@ -4,6 +4,7 @@
   const LOOK_AGAIN_MS = 5000;
   const AHEAD = 2;
   const SMALL = 256; // pixels of the longer side, below which single pixels are shown
+  const MOST_TIMES = 8; // a small picture is enlarged: beyond, nobody can see what it shows
   const element = (id) => document.getElementById(id);
   const review = element("review");
   const client = crypto.randomUUID();
@@ -47,6 +48,8 @@
       const image = new Image();
       image.src = `pictures/${encodeURIComponent(picture.id)}`;
       image.alt = `Picture ${picture.key}, ${picture.width} by ${picture.height} pixels. ${guessed(picture)}`;
+      image.style.maxWidth = `${MOST_TIMES * picture.width}px`;
+      image.style.maxHeight = `${MOST_TIMES * picture.height}px`;
       image.classList.toggle("small", Math.max(picture.width, picture.height) < SMALL);
       images.set(picture.id, image);
     }
@@ -60,28 +63,30 @@
     return `The model’s guess: ${picture.guess}${sure}${needed}.`;
   }
 
+  // Everything changes at once, when the picture is there to be seen: until then no key counts.
   async function showPicture(picture) {
+    let shown = null;
+    if (picture?.problem) shown = problem(picture.problem);
+    else if (picture) shown = await loaded(picture);
     current = picture;
     answers = picture ? picture.classes.map((one) => one.name) : [];
     element("frame").hidden = !picture;
     element("nothing").hidden = Boolean(picture);
     element("answers").replaceChildren(...(picture ? picture.classes.map(answerButton) : []));
-    if (!picture) {
-      element("picture").replaceChildren();
-      return;
-    }
+    element("picture").replaceChildren(...(picture ? [shown] : []));
+    if (!picture) return;
     element("guess").textContent = guessed(picture);
     element("place").textContent = `${picture.key} · queued ${picture.sent.slice(0, 16).replace("T", " ")} UTC`;
-    let shown = problem(picture.problem);
-    if (!picture.problem) {
-      shown = preload(picture);
-      try {
-        await shown.decode();
-      } catch {
-        shown = problem("It could not be loaded.");
-      }
+  }
+
+  async function loaded(picture) {
+    const image = preload(picture);
+    try {
+      await image.decode();
+      return image;
+    } catch {
+      return problem("It could not be loaded.");
     }
-    element("picture").replaceChildren(shown);
   }
 
   function problem(text) {
