@@ -219,7 +219,7 @@ def _time_axis(axes: Any, times: Sequence[datetime], length: Length) -> None:
 
 
 def _percent(share: float, _: int) -> str:
-    return f"{share:.0%}"
+    return f"{round(100 * share, 1):g}%"
 
 
 def _counted(number_of: int, noun: str) -> str:
