@@ -250,7 +250,11 @@ def seconds_at_worst(config: Any) -> float:
 def test_only_an_accepted_answer_is_recorded():
     choice = STATES["Is Accepted"]
     [rule] = choice["Choices"]
-    assert rule == {"Condition": "{% $states.input.accepted = true %}", "Next": "Record Prediction"}
+    assert rule == {
+        "Comment": rule["Comment"],
+        "Condition": "{% $states.input.accepted = true %}",
+        "Next": "Record Prediction",
+    }
     assert choice["Default"] == "Claim Review"
     assert [n for n, s in STATES.items() if "Record Prediction" in targets(s)] == ["Is Accepted"]
     assert [n for n, s in STATES.items() if s.get("End") or s["Type"] == "Succeed"] == [
