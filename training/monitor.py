@@ -60,7 +60,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         " %(default)s)")  # fmt: skip
     add("--threshold", type=share,
         help="confidence from which an answer is accepted, 0 to 1 (default: the deployed stack's;"
-        f" without one {settings.CONFIDENCE_THRESHOLD:g}, as in samconfig.toml)")  # fmt: skip
+        " without one what the endpoint's model recommends, or else"
+        f" {settings.CONFIDENCE_THRESHOLD:g}, as in samconfig.toml)")  # fmt: skip
     add("--class-names", type=_names, default=default_class_names(settings.PARAMETERS),
         metavar="NAME,NAME",
         help="classes of an endpoint that answers a bare list, in its order (default: ClassNames"

@@ -17,6 +17,7 @@ from PIL import Image
 from tests.hostile.model import write_untrained_model
 from tests.unit.aws_stubs import REGION, StubbedSession
 from tests.unit.captures import BEGIN, a_few_hours, drawn, line, named, write
+from tests.unit.model_archives import add_served_model, held_out, model_archive
 from training import settings
 from training.monitor import main, parse_arguments
 from training.monitoring.endpoint_facts import (
@@ -338,20 +339,29 @@ def test_the_stack_says_the_threshold_that_it_is_deployed_with():
         "describe_stacks", {"Stacks": [STACK]}, {"StackName": "scones"}
     )
 
-    threshold = choose_threshold(session, "scones", None)
+    threshold = choose_threshold(session, "scones", "e", None)
 
     assert (threshold.value, threshold.source) == (0.85, "of the deployed stack scones")
     session.assert_no_pending_responses()
 
 
-def test_without_a_stack_samconfig_says_it():
+@pytest.mark.parametrize(
+    ("archive", "expected"),
+    [
+        (model_archive(held_out(800)), (0.6, "as the endpoint's model recommends")),
+        (None, (0.9, "as in samconfig.toml")),
+    ],
+)
+def test_without_a_stack_the_model_or_samconfig_says_it(archive, expected):
     session = StubbedSession()
     session.stub("cloudformation").add_client_error("describe_stacks", "ValidationError")
+    add_served_model(session, archive)
 
-    threshold = choose_threshold(session, "scones", None)
+    threshold = choose_threshold(session, "scones", "e", None)
 
-    assert (threshold.value, threshold.source) == (0.9, "as in samconfig.toml")
-    assert choose_threshold(NoAws(), "scones", 0.6).value == 0.6
+    assert (pytest.approx(threshold.value), threshold.source) == expected
+    session.assert_no_pending_responses()
+    assert choose_threshold(NoAws(), "scones", "e", 0.6).value == 0.6
 
 
 def test_captures_are_where_the_endpoint_writes_them():

@@ -215,7 +215,7 @@ def _time_axis(axes: Any, times: Sequence[datetime], length: Length) -> None:
     axes.xaxis.set_major_formatter(
         dates.ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
     )
-    axes.set_xlabel("time (UTC)")
+    axes.set_xlabel("time (UTC)", loc="left")  # the day comes at the right
 
 
 def _percent(share: float, _: int) -> str:

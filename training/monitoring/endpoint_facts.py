@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from training import settings
 from training.errors import ExpectedError
+from training.evaluation import threshold
 from training.model_artifact import endpoint_model_data
 from training.monitoring.distances import Observer, load_observer
 from training.monitoring.sample import Sample, read_baseline
@@ -21,6 +22,16 @@ from training.preflight import check_credentials, check_region
 # These questions are asked even where there may be nobody to answer them: a laptop's AWS that has
 # stopped, a machine without a network.
 PATIENCE = Config(connect_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+
+
+@dataclass(frozen=True)
+class _Patient:
+    """A session whose clients give up soon."""
+
+    session: Any
+
+    def client(self, service: str) -> Any:
+        return self.session.client(service, config=PATIENCE)
 
 
 @dataclass(frozen=True)
@@ -70,8 +81,12 @@ def endpoint_captures(session: Any, endpoint: str) -> str:
     return f"{place.rstrip('/')}/{endpoint}/"
 
 
-def choose_threshold(session: Any, stack: str, asked: float | None) -> Threshold:
-    """Return what was asked for, else what the stack is deployed with, else samconfig.toml's."""
+def choose_threshold(session: Any, stack: str, endpoint: str, asked: float | None) -> Threshold:
+    """Return what was asked for, or what the stack is deployed with.
+
+    Without a stack it is what `evaluate` takes: what the endpoint's model recommends, or else what
+    samconfig.toml says.
+    """
     if asked is not None:
         return Threshold(asked, "as asked for")
     try:
@@ -81,7 +96,10 @@ def choose_threshold(session: Any, stack: str, asked: float | None) -> Threshold
         parameters = {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])}
         return Threshold(float(parameters["ConfidenceThreshold"]), f"of the deployed stack {stack}")
     except (ClientError, BotoCoreError, KeyError, ValueError):
-        return Threshold(settings.CONFIDENCE_THRESHOLD, "as in samconfig.toml")
+        chosen = threshold.choose_threshold(_Patient(session), endpoint, None, None)
+        by_model = chosen.source == "recommendation"
+        words = "as the endpoint's model recommends" if by_model else "as in samconfig.toml"
+        return Threshold(chosen.value, words)
 
 
 def choose_baseline(session: Any, endpoint: str, asked: str | None) -> Baseline:

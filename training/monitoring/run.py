@@ -112,7 +112,9 @@ def monitor(arguments: argparse.Namespace, console: Console) -> None:
     captures = run.captures(arguments.captures)
     reading = run.read(captures, "Captures")
     predictions = reading.predictions
-    threshold = choose_threshold(run.session, arguments.stack_name, arguments.threshold)
+    threshold = choose_threshold(
+        run.session, arguments.stack_name, arguments.endpoint, arguments.threshold
+    )
     baseline = run.baseline()
     comparison = run.compare(captures, reading, predictions, baseline)
     with progress_bar(console, "Pictures shown") as report:
