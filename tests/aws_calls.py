@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import botocore.session
 from botocore import xform_name
@@ -51,7 +51,9 @@ def services_of(paths: Iterable[Path]) -> set[str]:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and last_name(node.func).endswith("client")
         for argument in node.args
-        if isinstance(argument, ast.Constant) and argument.value in known
+        if isinstance(argument, ast.Constant)
+        and isinstance(argument.value, str)
+        and argument.value in known
     }
 
 
@@ -105,7 +107,7 @@ def methods(service: str) -> dict[str, str]:
 def waiters(service: str) -> dict[str, str]:
     """Return `{name of a waiter: the operation that it repeats}`."""
     try:
-        described: dict[str, Any] = SESSION.get_waiter_model(service)._waiter_config
+        model = SESSION.get_waiter_model(service)
     except NoSuchModelError:
         return {}
-    return {xform_name(name): waiter["operation"] for name, waiter in described.items()}
+    return {xform_name(name): model.get_waiter(name).operation for name in model.waiter_names}

@@ -8,18 +8,20 @@ import pytest
 from training.settings import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-LINKS = [
+LINKS = sorted(  # once each: a page has the same link many times
     (page, link)
     for page in PAGES
-    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+    for link in set(re.findall(r"\]\(([^)\s]+)\)", page.read_text()))
     if not link.startswith(("http:", "https:"))
-]
+)
 
 
 def anchors(page: Path) -> set[str]:
-    """Return what GitHub makes of the headings of a page."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    """Return what GitHub makes of the headings of a page, and those that it sets itself."""
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    made = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return made | set(re.findall(r'<a (?:id|name)="([^"]+)">', text))
 
 
 def test_there_are_links_to_follow():
