@@ -26,7 +26,7 @@ lock: ## Solve requirements.in into requirements.txt
 	@{ echo '# Made by `make lock` from requirements.in: the one set that was tested.'; \
 	   $(BIN)/uv pip freeze --quiet --python $(BIN)/python | sed -E 's/\+[A-Za-z0-9.]+$$//' | grep -viE '^(nvidia|cuda|triton)'; } > requirements.txt
 
-.PHONY: demo soak test check unit integration browser notebook container-test bench bench-batch bench-cross-validate bench-neither bench-adapt hostile clean
+.PHONY: demo soak test check unit integration browser notebook container-test bench bench-batch bench-cross-validate bench-neither bench-adapt bench-drift bench-monitor hostile clean
 
 DATA ?= synthetic
 PICTURES ?= 5000
@@ -84,6 +84,12 @@ bench-neither: setup ## What a trained model makes of pictures of neither class;
 
 bench-adapt: setup ## The same scripts on five drawn classes and on photos of 640x480; reports/bench/adapt.json
 	$(BIN)/python -m benchmarks.adapt
+
+bench-drift: setup ## How often drift is found where there is some, and where there is none; reports/bench/drift.json
+	$(BIN)/python -m benchmarks.drift
+
+bench-monitor: setup ## The monitoring report over 100,000 captured calls: seconds and memory; reports/bench/monitor.json
+	$(BIN)/python -m benchmarks.monitor
 
 bench-batch: setup ## 2,000 pictures through the batch, against the bare endpoint; reports/bench/batch.json
 	$(BIN)/python -m benchmarks.batch --port $(PORT)

@@ -44,6 +44,7 @@ PARTS = {
     "imports": Part("benchmarks.import_time", None, "python -m benchmarks.import_time"),
     "neither": Part("benchmarks.neither.__main__", "models", "python -m benchmarks.neither"),
     "adapt": Part("benchmarks.adapt", "tasks", "python -m benchmarks.adapt"),
+    "drift": Part("benchmarks.drift", None, "make bench-drift"),
     "batch": Part("benchmarks.batch", None, "make bench-batch"),
 }
 

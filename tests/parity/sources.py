@@ -197,7 +197,10 @@ def _calls(node: ast.AST, operations: dict[str, set[str]], place: str) -> Iterat
     """Yield what is asked of a client, by `s3.get_object(...)` or by `s3.get_object` handed on."""
     if isinstance(node, ast.Attribute) and node.attr in operations:
         # A method of one word may be anybody's: `search` is SageMaker's and a regular expression's.
-        if "_" in node.attr or _receiver(node.value) in CLIENTS:
+        known = _receiver(node.value) in CLIENTS
+        # What a function of no arguments gives is no client: which one, it would have to be told.
+        other = isinstance(node.value, ast.Call) and not node.value.args
+        if known or ("_" in node.attr and not other):
             yield f"call:{_client(node.value, node.attr, operations, place)}.{node.attr}"
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         kind = {"get_paginator": "call", "get_waiter": "wait"}.get(node.func.attr)
