@@ -26,7 +26,8 @@ def confidence_over_time(
     some = np.random.default_rng(seed).permutation(len(predictions))[:MOST_DOTS]
     times = [moment(time) for time in predictions.times[some]]
     confidences = predictions.confidences[some]
-    middles = _middles(periods, length)
+    began, ended = moment(predictions.times.min()), moment(predictions.times.max())
+    middles = [min(max(middle, began), ended) for middle in _middles(periods, length)]
 
     def draw(axes: Any, theme: Theme) -> None:
         first, *_ = theme.series

@@ -4,12 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from training import container_path  # noqa: F401  finds the two modules of the container below
-
-# isort: split
-from network import PictureError, decode_picture
-from picture_features import picture_features
-
 from training.monitoring.capture_line import DamagedLineError, RefusedCallError, read_line
 from training.monitoring.predictions import DamagedLine, Predictions, Rows
 
@@ -88,9 +82,8 @@ def _read_line(line: bytes, rules: Rules, rows: Rows, place: tuple[int, int, int
         rules.until is not None and call.time >= rules.until
     ):
         return False
-    try:
-        picture = decode_picture(call.picture)
-    except PictureError as error:
-        raise DamagedLineError("picture cannot be decoded", str(error)) from error
-    rows.add(call.time, call.probabilities, picture_features(call.picture, picture), place)
+    # Not above: the process that hands out chunks does without PyTorch.
+    from training.monitoring.captured_picture import describe  # noqa: PLC0415
+
+    rows.add(call.time, call.probabilities, describe(call.picture), place)
     return True

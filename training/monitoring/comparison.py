@@ -6,11 +6,6 @@ from typing import Any
 
 from PIL import Image
 
-from training import container_path  # noqa: F401  finds the module of the container below
-
-# isort: split
-from network import resize_picture
-
 from training.monitoring.distances import MOST_PICTURES, Observer, Seen
 from training.monitoring.drift import Drift, compare
 from training.monitoring.endpoint_facts import Baseline
@@ -118,6 +113,8 @@ def kept_sample(comparison: Comparison, predictions: Predictions, seed: int) -> 
 def _look(
     captures: Captures, reading: Reading, some: Predictions, observer: Observer, report: Report
 ) -> Seen:
+    from network import resize_picture  # noqa: PLC0415  imports PyTorch, as the observer has
+
     size = observer.classifier.input_size
 
     def shrink(_: int, picture: Image.Image) -> Image.Image:

@@ -6,11 +6,6 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from training import container_path  # noqa: F401  finds the module of the container below
-
-# isort: split
-from network import decode_picture
-
 from training.monitoring.capture_line import read_line
 from training.monitoring.places import CaptureFile, Captures
 from training.monitoring.predictions import Integers, Predictions
@@ -45,11 +40,13 @@ def with_pictures(
 
     The pictures are upright RGB. Each is read and decoded again: it was fine the first time.
     """
+    # Not above: what reads the lines in other processes does without PyTorch.
+    from training.monitoring.captured_picture import decode  # noqa: PLC0415
 
     def one(row: int) -> Result:
         file = CaptureFile(files[predictions.files[row]], 0)
         start = int(predictions.offsets[row])
         line = captures.read(file, start, start + int(predictions.lengths[row]))
-        return work(row, decode_picture(read_line(line, None).picture))
+        return work(row, decode(read_line(line, None).picture))
 
     return run_parallel(one, range(len(predictions)), threads=THREADS, report=report)

@@ -178,7 +178,7 @@ def _readers(total: int, processes: int) -> Iterator[Read]:
     # Forked from a server that has no threads and has imported PyTorch once: starting from nothing,
     # each process would hold its own 200 MB of it.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training.monitoring.chunk"])
+    context.set_forkserver_preload(["training.monitoring.captured_picture"])
     with _interrupts_ignored():  # by the server and its processes: a Ctrl-C ends this one alone
         forkserver.ensure_running()
     with ProcessPoolExecutor(processes, context) as pool:
