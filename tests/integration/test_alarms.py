@@ -308,6 +308,7 @@ def told(watched: Watched, name: str, state: str) -> list[dict[str, Any]]:
     "cloudwatch-sqs-metrics",
     "cloudwatch-endpoint-metrics",
     "cloudwatch-emf",
+    "cloudwatch-datapoints-to-alarm",
 )
 @pytest.mark.parametrize("name", [*CASES, *(name for name in ALARMS if name not in CASES)])
 def test_an_alarm_stays_quiet_below_its_edge_and_tells_over_it(watched, name):

@@ -74,6 +74,7 @@ def test_a_doubtful_picture_took_the_way_to_review(stack):
     assert "is not accepted at threshold" in (path.steps[-1].cause or "")
 
 
+@pytest.mark.parity("states-history")
 def test_attempts_and_the_error_that_was_caught_are_told(well):
     fault(well, {"kind": "throttled", "calls": 2})
     busy = path_of(well, execute(well, put(well, WHITE))["executionArn"])
@@ -120,6 +121,7 @@ def test_the_command_draws_an_execution_and_lists_its_steps(stack, tmp_path):
     assert picture.count('class="wf-state wf-taken"') == len(ACCEPTED)
 
 
+@pytest.mark.parity("states-history")
 def test_the_command_refuses_what_it_cannot_draw(stack, tmp_path):
     out = str(tmp_path / "none.svg")
     arn = execute(stack, put(stack, BLACK))["executionArn"]

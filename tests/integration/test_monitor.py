@@ -141,6 +141,7 @@ def points(aws: LaptopAws, namespace: str, metric: str, **dimensions: str) -> li
     return found
 
 
+@pytest.mark.parity("cloudwatch-own-metrics")
 def test_the_newest_full_hour_is_published_once(laptop_aws, bucket, tmp_path, capsys):
     this_hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     captures = tmp_path / "captures"
@@ -167,6 +168,7 @@ def test_the_newest_full_hour_is_published_once(laptop_aws, bucket, tmp_path, ca
     )
 
 
+@pytest.mark.parity("cloudwatch-own-metrics")
 def test_an_alarm_hears_of_drift(laptop_aws, bucket, tmp_path):
     """The alarm that the template has, on a metric of an hour that is over."""
     cloudwatch = laptop_aws.client("cloudwatch")

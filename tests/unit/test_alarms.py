@@ -131,6 +131,7 @@ def test_the_rate_is_of_a_metric_that_the_filter_writes(measured):
     assert metric(ALARMS["LowConfidenceRateAlarm"]) in measured
 
 
+@pytest.mark.parity("cloudwatch-own-metrics")
 def test_drift_is_a_metric_that_the_monitor_publishes(tmp_path):
     a_few_hours(tmp_path, hours=2)
     reading = read_captures(
