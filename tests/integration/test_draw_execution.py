@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections import Counter
 
+import pytest
+
 from tests.integration.deployed_machines import BATCH, altered, ended, entered, start
 from tests.integration.laptop_aws import wait_until
 from tests.integration.workflow_stack import BLACK, GREY, WHITE, Stack, execute, fault, put
