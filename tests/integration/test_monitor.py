@@ -11,8 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from botocore.exceptions import ClientError
 
-from tests.integration.laptop_aws import ROOT, LaptopAws, processes, wait_until
+from tests.integration.laptop_aws import ROOT, LaptopAws, wait_until
+from tests.integration.sagemaker_requests import (
+    CAPTURE,
+    endpoint_config,
+    get,
+    keys,
+    settled_endpoint,
+    unique,
+)
 from tests.unit.captures import a_few_hours, drawn, line, named, write
 from training.monitor import main
 from training.monitoring import reading
@@ -127,6 +136,79 @@ def test_a_wrong_prefix_is_told_from_one_without_captures_yet(laptop_aws, bucket
     assert f"Nothing has been captured at {own}/captures/" in capsys.readouterr().out
 
 
+ANSWERS = """
+import json
+
+class RefusedError(Exception):
+    status_code = 415
+
+def model_fn(model_dir):
+    return SHAPE
+
+def input_fn(body, content_type):
+    if not body.startswith(bytes([0x89]) + b"PNG"):
+        raise RefusedError("only PNG")
+    return sum(body) % 1000 / 1000
+
+def predict_fn(share, shape):
+    share = round(share, 3)
+    answer = [share, round(1 - share, 3)]
+    return answer if shape == "list" else {"labels": ["car", "van"], "probabilities": answer}
+
+def output_fn(prediction, accept):
+    return json.dumps(prediction), accept
+"""
+
+
+@pytest.mark.parametrize("shape", ["list", "object"])
+def test_what_an_endpoint_answered_is_what_the_report_says(
+    laptop_aws, bucket, tmp_path, capsys, shape
+):
+    name = unique("monitored")
+    config = endpoint_config(
+        laptop_aws, unique("model"), ANSWERS.replace("SHAPE", repr(shape)), CAPTURE
+    )
+    laptop_aws.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=config)
+    assert settled_endpoint(laptop_aws, name)["EndpointStatus"] == "InService"
+    runtime = laptop_aws.client("sagemaker-runtime")
+    answers = []  # each is [share of car, share of van]
+    for number in range(40):
+        body = runtime.invoke_endpoint(
+            EndpointName=name,
+            Body=drawn(number),
+            ContentType="image/png",
+            Accept="application/json",
+        )["Body"].read()
+        answer = json.loads(body)
+        answers.append(answer["probabilities"] if shape == "object" else answer)
+    with pytest.raises(ClientError, match="415"):
+        runtime.invoke_endpoint(EndpointName=name, Body=b"GIF89a", ContentType="image/gif")
+
+    def captured() -> int:
+        found = keys(laptop_aws, f"captures/{name}/")
+        return sum(get(laptop_aws, key).count(b"\n") for key in found)
+
+    wait_until(lambda: captured() == 40)
+    options = ["--endpoint", name, "--class-names", "car,van", "--threshold", "0.8"]
+
+    assert main([*options, "--out", str(tmp_path)]) == 0
+
+    figures = json.loads((tmp_path / "monitor.json").read_text())
+    assert figures["captures"] == f"{CAPTURE['DestinationS3Uri']}/{name}/"
+    assert figures["lines"] == figures["predictions"] == 40
+    confidences = [max(answer) for answer in answers]
+    assert figures["mean_confidence"] == pytest.approx(np.mean(confidences))
+    assert figures["coverage"] == pytest.approx(np.mean([c >= 0.8 for c in confidences]))
+    assert figures["classes"] == {
+        "car": sum(answer[0] > answer[1] for answer in answers),
+        "van": sum(answer[1] > answer[0] for answer in answers),
+    }
+    lowest = [shown["confidence"] for shown in figures["pictures"]["lowest"]]
+    assert lowest == sorted(confidences)[:24]
+    assert figures["drift"]["drifted"] is None  # its model brings no baseline
+    assert "has no baseline.json" in capsys.readouterr().out
+
+
 def points(aws: LaptopAws, namespace: str, metric: str, **dimensions: str) -> list[dict[str, Any]]:
     now = datetime.now(UTC)
     found: list[dict[str, Any]] = aws.client("cloudwatch").get_metric_statistics(
@@ -206,7 +288,16 @@ def test_an_alarm_hears_of_drift(laptop_aws, bucket, tmp_path):
     )
 
 
-def test_an_interrupt_leaves_no_process_and_half_no_report(tmp_path):
+def session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+@pytest.mark.parametrize("process", [1, 2, 4])
+def test_an_interrupt_leaves_no_process_and_no_half_a_report(tmp_path, process):
+    """Whichever process has just begun: resource tracker, server, first or second reader."""
     captures = tmp_path / "captures"
     write(captures, [line(named(car=0.9, van=0.1))] * 12_000)
     out = tmp_path / "out"
@@ -220,12 +311,12 @@ def test_an_interrupt_leaves_no_process_and_half_no_report(tmp_path):
         text=True,
         start_new_session=True,  # as on a terminal, a Ctrl-C reaches all of them
     )
-    children = Path(f"/proc/{monitor.pid}/task/{monitor.pid}/children")
 
-    def reading_processes() -> list[str]:
-        return children.read_text().split() if children.exists() else []
+    def others() -> set[int]:
+        every = {int(path.name) for path in Path("/proc").glob("[0-9]*")}
+        return {pid for pid in every if session_of(pid) == monitor.pid} - {monitor.pid}
 
-    wait_until(reading_processes, seconds=30)
+    wait_until(lambda: len(others()) >= process, seconds=30)
     os.killpg(monitor.pid, signal.SIGINT)
     _, said = monitor.communicate(timeout=60)
 
@@ -233,4 +324,4 @@ def test_an_interrupt_leaves_no_process_and_half_no_report(tmp_path):
     assert "monitor: interrupted; nothing was written" in said
     assert "Traceback" not in said
     assert not out.exists()
-    wait_until(lambda: not processes([str(captures)]), seconds=30)
+    wait_until(lambda: not others(), seconds=30)

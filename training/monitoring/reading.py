@@ -7,7 +7,6 @@ so that no more than a few chunks are held at a time.
 
 import multiprocessing
 import signal
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from typing import NamedTuple
 
 from training.errors import ExpectedError
@@ -179,20 +178,18 @@ def _readers(total: int, processes: int) -> Iterator[Read]:
     # each process would hold its own 200 MB of it.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["training.monitoring.captured_picture"])
-    with _interrupts_ignored():  # by the server and its processes: a Ctrl-C ends this one alone
+    with _interrupts_blocked():  # for the server and its processes: a Ctrl-C ends this one
         forkserver.ensure_running()
     with ProcessPoolExecutor(processes, context) as pool:
         yield lambda chunks, rules: pool.submit(read_chunks, chunks, rules).result()
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Start processes that ignore a Ctrl-C, which a program inherits."""
-    if threading.current_thread() is not threading.main_thread():  # which alone can choose
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _interrupts_blocked() -> Iterator[None]:
+    """Start processes that no Ctrl-C reaches, which they inherit; this one gets it afterwards."""
+    resource_tracker.ensure_running()  # it would be started with the server, and lift the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
