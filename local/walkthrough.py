@@ -173,4 +173,5 @@ def embedded(page: Path, height: int = 700) -> str:
     """
     text = html.escape(page.read_text(encoding="utf-8"), quote=True)
     title = html.escape(page.stem, quote=True)
-    return f'<iframe title="{title}" srcdoc="{text}" width="100%" height="{height}"></iframe>'
+    frame = f'<iframe title="{title}" srcdoc="{text}" width="100%" height="{height}"></iframe>'
+    return f"<div>{frame}</div>"  # IPython warns of a frame, expecting the address of a page
