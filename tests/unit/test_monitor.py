@@ -236,6 +236,17 @@ def test_darker_pictures_are_drift_from_captures_that_were_fine(tmp_path):
     assert json.loads((tmp_path / "out/monitor.json").read_text())["drift"]["drifted"] is False
 
 
+def test_too_few_pictures_to_compare_are_neither_drift_nor_none(tmp_path):
+    few, fine = many(tmp_path / "few", darker, count=4), many(tmp_path / "fine", drawn)
+
+    assert run(few, tmp_path / "out", "--baseline-captures", str(fine)) == 0
+
+    drift = json.loads((tmp_path / "out/monitor.json").read_text())["drift"]
+    assert drift["drifted"] is None
+    assert "too few" in drift["verdict"]
+    assert "none found" not in (tmp_path / "out/monitor.html").read_text()
+
+
 def test_an_earlier_report_is_a_baseline(tmp_path):
     fine, dark = many(tmp_path / "fine", drawn), many(tmp_path / "dark", darker)
     assert run(fine, tmp_path / "first") == 0

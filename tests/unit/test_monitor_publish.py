@@ -87,6 +87,18 @@ def test_the_metrics_are_the_hours_figures(reading):
     assert len(Counter(tuple(sorted(m)) for m in metrics)) == 1
 
 
+def test_too_few_pictures_say_nothing_about_drift(tmp_path):
+    a_few_hours(tmp_path / "now", hours=2, each=3)
+    a_few_hours(tmp_path / "fine")
+    few, fine = read(tmp_path / "now"), read(tmp_path / "fine")
+    hour = newest_hour(few, NOW)
+    drift = compare(as_sample(fine.predictions, "before"), as_sample(hour.predictions, "now"))
+
+    metrics = hour_metrics(hour, few, 0.9, drift, "scones")
+
+    assert [m["MetricName"] for m in metrics] == ["DamagedLines", "Coverage", "MeanConfidence"]
+
+
 def test_without_a_baseline_there_is_no_metric_about_drift(reading):
     hour = newest_hour(reading, NOW)
 

@@ -1,5 +1,6 @@
 """The charts of a monitoring report, each with its figures in words."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -27,16 +28,17 @@ def confidence_over_time(
     times = [moment(time) for time in predictions.times[some]]
     confidences = predictions.confidences[some]
     began, ended = moment(predictions.times.min()), moment(predictions.times.max())
-    middles = [min(max(middle, began), ended) for middle in _middles(periods, length)]
+    middles, drawn = _with_gaps(periods, length)
+    middles = [min(max(middle, began), ended) for middle in middles]
 
     def draw(axes: Any, theme: Theme) -> None:
         first, *_ = theme.series
         axes.plot(times, confidences, ".", color=first, alpha=0.35, markersize=4, mew=0)
         axes.fill_between(
-            middles, [p["p10"] for p in periods], [p["p90"] for p in periods],
+            middles, [p["p10"] for p in drawn], [p["p90"] for p in drawn],
             color=first, alpha=0.2, lw=0,
         )  # fmt: skip
-        axes.plot(middles, [p["median"] for p in periods], "o-", color=first, ms=3.5, lw=1.5)
+        axes.plot(middles, [p["median"] for p in drawn], "o-", color=first, ms=3.5, lw=1.5)
         axes.axhline(threshold, color=theme.accent, lw=1.5, ls="--")
         low = min(threshold, float(confidences.min()))
         axes.set_ylim(max(0.0, low - 0.05), 1.02)
@@ -61,15 +63,16 @@ def coverage_over_time(periods: Sequence[Period], length: Length) -> Any:
     bounds = [
         wilson_interval(round(p["coverage"] * p["predictions"]), p["predictions"]) for p in periods
     ]
-    middles = _middles(periods, length)
+    line, drawn = _with_gaps(periods, length)
+    middles = [middle for middle, p in zip(line, drawn, strict=True) if p is not GAP]
 
     def draw(axes: Any, theme: Theme) -> None:
         color = theme.series[2]
         low = [max(0.0, share - bound[0]) for share, bound in zip(shares, bounds, strict=True)]
         high = [max(0.0, bound[1] - share) for share, bound in zip(shares, bounds, strict=True)]
-        axes.errorbar(middles, shares, (low, high), fmt="o-", color=color, ms=3.5, lw=1.5,
-                      elinewidth=1)  # fmt: skip
-        axes.set_ylim(0, 1.02)
+        axes.errorbar(middles, shares, (low, high), fmt="o", color=color, ms=3.5, elinewidth=1)
+        axes.plot(line, [p["coverage"] for p in drawn], color=color, lw=1.5)
+        axes.set_ylim(-0.02, 1.02)
         axes.yaxis.set_major_formatter(_percent)
         axes.set_ylabel("accepted")
         _time_axis(axes, middles, length)
@@ -187,9 +190,23 @@ def distributions(
 HATCHES = ("", "///", "...", "\\\\\\", "xx", "++", "oo")  # so that color alone tells nothing
 
 
-def _middles(periods: Sequence[Period], length: Length) -> list[datetime]:
-    half = SECONDS[length] / 2
-    return [moment(_start(period).timestamp() + half) for period in periods]
+# Where nothing was asked, no line is drawn.
+GAP: Period = dict.fromkeys(("p10", "median", "p90", "coverage"), math.nan)
+
+
+def _with_gaps(periods: Sequence[Period], length: Length) -> tuple[list[datetime], list[Period]]:
+    """Return the middle of each period and the periods, with GAP between those far apart."""
+    half = moment(SECONDS[length] / 2) - moment(0)
+    middles: list[datetime] = []
+    drawn: list[Period] = []
+    for period in periods:
+        middle = _start(period) + half
+        if middles and middle - middles[-1] > 3 * half:
+            middles.append(middle - half)
+            drawn.append(GAP)
+        middles.append(middle)
+        drawn.append(period)
+    return middles, drawn
 
 
 def _bars(periods: Sequence[Period], length: Length) -> tuple[list[datetime], Any]:

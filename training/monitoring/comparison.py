@@ -50,7 +50,14 @@ class Comparison:
         if self.drift is not None:
             drift = self.drift.to_json()
             drift["notes"] += [self.baseline.unseen] * bool(self.baseline.unseen)
+            if not tested(self.drift):
+                drift["drifted"] = None
         return {"baseline": self.baseline.place, "drift": drift}
+
+
+def tested(drift: Drift) -> bool:
+    """Tell whether anything could be compared; of a few pictures nothing can."""
+    return drift.sensitivity is not None
 
 
 def compare_predictions(

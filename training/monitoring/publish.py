@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from training.errors import ExpectedError
+from training.monitoring.comparison import tested
 from training.monitoring.drift import Drift
 from training.monitoring.periods import SECONDS, moment, period_starts
 from training.monitoring.predictions import Predictions, Reading
@@ -63,7 +64,8 @@ def hour_metrics(
 
     DamagedLines is a count of the lines that SageMaker filed under that hour, Coverage and
     MeanConfidence are shares. DriftDetected is 0 or 1, and DriftEffect of each feature in [0, 1];
-    without a baseline there are neither, and without a prediction there is none of the four.
+    without a baseline, or with too few pictures to compare, there are neither, and without a
+    prediction there is none of the four.
     """
     own = [{"Name": "EndpointName", "Value": endpoint}]
     # In the hour's last minute: an alarm looks at the newest hour, and must not miss it.
@@ -88,7 +90,7 @@ def hour_metrics(
             metric("Coverage", float(np.mean(predictions.accepted(threshold))), "None"),
             metric("MeanConfidence", float(np.mean(predictions.confidences)), "None"),
         ]
-    if drift is not None:
+    if drift is not None and tested(drift):
         metrics.append(metric("DriftDetected", float(drift.drifted), "None"))
         metrics += [
             metric(
