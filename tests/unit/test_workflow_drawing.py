@@ -73,6 +73,11 @@ def attribute(element, name):
     return element.get(name, "")
 
 
+def ends_of(element):
+    """The states that an arrow, or what stands on it, is between."""
+    return attribute(element, "data-from"), attribute(element, "data-to")
+
+
 class Picture:
     """An SVG of ours, taken apart: where its boxes, labels and lines are."""
 
@@ -83,6 +88,8 @@ class Picture:
             float(attribute(self.root, "height")),
         )
         self.boxes, self.labels, self.lines = {}, [], []  # places by state; places; (ends, points)
+        self.numbers = {}  # by pair: what stands on its arrow, or at the state that it ended in
+        self.number_places = {}  # by pair: the place of what stands on its arrow
         self._walk(self.root, 0, 0)
 
     def _walk(self, element, x, y):
@@ -96,10 +103,15 @@ class Picture:
             elif "wf-halo" in of:
                 left, top = float(attribute(child, "x")) + x, float(attribute(child, "y")) + y
                 size = float(attribute(child, "width")), float(attribute(child, "height"))
-                self.labels.append((left, top, left + size[0], top + size[1]))
+                place = (left, top, left + size[0], top + size[1])
+                self.labels.append(place)
+                if attribute(element, "data-from"):
+                    self.number_places[ends_of(element)] = place
+            elif "wf-number" in of and attribute(element, "data-from"):
+                assert ends_of(element) not in self.numbers
+                self.numbers[ends_of(element)] = child.text
             elif "wf-way" in of:
-                ends = (attribute(element, "data-from"), attribute(element, "data-to"))
-                self.lines.append((ends, line_points(attribute(child, "d"), x, y)))
+                self.lines.append((ends_of(element), line_points(attribute(child, "d"), x, y)))
             self._walk(child, x, y)
 
     def texts(self):
@@ -270,6 +282,19 @@ def test_counts_stand_on_their_arrows_and_on_no_others():
     )
     assert "wf-off" in picture.classes("Notify Failure")
     assert "wf-taken" in picture.classes("Threshold Confidence Not Met")
+
+
+@EACH
+def test_each_number_stands_on_its_own_arrow(definition):
+    counts = {pair: 1000 + number for number, pair in enumerate(sorted(definition.pairs))}
+    picture = Picture(draw(definition, counts=counts))
+    assert picture.numbers == {pair: f"{count:,}" for pair, count in counts.items()}
+    drawn = {(source, target) for source, target, _ in picture.arrows()}
+    # What ended in a Fail or Succeed state has no arrow and stands at the state.
+    assert set(picture.number_places) == drawn & set(counts)
+    for pair, (left, top, right, bottom) in picture.number_places.items():
+        points = [point for ends, points in picture.lines if ends == pair for point in points]
+        assert any(left <= x <= right and top <= y <= bottom for x, y in points), pair
 
 
 def test_the_description_says_the_counts_in_words():

@@ -125,12 +125,16 @@ def _begin_arrow(members: Sequence[Way], one: bool, paint: Paint) -> str:
         classes.append("wf-catch")
     data = ""
     if one:
-        source, target = members[0].pair
         kinds = " ".join(t.kind for t in members[0].transitions) or "start"
-        data = f' data-from="{escape(source)}" data-to="{escape(target)}" data-kind="{kinds}"'
+        data = f'{_between(members[0].pair)} data-kind="{kinds}"'
     details = "\n".join(way.details for way in members if way.details)
     tooltip = f"<title>{escape(details)}</title>" if details else ""
     return f'<g class="{" ".join(filter(None, classes))}"{data}>{tooltip}'
+
+
+def _between(pair: Pair) -> str:
+    """Return the attributes that tell which way an element belongs to."""
+    return f' data-from="{escape(pair[0])}" data-to="{escape(pair[1])}"'
 
 
 def _stroke(members: Sequence[Way], paint: Paint) -> str:
@@ -165,7 +169,8 @@ def _label(route: Route, ways: Sequence[Way], paint: Paint) -> str:
     middle = box.x + box.width / 2
     classes = "wf-label wf-off" if paint.style(*pairs) == "wf-off" else "wf-label"
     found = [
-        f'<g class="{classes}"><rect class="wf-halo" x="{box.x:g}" y="{box.y:g}"'
+        f'<g class="{classes}"{_between(way.pair) if number else ""}>'
+        f'<rect class="wf-halo" x="{box.x:g}" y="{box.y:g}"'
         f' width="{box.width:g}" height="{box.height:g}" rx="3"/>'
     ]
     found += [
@@ -187,13 +192,17 @@ def _ended(state: State, ways: Sequence[Way], layout: Layout, paint: Paint) -> s
     if paint.counts is None or paint.path is not None:
         return ""
     drawn = {way.pair for way in ways} | {(state.name, part.start_at) for part in state.parts}
-    ended = sum(
-        count for pair, count in paint.counts.items() if pair[0] == state.name and pair not in drawn
-    )
+    ended = {
+        pair: count
+        for pair, count in paint.counts.items()
+        if pair[0] == state.name and pair not in drawn and count
+    }
     if not ended:
         return ""
     box = layout.boxes[state.name]
-    return draw_pill(f"{ended:,}", box.x + box.width / 2, box.y + box.height - PILL / 4)
+    number = f"{sum(ended.values()):,}"
+    pill = draw_pill(number, box.x + box.width / 2, box.y + box.height - PILL / 4)
+    return f"<g{_between(next(iter(ended)))}>{pill}</g>"
 
 
 def _legend(paint: Paint, width: float) -> tuple[str, float]:
