@@ -68,7 +68,10 @@ def wilson_interval(hits: int, total: int, z: float = 1.96) -> tuple[float, floa
     found = hits / total
     middle = (found + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * math.sqrt(found * (1 - found) / total + (z / total / 2) ** 2)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # Exactly the share itself where none or all are hits, which rounding would miss by a little.
+    low = max(0.0, middle - half) if hits else 0.0
+    high = min(1.0, middle + half) if hits < total else 1.0
+    return low, high
 
 
 def is_accepted(probabilities: Sequence[float], threshold: float) -> bool:

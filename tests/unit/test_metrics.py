@@ -62,6 +62,16 @@ def test_wilson_interval(hits, total, low, high):
     assert list(wilson_interval(hits, total)) == pytest.approx([low, high], abs=1e-4)
 
 
+@pytest.mark.parametrize("total", [6, 21, 26, 30, 31, 105, 400])
+def test_an_interval_holds_its_own_share(total):
+    """A chart's error bars are the distances from the share, which must not be negative."""
+    assert wilson_interval(0, total)[0] == 0
+    assert wilson_interval(total, total)[1] == 1
+    for hits in range(total + 1):
+        low, high = wilson_interval(hits, total)
+        assert 0 <= low <= hits / total <= high <= 1
+
+
 def test_a_share_of_nothing_is_nothing():
     assert share(0, 0) is None
     assert share(1, 4) == 0.25

@@ -1,12 +1,14 @@
 """The plots: of any size, of nothing at all, and whole or not there."""
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from training.calibration import recommend_threshold
 from training.confusion_plot import plot_confusion
+from training.pages.charts import LIGHT
 from training.plot_file import new_figure, write_figure
-from training.reliability_plot import plot_reliability
+from training.reliability_plot import draw_reliability, plot_reliability
 from training.risk_coverage_plot import Answers, plot_risk_coverage
 
 CONFIDENCES = [0.5 + n / 1000 for n in range(500)]
@@ -75,6 +77,16 @@ def test_odd_answers_are_drawn_too(tmp_path, answers):
 
     assert min(size(tmp_path / "risk.png")) > 400
     assert min(size(tmp_path / "reliability.png")) > 400
+
+
+@pytest.mark.parametrize("right", [True, False], ids=["all right", "all wrong"])
+def test_bins_of_any_size_are_drawn(right):
+    axes = Figure().subplots()
+    for pictures in range(1, 41):
+        axes.clear()
+        draw_reliability(axes, LIGHT, [0.9] * pictures, [right] * pictures)
+        [bars] = axes.containers
+        assert bars.lines[0].get_ydata() == [right]
 
 
 def test_a_split_without_an_answer_is_called_so(monkeypatch, tmp_path):
