@@ -111,8 +111,11 @@ class ExecutionPath:
         return None if self.stopped is None else (self.stopped - self.started).total_seconds()
 
 
-def read_path(stepfunctions: Any, execution_arn: str) -> ExecutionPath:
+def read_path(stepfunctions: Any, execution_arn: str, *, data: bool = True) -> ExecutionPath:
     """Read what an execution did until now, on AWS or on the laptop.
+
+    Without `data`, no step's input and output are asked for: with a picture in each of them they
+    are nearly all of a history.
 
     Raises:
         NoHistoryError: for an EXPRESS execution, of which AWS keeps logs only.
@@ -127,7 +130,9 @@ def read_path(stepfunctions: Any, execution_arn: str) -> ExecutionPath:
     try:
         told = stepfunctions.describe_execution(executionArn=execution_arn)
         pages = stepfunctions.get_paginator("get_execution_history").paginate(
-            executionArn=execution_arn, PaginationConfig={"PageSize": EVENTS_A_PAGE}
+            executionArn=execution_arn,
+            PaginationConfig={"PageSize": EVENTS_A_PAGE},
+            **({} if data else {"includeExecutionData": False}),
         )
         events = [event for page in pages for event in page["events"]]
     except ClientError as error:
