@@ -131,7 +131,7 @@ def run_workflow(
 ) -> tuple[list[Outcome], list[dict[str, Any]]]:
     """Send the pictures below `folder` to the inbox; return where each ended up.
 
-    Also returns how many executions went from one state to another.
+    Also returns how often executions went from one state to another.
     """
     session.run(sys.executable, "-m", "training.send_pictures", str(folder))
     outputs = stack_outputs(session.client("cloudformation"), settings.STACK_NAME)

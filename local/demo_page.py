@@ -38,7 +38,7 @@ def write_demo_page(reports: Path, staged: Path, definition: Path) -> Path:
     summary = json.loads((reports / "demo" / "summary.json").read_text(encoding="utf-8"))
     evaluation = json.loads((reports / "evaluate" / "evaluation.json").read_text(encoding="utf-8"))
     pictures = [Outcome(**picture) for picture in summary["pictures"]]
-    counts = {(t["from"], t["to"]): t["executions"] for t in summary["transitions"]}
+    counts = {(t["from"], t["to"]): t["times"] for t in summary["transitions"]}
     page = reports / "demo" / "index.html"
     write_page(
         page,

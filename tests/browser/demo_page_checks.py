@@ -13,6 +13,10 @@ TILES = """() => Object.fromEntries([...document.querySelectorAll('.tiles > div'
     [tile.querySelector('dd').firstChild.textContent, tile.querySelector('small').innerText]]))"""
 ROWS = """id => [...document.querySelectorAll(`#${id} tbody tr`)].map(
     row => [...row.children].map(cell => cell.textContent.trim()))"""
+# The numbers of the drawing, each with the states that its arrow is between.
+ARROWS = """() => [...document.querySelectorAll('svg.wf .wf-number')].map(number => {
+    const of = number.closest('[data-from]').dataset
+    return [of.from, of.to, number.textContent]})"""
 PICTURES = """() => [...document.images].map(
     i => [i.alt, i.complete && i.naturalWidth > 0, i.closest('picture') !== null])"""
 
@@ -38,8 +42,9 @@ def check_figures(watched: Watched, summary: dict[str, Any], evaluation: dict[st
     page = watched.page
     assert page.evaluate(TILES) == expected_tiles(summary)
     assert page.evaluate(ROWS, "transitions") == [
-        [step["from"], step["to"], f"{step['executions']:,}"] for step in summary["transitions"]
+        [step["from"], step["to"], f"{step['times']:,}"] for step in summary["transitions"]
     ]
+    assert sorted(page.evaluate(ARROWS)) == sorted(page.evaluate(ROWS, "transitions"))
     assert page.evaluate(ROWS, "results") == expected_results(summary)
     assert sorted(page.evaluate(ROWS, "pictures")) == sorted(map(picture_row, summary["pictures"]))
     assert page.evaluate(ROWS, "classes") == [

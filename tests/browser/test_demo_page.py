@@ -51,15 +51,15 @@ def test_what_is_folded_away_fits_too(watched, address, size):
     visit.page.wait_for_function("() => document.querySelector('.long').scrollTop > 0")
 
 
-def test_the_workflow_shows_how_many_executions_went_where(watched, run, address):
+def test_the_workflow_shows_how_often_which_way_was_taken(watched, run, address):
     visit = watched()
     visit.page.goto(address)
     drawing = visit.page.locator("svg[role=img]")
-    shown = drawing.text_content()
-    accepted = run.summary["executions"]["accepted"]
-    assert str(accepted) in shown
-    assert "Record Prediction" in shown
-    assert "Read Earlier Outcome" in shown  # what no picture came to is there all the same
+    accepted = drawing.locator("[data-from='Is Accepted'][data-to='Record Prediction'] .wf-number")
+    assert accepted.all_text_contents() == [str(run.summary["executions"]["accepted"])]
+    # What no picture came to is there all the same, and nothing is said to have come there.
+    assert "Read Earlier Outcome" in drawing.inner_html()
+    assert drawing.locator("[data-to='Read Earlier Outcome'] .wf-number").count() == 0
 
 
 def test_pictures_say_what_they_are_and_whether_the_answer_is_right(watched, address):
@@ -85,7 +85,7 @@ def test_long_names_large_counts_and_many_classes_fit(watched, tmp_path, size):
         "true_rows_predicted_columns": many,
         "counts": [[90 if i == j else i + j for j in range(12)] for i in range(12)],
     }
-    run.summary["transitions"][0]["executions"] = 1234567
+    run.summary["transitions"][0]["times"] = 1234567
     run.summary["executions"]["started"] = 1234567
     run.summary["source"]["name"] = "an-archive-with-a-very-long-name" * 6
     (run.reports / "demo" / "summary.json").write_text(json.dumps(run.summary))

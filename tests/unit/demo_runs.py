@@ -121,8 +121,8 @@ def _summary(pictures: list[Outcome], evaluation: dict[str, Any]) -> dict[str, A
         },
         "failures": [f"{p.key}: {p.error}" for p in pictures if p.place == "failed"],
         "transitions": [
-            {"from": before, "to": after, "executions": executions}
-            for (before, after), executions in taken.items()
+            {"from": before, "to": after, "times": times}
+            for (before, after), times in taken.items()
         ],
         "pictures": [asdict(p) for p in pictures],
         "resources_left": 0,

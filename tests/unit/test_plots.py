@@ -1,5 +1,7 @@
 """The plots: of any size, of nothing at all, and whole or not there."""
 
+from typing import Any
+
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -81,7 +83,7 @@ def test_odd_answers_are_drawn_too(tmp_path, answers):
 
 @pytest.mark.parametrize("right", [True, False], ids=["all right", "all wrong"])
 def test_bins_of_any_size_are_drawn(right):
-    axes = Figure().subplots()
+    axes: Any = Figure().subplots()
     for pictures in range(1, 41):
         axes.clear()
         draw_reliability(axes, LIGHT, [0.9] * pictures, [right] * pictures)
