@@ -190,6 +190,22 @@ def test_pictures_that_were_uploaded_before_keep_their_answers(stack, review):
     assert len(review.about(events[2])) == 1
 
 
+@pytest.mark.parametrize("label", ["bicycle", "neither"])
+def test_what_a_person_decided_is_counted_as_reviewed(stack, label):
+    prefix, [event] = fill(stack, GREY)
+    run(stack, prefix)
+    stack.aws.client("dynamodb").update_item(
+        TableName=stack.outputs["PredictionsTableName"],
+        Key={
+            "picture": {"S": f"s3://{event['s3_bucket']}/{event['s3_key']}"},
+            "version_id": {"S": event["s3_version_id"]},
+        },
+        UpdateExpression="SET outcome = :reviewed, label = :label",
+        ExpressionAttributeValues={":reviewed": {"S": "reviewed"}, ":label": {"S": label}},
+    )
+    assert summary(run(stack, prefix)) == expected(stack, prefix, review=1)
+
+
 @pytest.mark.parity("states-tolerated-failures", "states-status-events")
 def test_a_broken_endpoint_stops_the_batch_early_and_it_goes_on_once_mended(well, told):
     prefix, events = fill(well, *[WHITE] * 100)

@@ -330,12 +330,14 @@ def test_a_record_that_nobody_knows_is_no_answer(stack, told, change):
     assert_failed(execution, "UNKNOWN_OUTCOME", told, event)
 
 
-def test_a_persons_decision_stands(stack, review):
+@pytest.mark.parametrize(("label", "accepted"), [("motorcycle", True), ("neither", False)])
+def test_a_persons_decision_stands(stack, review, label, accepted):
     event = put(stack, WHITE)
-    claim(stack, event, 0, outcome={"S": "reviewed"}, label={"S": "motorcycle"})
+    claim(stack, event, 0, outcome={"S": "reviewed"}, label={"S": label})
     execution = execute(stack, event)
     assert execution["status"] == "SUCCEEDED"
-    assert json.loads(execution["output"])["label"] == "motorcycle"
+    output = json.loads(execution["output"])
+    assert (output["label"], output["accepted"]) == (label, accepted)
     assert review.about(event) == []
 
 
