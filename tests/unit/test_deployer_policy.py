@@ -44,6 +44,7 @@ POLICIES_OF_A_USER = 10  # as many managed policies as IAM attaches by default
 TRANSFORM = "arn:aws:cloudformation:[^:]*:aws:transform/Serverless-2016-10-31"
 AWS = f"{REGION}:{ACCOUNT}"
 BUCKET = settings.default_bucket(ACCOUNT, REGION)
+BUCKET_PATTERN = settings.default_bucket("*", "").removesuffix("-")  # of any account and region
 JOB = f"{settings.ENDPOINT_NAME}-20261123083000"
 STACK = settings.STACK_NAME
 
@@ -64,6 +65,22 @@ def test_what_is_allowed_is_needed(policy):
     allowed = {action for statement in of_file(policy) for action in statement.actions}
     assert allowed
     assert not allowed - set(NEEDED)
+
+
+def test_who_only_decides_may_do_what_the_review_page_does():
+    places = ("training/reviewing/", "training/sending/stack.py")
+    asked = {
+        action
+        for call, place in deployer_needs.script_calls()
+        if place.startswith(places)
+        for action in deployer_needs.actions_of(call)
+    }
+    allowed = list(of_file(FOLDER / "review.json"))
+    assert {action for s in allowed for action in s.actions} == asked | {
+        "s3:ListBucket"
+    }  # for training/preflight.py
+    [labels] = [s for s in allowed if "s3:PutObject" in s.actions]
+    assert labels.resources == (f"arn:aws:s3:::{BUCKET_PATTERN}/{settings.LABELS_PREFIX}/*",)
 
 
 def test_no_action_is_a_pattern():
@@ -272,7 +289,8 @@ def test_the_documented_commands_fill_in_region_and_account():
     page = (settings.ROOT / "docs" / "deploy-to-aws.md").read_text()
     commands = re.findall(r'--policy-document "\$\((sed .+)\)"', page)
     assert [command.split()[-1] for command in commands] == [
-        f"docs/deployer-policy/{name}.json" for name in ("train", "deploy", "alarms", "use")
+        f"docs/deployer-policy/{name}.json"
+        for name in ("train", "deploy", "alarms", "use", "review")
     ]
     for command in commands:
         filled = subprocess.run(
