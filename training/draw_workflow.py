@@ -22,7 +22,7 @@ from training.waiting import make_console
 from training.workflow_drawing.history import ExecutionPath
 from training.workflow_drawing.states import Definition, read_definition
 from training.workflow_drawing.step_list import clock, headline, shown_steps
-from training.workflow_drawing.text import shorten
+from training.workflow_drawing.text import printable, shorten
 
 DEFINITION = ROOT / "statemachine" / "MyStateMachine.asl.json"
 # The pictures that the documentation shows, each from its definition.
@@ -145,10 +145,10 @@ def steps_table(path: ExecutionPath) -> Table:
             took += f", {step.attempts} attempts"
         told = [Text(shorten(step.input, SHOWN))] if step.input is not None else []
         if step.error:
-            told.append(Text(f"{step.error}: {shorten(step.cause or '', SHOWN)}", "bold red"))
-        table.add_row(
-            str(number), clock(step.entered), Text(step.state), took, Text("\n").join(told)
-        )
+            words = f"{printable(step.error)}: {shorten(step.cause or '', SHOWN)}"
+            told.append(Text(words, "bold red"))
+        state = Text(printable(step.state))
+        table.add_row(str(number), clock(step.entered), state, took, Text("\n").join(told))
     return table
 
 

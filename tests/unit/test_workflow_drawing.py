@@ -407,6 +407,35 @@ def test_names_are_text_and_never_markup(tmp_path):
     assert "<script" not in text
 
 
+# A terminal's escape sequences, what XML cannot hold, and half of a surrogate pair.
+UNFIT = ("\x1b[31mred", "\x9b31mred", "a\x00\x01b", "\x7f", "\uffff", "\ufffe", "\ud800")
+
+
+@pytest.mark.parametrize("unfit", UNFIT, ids=ascii)
+def test_what_executions_did_is_well_formed_whatever_is_in_it(unfit):
+    changes = {
+        ACCEPTED[1]: {"error": unfit, "cause": unfit, "input": unfit},
+        ACCEPTED[2]: {"input": json.dumps({"key": unfit}), "cause": json.dumps(unfit)},
+    }
+    path = path_of(*ACCEPTED[:3], changes=changes, status="FAILED", error=unfit, cause=unfit)
+    text = draw(ONE, path=path, steps=True)
+    assert set(Picture(text.encode()).boxes) == set(ONE.states)
+    assert not set("\x00\x01\x1b\x7f\x9b\uffff\ufffe\ud800") & set(text)
+    assert "\N{REPLACEMENT CHARACTER}" in text
+
+
+@pytest.mark.parametrize("unfit", UNFIT, ids=ascii)
+def test_a_definition_is_drawn_whatever_is_in_its_texts(tmp_path, unfit):
+    states = {
+        f"A{unfit}": {"Type": "Task", "Comment": unfit, "Next": "B",
+                      "Catch": [{"ErrorEquals": [unfit], "Next": "B"}]},
+        "B": {"Type": "Fail", "Error": unfit},
+    }  # fmt: skip
+    definition = made(tmp_path, states)
+    counts = {(START, f"A{unfit}"): 1, (f"A{unfit}", "B"): 1}
+    assert len(Picture(draw(definition, counts=counts).encode()).boxes) == 2
+
+
 @pytest.mark.parametrize(
     "states",
     [

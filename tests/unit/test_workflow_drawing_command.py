@@ -39,21 +39,23 @@ def stepfunctions(monkeypatch):
     stub.assert_no_pending_responses()
 
 
-def answer(stub, states=("Locate Picture", "Serialize Image Data"), status="RUNNING"):
-    described = {
+def answer(
+    stub, states=("Locate Picture", "Serialize Image Data"), status="RUNNING", events=EVENTS, **told
+):
+    described = told | {
         "executionArn": ARN, "status": status, "startDate": BEGAN,
         "stateMachineArn": ARN.replace("execution", "stateMachine").rsplit(":", 1)[0],
     }  # fmt: skip
-    events = []
-    for number, (kind, details) in enumerate(EVENTS, start=1):
+    history = []
+    for number, (kind, details) in enumerate(events, start=1):
         name = "state" + kind.rsplit("State", 1)[1] if "State" in kind else kind
         name = f"{name[0].lower()}{name[1:]}EventDetails"
         if "name" in details:
             details = details | {"name": states[details["name"] != "Locate Picture"]}  # noqa: PLW2901  a copy
         moment = BEGAN + timedelta(seconds=number)
-        events.append({"id": number, "type": kind, "timestamp": moment, name: details})
+        history.append({"id": number, "type": kind, "timestamp": moment, name: details})
     stub.add_response("describe_execution", described)
-    stub.add_response("get_execution_history", {"events": events})
+    stub.add_response("get_execution_history", {"events": history})
 
 
 def test_a_definition_is_drawn_into_reports(tmp_path, capsys):
@@ -78,6 +80,17 @@ def test_an_execution_is_drawn_and_told(tmp_path, capsys, stepfunctions):
     assert "08:00:04.000" in printed
     assert "PictureNotFoundError: inbox/a.png does not exist" in printed
     assert '{"s3_key": "inbox/a.png"}' in printed
+
+
+def test_no_escape_sequence_reaches_the_terminal(tmp_path, capsys, stepfunctions):
+    failed = dict(EVENTS[4][1], error="\x1b[31mRed", cause="\x9b2J\x1b]0;title\x07 \ud800")
+    events = [*EVENTS[:4], ("TaskFailed", failed), EVENTS[5]]
+    answer(stepfunctions, events=events, error="\x1b[31mRed", cause="\x1b[2J\x7f")
+    assert draw_workflow.main(["--execution", ARN, "--out", "x.svg"]) == 0
+    printed = capsys.readouterr().out
+    assert not {"\x1b", "\x9b", "\x07", "\x7f"} & set(printed)
+    assert "\ufffd[31mRed" in printed
+    assert "\x1b" not in (tmp_path / "x.svg").read_text()
 
 
 def test_an_execution_of_another_machine_is_refused(tmp_path, capsys, stepfunctions):

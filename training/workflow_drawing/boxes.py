@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from html import escape
 
 from training.pages.words import duration
 from training.workflow_drawing.graph import Size
@@ -12,7 +11,7 @@ from training.workflow_drawing.paint import Paint
 from training.workflow_drawing.shapes import outline, retry_mark
 from training.workflow_drawing.states import State, short_error
 from training.workflow_drawing.style import LINE, NAME_SIZE, PILL, TEXT_SIZE
-from training.workflow_drawing.text import clip, pill_width, shorten, text_width, wrap
+from training.workflow_drawing.text import clip, pill_width, shorten, text_width, wrap, xml
 
 NAME_WIDTH = 150  # pixels of a line in a box, at most
 PAD, TERMINAL_PAD, RETRY_PAD = 12, 8, 5  # beside the text; more where there is a mark for retries
@@ -88,7 +87,7 @@ def draw_pill(number: str, middle: float, top: float) -> str:
     return (
         f'<rect class="wf-pill" x="{middle - width / 2:g}" y="{top:g}" width="{width:g}"'
         f' height="{PILL - 1}" rx="{(PILL - 1) / 2:g}"/><text class="wf-number"'
-        f' x="{middle:g}" y="{top + 12.5:g}" text-anchor="middle">{escape(number)}</text>'
+        f' x="{middle:g}" y="{top + 12.5:g}" text-anchor="middle">{xml(number)}</text>'
     )
 
 
@@ -145,9 +144,7 @@ def _begin(state: State, paint: Paint) -> str:
         if visit.error:
             lines.append(f"Error: {visit.error}: {shorten(visit.cause or '', SHOWN_INPUT)}")
     tooltip = "\n".join(line for line in lines if line)
-    return (
-        f'<g class="{classes}" data-state="{escape(state.name)}"><title>{escape(tooltip)}</title>'
-    )
+    return f'<g class="{classes}" data-state="{xml(state.name)}"><title>{xml(tooltip)}</title>'
 
 
 def _retries(state: State, box: Rectangle) -> str:
@@ -159,6 +156,6 @@ def _text(lines: Lines, box: Rectangle) -> str:
     first = box.y + (box.height - LINE * len(lines)) / 2 + LINE - 4
     return "".join(
         f'<text class="{style}" x="{middle:g}" y="{first + LINE * index:g}"'
-        f' text-anchor="middle">{escape(line)}</text>'
+        f' text-anchor="middle">{xml(line)}</text>'
         for index, (line, style) in enumerate(lines)
     )

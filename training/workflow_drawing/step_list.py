@@ -1,11 +1,10 @@
 """The steps of an execution as lines of text, to stand below its picture."""
 
 from datetime import UTC, datetime
-from html import escape
 
 from training.pages.words import duration
 from training.workflow_drawing.history import RUNNING, ExecutionPath, Step
-from training.workflow_drawing.text import clip, shorten, text_width, wrap
+from training.workflow_drawing.text import clip, printable, shorten, text_width, wrap, xml
 
 MARGIN = 12
 LINE = 17  # pixels
@@ -23,7 +22,7 @@ def step_list(path: ExecutionPath, width: float) -> tuple[str, float]:
         y = LINE * (len(lines) + 1)
         lines.append(
             "".join(
-                f'<text class="{style}" x="{x:g}" y="{y:g}">{escape(text)}</text>'
+                f'<text class="{style}" x="{x:g}" y="{y:g}">{xml(text)}</text>'
                 for x, text, style in texts
             )
         )
@@ -68,7 +67,7 @@ def headline(path: ExecutionPath) -> str:
     error = f" with {path.error}: {shorten(path.cause or 'no cause was given', SHOWN)}"
     again = f", redriven {path.redriven} times" if path.redriven else ""
     started = f"{path.started.astimezone(UTC):%Y-%m-%d} {clock(path.started)} UTC"
-    return f"{status}{took}{error if path.error else ''}; started {started}{again}."
+    return printable(f"{status}{took}{error if path.error else ''}; started {started}{again}.")
 
 
 def shown_steps(path: ExecutionPath) -> list[tuple[int, Step | None]]:

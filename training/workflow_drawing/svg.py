@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import pairwise
 
 from training.workflow_drawing.boxes import (
@@ -23,7 +22,7 @@ from training.workflow_drawing.paint import Paint, Pair, make_paint
 from training.workflow_drawing.states import END, START, Definition, Machine, State
 from training.workflow_drawing.step_list import step_list
 from training.workflow_drawing.style import LINE, PILL, TEXT_SIZE, css
-from training.workflow_drawing.text import wrap
+from training.workflow_drawing.text import wrap, xml
 from training.workflow_drawing.ways import Way, machine_ways, main_way, make_arrows
 
 HEAD = 8  # pixels: the length of an arrow's head
@@ -128,13 +127,13 @@ def _begin_arrow(members: Sequence[Way], one: bool, paint: Paint) -> str:
         kinds = " ".join(t.kind for t in members[0].transitions) or "start"
         data = f'{_between(members[0].pair)} data-kind="{kinds}"'
     details = "\n".join(way.details for way in members if way.details)
-    tooltip = f"<title>{escape(details)}</title>" if details else ""
+    tooltip = f"<title>{xml(details)}</title>" if details else ""
     return f'<g class="{" ".join(filter(None, classes))}"{data}>{tooltip}'
 
 
 def _between(pair: Pair) -> str:
     """Return the attributes that tell which way an element belongs to."""
-    return f' data-from="{escape(pair[0])}" data-to="{escape(pair[1])}"'
+    return f' data-from="{xml(pair[0])}" data-to="{xml(pair[1])}"'
 
 
 def _stroke(members: Sequence[Way], paint: Paint) -> str:
@@ -175,7 +174,7 @@ def _label(route: Route, ways: Sequence[Way], paint: Paint) -> str:
     ]
     found += [
         f'<text class="wf-quiet" x="{middle:g}" y="{box.y + LINE * (index + 1) - 3:g}"'
-        f' text-anchor="middle">{escape(line)}</text>'
+        f' text-anchor="middle">{xml(line)}</text>'
         for index, line in enumerate(lines)
     ]
     if number:
@@ -208,7 +207,7 @@ def _ended(state: State, ways: Sequence[Way], layout: Layout, paint: Paint) -> s
 def _legend(paint: Paint, width: float) -> tuple[str, float]:
     lines = wrap(legend(paint), width - 2 * MARGIN, TEXT_SIZE, lines=5)
     text = "".join(
-        f'<text class="wf-quiet" x="{MARGIN}" y="{16 + LINE * index}">{escape(line)}</text>'
+        f'<text class="wf-quiet" x="{MARGIN}" y="{16 + LINE * index}">{xml(line)}</text>'
         for index, line in enumerate(lines)
     )
     return text, LINE * len(lines) + MARGIN + 4
@@ -223,8 +222,8 @@ def _svg(definition: Definition, content: str, width: float, height: float, pain
         f'<svg xmlns="http://www.w3.org/2000/svg" class="wf" role="img" width="{w}" height="{h}"'
         f' viewBox="0 0 {w} {h}" aria-labelledby="{mark}-title"'
         f' aria-describedby="{mark}-desc">'
-        f'<title id="{mark}-title">{escape(title(definition, paint))}</title>'
-        f'<desc id="{mark}-desc">{escape(describe(definition, paint))}</desc>'
+        f'<title id="{mark}-title">{xml(title(definition, paint))}</title>'
+        f'<desc id="{mark}-desc">{xml(describe(definition, paint))}</desc>'
         f"<style>\n{css()}</style>"
         f'<rect class="wf-paper" width="{w}" height="{h}" rx="8"/>{content}</svg>\n'
     )

@@ -1,6 +1,8 @@
-"""How wide a text is, without the fonts: near enough to put a box around it."""
+"""Texts in pictures: how wide they are, near enough without the fonts, and how they are written."""
 
 import json
+import re
+from html import escape
 
 from training.workflow_drawing.style import TEXT_SIZE
 
@@ -18,11 +20,14 @@ _WIDTHS = {
     **dict.fromkeys("CDHNRUw", 722),
     **dict.fromkeys("GOQ", 778),
     **dict.fromkeys("Mm%", 833 + 30),
-    **dict.fromkeys("W…@", 1000),
+    **dict.fromkeys("W…@\N{REPLACEMENT CHARACTER}", 1000),
 }
 _OTHER = 667
 _ROOM = 1.08  # where none of them is there, such as on Android
 _BOLD = 1.08
+# All but what an XML 1.0 document can hold (its production Char), and the other control characters,
+# which a terminal obeys.
+_UNFIT = re.compile("[^\t\n\r -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
@@ -63,10 +68,20 @@ def clip(text: str, most: float, size: float, bold: bool = False) -> str:
     return text.rstrip("…") + "…"
 
 
+def printable(text: str) -> str:
+    """Replace what cannot stand in an XML document or should not reach a terminal."""
+    return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def xml(text: str) -> str:
+    """Return a text as it stands in an XML document, whatever is in it."""
+    return escape(printable(text))
+
+
 def shorten(text: str, most: int) -> str:
-    """Return JSON, or any text, on one line of at most `most` characters."""
+    """Return JSON, or any text, on one line of at most `most` printable characters."""
     try:
         text = json.dumps(json.loads(text), ensure_ascii=False)
     except ValueError:
         text = " ".join(text.split())
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return printable(text if len(text) <= most else text[: most - 1] + "…")
