@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from training.reports import replacing
+
 
 def new_figure(width: float, height: float, rows: tuple[float, ...] = (1,)) -> tuple[Any, Any]:
     """Return a figure of this size in inches and its axes, one below the other by `rows`' shares.
@@ -27,7 +29,6 @@ def write_figure(figure: Any, path: Path) -> None:
     """Replace `path` by the figure, and close it. A broken run leaves the old file."""
     from matplotlib import pyplot as plt  # noqa: PLC0415  as above
 
-    new = path.with_name(f"{path.name}.new")
-    figure.savefig(new, dpi=150, format="png", bbox_inches="tight", pad_inches=0.2)
+    with replacing(path) as new:
+        figure.savefig(new, dpi=150, format="png", bbox_inches="tight", pad_inches=0.2)
     plt.close(figure)
-    new.replace(path)

@@ -98,7 +98,8 @@ def _draw(axes: Any, answers: Answers, color: str, threshold: float, level: floa
     if not counts:
         axes.plot([], [], color=color, label=f"{answers.name}: nothing that could be accepted")
         return 0.0
-    shown = counts[:: -(-len(counts) // MOST_POINTS)]
+    # The last one is where all are accepted.
+    shown = [*counts[: -1 : -(-len(counts) // MOST_POINTS)], counts[-1]]
     coverages = [accepted / total for _, accepted, _ in shown]
     risks = [errors / accepted for _, accepted, errors in shown]
     axes.step(

@@ -1,5 +1,6 @@
 """The plots: of any size, of nothing at all, and whole or not there."""
 
+import errno
 from typing import Any
 
 import pytest
@@ -11,7 +12,12 @@ from training.confusion_plot import plot_confusion
 from training.pages.charts import LIGHT
 from training.plot_file import new_figure, write_figure
 from training.reliability_plot import draw_reliability, plot_reliability
-from training.risk_coverage_plot import Answers, plot_risk_coverage
+from training.risk_coverage_plot import (
+    MOST_POINTS,
+    Answers,
+    draw_risk_coverage,
+    plot_risk_coverage,
+)
 
 CONFIDENCES = [0.5 + n / 1000 for n in range(500)]
 CORRECT = [n % 50 > 0 for n in range(500)]
@@ -67,6 +73,20 @@ def test_curves_threshold_and_wanted_rate_are_drawn_from_the_recommendations_num
     assert dots[0].get_ydata() == [found.errors / found.accepted]
 
 
+@pytest.mark.parametrize("points", [1, 2, MOST_POINTS, MOST_POINTS + 1, 10 * MOST_POINTS - 1])
+def test_a_curve_of_any_length_ends_where_all_are_accepted(points):
+    axes: Any = Figure().subplots()
+    answers = Answers(
+        "test", [0.5 + n / 10000 for n in range(points)], [n > 0 for n in range(points)]
+    )
+    draw_risk_coverage(
+        axes, LIGHT, held_out=None, split=answers, threshold=0.5, recommendation=None
+    )
+    curve, _dot = axes.get_lines()
+    assert len(curve.get_xdata()) <= MOST_POINTS + 1
+    assert (curve.get_xdata()[-1], curve.get_ydata()[-1]) == (1, 1 / points)
+
+
 @pytest.mark.parametrize(
     "answers",
     [([0.0, 0.0], [True, False]), ([1.0] * 30, [True] * 30), ([0.7], [False])],
@@ -116,3 +136,17 @@ def test_a_plot_that_cannot_be_written_leaves_the_old_one(tmp_path):
     with pytest.raises(ValueError, match="nonsense"):
         write_figure(figure, path)
     assert path.read_bytes() == b"old"
+
+
+def test_a_plot_that_breaks_on_a_full_disk_leaves_nothing(tmp_path):
+    figure, _axes = new_figure(4, 4)
+    saved = figure.savefig
+
+    def fill_the_disk(path, **options):
+        saved(path, **options)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    figure.savefig = fill_the_disk
+    with pytest.raises(OSError, match="No space left"):
+        write_figure(figure, tmp_path / "m.png")
+    assert [*tmp_path.iterdir()] == []
