@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.calibration import Recommendation, reliability_bins
-from training.confusion_plot import draw_confusion
+from training.confusion_plot import MOST_WITH_NUMBERS, draw_confusion
 from training.evaluation.predictions import Prediction
 from training.evaluation.summary import acceptable, answered
 from training.pages.charts import WIDTH, Theme, chart
@@ -16,6 +16,7 @@ from training.risk_coverage_plot import Answers, draw_risk_coverage
 HEIGHT = 3.5  # inches: the legend stands below the axes, where it hides nothing
 CLASS_INCHES = 0.8  # that a class takes in the confusion matrix
 MISTAKES_IN_WORDS = 12
+NOTHING_ACCEPTED = "Nothing is accepted at the threshold."
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def _confusion(evaluation: dict[str, Any]) -> Chart:
     def draw(axes: Any, theme: Theme) -> None:
         draw_confusion(axes, theme, counts, classes)
 
-    side = max(WIDTH, CLASS_INCHES * len(classes))
+    side = max(WIDTH, CLASS_INCHES * min(len(classes), MOST_WITH_NUMBERS))
     return Chart(
         "Confusion matrix",
         chart(draw, confusion_words(counts, classes), side, 0.85 * side),
@@ -97,8 +98,8 @@ def _risk(evaluation: dict[str, Any], predictions: Sequence[Prediction]) -> Char
     return Chart(
         "Error against coverage",
         chart(draw, alt, WIDTH, HEIGHT),
-        "The further right, the more answers are accepted, the surest first. The dot is where the"
-        " threshold is.",
+        "The further right, the more answers are accepted, the surest first."
+        + (" The dot is where the threshold is." if accepted else f" {NOTHING_ACCEPTED}"),
     )
 
 
@@ -118,8 +119,8 @@ def _reliability(predictions: Sequence[Prediction]) -> Chart:
     return Chart(
         "Is confidence deserved?",
         chart(draw, alt, WIDTH, HEIGHT),
-        "On the line, answers are right as often as their confidence says. Each dot is a fifth of"
-        " the pictures.",
+        "On the line, answers are right as often as their confidence says. Each dot is a group of"
+        " answers of similar confidence.",
     )
 
 

@@ -9,8 +9,10 @@ from PIL import Image
 
 from local.demo_outcomes import Outcome
 from training.pages.thumbnails import thumbnail
+from training.workflow_drawing.text import shorten
 
 SHOWN_AT_MOST = 12  # of a kind: two rows at a desk, and six of a phone
+CAUSE_LENGTH = 200  # characters of an error under its picture; summary.json has all of it
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def _sample(picture: Outcome, staged: Path) -> Sample:
         image = thumbnail(opened)
     right = picture.label == picture.truth
     if picture.place == "failed":
-        answer, verdict = "no answer", f"{picture.error}"
+        answer, verdict = "no answer", shorten(f"{picture.error}", CAUSE_LENGTH)
     else:
         answer = f"{picture.label}, {picture.confidence:.4f}"
         verdict = "right" if right else f"wrong: {picture.truth}"

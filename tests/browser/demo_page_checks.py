@@ -87,7 +87,7 @@ def expected_tiles(summary: dict[str, Any]) -> dict[str, list[str]]:
     tiles = {
         "Executions": [str(executions["started"]), "one per test picture"],
         "Accepted": [str(executions["accepted"]), f"coverage {share(summary['coverage'])}"],
-        "Below the threshold": [str(executions["below_threshold"]), "in the review queue"],
+        "Below the threshold": [str(executions["below_threshold"]), "sent to the review queue"],
         "Failed": [str(executions["failed"]), "each is told to somebody"],
         "Accuracy, accepted": [share(summary["accuracy_accepted"]), "of the answers given"],
         "Accuracy, all": [share(summary["accuracy"]), "doubtful ones by their guess"],

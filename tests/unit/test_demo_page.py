@@ -9,8 +9,9 @@ import pytest
 from local.demo_charts import charts, confusion_words
 from local.demo_outcomes import Outcome
 from local.demo_page import results, source_words, write_demo_page
-from local.demo_samples import SHOWN_AT_MOST, groups
+from local.demo_samples import CAUSE_LENGTH, SHOWN_AT_MOST, groups
 from tests.unit.demo_runs import HOSTILE_ERROR, Run, make_run
+from training.confusion_plot import MOST_WITH_NUMBERS
 from training.settings import ROOT
 
 DEFINITION = ROOT / "statemachine" / "MyStateMachine.asl.json"
@@ -37,6 +38,13 @@ def test_words_of_the_run_are_text_and_not_markup(page):
     assert "&lt;b&gt;cut off&lt;/b&gt; &amp; &#39;done&#39;" in page
 
 
+def test_the_captured_calls_are_told_apart_from_the_workflows(page):
+    """Their coverage is another one: the call that tried the endpoint out is among them."""
+    said = page.split("What the endpoint was asked")[1].split("</p>")[0]
+    assert "40 calls were captured" in said
+    assert "the one that tried the endpoint out" in said
+
+
 def test_links_lead_to_the_runs_files(run, page):
     targets = re.findall(r'<li><a href="([^"]+)"', page)
     assert targets[0] == "monitor/monitor.html"
@@ -49,6 +57,8 @@ def test_a_run_that_was_kept_says_nothing_of_what_is_left(tmp_path):
     kept = make_run(tmp_path)
     text = write_demo_page(kept.reports, kept.staged, DEFINITION).read_text()
     assert "Resources left" in text
+    assert "wait for a person" not in text  # their queue is gone
+    assert "in the review queue" not in text
     del kept.summary["resources_left"]
     (kept.reports / "demo" / "summary.json").write_text(json.dumps(kept.summary))
     text = write_demo_page(kept.reports, kept.staged, DEFINITION).read_text()
@@ -109,6 +119,17 @@ def test_a_run_without_failures_or_mistakes_has_empty_groups_and_no_failures(run
     ]
 
 
+def test_a_long_cause_is_shortened_under_its_picture(run):
+    """GIVEN a Lambda function's whole answer as a cause, THEN the caption has its beginning."""
+    error = "Lambda.Unknown: " + json.dumps({"errorMessage": "x" * 32_000}, indent=2)
+    key = "inbox/bicycle/bicycle-00001.png"
+    [*_, failed] = groups([Outcome(key, "bicycle", "failed", error=error)], run.staged / "test")
+    [sample] = failed.samples
+    assert sample.verdict.startswith('Lambda.Unknown: { "errorMessage": "xxx')
+    assert len(sample.verdict) == CAUSE_LENGTH
+    assert sample.verdict.endswith("…")
+
+
 def test_charts_say_their_figures_in_words(run):
     confusion, risk, reliability = charts(run.evaluation)
     [[a, b], [c, d]] = run.evaluation["confusion_matrix"]["counts"]
@@ -131,6 +152,29 @@ def test_many_classes_tell_their_commonest_mistakes():
     words = confusion_words(counts, names)
     assert "17 class 9 taken for class 8" in words
     assert words.endswith("78 rarer kinds of mistakes.")
+
+
+def test_a_threshold_that_accepts_nothing_has_no_dot(run):
+    assert charts(run.evaluation)[1].words.endswith("The dot is where the threshold is.")
+    _, risk, _ = charts(run.evaluation | {"threshold": 0.9999, "accepted": 0, "coverage": 0.0})
+    assert "at the threshold 0.9999 0 are accepted" in str(risk.html)
+    assert risk.words.endswith("Nothing is accepted at the threshold.")
+
+
+def test_a_chart_of_very_many_classes_does_not_grow_without_end(run):
+    def side(classes: int) -> int:
+        names = [f"class {n}" for n in range(classes)]
+        matrix = {
+            "true_rows_predicted_columns": names,
+            "counts": [[10 * (i == j) for j in range(classes)] for i in range(classes)],
+        }
+        confusion, *_ = charts(run.evaluation | {"confusion_matrix": matrix})
+        assert confusion.wide
+        found = re.search(r'width="(\d+)"', str(confusion.html))
+        assert found
+        return int(found[1])
+
+    assert side(10) < side(MOST_WITH_NUMBERS) == side(MOST_WITH_NUMBERS + 5)
 
 
 def test_an_endpoint_that_answered_nothing_has_charts_all_the_same(run):
