@@ -5,6 +5,7 @@ Runs the very commands that a user runs on AWS, one after the other, against the
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from dataclasses import asdict
@@ -63,8 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
     """Start the laptop's AWS, go through every stage, report, and stop it unless it is kept."""
-    for name in ("summary.json", "index.html"):  # a run that fails leaves no older figures
-        (REPORT / name).unlink(missing_ok=True)
+    forget_older_run()
     began, since = datetime.now(UTC), time.monotonic()
     session = LaptopSession(arguments.port, console, REPORT)
     with session.laptop_aws():
@@ -82,6 +82,14 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         check(report)
     if session.keep:
         console.print(what_to_try(arguments.port), markup=False, highlight=False)
+
+
+def forget_older_run() -> None:
+    """Delete what an older run reported, so that a run that fails leaves nothing of it."""
+    for path in (REPORT / "summary.json", REPORT / "index.html", *REPORT.glob("page-*.png")):
+        path.unlink(missing_ok=True)
+    if (REPORT / "monitor").exists():
+        shutil.rmtree(REPORT / "monitor")
 
 
 def go_through(session: LaptopSession, data: str) -> dict[str, Any]:

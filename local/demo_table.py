@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from training.pages.words import percent
 
@@ -14,14 +15,15 @@ def show(report: dict[str, Any], folder: Path, console: Console) -> None:
     table = Table(title="What came out", show_header=False)
     for split, counts in report["data"].items():
         listed = ", ".join(f"{count} {name}" for name, count in counts.items())
-        table.add_row(f"{split} pictures", listed)
+        table.add_row(f"{split} pictures", Text(listed))  # a class may be called [so]
     table.add_row("training", f"{report['training']['seconds']} s")
     table.add_row("validation accuracy", percent(report["training"]["validation_accuracy"]))
     table.add_section()
     executions = report["executions"]
     table.add_row("executions", str(executions["started"]))
     table.add_row("  accepted", f"{executions['accepted']} (recorded in the predictions table)")
-    table.add_row("  below the threshold", f"{executions['below_threshold']} (in the review queue)")
+    doubtful = f"{executions['below_threshold']} (sent to the review queue)"
+    table.add_row("  below the threshold", doubtful)
     table.add_row("  failed", str(executions["failed"]))
     table.add_section()
     table.add_row("threshold", threshold_words(report))
@@ -31,7 +33,7 @@ def show(report: dict[str, Any], folder: Path, console: Console) -> None:
     table.add_row("expected calibration error", percent(report["expected_calibration_error"]))
     monitor = report["monitor"]
     table.add_row("calls captured", f"{monitor['predictions']} ({monitor['damaged']} damaged)")
-    table.add_row("drift", monitor["drift_verdict"])
+    table.add_row("drift", Text(monitor["drift_verdict"]))
     table.add_section()
     for stage, seconds in report["seconds"].items():
         table.add_row(stage.replace("_", " "), f"{seconds} s")

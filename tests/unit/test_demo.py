@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import boto3
 import pytest
@@ -19,7 +20,7 @@ from local.demo_outcomes import (
     recorded_predictions,
     wait_for_executions,
 )
-from local.demo_table import threshold_words
+from local.demo_table import show, threshold_words
 
 MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:m"
 ARN = "arn:aws:states:us-east-1:000000000000:execution:m:e"
@@ -242,6 +243,42 @@ def test_a_demo_beside_a_running_one_is_refused(monkeypatch, capsys, tmp_path):
     assert "python -m local stop" in capsys.readouterr().err
 
 
+FOUND = {  # what a whole report has besides
+    "training": {"seconds": 1, "validation_accuracy": 0.9}, "recommendation": None,
+    "accuracy": 1.0, "accuracy_accepted": 1.0, "coverage": 0.75,
+    "expected_calibration_error": 0.02,
+}  # fmt: skip
+
+
+def test_words_of_the_run_are_text_and_not_markup_in_the_terminal():
+    told = report(**FOUND, seconds={"total": 1.0})
+    told["data"] = {"test": {"truck [red]": 4}}
+    told["monitor"]["drift_verdict"] = "As [bold]they[/bold] were [/]."
+    console = Console(file=io.StringIO(), width=100)
+    show(told, Path("reports"), console)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "4 truck [red]" in printed
+    assert "As [bold]they[/bold] were [/]." in printed
+
+
+def test_a_run_that_fails_leaves_no_older_figures(monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "REPORT", tmp_path)
+    for name in (
+        "summary.json", "index.html", "page-phone-light.png", "page-desktop-dark.png",
+        "monitor/monitor.html", "monitor/monitor.json", "notes.txt",
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("older")
+
+    def fail(*_):
+        raise session.CommandFailedError("no")
+
+    monkeypatch.setattr(session, "find_running", lambda _: None)
+    monkeypatch.setattr(session.LaptopSession, "run", fail)
+    assert demo.main([]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 @pytest.mark.parametrize(("given", "left"), [([], []), (["--keep"], ["stop"])])
 def test_the_laptops_aws_is_stopped_unless_it_is_kept(monkeypatch, tmp_path, capsys, given, left):
     ran: list[str] = []
@@ -250,9 +287,7 @@ def test_the_laptops_aws_is_stopped_unless_it_is_kept(monkeypatch, tmp_path, cap
     monkeypatch.setattr(
         session.LaptopSession, "run", lambda _, *command, **__: ran.append(command[3])
     )
-    whole = report(training={"seconds": 1, "validation_accuracy": 0.9}, recommendation=None)
-    whole |= {"accuracy": 1.0, "accuracy_accepted": 1.0, "coverage": 0.75}
-    whole["expected_calibration_error"] = 0.02
+    whole = report(**FOUND)
     monkeypatch.setattr(demo, "go_through", lambda *_: whole)
     monkeypatch.setattr(demo, "clean_up", lambda _: 0)
     monkeypatch.setattr(demo, "write_demo_page", lambda *_: tmp_path / "index.html")
