@@ -66,7 +66,7 @@ class History:
             self.add("TaskSucceeded", TASK)
         return self.leave("Task", name)
 
-    def read(self, status="SUCCEEDED", page=1000, **told):
+    def read(self, status="SUCCEEDED", page=1000, stopped=None, **told):
         """Read it back through a client that gives it in pages."""
         client, stub = stubbed("stepfunctions")
         description = {
@@ -74,7 +74,7 @@ class History:
             "input": "{}", **told,
         }  # fmt: skip
         if status not in {"RUNNING", "PENDING_REDRIVE"}:
-            description["stopDate"] = self.events[-1]["timestamp"]
+            description["stopDate"] = stopped or self.events[-1]["timestamp"]
         stub.add_response("describe_execution", description, {"executionArn": ARN})
         token = None
         for start in range(0, len(self.events), page):
@@ -194,6 +194,34 @@ def test_a_running_execution_ends_nowhere_yet(linked):
 
 
 @SHAPES
+def test_a_running_execution_between_two_states_has_not_ended(linked):
+    history = History(linked)
+    history.visit("Pass", "A")
+    path = history.read("RUNNING")
+    assert path.steps[0].seconds == 1
+    assert transition_counts([path]) == {(START, "A"): 1}
+
+
+@SHAPES
+@pytest.mark.parametrize("end", ["Aborted", "TimedOut", "Failed"])
+def test_what_a_history_says_after_the_end_did_not_happen(linked, end):
+    """The laptop's AWS goes on writing what the state did that was under way."""
+    history = History(linked)
+    history.enter("Task", "A")
+    history.add("TaskScheduled", SCHEDULED)
+    history.add(f"Execution{end}", {"error": "ENOUGH"})
+    stopped = history.events[-1]["timestamp"]
+    history.add("TaskSucceeded", TASK)
+    history.leave("Task", "A")
+    history.visit("Pass", "B")
+    status = {"Aborted": "ABORTED", "TimedOut": "TIMED_OUT", "Failed": "FAILED"}[end]
+    path = history.read(status, stopped=stopped, error="ENOUGH")
+    [step] = path.steps
+    assert (step.seconds, path.seconds, step.error, step.output) == (2, 3, "ENOUGH", None)
+    assert transition_counts([path]) == {(START, "A"): 1, ("A", END): 1}
+
+
+@SHAPES
 def test_a_circle_is_walked_as_often_as_it_was(linked):
     history = History(linked)
     history.visit("Pass", "A")
@@ -273,6 +301,169 @@ def test_the_branches_of_a_parallel_state_are_told_apart_too():
         (START, "Both"): 1, ("Both", "Left"): 1, ("Both", "Right"): 1,
         ("Left", "Both"): 1, ("Right", "Both"): 1, ("Both", END): 1,
     }  # fmt: skip
+
+
+def failed_parallel():
+    """A Parallel state of which one branch fails, so that AWS aborts the other; its last event."""
+    history = History()
+    history.enter("Parallel", "Both")
+    started = history.add("ParallelStateStarted")
+    left = history.enter("Task", "Left", started)
+    right = history.enter("Task", "Right", started)
+    left = history.add("TaskScheduled", SCHEDULED, left)
+    right = history.add("TaskScheduled", SCHEDULED, right)
+    left = history.add("TaskFailed", TASK | FAILED, left)
+    history.add("TaskStateAborted", None, left)
+    history.add("TaskStateAborted", None, right)
+    return history, history.add("ParallelStateFailed", None, left)
+
+
+BUSY = Failure("BusyError", "too many")
+
+
+def told(path):
+    """Of each step: its state, seconds, error, attempts and those that failed."""
+    return [(s.state, s.seconds, s.error, s.attempts, s.failures) for s in path.steps]
+
+
+def test_a_branch_that_was_aborted_has_not_failed():
+    history, failed = failed_parallel()
+    history.add("ExecutionFailed", FAILED, failed)
+    assert told(history.read("FAILED", **FAILED)) == [
+        ("Both", 9, "BusyError", 0, (BUSY,)),
+        ("Left", 5, "BusyError", 1, (BUSY,)),
+        ("Right", 5, None, 1, ()),
+    ]
+
+
+def test_aborted_branches_end_when_they_do_and_not_with_the_execution():
+    history, failed = failed_parallel()
+    last = history.leave("Parallel", "Both", failed)
+    for number in range(9):
+        last = history.visit("Pass", f"P{number}", last)
+    history.add("ExecutionSucceeded", {"output": "{}"})
+    assert told(history.read())[:4] == [
+        ("Both", 10, "BusyError", 0, (BUSY,)),  # caught
+        ("Left", 5, "BusyError", 1, (BUSY,)),
+        ("Right", 5, None, 1, ()),
+        ("P0", 1, None, 0, ()),
+    ]
+
+
+def test_a_branch_is_closed_when_its_parallel_state_fails_though_no_event_says_so():
+    history = History()
+    history.enter("Parallel", "Both")
+    started = history.add("ParallelStateStarted")
+    left = history.enter("Fail", "Left", started)
+    history.enter("Wait", "Right", started)
+    last = history.add("ParallelStateFailed", None, left)
+    last = history.leave("Parallel", "Both", last)
+    history.visit("Pass", "After", last)
+    history.add("ExecutionSucceeded", {"output": "{}"})
+    steps = history.read().steps
+    assert [step.seconds for step in steps] == [5, 2, 1, 1]
+
+
+def test_a_fail_state_in_a_branch_fails_what_is_around_it():
+    history = History()
+    history.enter("Parallel", "Both")
+    started = history.add("ParallelStateStarted")
+    history.enter("Wait", "Left", started)
+    right = history.enter("Fail", "Right", started)
+    history.add("WaitStateAborted", None, right - 1)
+    failed = history.add("ParallelStateFailed", None, right)
+    history.add("ExecutionFailed", FAILED, failed)
+    path = history.read("FAILED", **FAILED)
+    assert [(s.state, s.error) for s in path.steps] == [
+        ("Both", "BusyError"), ("Left", None), ("Right", "BusyError"),
+    ]  # fmt: skip
+
+
+def test_a_parallel_state_that_works_when_tried_again_has_not_failed():
+    history, failed = failed_parallel()
+    started = history.add("ParallelStateStarted", None, failed)
+    history.visit("Task", "Left", started)
+    right = history.visit("Task", "Right", started)
+    history.add("ParallelStateSucceeded", None, right)
+    history.leave("Parallel", "Both")
+    history.add("ExecutionSucceeded", {"output": "{}"})
+    path = history.read()
+    assert [(s.state, s.parent, s.previous) for s in path.steps] == [
+        ("Both", None, None), ("Left", 0, None), ("Right", 0, None), ("Left", 0, None),
+        ("Right", 0, None),
+    ]  # fmt: skip
+    assert (path.steps[0].error, path.steps[0].failures) == (None, (BUSY,))
+
+
+def test_what_ends_an_execution_from_outside_ends_its_innermost_step():
+    history = History()
+    history.enter("Parallel", "Both")
+    started = history.add("ParallelStateStarted")
+    left = history.enter("Wait", "Left", started)
+    history.add("WaitStateAborted", None, left)
+    history.add("ParallelStateAborted", None, left)
+    history.add("ExecutionAborted", {"error": "ENOUGH"})
+    path = history.read("ABORTED", error="ENOUGH")
+    assert told(path) == [("Both", 4, None, 0, ()), ("Left", 1, "ENOUGH", 0, ())]
+
+
+def test_a_task_that_was_stopped_while_tried_again_ended_by_that():
+    history = History()
+    history.enter("Task", "A")
+    history.add("TaskScheduled", SCHEDULED)
+    history.add("TaskFailed", TASK | FAILED)
+    history.add("TaskScheduled", SCHEDULED)
+    assert told(history.read("RUNNING")) == [("A", None, None, 2, (BUSY,))]
+    history.add("ExecutionAborted", {"error": "ENOUGH"})
+    stopped = history.read("ABORTED", error="ENOUGH", cause="for today")
+    assert told(stopped) == [("A", 4, "ENOUGH", 2, (BUSY,))]
+    assert stopped.steps[0].cause == "for today"
+
+
+def test_what_ends_with_an_inner_map_ends_in_the_outer_one():
+    history = History()
+    history.enter("Map", "Outer")
+    history.add("MapStateStarted", {"length": 2})
+    for index in (0, 1):
+        history.add("MapIterationStarted", {"name": "Outer", "index": index})
+        history.enter("Map", "Inner")
+        history.add("MapStateStarted", {"length": 1})
+        history.add("MapIterationStarted", {"name": "Inner", "index": 0})
+        history.visit("Pass", "X")
+        history.add("MapIterationSucceeded", {"name": "Inner", "index": 0})
+        history.add("MapStateSucceeded")
+        history.leave("Map", "Inner")
+        history.add("MapIterationSucceeded", {"name": "Outer", "index": index})
+    history.add("MapStateSucceeded")
+    history.leave("Map", "Outer")
+    history.visit("Pass", "After")
+    history.add("ExecutionSucceeded", {"output": "{}"})
+    path = history.read()
+    assert transition_counts([path]) == {
+        (START, "Outer"): 1, ("Outer", "Inner"): 2, ("Inner", "X"): 2, ("X", "Inner"): 2,
+        ("Inner", "Outer"): 2, ("Outer", "After"): 1, ("After", END): 1,
+    }  # fmt: skip
+    assert [step.parent for step in path.steps] == [None, 0, 1, 0, 3, None]
+
+
+def test_an_inner_failure_fails_each_state_around_it():
+    history = History()
+    history.enter("Parallel", "Outer")
+    history.add("ParallelStateStarted")
+    history.enter("Parallel", "Inner")
+    history.add("ParallelStateStarted")
+    history.task("X", failures=1, caught=True)
+    history.events.pop()  # it is not left
+    history.add("ParallelStateFailed")
+    history.add("ParallelStateFailed")
+    history.leave("Parallel", "Outer")
+    history.visit("Pass", "After")
+    history.add("ExecutionSucceeded", {"output": "{}"})
+    path = history.read()
+    assert [(s.state, s.error) for s in path.steps] == [
+        ("Outer", "BusyError"), ("Inner", "BusyError"), ("X", "BusyError"), ("After", None),
+    ]  # fmt: skip
+    assert path.steps[1].seconds == 6
 
 
 def test_a_map_that_failed_and_was_caught_says_so():

@@ -148,7 +148,7 @@ def read_path(stepfunctions: Any, execution_arn: str, *, data: bool = True) -> E
                 " history: read its logs instead."
             ) from error
         raise
-    steps = _Reader(told.get("stopDate"), told.get("error"), told.get("cause"))
+    steps = _Reader(told)
     for event in sorted(events, key=lambda event: int(event["id"])):
         steps.take(event)
     return ExecutionPath(
@@ -177,7 +177,9 @@ def taken_ways(path: ExecutionPath) -> Iterator[tuple[tuple[str, str], int | Non
         around = None if step.parent is None else path.steps[step.parent].state
         before = path.steps[step.previous].state if step.previous is not None else around
         yield (before or START, step.state), index
-        if index not in left and step.seconds is not None:
+        # A running execution whose last state was left is on its way to the next one.
+        ended = step.seconds is not None and (around is not None or path.stopped is not None)
+        if index not in left and ended:
             yield (step.state, around or END), None
 
 
@@ -188,7 +190,11 @@ def transition_counts(paths: Iterable[ExecutionPath]) -> Counter[tuple[str, str]
 
 @dataclass
 class _Open:
-    """A step that is being read. `failing` is its last attempt if that failed."""
+    """A step that is being read.
+
+    `failing` is its last attempt if that failed; `left` is when it was left for another state, and
+    `ended` is when it failed or was aborted.
+    """
 
     state: str
     kind: str
@@ -200,6 +206,7 @@ class _Open:
     failures: list[Failure] = field(default_factory=list)
     failing: Failure | None = None
     left: datetime | None = None
+    ended: datetime | None = None
     output: str | None = None
 
 
@@ -211,40 +218,52 @@ class _Place:
     begins: bool = False
 
 
+_FROM_OUTSIDE = {"ABORTED", "TIMED_OUT"}
+_ENDS = {f"Execution{how}" for how in ("Succeeded", "Failed", "TimedOut", "Aborted")}
+
+
 class _Reader:
     """Takes events in order; `finished` gives the steps."""
 
-    def __init__(self, stopped: datetime | None, error: str | None, cause: str | None) -> None:
-        self._stopped = stopped
-        self._ending = Failure(error, cause or "") if error else None
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        """Begin to read the execution of which DescribeExecution has told this."""
+        self._status: str = told["status"]
+        self._stopped: datetime | None = told.get("stopDate")
+        error = told.get("error")
+        self._ending = Failure(error, told.get("cause") or "") if error else None
         self._steps: list[_Open] = []
         self._places: dict[int, _Place] = {0: _Place(None)}
         self._last = _Place(None)
+        self._over = False
         self._restarted = False
         self.redriven = 0
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Read one event."""
         kind = str(event["type"])
+        if self._over and kind != "ExecutionRedriven":
+            return  # the laptop's AWS goes on with the state that an abort has ended
         details: Mapping[str, Any] = next(
             (event[name] for name in event if name.endswith("EventDetails")), {}
         )
         linked = event.get("previousEventId")
         place = self._last if linked is None else self._places.get(linked, self._last)
-        if kind.endswith("StateEntered"):
+        if kind.startswith("Execution"):
+            self._over = kind in _ENDS
+            self._restarted = kind == "ExecutionRedriven"
+            self.redriven += self._restarted
+        elif kind.endswith("StateEntered"):
             place = self._enter(kind.removesuffix("StateEntered"), event, details, place)
         elif kind.endswith("StateExited"):
             place = self._exit(event, details, place)
-        elif kind == "ExecutionRedriven":
-            self.redriven += 1
-            self._restarted = True
-        elif kind == "MapIterationStarted" or kind.endswith("StateStarted"):
-            place = _Place(place.step, begins=linked is not None)
-        elif kind.startswith(("MapIteration", "MapState", "ParallelState")):
-            place = _Place(self._around(place.step))
-            if kind.endswith("StateFailed"):
-                self._fail(place.step, details)
-        elif place.step is not None and not kind.startswith("Execution"):
+        elif kind.startswith("MapIteration"):
+            begins = kind == "MapIterationStarted" and linked is not None
+            place = _Place(self._named(str(details["name"]), place.step), begins)
+        elif kind.startswith(("MapState", "ParallelState")):
+            place = self._group(kind, event, details, place, linked is not None)
+        elif place.step is not None and kind.endswith("StateAborted"):
+            self._steps[place.step].ended = event["timestamp"]
+        elif place.step is not None:
             self._attempt(kind, details, place.step)
         self._places[int(event["id"])] = self._last = place
 
@@ -258,6 +277,7 @@ class _Reader:
                 i for i, step in enumerate(self._steps) if step.state == name and not step.left
             ]
             if again:
+                self._steps[again[-1]].ended = None
                 return _Place(again[-1])
         previous, parent = place.step, None
         if previous is not None:
@@ -271,19 +291,64 @@ class _Reader:
         return _Place(len(self._steps) - 1)
 
     def _exit(self, event: Mapping[str, Any], details: Mapping[str, Any], place: _Place) -> _Place:
-        index = place.step
-        while index is not None and self._steps[index].state != details["name"]:
-            index = self._steps[index].parent
+        index = self._named(str(details["name"]), place.step)
         if index is None:
             return place
         self._steps[index].left = event["timestamp"]
         self._steps[index].output = details.get("output")
         return _Place(index)
 
-    def _around(self, index: int | None) -> int | None:
-        """Return the Map or Parallel step that a step is in, or is itself."""
-        while index is not None and self._steps[index].kind not in {"Map", "Parallel"}:
+    def _group(
+        self,
+        kind: str,
+        event: Mapping[str, Any],
+        details: Mapping[str, Any],
+        place: _Place,
+        linked: bool,
+    ) -> _Place:
+        """Read what a Map or Parallel state says of itself."""
+        starts = kind.endswith("StateStarted")  # for the first time, or again after a failure
+        index = place.step if starts else self._around(place.step)
+        if index is None:
+            return place
+        step = self._steps[index]
+        if starts or kind.endswith("StateSucceeded"):
+            step.ended = step.failing = None
+        elif kind.endswith(("StateFailed", "StateAborted")):
+            inner = self._close(index, event["timestamp"])
+            if kind.endswith("StateFailed"):
+                self._fail(index, details)
+                if step.failing is None and inner is not None:
+                    step.failing = inner
+                    step.failures.append(inner)
+        return _Place(index, begins=linked and starts)
+
+    def _close(self, index: int, moment: datetime) -> Failure | None:
+        """End a Map or Parallel step and all in it; return what the last of these failed with."""
+        inside = {index}
+        last = None
+        for number, step in enumerate(self._steps[index:], start=index):
+            if step.parent in inside:
+                inside.add(number)
+            if number in inside and step.left is None and step.ended is None:
+                step.ended = moment
+            if step.parent == index and step.left is None and step.failing:
+                last = step.failing
+        return last
+
+    def _named(self, name: str, index: int | None) -> int | None:
+        """Return the step of this name that a step is in, or is itself."""
+        while index is not None and self._steps[index].state != name:
             index = self._steps[index].parent
+        return index
+
+    def _around(self, index: int | None) -> int | None:
+        """Return the Map or Parallel step, not ended yet, that a step is in, or is itself."""
+        while index is not None:
+            step = self._steps[index]
+            if step.kind in {"Map", "Parallel"} and not (step.left or step.ended):
+                break
+            index = step.parent
         return index
 
     def _attempt(self, kind: str, details: Mapping[str, Any], index: int) -> None:
@@ -292,6 +357,7 @@ class _Reader:
             return  # of a state inside of it, which the laptop's AWS does not name
         if kind.endswith("Scheduled"):
             step.scheduled += 1
+            step.failing = step.ended = None
         elif kind.endswith(("Failed", "TimedOut")):
             self._fail(index, details)
         elif kind.endswith("Succeeded"):
@@ -307,17 +373,30 @@ class _Reader:
 
     def finished(self) -> tuple[Step, ...]:
         """Return the steps; what never was left ended with the execution, if that has ended."""
-        if self._steps and self._ending and self._stopped:
+        if self._ending and self._stopped:
             # Fail states, aborts and timeouts name their error only at the execution's end.
-            last = [step for step in self._steps if step.left is None]
-            if last and last[-1].failing is None:
-                last[-1].failing = self._ending
-                if last[-1].kind == "Task":
-                    last[-1].failures.append(self._ending)
+            for step in self._ended_last():
+                step.failing = self._ending
+                if step.kind == "Task" and self._status not in _FROM_OUTSIDE:
+                    step.failures.append(self._ending)
         return tuple(self._finished(step) for step in self._steps)
 
+    def _ended_last(self) -> list[_Open]:
+        """Return the steps that ended with the execution's error and do not say so themselves."""
+        open_steps: dict[int, _Open] = {}  # neither left nor in a step that was left
+        for index, step in enumerate(self._steps):
+            if step.left is None and (step.parent is None or step.parent in open_steps):
+                open_steps[index] = step
+        if self._status in _FROM_OUTSIDE:  # which ends the innermost step
+            return list(open_steps.values())[-1:]
+        outermost = [step for step in open_steps.values() if step.parent is None][-1:]
+        if not outermost or outermost[0].failing:
+            return []
+        inner = [step for step in open_steps.values() if step.parent is not None]
+        return outermost + [step for step in inner if step.kind == "Fail"][-1:]
+
     def _finished(self, step: _Open) -> Step:
-        end = step.left or self._stopped
+        end = step.left or step.ended or self._stopped
         tried = max(step.scheduled, len(step.failures))
         return Step(
             step.state,

@@ -25,9 +25,9 @@ _WIDTHS = {
 _OTHER = 667
 _ROOM = 1.08  # where none of them is there, such as on Android
 _BOLD = 1.08
-# All but what an XML 1.0 document can hold (its production Char), and the other control characters,
-# which a terminal obeys.
-_UNFIT = re.compile("[^\t\n\r -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# All but what an XML 1.0 document can hold (its production Char), and the control characters in it
+# that a terminal obeys.
+_UNFIT = re.compile("[^\t\n -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
