@@ -7,6 +7,8 @@ from typing import Any
 from training.pages.charts import LIGHT, Theme
 from training.plot_file import new_figure, write_figure
 
+POINTS_AN_INCH = 72
+LETTERS = 0.7  # of a class's share of the height: the axes are not all of it, and lines stay apart
 MOST_WITH_NUMBERS = 15  # classes; with more, the numbers would not fit their cells
 
 
@@ -25,8 +27,12 @@ def draw_confusion(
     image = axes.imshow(shares, cmap=colors, vmin=0, vmax=1)
     axes.grid(visible=False)
     places = range(len(classes))
-    axes.set_xticks(places, classes, rotation=30 if len(classes) > 3 else 0, ha="center")
+    rotation = 0 if len(classes) <= 3 else 30 if len(classes) <= MOST_WITH_NUMBERS else 90
+    axes.set_xticks(places, classes, rotation=rotation, ha="center")
     axes.set_yticks(places, classes)
+    room = POINTS_AN_INCH * axes.figure.get_figheight() / max(1, len(classes))
+    for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
+        label.set_size(min(label.get_size(), room * LETTERS))
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     for i, row in enumerate(matrix if len(classes) <= MOST_WITH_NUMBERS else []):

@@ -1,14 +1,16 @@
 """The plots: of any size, of nothing at all, and whole or not there."""
 
 import errno
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from training.calibration import recommend_threshold
-from training.confusion_plot import plot_confusion
+from training.confusion_plot import MOST_WITH_NUMBERS, draw_confusion, plot_confusion
 from training.pages.charts import LIGHT
 from training.plot_file import new_figure, write_figure
 from training.reliability_plot import draw_reliability, plot_reliability
@@ -36,6 +38,21 @@ def test_the_confusion_matrix_is_written_for_any_number_of_classes(tmp_path, cla
     plot_confusion(matrix, names, "title", tmp_path / "m.png")
 
     assert min(size(tmp_path / "m.png")) > 400
+
+
+@pytest.mark.parametrize("classes", [3, 15, 16, 40, 100])
+def test_names_of_many_classes_do_not_run_into_each_other(classes):
+    figure = Figure(figsize=(12, 10.2), layout="constrained")  # as large as it gets on a page
+    FigureCanvasAgg(figure)
+    axes: Any = figure.subplots()
+    matrix = [[i == j for j in range(classes)] for i in range(classes)]
+    draw_confusion(axes, LIGHT, matrix, [f"vehicle {n}" for n in range(classes)])
+    figure.draw_without_rendering()
+    below = [label.get_window_extent() for label in axes.get_xticklabels()]
+    beside = [label.get_window_extent() for label in axes.get_yticklabels()]
+    if classes > MOST_WITH_NUMBERS:  # upright; slanted ones overlap by their frames alone
+        assert all(a.x1 <= b.x0 for a, b in pairwise(below))
+    assert all(b.y1 <= a.y0 for a, b in pairwise(beside))
 
 
 def drawn(monkeypatch, plot):
