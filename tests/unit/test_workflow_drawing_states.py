@@ -127,6 +127,20 @@ def test_what_is_no_state_machine_is_refused_by_name(tmp_path, content, message)
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("name", [START, END])
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_state_with_the_name_of_an_end_of_the_picture_is_refused(tmp_path, name, nested):
+    content = machine(**{name: {"Type": "Pass", "End": True}})
+    if nested:
+        content = machine(A={"Type": "Map", "End": True, "ItemProcessor": content})
+    path = write(tmp_path, content)
+    with pytest.raises(
+        NotAStateMachineError, match=f"has a state named '{name}'.*rename"
+    ) as caught:
+        read_definition(path)
+    assert str(path) in str(caught.value)
+
+
 def test_a_missing_file_is_refused_by_name(tmp_path):
     with pytest.raises(NotAStateMachineError, match=r"none\.json cannot be read: No such file"):
         read_definition(tmp_path / "none.json")

@@ -21,7 +21,7 @@ TYPES = ("Task", "Pass", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map")
 
 
 class NotAStateMachineError(ExpectedError):
-    """A file does not hold a state machine in the Amazon States Language."""
+    """A file does not hold a state machine that can be drawn, in the Amazon States Language."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,12 @@ def read_definition(path: Path) -> Definition:
         raise NotAStateMachineError(
             f"{path} is no state machine in the Amazon States Language: {error}."
         ) from error
+    taken = next((name for name in names if name in {START, END}), None)
+    if taken is not None:
+        raise NotAStateMachineError(
+            f"{path} has a state named {taken!r}, which the picture calls an end of the execution:"
+            " rename the state."
+        )
     return Definition(path.name.removesuffix(".json").removesuffix(".asl"), comment, machine)
 
 
