@@ -26,6 +26,7 @@ from training.workflow_drawing import (
 )
 from training.workflow_drawing.history import Failure
 from training.workflow_drawing.paint import OtherStateMachineError
+from training.workflow_drawing.ways import main_way
 
 FILES = sorted((ROOT / "statemachine").glob("*.asl.json"))
 MACHINES = {path.name.split(".")[0]: read_definition(path) for path in FILES}
@@ -470,6 +471,20 @@ def test_odd_machines_are_drawn_completely_too(tmp_path, states):
     for one, two in combinations(picture.boxes, 2):
         nested = one in inside(definition, two) or two in inside(definition, one)
         assert nested or not overlap(picture.boxes[one], picture.boxes[two])
+
+
+def test_a_good_end_is_looked_for_in_each_state_once(tmp_path):
+    """Sixty choices with two ways each, which meet again: 2**60 ways, and none to a good end."""
+    states = {}
+    for n in range(60):
+        rule = {"Condition": "{% $x %}", "Next": f"A{n}"}
+        states[f"C{n}"] = {"Type": "Choice", "Choices": [rule], "Default": f"B{n}"}
+        states |= {f"{way}{n}": {"Type": "Pass", "Next": f"C{n + 1}"} for way in "AB"}
+    states["C60"] = {"Type": "Fail"}
+    assert main_way(made(tmp_path, states).machine) == [START]
+    states["B7"] = {"Type": "Succeed"}
+    names = [name for n in range(7) for name in (f"C{n}", f"A{n}")]
+    assert main_way(made(tmp_path, states).machine) == [START, *names, "C7", "B7"]
 
 
 def test_a_large_machine_is_drawn_in_bounded_time(tmp_path):

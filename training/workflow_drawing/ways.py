@@ -1,7 +1,7 @@
 """The arrows of a picture: what each stands for, what is written on it, which are the main ones."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -98,16 +98,23 @@ def main_way(machine: Machine) -> list[str]:
         if transition.kind != "catch":
             after[transition.source].append(transition.target)
 
-    def follow(name: str, seen: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-        if name == END:
-            yield (*seen, end_key(seen[-1]))
-        elif name not in seen and machine.states[name].kind == "Succeed":
-            yield (*seen, name)
-        elif name not in seen and machine.states[name].kind != "Fail":
-            for target in after[name]:
-                yield from follow(target, (*seen, name))
-
-    return [START, *next(follow(machine.start_at, ()), ())]
+    way: list[str] = []
+    ways_on = [iter([machine.start_at])]  # of the start and of each state on the way
+    tried: set[str] = set()
+    while ways_on:
+        name = next(ways_on[-1], None)
+        if name is None:  # nothing from here leads to a good end
+            ways_on.pop()
+            way = way[:-1]
+        elif name == END:
+            return [START, *way, end_key(way[-1])]
+        elif machine.states[name].kind == "Succeed":
+            return [START, *way, name]
+        elif name not in tried:
+            tried.add(name)
+            way.append(name)
+            ways_on.append(iter(after[name]))
+    return [START]
 
 
 def make_arrows(
