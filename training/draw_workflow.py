@@ -72,7 +72,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--definition",
         type=Path,
-        default=DEFINITION,
         metavar="FILE",
         help="state machine in the Amazon States Language, JSON (default:"
         f" {DEFINITION.relative_to(ROOT)})",
@@ -92,8 +91,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="draw the pictures in docs/ anew, from the definitions in statemachine/",
     )
     arguments = parser.parse_args(argv)
-    if arguments.write_docs and (arguments.execution or arguments.out):
-        parser.error("--write-docs draws the pictures in docs/, and takes no --execution or --out")
+    if arguments.write_docs:
+        for name in ("definition", "execution", "out"):
+            if getattr(arguments, name) is not None:
+                parser.error(f"--write-docs draws the pictures in docs/, and takes no --{name}")
+    if arguments.execution is not None and not arguments.execution.strip():
+        parser.error("--execution is empty: give the ARN of an execution")
+    arguments.definition = arguments.definition or DEFINITION
     return arguments
 
 

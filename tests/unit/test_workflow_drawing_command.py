@@ -143,8 +143,21 @@ def test_the_documentation_is_written_from_its_definitions(tmp_path, monkeypatch
     assert (tmp_path / "docs" / "x.svg").read_text() == expected
 
 
-def test_the_documentation_has_no_other_place(capsys):
+@pytest.mark.parametrize("given", ["--out", "--definition", "--execution"])
+def test_the_documentation_has_no_other_place_and_shows_nothing_else(capsys, given):
     with pytest.raises(SystemExit) as ended:
-        draw_workflow.main(["--write-docs", "--out", "x.svg"])
+        draw_workflow.main(["--write-docs", given, str(draw_workflow.DEFINITION)])
     assert ended.value.code == 2
-    assert "takes no --execution or --out" in capsys.readouterr().err
+    assert f"--write-docs draws the pictures in docs/, and takes no {given}" in (
+        " ".join(capsys.readouterr().err.split())
+    )
+
+
+@pytest.mark.parametrize("execution", ["", " "])
+def test_an_empty_arn_is_no_execution(tmp_path, capsys, execution):
+    """Such as that of an unset variable of a shell."""
+    with pytest.raises(SystemExit) as ended:
+        draw_workflow.main(["--execution", execution])
+    assert ended.value.code == 2
+    assert "--execution is empty: give the ARN of an execution" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
