@@ -25,6 +25,7 @@ from training.leftovers import (
     Scope,
     find_leftovers,
     other_endpoints,
+    own_keys,
     owns_endpoint,
 )
 from training.preflight import check_credentials, check_region
@@ -32,7 +33,7 @@ from training.progress import progress_bar
 from training.reports import write_json
 from training.role import delete_role
 from training.training_job import LOG_GROUP, stop_training_job
-from training.versions import THREADS, count_versions, delete_versions
+from training.versions import THREADS, delete_versions
 from training.waiting import Status, make_console, wait_until_done
 
 REPORT = settings.REPORTS_FOLDER / "cleanup" / "cleanup.json"
@@ -250,9 +251,8 @@ def _deleters(session: Any, console: Console) -> dict[str, Callable[[str], objec
 
     def objects(name: str) -> None:
         holder, _, prefix = name.partition("/")
-        total = count_versions(s3, holder, prefix)
         with progress_bar(console, f"Deleting s3://{name}") as report:
-            delete_versions(s3, holder, prefix, report, total)
+            delete_versions(s3, holder, prefix, report, own_keys(prefix))
 
     def bucket(name: str) -> None:
         try:

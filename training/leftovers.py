@@ -16,6 +16,7 @@ from training.endpoint import (
     list_endpoint_configs,
     list_models,
 )
+from training.reviewing.label import is_label_key
 from training.role import find_role, role_name
 from training.role import is_ours as role_is_ours
 from training.settings import (
@@ -28,10 +29,13 @@ from training.settings import (
     default_bucket,
 )
 from training.training_job import LOG_GROUP
-from training.versions import count_versions
+from training.versions import KeyTest, any_key, count_versions
 
 NOT_OURS = "not made by this project"
-PEOPLES_WORK = "people decided these; --labels deletes them too"  # their pictures are the stack's
+PEOPLES_WORK = (
+    "people decided these; --labels deletes them too. Their pictures go with the stack: run"
+    " `stage_data SOURCE --labels project` before, to train on them"
+)
 JOB_FOLDERS = (JOBS_PREFIX, CHECKPOINTS_PREFIX)  # each with a folder for every job
 MADE_NAME = r"(.+)-\d{14}"  # of a job, a model and a configuration: the endpoint's, and the time
 
@@ -205,7 +209,7 @@ def _training_bucket(s3: Any, scope: Scope, ours: bool | None) -> Iterator[Lefto
     if not reason and foreign_captures:
         reason = "holds captures of an endpoint that this project did not make"
     keep_labels = scope.keep_data or scope.keep_labels
-    labels_stay = bool(keep_labels) and count_versions(s3, bucket, labels) > 0
+    labels_stay = bool(keep_labels) and count_versions(s3, bucket, labels, is_label_key) > 0
     if not reason and not labels_stay:
         yield from _objects(s3, bucket, "")
         yield Leftover("bucket", bucket)
@@ -276,8 +280,13 @@ def _stack_objects(cloudformation: Any, s3: Any, scope: Scope) -> Iterator[Lefto
             yield from _objects(s3, bucket, "")
 
 
+def own_keys(prefix: str) -> KeyTest:
+    """Return which keys below a prefix are this project's: a bucket that stays may have others."""
+    return is_label_key if prefix == f"{LABELS_PREFIX}/" else any_key
+
+
 def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[Leftover]:
-    count = count_versions(s3, bucket, prefix)
+    count = count_versions(s3, bucket, prefix, own_keys(prefix))
     if count:
         yield Leftover("objects", f"{bucket}/{prefix}", f"{count} with all their versions")
 

@@ -21,7 +21,7 @@ STAGED_PREFIX = "staged"
 JOBS_PREFIX = "jobs"
 CHECKPOINTS_PREFIX = "checkpoints"
 CAPTURES_PREFIX = "captures"
-LABELS_PREFIX = "labels"  # what people decided on the review page
+LABELS_PREFIX = "review-labels"  # what people decided on the review page
 
 # On disk, relative to the folder that a command is started in.
 STAGED_FOLDER = Path("data/staged")

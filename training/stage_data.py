@@ -21,13 +21,20 @@ from rich.table import Table
 from training.errors import ExpectedError
 from training.preflight import check_credentials, check_region
 from training.progress import progress_bar
+from training.reviewing.question import NEITHER
 from training.settings import STAGED_FOLDER, STAGED_PREFIX, default_bucket
 from training.sources.archive import archive_source
 from training.sources.download import download
 from training.sources.folder import folder_source
 from training.sources.labels import PROJECT, Reviewed, picture_place, read_labels
 from training.sources.labels import THREADS as LABEL_THREADS
-from training.sources.source import Picture, Source, StageDataError, Unreadable
+from training.sources.source import (
+    ClassNameError,
+    Picture,
+    Source,
+    StageDataError,
+    Unreadable,
+)
 from training.sources.synthetic import synthetic_source
 from training.staging.bucket import THREADS, ensure_bucket, sync, upload_file
 from training.staging.fingerprint import difference_hash, pixel_hash
@@ -154,9 +161,17 @@ def stage(arguments: argparse.Namespace, console: Console) -> None:
     # An hour's download may come: what could stop the work afterwards is looked at first.
     target = None if arguments.no_upload else _Target(arguments.bucket)
     reviews = None if arguments.labels is None else _Reviews(arguments)
+    if reviews is not None and arguments.source in DRAWN_OR_DOWNLOADED:
+        wanted = arguments.classes or DEFAULT_CLASSES  # as both of these spell them:
+        reviews.labels.check([name.strip().lower().replace(" ", "_") for name in wanted])
     folder = StagedFolder(arguments.out)
     folder.begin()
     source = open_source(arguments, console)
+    if NEITHER in source.classes:
+        raise ClassNameError(
+            f"Rename the class {NEITHER!r}: that is what people choose on the review page where a"
+            " picture shows none of the classes."
+        )
     if reviews is not None:
         reviews.labels.check(source.classes)
     received = _Received(folder)

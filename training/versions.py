@@ -7,44 +7,57 @@ from training.errors import ExpectedError
 from training.parallel import run_parallel
 
 THREADS = 8  # DeleteObjects calls at a time, each of up to 1000 versions
+KeyTest = Callable[[str], bool]
 
 
 class ObjectsNotDeletedError(ExpectedError):
     """S3 refused to delete some versions; the message gives the first refusal."""
 
 
-def count_versions(s3: Any, bucket: str, prefix: str) -> int:
-    """Count versions and delete markers under the prefix."""
-    return sum(len(page) for page in _pages(s3, bucket, prefix))
+def any_key(_: str) -> bool:
+    """Take every key."""
+    return True
+
+
+def count_versions(s3: Any, bucket: str, prefix: str, takes: KeyTest = any_key) -> int:
+    """Count versions and delete markers under the prefix whose key `takes` takes."""
+    return sum(len(page) for page in _pages(s3, bucket, prefix, takes))
 
 
 def delete_versions(
-    s3: Any, bucket: str, prefix: str, report: Callable[[int, int | None], None], total: int
+    s3: Any,
+    bucket: str,
+    prefix: str,
+    report: Callable[[int, int], None],
+    takes: KeyTest = any_key,
 ) -> None:
     """Delete versions and delete markers under the prefix, a thousand at a time, in parallel.
 
-    `report` gets the number deleted so far and `total`. Raises ObjectsNotDeletedError.
+    Only those whose key `takes` takes. `report` gets the number deleted so far, and of how many.
+    Raises ObjectsNotDeletedError.
     """
+    pages = list(_pages(s3, bucket, prefix, takes))
+    total = sum(map(len, pages))
     deleted: list[int] = []
 
     def delete(page: list[dict[str, str]]) -> None:
         _delete(s3, bucket, page)
         deleted.append(len(page))
 
-    run_parallel(
-        delete,
-        list(_pages(s3, bucket, prefix)),
-        threads=THREADS,
-        report=lambda *_: report(sum(deleted), total),
-    )
+    run_parallel(delete, pages, threads=THREADS, report=lambda *_: report(sum(deleted), total))
 
 
-def _pages(s3: Any, bucket: str, prefix: str) -> Iterator[list[dict[str, str]]]:
+def _pages(s3: Any, bucket: str, prefix: str, takes: KeyTest) -> Iterator[list[dict[str, str]]]:
     pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
     for page in pages:
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-        if found:
-            yield [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found]
+        taken = [
+            {"Key": item["Key"], "VersionId": item["VersionId"]}
+            for item in found
+            if takes(item["Key"])
+        ]
+        if taken:
+            yield taken
 
 
 def _delete(s3: Any, bucket: str, versions: list[dict[str, str]]) -> None:

@@ -119,7 +119,7 @@ class ReviewStack(NamedTuple):
         """Return all labels by the picture's key."""
         s3 = self.aws.client("s3")
         pages = s3.get_paginator("list_objects_v2").paginate(
-            Bucket=TRAINING_BUCKET, Prefix="labels/"
+            Bucket=TRAINING_BUCKET, Prefix="review-labels/"
         )
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
         found = [

@@ -73,7 +73,7 @@ def shown(server: ReviewServer, event: dict[str, str]) -> dict[str, Any]:
 def labels(stack: Stack) -> list[dict[str, Any]]:
     """Return what the labels in the bucket say, each of which can be read."""
     s3 = stack.aws.client("s3")
-    found = s3.list_objects_v2(Bucket=BUCKET, Prefix="labels/").get("Contents", [])
+    found = s3.list_objects_v2(Bucket=BUCKET, Prefix="review-labels/").get("Contents", [])
     bodies = [s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read() for item in found]
     for body in bodies:
         assert read_label(body, "x").body() == body
@@ -141,9 +141,9 @@ def test_a_doubtful_picture_is_decided_recorded_and_trained_on(stack, server, tr
 
     # AND cleaning up keeps what a person decided
     printed = run(stack, "training.cleanup", "--dry-run")
-    assert f"kept: objects {BUCKET}/labels/: people decided these" in printed
+    assert f"kept: objects {BUCKET}/review-labels/: people decided these" in printed
     assert f"kept: bucket {BUCKET}: holds labels" in printed
-    assert f"{BUCKET}/labels/" not in run(stack, "training.cleanup", "--dry-run", "--labels")
+    assert f"{BUCKET}/review-labels/" not in run(stack, "training.cleanup", "--dry-run", "--labels")
 
 
 def test_a_decision_that_is_taken_back_is_in_review_again(stack, server):

@@ -52,34 +52,41 @@ class Queue:
         self.visible = list(self.bodies)
         self.hidden: dict[str, int] = {}
         self.lost: set[str] = set()
-        self.receipts = 0
+        self.receipts: dict[str, int] = {}  # how often each message was handed out
         self.fails: Exception | None = None
         self.polled = lambda: None
 
     def receive(self, most):
         self.polled()
         taken, self.visible = self.visible[:most], self.visible[most:]
-        self.receipts += 1
         self.hidden |= dict.fromkeys(taken, HOLD)
-        return [Message(i, f"{i}-{self.receipts}", self.bodies[i], WHEN) for i in taken]
+        for i in taken:
+            self.receipts[i] = self.receipts.get(i, 0) + 1
+        return [Message(i, self.receipt(i), self.bodies[i], WHEN) for i in taken]
+
+    def receipt(self, message_id):
+        """Return the newest one, which alone is good for anything."""
+        return f"{message_id}-{self.receipts[message_id]}"
+
+    def has(self, message):
+        known = message.message_id in self.bodies and message.message_id not in self.lost
+        return known and message.receipt == self.receipt(message.message_id)
 
     def hide(self, messages, seconds):
         if self.fails and messages:
             raise self.fails
-        for message in messages:
-            if message.message_id in self.bodies and message.message_id not in self.lost:
-                self.hidden[message.message_id] = seconds
-                if not seconds:
-                    self.visible.append(message.message_id)
-        return {m.message_id for m in messages if m.message_id not in self.bodies} | {
-            m.message_id for m in messages if m.message_id in self.lost
-        }
+        there = [message.message_id for message in messages if self.has(message)]
+        self.hidden |= dict.fromkeys(there, seconds)
+        if not seconds:
+            self.visible += there
+        return {message.message_id for message in messages} - set(there)
 
     def delete(self, message):
         if self.fails:
             raise self.fails
-        self.hidden.pop(message.message_id, None)
-        return self.bodies.pop(message.message_id, None) is not None
+        if self.has(message):
+            self.hidden.pop(message.message_id)
+            del self.bodies[message.message_id]
 
     def send(self, text):
         self.bodies[f"again{len(self.bodies)}"] = text
@@ -95,11 +102,13 @@ class Queue:
 
 
 class Labels:
-    """The labels in the bucket, by key."""
+    """The labels in the bucket, by key; `loses_answer` is raised after a label was put."""
 
     def __init__(self):
         self.there: dict[str, Label] = {}
         self.fails: Exception | None = None
+        self.loses_answer: Exception | None = None
+        self.fails_to_delete: Exception | None = None
 
     def find(self, picture):
         if self.fails:
@@ -109,9 +118,14 @@ class Labels:
     def put(self, one):
         if self.fails:
             raise self.fails
-        return self.there.setdefault(one.key, one)
+        standing = self.there.setdefault(one.key, one)
+        if self.loses_answer:
+            raise self.loses_answer
+        return standing
 
     def delete(self, one):
+        if self.fails_to_delete:
+            raise self.fails_to_delete
         if self.there.get(one.key) == one:
             del self.there[one.key]
 
@@ -135,6 +149,8 @@ class Table:
         return "before"
 
     def take_back(self, one, decided_at):
+        if self.fails:
+            raise self.fails
         assert decided_at == "before"
         if self.there.get(one.question.picture) != one:
             return False

@@ -31,6 +31,7 @@ OTHER = "pictures-2-20260102030405"
 JOB_PREFIXES = (f"jobs/{MADE}/", f"checkpoints/{MADE}/")  # of this endpoint's job
 BUCKET = default_bucket(ACCOUNT, REGION)
 WHEN = "2026-01-01T00:00:00Z"
+LABEL = f"review-labels/{64 * 'a'}/null.json"
 
 
 def arn(kind, name):
@@ -267,7 +268,8 @@ def add_bucket(
     """Let the bucket hold two objects under each prefix.
 
     `asked` is whether its tags are, `captures` whether those of a foreign endpoint are, `labels`
-    which labels are counted, None where none are; `jobs` whether folders of jobs are looked for.
+    the keys where labels are counted, None where none are; `jobs` whether folders of jobs are
+    looked for.
     """
     s3 = session.stub("s3")
     s3.add_response("head_bucket", {}, {"Bucket": bucket})
@@ -281,7 +283,9 @@ def add_bucket(
         s3.add_client_error("get_bucket_tagging", "NoSuchTagSet")
     if labels is not None:
         s3.add_response(
-            "list_object_versions", versions(*labels), {"Bucket": bucket, "Prefix": "labels/"}
+            "list_object_versions",
+            versions(*labels),
+            {"Bucket": bucket, "Prefix": "review-labels/"},
         )
     if jobs and prefixes != ("",):
         for parent in ("jobs", "checkpoints"):
@@ -292,8 +296,9 @@ def add_bucket(
                 {"Bucket": bucket, "Prefix": f"{parent}/{NAME}-", "Delimiter": "/"},
             )
     for prefix in prefixes:
+        keys = (LABEL, f"{prefix}a")
         s3.add_response(
-            "list_object_versions", versions("a", "b"), {"Bucket": bucket, "Prefix": prefix}
+            "list_object_versions", versions(*keys), {"Bucket": bucket, "Prefix": prefix}
         )
 
 
@@ -571,19 +576,21 @@ def test_keep_data_keeps_the_staged_pictures_and_their_bucket():
 
 def test_what_people_decided_stays_with_its_bucket_and_nothing_else_of_it():
     prefixes = ("jobs/", "checkpoints/", "captures/", "staged/")
-    session = everything_there(labels=("a", "b"), jobs=False, prefixes=prefixes)
+    session = everything_there(
+        labels=(LABEL, "review-labels/notes.txt"), jobs=False, prefixes=prefixes
+    )
     pairs, kept = look(session)
     names = [found for _, found in pairs if found.startswith(BUCKET)]
     assert names == [f"{BUCKET}/{prefix}" for prefix in prefixes]
-    assert kept == {f"{BUCKET}/labels/": PEOPLES_WORK, BUCKET: "holds labels"}
+    assert kept == {f"{BUCKET}/review-labels/": PEOPLES_WORK, BUCKET: "holds labels"}
 
 
 def test_labels_of_a_shared_bucket_stay_though_they_could_go():
     prefixes = (*JOB_PREFIXES, f"captures/{NAME}/")
-    session = everything_there(prefixes=prefixes, asked=False, labels=("a",))
+    session = everything_there(prefixes=prefixes, asked=False, labels=(LABEL,))
     pairs, kept = look(session, keep_data="used for pictures-2 too", keep_labels="")
-    assert ("objects", f"{BUCKET}/labels/") not in pairs
-    assert kept[f"{BUCKET}/labels/"] == "used for pictures-2 too"
+    assert ("objects", f"{BUCKET}/review-labels/") not in pairs
+    assert kept[f"{BUCKET}/review-labels/"] == "used for pictures-2 too"
 
 
 def test_labels_go_when_they_are_to(run):
@@ -595,19 +602,41 @@ def test_labels_go_when_they_are_to(run):
 
 
 def test_labels_go_out_of_a_bucket_that_stays():
-    prefixes = (*JOB_PREFIXES, f"captures/{NAME}/", "staged/", "labels/")
+    prefixes = (*JOB_PREFIXES, f"captures/{NAME}/", "staged/", "review-labels/")
     session = everything_there(prefixes=prefixes, labels=None, tags=())
     pairs, kept = look(session, keep_labels="")
-    assert ("objects", f"{BUCKET}/labels/") in pairs
+    assert ("objects", f"{BUCKET}/review-labels/") in pairs
     assert kept == {BUCKET: "not made by this project"}
+
+
+def test_what_is_no_label_keeps_no_bucket_and_is_not_called_peoples_work():
+    session = everything_there(labels=("review-labels/notes.txt",))
+    _, kept = look(session)
+    assert kept == {}
+
+
+@pytest.mark.parity("s3-delete")
+def test_only_labels_go_from_below_their_prefix_in_a_bucket_that_stays():
+    session = StubbedSession()
+    stub = session.stub("s3")
+    stub.add_response(
+        "list_object_versions",
+        versions(LABEL, "review-labels/somebody-elses.json", markers=["review-labels/x/1.json"]),
+        {"Bucket": "shared", "Prefix": "review-labels/"},
+    )
+    only = {"Objects": [{"Key": LABEL, "VersionId": "1"}], "Quiet": True}
+    stub.add_response("delete_objects", {}, {"Bucket": "shared", "Delete": only})
+    assert delete(session, Leftover("objects", "shared/review-labels/")) == []
+    session.assert_no_pending_responses()
 
 
 def test_the_command_says_what_people_decided_and_how_to_delete_it(run):
     prefixes = ("jobs/", "checkpoints/", "captures/", "staged/")
-    session = everything_there(others=(), labels=("a",), jobs=False, prefixes=prefixes)
+    session = everything_there(others=(), labels=(LABEL,), jobs=False, prefixes=prefixes)
     status, _, shown, _ = run(session, "--dry-run")
     assert status == 0
-    assert f"kept: objects {BUCKET}/labels/: people decided these; --labels deletes" in shown
+    assert f"kept: objects {BUCKET}/review-labels/: people decided these; --labels deletes" in shown
+    assert "run `stage_data SOURCE --labels project` before" in shown
 
 
 def test_somebody_elses_role_of_that_name_is_kept():
@@ -682,8 +711,7 @@ def test_a_running_training_job_is_stopped_before_it_is_deleted():
 def test_versions_and_delete_markers_go_in_one_call():
     session = StubbedSession()
     stub = session.stub("s3")
-    for _ in range(2):  # counted, then deleted
-        stub.add_response("list_object_versions", versions("x", markers=["y"]))
+    stub.add_response("list_object_versions", versions("x", markers=["y"]))
     both = [{"Key": "x", "VersionId": "1"}, {"Key": "y", "VersionId": "2"}]
     stub.add_response(
         "delete_objects", {}, {"Bucket": "inbox", "Delete": {"Objects": both, "Quiet": True}}
@@ -696,8 +724,7 @@ def test_captures_that_arrive_late_do_not_keep_the_bucket():
     session = StubbedSession()
     stub = session.stub("s3")
     stub.add_client_error("delete_bucket", "BucketNotEmpty")
-    for _ in range(2):
-        stub.add_response("list_object_versions", versions("late"))
+    stub.add_response("list_object_versions", versions("late"))
     stub.add_response("delete_objects", {})
     stub.add_response("delete_bucket", {}, {"Bucket": BUCKET})
     assert delete(session, Leftover("bucket", BUCKET)) == []
@@ -710,4 +737,4 @@ def test_objects_that_s3_keeps_are_an_error():
     refused = [{"Key": "x", "Code": "AccessDenied", "Message": "no"}] * 2
     stubber.add_response("delete_objects", {"Errors": refused})
     with pytest.raises(ObjectsNotDeletedError, match="kept 2 objects of b, the first x: no"):
-        delete_versions(s3, "b", "", lambda *_: None, 2)
+        delete_versions(s3, "b", "", lambda *_: None)

@@ -8,8 +8,14 @@ import pytest
 from tests.unit.aws_stubs import ACCOUNT, Body, StubbedSession, stubbed
 from tests.unit.review_places import body, label
 from training import stage_data
-from training.reviewing.label import NEITHER, LabelError
-from training.sources.labels import LabelsMissingError, UnknownLabelError, read_labels
+from training.reviewing.label import LabelError
+from training.reviewing.question import NEITHER
+from training.sources.labels import (
+    LabelsMissingError,
+    ReviewedPictureError,
+    UnknownLabelError,
+    read_labels,
+)
 from training.sources.source import Unreadable
 from training.sources.synthetic import draw_picture
 from training.staging.splits import Candidate, admit_to_training
@@ -34,11 +40,11 @@ def folder_of(path, *labels):
 def test_labels_are_read_below_a_prefix_of_s3():
     s3, stub = stubbed("s3")
     labels = sorted((label(1), label(2, NEITHER)), key=lambda one: one.key)
-    keys = [labels[0].key, "labels/notes.txt", labels[1].key]
+    keys = [labels[0].key, "review-labels/notes.txt", labels[1].key]
     stub.add_response(
         "list_objects_v2",
         {"Contents": [{"Key": key} for key in keys]},
-        {"Bucket": BUCKET, "Prefix": "labels/"},
+        {"Bucket": BUCKET, "Prefix": "review-labels/"},
     )
     for one in labels:
         stub.add_response("get_object", {"Body": Body(one.body())})
@@ -46,7 +52,24 @@ def test_labels_are_read_below_a_prefix_of_s3():
     stub.assert_no_pending_responses()
     assert {one.key for one in found.labels} == {one.key for one in labels}
     assert [one.label for one in found.decided] == ["bicycle"]
-    assert found.where == f"s3://{BUCKET}/labels/"
+    assert found.where == f"s3://{BUCKET}/review-labels/"
+
+
+@pytest.mark.parametrize(("place", "prefix"), [("/old", "old/"), ("/old/", "old/"), ("", "")])
+def test_a_prefix_is_a_folder(place, prefix):
+    s3, stub = stubbed("s3")
+    stub.add_response("list_objects_v2", {}, {"Bucket": "mine", "Prefix": prefix})
+    read_labels(s3, f"s3://mine{place}", BUCKET)
+    stub.assert_no_pending_responses()
+
+
+def test_copies_count_once_and_the_latest_decision_counts(tmp_path):
+    later = label(1, "motorcycle", at="2026-11-23T10:00:00.000Z")
+    folder_of(tmp_path / "a", label(1, "bicycle"), label(2))
+    folder_of(tmp_path / "b", later, label(2))
+    folder_of(tmp_path / "c", label(1, "bicycle"))
+    found = read_labels(None, str(tmp_path), BUCKET)
+    assert found.labels == sorted((later, label(2)), key=lambda one: one.key)
 
 
 def test_labels_are_read_from_a_folder(tmp_path):
@@ -95,6 +118,27 @@ def test_a_picture_that_is_gone_or_broken_is_counted_and_not_fatal(tmp_path):
         "s3://pictures/inbox/1.png",
         "s3://pictures/inbox/2.png",
     }
+
+
+@pytest.mark.parametrize(
+    ("code", "why"), [("AccessDenied", "ask for s3:GetObjectVersion"), ("ExpiredToken", "log in")]
+)
+def test_a_picture_that_is_refused_ends_it(tmp_path, code, why):
+    found = read_labels(None, str(folder_of(tmp_path, label(1))), BUCKET)
+    s3, stub = stubbed("s3")
+    stub.add_client_error("get_object", code, "log in", http_status_code=403)
+    with pytest.raises(
+        ReviewedPictureError, match=rf"s3://pictures/inbox/1.png\?versionId=v1.*{why}"
+    ):
+        list(found.pictures(s3, 640))
+
+
+def test_a_programming_error_is_no_broken_picture(tmp_path):
+    found = read_labels(None, str(folder_of(tmp_path, label(1))), BUCKET)
+    s3, stub = stubbed("s3")
+    stub.add_response("get_object", {})  # without what every answer has
+    with pytest.raises(KeyError):
+        list(found.pictures(s3, 640))
 
 
 FAR = 0x9E3779B97F4A7C15  # multiples of it differ in about half of their 64 bits
@@ -233,6 +277,25 @@ def test_an_unknown_class_ends_before_anything_is_staged(stage):
     status, manifest, _, error = stage([label(1, "truck", class_names=["truck"])], {})
     assert (status, manifest) == (1, None)
     assert "labels of classes that are not staged: truck (1)" in error
+
+
+def test_an_unknown_class_ends_before_an_hours_download(stage, monkeypatch):
+    monkeypatch.setattr(stage_data, "download", None)  # TypeError where it is called
+    monkeypatch.setattr("tests.unit.test_labels_source.SOURCE", ("cifar100",))
+    classes = ("--classes", "Pickup Truck", "bus")
+    known = label(1, "pickup_truck", class_names=["pickup_truck"])
+    unknown = label(2, "tank", class_names=["tank"])
+    status, _, _, error = stage([known, unknown], {}, *classes)
+    assert status == 1
+    assert "labels of classes that are not staged: tank (1)" in error
+
+
+def test_a_class_that_people_choose_where_none_fits_is_refused(tmp_path, capsys):
+    for name in (NEITHER, "bicycle"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+    options = ("--no-upload", "--out", str(tmp_path / "out"))
+    assert stage_data.main([str(tmp_path / "photos"), *options]) == 1
+    assert "Rename the class 'neither'" in capsys.readouterr().err
 
 
 def test_a_message_is_not_a_label(stage, tmp_path):

@@ -50,7 +50,7 @@ def test_everything_is_found_by_the_stacks_outputs():
     found = find(made, "s", None)
     made.assert_no_pending_responses()
     assert (found.hold_seconds, found.waiting) == (300, 7)
-    assert found.labels_uri == f"s3://scones-unlimited-training-{ACCOUNT}-{REGION}/labels/"
+    assert found.labels_uri == f"s3://scones-unlimited-training-{ACCOUNT}-{REGION}/review-labels/"
 
 
 def test_an_older_stack_has_no_review_queue():

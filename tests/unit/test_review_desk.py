@@ -8,7 +8,9 @@ from tests.unit.aws_stubs import client_error
 from tests.unit.review_places import HOLD, MODEL, Office, body, label
 from training.reviewing import desk as desk_module
 from training.reviewing.desk import AHEAD, SKIP_SECONDS, DeskClosedError, UnknownAnswerError
-from training.reviewing.label import NEITHER, LabelError
+from training.reviewing.label import LabelError
+from training.reviewing.question import NEITHER
+from training.reviewing.shown_picture import ShownPicture
 
 DOWN = client_error("ServiceUnavailable", "not now")
 
@@ -152,6 +154,40 @@ def test_a_message_that_somebody_finished_is_sent_again_on_undo():
     assert list(office.queue.bodies.values()) == [body(0)]
 
 
+@pytest.mark.parametrize("place", ["record", "label"])
+@pytest.mark.parametrize("then", ["decides", "closes", "waits"])
+def test_a_decision_whose_undo_broke_off_stands_in_the_end(clock, place, then):
+    # GIVEN an undo that fails at the record, or between the record and the label
+    office = Office(body(0), body(1))
+    desk = office.desk()
+    first, second = ids(desk.look("page"))
+    desk.decide("page", first, "bicycle")
+    office.table.fails = DOWN if place == "record" else None
+    office.labels.fails_to_delete = DOWN
+    with pytest.raises(type(DOWN)):
+        desk.undo("page")
+    office.table.fails = office.labels.fails_to_delete = None
+
+    # WHEN the reviewer goes on, or does not
+    if then == "decides":
+        desk.decide("page", second, "motorcycle")
+    elif then == "waits":
+        clock(61)
+        desk.sweep()
+    desk.close()
+
+    # THEN the message comes back, and finishes the decision
+    assert first in office.queue.bodies
+    office.queue.reappear()
+    view = office.desk("bob").look("page")
+    assert keys(view) == ([] if then == "decides" else ["inbox/1.png"])
+    decided = {"inbox/0.png": "bicycle"} | (
+        {"inbox/1.png": "motorcycle"} if then == "decides" else {}
+    )
+    assert office.decisions() == decided
+    assert first not in office.queue.bodies
+
+
 def test_a_skipped_picture_is_put_off_and_can_be_taken_back():
     office = Office(body(0), body(1))
     desk = office.desk()
@@ -185,6 +221,63 @@ def test_an_answer_that_the_workflow_has_accepted_stands():
     view = desk.decide("page", "m0", "motorcycle")
     assert "has this picture as accepted: bicycle. That answer stands" in view.note
     assert (office.labels.there, office.queue.bodies) == ({}, {})
+
+
+def test_a_label_that_the_table_contradicts_is_not_left_to_be_trained_on():
+    # GIVEN the label of a server that was killed, and an answer accepted before its record
+    office = Office(body(0))
+    earlier = label(0, "motorcycle", by="bob")
+    office.labels.put(earlier)
+    office.table.accepted.add(earlier.question.picture)
+    desk = office.desk()
+
+    # WHEN the label cannot be deleted, THEN the message stays
+    office.labels.fails_to_delete = DOWN
+    with pytest.raises(type(DOWN)):
+        desk.look("page")
+    assert list(office.queue.bodies) == ["m0"]
+    assert office.queue.visible == ["m0"]
+
+    # AND once it can, both go
+    office.labels.fails_to_delete = None
+    assert desk.look("page").pictures == ()
+    assert (office.labels.there, office.queue.bodies) == ({}, {})
+    assert "as accepted: bicycle. That answer stands." in office.told[-1]
+    assert "The label motorcycle is deleted." in office.told[-1]
+
+
+@pytest.mark.parametrize("again", ["bicycle", "motorcycle"])
+def test_a_label_whose_answer_was_lost_is_ones_own(again):
+    office = Office(body(0))
+    desk = office.desk()
+    desk.look("page")
+    office.labels.loses_answer = DOWN
+    with pytest.raises(type(DOWN)):
+        desk.decide("page", "m0", "bicycle")
+    office.labels.loses_answer = None
+    view = desk.decide("page", "m0", again)
+    assert office.decisions() == {"inbox/0.png": "bicycle"}
+    assert (view.last.label.label, desk.decided) == ("bicycle", {"bicycle": 1})
+    assert view.note == ("" if again == "bicycle" else "Your first answer, bicycle, was written.")
+    assert ids(desk.undo("page")) == ["m0"]
+    desk.decide("page", "m0", "motorcycle")
+    assert office.decisions() == {"inbox/0.png": "motorcycle"}
+
+
+def test_a_request_that_comes_twice_is_done_once():
+    office = Office(*map(body, range(3)))
+    desk = office.desk()
+    first, second = ids(desk.look("page"))
+    desk.decide("page", first, "bicycle")
+    view = desk.decide("page", first, "bicycle")  # the page did not get the answer
+    assert (view.note, ids(view), view.last.label.label) == ("", [second], "bicycle")
+    view = desk.decide("page", first, "motorcycle")
+    assert view.note == "Your first answer, bicycle, was written."
+    assert office.decisions() == {"inbox/0.png": "bicycle"}
+    desk.skip("page", second)
+    assert desk.skip("page", second).note == ""
+    assert "skipped" in desk.decide("page", second, "bicycle").note
+    assert office.decisions() == {"inbox/0.png": "bicycle"}
 
 
 @pytest.mark.parametrize("place", ["labels", "table"])
@@ -316,6 +409,103 @@ def test_pictures_that_cannot_be_read_now_go_back_at_once():
     with pytest.raises(type(DOWN)):
         office.desk().look("page")
     assert sorted(office.queue.visible) == ["m0", "m1"]
+
+
+def test_two_messages_of_one_picture_that_come_at_once_are_asked_once():
+    office = Office(body(0), body(0))
+    both = threading.Barrier(2)
+
+    def read(_):
+        both.wait(10)  # neither page has the picture yet
+        return ShownPicture(b"png", "image/png", 32, 32)
+
+    taken = threading.Lock()
+
+    def receive(most, receive=office.queue.receive):
+        assert most == AHEAD
+        with taken:
+            return receive(1)
+
+    office.queue.receive, office.read = receive, read  # type: ignore[method-assign]
+    desk = office.desk()
+    views = {}
+
+    def look(name):
+        views[name] = desk.look(name)
+
+    threads = [threading.Thread(target=look, args=[name]) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert sorted(len(view.pictures) for view in views.values()) == [0, 1]
+
+
+def test_an_undo_beside_the_sweep_is_no_error(monkeypatch, clock):
+    office = Office(body(0))
+    desk = office.desk()
+    desk.look("page")
+    desk.decide("page", "m0", "bicycle")
+    clock(61)
+    now, asked = desk_module.time.monotonic(), []
+
+    def monotonic():
+        asked.append(now)
+        if len(asked) == 2:  # the sweep has seen the decision, and now it goes
+            desk.undo("page")
+        return now
+
+    monkeypatch.setattr("training.reviewing.desk.time.monotonic", monotonic)
+    desk.sweep()
+    assert office.decisions() == {}
+    assert "m0" in office.queue.bodies
+
+
+def test_the_sweep_finishes_no_decision_but_the_one_that_is_old(clock):
+    office = Office(body(0))
+    desk = office.desk()
+    desk.look("page")
+    desk.decide("page", "m0", "bicycle")
+    clock(61)
+    reviewer = desk._reviewers["page"]
+    lock = reviewer.lock
+
+    class Late:
+        """A lock that others get first: they decide again."""
+
+        def __enter__(self):
+            reviewer.lock = lock
+            desk.undo("page")
+            desk.decide("page", "m0", "motorcycle")
+            lock.acquire()
+
+        def __exit__(self, *_):
+            lock.release()
+
+    reviewer.lock = Late()  # type: ignore[assignment]
+    desk.sweep()
+    assert "m0" in office.queue.bodies
+    assert ids(desk.undo("page")) == ["m0"]
+    assert office.decisions() == {}
+
+
+def test_what_could_not_be_seen_is_no_class():
+    office = Office(body(0))
+    office.read = lambda _: ShownPicture(problem="You may not read it.")
+    desk = office.desk()
+    desk.look("page")
+    for answer in ("bicycle", NEITHER):
+        with pytest.raises(UnknownAnswerError, match="cannot be seen"):
+            desk.decide("page", "m0", answer)
+    desk.skip("page", "m0")
+    office.queue.reappear()
+    office.read = lambda _: ShownPicture(problem="It is gone.", for_good=True)
+    desk = office.desk()
+    desk.look("page")
+    with pytest.raises(UnknownAnswerError, match="cannot be seen"):
+        desk.decide("page", "m0", "bicycle")
+    desk.decide("page", "m0", NEITHER)
+    assert office.decisions() == {"inbox/0.png": NEITHER}
 
 
 def test_a_message_that_names_no_picture_is_passed_over_and_told():

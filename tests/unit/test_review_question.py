@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from PIL import Image
@@ -10,8 +11,8 @@ from PIL import Image
 from tests.unit.aws_stubs import SHARED, Body, stubbed
 from tests.unit.review_places import WHEN, body, label, question
 from training.execution_input import Picture
-from training.reviewing.label import NEITHER, LabelError, label_key, now, read_label
-from training.reviewing.question import QuestionError, read_message
+from training.reviewing.label import LabelError, is_label_key, label_key, now, read_label
+from training.reviewing.question import NEITHER, QuestionError, read_message
 from training.reviewing.served_model import ServedModels
 from training.reviewing.shown_picture import LONG_SIDE, read_shown, show
 from training.settings import ROOT
@@ -57,6 +58,28 @@ def test_a_message_of_no_picture_is_an_error(text):
 
 
 @pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"s3_key": "\ud800"}, "text that is none"),  # half of a pair, as JSON can have it
+        ({"s3_version_id": "\udfff"}, "text that is none"),
+        ({"label": "\ud800", "class_names": None}, "text that is none"),
+        ({"class_names": ["neither", "bicycle"]}, "class 'neither' is what people choose"),
+        ({"class_names": None, "label": "neither"}, "class 'neither' is what people choose"),
+    ],
+    ids=ascii,
+)
+def test_a_message_that_nobody_could_decide_is_an_error(changes, why):
+    with pytest.raises(QuestionError, match=why) as raised:
+        read_message(body(**changes))
+    str(raised.value).encode()  # it is printed
+
+
+def test_a_number_that_is_too_large_is_none():
+    assert question(confidence=10**400, inferences=[10**400, 0]).confidence is None
+    assert question(inferences=[10**400, 0]).inferences == ()
+
+
+@pytest.mark.parametrize(
     "one",
     [
         label(3, "motorcycle"),
@@ -70,9 +93,25 @@ def test_a_label_is_read_as_it_was_written(one):
 
 
 def test_labels_of_versions_lie_apart_and_a_bucket_without_versions_has_one():
-    folder = f"labels/{SHA_256_OF_B_K}"
+    folder = f"review-labels/{SHA_256_OF_B_K}"
     names = [label_key(Picture("b", "k", version)) for version in ("1", "2", None)]
     assert names == [f"{folder}/1.json", f"{folder}/2.json", f"{folder}/null.json"]
+    assert all(is_label_key(name) for name in names)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "review-labels/notes.txt",
+        "review-labels/x/1.json",
+        f"review-labels/{SHA_256_OF_B_K}/1.json.bak",
+        f"review-labels/{SHA_256_OF_B_K}/more/1.json",
+        f"labels/{SHA_256_OF_B_K}/1.json",
+        f"review-labels/backup/review-labels/{SHA_256_OF_B_K}/1.json",
+    ],
+)
+def test_other_objects_are_not_taken_for_labels(key):
+    assert not is_label_key(key)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +125,9 @@ def test_labels_of_versions_lie_apart_and_a_bucket_without_versions_has_one():
     ],
 )
 def test_a_damaged_label_is_named(content, why):
-    with pytest.raises(LabelError, match=rf"^s3://b/x.json is no label .*{why}"):
+    with pytest.raises(LabelError, match=rf"^s3://b/x.json is no label .*{why}") as raised:
         read_label(content, "s3://b/x.json")
+    assert "delete" not in str(raised.value)  # it may be anything, and anybody's
 
 
 def test_times_are_in_utc_to_the_millisecond():
@@ -124,7 +164,7 @@ def test_a_photo_is_shown_upright():
 @pytest.mark.parametrize("content", [b"", b"<svg onload=alert(1)>", picture()[:60]])
 def test_what_is_no_picture_is_said_to_be_none(content):
     shown = show(content)
-    assert shown.content == b""
+    assert (shown.content, shown.for_good) == (b"", True)
     assert shown.problem.startswith("It cannot be decoded: ")
     assert "object at 0x" not in shown.problem
 
@@ -142,35 +182,44 @@ def test_the_very_version_is_read():
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "problem"),
+    ("code", "status", "problem", "for_good"),
     [
-        ("NoSuchVersion", 404, "It is gone"),
-        ("NoSuchKey", 404, "It is gone"),
-        ("MethodNotAllowed", 405, "It is gone"),
-        ("AccessDenied", 403, "ask for s3:GetObjectVersion"),
-        ("InvalidArgument", 400, "S3 refuses it (InvalidArgument)"),
+        ("NoSuchVersion", 404, "It is gone", True),
+        ("NoSuchKey", 404, "It is gone", True),
+        ("MethodNotAllowed", 405, "It is gone", True),
+        ("AccessDenied", 403, "ask for s3:GetObjectVersion", False),
+        ("ExpiredToken", 400, "S3 refuses it (ExpiredToken: log in)", False),
+        ("RequestTimeTooSkewed", 403, "S3 refuses it (RequestTimeTooSkewed", False),
+        ("InvalidObjectState", 403, "S3 refuses it (InvalidObjectState", False),
     ],
 )
-def test_a_picture_that_s3_does_not_give_is_no_reason_to_stop(code, status, problem):
+def test_a_picture_that_s3_does_not_give_is_no_reason_to_stop(code, status, problem, for_good):
     s3, stub = stubbed("s3")
-    stub.add_client_error("get_object", code, http_status_code=status)
-    assert problem in read_shown(s3, question().picture).problem
+    stub.add_client_error("get_object", code, "log in", http_status_code=status)
+    shown = read_shown(s3, question().picture)
+    assert problem in shown.problem
+    assert shown.for_good is for_good
 
 
 def test_a_picture_of_too_many_bytes_is_not_fetched():
     s3, stub = stubbed("s3")
     stub.add_response("get_object", {"ContentLength": 7_000_000, "Body": Body(b"")})
-    assert "7,000,000 bytes" in read_shown(s3, question().picture).problem
+    shown = read_shown(s3, question().picture)
+    assert "7,000,000 bytes" in shown.problem
+    assert shown.for_good
 
 
 def test_an_impossible_place_is_no_reason_to_stop():
-    assert "no possible one" in read_shown(SHARED.client("s3"), Picture("a b", "k", None)).problem
+    shown = read_shown(SHARED.client("s3"), Picture("a b", "k", None))
+    assert "no possible one" in shown.problem
+    assert shown.for_good
 
 
-def test_s3_being_down_is_an_error_for_now():
+@pytest.mark.parametrize(("code", "status"), [("SlowDown", 503), ("TooManyRequests", 429)])
+def test_s3_being_busy_is_an_error_for_now(code, status):
     s3, stub = stubbed("s3")
-    stub.add_client_error("get_object", "SlowDown", http_status_code=503)
-    with pytest.raises(s3.exceptions.ClientError, match="SlowDown"):
+    stub.add_client_error("get_object", code, http_status_code=status)
+    with pytest.raises(s3.exceptions.ClientError, match=code):
         read_shown(s3, question().picture)
 
 
@@ -188,17 +237,56 @@ CONFIG = {
 }
 
 
-def models(*names, modified=WHEN):
-    client, stub = stubbed("sagemaker")
+def add_models(stub, *names, modified=WHEN):
     stub.add_response("describe_endpoint", {**ENDPOINT, "LastModifiedTime": modified})
     variants = [{"VariantName": f"v{n}", "ModelName": name} for n, name in enumerate(names)]
     stub.add_response("describe_endpoint_config", {**CONFIG, "ProductionVariants": variants})
+
+
+def models(*names, modified=WHEN):
+    client, stub = stubbed("sagemaker")
+    add_models(stub, *names, modified=modified)
     return ServedModels(client)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """Let it be two hours after WHEN; return what lets seconds pass."""
+    now = [WHEN + timedelta(hours=2)]
+    monkeypatch.setattr("training.reviewing.served_model._now", lambda: now[0])
+
+    def pass_(seconds):
+        now[0] += timedelta(seconds=seconds)
+        return now[0]
+
+    return pass_
 
 
 def test_the_model_is_that_of_the_endpoint_and_asked_for_once():
     served = models("m-1")
     assert [served.name("e", WHEN) for _ in range(3)] == ["m-1"] * 3
+
+
+def test_an_answer_says_nothing_of_a_guess_that_came_after_it(clock):
+    client, stub = stubbed("sagemaker")
+    add_models(stub, "m-1")
+    served = ServedModels(client)
+    assert served.name("e", WHEN) == "m-1"
+    updated, guessed = clock(10), clock(10)
+    clock(10)  # still less than a minute
+    add_models(stub, "m-2", modified=updated)
+    assert (served.name("e", guessed), served.name("e", WHEN)) == ("m-2", None)
+    stub.assert_no_pending_responses()
+
+
+def test_an_old_answer_is_asked_for_again(clock):
+    client, stub = stubbed("sagemaker")
+    add_models(stub, "m-1")
+    served = ServedModels(client)
+    served.name("e", WHEN)
+    clock(61)
+    add_models(stub, "m-2")
+    assert served.name("e", WHEN) == "m-2"
 
 
 def test_a_model_that_came_after_the_guess_did_not_guess():

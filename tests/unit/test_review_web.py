@@ -9,6 +9,7 @@ import pytest
 from tests.unit.aws_stubs import client_error
 from tests.unit.review_places import Office, body
 from training.reviewing.guard import MOST_BODY_BYTES, Guard
+from training.reviewing.label import LabelError
 from training.reviewing.web import review_app
 
 TOKEN = "a-token-of-a-test"  # noqa: S105  of this test
@@ -173,7 +174,7 @@ def test_a_picture_is_looked_at_and_decided(server):
     status, answer = server.post("decide", {"picture": first["id"], "answer": "motorcycle"})
     view = json.loads(answer)
     assert [picture["id"] for picture in view["pictures"]] == [second["id"]]
-    assert view["undo"] == {"label": "motorcycle", "key": "inbox/0.png"}
+    assert view["undo"] == {"label": "motorcycle"}
     assert server.office.decisions() == {"inbox/0.png": "motorcycle"}
 
     assert json.loads(server.post("undo")[1])["pictures"][0]["id"] == first["id"]
@@ -212,6 +213,23 @@ def test_what_aws_refuses_is_told_to_the_reviewer(server):
     status, answer = server.post("decide", {"picture": "m0", "answer": "bicycle"})
     assert status == 502
     assert "not you" in json.loads(answer)["error"]
+
+
+def test_a_damaged_label_is_told_to_the_reviewer(server):
+    server.post("look")
+    server.office.labels.fails = LabelError("s3://b/x.json is no label")
+    status, answer = server.post("decide", {"picture": "m0", "answer": "bicycle"})
+    assert (status, json.loads(answer)) == (409, {"error": "s3://b/x.json is no label"})
+
+
+def test_a_message_that_cannot_be_written_down_is_no_error_of_the_page():
+    server = Server(Office(body(s3_key="\ud800"), body(class_names=["\ud800"]), body(2)))
+    keys = []
+    for _ in range(2):
+        status, answer = server.post("look")
+        assert status == 200
+        keys += [picture["key"] for picture in json.loads(answer)["pictures"]]
+    assert keys == ["inbox/2.png"]
 
 
 def test_an_ending_server_says_so(server):

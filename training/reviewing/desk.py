@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from training.reviewing.label import NEITHER, Label, LabelError, now
+from training.reviewing.label import Label, LabelError, now
 from training.reviewing.label_store import LabelStore
 from training.reviewing.predictions_table import AlreadyDecidedError, PredictionsTable
-from training.reviewing.question import Question, QuestionError, read_message
+from training.reviewing.question import NEITHER, Question, QuestionError, read_message
 from training.reviewing.review_queue import Message, ReviewQueue
 from training.reviewing.served_model import ServedModels
 from training.reviewing.shown_picture import ShownPicture
@@ -46,7 +46,13 @@ class Held:
     message: Message
     question: Question
     shown: ShownPicture
-    first_label: Label | None = None  # written by a try that then failed
+    tried: list[Label] = field(default_factory=list)  # of tries that failed: S3 may have one
+
+    def answers(self) -> tuple[str, ...]:
+        """Return what can be decided: nobody can tell a class of what cannot be seen."""
+        if not self.shown.problem:
+            return (*self.question.class_names, NEITHER)
+        return (NEITHER,) if self.shown.for_good else ()
 
 
 @dataclass
@@ -70,10 +76,10 @@ class Reviewer:
     lock: threading.Lock = field(default_factory=threading.Lock)
     filling: threading.Lock = field(default_factory=threading.Lock)
 
-    def messages(self) -> list[Message]:
-        """Return the messages that must stay in flight for this page."""
-        last = [self.last.held] if self.last and self.last.label else []
-        return [held.message for held in (*self.held, *last)]
+    def in_flight(self) -> list[Held]:
+        """Return the pictures whose messages must stay in flight for this page."""
+        last = self.last  # which another thread may take away
+        return [*self.held, *([last.held] if last and last.label else [])]
 
 
 @dataclass(frozen=True)
@@ -135,8 +141,10 @@ class Desk:
         with self._at_work(name) as reviewer:
             held = _find(reviewer, message_id)
             if held is None:
-                return self._view(reviewer, "That picture had gone back to the queue.")
-            if answer not in (*held.question.class_names, NEITHER):
+                return self._view(reviewer, _why_not_here(reviewer, message_id, answer))
+            if held.shown.problem and answer not in held.answers():
+                raise UnknownAnswerError(f"a picture that cannot be seen is not {answer!r}")
+            if answer not in held.answers():
                 raise UnknownAnswerError(f"{answer!r} is no class of this picture")
             last, note = self._write(held, answer)
             reviewer.held.remove(held)
@@ -149,7 +157,7 @@ class Desk:
         with self._at_work(name) as reviewer:
             held = _find(reviewer, message_id)
             if held is None:
-                return self._view(reviewer, "That picture had gone back to the queue.")
+                return self._view(reviewer, _why_not_here(reviewer, message_id, None))
             self._places.queue.hide([held.message], SKIP_SECONDS)
             reviewer.held.remove(held)
             self._finish(reviewer)
@@ -157,15 +165,17 @@ class Desk:
         return self._view(reviewer)
 
     def undo(self, name: str) -> View:
-        """Take back what the reviewer did last, and show that picture again."""
+        """Take back what the reviewer did last, and show that picture again.
+
+        Raises botocore's errors where it broke off. Then the message comes back by itself, and
+        finishes the decision if its label is still there.
+        """
         with self._at_work(name) as reviewer:
-            last = reviewer.last
+            last, reviewer.last = reviewer.last, None
             if last is None:
                 return self._view(reviewer, "There is nothing left to take back.")
             if last.label and not self._take_back(last):
-                reviewer.last = None
                 return self._view(reviewer, "The decision was changed elsewhere, and stands.")
-            reviewer.last = None
             if not self._places.queue.hide([last.held.message], self.hold_seconds):
                 reviewer.held.insert(0, last.held)
                 return self._view(reviewer)
@@ -191,8 +201,7 @@ class Desk:
         with self._lock:
             reviewers = list(self._reviewers.values())
         for reviewer in reviewers:
-            last = [reviewer.last.held] if reviewer.last else []
-            for held in (*reviewer.held, *last):
+            for held in reviewer.in_flight():
                 if held.message.message_id == message_id:
                     return held.shown
         return None
@@ -205,11 +214,13 @@ class Desk:
         with self._lock:
             reviewers = list(self._reviewers.items())
         for name, reviewer in reviewers:
+            last = reviewer.last
             if time.monotonic() - reviewer.seen > self.hold_seconds / 2:
                 self.leave(name)
-            elif reviewer.last and time.monotonic() - reviewer.last.at > UNDO_SECONDS:
+            elif last and time.monotonic() - last.at > UNDO_SECONDS:
                 with reviewer.lock:
-                    self._finish(reviewer)
+                    if reviewer.last is last:  # no newer one by now
+                        self._finish(reviewer)
 
     def close(self) -> None:
         """Give all pictures back and finish all decisions; nothing is handed out any more."""
@@ -247,11 +258,12 @@ class Desk:
         try:
             for message in messages:
                 held = self._prepare(message)
-                with reviewer.lock:
+                with reviewer.lock, self._lock:
                     if reviewer.gone:
                         break
                     unused.remove(message)
-                    if held is not None:
+                    # Another page may have got it while this one's was read.
+                    if held is not None and not self._is_here(message, held.question):
                         reviewer.held.append(held)
         finally:  # the page was closed meanwhile, or a picture could not be read
             self._places.queue.hide(unused, 0)
@@ -264,8 +276,9 @@ class Desk:
             self._tell(f"A message of the review queue was passed over: {error}")
             self._places.queue.hide([message], SKIP_SECONDS)
             return None
-        if self._is_here(message, question):
-            return None
+        with self._lock:
+            if self._is_here(message, question):
+                return None
         try:
             label = self._places.labels.find(question.picture)
         except LabelError as error:
@@ -278,12 +291,12 @@ class Desk:
         return Held(message, question, self._places.read(question))
 
     def _is_here(self, message: Message, question: Question) -> bool:
-        """Tell whether a page of this server has this picture: SQS may hand out a message twice."""
-        with self._lock:
-            reviewers = list(self._reviewers.values())
-        for reviewer in reviewers:
-            last = [reviewer.last.held] if reviewer.last and reviewer.last.label else []
-            for held in (*reviewer.held, *last):
+        """Tell whether a page of this server has this picture: SQS may hand out a message twice.
+
+        The caller has the lock.
+        """
+        for reviewer in self._reviewers.values():
+            for held in reviewer.in_flight():
                 if held.message.message_id == message.message_id:
                     held.message.receipt = message.receipt  # only the newest one counts
                     return True
@@ -294,36 +307,38 @@ class Desk:
     def _write(self, held: Held, answer: str) -> tuple[Last | None, str]:
         """Write label and record; return what can be taken back, and what to tell the reviewer."""
         question = held.question
-        label = held.first_label or Label(
+        label = Label(
             question,
             label=answer,
             decided_by=self._reviewer,
             decided_at=now(),
             model=self._places.models.name(question.endpoint_name, held.message.sent),
         )
+        held.tried.append(label)
         standing = self._places.labels.put(label)
-        if standing != label:
+        if standing not in held.tried:
             self._complete(standing, held.message)
             return None, f"{standing.decided_by} was first, and decided {standing.label}."
-        held.first_label = label
         try:
-            was = self._places.table.record(label)
+            was = self._places.table.record(standing)
         except AlreadyDecidedError as error:
-            self._places.labels.delete(label)
+            self._places.labels.delete(standing)
             self._delete(held.message)
             return None, str(error)
-        held.first_label = None
+        held.tried.clear()
         with self._lock:
-            self.decided[label.label] += 1
-        note = "" if label.label == answer else f"Your first answer, {label.label}, was written."
-        return Last(held, time.monotonic(), label, was), note
+            self.decided[standing.label] += 1
+        note = "" if standing.label == answer else _first_answer(standing.label)
+        return Last(held, time.monotonic(), standing, was), note
 
     def _complete(self, label: Label, message: Message) -> None:
         """Bring table and queue to where a decision says that they should be."""
         try:
             self._places.table.record(label)
         except AlreadyDecidedError as error:
-            self._tell(f"{label.question.picture.uri}: {error} The label says {label.label}.")
+            self._places.labels.delete(label)  # or it would be trained on
+            uri = label.question.picture.uri
+            self._tell(f"{uri}: {error} The label {label.label} is deleted.")
         self._delete(message)
 
     def _take_back(self, last: Last) -> bool:
@@ -347,7 +362,8 @@ class Desk:
             self._tell(f"A message could not be deleted, and comes back once: {error}")
 
     def _keep(self, reviewer: Reviewer) -> None:
-        lost = self._places.queue.hide(reviewer.messages(), self.hold_seconds)
+        messages = [held.message for held in reviewer.in_flight()]
+        lost = self._places.queue.hide(messages, self.hold_seconds)
         reviewer.held = [held for held in reviewer.held if held.message.message_id not in lost]
 
     def _dismiss(self, reviewer: Reviewer) -> None:
@@ -363,7 +379,7 @@ class Desk:
     def _view(self, reviewer: Reviewer, note: str = "") -> View:
         waiting, in_flight = self._count()
         with self._lock:
-            ours = sum(len(other.messages()) for other in self._reviewers.values())
+            ours = sum(len(other.in_flight()) for other in self._reviewers.values())
         pictures = tuple(reviewer.held)
         others = None if in_flight is None else max(0, in_flight - ours)
         return View(pictures, reviewer.last, waiting, others, note)
@@ -380,3 +396,18 @@ class Desk:
 
 def _find(reviewer: Reviewer, message_id: str) -> Held | None:
     return next((held for held in reviewer.held if held.message.message_id == message_id), None)
+
+
+def _why_not_here(reviewer: Reviewer, message_id: str, answer: str | None) -> str:
+    """Say why a page's request, an answer or a skip, is about a picture that it has not got."""
+    last = reviewer.last
+    if last is None or last.held.message.message_id != message_id:
+        return "That picture had gone back to the queue."
+    done = last.label.label if last.label else None
+    if done == answer:  # the same request again, whose answer was lost
+        return ""
+    return _first_answer(done) if done else "That picture was skipped."
+
+
+def _first_answer(label: str) -> str:
+    return f"Your first answer, {label}, was written."

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,9 @@ from training.execution_input import Picture
 from training.reviewing.question import Question, QuestionError, read_question
 from training.settings import LABELS_PREFIX
 
-NEITHER = "neither"  # none of the classes is in the picture
+MOVE = "move it, since nothing but labels may lie there"
+# A label's key: the checksum of the picture's place, and its version.
+KEY_PATTERN = re.compile(rf"{LABELS_PREFIX}/[0-9a-f]{{64}}/[^/]+\.json")
 
 
 class LabelError(ExpectedError):
@@ -24,7 +27,7 @@ class Label:
 
     Attributes:
         question: the picture, and what the model made of it.
-        label: the class, or `NEITHER`.
+        label: the class, or `question.NEITHER`.
         decided_by: who decided.
         decided_at: when, in UTC as ISO 8601.
         model: name of the model that had guessed, None where it can no longer be told.
@@ -70,6 +73,11 @@ def label_key(picture: Picture) -> str:
     return f"{LABELS_PREFIX}/{place}/{picture.version_id or 'null'}.json"
 
 
+def is_label_key(key: str) -> bool:
+    """Tell whether an object of that key is a label of this project's."""
+    return KEY_PATTERN.fullmatch(key) is not None
+
+
 def read_label(content: bytes, where: str) -> Label:
     """Read a label object's content; `where` names it in an error. Raises LabelError."""
     try:
@@ -78,13 +86,13 @@ def read_label(content: bytes, where: str) -> Label:
             raise QuestionError("it is no JSON object")
         question = read_question(fields, fields.get("guess"))
     except (ValueError, RecursionError, QuestionError) as error:
-        raise LabelError(f"{where} is no label ({error}): delete it, or move it away.") from error
+        raise LabelError(f"{where} is no label ({error}): {MOVE}.") from error
     texts: dict[str, Any] = {
         name: fields.get(name) for name in ("label", "decided_by", "decided_at", "model")
     }
     for name, text in texts.items():
         if not (isinstance(text, str) and text) and not (name == "model" and text is None):
-            raise LabelError(f"{where} is no label (its {name} is {text!r}): delete or move it.")
+            raise LabelError(f"{where} is no label (its {name} is {text!r}): {MOVE}.")
     return Label(question, **texts)
 
 

@@ -14,7 +14,7 @@ class LabelStore:
     """Reads, writes and takes back labels, each a single object."""
 
     def __init__(self, s3: Any, bucket: str) -> None:
-        """Keep them in `bucket`, below the prefix `labels/`."""
+        """Keep them in `bucket`, below the prefix `settings.LABELS_PREFIX`."""
         self._s3, self._bucket = s3, bucket
 
     def find(self, picture: Picture) -> Label | None:

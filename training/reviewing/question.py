@@ -1,5 +1,6 @@
 """What the workflow asks a person: one version of a picture, and what the model makes of it."""
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 from training.errors import ExpectedError
 from training.execution_input import Picture, find_picture, json_object
 
+NEITHER = "neither"  # what people decide where none of the classes is in the picture
+
 
 class QuestionError(ExpectedError):
-    """A message of the review queue, or a label, names no picture: nobody could decide it."""
+    """A message of the review queue, or a label, is none that anybody could decide."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,17 @@ def read_question(fields: dict[str, Any], guess: object) -> Question:
     picture = find_picture(fields)
     if picture is None:
         raise QuestionError(f"it names no picture: {str(fields)[:120]}")
+    try:
+        json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:  # half of a pair of surrogates, which JSON can spell
+        raise QuestionError(f"it has text that is none: {str(fields)[:120]}") from error
     names = _texts(fields.get("class_names"))
     inferences = _numbers(fields.get("inferences"))
     label = guess if isinstance(guess, str) and guess else None
     if not names and label:
         names = (label,)
+    if NEITHER in names:
+        raise QuestionError(f"its class {NEITHER!r} is what people choose where none fits")
     return Question(
         picture,
         guess=label,
@@ -81,9 +90,13 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _numbers(value: object) -> tuple[float, ...]:

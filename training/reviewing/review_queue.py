@@ -76,18 +76,20 @@ class ReviewQueue:
             answer = self._sqs.change_message_visibility_batch(
                 QueueUrl=self._url, Entries=entries[start : start + 10]
             )
-            lost |= {ids[int(entry["Id"])] for entry in answer.get("Failed", [])}
+            lost |= {
+                ids[int(entry["Id"])]
+                for entry in answer.get("Failed", [])
+                if entry["SenderFault"]  # else SQS could not do it now, and will the next time
+            }
         return lost
 
-    def delete(self, message: Message) -> bool:
-        """Delete a message; tell whether it was still this program's to delete."""
+    def delete(self, message: Message) -> None:
+        """Delete a message, unless it is no longer this program's to delete."""
         try:
             self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt)
         except ClientError as error:
             if error.response["Error"]["Code"] not in LOST_CODES:
                 raise
-            return False
-        return True
 
     def send(self, body: str) -> None:
         """Queue a question again, whose message somebody else has finished."""

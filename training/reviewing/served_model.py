@@ -1,12 +1,12 @@
 """Which model guessed: the one that the endpoint serves, if it has since before the guess."""
 
-import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-KNOWN_SECONDS = 60  # for so long an answer of SageMaker's is not asked for again
+KNOWN_FOR = timedelta(minutes=1)  # for so long an answer of SageMaker's is not asked for again
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ServedModels:
@@ -15,16 +15,18 @@ class ServedModels:
     def __init__(self, sagemaker: Any) -> None:
         """Ask this client of SageMaker."""
         self._sagemaker = sagemaker
-        self._known: dict[str, tuple[float, str | None, datetime | None]] = {}
+        self._known: dict[str, tuple[datetime, str | None, datetime | None]] = {}
 
     def name(self, endpoint: str | None, guessed: datetime) -> str | None:
         """Return the model's name; None where it cannot be found, or was changed since."""
         if endpoint is None:
             return None
-        asked, model, since = self._known.get(endpoint, (0.0, None, None))
-        if not asked or time.monotonic() - asked > KNOWN_SECONDS:
+        asked, model, since = self._known.get(endpoint, (LONG_AGO, None, None))
+        # Of a guess made after it was asked, an answer says nothing.
+        if guessed > asked or _now() - asked > KNOWN_FOR:
+            asked = _now()
             model, since = self._ask(endpoint)
-            self._known[endpoint] = (time.monotonic(), model, since)
+            self._known[endpoint] = (asked, model, since)
         return model if since is not None and since <= guessed else None
 
     def _ask(self, endpoint: str) -> tuple[str | None, datetime | None]:
@@ -37,3 +39,7 @@ class ServedModels:
             return None, None
         models = {variant.get("ModelName") for variant in config["ProductionVariants"]}
         return (models.pop() if len(models) == 1 else None), found["LastModifiedTime"]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

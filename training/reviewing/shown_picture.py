@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.execution_input import Picture
-from training.reviewing.picture_version import PictureUnavailableError, read_version
+from training.reviewing.picture_version import (
+    PictureGoneError,
+    PictureRefusedError,
+    read_version,
+)
 from training.sources.folder import DECODER_ERRORS, read_picture, why_unreadable
 
 LONG_SIDE = 1600  # pixels: more than a page shows
@@ -22,6 +26,7 @@ class ShownPicture:
         width: in pixels, of `content`.
         height: in pixels, as above.
         problem: why it cannot be shown, in a sentence; empty where it can.
+        for_good: whether the problem will stay, so that nobody need wait for this picture.
     """
 
     content: bytes = b""
@@ -29,13 +34,16 @@ class ShownPicture:
     width: int = 0
     height: int = 0
     problem: str = ""
+    for_good: bool = False
 
 
 def read_shown(s3: Any, picture: Picture) -> ShownPicture:
     """Read that version of a picture. Raises botocore's errors where asking again may help."""
     try:
         return show(read_version(s3, picture))
-    except PictureUnavailableError as error:
+    except PictureGoneError as error:
+        return ShownPicture(problem=str(error), for_good=True)
+    except PictureRefusedError as error:
         return ShownPicture(problem=str(error))
 
 
@@ -44,7 +52,8 @@ def show(content: bytes) -> ShownPicture:
     try:
         image = read_picture(io.BytesIO(content), LONG_SIDE)
     except DECODER_ERRORS as error:
-        return ShownPicture(problem=f"It cannot be decoded: {why_unreadable(error)}.")
+        problem = f"It cannot be decoded: {why_unreadable(error)}."
+        return ShownPicture(problem=problem, for_good=True)
     small = image.width * image.height <= LOSSLESS_PIXELS
     stream = io.BytesIO()
     if small:

@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from training.errors import ExpectedError
 from training.pages.page import render
 from training.reviewing.desk import Desk, DeskClosedError, Held, UnknownAnswerError, View
-from training.reviewing.label import NEITHER
+from training.reviewing.question import NEITHER
 
 CLIENT_ID = re.compile(r"[0-9a-f-]{16,64}")
 
@@ -46,6 +47,7 @@ def review_app(desk: Desk, reviewer: str) -> tuple[Starlette, dict[str, str]]:
     handlers: Any = {
         BadRequestError: _answer(400),
         UnknownAnswerError: _answer(400),
+        ExpectedError: _answer(409),
         DeskClosedError: _answer(503),
         ClientError: _answer(502),
         BotoCoreError: _answer(502),
@@ -142,9 +144,7 @@ def _text(fields: dict[str, Any], name: str) -> str:
 
 def _view(view: View) -> Response:
     last = view.last
-    undo = None
-    if last is not None:
-        undo = {"label": last.label.label if last.label else None, "key": _key(last.held)}
+    undo = None if last is None else {"label": last.label.label if last.label else None}
     return JSONResponse(
         {
             "pictures": [_picture(held) for held in view.pictures],
@@ -160,26 +160,20 @@ def _picture(held: Held) -> dict[str, Any]:
     question, shown = held.question, held.shown
     return {
         "id": held.message.message_id,
-        "key": _key(held),
-        "bucket": question.picture.bucket,
-        "version": question.picture.version_id,
+        "key": question.picture.key,
         "sent": held.message.sent.isoformat(),
         "width": shown.width,
         "height": shown.height,
         "problem": shown.problem,
+        "for_good": shown.for_good,
         "guess": question.guess,
         "confidence": question.confidence,
         "threshold": question.threshold,
-        "endpoint": question.endpoint_name,
         "classes": [
             {"name": name, "probability": probability}
             for name, probability in question.probabilities()
         ],
     }
-
-
-def _key(held: Held) -> str:
-    return held.question.picture.key
 
 
 def _answer(status: int) -> Any:

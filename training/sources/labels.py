@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from training.parallel import run_parallel
-from training.reviewing.label import NEITHER, Label, read_label
-from training.reviewing.picture_version import PictureUnavailableError, read_version
+from training.reviewing.label import Label, read_label
+from training.reviewing.picture_version import (
+    PictureGoneError,
+    PictureRefusedError,
+    read_version,
+)
+from training.reviewing.question import NEITHER
 from training.settings import LABELS_PREFIX
 from training.sources.folder import DECODER_ERRORS, read_picture, why_unreadable
 from training.sources.source import Picture, StageDataError, Unreadable
@@ -22,6 +27,10 @@ PICTURES_AT_A_TIME = 32  # decoded and in memory
 
 class LabelsMissingError(StageDataError):
     """The place given for labels is none."""
+
+
+class ReviewedPictureError(StageDataError):
+    """A picture is there, but S3 does not give it to this person."""
 
 
 class UnknownLabelError(StageDataError):
@@ -53,7 +62,10 @@ class Reviewed:
         )
 
     def pictures(self, s3: Any, long_side: int) -> Iterator[tuple[Label, Picture | Unreadable]]:
-        """Read the decided pictures, larger ones shrunk to `long_side` pixels, in order of keys."""
+        """Read the decided pictures, larger ones shrunk to `long_side` pixels, in order of keys.
+
+        One that is gone or cannot be decoded is Unreadable. Raises ReviewedPictureError.
+        """
 
         def read(label: Label) -> tuple[Label, Picture | Unreadable]:
             return label, _picture(s3, label, long_side)
@@ -67,13 +79,15 @@ class Reviewed:
 def read_labels(s3: Any, where: str, own_bucket: str) -> Reviewed:
     """Read all labels below s3://bucket/prefix, in a folder, or in the project's own bucket.
 
-    Raises LabelsMissingError, and LabelError for one that is none.
+    A prefix is a folder: "old" is not "older". Of copies, and of several decisions about one
+    version of a picture, the latest counts. Raises LabelsMissingError, and LabelError for one that
+    is none.
     """
     if where == PROJECT:
         where = f"s3://{own_bucket}/{LABELS_PREFIX}/"
     if where.startswith("s3://"):
         bucket, _, prefix = where.removeprefix("s3://").partition("/")
-        found = _from_s3(s3, bucket, prefix)
+        found = _from_s3(s3, bucket, f"{prefix.rstrip('/')}/" if prefix else "")
     elif Path(where).is_dir():
         paths = sorted(Path(where).rglob("*.json"))
         found = [read_label(path.read_bytes(), str(path)) for path in paths]
@@ -82,7 +96,8 @@ def read_labels(s3: Any, where: str, own_bucket: str) -> Reviewed:
             f"--labels {where}: there is no such folder; give s3://BUCKET/PREFIX, a folder, or"
             f" {PROJECT} for what the project's own bucket has."
         )
-    return Reviewed(sorted(found, key=lambda label: label.key), where)
+    latest = {label.key: label for label in sorted(found, key=lambda label: label.decided_at)}
+    return Reviewed([latest[key] for key in sorted(latest)], where)
 
 
 def picture_place(label: Label) -> str:
@@ -114,9 +129,14 @@ def _from_s3(s3: Any, bucket: str, prefix: str) -> list[Label]:
 def _picture(s3: Any, label: Label, long_side: int) -> Picture | Unreadable:
     try:
         content = read_version(s3, label.question.picture)
-        image = read_picture(io.BytesIO(content), long_side)
-    except PictureUnavailableError as error:
+    except PictureGoneError as error:
         return Unreadable(label.label, picture_place(label), str(error))
+    except PictureRefusedError as error:
+        raise ReviewedPictureError(
+            f"{picture_place(label)}, which was reviewed, cannot be had. {error}"
+        ) from error
+    try:
+        image = read_picture(io.BytesIO(content), long_side)
     except DECODER_ERRORS as error:
         return Unreadable(label.label, picture_place(label), why_unreadable(error))
     name = f"reviewed-{hashlib.sha256(label.key.encode()).hexdigest()[:16]}"
