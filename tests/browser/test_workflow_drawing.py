@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from PIL import Image
 
 from tests.browser.conftest import DESKTOP, PHONE
 from training.settings import ROOT
@@ -20,6 +21,7 @@ from training.workflow_drawing.history import Failure
 ONE = read_definition(ROOT / "statemachine" / "MyStateMachine.asl.json")
 BATCH = read_definition(ROOT / "statemachine" / "MyBatchStateMachine.asl.json")
 BEGAN = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+PAPER = {"light": (0xFF, 0xFF, 0xFF), "dark": (0x0D, 0x11, 0x17)}  # --wf-paper in style.css
 CONTRAST = 4.5  # of letters against what is behind them, WCAG 2.2 AA
 
 # For every box or label with text in it: what of the text sticks out of it, in pixels.
@@ -41,15 +43,20 @@ STICKS_OUT = """() => {
         look(pill, [pill.nextElementSibling], 'pill');
     return found;
 }"""  # noqa: E501  a line of JavaScript
-# For every text that is not pale: its color, and that of what is behind it.
+# For every text, pale or not: its color, that of what is behind it, and how opaque both are.
 COLORS = """() => {
     const svg = document.querySelector('svg.wf');
-    const paper = getComputedStyle(svg.querySelector('.wf-paper')).fill;
-    return [...svg.querySelectorAll('text')].filter(t => !t.closest('.wf-off')).map(t => {
-        const state = t.closest('.wf-state');
+    const paper = svg.querySelector('.wf-paper');
+    const opacity = element => {
+        let all = getComputedStyle(element).fillOpacity;
+        for (let e = element; e; e = e.parentElement) all *= getComputedStyle(e).opacity;
+        return all;
+    };
+    return [...svg.querySelectorAll('text')].map(t => {
         const behind = t.previousElementSibling?.matches('.wf-pill') ? t.previousElementSibling
-            : state ? state.querySelector('.wf-shape') : null;
-        return [getComputedStyle(t).fill, behind ? getComputedStyle(behind).fill : paper];
+            : t.parentElement.querySelector(':scope > .wf-shape') ?? paper;
+        return [getComputedStyle(t).fill, getComputedStyle(behind).fill,
+                Math.min(opacity(t), opacity(behind))];
     });
 }"""
 
@@ -134,7 +141,8 @@ def test_every_word_is_inside_of_its_box_and_can_be_read(tmp_path, watched, pict
     assert opened.too_wide() == []
     colors = {tuple(pair) for pair in opened.page.evaluate(COLORS)}
     assert colors
-    assert {pair for pair in colors if contrast(*pair) < CONTRAST} == set()
+    assert {opacity for *_, opacity in colors} == {1}
+    assert {(one, two) for one, two, _ in colors if contrast(one, two) < CONTRAST} == set()
     assert opened.complaints == []
     assert opened.foreign() == []
 
@@ -153,7 +161,8 @@ def test_the_picture_has_a_name_and_a_description_for_who_cannot_see_it(tmp_path
 def test_as_a_file_in_a_readme_it_keeps_its_colors_and_fits(tmp_path, watched, scheme):
     page = tmp_path / "readme.html"
     page.write_text(
-        '<!doctype html><link rel="icon" href="data:,"><body style="width:800px;margin:0">'
+        '<!doctype html><link rel="icon" href="data:,">'
+        '<body style="width:800px;margin:0;background:#008080">'  # no color of the picture
         f'<img style="max-width:100%" src="{(ROOT / "docs" / "workflow.svg").as_uri()}">'
     )
     opened = watched(DESKTOP, scheme)
@@ -164,5 +173,9 @@ def test_as_a_file_in_a_readme_it_keeps_its_colors_and_fits(tmp_path, watched, s
     assert 400 < natural[1] <= 900
     box = image.bounding_box()
     assert box["width"] / natural[1] > 0.87  # letters of 12 pixels stay above 10
-    opened.screenshot(tmp_path / f"readme-{scheme}.png")
+    shot = tmp_path / f"readme-{scheme}.png"
+    opened.screenshot(shot)
+    with Image.open(shot) as seen:
+        corner = seen.convert("RGB").getpixel((8, 8))  # inside of the rounded corner
+    assert corner == PAPER[scheme]
     assert opened.foreign() == []
