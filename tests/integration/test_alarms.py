@@ -268,12 +268,15 @@ CASES = {
     "FailedPicturesAgeAlarm": Case(
         put_data("FailedPicturesAgeAlarm", 86400), 86400, put_data("FailedPicturesAgeAlarm", 86401)
     ),
-    # An hour that differs is not enough, whatever came after it.
+    # Half a day that differs is not enough.
     "DriftAlarm": Case(
-        in_turn(put_data("DriftAlarm", 1, minutes_ago=90), put_data("DriftAlarm", 0)),
+        in_turn(
+            *(put_data("DriftAlarm", 1, 60 * hour + 90) for hour in range(12)),
+            put_data("DriftAlarm", 0),
+        ),
         0,
         put_data("DriftAlarm", 1),
-    ),
+    ),  # fmt: skip
     "UndeliveredUploadsAlarm": Case(nothing, 0, send("UndeliveredUploadsQueue")),
     "UndeliveredFailuresAlarm": Case(nothing, 0, send("UndeliveredFailuresQueue")),
     "LowConfidenceRateAlarm": Case(decide(*[1.0] * 5, *[0.8] * 5), 0.5, decide(0.8)),
