@@ -276,7 +276,7 @@ CASES = {
         ),
         0,
         put_data("DriftAlarm", 1),
-    ),  # fmt: skip
+    ),
     "UndeliveredUploadsAlarm": Case(nothing, 0, send("UndeliveredUploadsQueue")),
     "UndeliveredFailuresAlarm": Case(nothing, 0, send("UndeliveredFailuresQueue")),
     "LowConfidenceRateAlarm": Case(decide(*[1.0] * 5, *[0.8] * 5), 0.5, decide(0.8)),
