@@ -298,6 +298,29 @@ def test_each_number_stands_on_its_own_arrow(definition):
         assert any(left <= x <= right and top <= y <= bottom for x, y in points), pair
 
 
+@pytest.mark.parametrize(
+    ("after_errors", "words"),
+    [
+        (None, "also after any error"),
+        ({}, "none of them after any error"),
+        ({("Confirm Review", "Threshold Confidence Not Met"): 2}, "2 of them after any error"),
+    ],
+)
+def test_an_arrow_for_success_and_errors_says_how_many_were_errors(after_errors, words):
+    """Its number comes first: the words below are of some of them only."""
+    pair = ("Confirm Review", "Threshold Confidence Not Met")
+    text = draw(ONE, counts=transition_counts([path_of(*REVIEW)] * 73), after_errors=after_errors)
+    picture = Picture(text)
+    [label] = [e for e in picture.root.iter()
+               if "wf-label" in attribute(e, "class") and ends_of(e) == pair]  # fmt: skip
+    texts = sorted((e for e in label if e.text), key=lambda e: float(attribute(e, "y")))
+    assert " ".join(e.text or "" for e in texts) == f"73 {words}"
+    never = [e for e in picture.texts() if e == "also after any error"]
+    assert len(never) == (1 if after_errors is not None else 2)  # Release Claim was never entered
+    of_them = ", 2 of them after an error." if after_errors else "."
+    assert f"From Confirm Review to Threshold Confidence Not Met: 73 times{of_them}" in text
+
+
 def test_the_description_says_the_counts_in_words():
     text = draw(ONE, counts={(START, "Locate Picture"): 1234})
     assert "From Start to Locate Picture: 1,234 times." in text
@@ -398,6 +421,11 @@ def test_what_another_machine_did_is_refused(given):
 def test_counts_and_a_path_cannot_both_be_painted():
     with pytest.raises(ValueError, match="not both"):
         draw(ONE, counts={}, path=path_of(*ACCEPTED))
+
+
+def test_counts_of_errors_belong_to_counts():
+    with pytest.raises(ValueError, match="`after_errors` says something of `counts`"):
+        draw(ONE, after_errors={})
 
 
 def test_names_are_text_and_never_markup(tmp_path):

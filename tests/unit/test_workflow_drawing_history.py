@@ -11,6 +11,7 @@ from training.workflow_drawing.history import (
     ExecutionNotFoundError,
     Failure,
     NoHistoryError,
+    error_counts,
     read_path,
     transition_counts,
 )
@@ -139,6 +140,7 @@ def test_attempts_and_what_they_failed_with_are_counted(linked):
     assert (fail.error, fail.cause, fail.seconds, fail.attempts) == ("GONE", "for good", 1, 0)
     assert (path.error, path.cause, path.output) == ("GONE", "for good", None)
     assert transition_counts([path])["C", END] == 1
+    assert error_counts([path, path]) == {("B", "C"): 2}
 
 
 @SHAPES
@@ -279,6 +281,7 @@ def test_the_iterations_of_a_map_are_told_apart_by_their_links():
     assert [step.parent for step in path.steps] == [None, 0, 0, 0, 0, 0, None]
     assert [step.error for step in path.steps][1:3] == [None, "BusyError"]
     assert path.steps[-1].previous == 0
+    assert error_counts([path]) == {("Ask", "Mend"): 1}
     assert path.steps[0].attempts == 0
     assert transition_counts([path]) == {
         (START, "Each"): 1, ("Each", "Ask"): 2, ("Ask", "Done"): 1, ("Ask", "Mend"): 1,

@@ -1,6 +1,12 @@
 """Pictures of a state machine, from its ASL file and from the histories of its executions."""
 
-from training.workflow_drawing.history import ExecutionPath, Step, read_path, transition_counts
+from training.workflow_drawing.history import (
+    ExecutionPath,
+    Step,
+    error_counts,
+    read_path,
+    transition_counts,
+)
 from training.workflow_drawing.states import END, START, Definition, read_definition
 from training.workflow_drawing.svg import draw
 
@@ -11,6 +17,7 @@ __all__ = [
     "ExecutionPath",
     "Step",
     "draw",
+    "error_counts",
     "read_definition",
     "read_path",
     "transition_counts",

@@ -2,7 +2,7 @@
 
 from training.pages.words import duration
 from training.workflow_drawing.history import RUNNING, ExecutionPath
-from training.workflow_drawing.paint import Paint
+from training.workflow_drawing.paint import Paint, Pair
 from training.workflow_drawing.states import END, Definition, Transition
 from training.workflow_drawing.step_list import shown_steps
 
@@ -46,10 +46,15 @@ def describe(definition: Definition, paint: Paint) -> str:
         sentences.append(f"It starts with {definition.machine.start_at}.")
         sentences += map(_transition_sentence, definition.transitions)
         sentences += [
-            f"From {source} to {target}: {count:,} times."
-            for (source, target), count in sorted((paint.counts or {}).items())
+            f"From {pair[0]} to {pair[1]}: {count:,} times{_errors_among(paint, pair)}."
+            for pair, count in sorted((paint.counts or {}).items())
         ]
     return " ".join(sentences)
+
+
+def _errors_among(paint: Paint, pair: Pair) -> str:
+    count = (paint.after_errors or {}).get(pair)
+    return f", {count:,} of them after an error" if count else ""
 
 
 def _path_sentences(path: ExecutionPath) -> list[str]:

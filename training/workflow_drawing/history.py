@@ -188,6 +188,18 @@ def transition_counts(paths: Iterable[ExecutionPath]) -> Counter[tuple[str, str]
     return Counter(pair for path in paths for pair, _ in taken_ways(path))
 
 
+def error_counts(paths: Iterable[ExecutionPath]) -> Counter[tuple[str, str]]:
+    """Count how often each way was taken after an error that was caught."""
+    return Counter(
+        pair
+        for path in paths
+        for pair, index in taken_ways(path)
+        if index is not None
+        and (previous := path.steps[index].previous) is not None
+        and path.steps[previous].error
+    )
+
+
 @dataclass
 class _Open:
     """A step that is being read.

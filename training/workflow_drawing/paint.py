@@ -27,6 +27,7 @@ class Paint:
 
     Attributes:
         counts: how often each pair was taken; None where nothing is painted.
+        after_errors: how often of these after an error; None where that is not known.
         numbers: what stands on the arrow of a pair.
         visits: the steps of each state.
         path: the one execution, if it is one.
@@ -38,6 +39,7 @@ class Paint:
     visits: Mapping[str, list[Step]] = field(default_factory=dict)
     path: ExecutionPath | None = None
     unseen: frozenset[str] = frozenset()
+    after_errors: Mapping[Pair, int] | None = None
 
     def count(self, pair: Pair) -> int:
         """Return how often a way was taken."""
@@ -62,7 +64,10 @@ class Paint:
 
 
 def make_paint(
-    definition: Definition, counts: Mapping[Pair, int] | None, path: ExecutionPath | None
+    definition: Definition,
+    counts: Mapping[Pair, int] | None,
+    path: ExecutionPath | None,
+    after_errors: Mapping[Pair, int] | None = None,
 ) -> Paint:
     """Prepare what is painted on a definition: either of the two, or nothing.
 
@@ -88,7 +93,7 @@ def make_paint(
         if state.name in entered and not any(i.name in entered for i in _inside(state))
         for inner in _deep_inside(state)
     }
-    return Paint(counts, numbers, visits, path, frozenset(unseen))
+    return Paint(counts, numbers, visits, path, frozenset(unseen), after_errors)
 
 
 def _child_of(definition: Definition, counts: Mapping[Pair, int]) -> str | None:

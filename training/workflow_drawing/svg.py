@@ -33,6 +33,7 @@ def draw(
     definition: Definition,
     *,
     counts: Mapping[Pair, int] | None = None,
+    after_errors: Mapping[Pair, int] | None = None,
     path: ExecutionPath | None = None,
     steps: bool = False,
 ) -> str:
@@ -44,17 +45,21 @@ def draw(
     Args:
         definition: what is drawn.
         counts: how often each way was taken (see `transition_counts`): painted on the arrows.
+        after_errors: how many of the counts came after an error (see `error_counts`): said on
+            arrows that stand for success and for errors.
         path: instead of counts, one execution: its steps' numbers on the arrows, times, attempts
             and errors on the states.
         steps: whether the path's steps are listed below the picture.
 
     Raises:
         OtherStateMachineError: `counts` or `path` is of another state machine.
-        ValueError: both of them are given.
+        ValueError: both of them are given, or `after_errors` without `counts`.
     """
     if counts is not None and path is not None:
         raise ValueError("counts or the path of one execution can be painted, not both")
-    paint = make_paint(definition, counts, path)
+    if after_errors is not None and counts is None:
+        raise ValueError("`after_errors` says something of `counts`, which are missing")
+    paint = make_paint(definition, counts, path, after_errors)
     content, width, height = _machine(definition.machine, END, paint)
     listed = path if steps else None
     room = max(width, LEAST_LIST_WIDTH if listed else LEAST_WIDTH) - width
@@ -75,7 +80,7 @@ def _machine(machine: Machine, around: str, paint: Paint) -> Drawn:
         name: [_machine(part, name, paint) for part in state.parts]
         for name, state in machine.states.items()
     }
-    ways = machine_ways(machine, around)
+    ways = machine_ways(machine, around, paint)
     main = main_way(machine)
     sizes = {START: terminal_size(START)}
     for name, state in machine.states.items():
@@ -84,7 +89,12 @@ def _machine(machine: Machine, around: str, paint: Paint) -> Drawn:
     for way in ways:
         sizes.setdefault(way.target, terminal_size(END))
     layout = lay_out(sizes, make_arrows(ways, main, paint.numbers), main)
-    found = [_arrow(route, [ways[i] for i in route.arrows], paint) for route in layout.routes]
+    members = [[ways[index] for index in route.arrows] for route in layout.routes]
+    drawn = sorted(  # those that were taken cover the pale ones
+        zip(layout.routes, members, strict=True),
+        key=lambda arrow: paint.style(*(way.pair for way in arrow[1])) != "wf-off",
+    )
+    found = [_arrow(route, ways_of_it, paint) for route, ways_of_it in drawn]
     found += [_loop(ways[index], layout, paint) for index in layout.loops]
     found += [_label(route, ways, paint) for route in layout.routes]
     for key, box in layout.boxes.items():
@@ -166,6 +176,9 @@ def _label(route: Route, ways: Sequence[Way], paint: Paint) -> str:
     lines = way.lines if route.words else ()
     number = None if route.joined else paint.numbers.get(way.pair)
     middle = box.x + box.width / 2
+    # What is said of some of a number stands below it; what is said of all of them, above.
+    words_at = box.y + (PILL if number and way.mixed else 0)
+    number_at = box.y if way.mixed else box.y + LINE * len(lines)
     classes = "wf-label wf-off" if paint.style(*pairs) == "wf-off" else "wf-label"
     found = [
         f'<g class="{classes}"{_between(way.pair) if number else ""}>'
@@ -173,12 +186,12 @@ def _label(route: Route, ways: Sequence[Way], paint: Paint) -> str:
         f' width="{box.width:g}" height="{box.height:g}" rx="3"/>'
     ]
     found += [
-        f'<text class="wf-quiet" x="{middle:g}" y="{box.y + LINE * (index + 1) - 3:g}"'
+        f'<text class="wf-quiet" x="{middle:g}" y="{words_at + LINE * (index + 1) - 3:g}"'
         f' text-anchor="middle">{xml(line)}</text>'
         for index, line in enumerate(lines)
     ]
     if number:
-        found.append(draw_pill(number, middle, box.y + LINE * len(lines) + 1.5))
+        found.append(draw_pill(number, middle, number_at + 1.5))
     return "".join(found) + "</g>"
 
 

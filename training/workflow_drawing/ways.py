@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from training.workflow_drawing.graph import Arrow, Size
 from training.workflow_drawing.layout import MAIN_WEIGHT
-from training.workflow_drawing.paint import Pair
+from training.workflow_drawing.paint import Paint, Pair
 from training.workflow_drawing.states import END, START, Machine, Transition
 from training.workflow_drawing.style import LINE, PILL, TEXT_SIZE
 from training.workflow_drawing.text import pill_width, text_width, wrap
@@ -41,6 +41,11 @@ class Way:
         return bool(self.transitions) and all(t.kind == "catch" for t in self.transitions)
 
     @property
+    def mixed(self) -> bool:
+        """Whether it is taken after errors, and else too."""
+        return not self.only_catch and any(t.kind == "catch" for t in self.transitions)
+
+    @property
     def bundle(self) -> str:
         """What it has in common with those that it may be joined with."""
         return "\0".join([self.target, *(t.detail for t in self.transitions)])
@@ -59,7 +64,7 @@ def end_key(state: str) -> str:
     return f"{END}\0{state}"
 
 
-def machine_ways(machine: Machine, around: str) -> list[Way]:
+def machine_ways(machine: Machine, around: str, paint: Paint) -> list[Way]:
     """Return the arrows of a machine; `around` is the state that it is in, `END` if in none."""
     start = START if around == END else around
     found = [Way(START, machine.start_at, (start, machine.start_at))]
@@ -68,23 +73,29 @@ def machine_ways(machine: Machine, around: str) -> list[Way]:
         by_pair[transition.source, transition.target].append(transition)
     for (source, target), transitions in by_pair.items():
         ends = target == END
+        pair = (source, around if ends else target)
         found.append(
             Way(
                 source,
                 end_key(source) if ends else target,
-                (source, around if ends else target),
+                pair,
                 tuple(transitions),
-                tuple(_lines(transitions)),
+                tuple(_lines(transitions, pair, paint)),
             )
         )
     return found
 
 
-def _lines(transitions: Sequence[Transition]) -> list[str]:
+def _lines(transitions: Sequence[Transition], pair: Pair, paint: Paint) -> list[str]:
     """Return what is written on an arrow; beside a Next, what else leads the same way."""
     words = " or ".join(dict.fromkeys(t.label for t in transitions if t.label))
     if words and any(t.kind in {"next", "end"} for t in transitions):
-        words = f"also after {words}"
+        words = f"after {words}"
+        if paint.after_errors is None or not paint.count(pair):
+            words = f"also {words}"
+        else:
+            errors = paint.after_errors.get(pair, 0)
+            words = f"{f'{errors:,}' if errors else 'none'} of them {words}"
     return wrap(words, LABEL_WIDTH, TEXT_SIZE) if words else []
 
 
