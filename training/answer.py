@@ -1,7 +1,6 @@
 """Read an image classification endpoint's answer, in either of the two shapes that there are."""
 
 import json
-import math
 from collections.abc import Sequence
 
 from training.errors import ExpectedError
@@ -22,7 +21,10 @@ def read_answer(body: bytes, class_names: Sequence[str] | None) -> dict[str, flo
     """
     try:
         answer = json.loads(body)
-    except ValueError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # the second of lists within lists, thousands deep
         raise AnswerError(f"the endpoint answered {body[:80]!r}, which is not JSON") from error
     names: object = class_names
     if isinstance(answer, dict):
@@ -31,7 +33,7 @@ def read_answer(body: bytes, class_names: Sequence[str] | None) -> dict[str, flo
         raise AnswerError(f"the endpoint answered {body[:80]!r}, which is not probabilities")
     if names is None:
         raise AnswerError("the endpoint answers a bare list: give its classes with --class-names")
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list | tuple) or not all(map(_is_text, names)):
         raise AnswerError(f"the endpoint answered {body[:80]!r}, whose labels are not texts")
     if len(names) != len(answer) or len(set(names)) != len(names):
         raise AnswerError(
@@ -45,6 +47,11 @@ def _are_probabilities(answer: object) -> bool:
     return (
         isinstance(answer, list)
         and all(isinstance(p, int | float) and not isinstance(p, bool) for p in answer)
-        and all(math.isfinite(p) and 0 <= p <= 1 for p in answer)
+        and all(0 <= p <= 1 for p in answer)  # which NaN is not either
         and abs(sum(answer) - 1) <= SUM_TOLERANCE
     )
+
+
+def _is_text(name: object) -> bool:
+    """Tell text from half a letter, such as JSON's "\\ud800", which no file could hold."""
+    return isinstance(name, str) and not any("\ud800" <= letter <= "\udfff" for letter in name)

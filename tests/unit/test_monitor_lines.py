@@ -14,6 +14,8 @@ from training.monitoring.capture_line import (
 )
 
 TIME = datetime(2026, 11, 20, 14, 30, 5, tzinfo=UTC)
+# JSON can write it, and no file and no page can.
+ONLY_HALF_A_LETTER = r'{"labels": ["\ud800", "van"], "probabilities": [0.9, 0.1]}'
 
 
 @pytest.mark.parametrize("config", [TEXT_ANSWERS, BASE64_ANSWERS], ids=["JSON", "BASE64"])
@@ -69,12 +71,21 @@ def changed(**members):
         (changed(captureData__endpointOutput__data="[NaN, 1]"), "no probabilities"),
         (changed(captureData__endpointOutput__data="[0.2, 0.3, 0.5]"), "no probabilities"),
         (changed(captureData__endpointOutput__data='{"code": "x"}'), "no probabilities"),
+        (b"[" * 200_000, "not JSON"),
+        (changed(captureData__endpointOutput__data="[" * 200_000), "no probabilities"),
+        (changed(captureData__endpointOutput__data=f"[{'1' * 400}, 0]"), "no probabilities"),
+        (changed(captureData__endpointOutput__data=ONLY_HALF_A_LETTER), "no probabilities"),
         (changed(captureData__endpointInput=None), "no picture"),
         (changed(captureData__endpointInput__data=""), "no picture"),
         (changed(captureData__endpointInput__data="%%%"), "no picture"),
         (changed(eventMetadata=None), "no time"),
         (changed(eventMetadata__inferenceTime="yesterday"), "no time"),
         (changed(eventMetadata__inferenceTime=None), "no time"),
+        (changed(eventMetadata__inferenceTime="0001-01-01T00:00:00Z"), "no time"),
+        (changed(eventMetadata__inferenceTime="0001-01-01T00:00:00+14:00"), "no time"),
+        (changed(eventMetadata__inferenceTime="1970-01-01T00:00:00Z"), "no time"),
+        (changed(eventMetadata__inferenceTime="2100-01-01T00:00:00Z"), "no time"),
+        (changed(eventMetadata__inferenceTime="9999-12-31T23:59:59Z"), "no time"),
     ],
 )
 def test_a_damaged_line_has_its_reason(damaged, reason):
@@ -82,6 +93,20 @@ def test_a_damaged_line_has_its_reason(damaged, reason):
         read_line(damaged, ["car", "van"])
 
     assert raised.value.reason == reason
+
+
+def test_half_a_letter_is_no_part_of_the_reason_either():
+    answer = r'{"labels": ["\ud800"], "probabilities": [0.9, 0.1]}'
+
+    with pytest.raises(DamagedLineError) as raised:
+        read_line(changed(captureData__endpointOutput__data=answer), None)
+
+    assert raised.value.detail.encode()
+
+
+def test_a_list_without_end_is_damaged_without_class_names_too():
+    with pytest.raises(DamagedLineError, match="no probabilities"):
+        read_line(changed(captureData__endpointOutput__data="[" * 200_000), None)
 
 
 def test_a_call_that_the_endpoint_refused_is_not_damaged():

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from training.answer import AnswerError, read_answer
 
 LEAST_ERROR_STATUS = 400  # of HTTP
+# No call can have been captured at another time, and not every time can be counted or drawn.
+FIRST_TIME, LAST_TIME = (datetime(year, 1, 1, tzinfo=UTC) for year in (2015, 2100))
 
 
 class DamagedLineError(ValueError):
@@ -63,7 +65,7 @@ def _captured(line: bytes) -> tuple[dict[str, Any], Any]:
         raise DamagedLineError("empty line")
     try:
         value = json.loads(text)
-    except ValueError as error:  # of the text's encoding, too
+    except (ValueError, RecursionError) as error:  # of the text's encoding or depth, too
         cut_off = text.startswith(b"{") and not text.endswith(b"}")
         raise DamagedLineError("cut off" if cut_off else "not JSON", str(error)) from error
     captured = value.get("captureData") if isinstance(value, dict) else None
@@ -78,9 +80,11 @@ def _time(metadata: Any) -> float:
         moment = datetime.fromisoformat(str(text))
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return moment.timestamp()
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise DamagedLineError("no time", f"inferenceTime is {text!r}") from error
+    if not FIRST_TIME <= moment < LAST_TIME:
+        raise DamagedLineError("no time", f"inferenceTime is {text!r}")
+    return moment.timestamp()
 
 
 def _content(side: Any, missing: str) -> bytes:
@@ -99,7 +103,7 @@ def _content(side: Any, missing: str) -> bytes:
 def _numbered(answer: bytes) -> list[str] | None:
     try:
         values = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return [f"class {place}" for place in range(len(values))] if isinstance(values, list) else None
 
@@ -111,7 +115,7 @@ def _refusal(answer: bytes) -> str:
     """
     try:
         value = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     code = value.get("code") if isinstance(value, dict) else None
     if type(code) is not int or code < LEAST_ERROR_STATUS:
