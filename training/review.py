@@ -11,6 +11,7 @@ import sys
 import threading
 import webbrowser
 from collections import Counter
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -30,6 +31,8 @@ from training.sending.stack import StackNotFoundError, stack_outputs
 from training.waiting import make_console
 
 CONNECTIONS = 40  # as many as the server has threads
+# Somebody waits for each call, at the page or for the end of the server: seconds, and calls.
+CONNECT_SECONDS, READ_SECONDS, TRIES = 5, 15, 2
 QUEUE_OUTPUT = "ReviewQueueUrl"
 
 
@@ -58,21 +61,24 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     console = make_console()
     try:
-        review(arguments, console)
+        return review(arguments, console)
     except (ExpectedError, ClientError, BotoCoreError) as error:
         print(f"review: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # before there was a server to end
         print("review: interrupted; nothing was decided", file=sys.stderr)
         return 130
-    return 0
 
 
-def review(arguments: argparse.Namespace, console: Console) -> None:
-    """Find everything, serve, and say at the end what was decided. Raises ExpectedError."""
+def review(arguments: argparse.Namespace, console: Console) -> int:
+    """Find everything, serve, and say at the end what was decided; return the exit status.
+
+    Raises ExpectedError, and KeyboardInterrupt from before there was anything to decide.
+    """
     import boto3  # noqa: PLC0415  --help does without
 
-    from training.reviewing.server import serve  # noqa: PLC0415  as above
+    from training.reviewing.private_page import private_page  # noqa: PLC0415  as above
+    from training.reviewing.server import serve  # noqa: PLC0415
 
     reviewer = arguments.reviewer or _user_name()
     found = find(boto3.Session(), arguments.stack_name, arguments.bucket)
@@ -88,12 +94,23 @@ def review(arguments: argparse.Namespace, console: Console) -> None:
             " decided goes back to the queue."
         )
         if not arguments.no_browser:
+            page = until_the_end.enter_context(private_page(address)).as_uri()
             # A browser of the terminal's would keep the server from serving until it ends.
-            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+            threading.Thread(target=webbrowser.open, args=[page], daemon=True).start()
 
     desk = Desk(found.places, reviewer, found.hold_seconds, tell)
-    serve(desk, reviewer, arguments.port, ready)
+    status = 0
+    with ExitStack() as until_the_end:
+        try:
+            serve(desk, reviewer, arguments.port, ready)
+        except KeyboardInterrupt:  # the second one, while the server was ending
+            tell(
+                "Ended without waiting for AWS: what was decided is written, and the rest comes"
+                f" back to the queue by itself within {found.hold_seconds} s."
+            )
+            status = 130
     console.print(result_table(desk.decided))
+    return status
 
 
 def find(session: Any, stack_name: str, bucket: str | None) -> Found:
@@ -111,7 +128,12 @@ def find(session: Any, stack_name: str, bucket: str | None) -> Found:
             f"The stack {stack_name} gives no {QUEUE_OUTPUT}: it is an older one, deploy it again"
             " with `sam build && sam deploy`."
         )
-    config = Config(max_pool_connections=CONNECTIONS, retries={"mode": "standard"})
+    config = Config(
+        max_pool_connections=CONNECTIONS,
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": TRIES},
+    )
     s3 = session.client("s3", config=config)
     bucket = bucket or settings.default_bucket(account, region)
     check_bucket(s3, bucket, region)

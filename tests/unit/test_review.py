@@ -1,13 +1,17 @@
 """The command: what it finds, what it refuses, and what it says. No server is started."""
 
+import re
 from collections import Counter
+from pathlib import Path
+from queue import Queue
 
 import pytest
 
 from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession
+from tests.unit.review_places import Office, body
 from training import review, settings
 from training.preflight import BucketUnreachableError
-from training.review import ReviewerUnknownError, find, main, result_table
+from training.review import Found, ReviewerUnknownError, find, main, result_table
 from training.sending.stack import StackNotFoundError
 
 WHEN = "2026-11-23T08:00:00Z"
@@ -93,6 +97,77 @@ def test_ctrl_c_before_there_is_a_page_is_told(monkeypatch, capsys):
     monkeypatch.setattr(review, "find", interrupt)
     assert main(["--reviewer", "ada"]) == 130
     assert "nothing was decided" in capsys.readouterr().err
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Run the command with this in the server's place; return the office that it serves."""
+
+    def run(serve, *arguments):
+        office = Office(*map(body, range(3)))
+        desk = office.desk()
+        found = Found(desk._places, "s3://b/review-labels/", 300, 3)
+        monkeypatch.setattr("boto3.Session", lambda: None)
+        monkeypatch.setattr(review, "find", lambda *_: found)
+        monkeypatch.setattr("training.reviewing.server.serve", serve)
+        return office, main(["--reviewer", "ada", *arguments])
+
+    return run
+
+
+def test_a_second_ctrl_c_says_what_is_written_and_keeps_the_table(served, capsys):
+    def serve(desk, *_):
+        first, _second = desk.look("page").pictures
+        desk.decide("page", first.message.message_id, "motorcycle")
+        raise KeyboardInterrupt
+
+    office, status = served(serve, "--no-browser")
+    shown = capsys.readouterr()
+    assert status == 130
+    assert "what was decided is written, and the rest comes back" in shown.out
+    assert re.search(r"motorcycle\D+1\b", shown.out)
+    assert shown.err == ""
+    assert office.decisions() == {"inbox/0.png": "motorcycle"}
+
+
+def test_the_browser_is_not_given_the_secret_on_its_command_line(served, monkeypatch, capsys):
+    opened = Queue()
+    monkeypatch.setattr(review.webbrowser, "open", opened.put)
+    address = "http://127.0.0.1:4700/a-token-of-a-test/"
+    files = []
+
+    def serve(_desk, _reviewer, _port, ready):
+        ready(address)
+        page = opened.get(timeout=10)
+        assert "a-token" not in page
+        file = Path(page.removeprefix("file://"))
+        files.append(file)
+        assert f'content="0; url={address}"' in file.read_text()
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert file.parent.stat().st_mode & 0o777 == 0o700
+
+    _, status = served(serve)
+    assert status == 0
+    assert address in capsys.readouterr().out
+    assert not files[0].parent.exists()
+
+
+def test_aws_is_not_waited_for_longer_than_a_person_waits():
+    made = session()
+    configs = []
+    client = made.client
+
+    def remember(service, **options):
+        configs.append(options.get("config"))
+        return client(service)
+
+    made.client = remember  # type: ignore[method-assign]
+    find(made, "s", None)
+    used = [config for config in configs if config]
+    assert len(used) == 4  # S3, SQS, DynamoDB, SageMaker
+    for config in used:
+        tries = config.retries["total_max_attempts"]
+        assert (config.connect_timeout + config.read_timeout) * tries <= 60
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http"])

@@ -66,9 +66,18 @@ async def _serve(
     config.loglevel = "WARNING"
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
+    handled: list[signal.Signals] = []
+
+    def end() -> None:
+        """Let the server end; the next signal ends the program, however long AWS takes."""
+        while handled:
+            loop.remove_signal_handler(handled.pop())
+        ended.set()
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
-            loop.add_signal_handler(number, ended.set)
+            loop.add_signal_handler(number, end)
+            handled.append(number)
     sweeping = asyncio.create_task(_sweep(desk))
     sweeping.add_done_callback(lambda _: ended.set())  # it never ends by itself, but by a defect
     ready(f"http://{HOST}:{port}/{token}/")
