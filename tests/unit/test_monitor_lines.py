@@ -112,8 +112,9 @@ def test_a_list_without_end_is_damaged_without_class_names_too():
 def test_a_call_that_the_endpoint_refused_is_not_damaged():
     answer = json.dumps({"code": 415, "type": "UnsupportedMediaType", "message": "a GIF"})
 
-    with pytest.raises(RefusedCallError, match="415 UnsupportedMediaType a GIF"):
-        read_line(line(answer.encode()), None)
+    with pytest.raises(RefusedCallError, match="415 UnsupportedMediaType a GIF") as raised:
+        read_line(line(answer.encode(), time=TIME), None)
+    assert raised.value.time == TIME.timestamp()
 
 
 def test_a_time_without_a_zone_is_utc():

@@ -165,6 +165,16 @@ def test_files_of_other_hours_are_not_read(tmp_path):
     assert found.predictions.times.min() == since.timestamp()
 
 
+def test_refused_calls_of_other_times_are_not_counted(tmp_path):
+    refused = b'{"code": 400, "type": "BadRequest", "message": "no picture"}'
+    minutes = [timedelta(minutes=minute) for minute in (0, 5, 10, 15)]
+    write(tmp_path, [line(refused, time=BEGIN + minute) for minute in minutes])
+
+    found = read(tmp_path, since=BEGIN + minutes[1], until=BEGIN + minutes[3])
+
+    assert (found.refused, found.outside) == (2, 2)
+
+
 def test_a_folder_without_captures_is_told_from_an_empty_one(tmp_path):
     assert FolderCaptures(tmp_path).files() == []
     (tmp_path / "notes.txt").write_text("?")

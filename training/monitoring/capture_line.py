@@ -27,7 +27,12 @@ class DamagedLineError(ValueError):
 
 
 class RefusedCallError(Exception):
-    """The line is a call that the endpoint refused; the message is the endpoint's."""
+    """The line is a call that the endpoint refused, at `time`; the message is the endpoint's."""
+
+    def __init__(self, message: str, time: float) -> None:
+        """Keep when it was, in seconds since 1970."""
+        super().__init__(message)
+        self.time = time
 
 
 class Call(NamedTuple):
@@ -51,7 +56,7 @@ def read_line(line: bytes, class_names: Sequence[str] | None) -> Call:
         probabilities = read_answer(answer, class_names or _numbered(answer))
     except AnswerError as error:
         if refusal := _refusal(answer):
-            raise RefusedCallError(refusal) from error
+            raise RefusedCallError(refusal, time) from error
         raise DamagedLineError("no probabilities", str(error)) from error
     picture = _content(captured.get("endpointInput"), "no picture")
     if not picture:

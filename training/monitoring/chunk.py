@@ -30,6 +30,12 @@ class Rules:
     since: float | None = None
     until: float | None = None
 
+    def ask_for(self, time: float) -> bool:
+        """Tell whether a call at that time counts."""
+        return (self.since is None or time >= self.since) and (
+            self.until is None or time < self.until
+        )
+
 
 @dataclass
 class ChunkReading:
@@ -60,8 +66,11 @@ def _read_chunk(chunk: Chunk, rules: Rules) -> ChunkReading:
             place = (chunk.file, reading.lines, chunk.offset + begin, end - begin)
             if not _read_line(content[begin:end], rules, rows, place):
                 reading.outside += 1
-        except RefusedCallError:
-            reading.refused += 1
+        except RefusedCallError as refusal:
+            if rules.ask_for(refusal.time):
+                reading.refused += 1
+            else:
+                reading.outside += 1
         except DamagedLineError as error:
             reading.damaged[error.reason] += 1
             if len(reading.damaged_lines) < MOST_DAMAGED_LISTED:
@@ -78,9 +87,7 @@ def _read_line(line: bytes, rules: Rules, rows: Rows, place: tuple[int, int, int
     if len(line) > LONGEST_LINE:
         raise DamagedLineError("too long", f"over {LONGEST_LINE:,} bytes")
     call = read_line(line, rules.class_names)
-    if (rules.since is not None and call.time < rules.since) or (
-        rules.until is not None and call.time >= rules.until
-    ):
+    if not rules.ask_for(call.time):
         return False
     # Not above: the process that hands out chunks does without PyTorch.
     from training.monitoring.captured_picture import describe  # noqa: PLC0415
