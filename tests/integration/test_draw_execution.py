@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from tests.integration.deployed_machines import BATCH, altered, ended, entered, start
+from tests.integration.deployed_machines import BATCH, altered, ended, entered, history, start
 from tests.integration.laptop_aws import wait_until
 from tests.integration.workflow_stack import BLACK, GREY, WHITE, Stack, execute, fault, put
 from training.draw_workflow import DEFINITION
@@ -108,6 +108,22 @@ def test_an_execution_that_runs_and_one_that_was_stopped_are_drawn(stack):
     assert transition_counts([stopped])["Locate Picture", END] == 1
     assert "still in it" in draw(ONE, path=running, steps=True)
     assert "ABORTED" in draw(ONE, path=stopped, steps=True)
+
+
+def test_a_stopped_execution_ended_when_it_was_stopped(stack):
+    """The laptop's AWS goes on for a while, and writes into the history what it does."""
+    wait = {"Type": "Wait", "Seconds": 4, "Next": "Serialize Image Data"}
+    with altered(stack, {("Locate Picture",): wait}):
+        arn = start(stack, put(stack, WHITE))
+        wait_until(lambda: entered(stack, arn, "Locate Picture"))
+        stack.aws.client("stepfunctions").stop_execution(executionArn=arn, error="ENOUGH")
+        before = path_of(stack, arn)
+        wait_until(lambda: history(stack, arn)[-1]["type"] != "ExecutionAborted", seconds=30)
+        after = path_of(stack, arn)
+    assert before == after
+    [step] = after.steps
+    assert (step.state, step.error, step.output) == ("Locate Picture", "ENOUGH", None)
+    assert (step.seconds or 0.0) <= (after.seconds or 0.0) < 4
 
 
 def test_the_command_draws_an_execution_and_lists_its_steps(stack, tmp_path):
