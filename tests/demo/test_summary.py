@@ -59,3 +59,18 @@ def test_every_call_of_the_endpoint_is_in_the_monitoring_report(summary):
     assert monitor["lines"] == monitor["predictions"]
     assert monitor["damaged"] == 0
     assert monitor["threshold"] == summary["threshold"]
+
+
+def test_the_monitoring_reports_figures_follow_from_the_outcomes(summary):
+    """Recomputed from what the workflow said of each picture, which no capture was read for."""
+    monitor = json.loads((ROOT / "reports/demo/monitor/monitor.json").read_text())
+    pictures = summary["pictures"]
+    more = monitor["predictions"] - len(pictures)  # the one that tried it out, and repeated calls
+    assert 1 <= more <= 10
+    confidences = [picture["confidence"] for picture in pictures]
+    of_the_rest = monitor["mean_confidence"] * monitor["predictions"] - sum(confidences)
+    assert 0.5 * more - 0.05 <= of_the_rest <= more + 0.05  # two classes: at least a half each
+    accepted = monitor["coverage"] * monitor["predictions"]
+    assert 0 <= round(accepted, 3) - summary["executions"]["accepted"] <= more
+    for name, count in monitor["classes"].items():
+        assert 0 <= count - sum(picture["label"] == name for picture in pictures) <= more
