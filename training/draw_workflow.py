@@ -19,7 +19,7 @@ from training.pages.words import duration
 from training.reports import write_text
 from training.settings import REPORTS_FOLDER, ROOT
 from training.waiting import make_console
-from training.workflow_drawing.history import ExecutionPath
+from training.workflow_drawing.execution import ExecutionPath
 from training.workflow_drawing.states import Definition, read_definition
 from training.workflow_drawing.step_list import clock, headline, shown_steps
 from training.workflow_drawing.text import printable, shorten

@@ -16,7 +16,7 @@ from training.workflow_drawing import (
     draw,
     read_definition,
 )
-from training.workflow_drawing.history import Failure
+from training.workflow_drawing.execution import Failure
 
 ONE = read_definition(ROOT / "statemachine" / "MyStateMachine.asl.json")
 BATCH = read_definition(ROOT / "statemachine" / "MyBatchStateMachine.asl.json")

@@ -24,7 +24,7 @@ from training.workflow_drawing import (
     read_definition,
     transition_counts,
 )
-from training.workflow_drawing.history import Failure
+from training.workflow_drawing.execution import Failure
 from training.workflow_drawing.paint import OtherStateMachineError
 from training.workflow_drawing.ways import main_way
 

@@ -7,14 +7,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.unit.aws_stubs import stubbed
-from training.workflow_drawing.history import (
-    ExecutionNotFoundError,
-    Failure,
-    NoHistoryError,
-    error_counts,
-    read_path,
-    transition_counts,
-)
+from training.workflow_drawing.execution import Failure, error_counts, transition_counts
+from training.workflow_drawing.history import ExecutionNotFoundError, NoHistoryError, read_path
 from training.workflow_drawing.states import END, START
 
 MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:Machine"

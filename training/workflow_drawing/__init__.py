@@ -1,12 +1,12 @@
 """Pictures of a state machine, from its ASL file and from the histories of its executions."""
 
-from training.workflow_drawing.history import (
+from training.workflow_drawing.execution import (
     ExecutionPath,
     Step,
     error_counts,
-    read_path,
     transition_counts,
 )
+from training.workflow_drawing.history import read_path
 from training.workflow_drawing.states import END, START, Definition, read_definition
 from training.workflow_drawing.svg import draw
 

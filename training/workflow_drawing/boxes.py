@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from training.pages.words import duration
+from training.workflow_drawing.execution import Step
 from training.workflow_drawing.graph import Size
-from training.workflow_drawing.history import Step
 from training.workflow_drawing.layout import Rectangle
 from training.workflow_drawing.paint import Paint
 from training.workflow_drawing.shapes import outline, retry_mark

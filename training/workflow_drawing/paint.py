@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from training.errors import ExpectedError
-from training.workflow_drawing.history import (
+from training.workflow_drawing.execution import (
     ExecutionPath,
     Step,
     taken_ways,

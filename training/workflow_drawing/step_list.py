@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from training.pages.words import duration
-from training.workflow_drawing.history import RUNNING, ExecutionPath, Step
+from training.workflow_drawing.execution import RUNNING, ExecutionPath, Step
 from training.workflow_drawing.text import clip, printable, shorten, text_width, wrap, xml
 
 MARGIN = 12

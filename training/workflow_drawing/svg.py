@@ -16,7 +16,7 @@ from training.workflow_drawing.boxes import (
     terminal_size,
 )
 from training.workflow_drawing.description import describe, legend, title
-from training.workflow_drawing.history import ExecutionPath
+from training.workflow_drawing.execution import ExecutionPath
 from training.workflow_drawing.layout import MARGIN, Layout, Route, lay_out
 from training.workflow_drawing.paint import Paint, Pair, make_paint
 from training.workflow_drawing.states import END, START, Definition, Machine, State
