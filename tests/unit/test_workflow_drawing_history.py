@@ -283,6 +283,15 @@ def test_the_iterations_of_a_map_are_told_apart_by_their_links():
     }  # fmt: skip
 
 
+def test_iterations_without_their_details_are_read_by_their_links():
+    history = interleaved_map()
+    for event in history.events:
+        for name in [name for name in event if name.startswith("mapIteration")]:
+            del event[name]
+    path = history.read()
+    assert [step.parent for step in path.steps] == [None, 0, 0, 0, 0, 0, None]
+
+
 def test_the_branches_of_a_parallel_state_are_told_apart_too():
     history = History()
     history.enter("Parallel", "Both")

@@ -83,7 +83,9 @@ class EventReader:
             place = self._exit(event, details, place)
         elif kind.startswith("MapIteration"):
             begins = kind == "MapIterationStarted" and linked is not None
-            place = _Place(self._named(str(details["name"]), place.step), begins)
+            name = details.get("name")
+            index = self._named(name, place.step) if name else self._around(place.step)
+            place = _Place(index, begins)
         elif kind.startswith(("MapState", "ParallelState")):
             place = self._group(kind, event, details, place, linked is not None)
         elif place.step is not None and kind.endswith("StateAborted"):
