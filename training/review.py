@@ -7,6 +7,7 @@ record in the predictions table. Several people may review at once, on one machi
 
 import argparse
 import getpass
+import os
 import sys
 import threading
 import webbrowser
@@ -33,6 +34,7 @@ from training.waiting import make_console
 CONNECTIONS = 40  # as many as the server has threads
 # Somebody waits for each call, at the page or for the end of the server: seconds, and calls.
 CONNECT_SECONDS, READ_SECONDS, TRIES = 5, 15, 2
+INTERRUPTED = 130  # the exit status
 QUEUE_OUTPUT = "ReviewQueueUrl"
 
 
@@ -67,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:  # before there was a server to end
         print("review: interrupted; nothing was decided", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 def review(arguments: argparse.Namespace, console: Console) -> int:
@@ -108,7 +110,7 @@ def review(arguments: argparse.Namespace, console: Console) -> int:
                 "Ended without waiting for AWS: what was decided is written, and the rest comes"
                 f" back to the queue by itself within {found.hold_seconds} s."
             )
-            status = 130
+            status = INTERRUPTED
     console.print(result_table(desk.decided))
     return status
 
@@ -201,4 +203,8 @@ def _user_name() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_status = main()
+    if exit_status == INTERRUPTED:  # sys.exit would wait for threads that wait for AWS
+        sys.stdout.flush()
+        os._exit(exit_status)
+    sys.exit(exit_status)

@@ -51,11 +51,15 @@ class ReviewServer:
         self.kill()
         raise AssertionError(f"the server gave no address: {self.printed}")
 
-    def stop(self) -> str:
-        """End it as Ctrl-C does; return what it printed."""
+    def interrupt(self) -> None:
+        """Press Ctrl-C, and go on."""
         self._process.send_signal(signal.SIGINT)
+
+    def stop(self, expect: int = 0) -> str:
+        """End it as Ctrl-C does; return what it printed."""
+        self.interrupt()
         rest, _ = self._process.communicate(timeout=30)
-        assert self._process.returncode == 0, rest
+        assert self._process.returncode == expect, rest
         self.printed += rest
         return self.printed
 

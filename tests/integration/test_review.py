@@ -3,17 +3,22 @@
 import io
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.parse
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.integration.laptop_aws import wait_until
+from tests.integration.laptop_aws import processes, wait_until
 from tests.integration.review_server import ReviewServer, review_server
 from tests.integration.test_restart_failed import waiting
 from tests.integration.workflow_stack import Stack, execute, picture, put, record
@@ -240,3 +245,45 @@ def test_what_is_missing_is_a_sentence(stack, training_bucket):
         port = str(taken.getsockname()[1])
         printed = run(stack, "training.review", "--no-browser", "--port", port, expect=1)
     assert printed.startswith(f"review: Port {port} cannot be had")
+
+
+def test_a_second_ctrl_c_does_not_wait_for_aws(stack, server):
+    # GIVEN a server with a picture and a decision, and an AWS that does not answer any more
+    events = [doubtful(stack, brightness) for brightness in (157, 158)]
+    first, _ = wait_until(lambda: two(server.post("look")["pictures"]))
+    server.post("decide", picture=first["id"], answer="motorcycle")
+    port = urllib.parse.urlsplit(server.address).port
+    frozen = processes([str(stack.aws.state)])
+    assert frozen
+    try:
+        for process in frozen:
+            os.kill(process, signal.SIGSTOP)
+        # WHEN a page asks for more, Ctrl-C ends the server, which waits, and is pressed again
+        asking = threading.Thread(target=ask, args=[server])
+        asking.start()
+        server.interrupt()
+        wait_until(lambda: not listens(port), 10)
+        began = time.monotonic()
+        printed = server.stop(expect=130)
+    finally:
+        for process in frozen:
+            os.kill(process, signal.SIGCONT)
+
+    # THEN it is over, and says what is written
+    assert time.monotonic() - began < 10
+    asking.join(10)
+    assert "Ended without waiting for AWS: what was decided is written" in printed
+    assert "motorcycle" in printed
+    assert "Traceback" not in printed
+    assert {label["s3_key"] for label in labels(stack)} >= {first["key"]}
+    assert first["key"] in {event["s3_key"] for event in events}
+
+
+def ask(server: ReviewServer) -> None:
+    with suppress(OSError, HTTPException):
+        server.post("look")
+
+
+def listens(port: int | None) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -30,14 +30,20 @@ def serve(desk: Desk, reviewer: str, port: int, ready: Callable[[str], None]) ->
     """Serve until SIGINT, SIGTERM or SIGHUP; then give all pictures back to the queue.
 
     A `port` of 0 takes a free one. `ready` gets the page's address once it can be opened.
-    Raises PortTakenError.
+    Raises PortTakenError, and KeyboardInterrupt at a second SIGINT, which does not wait for AWS:
+    then the pictures come back to the queue by themselves.
     """
     listening = _listen(port)
+    gives_back = True
     try:
         asyncio.run(_serve(desk, reviewer, listening, ready))
+    except KeyboardInterrupt:
+        gives_back = False
+        raise
     finally:
         listening.close()
-        desk.close()
+        if gives_back:
+            desk.close()
 
 
 def _listen(port: int) -> socket.socket:
