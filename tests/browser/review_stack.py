@@ -55,13 +55,13 @@ class ReviewStack(NamedTuple):
     aws: LaptopAws
     outputs: dict[str, str]
 
-    def ask(self, name: str, content: bytes, **changes: Any) -> str:
+    def ask(self, name: str, content: bytes, storage: str = "STANDARD", **changes: Any) -> str:
         """Put a picture, whose key begins with `name`, into review; return its key."""
         key = f"inbox/{name}.png"
         bucket = self.outputs["PicturesBucketName"]
-        version = self.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=content)[
-            "VersionId"
-        ]
+        version = self.aws.client("s3").put_object(
+            Bucket=bucket, Key=key, Body=content, StorageClass=storage
+        )["VersionId"]
         execution = f"arn:aws:states:us-east-1:000000000000:execution:m:{name}"
         confidence = changes.pop("confidence", 0.625)
         self.aws.client("dynamodb").put_item(

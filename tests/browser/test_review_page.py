@@ -77,6 +77,13 @@ def press(page: Any, key: str) -> None:
     wait_for_act(page, before)
 
 
+def wait_for_view(page: Any) -> None:
+    """Wait until the page has asked the server once more, and shown what it said."""
+    review = page.locator("#review")
+    before = review.get_attribute("data-views")
+    wait_until(lambda: review.get_attribute("data-views") != before, PATIENCE_SECONDS)
+
+
 def wait_for_act(page: Any, before: str | None) -> None:
     review = page.locator("#review")
     wait_until(lambda: review.get_attribute("data-acts") != before, PATIENCE_SECONDS)
@@ -171,20 +178,48 @@ def test_keys_decide_skip_and_take_back(empty, server, watched):
     assert empty.waiting() == 1  # the skipped one, which nobody sees for a while
 
 
-def test_a_key_that_is_held_down_decides_one_picture(empty, server, watched):
-    for number in range(3):
+@pytest.mark.parametrize("key", ["1", "Enter", " "])
+def test_a_key_that_is_held_down_decides_one_picture(empty, server, watched, key):
+    for number in range(4):
         empty.ask(f"held-{number}", plain_picture(number))
     page = open_page(watched, server.address).page
     first = wait_for_picture(page)
+    page.locator("#neither").focus()  # which Enter and the space bar press
     before = page.locator("#review").get_attribute("data-acts")
     for _ in range(20):  # Playwright repeats a key that is down already, as a keyboard does
-        page.keyboard.down("1")
+        page.keyboard.down(key)
+    if key == " ":
+        page.keyboard.up(key)  # the space bar presses a button when it is let go
     wait_for_act(page, before)
-    wait_for_picture(page, other_than=first)
-    for _ in range(5):
-        page.keyboard.down("1")
-    page.keyboard.up("1")
+    second = wait_for_picture(page, other_than=first)
+    wait_for_view(page)  # so that what the last of them asked for would be done
+    for _ in range(5 if key != " " else 0):
+        page.keyboard.down(key)
+        wait_for_view(page)
+    page.keyboard.up(key)
+    wait_for_view(page)
     assert list(empty.labels()) == [first]
+    assert on_page(page) == second
+
+
+@pytest.mark.parametrize("button", ["#answers button", "#neither", "#skip"])
+def test_a_double_click_decides_one_picture(empty, server, watched, button):
+    for number in range(4):
+        empty.ask(f"double-{number}", plain_picture(number))
+    page = open_page(watched, server.address).page
+    first = wait_for_picture(page)
+    box = page.locator(button).first.bounding_box()
+    place = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    before = page.locator("#review").get_attribute("data-acts")
+    page.mouse.click(*place)
+    wait_for_act(page, before)
+    second = wait_for_picture(page, other_than=first)
+    for count in (2, 3):  # quickly, as the browser counts it
+        page.mouse.down(click_count=count)
+        page.mouse.up(click_count=count)
+        wait_for_view(page)
+    assert on_page(page) == second
+    assert list(empty.labels()) == ([] if button == "#skip" else [first])
 
 
 def test_a_finger_decides_as_well(empty, server, browser):
@@ -228,6 +263,63 @@ def test_a_picture_that_is_gone_is_said_to_be_and_can_be_decided(empty, server, 
     press(seen.page, "n")
     assert empty.labels()[key]["label"] == "neither"
     assert (seen.complaints, seen.too_wide()) == ([], [])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_this_person_may_not_see_can_only_be_skipped(empty, server, watched, width):
+    key = empty.ask("glacier", photo(1), storage="GLACIER")
+    empty.ask("next", photo(2))
+    seen = open_page(watched, server.address, WIDTHS[width])
+    page = seen.page
+    while wait_for_picture(page) != key:
+        press(page, "s")
+    assert "S3 refuses it (InvalidObjectState" in page.inner_text("#picture")
+    assert "Skip it, and tell" in page.inner_text("#picture")
+    assert page.locator("#answers button").count() == 0
+    assert page.locator("#neither").get_attribute("aria-disabled") == "true"
+    seen.screenshot(SHOTS / f"refused-{width}-light.png")
+    for nothing in ("1", "n"):
+        page.keyboard.press(nothing)
+    page.locator("#neither").click(force=True)
+    press(page, "s")
+    assert empty.labels() == {}
+    assert (seen.complaints, seen.too_wide()) == ([], [])
+
+
+def test_a_picture_that_did_not_come_can_only_be_skipped(empty, server, watched):
+    key = empty.ask("unloaded", plain_picture(1))
+    page = watched(PHONE, "light").page
+    page.route("**/pictures/*", lambda route: route.abort())
+    page.goto(server.address)
+    assert wait_for_picture(page) == key
+    assert "could not be loaded. Reload this page, or skip it" in page.inner_text("#picture")
+    for nothing in ("1", "n"):
+        page.keyboard.press(nothing)
+    page.unroute("**/pictures/*")
+    page.reload()
+    wait_until(lambda: page.locator("#picture img").count(), PATIENCE_SECONDS)
+    press(page, "n")
+    assert empty.labels()[key]["label"] == "neither"
+
+
+@pytest.mark.parametrize("body", ["{", "<p>from a proxy</p>"])
+def test_an_answer_that_breaks_off_is_told_and_the_page_goes_on(empty, server, watched, body):
+    empty.ask("broken-off", plain_picture(1))
+    seen = watched(DESKTOP, "light")
+    page = seen.page
+    page.route("**/look", lambda route: route.fulfill(body=body, content_type="application/json"))
+    page.goto(server.address)
+    page.get_by_text("The server does not answer").wait_for()
+    page.unroute("**/look")
+    assert wait_for_picture(page) == "inbox/broken-off.png"  # it looks again by itself
+    wait_until(lambda: page.locator("#trouble").is_hidden(), PATIENCE_SECONDS)
+    page.route("**/decide", lambda route: route.fulfill(body=body, content_type="application/json"))
+    press(page, "1")
+    assert "The server does not answer" in page.inner_text("#trouble")
+    page.unroute("**/decide")
+    press(page, "1")
+    assert page.locator("#trouble").is_hidden()
+    assert seen.complaints == []
 
 
 def test_a_name_is_text_and_never_html(empty, server, watched):

@@ -10,7 +10,8 @@
   const client = crypto.randomUUID();
   const images = new Map(); // by picture: loaded before it is its turn
   let current = null; // the picture on the page
-  let answers = []; // its classes, in the order of their keys
+  let answers = []; // its classes, in the order of their keys; none of a picture that is not seen
+  let canBeNeither = false;
   let held = 0; // pictures that this page has
   let busy = false; // a request is under way, or the picture is not on the screen yet
   let looking = false;
@@ -19,14 +20,16 @@
   class Refused extends Error {}
 
   async function ask(action, fields = {}) {
-    let answer;
+    let answer, told;
     try {
       answer = await fetch(action, {
         method: "POST",
         headers: { "content-type": "application/json" },
         body: JSON.stringify({ client, ...fields }),
       });
-    } catch {
+      const isJson = answer.headers.get("content-type")?.includes("json");
+      told = isJson ? await answer.json() : {};
+    } catch { // or the answer broke off
       throw new Refused("The server does not answer. Start it again with “python -m training.review”, and open"
         + " the address that it prints. What you have decided is written.");
     }
@@ -34,10 +37,9 @@
       throw new Refused("This address is no longer valid: open the one that “python -m training.review” printed last.");
     }
     if (!answer.ok) {
-      const told = await answer.json().catch(() => ({}));
       throw new Refused(`That did not work: ${told.error ?? answer.statusText}. Try again.`);
     }
-    return answer.json();
+    return told;
   }
 
   // ------------------------------------------------------------------ what is to be seen
@@ -65,14 +67,15 @@
 
   // Everything changes at once, when the picture is there to be seen: until then no key counts.
   async function showPicture(picture) {
-    let shown = null;
-    if (picture?.problem) shown = problem(picture.problem);
-    else if (picture) shown = await loaded(picture);
+    const shown = picture && (picture.problem ? problem(picture) : await loaded(picture));
+    const isSeen = shown instanceof HTMLImageElement;
+    const classes = isSeen ? picture.classes : [];
     current = picture;
-    answers = picture ? picture.classes.map((one) => one.name) : [];
+    answers = classes.map((one) => one.name);
+    canBeNeither = isSeen || Boolean(picture?.for_good);
     element("frame").hidden = !picture;
     element("nothing").hidden = Boolean(picture);
-    element("answers").replaceChildren(...(picture ? picture.classes.map(answerButton) : []));
+    element("answers").replaceChildren(...classes.map(answerButton));
     element("picture").replaceChildren(...(picture ? [shown] : []));
     if (!picture) return;
     element("guess").textContent = guessed(picture);
@@ -85,13 +88,20 @@
       await image.decode();
       return image;
     } catch {
-      return problem("It could not be loaded.");
+      images.delete(picture.id);
+      return words("It could not be loaded. Reload this page, or skip it.");
     }
   }
 
-  function problem(text) {
+  // A decision is for ever: not about a picture that somebody else, or a later day, can see.
+  function problem(picture) {
+    return words(picture.problem + (picture.for_good
+      ? ` Choose “${review.dataset.neither}”, or skip it.` : " Skip it, and tell those who run this workflow."));
+  }
+
+  function words(text) {
     const paragraph = document.createElement("p");
-    paragraph.textContent = `There is no picture to see. ${text} Choose “neither”, or skip it.`;
+    paragraph.textContent = `There is no picture to see. ${text}`;
     return paragraph;
   }
 
@@ -117,7 +127,7 @@
       bar.style.width = `${100 * probability}%`;
       button.append(" ", share, bar);
     }
-    button.addEventListener("click", () => decide(name));
+    onClick(button, () => decide(name));
     return button;
   }
 
@@ -134,7 +144,8 @@
     element("waiting").textContent = "Nothing to decide now. This page looks for more every few seconds.";
     element("undo-text").textContent = view.undo ? `undo ${view.undo.label ?? "skip"}` : "undo";
     element("undo").setAttribute("aria-disabled", String(!view.undo));
-    for (const id of ["neither", "skip"]) element(id).setAttribute("aria-disabled", String(!first));
+    element("neither").setAttribute("aria-disabled", String(!canBeNeither));
+    element("skip").setAttribute("aria-disabled", String(!first));
     review.dataset.picture = first?.id ?? "";
     review.dataset.views = Number(review.dataset.views ?? 0) + 1;
   }
@@ -170,20 +181,27 @@
   }
 
   const decide = (answer) => current && act("decide", { picture: current.id, answer });
+  const neither = () => canBeNeither && decide(review.dataset.neither);
   const skip = () => current && act("skip", { picture: current.id });
   const undo = () => element("undo").getAttribute("aria-disabled") !== "true" && act("undo");
 
-  element("neither").addEventListener("click", () => decide(review.dataset.neither));
-  element("skip").addEventListener("click", skip);
-  element("undo").addEventListener("click", undo);
+  // The second click of a double click would decide the next picture, which nobody has looked at.
+  function onClick(button, action) {
+    button.addEventListener("click", (event) => { if (event.detail < 2) action(); });
+  }
+
+  onClick(element("neither"), neither);
+  onClick(element("skip"), skip);
+  onClick(element("undo"), undo);
 
   document.addEventListener("keydown", (event) => {
-    // A key that is held down would decide pictures that nobody has looked at.
+    // A key that is held down would do the same, also as clicks on the button that has the focus.
+    if (event.repeat && ["Enter", " "].includes(event.key)) event.preventDefault();
     if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
     const key = event.key.toLowerCase();
     const position = /^[1-9]$/.test(key) ? Number(key) - 1 : -1;
     if (position >= 0 && position < answers.length) decide(answers[position]);
-    else if (key === "n") decide(review.dataset.neither);
+    else if (key === "n") neither();
     else if (key === "s") skip();
     else if (key === "u") undo();
   });
@@ -210,8 +228,11 @@
   async function look() {
     if (looking || document.hidden || held >= AHEAD) return;
     looking = true;
-    await refresh("look");
-    looking = false;
+    try {
+      await refresh("look");
+    } finally {
+      looking = false;
+    }
   }
 
   setInterval(() => { if (!current) look(); }, LOOK_AGAIN_MS);
