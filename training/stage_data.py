@@ -362,7 +362,8 @@ class _Reviews:
 
 def _png(picture: Picture) -> bytes:
     stream = io.BytesIO()
-    picture.image.save(stream, "PNG")
+    # Nothing for pictures without a file of their own: those of an archive stay byte for byte.
+    picture.image.save(stream, "PNG", pnginfo=picture.original and picture.original.png_text())
     return stream.getvalue()
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from training.sources import folder as folder_module
-from training.sources.folder import FolderError, folder_source, read_picture
+from training.sources.folder import FolderError, folder_source, read_photo, read_picture
 from training.sources.source import Picture, UnknownClassError, Unreadable
 
 
@@ -20,6 +20,12 @@ def save(path: Path, image: Image.Image, **options) -> Path:
 
 def plain(color="red", size=(40, 20), mode="RGB") -> Image.Image:
     return Image.new(mode, size, color)
+
+
+def turned(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return exif
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
@@ -113,3 +119,28 @@ def test_files_that_would_have_one_name_stay_apart(tmp_path: Path):
     names = [item.name for item in items]
 
     assert names == ["A", "a_b", "a-2", "a-3", "a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("a.jpg", {}, (900, 600, "JPEG")),
+        ("a.jpg", {"exif": turned(6)}, (600, 900, "JPEG")),
+        ("a.jpg", {"exif": turned(3)}, (900, 600, "JPEG")),
+        ("a.jpg", {"format": "MPO"}, (900, 600, "JPEG")),  # as many cameras write it
+        ("a.png", {}, (900, 600, "PNG")),
+        ("a.webp", {}, (900, 600, "other")),
+    ],
+)
+def test_a_photo_says_what_its_file_was(tmp_path: Path, name, options, expected):
+    path = save(tmp_path / "car" / name, plain(size=(900, 600)), **options)
+    save(tmp_path / "van" / name, plain())
+
+    picture = next(iter(folder_source(tmp_path, None, 160).pictures()))
+
+    assert isinstance(picture, Picture)
+    assert max(picture.image.size) == 160
+    width, height, kind = expected
+    assert picture.original == (width, height, path.stat().st_size, kind)
+    with path.open("rb") as file:
+        assert read_photo(file, 160)[1] == picture.original

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from near_duplicates import difference_hash, near_groups
 from network import PictureError, decode_picture, resize_picture
+from original_file import OriginalFileError, read_original
 from picture_features import picture_features
 from torch import Tensor
 
@@ -37,7 +38,7 @@ class Pictures:
     labels: Tensor  # int64 [N], positions in the sorted class list
     hashes: list[int]  # difference hashes, 64 bits
     digest: str  # SHA-256 over names and contents, hex
-    features: list[dict[str, float | str]] = field(default_factory=list)  # of the files as they are
+    features: list[dict[str, float | str]] = field(default_factory=list)  # of the original files
 
     def groups(self) -> list[list[int]]:
         """Give the places of the pictures by class and object: near-duplicates are together."""
@@ -89,11 +90,15 @@ def read_pictures(
         try:
             data = file.read_bytes()
             picture = decode_picture(data)
-        except (PictureError, OSError) as error:
+            original = read_original(data)
+        except (PictureError, OriginalFileError, OSError) as error:
             raise UnreadablePictureError(f"{file}: {error}") from error
         digest = hashlib.sha256(f"{file.relative_to(folder)}\n".encode() + data).digest()
         pixels = resize_picture(picture, input_size)
-        return pixels, difference_hash(picture), digest, picture_features(data, picture)
+        features = picture_features(data, picture)
+        if original is not None:
+            features |= original.features()
+        return pixels, difference_hash(picture), digest, features
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
         pixels, hashes, digests, features = zip(*pool.map(read, files), strict=True)

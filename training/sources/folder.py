@@ -1,5 +1,6 @@
 """Read a user's own photos from a folder of `<class>/<picture>`."""
 
+import io
 import struct
 import warnings
 import zlib
@@ -8,8 +9,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from training import container_path  # noqa: F401  finds original_file.py
 from training.sources.source import (
     Picture,
     Source,
@@ -19,9 +21,16 @@ from training.sources.source import (
     file_stem,
 )
 
+# isort: split
+from original_file import OriginalFile
+
 # Decoding takes 3 bytes per pixel and more. The largest cameras give about 100 million; Pillow's
 # own guard against decompression bombs raises only at 179 million.
 MOST_PIXELS = 120_000_000
+
+# What picture_features calls Pillow's formats; MPO is a JPEG with previews of itself behind it.
+FORMAT_NAMES = {"PNG": "PNG", "JPEG": "JPEG", "MPO": "JPEG"}
+LYING = (5, 6, 7, 8)  # of EXIF's orientations, those that are a quarter turn away from upright
 
 # What Pillow's readers raise on damaged files; they are many, and each has its own way.
 DECODER_ERRORS = (
@@ -61,11 +70,13 @@ def folder_source(folder: Path, classes: Sequence[str] | None, long_side: int) -
             used: set[str] = set()
             for path in files[class_name]:
                 try:
-                    image = read_picture(path, long_side)
+                    with path.open("rb") as file:
+                        image, original = read_photo(file, long_side)
                 except DECODER_ERRORS as error:
                     yield Unreadable(class_name, str(path), why_unreadable(error))
                 else:
-                    yield Picture(class_name, _unused(file_stem(path.stem), used), image)
+                    name = _unused(file_stem(path.stem), used)
+                    yield Picture(class_name, name, image, original=original)
 
     return Source(
         description={"kind": "folder", "name": folder.resolve().name, "long_side": long_side},
@@ -74,6 +85,20 @@ def folder_source(folder: Path, classes: Sequence[str] | None, long_side: int) -
         has_test_split=False,
         pictures=pictures,
     )
+
+
+def read_photo(file: BinaryIO, long_side: int) -> tuple[Image.Image, OriginalFile]:
+    """Return what `read_picture` does, and what the file itself is."""
+    image = read_picture(file, long_side)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    with warnings.catch_warnings(action="ignore"), Image.open(file) as opened:
+        width, height = opened.size
+        if opened.getexif().get(ExifTags.Base.Orientation) in LYING:
+            width, height = height, width
+        return image, OriginalFile(
+            width, height, size, FORMAT_NAMES.get(str(opened.format), "other")
+        )
 
 
 def read_picture(path: Path | BinaryIO, long_side: int) -> Image.Image:

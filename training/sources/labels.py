@@ -17,7 +17,7 @@ from training.reviewing.picture_version import (
 )
 from training.reviewing.question import NEITHER
 from training.settings import LABELS_PREFIX
-from training.sources.folder import DECODER_ERRORS, read_picture, why_unreadable
+from training.sources.folder import DECODER_ERRORS, read_photo, why_unreadable
 from training.sources.source import Picture, StageDataError, Unreadable
 
 PROJECT = "project"  # what --labels calls the labels in the project's own bucket
@@ -136,8 +136,8 @@ def _picture(s3: Any, label: Label, long_side: int) -> Picture | Unreadable:
             f"{picture_place(label)}, which was reviewed, cannot be had. {error}"
         ) from error
     try:
-        image = read_picture(io.BytesIO(content), long_side)
+        image, original = read_photo(io.BytesIO(content), long_side)
     except DECODER_ERRORS as error:
         return Unreadable(label.label, picture_place(label), why_unreadable(error))
     name = f"reviewed-{hashlib.sha256(label.key.encode()).hexdigest()[:16]}"
-    return Picture(label.label, name, image)
+    return Picture(label.label, name, image, original=original)

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from training import container_path  # noqa: F401  finds original_file.py
 from training.errors import ExpectedError
+
+# isort: split
+from original_file import OriginalFile
 
 
 class StageDataError(ExpectedError):
@@ -32,12 +36,16 @@ class SameClassNameError(StageDataError):
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: RGB of any size. `split` is set where the source itself says which split."""
+    """One picture: RGB of any size. `split` is set where the source itself says which split.
+
+    `original` is the file that it was read from; None where it comes as it is, drawn or unpacked.
+    """
 
     class_name: str
     name: str  # of the file, without suffix
     image: Image.Image
     split: str | None = None
+    original: OriginalFile | None = None
 
 
 @dataclass(frozen=True)

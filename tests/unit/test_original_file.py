@@ -1,0 +1,121 @@
+"""Staging changes photos and says so; monitoring then compares like with like."""
+
+import io
+
+import numpy as np
+import pytest
+from dataset import UnreadablePictureError, read_pictures
+from network import decode_picture
+from original_file import KEYWORD, OriginalFile, OriginalFileError, read_original
+from picture_features import NUMBERS, picture_features
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from training.monitoring.captured_picture import describe
+from training.monitoring.drift import compare
+from training.monitoring.sample import Sample
+from training.sources.synthetic import draw_picture
+from training.stage_data import main
+
+ORIGINAL = OriginalFile(4000, 3000, 2_345_678, "JPEG")
+DRAWN, SIZE = (240, 180), (960, 720)  # drawing as large would take half a minute
+
+
+def png(info: PngInfo | None = None) -> bytes:
+    stream = io.BytesIO()
+    draw_picture("bicycle", 0, (32, 32), 0).save(stream, "PNG", pnginfo=info)
+    return stream.getvalue()
+
+
+def saying(text: str) -> PngInfo:
+    info = PngInfo()
+    info.add_text(KEYWORD, text)
+    return info
+
+
+def test_what_was_written_is_read():
+    assert read_original(png(ORIGINAL.png_text())) == ORIGINAL
+    assert read_original(png()) is None
+
+
+def test_only_staging_says_it():
+    jpeg = io.BytesIO()
+    draw_picture("bicycle", 0, (32, 32), 0).save(jpeg, "JPEG", comment=KEYWORD)
+    assert read_original(jpeg.getvalue()) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[" * 100_000,
+        "[1, 2, 3]",
+        '{"width": 1, "height": 1, "size": 1}',
+        '{"width": 0, "height": 1, "size": 1, "format": "JPEG"}',
+        '{"width": true, "height": 1, "size": 1, "format": "JPEG"}',
+        '{"width": 1, "height": 1.5, "size": 1, "format": "JPEG"}',
+        '{"width": 1, "height": NaN, "size": 1, "format": "JPEG"}',
+        '{"width": 1, "height": 1, "size": 1, "format": "BMP"}',
+        '{"width": 1, "height": 1, "size": 1, "format": ["PNG"]}',
+        '{"width": 1, "height": 1, "size": ' + "9" * 400 + ', "format": "PNG"}',
+    ],
+)
+def test_what_cannot_be_is_named(text, tmp_path):
+    data = png(saying(text))
+    with pytest.raises(OriginalFileError, match="which staging does not write: stage it again"):
+        read_original(data)
+    (tmp_path / "car").mkdir()
+    (tmp_path / "car/a.png").write_bytes(data)
+    with pytest.raises(UnreadablePictureError, match=r"a\.png: its text"):
+        read_pictures(tmp_path, ["car"], 32)
+
+
+def test_a_captured_picture_is_not_believed():
+    data = png(ORIGINAL.png_text())
+    assert describe(data) == picture_features(data, decode_picture(data))
+    assert describe(data)["width"] == 32
+
+
+def sample(features):
+    count = len(features)
+    return Sample(
+        ["bicycle"] * count,
+        np.full(count, 0.9),
+        {name: np.array([float(each[name]) for each in features]) for name in NUMBERS},
+        [str(each["format"]) for each in features],
+    )
+
+
+def test_the_photos_that_were_staged_are_no_drift_from_what_training_read(tmp_path):
+    photos = []
+    for name in ("bicycle", "motorcycle"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(25):
+            photos.append(tmp_path / "photos" / name / f"{number}.jpg")
+            picture = draw_picture(name, number, DRAWN, 0).resize(SIZE, Image.Resampling.BICUBIC)
+            picture.save(photos[-1], quality=85)
+    staged = tmp_path / "staged"
+    assert main([str(tmp_path / "photos"), "--no-upload", "--out", str(staged)]) == 0
+
+    classes = ["bicycle", "motorcycle"]
+    splits = ("train", "validation", "test")
+    read = [f for split in splits for f in read_pictures(staged / split, classes, 32).features]
+    drift = compare(sample(read), sample([describe(path.read_bytes()) for path in photos]))
+
+    assert drift.sensitivity is not None
+    effects = {feature.name: feature.effect for feature in drift.features}
+    assert not drift.drifted, drift.verdict
+    for name in ("width", "height", "bytes", "format"):
+        assert effects[name] == 0, name
+    # They are of a copy with fewer pixels, and change by next to nothing.
+    assert max(effects[name] or 0 for name in ("brightness", "contrast", "sharpness")) < 0.1
+
+
+def test_drawn_pictures_are_staged_as_they_are(tmp_path):
+    staged = tmp_path / "staged"
+    assert main(["synthetic", "--count", "10", "--no-upload", "--out", str(staged)]) == 0
+    for path in staged.glob("*/*/*.png"):
+        with Image.open(path) as picture:
+            assert picture.info == {}
+        assert read_original(path.read_bytes()) is None
