@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -288,22 +289,30 @@ def test_an_alarm_hears_of_drift(laptop_aws, bucket, tmp_path):
     )
 
 
-def session_of(pid: int) -> int:
+def others_of_session(session: int) -> set[int]:
+    """Return the processes of a session that run, but for the one that began it."""
+    return {
+        pid
+        for pid in (int(path.name) for path in Path("/proc").glob("[0-9]*"))
+        if pid != session and runs_in(session, pid)
+    }
+
+
+def runs_in(session: int, pid: int) -> bool:
     try:
-        return os.getsid(pid)
-    except ProcessLookupError:
-        return 0
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+        return os.getsid(pid) == session and state != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
 
 
-@pytest.mark.parametrize("process", [1, 2, 4])
-def test_an_interrupt_leaves_no_process_and_no_half_a_report(tmp_path, process):
-    """Whichever process has just begun: resource tracker, server, first or second reader."""
+def begin_to_read(tmp_path: Path) -> subprocess.Popen[str]:
+    """Begin a monitor that reads captures with two processes into tmp_path / "out"."""
     captures = tmp_path / "captures"
     write(captures, [line(named(car=0.9, van=0.1))] * 12_000)
-    out = tmp_path / "out"
     command = [sys.executable, "-m", "training.monitor", "--captures", str(captures)]
-    monitor = subprocess.Popen(
-        [*command, "--out", str(out), "--baseline", "none", "--processes", "2"],
+    return subprocess.Popen(
+        [*command, "--out", str(tmp_path / "out"), "--baseline", "none", "--processes", "2"],
         cwd=ROOT,
         env={**os.environ, "AWS_EC2_METADATA_DISABLED": "true"},
         stdout=subprocess.PIPE,
@@ -312,16 +321,43 @@ def test_an_interrupt_leaves_no_process_and_no_half_a_report(tmp_path, process):
         start_new_session=True,  # as on a terminal, a Ctrl-C reaches all of them
     )
 
-    def others() -> set[int]:
-        every = {int(path.name) for path in Path("/proc").glob("[0-9]*")}
-        return {pid for pid in every if session_of(pid) == monitor.pid} - {monitor.pid}
 
-    wait_until(lambda: len(others()) >= process, seconds=30)
+@pytest.mark.parametrize("process", [1, 2, 4])
+def test_an_interrupt_leaves_no_process_and_no_half_a_report(tmp_path, process):
+    """Whichever process has just begun: resource tracker, server, first or second reader."""
+    monitor = begin_to_read(tmp_path)
+
+    wait_until(lambda: len(others_of_session(monitor.pid)) >= process, seconds=30)
     os.killpg(monitor.pid, signal.SIGINT)
     _, said = monitor.communicate(timeout=60)
 
     assert monitor.returncode == 130, said
     assert "monitor: interrupted; nothing was written" in said
     assert "Traceback" not in said
-    assert not out.exists()
-    wait_until(lambda: not others(), seconds=30)
+    assert not (tmp_path / "out").exists()
+    wait_until(lambda: not others_of_session(monitor.pid), seconds=30)
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGKILL])
+def test_a_monitor_that_is_killed_takes_its_processes_along(tmp_path, ended_by):
+    monitor = begin_to_read(tmp_path)
+    others: set[int] = set()
+
+    def both_read() -> bool:
+        others.update(others_of_session(monitor.pid))
+        return len(others) >= 4  # resource tracker, server, two readers
+
+    try:
+        wait_until(both_read, seconds=30)
+        monitor.send_signal(ended_by)
+        # Its end is seen where all have closed what they write to.
+        monitor.communicate(timeout=30)
+
+        assert monitor.returncode == -ended_by
+        wait_until(lambda: not others_of_session(monitor.pid), seconds=30)
+        assert not (tmp_path / "out").exists()
+    finally:
+        monitor.kill()
+        for pid in filter(lambda pid: runs_in(monitor.pid, pid), others):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

@@ -1,10 +1,15 @@
 """Captures in S3: found by prefix, read by range, asked for again where an answer breaks off."""
 
 import pytest
-from botocore.exceptions import IncompleteReadError
+from botocore.exceptions import ClientError, IncompleteReadError
 
 from tests.unit.aws_stubs import Body, stubbed
-from training.monitoring.places import CaptureFile, CapturesNotFoundError, S3Captures
+from training.monitoring.places import (
+    CaptureFile,
+    CaptureGoneError,
+    CapturesNotFoundError,
+    S3Captures,
+)
 
 FILE = CaptureFile("AllTraffic/2026/11/20/14/a.jsonl", 100)
 
@@ -114,5 +119,24 @@ def test_one_that_always_breaks_off_is_an_error():
         stubber.add_response("get_object", {"Body": Breaks()})
 
     with pytest.raises(IncompleteReadError):
+        S3Captures(s3, "s3://bucket/captures").read(FILE, 0, 5)
+    stubber.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize("code", ["NoSuchKey", "InvalidRange"])
+def test_an_object_that_is_deleted_or_replaced_meanwhile_is_named(code):
+    s3, stubber = stubbed("s3")
+    stubber.add_client_error("get_object", code)
+
+    with pytest.raises(CaptureGoneError, match=rf"s3://bucket/captures/{FILE.name} has been"):
+        S3Captures(s3, "s3://bucket/captures").read(FILE, 0, 5)
+    stubber.assert_no_pending_responses()
+
+
+def test_what_s3_refuses_is_its_own_error():
+    s3, stubber = stubbed("s3")
+    stubber.add_client_error("get_object", "AccessDenied")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
         S3Captures(s3, "s3://bucket/captures").read(FILE, 0, 5)
     stubber.assert_no_pending_responses()

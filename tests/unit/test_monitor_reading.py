@@ -1,6 +1,9 @@
 """Every line of every file is read once, however the files are cut into pieces."""
 
 import random
+import sys
+import threading
+import time
 from collections import Counter
 from datetime import timedelta
 
@@ -8,7 +11,12 @@ import pytest
 
 from tests.unit.captures import BEGIN, a_few_hours, drawn, line, named, write
 from training.monitoring import chunk, reading
-from training.monitoring.places import CaptureFile, CapturesNotFoundError, FolderCaptures
+from training.monitoring.places import (
+    CaptureFile,
+    CaptureGoneError,
+    CapturesNotFoundError,
+    FolderCaptures,
+)
 from training.monitoring.reading import fetch, plan, read_captures
 
 SURE = named(bicycle=0.95, motorcycle=0.05)
@@ -183,6 +191,87 @@ def test_a_folder_without_captures_is_told_from_an_empty_one(tmp_path):
         FolderCaptures(tmp_path).files()
     with pytest.raises(CapturesNotFoundError, match="does not exist"):
         FolderCaptures(tmp_path / "gone").files()
+
+
+class Slow(FolderCaptures):
+    """Captures that are far away: as from S3, each read takes as long as any other."""
+
+    at_once = most_at_once = 0
+
+    def __init__(self, path, everyone):
+        super().__init__(path)
+        self._everyone, self._counting = everyone, threading.Lock()
+
+    def read(self, file, start, stop):
+        with self._counting:
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        self._everyone.wait()
+        with self._counting:
+            self.at_once -= 1
+        return super().read(file, start, stop)
+
+
+def test_small_files_of_one_task_are_fetched_at_the_same_time(tmp_path):
+    for number in range(2 * reading.FETCHES):
+        write(tmp_path, [line(named(car=0.9, van=0.1), drawn(number % 5))], name=f"{number:03d}")
+    everyone = threading.Barrier(reading.FETCHES, timeout=30)  # breaks where fewer are fetched
+    captures = Slow(tmp_path, everyone)
+    assert len(plan(captures.files())) == 1
+
+    found = read_captures(captures, class_names=None, processes=1, report=lambda *_: None)
+
+    assert len(found.predictions) == 2 * reading.FETCHES
+    assert found.predictions.files.tolist() == list(range(2 * reading.FETCHES))
+    assert captures.most_at_once == reading.FETCHES
+
+
+def test_after_an_error_nothing_more_is_fetched(tmp_path):
+    for number in range(90):
+        write(tmp_path, [line(SURE)], name=f"{number:03d}")
+    fetched = []
+
+    class Refusing(FolderCaptures):
+        def read(self, file, start, stop):
+            fetched.append(file.name)
+            if len(fetched) == 1:
+                raise PermissionError(f"no right to {file.name}")
+            time.sleep(0.01)
+            return super().read(file, start, stop)
+
+    with pytest.raises(PermissionError, match=r"no right to .*jsonl"):
+        read_captures(Refusing(tmp_path), class_names=None, processes=1, report=lambda *_: None)
+    assert len(fetched) < 90
+
+
+def test_progress_ends_at_the_total(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "CHUNK_BYTES", 20)
+    path = write(tmp_path, [b"{\n"] * 20_000)
+    seen = []
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # threads that overtake each other
+    try:
+        read(tmp_path, report=lambda *progress: seen.append(progress))
+    finally:
+        sys.setswitchinterval(before)
+
+    size = path.stat().st_size
+    assert seen[-1] == (size, size)
+    assert seen == sorted(seen)
+
+
+def test_a_file_that_is_deleted_meanwhile_is_named(tmp_path):
+    write(tmp_path, [line(SURE)])
+    gone = write(tmp_path, [line(SURE)], name="b")
+
+    class Deleted(FolderCaptures):
+        def files(self):
+            found = super().files()
+            gone.unlink()
+            return found
+
+    with pytest.raises(CaptureGoneError, match=r"-b\.jsonl has been deleted .*: run it again"):
+        read_captures(Deleted(tmp_path), class_names=None, processes=1, report=lambda *_: None)
 
 
 def test_a_single_file_can_be_given(tmp_path):

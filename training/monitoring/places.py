@@ -26,6 +26,7 @@ BROKEN_OFF = (
     ReadTimeoutError,
     ResponseStreamingError,
 )
+GONE = {"NoSuchKey", "InvalidRange"}
 SHOWN_BESIDE = 5
 # SageMaker's folders say in which hour a call was made. Files are written later, and a file of the
 # hour before may hold it.
@@ -35,6 +36,16 @@ MARGIN = timedelta(hours=1)
 
 class CapturesNotFoundError(ExpectedError):
     """The place does not exist, or holds something else than captures."""
+
+
+class CaptureGoneError(ExpectedError):
+    """A file has been deleted, or replaced by a shorter one, since it was listed."""
+
+    def __init__(self, place: str) -> None:
+        """Name it."""
+        super().__init__(
+            f"{place} has been deleted or replaced since the captures were listed: run it again."
+        )
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ class Captures(Protocol):
         """Return all files, by name. Raises CapturesNotFoundError."""
 
     def read(self, file: CaptureFile, start: int, stop: int) -> bytes:
-        """Return the bytes from `start` to before `stop`."""
+        """Return the bytes from `start` to before `stop`. Raises CaptureGoneError."""
 
 
 class FolderCaptures:
@@ -103,11 +114,14 @@ class FolderCaptures:
         ]
 
     def read(self, file: CaptureFile, start: int, stop: int) -> bytes:
-        """Return the bytes from `start` to before `stop`."""
+        """Return the bytes from `start` to before `stop`. Raises CaptureGoneError."""
         path = self._path if self._path.is_file() else self._path / file.name
-        with path.open("rb") as stream:
-            stream.seek(start)
-            return stream.read(stop - start)
+        try:
+            with path.open("rb") as stream:
+                stream.seek(start)
+                return stream.read(stop - start)
+        except FileNotFoundError as error:
+            raise CaptureGoneError(str(path)) from error
 
 
 class S3Captures:
@@ -144,13 +158,20 @@ class S3Captures:
         return sorted(found, key=lambda file: file.name)
 
     def read(self, file: CaptureFile, start: int, stop: int) -> bytes:
-        """Return the bytes from `start` to before `stop`, which must be some."""
+        """Return the bytes from `start` to before `stop`, which must be some.
+
+        Raises CaptureGoneError, and ClientError where S3 refuses it.
+        """
         for left in reversed(range(TRIES)):
             try:
                 answer = self._s3.get_object(
                     Bucket=self._bucket, Key=self._key(file), Range=f"bytes={start}-{stop - 1}"
                 )
                 return bytes(answer["Body"].read())
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in GONE:
+                    raise
+                raise CaptureGoneError(f"s3://{self._bucket}/{self._key(file)}") from error
             except BROKEN_OFF:
                 if not left:
                     raise

@@ -1,20 +1,22 @@
 """Read all lines of many files of captures, or of one huge file, on all cores.
 
 Files are read in chunks of a few megabytes that begin and end with a line; small files share a
-task. Threads fetch them, from disk or S3, while processes read the lines of those that are there,
-so that no more than a few chunks are held at a time.
+task, whose files are fetched at the same time. Threads fetch them, from disk or S3, while processes
+read the lines of those that are there, so that no more than a few chunks are held at a time.
 """
 
 import multiprocessing
+import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import CancelledError, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from multiprocessing import forkserver, resource_tracker
+from threading import Event, Lock, Thread
 from typing import NamedTuple
 
 from training.errors import ExpectedError
@@ -32,7 +34,8 @@ from training.parallel import run_parallel
 
 CHUNK_BYTES = 4 * 1024 * 1024  # about 1,000 pictures of 32x32, a third of a second of work
 MOST_FILES_PER_TASK = 100
-AHEAD = 4  # chunks that are fetched while others are read
+AHEAD = 4  # tasks that are fetched while others are read
+FETCHES = 24  # reads at a time, of all tasks: from S3 each takes some 25 ms, however small
 BLOCK_BYTES = 256 * 1024  # in which the rest of a chunk's last line is fetched
 # Starting processes takes two seconds: fewer bytes than these are read at once.
 ALONE_BYTES = 2 * CHUNK_BYTES
@@ -61,7 +64,8 @@ def read_captures(
 ) -> Reading:
     """Read every line of every file that may hold calls from `since` to before `until`.
 
-    `report` gets bytes read and their total. Raises CapturesNotFoundError, ReadersKilledError.
+    `report` gets bytes read and their total. Raises CapturesNotFoundError, CaptureGoneError,
+    ReadersKilledError.
     """
     every = captures.files()
     files = [file for file in every if file.may_hold(since, until)]
@@ -72,19 +76,30 @@ def read_captures(
     )
     tasks = plan(files)
     total = sum(file.size for file in files)
-    done = 0
+    done, counting, stop = 0, Lock(), Event()
 
-    with _readers(total, processes) as read:
+    with ThreadPoolExecutor(FETCHES) as fetches, _readers(total, processes) as read:
+
+        def fetch_piece(piece: Piece) -> Chunk:
+            if stop.is_set():
+                raise CancelledError
+            return fetch(captures, files, piece)
 
         def work(task: Sequence[Piece]) -> list[ChunkReading]:
             nonlocal done
-            readings = read([fetch(captures, files, piece) for piece in task], rules)
-            done += sum(piece.stop - piece.start for piece in task)  # only shown: no lock
+            readings = read(list(fetches.map(fetch_piece, task)), rules)
+            size = sum(piece.stop - piece.start for piece in task)
+            with counting:
+                done += size
             return readings
 
         try:
             tasks_read = run_parallel(
-                work, tasks, threads=processes + AHEAD, report=lambda *_: report(done, total)
+                work,
+                tasks,
+                threads=processes + AHEAD,
+                report=lambda *_: report(done, total),
+                stop=stop,
             )
         except BrokenProcessPool as error:
             raise ReadersKilledError(
@@ -180,8 +195,21 @@ def _readers(total: int, processes: int) -> Iterator[Read]:
     context.set_forkserver_preload(["training.monitoring.captured_picture"])
     with _interrupts_blocked():  # for the server and its processes: a Ctrl-C ends this one
         forkserver.ensure_running()
-    with ProcessPoolExecutor(processes, context) as pool:
+    with ProcessPoolExecutor(processes, context, initializer=_end_with_parent) as pool:
         yield lambda chunks, rules: pool.submit(read_chunks, chunks, rules).result()
+
+
+def _end_with_parent() -> None:
+    """Let a process that reads lines end when the monitor has: one that is killed cannot say so."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()
 
 
 @contextmanager
