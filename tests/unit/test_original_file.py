@@ -91,7 +91,7 @@ def test_the_photos_that_were_staged_are_no_drift_from_what_training_read(tmp_pa
     photos = []
     for name in ("bicycle", "motorcycle"):
         (tmp_path / "photos" / name).mkdir(parents=True)
-        for number in range(25):
+        for number in range(15):
             photos.append(tmp_path / "photos" / name / f"{number}.jpg")
             picture = draw_picture(name, number, DRAWN, 0).resize(SIZE, Image.Resampling.BICUBIC)
             picture.save(photos[-1], quality=85)
