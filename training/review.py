@@ -63,20 +63,18 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     console = make_console()
     try:
-        return review(arguments, console)
+        review(arguments, console)
     except (ExpectedError, ClientError, BotoCoreError) as error:
         print(f"review: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # before there was a server to end
         print("review: interrupted; nothing was decided", file=sys.stderr)
         return INTERRUPTED
+    return 0
 
 
-def review(arguments: argparse.Namespace, console: Console) -> int:
-    """Find everything, serve, and say at the end what was decided; return the exit status.
-
-    Raises ExpectedError, and KeyboardInterrupt from before there was anything to decide.
-    """
+def review(arguments: argparse.Namespace, console: Console) -> None:
+    """Find everything, serve, and say at the end what was decided. Raises ExpectedError."""
     import boto3  # noqa: PLC0415  --help does without
 
     from training.reviewing.private_page import private_page  # noqa: PLC0415  as above
@@ -100,19 +98,21 @@ def review(arguments: argparse.Namespace, console: Console) -> int:
             # A browser of the terminal's would keep the server from serving until it ends.
             threading.Thread(target=webbrowser.open, args=[page], daemon=True).start()
 
+    def give_up() -> None:
+        """End at once: neither the event loop nor threads that wait for AWS could be waited for."""
+        until_the_end.close()
+        tell(
+            "Ended without waiting for AWS: what was decided is written, and the rest comes back"
+            f" to the queue by itself within {found.hold_seconds} s."
+        )
+        console.print(result_table(desk.decided))
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)
+
     desk = Desk(found.places, reviewer, found.hold_seconds, tell)
-    status = 0
     with ExitStack() as until_the_end:
-        try:
-            serve(desk, reviewer, arguments.port, ready)
-        except KeyboardInterrupt:  # the second one, while the server was ending
-            tell(
-                "Ended without waiting for AWS: what was decided is written, and the rest comes"
-                f" back to the queue by itself within {found.hold_seconds} s."
-            )
-            status = INTERRUPTED
+        serve(desk, reviewer, arguments.port, ready, give_up)
     console.print(result_table(desk.decided))
-    return status
 
 
 def find(session: Any, stack_name: str, bucket: str | None) -> Found:
@@ -203,8 +203,4 @@ def _user_name() -> str:
 
 
 if __name__ == "__main__":
-    exit_status = main()
-    if exit_status == INTERRUPTED:  # sys.exit would wait for threads that wait for AWS
-        sys.stdout.flush()
-        os._exit(exit_status)
-    sys.exit(exit_status)
+    sys.exit(main())

@@ -115,15 +115,19 @@ def served(monkeypatch):
     return run
 
 
-def test_a_second_ctrl_c_says_what_is_written_and_keeps_the_table(served, capsys):
-    def serve(desk, *_):
+def test_a_second_ctrl_c_says_what_is_written_and_keeps_the_table(served, monkeypatch, capsys):
+    ended = []
+    monkeypatch.setattr(review.os, "_exit", ended.append)
+
+    def serve(desk, _reviewer, _port, ready, give_up):
+        ready("http://127.0.0.1:4700/a-token-of-a-test/")
         first, _second = desk.look("page").pictures
         desk.decide("page", first.message.message_id, "motorcycle")
-        raise KeyboardInterrupt
+        give_up()
 
-    office, status = served(serve, "--no-browser")
+    office, _ = served(serve, "--no-browser")
     shown = capsys.readouterr()
-    assert status == 130
+    assert ended == [130]
     assert "what was decided is written, and the rest comes back" in shown.out
     assert re.search(r"motorcycle\D+1\b", shown.out)
     assert shown.err == ""
@@ -136,7 +140,7 @@ def test_the_browser_is_not_given_the_secret_on_its_command_line(served, monkeyp
     address = "http://127.0.0.1:4700/a-token-of-a-test/"
     files = []
 
-    def serve(_desk, _reviewer, _port, ready):
+    def serve(_desk, _reviewer, _port, ready, _give_up):
         ready(address)
         page = opened.get(timeout=10)
         assert "a-token" not in page

@@ -26,24 +26,28 @@ class PortTakenError(ExpectedError):
     """Nobody can listen on the port that was asked for."""
 
 
-def serve(desk: Desk, reviewer: str, port: int, ready: Callable[[str], None]) -> None:
+def serve(
+    desk: Desk,
+    reviewer: str,
+    port: int,
+    ready: Callable[[str], None],
+    give_up: Callable[[], None],
+) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP; then give all pictures back to the queue.
 
     A `port` of 0 takes a free one. `ready` gets the page's address once it can be opened.
-    Raises PortTakenError, and KeyboardInterrupt at a second SIGINT, which does not wait for AWS:
-    then the pictures come back to the queue by themselves.
+    `give_up` is called at a second signal, while AWS is waited for, and should end the program.
+    Raises PortTakenError.
     """
     listening = _listen(port)
-    gives_back = True
     try:
-        asyncio.run(_serve(desk, reviewer, listening, ready))
-    except KeyboardInterrupt:
-        gives_back = False
-        raise
+        asyncio.run(_serve(desk, reviewer, listening, ready, give_up))
     finally:
         listening.close()
-        if gives_back:
+        try:
             desk.close()
+        except KeyboardInterrupt:
+            give_up()
 
 
 def _listen(port: int) -> socket.socket:
@@ -61,7 +65,11 @@ def _listen(port: int) -> socket.socket:
 
 
 async def _serve(
-    desk: Desk, reviewer: str, listening: socket.socket, ready: Callable[[str], None]
+    desk: Desk,
+    reviewer: str,
+    listening: socket.socket,
+    ready: Callable[[str], None],
+    give_up: Callable[[], None],
 ) -> None:
     token, port = secrets.token_urlsafe(TOKEN_BYTES), listening.getsockname()[1]
     app, headers = review_app(desk, reviewer)
@@ -72,18 +80,15 @@ async def _serve(
     config.loglevel = "WARNING"
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    handled: list[signal.Signals] = []
 
     def end() -> None:
-        """Let the server end; the next signal ends the program, however long AWS takes."""
-        while handled:
-            loop.remove_signal_handler(handled.pop())
+        if ended.is_set():
+            give_up()
         ended.set()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
             loop.add_signal_handler(number, end)
-            handled.append(number)
     sweeping = asyncio.create_task(_sweep(desk))
     sweeping.add_done_callback(lambda _: ended.set())  # it never ends by itself, but by a defect
     ready(f"http://{HOST}:{port}/{token}/")
