@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -114,15 +115,18 @@ def mix_over_time(periods: Sequence[Period], classes: Sequence[str], length: Len
     }
 
     def draw(axes: Any, theme: Theme) -> None:
-        below = np.zeros(len(periods))
+        below, bars = np.zeros(len(periods)), []
         for name, color, hatch in zip(classes, theme.series, HATCHES, strict=False):
-            axes.bar(starts, shares[name], width, below, align="edge", color=color, label=name,
-                     hatch=hatch, edgecolor=theme.ink, lw=0)  # fmt: skip
+            bars.append(
+                axes.bar(starts, shares[name], width, below, align="edge", color=color,
+                         hatch=hatch, edgecolor=theme.ink, lw=0)
+            )  # fmt: skip
             below = below + shares[name]
         axes.set_ylim(0, 1)
         axes.yaxis.set_major_formatter(_percent)
         axes.set_ylabel("share of predictions")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
+        # Named one by one: by itself a legend leaves out a class called "_other".
+        axes.legend(bars, classes, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
         _time_axis(axes, [*starts, starts[-1] + width], length)
 
     ranges = ", ".join(
@@ -210,10 +214,11 @@ def _with_gaps(periods: Sequence[Period], length: Length) -> tuple[list[datetime
 
 
 def _bars(periods: Sequence[Period], length: Length) -> tuple[list[datetime], Any]:
+    """Return where bars begin and how wide they are: to be seen, but none covers the next."""
     starts = [_start(period) for period in periods]
-    span = starts[-1] - starts[0]
     own = moment(SECONDS[length]) - moment(0)
-    return starts, max(own, span * NARROWEST)
+    wide = max(own, (starts[-1] - starts[0]) * NARROWEST)
+    return starts, min([wide, *(after - before for before, after in pairwise(starts))])
 
 
 def _start(period: Period) -> datetime:

@@ -69,6 +69,7 @@ def _svg(draw: Draw, theme: Theme, width: float, height: float) -> bytes:
         "font.size": 9,
         "svg.hashsalt": "",  # the same chart is the same bytes
         "svg.fonttype": "path",  # a picture inside a page has no fonts
+        "text.parse_math": False,  # a class may be called "$x"
         "text.color": theme.ink,
         "axes.labelcolor": theme.ink,
         "axes.edgecolor": theme.ink,
