@@ -38,7 +38,9 @@ def write_demo_page(reports: Path, staged: Path, definition: Path) -> Path:
     summary = json.loads((reports / "demo" / "summary.json").read_text(encoding="utf-8"))
     evaluation = json.loads((reports / "evaluate" / "evaluation.json").read_text(encoding="utf-8"))
     pictures = [Outcome(**picture) for picture in summary["pictures"]]
-    counts = {(t["from"], t["to"]): t["times"] for t in summary["transitions"]}
+    ways = [(t["from"], t["to"]) for t in summary["transitions"]]
+    counts = {way: t["times"] for way, t in zip(ways, summary["transitions"], strict=True)}
+    errors = {way: t["after_errors"] for way, t in zip(ways, summary["transitions"], strict=True)}
     page = reports / "demo" / "index.html"
     write_page(
         page,
@@ -48,7 +50,7 @@ def write_demo_page(reports: Path, staged: Path, definition: Path) -> Path:
         source=source_words(summary["source"]),
         began=datetime.fromisoformat(summary["began"]),
         threshold_reason=threshold_reason(summary),
-        workflow=draw(read_definition(definition), counts=counts),
+        workflow=draw(read_definition(definition), counts=counts, after_errors=errors),
         results=results(pictures),
         pictures=sorted(pictures, key=lambda p: (p.truth, p.key)),
         groups=groups(pictures, staged / "test"),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from training.parallel import run_parallel
-from training.workflow_drawing import read_path, transition_counts
+from training.workflow_drawing import error_counts, read_path, transition_counts
 
 # Histories read at a time: as many connections as a client keeps.
 THREADS = 8
@@ -18,14 +18,21 @@ def count_transitions(
 ) -> list[dict[str, Any]]:
     """Read the histories of executions, by their ARNs, and count what came after what.
 
-    Returns {"from", "to", "times"} of each transition that was taken, those of the first execution
-    first, in its order. An execution that came to a state twice counts twice.
+    Returns {"from", "to", "times", "after_errors"} of each transition that was taken, those of the
+    first execution first, in its order; the last is how many of the times were after an error that
+    was caught. An execution that came to a state twice counts twice.
     """
 
-    def count(arn: str) -> Passages:
-        return transition_counts([read_path(stepfunctions, arn, data=False)])
+    def count(arn: str) -> tuple[Passages, Passages]:
+        path = [read_path(stepfunctions, arn, data=False)]
+        return transition_counts(path), error_counts(path)
 
     total: Passages = Counter()
-    for passages in run_parallel(count, executions, threads=THREADS, report=report):
+    after_errors: Passages = Counter()
+    for passages, errors in run_parallel(count, executions, threads=THREADS, report=report):
         total.update(passages)
-    return [{"from": before, "to": after, "times": n} for (before, after), n in total.items()]
+        after_errors.update(errors)
+    return [
+        {"from": way[0], "to": way[1], "times": times, "after_errors": after_errors[way]}
+        for way, times in total.items()
+    ]

@@ -121,7 +121,7 @@ def _summary(pictures: list[Outcome], evaluation: dict[str, Any]) -> dict[str, A
         },
         "failures": [f"{p.key}: {p.error}" for p in pictures if p.place == "failed"],
         "transitions": [
-            {"from": before, "to": after, "times": times}
+            {"from": before, "to": after, "times": times, "after_errors": 0}
             for (before, after), times in taken.items()
         ],
         "pictures": [asdict(p) for p in pictures],

@@ -60,13 +60,23 @@ def test_every_passage_counts_also_a_second_one_of_the_same_execution(stepfuncti
     arns = [add_execution(stub, "a", short()), add_execution(stub, "b", with_a_state_twice())]
     seen: list[tuple[int, int]] = []
     assert count_transitions(client, arns, lambda *now: seen.append(now)) == [
-        {"from": "Start", "to": "One", "times": 2},
-        {"from": "One", "to": "End", "times": 1},
-        {"from": "One", "to": "Two", "times": 2},
-        {"from": "Two", "to": "One", "times": 1},
-        {"from": "Two", "to": "End", "times": 1},
+        {"from": "Start", "to": "One", "times": 2, "after_errors": 0},
+        {"from": "One", "to": "End", "times": 1, "after_errors": 0},
+        {"from": "One", "to": "Two", "times": 2, "after_errors": 0},
+        {"from": "Two", "to": "One", "times": 1, "after_errors": 0},
+        {"from": "Two", "to": "End", "times": 1, "after_errors": 0},
     ]
     assert seen == [(1, 2), (2, 2)]
+
+
+def test_a_passage_after_an_error_that_was_caught_is_told_from_others(stepfunctions):
+    client, stub = stepfunctions
+    history = History()
+    history.task("One", failures=3, caught=True)
+    history.visit("Pass", "Two")
+    history.add("ExecutionSucceeded", {"output": "{}"})
+    [_, caught, _] = count_transitions(client, [add_execution(stub, "a", history)], lambda *_: None)
+    assert caught == {"from": "One", "to": "Two", "times": 1, "after_errors": 1}
 
 
 def test_no_more_than_the_counts_is_kept_of_a_history(stepfunctions, monkeypatch):
@@ -80,7 +90,7 @@ def test_no_more_than_the_counts_is_kept_of_a_history(stepfunctions, monkeypatch
 
     monkeypatch.setattr(demo_paths, "run_parallel", run_parallel)
     count_transitions(client, arns, lambda *_: None)
-    assert kept == [{("Start", "One"): 1, ("One", "End"): 1}] * 3
+    assert kept == [({("Start", "One"): 1, ("One", "End"): 1}, {})] * 3
 
 
 def test_a_history_that_cannot_be_read_ends_the_count(stepfunctions):
