@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
+from training.monitoring import two_samples
 from training.monitoring.two_samples import (
     SMALLEST_P,
     category_shift,
@@ -125,8 +126,25 @@ def test_the_interval_of_shares_holds_the_true_effect():
 
 
 def test_a_margin_halves_with_four_times_the_pictures_and_grows_with_the_classes():
-    assert margin(800, 2) == pytest.approx(margin(200, 2) / 2)
-    assert margin(200, 2**5 - 2) > margin(200, 2)
+    assert margin(800, np.log(2)) == pytest.approx(margin(200, np.log(2)) / 2)
+    assert margin(200, np.log(2**5 - 2)) > margin(200, np.log(2))
+
+
+def test_over_a_thousand_labels_can_be_compared():
+    before, now = [f"class {n}" for n in range(1100)], ["class 1"] * 20
+    shift = category_shift(before, now, np.random.default_rng(0))
+    assert shift.effect == pytest.approx(1 - 1 / 1100)
+    assert (shift.low, shift.high) == (0, 1)
+
+
+def test_many_labels_are_permuted_in_parts_that_give_the_same(monkeypatch):
+    generator = np.random.default_rng(0)
+    first, second = (generator.integers(0, 40, size).astype(str).tolist() for size in (200, 90))
+    at_once = category_shift(first, second, np.random.default_rng(0))
+    monkeypatch.setattr(two_samples, "MOST_COUNTS", 2000)
+    in_parts = category_shift(first, second, np.random.default_rng(0))
+    assert in_parts.p == at_once.p
+    assert (in_parts.low, in_parts.high) == (at_once.low, at_once.high)
 
 
 def test_holm_adjusts_the_smallest_most_and_keeps_the_order():

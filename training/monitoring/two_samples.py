@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 CONFIDENCE_LEVEL = 0.95  # of each interval
 PERMUTATIONS = 9_999  # of classes and formats; numbers are counted out
+MOST_COUNTS = 2_000_000  # of permuted classes, in memory at a time: 16 MB
 SMALLEST_P = 1e-12  # below, it would be rounding errors
 
 Numbers = NDArray[np.float64]
@@ -54,7 +55,7 @@ def number_shift(baseline: Numbers, observed: Numbers) -> Shift:
     return _shift(
         distance / (n * m),
         _ks_p_value(distance, np.cumsum(counts), n, m),
-        margin(n, 2) + margin(m, 2),
+        margin(n, math.log(2)) + margin(m, math.log(2)),
         lean=float((below + not_above).sum() / (n * m) - 1),
     )
 
@@ -71,19 +72,26 @@ def category_shift(baseline: Sequence[str], observed: Sequence[str], generator: 
         return exact  # twice the total variation distance, times n times m
 
     distance = int(distances(np.array([second[name] for name in names])))
-    drawn = generator.multivariate_hypergeometric(totals, m, PERMUTATIONS)
-    p = (1 + int((distances(drawn) >= distance).sum())) / (1 + PERMUTATIONS)
-    events = max(2, 2 ** len(names) - 2)
-    return _shift(distance / (2 * n * m), p, margin(n, events) + margin(m, events))
+    at_a_time = max(1, MOST_COUNTS // len(names))
+    as_far = 0
+    for start in range(0, PERMUTATIONS, at_a_time):
+        some = min(at_a_time, PERMUTATIONS - start)
+        drawn = generator.multivariate_hypergeometric(totals, m, some)
+        as_far += int((distances(drawn) >= distance).sum())
+    p = (1 + as_far) / (1 + PERMUTATIONS)
+    # The logarithm of 2^K - 2; 2^K itself is no float from 1,024 classes on.
+    classes = max(2, len(names))
+    log_events = classes * math.log(2) + math.log1p(-(2.0 ** (1 - classes)))
+    return _shift(distance / (2 * n * m), p, margin(n, log_events) + margin(m, log_events))
 
 
-def margin(pictures: int, events: int) -> float:
+def margin(pictures: int, log_events: float) -> float:
     """Return how far a sample's shares are from the true ones at most, the sample's half of 5 %.
 
-    Of numbers by Dvoretzky, Kiefer and Wolfowitz with Massart's constant (1990), `events` being 2;
-    of K classes by Weissman and others (2003), `events` being 2^K - 2.
+    Of numbers by Dvoretzky, Kiefer and Wolfowitz with Massart's constant (1990), `log_events` being
+    the logarithm of 2; of K classes by Weissman and others (2003), being that of 2^K - 2 or more.
     """
-    return math.sqrt(math.log(events / ((1 - CONFIDENCE_LEVEL) / 2)) / (2 * pictures))
+    return math.sqrt((log_events - math.log((1 - CONFIDENCE_LEVEL) / 2)) / (2 * pictures))
 
 
 def sensitivity(baseline: int, observed: int, alpha: float) -> float:
