@@ -124,7 +124,8 @@ def measure(
 ) -> dict[str, Any]:
     """Return how often anything is said to have drifted, and how often the right feature is named.
 
-    The baseline is dealt out anew each time, unless one is given.
+    It is named where the verdict's own sentence is about it. The baseline is dealt out anew each
+    time, unless one is given.
     """
     generator = np.random.default_rng(seed)
     alarms, named, features = 0, 0, Counter[str]()
@@ -135,10 +136,11 @@ def measure(
             places = places[baseline_pictures:]
         observed = pool.sample(scenario.change, _choose(pool, scenario, places, generator))
         drift = compare(before, observed, seed=repetition)
-        drifted = [feature.name for feature in drift.features if feature.drifted]
-        features.update(drifted)
+        drifted = {feature.name: feature for feature in drift.features if feature.drifted}
+        features.update(drifted.keys())
         alarms += drift.drifted
-        named += scenario.feature in drifted and f"{scenario.feature}" in drift.verdict
+        # The name alone is in a list of all that has drifted: the sentence has to be about it.
+        named += scenario.feature in drifted and drifted[scenario.feature].verdict in drift.verdict
     return {
         "pictures": scenario.pictures,
         "repetitions": repetitions,

@@ -57,6 +57,20 @@ def test_samples_of_a_repetition_share_no_picture_and_have_the_wanted_shares(mon
     assert len({now.labels.count("bicycle") for _, now in seen}) == 2
 
 
+@pytest.mark.parametrize(("told", "named"), [("darker", 1), ("flatter", 0)])
+def test_what_is_only_listed_has_not_been_named(monkeypatch, told, named):
+    dark = SimpleNamespace(name="brightness", drifted=True, verdict="The pictures are darker.")
+    flat = SimpleNamespace(name="contrast", drifted=True, verdict="The pictures are flatter.")
+    words = f"Drift in 2 of 10 features: contrast, brightness. The pictures are {told}."
+    drift = SimpleNamespace(drifted=True, features=[dark, flat], verdict=words)
+    monkeypatch.setattr("benchmarks.drift_rates.compare", lambda *_, **__: drift)
+
+    found = measure(pool(), SCENARIOS["darker (x 0.7)"], repetitions=3)
+
+    assert (found["alarms"], found["named"]) == (1, named)
+    assert found["features"] == {"brightness": 1, "contrast": 1}
+
+
 def test_the_report_has_every_scenario_and_can_be_shown(monkeypatch, tmp_path, capsys):
     given = pool()
     observer = SimpleNamespace(members=1, look=None)
