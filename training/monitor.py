@@ -95,7 +95,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="also publish the newest full hour's figures as CloudWatch metrics")  # fmt: skip
     add("--processes", type=positive_integer, default=_cores(), metavar="N",
         help="that read at a time (default: one for each core, %(default)s)")  # fmt: skip
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.since and arguments.until and arguments.since >= arguments.until:
+        parser.error("--to must be later than --from")
+    return arguments
 
 
 def _names(text: str) -> list[str]:

@@ -144,6 +144,27 @@ def test_what_was_captured_cannot_write_into_the_page(tmp_path):
     assert "&lt;script&gt;alert(1)" in page
 
 
+@pytest.mark.parametrize("label", ["[/x]", "van [old]", "a_$1_to_$2", r"$\frac$", "_other"])
+def test_a_class_may_be_called_anything(tmp_path, capsys, label):
+    write(tmp_path / "captures", [line(named(**{label: 0.9, "car": 0.1}))])
+
+    assert run(tmp_path / "captures", tmp_path / "out") == 0
+
+    assert json.loads((tmp_path / "out/monitor.json").read_text())["classes"][label] == 1
+    assert label in (tmp_path / "out/monitor.html").read_text()
+    assert label in capsys.readouterr().out
+
+
+def test_a_label_that_no_file_can_hold_is_damage(tmp_path):
+    answer = rb'{"labels": ["\ud800", "van"], "probabilities": [0.9, 0.1]}'
+    write(tmp_path / "captures", [line(answer)])
+
+    assert run(tmp_path / "captures", tmp_path / "out") == 0
+
+    figures = json.loads((tmp_path / "out/monitor.json").read_text())
+    assert figures["damaged_reasons"] == {"no probabilities": 1}
+
+
 def test_a_wrong_folder_is_a_sentence(tmp_path, capsys):
     assert run(tmp_path / "gone", tmp_path / "out") == 1
 
@@ -188,6 +209,14 @@ def test_what_makes_no_sense_is_refused(option, value, capsys):
     assert option in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("until", ["2026-11-23", "2026-11-22T23:59", "2026-11-23T01:00+02:00"])
+def test_a_time_that_ends_before_it_begins_is_refused(until, capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments(["--from", "2026-11-23", "--to", until])
+
+    assert "--to must be later than --from" in capsys.readouterr().err
+
+
 def test_only_the_time_asked_for_counts(captures, tmp_path):
     day = f"{BEGIN:%Y-%m-%d}"
     assert run(captures, tmp_path, "--from", f"{day}T15:00", "--to", f"{day}T17:00+00:00") == 0
@@ -197,6 +226,23 @@ def test_only_the_time_asked_for_counts(captures, tmp_path):
     assert figures["last"] == f"{day}T16:55:00Z"
     assert figures["predictions"] == 24
     assert figures["lines"] == figures["predictions"] + figures["outside"]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [["--from", "2026-11-25"], ["--from", "2026-11-20T19:30"], ["--to", "2026-11-20T14:00"]],
+)
+def test_no_call_in_the_time_asked_for_is_not_nothing_captured(captures, tmp_path, capsys, times):
+    assert run(captures, tmp_path / "out", *times) == 0
+
+    said = capsys.readouterr().out
+    page = (tmp_path / "out/monitor.html").read_text()
+    for words in (said, page):
+        assert "Nothing has been captured" not in words
+        assert "No call in the time asked for" in words
+    figures = json.loads((tmp_path / "out/monitor.json").read_text())
+    assert f"calls of other times: {figures['outside']};" in said
+    assert f"files of other hours, not read: {figures['files_left_out']})" in said
 
 
 def many(folder, change, count=120):

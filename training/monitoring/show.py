@@ -5,17 +5,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
 def show(console: Console, figures: Mapping[str, Any]) -> None:
-    """Print what monitor.json says in short, and that nothing was captured where that is so."""
-    if not figures["lines"]:
-        console.print(
-            f"Nothing has been captured at {figures['captures']} yet: captures arrive some minutes"
-            " after the calls.",
-            markup=False,
-            soft_wrap=True,
-        )
+    """Print what monitor.json says in short, or that there is no call to tell of."""
+    if figures["lines"] == figures["outside"]:
+        console.print(_no_call(figures), markup=False, soft_wrap=True)
         return
     if figures["predictions"]:
         console.print(f"{figures['captures']}, {figures['first']} to {figures['last']}",
@@ -36,6 +32,18 @@ def show(console: Console, figures: Mapping[str, Any]) -> None:
         console.print(f"{name:11} {text}", markup=False, soft_wrap=True)
 
 
+def _no_call(figures: Mapping[str, Any]) -> str:
+    if not figures["lines"] and not figures["files_left_out"]:
+        return (
+            f"Nothing has been captured at {figures['captures']} yet: captures arrive some minutes"
+            " after the calls."
+        )
+    return (
+        f"No call in the time asked for is captured at {figures['captures']} (calls of other times:"
+        f" {figures['outside']:,}; files of other hours, not read: {figures['files_left_out']:,})."
+    )
+
+
 def class_table(figures: Mapping[str, Any]) -> Table:
     """Lay out the figures of each predicted class."""
     table = Table()
@@ -43,7 +51,7 @@ def class_table(figures: Mapping[str, Any]) -> Table:
         table.add_column(heading, justify="left" if heading == "predicted class" else "right")
     for name, facts in figures["class_figures"].items():
         table.add_row(
-            name,
+            Text(name),  # and not markup, which "[old]" would be
             f"{facts['predictions']:,}",
             f"{facts['share']:.3f}",
             f"{facts['accepted']:,}",
