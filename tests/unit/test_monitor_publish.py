@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.unit.aws_stubs import stubbed
-from tests.unit.captures import BEGIN, a_few_hours, write
+from tests.unit.captures import BEGIN, a_few_hours, line, named, write
 from training.monitoring.comparison import as_sample
 from training.monitoring.drift import compare
 from training.monitoring.places import FolderCaptures
@@ -46,9 +46,67 @@ def test_the_newest_hour_that_is_over_is_chosen(reading):
     assert hour.predictions.times.max() < (SECOND + timedelta(hours=1)).timestamp()
 
 
+@pytest.mark.parametrize(("minutes", "hour"), [(134, BEGIN), (135, SECOND), (194, SECOND)])
+def test_captures_that_come_late_are_waited_for(reading, minutes, hour):
+    assert newest_hour(reading, BEGIN + timedelta(minutes=minutes)).start == hour
+
+
 def test_an_hour_that_is_not_over_is_none(reading):
-    with pytest.raises(NothingToPublishError, match="no hour with captured calls is over yet"):
-        newest_hour(reading, BEGIN + timedelta(minutes=59))
+    with pytest.raises(NothingToPublishError, match="again 20 minutes past the full hour"):
+        newest_hour(reading, BEGIN + timedelta(minutes=74))
+
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "start"),
+    [
+        (SECOND, None, SECOND),
+        (SECOND + MINUTE, None, None),  # the second hour was read in part
+        (None, SECOND + 60 * MINUTE, SECOND),
+        (None, SECOND + 59 * MINUTE, BEGIN),
+        (BEGIN, SECOND + 59 * MINUTE, BEGIN),
+        (BEGIN + MINUTE, SECOND + 59 * MINUTE, None),
+        (None, NOW + timedelta(days=1), SECOND),  # to come
+    ],
+)
+def test_an_hour_that_was_read_in_part_is_none(reading, since, until, start):
+    if start is not None:
+        assert newest_hour(reading, NOW, since, until).start == start
+        return
+    with pytest.raises(NothingToPublishError, match="no full hour"):
+        newest_hour(reading, NOW, since, until)
+
+
+def test_drift_is_that_of_the_day_that_ends_with_the_hour(tmp_path):
+    times = [BEGIN + timedelta(minutes=30 * call) for call in range(60)]
+    write(tmp_path, [line(named(car=0.9, van=0.1), time=time) for time in times])
+    end = BEGIN + timedelta(hours=29)
+
+    hour = newest_hour(read(tmp_path), end + timedelta(minutes=20))
+
+    assert hour.start == end - timedelta(hours=1)
+    assert len(hour.predictions) == 2
+    assert len(hour.day) == 48
+    assert hour.day.times.min() == (end - timedelta(days=1)).timestamp()
+    assert hour.day.times.max() < end.timestamp()
+
+
+def test_a_quiet_hour_still_tells_the_drift_of_its_day(reading):
+    """Else a place without calls at night could never drift for over half of a day."""
+    hour = newest_hour(reading, BEGIN + timedelta(hours=20, minutes=30))
+    drift = compare(as_sample(reading.predictions, "before"), as_sample(hour.day, "now"))
+
+    found = {m["MetricName"] for m in hour_metrics(hour, reading, 0.9, drift, "scones")}
+
+    assert hour.start == BEGIN + timedelta(hours=19)
+    assert (len(hour.predictions), len(hour.day)) == (0, 36)
+    assert found == {"DamagedLines", "DriftDetected", "DriftEffect"}
+
+
+def test_after_a_day_without_calls_the_newest_calls_are_published(reading):
+    assert newest_hour(reading, BEGIN + timedelta(days=2)).start == BEGIN + timedelta(hours=2)
 
 
 def test_what_cloudwatch_would_not_take_is_not_sent(reading):

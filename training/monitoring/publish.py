@@ -1,7 +1,7 @@
 """Publish an hour's figures as CloudWatch metrics, for the alarms.
 
-The hour is the newest that is over and in which anything was captured. CloudWatch is asked first
-whether it has them, so that a second run adds nothing: a sum would count every damaged line twice.
+The hour is the newest that is over. CloudWatch is asked first whether it has them, so that a second
+run adds nothing: a sum would count every damaged line twice.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,9 @@ from training.monitoring.drift import Drift
 from training.monitoring.periods import SECONDS, moment, period_starts
 from training.monitoring.predictions import Predictions, Reading
 
-HOUR = SECONDS["hour"]
+HOUR, DAY = SECONDS["hour"], SECONDS["day"]
+# An hour is published once, so its captures have to be there: they arrive some minutes after calls.
+LATE = timedelta(minutes=15)
 # CloudWatch takes no older ones: PutMetricData, "Timestamp".
 OLDEST = timedelta(days=14)
 
@@ -26,35 +28,54 @@ class NothingToPublishError(ExpectedError):
 
 
 class Hour(NamedTuple):
-    """An hour, UTC: when it begins, and its predictions."""
+    """An hour, UTC: when it begins, its predictions, and those of the DAY that ends with it.
+
+    Drift is told of the whole day: an hour of it has its own light, and would differ from what was
+    learned from all of them.
+    """
 
     start: datetime
     predictions: Predictions
+    day: Predictions
 
 
-def newest_hour(reading: Reading, now: datetime | None = None) -> Hour:
-    """Return the newest hour that is over and has predictions or damaged lines.
+def newest_hour(
+    reading: Reading,
+    now: datetime | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Hour:
+    """Return the newest hour that is over, LATE ago at least, and was read from `since` to `until`.
+
+    It may be one without calls, since its day may have drifted all the same. Where the whole day
+    has neither predictions nor damaged lines, it is the newest hour that has some.
 
     Raises NothingToPublishError.
     """
     now = now or datetime.now(UTC)
     starts = period_starts(reading.predictions.times, "hour")
-    over = [
-        start for start in {*starts.tolist(), *reading.damaged_hours}
-        if start + HOUR <= now.timestamp()
+    settled = min(now - LATE, until or now).timestamp()
+    newest = settled // HOUR * HOUR - HOUR
+    captured = [
+        start for start in {*starts.tolist(), *reading.damaged_hours} if start <= newest
     ]  # fmt: skip
-    if not over:
+    if captured and max(captured) <= newest - DAY:
+        newest = max(captured)
+    if not captured or (since is not None and newest < since.timestamp()):
         raise NothingToPublishError(
-            "Nothing was published: no hour with captured calls is over yet. Run it again after the"
-            " full hour."
+            "Nothing was published: no full hour of captured calls is over and was read. Run it"
+            " again 20 minutes past the full hour."
         )
-    start = moment(max(over))
+    start = moment(newest)
     if now - start > OLDEST:
         raise NothingToPublishError(
             f"Nothing was published: the newest calls are of {start:%Y-%m-%d}, and CloudWatch takes"
             f" nothing older than {OLDEST.days} days."
         )
-    return Hour(start, reading.predictions.chosen(starts == max(over)))
+    day = (starts > newest - DAY) & (starts <= newest)
+    return Hour(
+        start, reading.predictions.chosen(starts == newest), reading.predictions.chosen(day)
+    )
 
 
 def hour_metrics(
@@ -63,9 +84,9 @@ def hour_metrics(
     """Return the metrics of an hour in the shape of PutMetricData.
 
     DamagedLines is a count of the lines that SageMaker filed under that hour, Coverage and
-    MeanConfidence are shares. DriftDetected is 0 or 1, and DriftEffect of each feature in [0, 1];
-    without a baseline, or with too few pictures to compare, there are neither, and without a
-    prediction there is none of the four.
+    MeanConfidence are shares; without a prediction there are neither. DriftDetected is 0 or 1, and
+    DriftEffect of each feature in [0, 1], both of `drift`, that of the hour's day; without a
+    baseline, or with too few pictures to compare, there are neither.
     """
     own = [{"Name": "EndpointName", "Value": endpoint}]
     # In the hour's last minute: an alarm looks at the newest hour, and must not miss it.

@@ -94,10 +94,12 @@ class Run:
     ) -> str:
         """Publish the newest full hour's metrics; return in a sentence what was done."""
         try:
-            hour = publish.newest_hour(reading)
+            hour = publish.newest_hour(
+                reading, since=self.arguments.since, until=self.arguments.until
+            )
         except publish.NothingToPublishError as error:
             return str(error)
-        drift = self.compare(captures, reading, hour.predictions, baseline).drift
+        drift = self.compare(captures, reading, hour.day, baseline).drift
         metrics = publish.hour_metrics(hour, reading, threshold, drift, self.arguments.endpoint)
         namespace = self.arguments.stack_name
         words = f"metrics of the hour {hour.start:%Y-%m-%d %H:00} UTC in the namespace {namespace}"
