@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
+from samcli.yamlhelper import yaml_parse
 
 from tests.integration.laptop_aws import ROOT, LaptopAws, wait_until
 from tests.integration.sagemaker_requests import (
@@ -25,7 +26,7 @@ from tests.integration.sagemaker_requests import (
 )
 from tests.unit.captures import a_few_hours, drawn, line, named, write
 from training.monitor import main
-from training.monitoring import reading
+from training.monitoring import publish, reading
 from training.monitoring.places import FolderCaptures
 from training.monitoring.reading import read_captures
 
@@ -224,9 +225,14 @@ def points(aws: LaptopAws, namespace: str, metric: str, **dimensions: str) -> li
     return found
 
 
+def settled_hour() -> datetime:
+    """Return when the newest hour ended whose captures are taken to have arrived."""
+    return (datetime.now(UTC) - publish.LATE).replace(minute=0, second=0, microsecond=0)
+
+
 @pytest.mark.parity("cloudwatch-own-metrics")
 def test_the_newest_full_hour_is_published_once(laptop_aws, bucket, tmp_path, capsys):
-    this_hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    this_hour = settled_hour()
     captures = tmp_path / "captures"
     a_few_hours(captures, hours=4, begin=this_hour - timedelta(hours=3))
     options = ["--captures", str(captures), "--baseline-captures", str(captures), "--publish"]
@@ -253,40 +259,46 @@ def test_the_newest_full_hour_is_published_once(laptop_aws, bucket, tmp_path, ca
 
 @pytest.mark.parity("cloudwatch-own-metrics")
 def test_an_alarm_hears_of_drift(laptop_aws, bucket, tmp_path):
-    """The alarm that the template has, on a metric of an hour that is over."""
+    """The template's alarm: one hour too few is put where it looks, the last one is published."""
     cloudwatch = laptop_aws.client("cloudwatch")
+    template = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
+    alarm = template["DriftAlarm"]["Properties"]
+    assert [d["Name"] for d in alarm["Dimensions"]] == ["EndpointName"]
+    dimensions = [{"Name": "EndpointName", "Value": "scones"}]
+    of_the_stack = {"Namespace": "alarmed", "AlarmActions": [], "OKActions": []}
     cloudwatch.put_metric_alarm(
-        AlarmName="drift",
-        Namespace="alarmed",
-        MetricName="DriftDetected",
-        Dimensions=[{"Name": "EndpointName", "Value": "scones"}],
-        Statistic="Maximum",
-        Period=3600,
-        EvaluationPeriods=3,
-        DatapointsToAlarm=1,
-        Threshold=1,
-        ComparisonOperator="GreaterThanOrEqualToThreshold",
-        TreatMissingData="notBreaching",
+        **{**alarm, **of_the_stack, "Dimensions": dimensions, "AlarmName": "drift"}
     )
-    this_hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    this_hour = settled_hour()
+    start = this_hour - timedelta(hours=1)
+    cloudwatch.put_metric_data(
+        Namespace="alarmed",
+        MetricData=[
+            {
+                "MetricName": "DriftDetected",
+                "Dimensions": dimensions,
+                "Value": 1,
+                "Timestamp": start - timedelta(minutes=60 * hour + 1),
+            }
+            for hour in range(alarm["DatapointsToAlarm"] - 1)
+        ],
+    )
     fine, other = tmp_path / "fine", tmp_path / "other"
     a_few_hours(fine, hours=3, each=40, begin=this_hour - timedelta(hours=5))
-    start = this_hour - timedelta(hours=1)
     sure = [line(named(car=0.99, van=0.01), drawn(n), start) for n in range(60)]
     write(other, sure, start)
     options = ["--captures", str(other), "--baseline-captures", str(fine), "--publish"]
 
+    def state() -> str:
+        [found] = cloudwatch.describe_alarms(AlarmNames=["drift"])["MetricAlarms"]
+        return str(found["StateValue"])
+
+    wait_until(lambda: state() == "OK", seconds=30)
+
     assert main([*options, "--out", str(tmp_path), "--endpoint", "scones",
                  "--stack-name", "alarmed"]) == 0  # fmt: skip
 
-    wait_until(
-        lambda: [
-            alarm
-            for alarm in cloudwatch.describe_alarms(AlarmNames=["drift"])["MetricAlarms"]
-            if alarm["StateValue"] == "ALARM"
-        ],
-        seconds=30,
-    )
+    wait_until(lambda: state() == "ALARM", seconds=30)
 
 
 def others_of_session(session: int) -> set[int]:
