@@ -20,11 +20,14 @@ from tests.unit.captures import BEGIN, a_few_hours, drawn, line, named, write
 from tests.unit.model_archives import add_served_model, held_out, model_archive
 from training import settings
 from training.monitor import main, parse_arguments
+from training.monitoring.comparison import compare_predictions
 from training.monitoring.endpoint_facts import (
     choose_baseline,
     choose_threshold,
     endpoint_captures,
 )
+from training.monitoring.places import FolderCaptures
+from training.monitoring.reading import read_captures
 from training.monitoring.sample import read_baseline
 
 STACK = {
@@ -362,6 +365,26 @@ def test_a_models_networks_look_again_so_that_like_is_compared_with_like(model, 
     assert run(many(tmp_path / "dark", darker), tmp_path / "out", "--baseline", str(model)) == 0
     drift = json.loads((tmp_path / "out/monitor.json").read_text())["drift"]
     assert {"brightness", "contrast"} <= {f["name"] for f in drift["features"] if f["drifted"]}
+
+
+def test_progress_is_of_pictures_read_again_and_of_pictures_looked_at(model, tmp_path):
+    captures = FolderCaptures(many(tmp_path / "fine", drawn))
+    found = read_captures(captures, class_names=None, processes=1, report=lambda *_: None)
+    seen = []
+
+    compare_predictions(
+        captures,
+        found,
+        found.predictions,
+        baseline=choose_baseline(NoAws(), "e", str(model)),
+        seed=0,
+        report=lambda *progress: seen.append(progress),
+    )
+
+    assert [done for done, _ in seen[:120]] == list(range(1, 121))
+    assert seen[-1] == (240, 240)
+    assert {total for _, total in seen} == {240}
+    assert seen == sorted(seen)
 
 
 def test_a_model_without_its_networks_compares_what_it_can(model, tmp_path):

@@ -72,7 +72,8 @@ def compare_predictions(
     """Compare all predictions of a reading, or some of them.
 
     With a model for a baseline, its networks look at a random sample of the pictures again;
-    `report` gets how many they have looked at, and of how many. `seed` is of all samples.
+    `report` gets how many have been read again or looked at, and the total of both. `seed` is of
+    all samples.
     """
     observed = as_sample(predictions, "captured calls")
     compared = observed
@@ -128,5 +129,8 @@ def _look(
         # A thousand photos of a camera would be 70 GB.
         return Image.fromarray(resize_picture(picture, size).permute(1, 2, 0).numpy())
 
-    pictures = with_pictures(captures, reading.files, some, shrink, lambda *_: None)
-    return observer.look(pictures, lambda done: report(done, len(pictures)))
+    count = len(some)
+    pictures = with_pictures(
+        captures, reading.files, some, shrink, lambda done, _: report(done, 2 * count)
+    )
+    return observer.look(pictures, lambda done: report(count + done, 2 * count))

@@ -1,6 +1,7 @@
 """Go back to single captured pictures: the least sure ones, and a random sample."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from training.monitoring.predictions import Integers, Predictions
 from training.parallel import run_parallel
 
 THREADS = 8  # reads at a time: from S3 each takes some 20 ms
+MOST_DECODED = 2  # pictures held at a time: one of 24 megapixels takes 150 MB while it is decoded
 
 Result = TypeVar("Result")
 
@@ -36,9 +38,10 @@ def with_pictures(
     work: Callable[[int, Image.Image], Result],
     report: Callable[[int, int], None],
 ) -> list[Result]:
-    """Return `work(row, picture)` for each prediction, in their order, several at a time.
+    """Return `work(row, picture)` for each prediction, in their order, two at a time.
 
     The pictures are upright RGB. Each is read and decoded again: it was fine the first time.
+    `report` gets how many are done and their total. Raises CaptureGoneError.
     """
     # Not above: what reads the lines in other processes does without PyTorch.
     from training.monitoring.captured_picture import decode  # noqa: PLC0415
@@ -47,6 +50,9 @@ def with_pictures(
         file = CaptureFile(files[predictions.files[row]], 0)
         start = int(predictions.offsets[row])
         line = captures.read(file, start, start + int(predictions.lengths[row]))
-        return work(row, decode(read_line(line, None).picture))
+        data = read_line(line, None).picture
+        return decoders.submit(lambda: work(row, decode(data))).result()
 
-    return run_parallel(one, range(len(predictions)), threads=THREADS, report=report)
+    # Threads of their own, and no semaphore: what a thread has freed, its allocator keeps for it.
+    with ThreadPoolExecutor(MOST_DECODED) as decoders:
+        return run_parallel(one, range(len(predictions)), threads=THREADS, report=report)

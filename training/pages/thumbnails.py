@@ -14,8 +14,11 @@ def thumbnail(picture: Image.Image, side: int = SIDE) -> str:
 
     A smaller one is left as it is: the page enlarges it without smoothing.
     """
-    small = picture.convert("RGB")
-    small.thumbnail((side, side))
+    small = picture if picture.mode == "RGB" else picture.convert("RGB")
+    share = side / max(small.size)
+    if share < 1:  # not by Image.thumbnail, which changes the picture itself or a copy as large
+        width, height = (max(1, round(share * length)) for length in small.size)
+        small = small.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
     stream = io.BytesIO()
     small.save(stream, "PNG", optimize=True)
     return data_uri("image/png", stream.getvalue())

@@ -1,0 +1,85 @@
+"""Going back to captured pictures: many are fetched at a time, few are held decoded."""
+
+import base64
+import io
+import threading
+
+import pytest
+from PIL import Image
+
+from tests.unit.captures import drawn, line, named, write
+from training.monitoring import picks
+from training.monitoring.picks import with_pictures
+from training.monitoring.places import FolderCaptures
+from training.monitoring.reading import read_captures
+from training.pages.thumbnails import thumbnail
+
+SURE = named(car=0.9, van=0.1)
+
+
+class Together(FolderCaptures):
+    """Captures whose reads wait until as many as there are threads have begun."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self._everyone = threading.Barrier(picks.THREADS, timeout=30)
+
+    def read(self, file, start, stop):
+        self._everyone.wait()
+        return super().read(file, start, stop)
+
+
+def test_many_are_fetched_at_a_time_and_few_are_held_decoded(tmp_path):
+    count = 3 * picks.THREADS
+    write(tmp_path, [line(SURE, drawn(number)) for number in range(count)])
+    found = read_captures(
+        FolderCaptures(tmp_path), class_names=None, processes=1, report=lambda *_: None
+    )
+    held, most, counting = 0, 0, threading.Lock()
+
+    def work(row, picture):
+        nonlocal held, most
+        with counting:
+            held += 1
+            most = max(most, held)
+        everyone_else_had_a_chance.wait(0.02)
+        with counting:
+            held -= 1
+        return row, picture.size
+
+    everyone_else_had_a_chance = threading.Event()  # never set: it ends a wait early, not late
+
+    results = with_pictures(
+        Together(tmp_path), found.files, found.predictions, work, lambda *_: None
+    )
+
+    assert results == [(row, (32, 32)) for row in range(count)]
+    assert most == picks.MOST_DECODED
+
+
+def picture_of(address: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(address.removeprefix("data:image/png;base64,"))))
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((32, 20), (32, 20)), ((128, 128), (128, 128)), ((900, 300), (128, 43)), ((2, 999), (1, 128))],
+)
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L"])
+def test_a_thumbnail_is_small_and_its_picture_left_alone(size, expected, mode):
+    picture = Image.new(mode, size)
+
+    small = picture_of(thumbnail(picture))
+
+    assert (small.mode, small.size) == ("RGB", expected)
+    assert (picture.mode, picture.size) == (mode, size)
+
+
+def test_a_large_picture_is_not_copied_for_its_thumbnail(monkeypatch):
+    picture = Image.new("RGB", (600, 400))
+    copies = []
+    for way in ("copy", "convert"):
+        monkeypatch.setattr(Image.Image, way, lambda *_, way=way: copies.append(way))
+
+    assert picture_of(thumbnail(picture)).size == (128, 85)
+    assert copies == []
