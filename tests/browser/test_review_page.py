@@ -16,6 +16,7 @@ from tests.browser.conftest import DESKTOP, PHONE, WIDTHS
 from tests.browser.review_stack import HOLD_SECONDS, ReviewStack, make_stack, plain_picture
 from tests.integration.laptop_aws import run_laptop_aws, wait_until
 from tests.integration.review_server import ReviewServer, review_server
+from training.reviewing.private_page import private_page
 from training.settings import ROOT
 from training.sources.synthetic import draw_picture
 
@@ -117,6 +118,18 @@ def test_a_picture_is_large_and_everything_about_it_is_there(empty, server, watc
             box = button.bounding_box()
             assert box["y"] + box["height"] <= PHONE["height"]
             assert box["height"] >= 44
+
+
+def test_the_private_page_leads_to_the_review(empty, server, watched):
+    empty.ask("by-file", plain_picture(1))
+    seen = watched(DESKTOP, "light")
+    with private_page(server.address) as path:
+        seen.page.goto(path.as_uri())
+        seen.page.wait_for_url(server.address)
+    assert wait_for_picture(seen.page) == "inbox/by-file.png"
+    press(seen.page, "1")
+    assert empty.labels()["inbox/by-file.png"]["label"] == "bicycle"
+    assert (seen.complaints, seen.foreign()) == ([], [])
 
 
 def test_single_pixels_of_a_small_picture_are_seen(empty, server, watched):

@@ -359,6 +359,25 @@ def test_a_picture_that_was_kept_too_long_is_taken_off_the_page():
     assert ids(desk.keep("page")) == ["m1"]
 
 
+def test_a_picture_that_somebody_else_has_by_now_is_neither_kept_nor_given_back():
+    office = Office(body(0), body(1))
+    desk, other = office.desk(), office.desk("bob")
+    desk.look("page")
+    desk.decide("page", "m0", "bicycle")
+    office.queue.reappear()  # this server was not heard of for too long
+    assert ids(other.look("page")) == ["m1"]  # and m0 is finished there
+    view = desk.undo("page")
+    assert "in the queue again" in view.note
+    assert ids(desk.keep("page")) == []
+    desk.close()
+    assert office.queue.hidden["m1"] == HOLD
+    assert office.queue.visible == []
+    other.decide("page", "m1", "bicycle")
+    other.close()
+    assert list(office.queue.bodies.values()) == [body(0)]  # queued anew by the undo
+    assert office.decisions() == {"inbox/1.png": "bicycle"}
+
+
 def test_closing_gives_back_what_is_not_decided_and_hands_out_nothing_more():
     office = Office(*map(body, range(5)))
     desk = office.desk()
