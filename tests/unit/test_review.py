@@ -116,8 +116,8 @@ def served(monkeypatch):
 
 
 def test_a_second_ctrl_c_says_what_is_written_and_keeps_the_table(served, monkeypatch, capsys):
-    ended = []
-    monkeypatch.setattr(review.os, "_exit", ended.append)
+    ended: list[int] = []
+    monkeypatch.setattr("training.review.os._exit", ended.append)
 
     def serve(desk, _reviewer, _port, ready, give_up):
         ready("http://127.0.0.1:4700/a-token-of-a-test/")
@@ -135,8 +135,8 @@ def test_a_second_ctrl_c_says_what_is_written_and_keeps_the_table(served, monkey
 
 
 def test_the_browser_is_not_given_the_secret_on_its_command_line(served, monkeypatch, capsys):
-    opened = Queue()
-    monkeypatch.setattr(review.webbrowser, "open", opened.put)
+    opened: Queue[str] = Queue()
+    monkeypatch.setattr("training.review.webbrowser.open", opened.put)
     address = "http://127.0.0.1:4700/a-token-of-a-test/"
     files = []
 

@@ -1,6 +1,7 @@
 """The desk: nobody gets another's picture, and no decision is lost or double, whatever fails."""
 
 import threading
+import time
 
 import pytest
 
@@ -466,7 +467,7 @@ def test_an_undo_beside_the_sweep_is_no_error(monkeypatch, clock):
     desk.look("page")
     desk.decide("page", "m0", "bicycle")
     clock(61)
-    now, asked = desk_module.time.monotonic(), []
+    now, asked = time.monotonic(), []
 
     def monotonic():
         asked.append(now)
