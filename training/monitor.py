@@ -27,16 +27,21 @@ def main(argv: list[str] | None = None) -> int:
     """Report; return 0, also where nothing has been captured yet."""
     arguments = parse_arguments(argv)
     console = make_console()
+    written: list[str] = []
     try:
         # Not above: it imports PyTorch, which --help does without.
         from training.monitoring.run import monitor  # noqa: PLC0415
 
-        monitor(arguments, console)
+        monitor(arguments, console, written)
     except (ExpectedError, ClientError, BotoCoreError, OSError) as error:
         print(f"monitor: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("monitor: interrupted; nothing was written", file=sys.stderr)
+        were = "were" if len(written) > 1 else "was"
+        words = f"{' and '.join(written) or 'nothing'} {were} written"
+        if written and arguments.publish:
+            words += "; metrics may not be published: run it again, it adds none twice"
+        print(f"monitor: interrupted; {words}", file=sys.stderr)
         return 130
     return 0
 

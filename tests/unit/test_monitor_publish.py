@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from tests.unit.aws_stubs import stubbed
+from tests.unit.aws_stubs import StubbedSession, stubbed
 from tests.unit.captures import BEGIN, a_few_hours, line, named, write
+from training.monitor import main
 from training.monitoring.comparison import as_sample
 from training.monitoring.drift import compare
 from training.monitoring.places import FolderCaptures
@@ -199,3 +200,50 @@ def test_an_hour_of_damaged_lines_alone_is_published(tmp_path):
     assert hour.start == SECOND
     [metric] = hour_metrics(hour, read(tmp_path), 0.9, None, "scones")
     assert (metric["MetricName"], metric["Value"]) == ("DamagedLines", 3)
+
+
+@pytest.fixture
+def options(tmp_path, monkeypatch):
+    """A run with captures of an hour that is over, and a report to be written to tmp_path/out."""
+    session = StubbedSession()
+    session.stub("cloudwatch").add_client_error(
+        "get_metric_statistics", "AccessDenied", "no permission for cloudwatch"
+    )
+    monkeypatch.setattr("boto3.Session", lambda: session)
+    a_few_hours(tmp_path / "captures", hours=2, begin=datetime.now(UTC) - timedelta(hours=5))
+    return ["--captures", str(tmp_path / "captures"), "--out", str(tmp_path / "out"),
+            "--baseline", "none", "--threshold", "0.9", "--publish"]  # fmt: skip
+
+
+def test_a_report_that_cannot_be_published_is_written_and_said_to_be(options, tmp_path, capsys):
+    assert main(options) == 1
+
+    said = capsys.readouterr()
+    assert f"Wrote monitor.html and monitor.json to {tmp_path / 'out'}" in said.out
+    assert "monitor: An error occurred (AccessDenied)" in said.err
+    assert (tmp_path / "out/monitor.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("stopped", "files", "words"),
+    [
+        ("shown_pictures", set(), "nothing was written"),
+        ("write_json", {"monitor.html"}, "monitor.html was written; metrics may not be published"),
+        (
+            "publish.publish",
+            {"monitor.html", "monitor.json"},
+            "monitor.html and monitor.json were written; metrics may not be published",
+        ),
+    ],
+)
+def test_an_interrupt_says_what_is_there(
+    options, tmp_path, capsys, monkeypatch, stopped, files, words
+):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"training.monitoring.run.{stopped}", interrupted)
+
+    assert main(options) == 130
+    assert f"monitor: interrupted; {words}" in capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "out").glob("*")} == files

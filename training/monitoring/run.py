@@ -28,11 +28,12 @@ from training.monitoring.pictures import shown_pictures
 from training.monitoring.places import Captures, FolderCaptures, S3Captures
 from training.monitoring.predictions import Predictions, Reading
 from training.monitoring.reading import read_captures
-from training.monitoring.report import write_report
+from training.monitoring.report import PAGE, write_report
 from training.monitoring.show import show
 from training.progress import progress_bar
 from training.reports import write_json
 
+FIGURES = "monitor.json"
 # More connections than there are reads at a time; retries are for S3's "slow down".
 READS = Config(max_pool_connections=32, retries={"mode": "standard", "total_max_attempts": 5})
 
@@ -108,8 +109,11 @@ class Run:
         return f"CloudWatch has the {words} already: nothing was added."
 
 
-def monitor(arguments: argparse.Namespace, console: Console) -> None:
-    """Do what the command line says. Raises ExpectedError, ClientError, BotoCoreError, OSError."""
+def monitor(arguments: argparse.Namespace, console: Console, written: list[str]) -> None:
+    """Do what the command line says; add to `written` the name of each file that is.
+
+    Raises ExpectedError, ClientError, BotoCoreError, OSError.
+    """
     run = Run(arguments, console, boto3.Session())
     captures = run.captures(arguments.captures)
     reading = run.read(captures, "Captures")
@@ -146,11 +150,12 @@ def monitor(arguments: argparse.Namespace, console: Console) -> None:
         predictions=predictions,
         seed=arguments.seed,
     )
-    write_json(arguments.out / "monitor.json", figures)
+    written.append(PAGE)
+    write_json(arguments.out / FIGURES, figures)
+    written.append(FIGURES)
     show(console, figures)
+    # Before anything is published, which may be refused: the report is there all the same.
+    console.print(f"Wrote {' and '.join(written)} to {arguments.out}", markup=False, soft_wrap=True)
     if arguments.publish:
         words = run.publish(captures, reading, threshold.value, baseline)
         console.print(words, markup=False, soft_wrap=True)
-    console.print(
-        f"Wrote monitor.html and monitor.json to {arguments.out}", markup=False, soft_wrap=True
-    )
