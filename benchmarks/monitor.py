@@ -1,7 +1,8 @@
 """How fast captured calls are read, and in how much memory: `python -m benchmarks.monitor`.
 
-Writes captures of drawn pictures, as an endpoint's data capture would: a file for each hour, and
-the same lines as one huge file. Runs `python -m training.monitor` over both, several times.
+Writes captures of drawn pictures, as an endpoint's data capture would: a file for each hour, the
+same lines as one huge file, and files of one line each, as an endpoint that is seldom asked leaves
+them. Runs `python -m training.monitor` over each, several times.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -37,6 +38,7 @@ WORK = Path("data/bench/monitor")
 CLASSES = ("bicycle", "motorcycle")
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 LINES_PER_FILE = 1_000
+APART = timedelta(hours=1) / LINES_PER_FILE  # from call to call
 DRAWN = 400  # different pictures; drawing one takes as long as reading ten
 LOOK_S = 0.1  # between looks at the memory
 
@@ -65,6 +67,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--lines", type=positive_integer, default=100_000, help="(default: %(default)s)")
+    add("--single-lines", type=positive_integer, default=10_000,
+        help="in files of one line each (default: %(default)s)")  # fmt: skip
     add("--side", type=positive_integer, default=32, help="of a picture, pixels (default: 32)")
     add("--runs", type=positive_integer, default=3, help="of each kind (default: 3)")
     add("--baseline", default="none", metavar="PLACE",
@@ -78,11 +82,16 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
     """Do what the command line says. Raises ExpectedError."""
-    captures = {
-        name: write_captures(arguments, name, per_file, console)
-        for name, per_file in (("hourly", LINES_PER_FILE), ("huge", arguments.lines))
+    layouts = (
+        Layout("hourly", arguments.lines, LINES_PER_FILE),
+        Layout("huge", arguments.lines, arguments.lines),
+        Layout("single", arguments.single_lines, 1),
+    )
+    captures = {layout: write_captures(arguments, layout, console) for layout in layouts}
+    kinds = {
+        layout.name: measure(folder, layout.lines, arguments, console)
+        for layout, folder in captures.items()
     }
-    kinds = {name: measure(folder, arguments, console) for name, folder in captures.items()}
     report = {
         "machine": machine(),
         "lines": arguments.lines,
@@ -95,29 +104,35 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     show(report, kinds, console)
 
 
-def write_captures(
-    arguments: argparse.Namespace, name: str, per_file: int, console: Console
-) -> Path:
+class Layout(NamedTuple):
+    """How captured calls are laid out: how many lines there are, and in a file at most."""
+
+    name: str
+    lines: int
+    per_file: int
+
+
+def write_captures(arguments: argparse.Namespace, layout: Layout, console: Console) -> Path:
     """Write the captured calls, unless they are there from an earlier time; return the folder."""
-    folder: Path = arguments.work / f"{name}-{arguments.lines}-{arguments.side}"
+    folder: Path = arguments.work / f"{layout.name}-{layout.lines}-{arguments.side}"
     if (folder / "done").exists():
         return folder
-    lines = capture_lines(arguments.lines, arguments.side)
-    with progress_bar(console, f"Write {name}") as report:
-        for number, first in enumerate(range(0, arguments.lines, per_file)):
-            hour = BEGIN + timedelta(hours=number)
+    lines = capture_lines(layout.lines, arguments.side)
+    with progress_bar(console, f"Write {layout.name}") as report:
+        for number, first in enumerate(range(0, layout.lines, layout.per_file)):
+            hour = BEGIN + APART * first
             path = folder / f"{hour:scones/AllTraffic/%Y/%m/%d/%H}/00-00-000-{number}.jsonl"
             path.parent.mkdir(parents=True, exist_ok=True)
-            count = min(per_file, arguments.lines - first)
+            count = min(layout.per_file, layout.lines - first)
             with path.open("w", encoding="utf-8") as file:
                 file.writelines(next(lines) for _ in range(count))
-            report(first + count, arguments.lines)
+            report(first + count, layout.lines)
     (folder / "done").touch()
     return folder
 
 
 def capture_lines(count: int, side: int) -> Iterator[str]:
-    """Yield captured calls: drawn pictures by turns, made-up answers, 3.6 seconds apart."""
+    """Yield captured calls: drawn pictures by turns, made-up answers, evenly spaced."""
     rng = random.Random(0)  # noqa: S311  answers, no secrets
     pictures = []
     for number in range(min(count, DRAWN)):
@@ -145,14 +160,16 @@ def capture_lines(count: int, side: int) -> Iterator[str]:
             },
             "eventMetadata": {
                 "eventId": f"{number:08d}",
-                "inferenceTime": f"{BEGIN + timedelta(seconds=3.6 * number):%Y-%m-%dT%H:%M:%SZ}",
+                "inferenceTime": f"{BEGIN + APART * number:%Y-%m-%dT%H:%M:%SZ}",
             },
             "eventVersion": "0",
         }
         yield json.dumps(call, separators=(",", ":")) + "\n"
 
 
-def measure(folder: Path, arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+def measure(
+    folder: Path, lines: int, arguments: argparse.Namespace, console: Console
+) -> dict[str, Any]:
     """Run the monitor over a folder several times; return seconds and peak bytes."""
     seconds, peaks = [], []
     out = arguments.work / "report"
@@ -164,12 +181,13 @@ def measure(folder: Path, arguments: argparse.Namespace, console: Console) -> di
         seconds.append(round(spent, 2))
         peaks.append(peak)
         figures = json.loads((out / "monitor.json").read_text(encoding="utf-8"))
-        if figures["predictions"] != arguments.lines:
+        if figures["predictions"] != lines:
             raise MonitorFailedError(
-                f"{figures['predictions']} predictions of {arguments.lines} lines: see {out}."
+                f"{figures['predictions']} predictions of {lines} lines: see {out}."
             )
     size = sum(path.stat().st_size for path in folder.rglob("*.jsonl"))
     return {
+        "lines": lines,
         "files": sum(1 for _ in folder.rglob("*.jsonl")),
         "bytes": size,
         "seconds": spread(seconds),
@@ -218,12 +236,13 @@ def session_bytes(session: int) -> int:
 
 def show(report: dict[str, Any], kinds: dict[str, dict[str, Any]], console: Console) -> None:
     """Print the figures."""
-    table = Table(title=f"{report['lines']:,} captured calls on {report['machine']}")
-    for heading in ("captures", "files", "seconds", "most", "peak memory"):
+    table = Table(title=f"Captured calls on {report['machine']}")
+    for heading in ("captures", "calls", "files", "seconds", "most", "peak memory"):
         table.add_column(heading, justify="left" if heading == "captures" else "right")
     for name, kind in kinds.items():
         table.add_row(
             name,
+            f"{kind['lines']:,}",
             f"{kind['files']:,}",
             f"{kind['seconds']['mean']:.1f}",
             f"{kind['seconds']['most']:.1f}",

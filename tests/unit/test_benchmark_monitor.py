@@ -1,13 +1,17 @@
 """The monitoring benchmark measures what it says."""
 
+import json
 import os
 import sys
 
 import pytest
 
+import training.monitor
 from benchmarks.monitor import (
+    Layout,
     MonitorFailedError,
     capture_lines,
+    main,
     parse_arguments,
     run_measured,
     session_bytes,
@@ -17,6 +21,7 @@ from training.monitoring.capture_line import read_line
 from training.waiting import make_console
 
 MEGABYTE = 1_000_000
+KINDS = ("hourly", "huge", "single")
 
 
 def test_its_lines_are_captured_calls():
@@ -28,14 +33,33 @@ def test_its_lines_are_captured_calls():
 
 
 def test_captures_are_written_once(tmp_path):
-    arguments = parse_arguments(["--lines", "25", "--work", str(tmp_path)])
+    arguments = parse_arguments(["--work", str(tmp_path)])
+    layout = Layout("hourly", lines=25, per_file=10)
 
-    folder = write_captures(arguments, "hourly", 10, make_console())
+    folder = write_captures(arguments, layout, make_console())
     files = {path: path.stat().st_mtime_ns for path in folder.rglob("*.jsonl")}
 
     assert sorted(len(path.read_text().splitlines()) for path in files) == [5, 10, 10]
-    assert write_captures(arguments, "hourly", 10, make_console()) == folder
+    assert write_captures(arguments, layout, make_console()) == folder
     assert files == {path: path.stat().st_mtime_ns for path in folder.rglob("*.jsonl")}
+
+
+def test_files_of_one_line_are_measured_too(tmp_path, monkeypatch, capsys):
+    def run_here(command):
+        assert command[1:3] == ["-m", "training.monitor"]
+        assert training.monitor.main(command[3:]) == 0
+        return 1.0, MEGABYTE
+
+    monkeypatch.setattr("benchmarks.monitor.run_measured", run_here)
+    options = ["--lines", "30", "--single-lines", "7", "--runs", "1"]
+    report = tmp_path / "monitor.json"
+
+    assert main([*options, "--work", str(tmp_path), "--report", str(report)]) == 0
+
+    figures = json.loads(report.read_text())
+    counts = {name: (figures[name]["lines"], figures[name]["files"]) for name in KINDS}
+    assert counts == {"hourly": (30, 1), "huge": (30, 1), "single": (7, 7)}
+    assert "single" in capsys.readouterr().out
 
 
 def test_the_memory_of_a_process_and_its_child_is_seen():
