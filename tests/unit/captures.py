@@ -41,11 +41,17 @@ def line(
     picture: bytes | None = None,
     time: datetime = BEGIN,
     config: Mapping[str, Any] = TEXT_ANSWERS,
+    inference_id: str | None = None,
 ) -> bytes:
     """Return a captured call; a list of numbers is the built-in algorithm's answer."""
     body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
     call = CapturedInvocation(
-        drawn(0) if picture is None else picture, "image/png", body, "application/json", time
+        drawn(0) if picture is None else picture,
+        "image/png",
+        body,
+        "application/json",
+        time,
+        inference_id,
     )
     return capture_line(dict(config), call).encode()
 

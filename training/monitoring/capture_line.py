@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from training.answer import AnswerError, read_answer
 
+NO_ID = "-"  # of a caller that is no execution, see functions/image_classification
 LEAST_ERROR_STATUS = 400  # of HTTP
 # No call can have been captured at another time, and not every time can be counted or drawn.
 FIRST_TIME, LAST_TIME = (datetime(year, 1, 1, tzinfo=UTC) for year in (2015, 2100))
@@ -36,11 +37,15 @@ class RefusedCallError(Exception):
 
 
 class Call(NamedTuple):
-    """One answered call: when, in seconds since 1970, each class's probability, picture bytes."""
+    """One answered call: when, in seconds since 1970, each class's probability, picture bytes.
+
+    `inference_id` is the caller's own name for it, "" for none.
+    """
 
     time: float
     probabilities: dict[str, float]
     picture: bytes
+    inference_id: str
 
 
 def read_line(line: bytes, class_names: Sequence[str] | None) -> Call:
@@ -61,7 +66,7 @@ def read_line(line: bytes, class_names: Sequence[str] | None) -> Call:
     picture = _content(captured.get("endpointInput"), "no picture")
     if not picture:
         raise DamagedLineError("no picture", "the request was captured with no bytes")
-    return Call(time, probabilities, picture)
+    return Call(time, probabilities, picture, _inference_id(metadata))
 
 
 def _captured(line: bytes) -> tuple[dict[str, Any], Any]:
@@ -90,6 +95,11 @@ def _time(metadata: Any) -> float:
     if not FIRST_TIME <= moment < LAST_TIME:
         raise DamagedLineError("no time", f"inferenceTime is {text!r}")
     return moment.timestamp()
+
+
+def _inference_id(metadata: Any) -> str:
+    text = metadata.get("inferenceId") if isinstance(metadata, dict) else None
+    return text if isinstance(text, str) and text != NO_ID else ""
 
 
 def _content(side: Any, missing: str) -> bytes:

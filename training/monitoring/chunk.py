@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from training.monitoring.capture_line import DamagedLineError, RefusedCallError, read_line
-from training.monitoring.predictions import DamagedLine, Predictions, Rows
+from training.monitoring.predictions import (
+    DamagedLine,
+    Predictions,
+    Rows,
+    question_key,
+)
 
 # An endpoint takes 6 MiB, which are 8 MiB as base64; its answer is small.
 LONGEST_LINE = 16 * 1024 * 1024
@@ -92,5 +97,6 @@ def _read_line(line: bytes, rules: Rules, rows: Rows, place: tuple[int, int, int
     # Not above: the process that hands out chunks does without PyTorch.
     from training.monitoring.captured_picture import describe  # noqa: PLC0415
 
-    rows.add(call.time, call.probabilities, describe(call.picture), place)
+    question = question_key(call.inference_id, call.picture)
+    rows.add(call.time, call.probabilities, describe(call.picture), place, question)
     return True

@@ -1,5 +1,6 @@
 """What captured lines say, in columns: a hundred thousand predictions take some ten megabytes."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,21 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 
+NOT_KNOWN = 0  # of a question without an id
 FORMAT = "format"  # the one feature of a picture that is a word
+
+
+def question_key(inference_id: str, picture: bytes) -> int:
+    """Return a number for a picture that was asked about under an id; NOT_KNOWN without an id.
+
+    An execution that tries again asks with the same id, its own name. Other callers may give all
+    their calls one id, so that the picture counts too.
+    """
+    if not inference_id:
+        return NOT_KNOWN
+    text = inference_id.encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(picture, digest_size=8, key=hashlib.sha256(text).digest()).digest()
+    return int.from_bytes(digest, signed=True)
 
 
 class DamagedLine(NamedTuple):
@@ -36,6 +51,7 @@ class Predictions:
         files, lines: where it was read: position of the file in the list of files, and line from 1.
         offsets, lengths: the line's bytes in that file.
         formats: positions in `format_names`.
+        questions: the same for the same picture of the same execution, see `question_key`.
         features: what pictures are like, by name.
     """
 
@@ -50,6 +66,7 @@ class Predictions:
     offsets: Integers
     lengths: Integers
     formats: Integers
+    questions: Integers
     features: dict[str, Floats]
 
     def __len__(self) -> int:
@@ -66,6 +83,13 @@ class Predictions:
         """Tell of each whether the workflow accepts it: from the threshold on, but never a tie."""
         return np.asarray((self.confidences >= threshold) & ~self.tied)
 
+    def without_repeats(self) -> "Predictions":
+        """Return the first answer to each question: one that was retried is captured each time."""
+        _, first = np.unique(self.questions, return_index=True)
+        chosen = self.questions == NOT_KNOWN
+        chosen[first] = True
+        return self.chosen(chosen)
+
     def label_names(self) -> list[str]:
         """Return the most probable class of each."""
         return [self.classes[label] for label in self.labels]
@@ -81,6 +105,7 @@ COLUMNS = {
     "offsets": np.int64,
     "lengths": np.int64,
     "formats": np.int64,
+    "questions": np.int64,
 }
 
 
@@ -99,6 +124,7 @@ class Rows:
         probabilities: Mapping[str, float],
         features: Mapping[str, float | str],
         place: tuple[int, int, int, int],
+        question: int,
     ) -> None:
         """Add an answer; `place` is file, line, offset and length. See Predictions."""
         for name in probabilities:
@@ -113,6 +139,7 @@ class Rows:
             self.classes[label],
             *place,
             self.format_names.setdefault(form, len(self.format_names)),
+            question,
         )
         for name, value in zip(COLUMNS, row, strict=True):
             self.columns[name].append(value)

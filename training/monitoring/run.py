@@ -74,17 +74,18 @@ class Run:
         if place is None:
             return choose_baseline(self.session, self.arguments.endpoint, self.arguments.baseline)
         fine = self.read(self.captures(place), "Baseline", all_times=True)
-        return Baseline(as_sample(fine.predictions, "the baseline's captures"), place)
+        sample = as_sample(fine.predictions.without_repeats(), "the baseline's captures")
+        return Baseline(sample, place)
 
     def compare(
         self, captures: Captures, reading: Reading, predictions: Predictions, baseline: Baseline
     ) -> Comparison:
-        """Compare all predictions of a reading, or some of them."""
+        """Compare all predictions of a reading, or some of them; retries count once."""
         with progress_bar(self.console, "Pictures seen again") as report:
             return compare_predictions(
                 captures,
                 reading,
-                predictions,
+                predictions.without_repeats(),
                 baseline=baseline,
                 seed=self.arguments.seed,
                 report=report,
@@ -132,16 +133,23 @@ def monitor(arguments: argparse.Namespace, console: Console, written: list[str])
             seed=arguments.seed,
             report=report,
         )
+    distinct = predictions.without_repeats()
+    repeated = len(predictions) - len(distinct)
     figures = {
         "captures": captures.location,
         "endpoint": arguments.endpoint,
         "generated": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         **summarise(reading, threshold.value),
+        "repeated": repeated,
         "threshold_source": threshold.source,
         "pictures": {name: [shown.facts() for shown in some] for name, some in pictures.items()},
         **comparison.figures(),
-        **kept_sample(comparison, predictions, arguments.seed),
+        **kept_sample(comparison, distinct, arguments.seed),
     }
+    if repeated:
+        figures["drift"]["notes"].append(
+            f"{repeated:,} predictions are of calls that were tried again, and count once here."
+        )
     write_report(
         arguments.out,
         figures,
