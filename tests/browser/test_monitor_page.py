@@ -156,6 +156,23 @@ def test_headings_are_in_order_and_tables_can_be_reached_by_keyboard(report, wat
     assert {"What was compared", "Figures of each class", "Damaged lines"} <= reached
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_call_in_the_time_asked_for_is_told_from_nothing(report, tmp_path, watched, width):
+    captures = str(report.parent / "now")
+    options = ["--baseline", "none", "--from", "2026-11-25", "--out", str(tmp_path)]
+    assert main(["--captures", captures, *options]) == 0
+    seen = watched(WIDTHS[width])
+
+    seen.page.goto((tmp_path / "monitor.html").as_uri())
+
+    if SCREENSHOTS:
+        seen.screenshot(Path(SCREENSHOTS) / f"no-call-{width}.png")
+    assert seen.page.get_by_text("No call in the time asked for is captured.").is_visible()
+    assert not seen.page.get_by_text("Nothing has been captured yet.").is_visible()
+    assert seen.complaints == []
+    assert seen.too_wide() == []
+
+
 def test_a_report_of_nothing_says_so(tmp_path, watched):
     (tmp_path / "captures").mkdir()
     assert main(["--captures", str(tmp_path / "captures"), "--out", str(tmp_path / "out")]) == 0
