@@ -97,7 +97,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--seed", type=int, default=0, help="of the random samples (default: %(default)s)")
     add("--publish", action="store_true",
-        help="also publish the newest full hour's figures as CloudWatch metrics")  # fmt: skip
+        help="also publish the newest full hour's figures as CloudWatch metrics, and the drift of"
+        " the day that ends with it")  # fmt: skip
     add("--processes", type=positive_integer, default=_cores(), metavar="N",
         help="that read at a time (default: one for each core, %(default)s)")  # fmt: skip
     arguments = parser.parse_args(argv)
