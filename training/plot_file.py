@@ -14,6 +14,7 @@ def new_figure(width: float, height: float, rows: tuple[float, ...] = (1,)) -> t
     import matplotlib as mpl  # noqa: PLC0415  half a second, which --help does without
 
     mpl.use("Agg")
+    mpl.rcParams["text.parse_math"] = False  # a class may be called a_$1
     from matplotlib import pyplot as plt  # noqa: PLC0415  after the choice of its backend
 
     return plt.subplots(

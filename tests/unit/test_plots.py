@@ -40,6 +40,13 @@ def test_the_confusion_matrix_is_written_for_any_number_of_classes(tmp_path, cla
     assert min(size(tmp_path / "m.png")) > 400
 
 
+def test_a_class_name_is_no_formula(tmp_path):
+    names = ["a_$1_to_$2", r"$\frac$"]
+    plot_confusion([[1, 0], [0, 1]], names, "title", tmp_path / "m.png")
+
+    assert min(size(tmp_path / "m.png")) > 300
+
+
 @pytest.mark.parametrize("classes", [3, 15, 16, 40, 100])
 def test_names_of_many_classes_do_not_run_into_each_other(classes):
     figure = Figure(figsize=(12, 10.2), layout="constrained")  # as large as it gets on a page
