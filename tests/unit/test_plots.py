@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -152,11 +153,18 @@ def test_the_reliability_diagram_shows_bins_and_their_intervals(monkeypatch, tmp
     assert sum(patch.get_height() for patch in below.patches) == 500
 
 
+class Unwilling(Artist):
+    """What fails only when it is drawn."""
+
+    def draw(self, renderer: Any) -> None:
+        raise ValueError("nonsense")
+
+
 def test_a_plot_that_cannot_be_written_leaves_the_old_one(tmp_path):
     path = tmp_path / "m.png"
     path.write_bytes(b"old")
     figure, axes = new_figure(4, 4)
-    axes.set_title("$\\nonsense$")  # which fails only when it is drawn
+    axes.add_artist(Unwilling())
     with pytest.raises(ValueError, match="nonsense"):
         write_figure(figure, path)
     assert path.read_bytes() == b"old"
