@@ -156,7 +156,7 @@ def test_the_reliability_diagram_shows_bins_and_their_intervals(monkeypatch, tmp
 class Unwilling(Artist):
     """What fails only when it is drawn."""
 
-    def draw(self, renderer: Any) -> None:
+    def draw(self, renderer: Any) -> None:  # noqa: ARG002  as matplotlib calls it
         raise ValueError("nonsense")
 
 
