@@ -52,7 +52,7 @@ check: setup ## Formatter, linter, type checker, cfn-lint, sam validate, checkov
 	 case "$$report" in *"Parsing errors"*) status=1;; esac; exit $$status
 
 unit: setup ## Tests without sockets
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/unit --numprocesses 2 --dist loadfile
 
 integration: setup ## Tests against the laptop's AWS
 	$(BIN)/python -m pytest tests/integration --numprocesses 2 --dist loadfile
