@@ -26,6 +26,7 @@ from training.arguments import positive_integer
 from training.monitoring.distances import load_observer
 from training.monitoring.drift import ALPHA, MIN_EFFECT, compare
 from training.monitoring.sample import Sample, read_baseline
+from training.pages.words import percent
 from training.progress import progress_bar
 from training.reports import write_json
 from training.waiting import make_console
@@ -181,11 +182,6 @@ def show(found: dict[str, Any], console: Console) -> None:
         f" comparison of 5,000 pictures with 5,000 takes {found['seconds_to_compare']['5000']} s.",
         markup=False,
     )
-
-
-def percent(share: float | None) -> str:
-    """Write a share; none is a dash."""
-    return "-" if share is None else f"{share:.1%}"
 
 
 if __name__ == "__main__":

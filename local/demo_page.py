@@ -38,9 +38,9 @@ def write_demo_page(reports: Path, staged: Path, definition: Path) -> Path:
     summary = json.loads((reports / "demo" / "summary.json").read_text(encoding="utf-8"))
     evaluation = json.loads((reports / "evaluate" / "evaluation.json").read_text(encoding="utf-8"))
     pictures = [Outcome(**picture) for picture in summary["pictures"]]
-    ways = [(t["from"], t["to"]) for t in summary["transitions"]]
-    counts = {way: t["times"] for way, t in zip(ways, summary["transitions"], strict=True)}
-    errors = {way: t["after_errors"] for way, t in zip(ways, summary["transitions"], strict=True)}
+    transitions = {(t["from"], t["to"]): t for t in summary["transitions"]}
+    counts = {way: t["times"] for way, t in transitions.items()}
+    errors = {way: t["after_errors"] for way, t in transitions.items()}
     page = reports / "demo" / "index.html"
     write_page(
         page,

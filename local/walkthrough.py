@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from local.control import DEFAULT_STATE, find_running, start, stop
 from local.server import DEFAULT_PORT, UNSET, client_environment
+from local.session import CommandFailedError
 from training import settings
 from training.create_endpoint import (
     ENDPOINT_INSTANCE,
@@ -43,10 +44,6 @@ class CostsNotAgreedError(ExpectedError):
             ' Nothing has been started. Set PLACE = "aws" in the first cell to go on there, or'
             ' PLACE = "laptop" to run on this machine, where it costs nothing.'
         )
-
-
-class CommandFailedError(ExpectedError):
-    """A command ended with a status other than 0, after saying why."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from training.calibration import (
     recommend_threshold,
 )
 from training.errors import ExpectedError
+from training.s3_address import split_s3_address
 
 METADATA = "metadata.json"
 HELD_OUT = "held_out.json"
@@ -113,7 +114,7 @@ def read_model_artifact(s3: Any, uri: str) -> ModelArtifact:
     Raises NoHeldOutAnswersError for a model of another kind, ModelArtifactError for a damaged one,
     and botocore's ClientError where S3 refuses it.
     """
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    bucket, key = split_s3_address(uri)
     answer = s3.get_object(Bucket=bucket, Key=key)
     size = answer["ContentLength"]
     if size > MOST_BYTES:

@@ -13,8 +13,8 @@ from PIL import Image
 
 from local import walkthrough
 from local.control import Running
+from local.session import CommandFailedError
 from local.walkthrough import (
-    CommandFailedError,
     CostsNotAgreedError,
     Place,
     PlaceUnknownError,

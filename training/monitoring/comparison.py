@@ -123,7 +123,7 @@ def _look(
 ) -> Seen:
     from network import resize_picture  # noqa: PLC0415  imports PyTorch, as the observer has
 
-    size = observer.classifier.input_size
+    size = observer.input_size
 
     def shrink(_: int, picture: Image.Image) -> Image.Image:
         # A thousand photos of a camera would be 70 GB.

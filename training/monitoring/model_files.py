@@ -8,6 +8,7 @@ from typing import Any
 
 from training.errors import ExpectedError
 from training.model_artifact import MOST_BYTES, unpack
+from training.s3_address import split_s3_address
 
 
 class MissingModelError(ExpectedError):
@@ -51,7 +52,7 @@ def read_file(path: Path) -> bytes:
 
 
 def _download(uri: str, s3: Any) -> bytes:
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    bucket, key = split_s3_address(uri)
     answer = s3.get_object(Bucket=bucket, Key=key)
     if answer["ContentLength"] > MOST_BYTES:
         raise DamagedModelError(

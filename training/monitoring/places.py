@@ -16,6 +16,7 @@ from botocore.exceptions import (
 )
 
 from training.errors import ExpectedError
+from training.s3_address import split_s3_address
 
 SUFFIX = ".jsonl"
 # botocore asks again until an answer begins; what breaks off in its middle is asked for here.
@@ -133,7 +134,7 @@ class S3Captures:
         `expected` says that captures go there, so that none is no mistake.
         """
         self._s3, self._expected = s3, expected
-        self._bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        self._bucket, prefix = split_s3_address(uri)
         if not self._bucket:
             raise CapturesNotFoundError(f"{uri} names no bucket: give s3://BUCKET/PREFIX.")
         self.location = uri

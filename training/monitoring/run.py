@@ -80,12 +80,12 @@ class Run:
     def compare(
         self, captures: Captures, reading: Reading, predictions: Predictions, baseline: Baseline
     ) -> Comparison:
-        """Compare all predictions of a reading, or some of them; retries count once."""
+        """Compare predictions of a reading, which are without repeats."""
         with progress_bar(self.console, "Pictures seen again") as report:
             return compare_predictions(
                 captures,
                 reading,
-                predictions.without_repeats(),
+                predictions,
                 baseline=baseline,
                 seed=self.arguments.seed,
                 report=report,
@@ -101,7 +101,7 @@ class Run:
             )
         except publish.NothingToPublishError as error:
             return str(error)
-        drift = self.compare(captures, reading, hour.day, baseline).drift
+        drift = self.compare(captures, reading, hour.day.without_repeats(), baseline).drift
         metrics = publish.hour_metrics(hour, reading, threshold, drift, self.arguments.endpoint)
         namespace = self.arguments.stack_name
         words = f"metrics of the hour {hour.start:%Y-%m-%d %H:00} UTC in the namespace {namespace}"
@@ -123,7 +123,8 @@ def monitor(arguments: argparse.Namespace, console: Console, written: list[str])
         run.session, arguments.stack_name, arguments.endpoint, arguments.threshold
     )
     baseline = run.baseline()
-    comparison = run.compare(captures, reading, predictions, baseline)
+    distinct = predictions.without_repeats()
+    comparison = run.compare(captures, reading, distinct, baseline)
     with progress_bar(console, "Pictures shown") as report:
         pictures = shown_pictures(
             captures,
@@ -133,7 +134,6 @@ def monitor(arguments: argparse.Namespace, console: Console, written: list[str])
             seed=arguments.seed,
             report=report,
         )
-    distinct = predictions.without_repeats()
     repeated = len(predictions) - len(distinct)
     figures = {
         "captures": captures.location,

@@ -16,6 +16,7 @@ from training.reviewing.picture_version import (
     read_version,
 )
 from training.reviewing.question import NEITHER
+from training.s3_address import split_s3_address
 from training.settings import LABELS_PREFIX
 from training.sources.folder import DECODER_ERRORS, read_photo, why_unreadable
 from training.sources.source import Picture, StageDataError, Unreadable
@@ -86,7 +87,7 @@ def read_labels(s3: Any, where: str, own_bucket: str) -> Reviewed:
     if where == PROJECT:
         where = f"s3://{own_bucket}/{LABELS_PREFIX}/"
     if where.startswith("s3://"):
-        bucket, _, prefix = where.removeprefix("s3://").partition("/")
+        bucket, prefix = split_s3_address(where)
         found = _from_s3(s3, bucket, f"{prefix.rstrip('/')}/" if prefix else "")
     elif Path(where).is_dir():
         paths = sorted(Path(where).rglob("*.json"))
