@@ -31,12 +31,13 @@ lock: ## Solve requirements.in into requirements.txt
 DATA ?= synthetic
 PICTURES ?= 5000
 PORT ?= 4566
+RATE ?= 25
 
 demo: setup ## Run the whole workflow on this machine. DATA=cifar100|ARCHIVE|FOLDER, KEEP=1, PORT=4566
 	@$(BIN)/python -m local.demo "$(DATA)" --port $(PORT) $(if $(KEEP),--keep)
 
-soak: setup ## Send PICTURES=5000 through a workflow in trouble and see that none is lost; reports/soak/
-	@$(BIN)/python -m local.soak --pictures $(PICTURES) --port $(PORT)
+soak: setup ## Run PICTURES=5000 at RATE=25/s through the workflow with injected faults; verify that none is lost; reports/soak/
+	@$(BIN)/python -m local.soak --pictures $(PICTURES) --rate $(RATE) --port $(PORT)
 
 test: setup check unit integration browser notebook ## Run every check and test that needs no Docker
 

@@ -1,6 +1,7 @@
 """What every test needs before anything of AWS is imported."""
 
 import os
+import signal
 
 import pytest
 
@@ -16,6 +17,12 @@ os.environ.update(
 )
 for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
     os.environ.pop(name, None)
+
+# A background job starts with SIGINT ignored, and one under nohup with SIGHUP; children inherit
+# that. A handler of our own is reset to the default disposition in each child.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -113,7 +113,8 @@ class Labels:
     def find(self, picture):
         if self.fails:
             raise self.fails
-        return next((x for x in self.there.values() if x.question.picture == picture), None)
+        there = list(self.there.values())  # a copy, since other threads put labels meanwhile
+        return next((x for x in there if x.question.picture == picture), None)
 
     def put(self, one):
         if self.fails:
