@@ -34,17 +34,18 @@ PORT ?= 4566
 RATE ?= 25
 
 demo: setup ## Run the whole workflow on this machine. DATA=cifar100|ARCHIVE|FOLDER, KEEP=1, PORT=4566
-	@$(BIN)/python -m local.demo "$(DATA)" --port $(PORT) $(if $(KEEP),--keep)
+	@$(BIN)/python -m demo "$(DATA)" --port $(PORT) $(if $(KEEP),--keep)
 
 soak: setup ## Run PICTURES=5000 at RATE=25/s through the workflow with injected faults; verify that none is lost; reports/soak/
-	@$(BIN)/python -m local.soak --pictures $(PICTURES) --rate $(RATE) --port $(PORT)
+	@$(BIN)/python -m demo.soak --pictures $(PICTURES) --rate $(RATE) --port $(PORT)
 
 test: setup check unit integration browser notebook ## Run every check and test that needs no Docker
 
-check: setup ## Formatter, linter, type checker, cfn-lint, sam validate, checkov
+check: setup ## Formatter, linter, type checker, imports, cfn-lint, sam validate, checkov
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy functions training local benchmarks tests
+	$(BIN)/mypy functions common training operations local demo benchmarks tests
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/cfn-lint template.yaml
 	AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
 # In an environment of its own, since it wants another boto3; the first run makes it, in seconds. .checkov.yaml has the rest.

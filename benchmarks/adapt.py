@@ -19,14 +19,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.runs import TrainingRun, spread, train
-from local.session import run_command
-from training import settings
-from training.arguments import positive_integer
-from training.errors import ExpectedError
+from common import settings
+from common.arguments import positive_integer
+from common.errors import ExpectedError
+from common.metrics import is_accepted, wilson_interval
+from common.reports import write_json
+from common.waiting import make_console
+from demo.session import run_command
 from training.evaluation.pictures import staged_pictures
-from training.metrics import is_accepted, wilson_interval
-from training.reports import write_json
-from training.waiting import make_console
 
 FOLDER = settings.REPORTS_FOLDER / "bench"
 WORK = Path("data/bench")  # staged pictures and models; large, and made again in minutes

@@ -22,16 +22,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from local.server import DEFAULT_PORT
-from local.session import LaptopSession, run_command
-from training import settings
-from training.arguments import positive_integer
-from training.errors import ExpectedError
-from training.parallel import run_parallel
-from training.progress import progress_bar
-from training.reports import write_json
-from training.sending.stack import stack_outputs
-from training.waiting import make_console
+from common import settings
+from common.arguments import positive_integer
+from common.errors import ExpectedError
+from common.parallel import run_parallel
+from common.progress import progress_bar
+from common.reports import write_json
+from common.stack import stack_outputs
+from common.waiting import make_console
+from demo.session import LaptopSession, run_command
+from local.address import DEFAULT_PORT
 
 FOLDER = settings.REPORTS_FOLDER / "bench"
 REPORT = FOLDER / "batch.json"

@@ -13,12 +13,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from training import container_path  # noqa: F401  finds network.py
-from training.errors import ExpectedError
-from training.model_artifact import unpack
-
-# isort: split
-from network import (
+from common.errors import ExpectedError
+from training.container.picture_model.network import (
     METADATA_FILE,
     WEIGHTS_FILE,
     Classifier,
@@ -27,6 +23,7 @@ from network import (
     load_classifier,
     resize_picture,
 )
+from training.endpoint.model_artifact import unpack
 
 __all__ = ["Classifier", "Model", "NoModelError", "decode_picture", "load_model", "png"]
 

@@ -21,15 +21,15 @@ from benchmarks.adapt import FOLDER, WORK, Task, stage
 from benchmarks.drift_rates import CLASSES, SCENARIOS, SIZE, Pool, draw_pool, measure
 from benchmarks.machine import machine
 from benchmarks.runs import TrainingRun, train
-from local.session import run_command
-from training.arguments import positive_integer
-from training.monitoring.distances import load_observer
-from training.monitoring.drift import ALPHA, MIN_EFFECT, compare
-from training.monitoring.sample import Sample, read_baseline
-from training.pages.words import percent
-from training.progress import progress_bar
-from training.reports import write_json
-from training.waiting import make_console
+from common.arguments import positive_integer
+from common.pages.words import percent
+from common.progress import progress_bar
+from common.reports import write_json
+from common.waiting import make_console
+from demo.session import run_command
+from operations.monitoring.distances import load_observer
+from operations.monitoring.drift import ALPHA, MIN_EFFECT, compare
+from operations.monitoring.sample import Sample, read_baseline
 
 # Of the drawings that training has not seen: it draws with seed 0.
 SEED = 1

@@ -15,14 +15,11 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from training import container_path  # noqa: F401  finds picture_features
-from training.monitoring.distances import Seen
-from training.monitoring.drift import compare
-from training.monitoring.sample import Sample
+from operations.monitoring.distances import Seen
+from operations.monitoring.drift import compare
+from operations.monitoring.sample import Sample
+from training.container.picture_model.picture_features import NUMBERS, picture_features
 from training.sources.synthetic import draw_picture
-
-# isort: split
-from picture_features import NUMBERS, picture_features
 
 CLASSES = ("bicycle", "motorcycle")
 SIZE = (32, 32)

@@ -1,6 +1,6 @@
 """What hostile pictures cost the function and the endpoint: `python -m benchmarks.hostile`.
 
-Every case of tests/hostile goes through Serialize Image Data's handler and through the endpoint's
+Every case of benchmarks/hostile_pictures goes through Serialize Image Data's handler and through the endpoint's
 inference.py, each time in a process of its own, so that time and memory belong to one case.
 """
 
@@ -16,11 +16,11 @@ from rich.progress import track
 from rich.table import Table
 from samcli.yamlhelper import yaml_parse
 
-from tests.hostile import apart
-from tests.hostile.corpus import cases, of_the_endpoint, of_the_function
-from training import settings
-from training.reports import write_json
-from training.waiting import make_console
+from benchmarks.hostile_pictures import apart
+from benchmarks.hostile_pictures.corpus import cases, of_the_endpoint, of_the_function
+from common import settings
+from common.reports import write_json
+from common.waiting import make_console
 
 REPORT = settings.REPORTS_FOLDER / "hostile" / "summary.json"
 TEMPLATE = apart.ROOT / "template.yaml"

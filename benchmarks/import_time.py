@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import machine
-from training.reports import write_json
-from training.waiting import make_console
+from common.reports import write_json
+from common.waiting import make_console
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = Path("reports") / "bench" / "imports.json"

@@ -2,7 +2,7 @@
 
 Writes captures of drawn pictures, as an endpoint's data capture would: a file for each hour, the
 same lines as one huge file, and files of one line each, as an endpoint that is seldom asked leaves
-them. Runs `python -m training.monitor` over each, several times.
+them. Runs `python -m operations.monitor` over each, several times.
 """
 
 import argparse
@@ -24,14 +24,14 @@ from rich.table import Table
 
 from benchmarks.machine import machine
 from benchmarks.runs import spread
-from local.session import run_command
-from training import settings
-from training.arguments import positive_integer
-from training.errors import ExpectedError
-from training.progress import progress_bar
-from training.reports import write_json
+from common import settings
+from common.arguments import positive_integer
+from common.errors import ExpectedError
+from common.progress import progress_bar
+from common.reports import write_json
+from common.waiting import make_console
+from demo.session import run_command
 from training.sources.synthetic import draw_picture
-from training.waiting import make_console
 
 REPORT = settings.REPORTS_FOLDER / "bench" / "monitor.json"
 WORK = Path("data/bench/monitor")
@@ -72,7 +72,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--side", type=positive_integer, default=32, help="of a picture, pixels (default: 32)")
     add("--runs", type=positive_integer, default=3, help="of each kind (default: 3)")
     add("--baseline", default="none", metavar="PLACE",
-        help="what to compare with, as training.monitor takes it (default: none)")  # fmt: skip
+        help="what to compare with, as operations.monitor takes it (default: none)")  # fmt: skip
     add("--work", type=Path, default=WORK, metavar="FOLDER",
         help="where captures are kept (default: %(default)s)")  # fmt: skip
     add("--report", type=Path, default=REPORT, metavar="FILE",
@@ -173,7 +173,7 @@ def measure(
     """Run the monitor over a folder several times; return seconds and peak bytes."""
     seconds, peaks = [], []
     out = arguments.work / "report"
-    command = [sys.executable, "-m", "training.monitor", "--captures", str(folder)]
+    command = [sys.executable, "-m", "operations.monitor", "--captures", str(folder)]
     command += ["--out", str(out), "--threshold", "0.9", "--baseline", arguments.baseline]
     for number in range(arguments.runs):
         console.print(f"{folder.name}, run {number + 1} of {arguments.runs}", markup=False)
@@ -215,7 +215,7 @@ def run_measured(command: Sequence[str]) -> tuple[float, int]:
             raise
         said = process.stdout.read() if process.stdout else ""
     if process.returncode:
-        raise MonitorFailedError(f"training.monitor ended with {process.returncode}: {said}")
+        raise MonitorFailedError(f"operations.monitor ended with {process.returncode}: {said}")
     return time.monotonic() - began, peak
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from training.errors import ExpectedError
-from training.progress import progress_bar
-from training.training_job import SOURCE_DIR
+from common.errors import ExpectedError
+from common.progress import progress_bar
+from training.endpoint.training_job import SOURCE_DIR
 
 EPOCH_LINE = re.compile(r"\s*(\d+)/(\d+) ")  # how train.py's row of an epoch begins
 LOG_LINES_SHOWN = 10

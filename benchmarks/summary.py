@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from local.session import run_command
-from training import settings
-from training.errors import ExpectedError
-from training.reports import write_json
-from training.waiting import make_console
+from common import settings
+from common.errors import ExpectedError
+from common.reports import write_json
+from common.waiting import make_console
+from demo.session import run_command
 
 FOLDER = settings.REPORTS_FOLDER / "bench"
 SUMMARY = "summary.json"

@@ -29,18 +29,18 @@ from rich.table import Table
 
 from benchmarks.machine import machine
 from benchmarks.runs import TrainingRun, spread, train
-from local.session import run_command
-from training import settings
-from training.arguments import positive_integer
-from training.calibration import expected_calibration_error
-from training.deployment import chosen_threshold
-from training.errors import ExpectedError
+from common import settings
+from common.arguments import positive_integer
+from common.errors import ExpectedError
+from common.metrics import is_accepted, share, wilson_interval
+from common.reports import write_json
+from common.waiting import make_console
+from demo.session import run_command
+from training.container.picture_model.calibration import expected_calibration_error
+from training.endpoint.deployment import chosen_threshold
+from training.endpoint.model_artifact import HELD_OUT, HeldOut, ModelArtifact
+from training.endpoint.training_job import SOURCE_DIR
 from training.evaluation.pictures import staged_pictures
-from training.metrics import is_accepted, share, wilson_interval
-from training.model_artifact import HELD_OUT, HeldOut, ModelArtifact
-from training.reports import write_json
-from training.training_job import SOURCE_DIR
-from training.waiting import make_console
 
 REPORT = settings.REPORTS_FOLDER / "bench" / "training.json"
 WORK = Path("data/bench/training")  # models and links to pictures, kept between calls
@@ -172,7 +172,7 @@ class Bench:
         told = f"{self.preset}, {name}"
         about = (machine(), version("torch"))
         digest = hashlib.sha256(" ".join([str(seed), *self.options, *about]).encode())
-        for script in sorted(SOURCE_DIR.glob("*.py")):
+        for script in sorted(SOURCE_DIR.rglob("*.py")):
             if script.name not in NO_MATTER:
                 digest.update(script.read_bytes())
         for path, _, data in [*known, *asked]:

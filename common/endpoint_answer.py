@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from training.errors import ExpectedError
+from common.errors import ExpectedError
 
 SUM_TOLERANCE = 1e-3  # probabilities are printed with few digits
 

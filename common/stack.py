@@ -4,7 +4,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from training.errors import ExpectedError
+from common.errors import ExpectedError
 
 NEEDED = ("PicturesBucketName", "PredictionsTableName", "StateMachineArn")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from training.errors import ExpectedError
+from common.errors import ExpectedError
 
 # A laptop's AWS answers in seconds, a real one in minutes: ask often at first, then seldom enough
 # to stay far from the rate at which SageMaker throttles Describe calls.

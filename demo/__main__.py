@@ -1,4 +1,4 @@
-"""The whole workflow on a laptop, from pictures to answers: `python -m local.demo` (`make demo`).
+"""The whole workflow on a laptop, from pictures to answers: `python -m demo` (`make demo`).
 
 Runs the very commands that a user runs on AWS, one after the other, against the laptop's AWS.
 """
@@ -15,9 +15,15 @@ from typing import Any
 
 from rich.console import Console
 
-from local.demo_captures import wait_for_captures
-from local.demo_leftovers import leftovers
-from local.demo_outcomes import (
+from common import settings
+from common.errors import ExpectedError
+from common.progress import progress_bar
+from common.reports import write_json
+from common.stack import stack_outputs
+from common.waiting import make_console
+from demo.captures import wait_for_captures
+from demo.leftovers import leftovers
+from demo.outcomes import (
     Outcome,
     figures,
     outcomes,
@@ -25,17 +31,11 @@ from local.demo_outcomes import (
     recorded_predictions,
     wait_for_executions,
 )
-from local.demo_page import write_demo_page
-from local.demo_paths import count_transitions
-from local.demo_table import show
-from local.server import DEFAULT_PORT
-from local.session import LaptopSession, run_command
-from training import settings
-from training.errors import ExpectedError
-from training.progress import progress_bar
-from training.reports import write_json
-from training.sending.stack import stack_outputs
-from training.waiting import make_console
+from demo.page import write_demo_page
+from demo.paths import count_transitions
+from demo.session import LaptopSession, run_command
+from demo.table import show
+from local.address import DEFAULT_PORT
 
 REPORT = settings.REPORTS_FOLDER / "demo"
 CREATE_REPORT = settings.REPORTS_FOLDER / "create_endpoint" / "endpoint.json"
@@ -141,7 +141,7 @@ def run_workflow(
 
     Also returns how often executions went from one state to another.
     """
-    session.run(sys.executable, "-m", "training.send_pictures", str(folder))
+    session.run(sys.executable, "-m", "operations.send_pictures", str(folder))
     outputs = stack_outputs(session.client("cloudformation"), settings.STACK_NAME)
     stepfunctions = session.client("stepfunctions")
     with progress_bar(session.console, "Executions") as report:
@@ -169,7 +169,7 @@ def run_monitor(session: LaptopSession, created: dict[str, Any], calls: int) -> 
     s3 = session.client("s3")
     wait_for_captures(s3, created["bucket"], prefix, calls, SECONDS_TO_CAPTURE)
     folder = REPORT / "monitor"
-    session.run(sys.executable, "-m", "training.monitor", "--out", str(folder))
+    session.run(sys.executable, "-m", "operations.monitor", "--out", str(folder))
     found = json.loads((folder / "monitor.json").read_text())
     drift = found["drift"]
     return {name: found[name] for name in MONITORED} | {
@@ -225,7 +225,7 @@ def what_to_try(port: int) -> str:
     return f"""\
 The laptop's AWS is still running. Try:
     . .venv/bin/activate && eval "$(python -m local env{given})"
-    python -m training.send_pictures events/pictures
+    python -m operations.send_pictures events/pictures
     sam remote invoke MyStateMachine --event-file events/my_state_machine.json --config-env local
     sam logs --config-env local
 and in the end:
@@ -236,7 +236,7 @@ and in the end:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m local.demo",
+        prog="python -m demo",
         description="Stage, train, serve, deploy, classify the test pictures, evaluate and clean"
         " up, on the laptop's AWS.",
     )

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from training.errors import ExpectedError
+from common.errors import ExpectedError
 
 POLL_SECONDS = 0.5
 

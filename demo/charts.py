@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.calibration import Recommendation, reliability_bins
-from training.confusion_plot import MOST_WITH_NUMBERS, draw_confusion
+from common.pages.charts import WIDTH, Theme, chart
+from common.pages.words import percent
+from training.container.picture_model.calibration import Recommendation, reliability_bins
+from training.evaluation.plots.confusion import MOST_WITH_NUMBERS, draw_confusion
+from training.evaluation.plots.reliability import draw_reliability
+from training.evaluation.plots.risk_coverage import Answers, draw_risk_coverage
 from training.evaluation.predictions import Prediction
 from training.evaluation.summary import acceptable, answered
-from training.pages.charts import WIDTH, Theme, chart
-from training.pages.words import percent
-from training.reliability_plot import draw_reliability
-from training.risk_coverage_plot import Answers, draw_risk_coverage
 
 HEIGHT = 3.5  # inches: the legend stands below the axes, where it hides nothing
 CLASS_INCHES = 0.8  # that a class takes in the confusion matrix

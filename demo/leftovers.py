@@ -7,9 +7,9 @@ this project, and stays.
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from training import settings
-from training.role import role_name
-from training.training_job import LOG_GROUP
+from common import settings
+from training.endpoint.role import role_name
+from training.endpoint.training_job import LOG_GROUP
 
 # service, operation that lists, where the names are; each lists all of its pages
 LISTS = [

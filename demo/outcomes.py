@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from training.errors import ExpectedError
-from training.sending.executions import LOW_CONFIDENCE
+from common.errors import ExpectedError
+from operations.sending.executions import LOW_CONFIDENCE
 
 POLL_SECONDS = 0.5
 

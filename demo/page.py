@@ -11,12 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from local.demo_charts import charts
-from local.demo_outcomes import Outcome
-from local.demo_samples import groups
-from local.demo_table import threshold_reason
-from training.pages.page import write_page
-from training.workflow_drawing import draw, read_definition
+from common.pages.page import write_page
+from demo.charts import charts
+from demo.outcomes import Outcome
+from demo.samples import groups
+from demo.table import threshold_reason
+from operations.workflow_drawing import draw, read_definition
 
 # Files of a run that the page links to: where they are, seen from reports/, and what they are.
 LINKS = [
@@ -27,6 +27,8 @@ LINKS = [
      " threshold was chosen on"),
     ("evaluate/reliability.png", "reliability.png", "with the distribution of confidence"),
 ]  # fmt: skip
+
+TEMPLATE = Path(__file__).with_name("demo.html.j2")
 
 
 def write_demo_page(reports: Path, staged: Path, definition: Path) -> Path:
@@ -44,7 +46,7 @@ def write_demo_page(reports: Path, staged: Path, definition: Path) -> Path:
     page = reports / "demo" / "index.html"
     write_page(
         page,
-        "demo.html.j2",
+        TEMPLATE,
         summary=summary,
         evaluation=evaluation,
         source=source_words(summary["source"]),

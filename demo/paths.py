@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from training.parallel import run_parallel
-from training.workflow_drawing import error_counts, read_path, transition_counts
+from common.parallel import run_parallel
+from operations.workflow_drawing import error_counts, read_path, transition_counts
 
 # Histories read at a time: as many connections as a client keeps.
 THREADS = 8

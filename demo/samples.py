@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from local.demo_outcomes import Outcome
-from training.pages.thumbnails import thumbnail
-from training.workflow_drawing.text import shorten
+from common.pages.thumbnails import thumbnail
+from demo.outcomes import Outcome
+from operations.workflow_drawing.text import shorten
 
 SHOWN_AT_MOST = 12  # of a kind: two rows at a desk, and six of a phone
 CAUSE_LENGTH = 200  # characters of an error under its picture; summary.json has all of it

@@ -13,11 +13,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
+from common.errors import ExpectedError
+from local.address import UNSET, client_environment
 from local.control import DEFAULT_STATE, find_running
 from local.errors import AlreadyRunningError
-from local.server import UNSET, client_environment
-from training.deployment import parameter_overrides
-from training.errors import ExpectedError
+from training.endpoint.deployment import parameter_overrides
 
 LOG_LINES_SHOWN = 30
 INTERRUPTED_SECONDS = 60  # that a command has after Ctrl-C to write what it has

@@ -1,4 +1,4 @@
-"""Thousands of pictures through a workflow in trouble: `python -m local.soak` (`make soak`).
+"""Thousands of pictures through a workflow in trouble: `python -m demo.soak` (`make soak`).
 
 A stream of pictures, some of them odd, meets an endpoint that fails a fifth of its calls in every
 way it can, and S3 tells of some uploads twice. At the end AWS is asked where each picture is.
@@ -16,19 +16,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from common import settings
+from common.arguments import positive_integer, positive_number, seconds
+from common.errors import ExpectedError
+from common.progress import progress_bar
+from common.reports import write_json
+from common.stack import stack_outputs
+from common.waiting import make_console
+from demo.session import LaptopSession, run_command
+from demo.soak_audit import Evidence, Execution, Version, audit, problems
+from local.address import DEFAULT_PORT
 from local.sagemaker.faults import FaultKind
-from local.server import DEFAULT_PORT
-from local.session import LaptopSession, run_command
-from local.soak_audit import Evidence, Execution, Version, audit, problems
-from training import settings
-from training.arguments import positive_integer, positive_number, seconds
-from training.errors import ExpectedError
-from training.progress import progress_bar
-from training.reports import write_json
-from training.sending.arrivals import INBOX
-from training.sending.executions import ENDED, describe_failure, picture_of
-from training.sending.stack import stack_outputs
-from training.waiting import make_console
+from operations.sending.arrivals import INBOX
+from operations.sending.executions import ENDED, describe_failure, picture_of
 
 REPORT = settings.REPORTS_FOLDER / "soak"
 FAULTY_SHARE = 0.2  # of the endpoint's calls
@@ -102,7 +102,7 @@ def soak(session: LaptopSession, staged: Path, arguments: argparse.Namespace) ->
     )  # fmt: skip
     with session.stage("soak", f"Send {arguments.pictures} pictures into an endpoint in trouble"):
         session.run(
-            sys.executable, "-m", "training.send_pictures", "--staged", str(staged),
+            sys.executable, "-m", "operations.send_pictures", "--staged", str(staged),
             "--count", str(arguments.pictures), "--max", str(arguments.pictures),
             "--rate", str(arguments.rate), "--odd", str(ODD_SHARE), "--no-wait",
             "--out", str(REPORT / "sent.json"),
@@ -243,7 +243,7 @@ def show(figures: dict[str, Any], console: Console) -> None:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m local.soak",
+        prog="python -m demo.soak",
         description="Send pictures through the workflow on the laptop's AWS while a fifth of the"
         " endpoint's calls fail and some upload events come twice, and see that none is lost.",
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from training.sending.executions import LOW_CONFIDENCE
+from operations.sending.executions import LOW_CONFIDENCE
 
 
 class Version(NamedTuple):

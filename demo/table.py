@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from training.pages.words import percent
+from common.pages.words import percent
 
 
 def show(report: dict[str, Any], folder: Path, console: Console) -> None:

@@ -13,17 +13,17 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from common import settings
+from common.errors import ExpectedError
+from demo.session import CommandFailedError
+from local.address import DEFAULT_PORT, UNSET, client_environment
 from local.control import DEFAULT_STATE, find_running, start, stop
-from local.server import DEFAULT_PORT, UNSET, client_environment
-from local.session import CommandFailedError
-from training import settings
 from training.create_endpoint import (
     ENDPOINT_INSTANCE,
     HOSTING_USD_PER_HOUR,
     TRAINING_INSTANCE,
     cost_reminder,
 )
-from training.errors import ExpectedError
 
 PLACES = ("", "laptop", "aws")
 # SageMaker takes the same for an hour of training as for one of serving, on these types.
@@ -149,7 +149,7 @@ def samples(folder: Path, each: int) -> Markup:
     """Show the first `each` pictures of each class of a folder of <class>/<picture>, as HTML."""
     from PIL import Image  # noqa: PLC0415  as above
 
-    from training.pages.thumbnails import thumbnail  # noqa: PLC0415  draws with matplotlib
+    from common.pages.thumbnails import thumbnail  # noqa: PLC0415  draws with matplotlib
 
     image = Markup(
         '<img src="{}" alt="{} of class {}" width="96" style="image-rendering: pixelated">\n'

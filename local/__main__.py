@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 from local import control, docker_network
+from local.address import DEFAULT_PORT, UNSET, client_environment
 from local.docker_network import DockerNetworkError
 from local.errors import AlreadyRunningError, NotRunningError, PortInUseError, StateDirError
-from local.server import DEFAULT_PORT, UNSET, client_environment, serve
+from local.server import serve
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -16,10 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from local.address import check_port, endpoint_url
 from local.errors import AlreadyRunningError, NotRunningError, PortInUseError
 from local.sagemaker.child_process import signal_group
 from local.sagemaker.log_stream import last_lines
-from local.server import LOCK_FILE, check_port, claim_state, endpoint_url
+from local.state_folder import LOCK_FILE, claim_state
 
 DEFAULT_STATE = Path(__file__).resolve().parent.parent / ".local"
 _START_SECONDS = 60.0  # a cold disk cache takes several seconds; a warm one about two

@@ -5,13 +5,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from local.ministack.upload_duplicates import Duplicates, DuplicatesRequestError, parse_duplicates
 from local.sagemaker.faults import FaultRequestError, Faults, parse_faults
 from local.sagemaker.interruptions import (
     InterruptionRequestError,
     Interruptions,
     parse_interruption,
 )
-from local.upload_duplicates import Duplicates, DuplicatesRequestError, parse_duplicates
 
 HEALTH_PATH = "/_local/health"
 UPLOADS_PATH = "/_local/uploads"

@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from local.address import SOCKET_PATH_BYTES, socket_path
 from local.control import Running
-from local.server import SOCKET_PATH_BYTES, socket_path
 
 DEFAULT_NETWORK = "scones-local"  # samconfig.toml names it for `sam local invoke`
 HOST_NAME = "laptop-aws"  # these two are in sam-local-env.json

@@ -1,120 +1,13 @@
-"""Where the laptop's AWS answers and keeps its files, and the environment that it runs in."""
+"""The process of the laptop's AWS: its environment, and one run of it."""
 
 import asyncio
 import logging
 import os
-import re
-import shutil
-import socket
 from pathlib import Path
 
-from local.errors import PortInUseError, StateDirError
+from local.address import HOST, check_port, client_environment
 from local.sagemaker.arns import REGION
-
-HOST = "127.0.0.1"
-DEFAULT_PORT = 4566
-# Shows that a folder is ours, so that its contents may be deleted; the server keeps it locked.
-LOCK_FILE = "laptop-aws.lock"
-SOCKET_PATH_BYTES = 103  # macOS's sockaddr_un has 104, Linux's 108, with a zero at the end
-_LOOPBACK = (HOST, "localhost")
-# Training jobs run below the folder for state, through AWS's drivers, whose shell command has the
-# paths unquoted.
-_SAFE_PATH = re.compile(r"[A-Za-z0-9._/+@=-]+")
-
-# They would win over what `env` exports, and lead to AWS itself.
-UNSET = (
-    "AWS_PROFILE",
-    "AWS_SESSION_TOKEN",
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME",
-)
-
-
-def endpoint_url(port: int) -> str:
-    """Return the URL at which the laptop's AWS answers."""
-    return f"http://{HOST}:{port}"
-
-
-def socket_path(state: Path) -> Path:
-    """Return the UNIX socket on which the laptop's AWS answers too, for containers."""
-    return state / "socket" / "aws.sock"
-
-
-def client_environment(port: int) -> dict[str, str]:
-    """Return the environment variables that point AWS's tools at the laptop's AWS."""
-    no_proxy = _no_proxy()
-    return {
-        "AWS_ENDPOINT_URL": endpoint_url(port),
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_REGION": REGION,
-        "AWS_EC2_METADATA_DISABLED": "true",  # no waiting for a metadata server that is not there
-        "SAM_CLI_TELEMETRY": "0",
-        "NO_PROXY": no_proxy,
-        "no_proxy": no_proxy,  # Python takes this one where both are set
-    }
-
-
-def _no_proxy() -> str:
-    """Return the hosts to reach without a proxy: the caller's own, and the loopback's names."""
-    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    hosts = [host.strip() for host in given.split(",") if host.strip()]
-    if "*" in hosts:
-        return "*"  # counts only by itself
-    return ",".join(dict.fromkeys([*_LOOPBACK, *hosts]))
-
-
-def check_port(port: int) -> None:
-    """Make sure that nothing listens on a port.
-
-    Raises:
-        PortInUseError: when something does.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As the server itself does, so that connections of a former one in TIME_WAIT do not count.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise PortInUseError(
-                f"Port {port} of {HOST} is in use by another program. See which with "
-                f"`ss -ltnp 'sport = :{port}'` or `lsof -i :{port}` and stop it, or choose "
-                "another port: python -m local start --port 4567"
-            ) from error
-
-
-def claim_state(state: Path) -> None:
-    """Make the folder for state and mark it as ours; nothing in it is deleted.
-
-    Raises:
-        StateDirError: for a path that AWS's training drivers cannot take, and for a folder with
-            files of somebody else.
-    """
-    choose = "choose another folder: python -m local start --state-dir FOLDER"
-    if not _SAFE_PATH.fullmatch(str(state)):
-        raise StateDirError(
-            f"The path {str(state)!r} has a character that SageMaker's training scripts cannot "
-            f"take (they take letters of ASCII, digits and ._/+@=-); {choose}"
-        )
-    mark = state / LOCK_FILE
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        if any(state.iterdir()) and not mark.exists():
-            raise StateDirError(
-                f"{state} has files in it and is no folder for state of the laptop's AWS, which "
-                f"would delete some of them; empty it, or {choose}"
-            )
-        mark.touch()
-    except OSError as error:
-        raise StateDirError(f"{state} cannot be used ({error.strerror}); {choose}") from error
-
-
-def prepare_state(state: Path) -> None:
-    """Empty the folder for state, which the caller has locked: each start is a fresh AWS."""
-    for name in ("training-jobs", "endpoints", "children", "tmp"):
-        shutil.rmtree(state / name, ignore_errors=True)
-    (state / "tmp").mkdir(parents=True)
+from local.state_folder import prepare_state
 
 
 def serve(port: int, state: Path) -> None:

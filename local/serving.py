@@ -14,7 +14,11 @@ from hypercorn.asyncio import serve as serve_asgi
 from hypercorn.config import Config
 from ministack.app import app as ministack
 
-from local import (
+from local.address import HOST, SOCKET_PATH_BYTES, endpoint_url, socket_path
+from local.controls import Controls
+from local.every import Every
+from local.gateway import Gateway
+from local.ministack import (
     alarms,
     embedded_metrics,
     execution_limits,
@@ -28,15 +32,11 @@ from local import (
     retry_delays,
     upload_events,
 )
-from local.controls import Controls
-from local.every import Every
-from local.gateway import Gateway
+from local.ministack.upload_duplicates import Duplicates
 from local.sagemaker.aws_clients import AwsClients
 from local.sagemaker.child_process import ChildProcesses
 from local.sagemaker.host import Host
 from local.sagemaker.stand_in import SageMakerStandIn
-from local.server import HOST, SOCKET_PATH_BYTES, endpoint_url, socket_path
-from local.upload_duplicates import Duplicates
 
 _GRACE_SECONDS = 2.0  # for requests that are under way when the server ends
 

@@ -1,4 +1,4 @@
-"""Draw a state machine, or what one execution of it did: `python -m training.draw_workflow`.
+"""Draw a state machine, or what one execution of it did: `python -m operations.draw_workflow`.
 
 The picture is made from the ASL file that is deployed. With --execution the path of one execution
 is painted on it, with times, attempts and errors, and its steps are listed below: from the history
@@ -14,15 +14,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from training.errors import ExpectedError
-from training.pages.words import duration
-from training.reports import write_text
-from training.settings import REPORTS_FOLDER, ROOT
-from training.waiting import make_console
-from training.workflow_drawing.execution import ExecutionPath
-from training.workflow_drawing.states import Definition, read_definition
-from training.workflow_drawing.step_list import clock, headline, shown_steps
-from training.workflow_drawing.text import printable, shorten
+from common.errors import ExpectedError
+from common.pages.words import duration
+from common.reports import write_text
+from common.settings import REPORTS_FOLDER, ROOT
+from common.waiting import make_console
+from operations.workflow_drawing.execution import ExecutionPath
+from operations.workflow_drawing.states import Definition, read_definition
+from operations.workflow_drawing.step_list import clock, headline, shown_steps
+from operations.workflow_drawing.text import printable, shorten
 
 DEFINITION = ROOT / "statemachine" / "MyStateMachine.asl.json"
 # The pictures that the documentation shows, each from its definition.
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m training.draw_workflow",
+        prog="python -m operations.draw_workflow",
         description="Draw a state machine as SVG, with the path of one execution if you name it.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30),
     )
@@ -103,7 +103,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def docs_picture(definition: Path) -> str:
     """Return the picture of a definition as docs/ has it."""
-    from training.workflow_drawing.svg import draw  # noqa: PLC0415  --help does without
+    from operations.workflow_drawing.svg import draw  # noqa: PLC0415  --help does without
 
     return draw(read_definition(definition))
 
@@ -111,13 +111,13 @@ def docs_picture(definition: Path) -> str:
 def _read_path(execution: str) -> ExecutionPath:
     import boto3  # noqa: PLC0415  --help does without
 
-    from training.workflow_drawing.history import read_path  # noqa: PLC0415  as above
+    from operations.workflow_drawing.history import read_path  # noqa: PLC0415  as above
 
     return read_path(boto3.client("stepfunctions"), execution)
 
 
 def _picture(definition: Definition, path: ExecutionPath | None) -> str:
-    from training.workflow_drawing.svg import draw  # noqa: PLC0415  --help does without
+    from operations.workflow_drawing.svg import draw  # noqa: PLC0415  --help does without
 
     return draw(definition, path=path, steps=True)
 

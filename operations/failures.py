@@ -11,8 +11,8 @@ A dead letter is a whole event with such a detail, or S3's, and says in attribut
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from training.errors import ExpectedError
-from training.execution_input import Picture, find_picture, json_object
+from common.errors import ExpectedError
+from common.s3_picture import Picture, find_picture, json_object
 
 RECEIVED_AT_ONCE = 10  # messages; SQS's limit, as is the next one's
 BATCH = 10

@@ -1,4 +1,4 @@
-"""Report what the endpoint has been doing, from its captured calls: `python -m training.monitor`.
+"""Report what the endpoint has been doing, from its captured calls: `python -m operations.monitor`.
 
 Reads SageMaker data capture from S3 or a folder, and writes monitor.html and monitor.json: how sure
 the answers are over time, which classes, which pictures, and whether anything has drifted away from
@@ -13,11 +13,11 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from training import settings
-from training.arguments import positive_integer, share
-from training.errors import ExpectedError
+from common import settings
+from common.arguments import positive_integer, share
+from common.errors import ExpectedError
+from common.waiting import make_console
 from training.evaluate import default_class_names
-from training.waiting import make_console
 
 FILES = "monitor.html and monitor.json"
 SHOWN_PICTURES = 24
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     written: list[str] = []
     try:
         # Not above: it imports PyTorch, which --help does without.
-        from training.monitoring.run import monitor  # noqa: PLC0415
+        from operations.monitoring.run import monitor  # noqa: PLC0415
 
         monitor(arguments, console, written)
     except (ExpectedError, ClientError, BotoCoreError, OSError) as error:
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m training.monitor",
+        prog="python -m operations.monitor",
         description="Read an endpoint's captured calls; write a page and a JSON file of how sure"
         " its answers are, which classes and pictures, and whether anything has drifted.",
     )

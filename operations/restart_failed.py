@@ -1,4 +1,4 @@
-"""Start failed pictures again, once the cause is mended: `python -m training.restart_failed`.
+"""Start failed pictures again, once the cause is mended: `python -m operations.restart_failed`.
 
 Failures wait in the failed-pictures queue, each until somebody deals with it. This starts the
 workflow again with the same version of the same picture, as a new execution, and takes the message
@@ -21,11 +21,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from training import settings
-from training.arguments import positive_integer
-from training.errors import ExpectedError
-from training.execution_input import Picture, json_object
-from training.failures import (
+from common import settings
+from common.arguments import positive_integer
+from common.errors import ExpectedError
+from common.parallel import run_parallel
+from common.progress import progress_bar
+from common.s3_picture import Picture, json_object
+from common.stack import stack_outputs
+from common.waiting import make_console
+from operations.failures import (
     HIDDEN_SECONDS,
     Failure,
     MessagesRefusedError,
@@ -33,10 +37,6 @@ from training.failures import (
     give_back,
     read_queue,
 )
-from training.parallel import run_parallel
-from training.progress import progress_bar
-from training.sending.stack import stack_outputs
-from training.waiting import make_console
 
 # Each start is a call; more at once would only press on the endpoint that has just recovered.
 THREADS = 8
@@ -352,7 +352,7 @@ def result_table(outcomes: Counter[str], plan: Plan, dropped_others: bool) -> Ta
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m training.restart_failed",
+        prog="python -m operations.restart_failed",
         description="Start failed pictures again, with the same version of the same picture. What"
         " is decided already is only taken out of the queue; what is no picture stays in it.",
     )

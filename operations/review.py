@@ -1,4 +1,4 @@
-"""Decide the pictures whose answer was not certain enough: `python -m training.review`.
+"""Decide the pictures whose answer was not certain enough: `python -m operations.review`.
 
 Serves a page on this machine that shows one picture after the other out of the review queue. Each
 decision becomes a label in the training bucket, from which `stage_data --labels` trains, and the
@@ -19,17 +19,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
-from training import settings
-from training.errors import ExpectedError
-from training.preflight import check_bucket, check_credentials, check_region
-from training.reviewing.desk import Desk, Places
-from training.reviewing.label_store import LabelStore
-from training.reviewing.predictions_table import PredictionsTable
-from training.reviewing.review_queue import ReviewQueue
-from training.reviewing.served_model import ServedModels
-from training.reviewing.shown_picture import read_shown
-from training.sending.stack import StackNotFoundError, stack_outputs
-from training.waiting import make_console
+from common import settings
+from common.errors import ExpectedError
+from common.stack import StackNotFoundError, stack_outputs
+from common.waiting import make_console
+from operations.reviewing.desk import Desk, Places
+from operations.reviewing.label_store import LabelStore
+from operations.reviewing.predictions_table import PredictionsTable
+from operations.reviewing.review_queue import ReviewQueue
+from operations.reviewing.served_model import ServedModels
+from operations.reviewing.shown_picture import read_shown
+from training.endpoint.preflight import check_bucket, check_credentials, check_region
 
 CONNECTIONS = 40  # as many as the server has threads
 # Somebody waits for each call, at the page or for the end of the server: seconds, and calls.
@@ -77,8 +77,8 @@ def review(arguments: argparse.Namespace, console: Console) -> None:
     """Find everything, serve, and say at the end what was decided. Raises ExpectedError."""
     import boto3  # noqa: PLC0415  --help does without
 
-    from training.reviewing.private_page import private_page  # noqa: PLC0415  as above
-    from training.reviewing.server import serve  # noqa: PLC0415
+    from operations.reviewing.private_page import private_page  # noqa: PLC0415  as above
+    from operations.reviewing.server import serve  # noqa: PLC0415
 
     reviewer = arguments.reviewer or _user_name()
     found = find(boto3.Session(), arguments.stack_name, arguments.bucket)
@@ -171,7 +171,7 @@ def result_table(decided: Counter[str]) -> Table:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m training.review",
+        prog="python -m operations.review",
         description="Serve a page on this machine on which people decide the pictures of the review"
         " queue. Several may do so at once; each gets other pictures.",
     )

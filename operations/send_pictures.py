@@ -1,4 +1,4 @@
-"""Put pictures into the workflow's inbox: `python -m training.send_pictures FOLDER_OR_FILE ...`.
+"""Put pictures into the workflow's inbox: `python -m operations.send_pictures FOLDER_OR_FILE ...`.
 
 Each object created under `inbox/` of the stack's bucket starts one execution. Files are sent as
 they are, whatever they hold: what is no picture ends as a failure with a name. With --rate or
@@ -15,24 +15,24 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from training import settings
-from training.arguments import positive_integer, positive_number, seconds, share
-from training.errors import ExpectedError
-from training.preflight import check_region
-from training.progress import progress_bar
-from training.reports import write_json
-from training.sending.arrivals import INBOX, Arrival, SourcePicture
-from training.sending.display import progress, show
-from training.sending.figures import figures, picture_facts
-from training.sending.odd_pictures import KINDS, make_odd_pictures
-from training.sending.pictures import NoPicturesError, pictures_of, staged_test_pictures
-from training.sending.plan import new_run_id, plan_files, plan_load, shuffled
-from training.sending.running import End, carry_out
-from training.sending.schedule import burst_arrivals, choose_odd, poisson_arrivals
-from training.sending.stack import stack_outputs
-from training.sending.tracking import Tracker
-from training.sending.uploading import UPLOADS_AT_ONCE, Sender
-from training.waiting import make_console
+from common import settings
+from common.arguments import positive_integer, positive_number, seconds, share
+from common.errors import ExpectedError
+from common.progress import progress_bar
+from common.reports import write_json
+from common.stack import stack_outputs
+from common.waiting import make_console
+from operations.sending.arrivals import INBOX, Arrival, SourcePicture
+from operations.sending.display import progress, show
+from operations.sending.figures import figures, picture_facts
+from operations.sending.odd_pictures import KINDS, make_odd_pictures
+from operations.sending.pictures import NoPicturesError, pictures_of, staged_test_pictures
+from operations.sending.plan import new_run_id, plan_files, plan_load, shuffled
+from operations.sending.running import End, carry_out
+from operations.sending.schedule import burst_arrivals, choose_odd, poisson_arrivals
+from operations.sending.tracking import Tracker
+from operations.sending.uploading import UPLOADS_AT_ONCE, Sender
+from training.endpoint.preflight import check_region
 
 DEFAULT_WAIT_S = 120.0  # an execution that meets a busy endpoint retries for two minutes on average
 DEFAULT_MOST = 10_000  # pictures; that many executions of 8 transitions are 2 dollars
@@ -173,7 +173,7 @@ def report(
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line. Exits with status 2 where it makes no sense."""
     parser = argparse.ArgumentParser(
-        prog="python -m training.send_pictures",
+        prog="python -m operations.send_pictures",
         description="Upload pictures to the inbox of the deployed workflow. Each starts one"
         " execution. Alone, all files are sent once and not waited for; --rate makes them a steady"
         " stream and --burst a burst, under keys of their own, and both tell where each one ended.",

@@ -14,10 +14,10 @@ import samcli
 from botocore import xform_name
 from samcli.lib.bootstrap.bootstrap import _get_stack_template
 
+from common.settings import ROOT
 from tests.aws_calls import Call, calls_of, methods, services_of
-from tests.unit.test_drift import RESOURCES
-from tests.unit.test_readme import COMMANDS
-from training.settings import ROOT
+from tests.unit.docs.test_readme import COMMANDS
+from tests.unit.template.test_consistency import RESOURCES
 
 SAM = Path(samcli.__file__).parent
 
@@ -69,7 +69,7 @@ ACTIONS = {
     Call("sts", "GetCallerIdentity"): [],  # nobody needs a permission to ask who they are
 }
 
-# What the SageMaker SDK calls for training/training_job.py: it makes the job, reads it once, and
+# What the SageMaker SDK calls for training/endpoint/training_job.py: it makes the job, reads it once, and
 # puts the script's files next to it.
 SDK = [
     Call("sagemaker", "CreateTrainingJob"),
@@ -247,7 +247,8 @@ def script_calls() -> list[tuple[Call, str]]:
     """Return what the commands in training/ call, with the place in the source."""
     sources = [
         path
-        for path in sorted((ROOT / "training").rglob("*.py"))
+        for folder in ("common", "training", "operations")
+        for path in sorted((ROOT / folder).rglob("*.py"))
         if "container" not in path.parts  # runs with SageMaker's role
     ]
     services = services_of(sources)

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from training.settings import ROOT
+from common.settings import ROOT
 
 FOLDER = ROOT / "docs" / "deployer-policy"
 # The longest of AWS's commercial regions' names: a policy must fit with it, too.

@@ -14,10 +14,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
-from training import settings
-from training.endpoint import delete_endpoint
-from training.errors import ExpectedError
-from training.leftovers import (
+from common import settings
+from common.errors import ExpectedError
+from common.progress import progress_bar
+from common.reports import write_json
+from common.waiting import Status, make_console, wait_until_done
+from training.cleaning.leftovers import (
     PEOPLES_WORK,
     Found,
     Kept,
@@ -28,13 +30,11 @@ from training.leftovers import (
     own_keys,
     owns_endpoint,
 )
-from training.preflight import check_credentials, check_region
-from training.progress import progress_bar
-from training.reports import write_json
-from training.role import delete_role
-from training.training_job import LOG_GROUP, stop_training_job
-from training.versions import THREADS, delete_versions
-from training.waiting import Status, make_console, wait_until_done
+from training.cleaning.versions import THREADS, delete_versions
+from training.endpoint.endpoint import delete_endpoint
+from training.endpoint.preflight import check_credentials, check_region
+from training.endpoint.role import delete_role
+from training.endpoint.training_job import LOG_GROUP, stop_training_job
 
 REPORT = settings.REPORTS_FOLDER / "cleanup" / "cleanup.json"
 

@@ -18,15 +18,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
-from training import settings
-from training.arguments import inner_share
-from training.deployment import (
+from common import settings
+from common.arguments import inner_share
+from common.errors import ExpectedError
+from common.reports import write_json
+from common.waiting import make_console
+from training.endpoint.deployment import (
     deploy_command,
     deploy_parameters,
     recommend,
     threshold_words,
 )
-from training.endpoint import (
+from training.endpoint.endpoint import (
     SmokeTestError,
     capture_uri,
     check_ours,
@@ -39,9 +42,8 @@ from training.endpoint import (
     smoke_test,
     wait_in_service,
 )
-from training.errors import ExpectedError
-from training.images import image_uri
-from training.preflight import (
+from training.endpoint.images import image_uri
+from training.endpoint.preflight import (
     Caller,
     check_bucket,
     check_checkpoints,
@@ -56,9 +58,8 @@ from training.preflight import (
     read_quotas,
     training_quota,
 )
-from training.reports import write_json
-from training.role import Role, check_role, ensure_role, retry_while_role_propagates
-from training.training_job import (
+from training.endpoint.role import Role, check_role, ensure_role, retry_while_role_propagates
+from training.endpoint.training_job import (
     TrainingFailedError,
     TrainingResult,
     model_data_uri,
@@ -67,7 +68,6 @@ from training.training_job import (
     stop_training_job,
     wait_for_training_job,
 )
-from training.waiting import make_console
 
 TRAINING_INSTANCE = "ml.m5.xlarge"
 ENDPOINT_INSTANCE = "ml.m5.large"
@@ -473,7 +473,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="go on from the checkpoints of a job that ended early, with the same arguments and"
         " pictures; its error message names them")  # fmt: skip
     add("--hyperparameters", metavar="NAME=VALUE", nargs="+", default=[],
-        help="arguments of training/container/train.py, such as epochs=50")  # fmt: skip
+        help="arguments of training/container/picture_model/train.py, such as epochs=50")  # fmt: skip
     add("--max-error", metavar="SHARE", type=inner_share,
         help="recommend the lowest threshold that keeps wrong answers among the accepted ones to"
         " this share, between 0 and 1 (0.01, or what --model-data was trained with)")  # fmt: skip

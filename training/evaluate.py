@@ -14,19 +14,19 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from training import settings
-from training.arguments import inner_share, positive_integer
-from training.arguments import share as share_argument
-from training.errors import ExpectedError
+from common import settings
+from common.arguments import inner_share, positive_integer
+from common.arguments import share as share_argument
+from common.errors import ExpectedError
+from common.progress import progress_bar
+from common.waiting import make_console
+from training.endpoint.preflight import check_credentials, check_region
 from training.evaluation.pictures import staged_pictures
 from training.evaluation.predictions import predict_all, runtime_client
 from training.evaluation.result import FILES, show, write
 from training.evaluation.summary import summarise
 from training.evaluation.threshold import choose_threshold
-from training.preflight import check_credentials, check_region
-from training.progress import progress_bar
 from training.staging.splits import SPLITS
-from training.waiting import make_console
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -18,11 +18,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
-from training.errors import ExpectedError
-from training.preflight import check_credentials, check_region
-from training.progress import progress_bar
-from training.reviewing.question import NEITHER
-from training.settings import STAGED_FOLDER, STAGED_PREFIX, default_bucket
+from common.errors import ExpectedError
+from common.labels.question import NEITHER
+from common.progress import progress_bar
+from common.settings import STAGED_FOLDER, STAGED_PREFIX, default_bucket
+from common.waiting import make_console
+from training.endpoint.preflight import check_credentials, check_region
 from training.sources.archive import archive_source
 from training.sources.download import download
 from training.sources.folder import folder_source
@@ -46,7 +47,6 @@ from training.staging.splits import (
     admit_to_training,
     assign_splits,
 )
-from training.waiting import make_console
 
 CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
 CIFAR100_MD5 = "eb9058c3a382ffc7106e4002c42a8d85"  # as its page gives it

@@ -1,0 +1,1 @@
+"""Hostile pictures: files that a picture workflow must refuse or survive."""

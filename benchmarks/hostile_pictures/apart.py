@@ -1,11 +1,10 @@
 """Give each case to the function or to the endpoint's program in a process of its own.
 
-`python -m tests.hostile.apart function|endpoint FOLDER` imports what the Lambda runtime or the
+`python -m benchmarks.hostile_pictures.apart function|endpoint FOLDER` imports what the Lambda runtime or the
 serving container imports, and forks for each case that it is told of on stdin. So a crash, a hang
 or a memory peak belongs to one case, and the corpus is not in the measured memory.
 """
 
-import importlib
 import io
 import json
 import os
@@ -46,7 +45,7 @@ def run(role: str, cases: Iterable[Any]) -> Iterator[Told]:
     """Give the cases (name, key and body) to "function" or "endpoint", one after the other."""
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.hostile.apart", role, folder],
+            [sys.executable, "-m", "benchmarks.hostile_pictures.apart", role, folder],
             cwd=ROOT,
             env=os.environ
             | {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
@@ -89,9 +88,10 @@ def function(_folder: str) -> Work:
 
 def endpoint(folder: str) -> Work:
     """Return what hands one picture to inference.py, as the container does, with a model there."""
-    sys.path.insert(0, str(ROOT / "training" / "container"))
-    inference = importlib.import_module("inference")
-    importlib.import_module("tests.hostile.model").write_model(Path(folder))
+    from benchmarks.hostile_pictures.model import write_model
+    from training.container.picture_model import inference
+
+    write_model(Path(folder))
     model = inference.model_fn(folder)
 
     def work(_key: str, body: bytes) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from tests.hostile.files import (
+from benchmarks.hostile_pictures.files import (
     SIGNATURE,
     blank_png,
     chunk,

@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
-import network
 import torch
+
+from training.container.picture_model import network
 
 CLASSES = ["bicycle", "motorcycle"]
 INPUT_SIZE, WIDTH = 32, 8

@@ -20,16 +20,16 @@ from rich.table import Table
 from benchmarks.classifier import Model, decode_picture, load_model, png
 from benchmarks.neither.contact_sheet import contact_sheet
 from benchmarks.neither.pictures import KINDS, LIKE_TRAINING, neither_pictures
-from local.session import run_command
-from training import settings
-from training.arguments import positive_integer
-from training.arguments import share as share_argument
-from training.errors import ExpectedError
+from common import settings
+from common.arguments import positive_integer
+from common.arguments import share as share_argument
+from common.errors import ExpectedError
+from common.metrics import is_accepted, wilson_interval
+from common.progress import progress_bar
+from common.reports import write_json
+from common.waiting import make_console
+from demo.session import run_command
 from training.evaluation.pictures import staged_pictures
-from training.metrics import is_accepted, wilson_interval
-from training.progress import progress_bar
-from training.reports import write_json
-from training.waiting import make_console
 
 FOLDER = settings.REPORTS_FOLDER / "bench"
 SPLIT = "test"

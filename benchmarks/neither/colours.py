@@ -5,7 +5,7 @@ import random
 import numpy as np
 from PIL import Image
 
-from training.drawing.pen import any_color
+from training.sources.drawing.pen import any_color
 
 
 def draw_colours(rng: random.Random, size: int) -> Image.Image:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from training.drawing.camera import take_picture
-from training.drawing.pen import Color, Pen, Point, View, any_color, grey, hsv, shaded
-from training.drawing.scene import draw_background
+from training.sources.drawing.camera import take_picture
+from training.sources.drawing.pen import Color, Pen, Point, View, any_color, grey, hsv, shaded
+from training.sources.drawing.scene import draw_background
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from training.drawing.body import draw_body, draw_pane_across
-from training.drawing.camera import take_picture
-from training.drawing.pen import Color, Pen, Point, View, any_color, grey, hsv, shaded
-from training.drawing.scene import draw_background
+from training.sources.drawing.body import draw_body, draw_pane_across
+from training.sources.drawing.camera import take_picture
+from training.sources.drawing.pen import Color, Pen, Point, View, any_color, grey, hsv, shaded
+from training.sources.drawing.scene import draw_background
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import random
 
 from PIL import Image, ImageDraw, ImageFont
 
-from training.drawing.camera import take_picture
-from training.drawing.pen import Color, any_color, grey, shaded
+from training.sources.drawing.camera import take_picture
+from training.sources.drawing.pen import Color, any_color, grey, shaded
 
 WORDS = [
     "the", "order", "of", "two", "scones", "with", "jam", "cream", "due", "noon", "please", "pay",

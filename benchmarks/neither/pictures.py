@@ -1,6 +1,6 @@
 """Pictures of no vehicle that was asked for: made here, the same for the same seed.
 
-None of these generators is used in training. training/container/outliers.py makes noise, plain
+None of these generators is used in training. training/container/picture_model/outliers.py makes noise, plain
 colours, cuts and blur of its own; cars, faces, houses and text it does not know at all.
 """
 

@@ -28,13 +28,13 @@ from rich.console import Console
 from benchmarks.machine import machine, usable_cores
 from benchmarks.serving import report as reporting
 from benchmarks.serving.subjects import Subject, SubjectError, measure
-from local.session import run_command
-from training import settings
-from training.arguments import positive_integer
-from training.progress import progress_bar
-from training.reports import write_json
-from training.training_job import SOURCE_DIR
-from training.waiting import make_console
+from common import settings
+from common.arguments import positive_integer
+from common.progress import progress_bar
+from common.reports import write_json
+from common.waiting import make_console
+from demo.session import run_command
+from training.container.picture_model.serving_code import copy_serving_code
 
 REPORT = settings.REPORTS_FOLDER / "bench" / "serving.json"
 WORK = settings.ROOT / ".bench"  # environments and models: made once, kept by `make clean`
@@ -43,7 +43,6 @@ RUN_S = 3.0  # at most: a large network answers fewer
 # Java compiles what it has run often enough: the servers get faster for a thousand requests.
 WARM_UP_REQUESTS, WARM_UP_S = 1500, 10.0
 CHECKED_PICTURES = 20
-SCRIPTS = ("inference.py", "network.py")  # that a model has in its code/
 EPOCHS, PICTURES_PER_CLASS = 2, 150  # how fast a model answers does not depend on how good it is
 # The order of sums depends on how many pictures share a forward pass.
 TOLERANCE = 1e-4
@@ -165,7 +164,7 @@ def train(staged: Path, console: Console) -> Path:
     folder = WORK / "model"
     with console.status("Training a model"):
         _python(
-            *("training/container/train.py", "--epochs", str(EPOCHS)),
+            *("training/container/picture_model/train.py", "--epochs", str(EPOCHS)),
             *("--train", str(staged / "train"), "--validation", str(staged / "validation")),
             *("--model-dir", str(folder), "--output-data-dir", str(WORK / "output")),
         )
@@ -187,9 +186,7 @@ def prepare_model(given: Path, folder: Path) -> tuple[Path, Path]:
         else:
             with tarfile.open(given) as tar:
                 tar.extractall(unfinished, filter="data")
-        (unfinished / "code").mkdir(exist_ok=True)
-        for name in SCRIPTS:
-            shutil.copyfile(SOURCE_DIR / name, unfinished / "code" / name)
+        copy_serving_code(unfinished / "code")
     except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
         raise SubjectError(
             f"{given} is no folder of train.py's and no model.tar.gz: {error}"

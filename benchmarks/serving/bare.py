@@ -11,8 +11,8 @@ from benchmarks.classifier import Classifier, decode_picture
 from benchmarks.serving.subjects import Ask, Subject
 
 # isort: split
-import inference
-from network import resize_picture
+from training.container.picture_model import inference
+from training.container.picture_model.network import resize_picture
 
 Forward = Callable[[Tensor], Tensor]  # uint8 [N, 3, S, S] to probabilities [N, classes]
 

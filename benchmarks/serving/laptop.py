@@ -13,15 +13,10 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.serving.subjects import Ask, Subject, SubjectError, http_connection
+from demo.session import LaptopSession
 from local import control
-from local.errors import (
-    AlreadyRunningError,
-    NotRunningError,
-    PortInUseError,
-    StateDirError,
-)
-from local.session import LaptopSession
-from training.endpoint import create_endpoint_config, create_model
+from local.errors import AlreadyRunningError, NotRunningError, PortInUseError, StateDirError
+from training.endpoint.endpoint import create_endpoint_config, create_model
 
 BUCKET = "serving-benchmark"
 ROLE = "arn:aws:iam::000000000000:role/serving-benchmark"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from training.errors import ExpectedError
+from common.errors import ExpectedError
 
 TIMEOUT_S = 60.0  # a container has to answer within it
 

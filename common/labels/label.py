@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from training.errors import ExpectedError
-from training.execution_input import Picture
-from training.reviewing.question import Question, QuestionError, read_question
-from training.settings import LABELS_PREFIX
+from common.errors import ExpectedError
+from common.labels.question import Question, QuestionError, read_question
+from common.s3_picture import Picture
+from common.settings import LABELS_PREFIX
 
 MOVE = "move it, since nothing but labels may lie there"
 # A label's key: the checksum of the picture's place, and its version.

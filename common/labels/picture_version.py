@@ -4,7 +4,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from training.execution_input import Picture
+from common.s3_picture import Picture
 
 MOST_BYTES = 6 * 1024 * 1024  # what the workflow takes: functions/serialize_image_data/app.py
 GONE_CODES = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "MethodNotAllowed"}

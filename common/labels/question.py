@@ -5,8 +5,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from training.errors import ExpectedError
-from training.execution_input import Picture, find_picture, json_object
+from common.errors import ExpectedError
+from common.s3_picture import Picture, find_picture, json_object
 
 NEITHER = "neither"  # what people decide where none of the classes is in the picture
 

@@ -4,7 +4,7 @@ import io
 
 from PIL import Image
 
-from training.pages.charts import data_uri
+from common.pages.charts import data_uri
 
 SIDE = 128  # pixels, at most; a page shows it at 96 to 128
 

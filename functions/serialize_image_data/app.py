@@ -28,7 +28,7 @@ MAX_PICTURE_BYTES = 6 * 1024 * 1024
 # A state's payload is at most 262,144 bytes. 16 KiB of it stay free for what Step Functions and the
 # next state put around ours: response metadata, endpoint name, class names.
 MAX_RESULT_BYTES = 262_144 - 16 * 1024
-# What the endpoint decodes; training/container/network.py has the reasons, and the same numbers.
+# What the endpoint decodes; training/container/picture_model/network.py has the reasons, and the same numbers.
 MAX_PIXELS = 25_000_000
 MAX_SCANS = 100
 # What the endpoint takes, by the bytes that such a file starts with (a file's name proves nothing).

@@ -15,7 +15,7 @@ from typing import Any
 
 from ministack.services import cloudwatch
 
-from local.ministack_source import check_source
+from local.ministack.ministack_source import check_source
 
 EVALUATION_SECONDS = 2.0
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -35,7 +35,7 @@ def install() -> None:
     Raises:
         MiniStackChangedError: when MiniStack's version has changed.
     """
-    check_source(cloudwatch._evaluate_alarm, "a0b0acd3", "local/alarms.py")
+    check_source(cloudwatch._evaluate_alarm, "a0b0acd3", "local/ministack/alarms.py")
     cloudwatch._evaluate_alarm = _evaluate
 
 

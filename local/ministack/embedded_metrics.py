@@ -15,8 +15,8 @@ from typing import Any, TypeGuard
 
 from ministack.services import lambda_svc
 
-from local import metrics
-from local.ministack_source import check_source
+from local.ministack import metrics
+from local.ministack.ministack_source import check_source
 
 _MARK = '"_aws"'
 _MOST_DIMENSIONS = 30  # in one set; CloudWatch refuses more
@@ -75,7 +75,7 @@ def install() -> None:
         MiniStackChangedError: when MiniStack's version has changed.
     """
     emit = lambda_svc._emit_lambda_logs
-    check_source(emit, "111efbf0", "local/embedded_metrics.py")
+    check_source(emit, "111efbf0", "local/ministack/embedded_metrics.py")
 
     @functools.wraps(emit)
     def emit_lambda_logs(

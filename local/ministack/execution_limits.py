@@ -15,9 +15,9 @@ from typing import Any
 
 from ministack.services import stepfunctions as sfn
 
-from local.ministack_source import check_source
+from local.ministack.ministack_source import check_source
 
-_FILE = "local/execution_limits.py"
+_FILE = "local/ministack/execution_limits.py"
 _EXPRESS_SECONDS = 300.0
 _RUNNING = "RUNNING"
 _lock = threading.Lock()  # of two threads that end one execution, the first one does

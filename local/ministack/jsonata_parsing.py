@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonata.parser import Parser  # type: ignore[import-untyped]  # has no types
 
-from local.ministack_source import check_source
+from local.ministack.ministack_source import check_source
 
 _MOST_EXPRESSIONS = 1024  # those of a few definitions; a deployed stack has about 150
 
@@ -22,7 +22,7 @@ def install() -> None:
         MiniStackChangedError: when the package has changed.
     """
     original = Parser.parse
-    check_source(original, "6133c00f", "local/jsonata_parsing.py")
+    check_source(original, "6133c00f", "local/ministack/jsonata_parsing.py")
 
     @functools.lru_cache(_MOST_EXPRESSIONS)
     def parse_once(text: str, *engine: Any) -> Any:

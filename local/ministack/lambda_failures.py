@@ -18,9 +18,9 @@ from typing import Any, NoReturn
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc, stepfunctions
 
-from local.ministack_source import check_source
+from local.ministack.ministack_source import check_source
 
-_FILE = "local/lambda_failures.py"
+_FILE = "local/ministack/lambda_failures.py"
 _DEAD = ("Worker process died", "Worker returned no response", "[Errno 32] Broken pipe")
 _TIMED_OUT = "Task timed out after "
 _last = threading.local()  # .ended: the return code of the worker that this thread saw end
@@ -44,7 +44,7 @@ def install() -> None:
         if process is not None:
             _last.ended = process.returncode
 
-    @functools.wraps(execute)  # local/lambda_workers.py looks at its source
+    @functools.wraps(execute)  # local/ministack/lambda_workers.py looks at its source
     def execute_function_warm(func: dict[str, Any], event: Any, request_id: str) -> dict[str, Any]:
         _last.ended = None
         result: dict[str, Any] = execute(func, event, request_id)

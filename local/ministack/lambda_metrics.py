@@ -12,8 +12,8 @@ from typing import Any
 
 from ministack.services import lambda_svc
 
-from local import metrics
-from local.ministack_source import check_source
+from local.ministack import metrics
+from local.ministack.ministack_source import check_source
 
 _NAMESPACE = "AWS/Lambda"
 
@@ -25,9 +25,9 @@ def install() -> None:
         MiniStackChangedError: when MiniStack's version has changed.
     """
     dispatch = lambda_svc._execute_function_dispatch
-    check_source(lambda_svc._execute_function, "3ceb16d6", "local/lambda_metrics.py")
-    check_source(dispatch, "f62cd259", "local/lambda_metrics.py")
-    check_source(lambda_svc._emit_lambda_metrics, "3b6689d7", "local/lambda_metrics.py")
+    check_source(lambda_svc._execute_function, "3ceb16d6", "local/ministack/lambda_metrics.py")
+    check_source(dispatch, "f62cd259", "local/ministack/lambda_metrics.py")
+    check_source(lambda_svc._emit_lambda_metrics, "3b6689d7", "local/ministack/lambda_metrics.py")
 
     def execute_function_dispatch(
         func: dict[str, Any], config: dict[str, Any], event: Any, request_id: str, started: float

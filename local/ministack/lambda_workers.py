@@ -21,9 +21,9 @@ from typing import Any
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
-from local.ministack_source import check_source
+from local.ministack.ministack_source import check_source
 
-_FILE = "local/lambda_workers.py"
+_FILE = "local/ministack/lambda_workers.py"
 MARK = "__laptop_aws_function_error__"
 _WAIT_SECONDS = 120.0  # for a free worker; then the call is throttled, as on AWS
 
@@ -78,7 +78,7 @@ def named_errors_script(script: str) -> str:
         if script.count(old) != 1:
             raise WorkerScriptError(
                 "MiniStack's Python worker script has changed: compare "
-                "ministack/core/lambda_runtime.py with local/lambda_workers.py, and drop the "
+                "ministack/core/lambda_runtime.py with local/ministack/lambda_workers.py, and drop the "
                 "change there if MiniStack now reports the names of exceptions itself"
             )
         script = script.replace(old, new)

@@ -26,8 +26,8 @@ from typing import Any
 
 from ministack.services import stepfunctions as sfn
 
-from local.map_results import write_results
-from local.ministack_source import check_source
+from local.ministack.map_results import write_results
+from local.ministack.ministack_source import check_source
 
 _MOST_CHILDREN = 64  # at once, where MaxConcurrency is 0; AWS has 10,000
 _MOST_INPUT_BYTES = 262_144  # a child's input, Step Functions' limit on a payload
@@ -130,7 +130,7 @@ def install() -> None:
         MiniStackChangedError: when MiniStack's version has changed.
     """
     original = sfn._run_distributed_map
-    check_source(original, "2b77d3ec", "local/map_batches.py")
+    check_source(original, "2b77d3ec", "local/ministack/map_batches.py")
 
     def run(state: dict[str, Any], raw_input: Any, *more: Any) -> Any:
         effective, processor, execution, context = more

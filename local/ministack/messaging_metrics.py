@@ -13,8 +13,8 @@ from typing import Any
 
 from ministack.services import sns, sqs
 
-from local import metrics
-from local.ministack_source import check_source
+from local.ministack import metrics
+from local.ministack.ministack_source import check_source
 
 SAMPLE_SECONDS = 5.0
 
@@ -26,7 +26,7 @@ def install() -> None:
         MiniStackChangedError: when MiniStack's version has changed.
     """
     fanout = sns._fanout
-    check_source(fanout, "984cdd91", "local/messaging_metrics.py")
+    check_source(fanout, "984cdd91", "local/ministack/messaging_metrics.py")
 
     @functools.wraps(fanout)
     def count_and_fanout(topic_arn: str, *arguments: Any, **named: Any) -> Any:

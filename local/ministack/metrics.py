@@ -11,7 +11,7 @@ from typing import Any
 
 from ministack.services import cloudwatch
 
-from local.ministack_source import check_source
+from local.ministack.ministack_source import check_source
 
 _KEPT_SECONDS = cloudwatch.TWO_WEEKS_SECONDS
 
@@ -48,8 +48,8 @@ def install() -> None:
     Raises:
         MiniStackChangedError: when MiniStack's version has changed.
     """
-    check_source(cloudwatch._metric_bucket, "be62c5f1", "local/metrics.py")
-    check_source(cloudwatch._evict_old_metrics, "cf47bc15", "local/metrics.py")
+    check_source(cloudwatch._metric_bucket, "be62c5f1", "local/ministack/metrics.py")
+    check_source(cloudwatch._evict_old_metrics, "cf47bc15", "local/ministack/metrics.py")
     cloudwatch._metric_bucket = _points
     cloudwatch._evict_old_metrics = _forget_old_points
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from ministack.services import stepfunctions as sfn
 
-from local.ministack_source import check_source
+from local.ministack.ministack_source import check_source
 
-_FILE = "local/retry_delays.py"
+_FILE = "local/ministack/retry_delays.py"
 # AWS's defaults, https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 _INTERVAL_SECONDS = 1
 _BACKOFF_RATE = 2.0

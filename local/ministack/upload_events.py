@@ -15,10 +15,10 @@ from typing import Any
 
 from ministack.services import eventbridge, s3
 
-from local.ministack_source import check_source
-from local.upload_duplicates import Duplicates
+from local.ministack.ministack_source import check_source
+from local.ministack.upload_duplicates import Duplicates
 
-_FILE = "local/upload_events.py"
+_FILE = "local/ministack/upload_events.py"
 _version: ContextVar[str | None] = ContextVar("version of the object that S3 tells of")
 
 

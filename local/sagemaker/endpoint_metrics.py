@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# local.metrics.record: namespace, name, value, unit, and `dimensions` by name
+# local.ministack.metrics.record: namespace, name, value, unit, and `dimensions` by name
 Record = Callable[..., None]
 
 _NAMESPACE = "AWS/SageMaker"

@@ -1,4 +1,4 @@
-"""What the workflow costs on AWS: `python -m benchmarks.cost`; --write for docs/cost.md."""
+"""What the workflow costs on AWS: `python -m operations.cost`; --write for docs/cost.md."""
 
 import argparse
 import sys
@@ -7,10 +7,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cost import model, page
-from benchmarks.cost.errors import CostError
-from benchmarks.cost.inputs import ROOT, read_inputs
-from training.arguments import positive_number
+from common.arguments import positive_number
+from operations.cost import model, page
+from operations.cost.errors import CostError
+from operations.cost.inputs import ROOT, read_inputs
 
 PAGE = ROOT / "docs" / "cost.md"
 
@@ -18,19 +18,19 @@ PAGE = ROOT / "docs" / "cost.md"
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.cost",
+        prog="python -m operations.cost",
         description="Calculate what the workflow costs on AWS, from prices, template and"
         " definitions. Calls nothing.",
     )
     parser.add_argument("--write", action="store_true",
-        help="write docs/cost.md, from benchmarks/cost/assumptions.toml as it stands")  # fmt: skip
+        help="write docs/cost.md, from operations/cost/assumptions.toml as it stands")  # fmt: skip
     parser.add_argument("--requests-per-second", type=positive_number, metavar="N",
         help="requests per second that one instance of the endpoint answers")  # fmt: skip
     parser.add_argument("--review-share", type=positive_number, metavar="SHARE",
         help="share of pictures that go to review, above 0 and up to 1")  # fmt: skip
     parsed = parser.parse_args(argv)
     if parsed.write and (parsed.requests_per_second or parsed.review_share):
-        parser.error("--write takes its numbers from benchmarks/cost/assumptions.toml alone")
+        parser.error("--write takes its numbers from operations/cost/assumptions.toml alone")
     if parsed.review_share and parsed.review_share > 1:
         parser.error("--review-share is a share: at most 1")
     return parsed

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cost import tables, workflow
-from benchmarks.cost.errors import CostError
+from operations.cost import tables, workflow
+from operations.cost.errors import CostError
 
 ROOT = Path(__file__).resolve().parents[2]
 SINGLE = "MyStateMachine.asl.json"

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmarks.cost.inputs import BATCH, SINGLE, Inputs
-from benchmarks.cost.workflow import (
+from operations.cost.inputs import BATCH, SINGLE, Inputs
+from operations.cost.workflow import (
     DISTRIBUTED_MAP_EVENTS,
     ERROR_EVENTS,
     INLINE_MAP_EVENTS,

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from benchmarks.cost import model, tables
-from benchmarks.cost.inputs import Inputs
-from benchmarks.cost.model import MILLION, Batch, Row, total
+from operations.cost import model, tables
+from operations.cost.inputs import Inputs
+from operations.cost.model import MILLION, Batch, Row, total
 
 BATCH_PROMISE_USD = 15.0  # a million pictures by the batch path, without the endpoint
 LARGE = 10 * MILLION
@@ -123,7 +123,7 @@ def summary(inputs: Inputs, batch: Batch) -> Section:
     month = model.endpoint_month_usd(inputs, DEFAULT_INSTANCE)
     return Section(
         "What it costs",
-        "Made by `python -m benchmarks.cost --write` from AWS's prices in us-east-1, the template"
+        "Made by `python -m operations.cost --write` from AWS's prices in us-east-1, the template"
         " and the state machines' definitions; a unit test fails when this page is not what the"
         " calculator says today. It is paper: nothing here was billed. Prices were read on"
         f" {tables.read_on()} from stored copies of the pages named below, not from AWS"
@@ -375,7 +375,7 @@ def assumptions(inputs: Inputs) -> Section:
     lines = [["assumption", "value", "unit", "why"]]
     for name, assumed in inputs.assumptions.items():
         lines.append([name.replace("_", " "), f"{assumed.value:,g}", assumed.unit, assumed.why])
-    return Section("Assumptions", "Change them in benchmarks/cost/assumptions.toml.", lines)
+    return Section("Assumptions", "Change them in operations/cost/assumptions.toml.", lines)
 
 
 def left_out() -> Section:

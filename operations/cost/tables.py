@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cost.errors import CostError
+from operations.cost.errors import CostError
 
 FOLDER = Path(__file__).resolve().parent
 

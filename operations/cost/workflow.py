@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.cost.errors import CostError
+from operations.cost.errors import CostError
 
 # Events that a state leaves in an execution's history when nothing goes wrong: a task is entered,
 # scheduled, started, succeeds and is exited; what has no work is entered and exited; Fail is only
@@ -86,7 +86,7 @@ def _after(name: str, state: State, decisions: Mapping[str, str]) -> str | None:
     if decisions.get(name) not in options:
         raise CostError(
             f"Choice {name!r} goes to one of {sorted(filter(None, options))}: say to which in"
-            " benchmarks/cost/inputs.py"
+            " operations/cost/inputs.py"
         )
     return decisions[name]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from training.answer import AnswerError, read_answer
+from common.endpoint_answer import AnswerError, read_answer
 
 NO_ID = "-"  # of a caller that is no execution, see functions/image_classification
 LEAST_ERROR_STATUS = 400  # of HTTP

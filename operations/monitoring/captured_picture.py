@@ -5,13 +5,9 @@ The container's decoder imports PyTorch, 200 MB: who does not decode should not 
 
 from PIL import Image
 
-from training import container_path  # noqa: F401  finds the two modules of the container below
-
-# isort: split
-from network import PictureError, decode_picture
-from picture_features import picture_features
-
-from training.monitoring.capture_line import DamagedLineError
+from operations.monitoring.capture_line import DamagedLineError
+from training.container.picture_model.network import PictureError, decode_picture
+from training.container.picture_model.picture_features import picture_features
 
 
 def decode(data: bytes) -> Image.Image:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from training.metrics import wilson_interval
-from training.monitoring.periods import SECONDS, Length, moment
-from training.monitoring.predictions import Floats, Predictions
-from training.pages.charts import Theme, chart
-from training.pages.words import count, number, percent
+from common.metrics import wilson_interval
+from common.pages.charts import Theme, chart
+from common.pages.words import count, number, percent
+from operations.monitoring.periods import SECONDS, Length, moment
+from operations.monitoring.predictions import Floats, Predictions
 
 MOST_DOTS = 400  # of single answers: more would be a cloud, and a large page
 NARROWEST = 1 / 60  # of the chart's width, for the bar of a period in a long time

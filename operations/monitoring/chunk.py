@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from training.monitoring.capture_line import DamagedLineError, RefusedCallError, read_line
-from training.monitoring.predictions import (
+from operations.monitoring.capture_line import DamagedLineError, RefusedCallError, read_line
+from operations.monitoring.predictions import (
     DamagedLine,
     Predictions,
     Rows,
@@ -95,7 +95,7 @@ def _read_line(line: bytes, rules: Rules, rows: Rows, place: tuple[int, int, int
     if not rules.ask_for(call.time):
         return False
     # Not above: the process that hands out chunks does without PyTorch.
-    from training.monitoring.captured_picture import describe  # noqa: PLC0415
+    from operations.monitoring.captured_picture import describe  # noqa: PLC0415
 
     question = question_key(call.inference_id, call.picture)
     rows.add(call.time, call.probabilities, describe(call.picture), place, question)

@@ -6,13 +6,13 @@ from typing import Any
 
 from PIL import Image
 
-from training.monitoring.distances import MOST_PICTURES, Observer, Seen
-from training.monitoring.drift import Drift, compare
-from training.monitoring.endpoint_facts import Baseline
-from training.monitoring.picks import at_random, with_pictures
-from training.monitoring.places import Captures
-from training.monitoring.predictions import Predictions, Reading
-from training.monitoring.sample import MEMBER, MODEL, SAMPLE_MEMBER, Sample
+from operations.monitoring.distances import MOST_PICTURES, Observer, Seen
+from operations.monitoring.drift import Drift, compare
+from operations.monitoring.endpoint_facts import Baseline
+from operations.monitoring.picks import at_random, with_pictures
+from operations.monitoring.places import Captures
+from operations.monitoring.predictions import Predictions, Reading
+from operations.monitoring.sample import MEMBER, MODEL, SAMPLE_MEMBER, Sample
 
 # Of what was observed, kept in monitor.json, so that a later run can compare with it.
 MOST_KEPT = 2_000
@@ -121,7 +121,7 @@ def kept_sample(comparison: Comparison, predictions: Predictions, seed: int) -> 
 def _look(
     captures: Captures, reading: Reading, some: Predictions, observer: Observer, report: Report
 ) -> Seen:
-    from network import resize_picture  # noqa: PLC0415  imports PyTorch, as the observer has
+    from training.container.picture_model.network import resize_picture  # noqa: PLC0415  imports PyTorch, as the observer has
 
     size = observer.input_size
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from training.monitoring.model_files import DamagedModelError, read_members
-from training.monitoring.sample import NoBaselineError
-from training.monitoring.two_samples import Numbers
+from operations.monitoring.model_files import DamagedModelError, read_members
+from operations.monitoring.sample import NoBaselineError
+from operations.monitoring.two_samples import Numbers
 
 if TYPE_CHECKING:
-    from baseline import Gaussians
-    from network import Classifier
+    from training.container.picture_model.baseline import Gaussians
+    from training.container.picture_model.network import Classifier
 
 MOST_PICTURES = 1_000  # that are worth the seconds: some 3 ms each
 BATCH = 64
@@ -33,7 +33,7 @@ class Seen:
     """What one network a picture says; all arrays are as long as there were pictures.
 
     Attributes:
-        distances: from the nearest class, in deviations (training/container/baseline.py).
+        distances: from the nearest class, in deviations (training/container/picture_model/baseline.py).
         labels: the most probable class.
         confidences: its probability, in [0, 1].
     """
@@ -83,7 +83,8 @@ class Observer:
 
     def _look(self, member: int, pictures: list[Image.Image]) -> tuple[Any, Any, Any]:
         import torch  # noqa: PLC0415  seconds, which --help does without
-        from network import resize_picture  # noqa: PLC0415  as above
+
+        from training.container.picture_model.network import resize_picture  # noqa: PLC0415  as above
 
         classifier = self.classifier
         classifier.ensemble.eval()
@@ -126,12 +127,10 @@ def load_observer(place: str | Path, s3: Any = None) -> Observer:
     Raises NoBaselineError for a model without what distances take, MissingModelError,
     DamagedModelError, and botocore's ClientError where S3 refuses it.
     """
-    from training import container_path  # noqa: F401, PLC0415  finds the modules below
-
-    # isort: split
     import torch  # noqa: PLC0415  seconds, which --help does without
-    from baseline import GAUSSIANS_FILE, load_gaussians  # noqa: PLC0415  as above
-    from network import (  # noqa: PLC0415  as above
+
+    from training.container.picture_model.baseline import GAUSSIANS_FILE, load_gaussians  # noqa: PLC0415  as above
+    from training.container.picture_model.network import (  # noqa: PLC0415  as above
         METADATA_FILE,
         WEIGHTS_FILE,
         ModelFilesError,

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from training.monitoring import verdicts
-from training.monitoring.feature_drift import FEATURES, FeatureDrift, compare_feature
-from training.monitoring.sample import Sample
-from training.monitoring.two_samples import holm, sensitivity
+from operations.monitoring import verdicts
+from operations.monitoring.feature_drift import FEATURES, FeatureDrift, compare_feature
+from operations.monitoring.sample import Sample
+from operations.monitoring.two_samples import holm, sensitivity
 
 # One report in 50: daily ones would be wrong once in seven weeks. It also takes that much to see at
 # most 5 % of false alarms in 200 comparisons; with .05 itself luck would make them more half the

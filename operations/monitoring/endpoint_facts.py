@@ -11,13 +11,13 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from training import settings
-from training.errors import ExpectedError
+from common import settings
+from common.errors import ExpectedError
+from operations.monitoring.distances import Observer, load_observer
+from operations.monitoring.sample import Sample, read_baseline
+from training.endpoint.model_artifact import endpoint_model_data
+from training.endpoint.preflight import check_credentials, check_region
 from training.evaluation import threshold
-from training.model_artifact import endpoint_model_data
-from training.monitoring.distances import Observer, load_observer
-from training.monitoring.sample import Sample, read_baseline
-from training.preflight import check_credentials, check_region
 
 # These questions are asked even where there may be nobody to answer them: a laptop's AWS that has
 # stopped, a machine without a network.

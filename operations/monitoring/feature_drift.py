@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.random import Generator
 
-from training.monitoring.sample import MODEL, Sample
-from training.monitoring.two_samples import Numbers, category_shift, number_shift
+from operations.monitoring.sample import MODEL, Sample
+from operations.monitoring.two_samples import Numbers, category_shift, number_shift
 
 CLASS_MIX = "class mix"
 FORMAT = "format"

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from training.monitoring.periods import Length, iso, period_length, period_starts
-from training.monitoring.predictions import Floats, Integers, Predictions, Reading
+from operations.monitoring.periods import Length, iso, period_length, period_starts
+from operations.monitoring.predictions import Floats, Integers, Predictions, Reading
 
 QUANTILES = {"p10": 0.1, "median": 0.5, "p90": 0.9}
 HISTOGRAM_BINS = 20

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.errors import ExpectedError
-from training.model_artifact import MOST_BYTES, unpack
-from training.s3_address import split_s3_address
+from common.errors import ExpectedError
+from common.s3_address import split_s3_address
+from training.endpoint.model_artifact import MOST_BYTES, unpack
 
 
 class MissingModelError(ExpectedError):

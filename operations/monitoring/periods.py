@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from training.monitoring.predictions import Floats, Integers
+from operations.monitoring.predictions import Floats, Integers
 
 Length = Literal["minute", "hour", "day"]
 

@@ -7,10 +7,10 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from training.monitoring.capture_line import read_line
-from training.monitoring.places import CaptureFile, Captures
-from training.monitoring.predictions import Integers, Predictions
-from training.parallel import run_parallel
+from common.parallel import run_parallel
+from operations.monitoring.capture_line import read_line
+from operations.monitoring.places import CaptureFile, Captures
+from operations.monitoring.predictions import Integers, Predictions
 
 THREADS = 8  # reads at a time: from S3 each takes some 20 ms
 MOST_DECODED = 2  # pictures held at a time: one of 24 megapixels takes 150 MB while it is decoded
@@ -44,7 +44,7 @@ def with_pictures(
     `report` gets how many are done and their total. Raises CaptureGoneError.
     """
     # Not above: what reads the lines in other processes does without PyTorch.
-    from training.monitoring.captured_picture import decode  # noqa: PLC0415
+    from operations.monitoring.captured_picture import decode  # noqa: PLC0415
 
     def one(row: int) -> Result:
         file = CaptureFile(files[predictions.files[row]], 0)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from training.monitoring.periods import iso, moment
-from training.monitoring.picks import at_random, lowest, with_pictures
-from training.monitoring.places import Captures
-from training.monitoring.predictions import Reading
-from training.pages.thumbnails import thumbnail
+from common.pages.thumbnails import thumbnail
+from operations.monitoring.periods import iso, moment
+from operations.monitoring.picks import at_random, lowest, with_pictures
+from operations.monitoring.places import Captures
+from operations.monitoring.predictions import Reading
 
 
 @dataclass(frozen=True)

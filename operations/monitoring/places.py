@@ -15,8 +15,8 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from training.errors import ExpectedError
-from training.s3_address import split_s3_address
+from common.errors import ExpectedError
+from common.s3_address import split_s3_address
 
 SUFFIX = ".jsonl"
 # botocore asks again until an answer begins; what breaks off in its middle is asked for here.

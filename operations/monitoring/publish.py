@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from training.errors import ExpectedError
-from training.monitoring.comparison import tested
-from training.monitoring.drift import Drift
-from training.monitoring.periods import SECONDS, moment, period_starts
-from training.monitoring.predictions import Predictions, Reading
+from common.errors import ExpectedError
+from operations.monitoring.comparison import tested
+from operations.monitoring.drift import Drift
+from operations.monitoring.periods import SECONDS, moment, period_starts
+from operations.monitoring.predictions import Predictions, Reading
 
 HOUR, DAY = SECONDS["hour"], SECONDS["day"]
 # An hour is published once, so its captures have to be there: they arrive some minutes after calls.

@@ -19,8 +19,9 @@ from multiprocessing import forkserver, resource_tracker
 from threading import Event, Lock, Thread
 from typing import NamedTuple
 
-from training.errors import ExpectedError
-from training.monitoring.chunk import (
+from common.errors import ExpectedError
+from common.parallel import run_parallel
+from operations.monitoring.chunk import (
     LONGEST_LINE,
     MOST_DAMAGED_LISTED,
     Chunk,
@@ -28,9 +29,8 @@ from training.monitoring.chunk import (
     Rules,
     read_chunks,
 )
-from training.monitoring.places import CaptureFile, Captures
-from training.monitoring.predictions import DamagedLine, Reading, joined
-from training.parallel import run_parallel
+from operations.monitoring.places import CaptureFile, Captures
+from operations.monitoring.predictions import DamagedLine, Reading, joined
 
 CHUNK_BYTES = 4 * 1024 * 1024  # about 1,000 pictures of 32x32, a third of a second of work
 MOST_FILES_PER_TASK = 100
@@ -192,7 +192,7 @@ def _readers(total: int, processes: int) -> Iterator[Read]:
     # Forked from a server that has no threads and has imported PyTorch once: starting from nothing,
     # each process would hold its own 200 MB of it.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training.monitoring.captured_picture"])
+    context.set_forkserver_preload(["operations.monitoring.captured_picture"])
     with _interrupts_blocked():  # for the server and its processes: a Ctrl-C ends this one
         forkserver.ensure_running()
     with ProcessPoolExecutor(processes, context, initializer=_end_with_parent) as pool:

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from training.monitoring import charts
-from training.monitoring.comparison import Comparison
-from training.monitoring.pictures import ShownPicture
-from training.monitoring.predictions import Predictions
-from training.monitoring.sample import Sample
-from training.pages.page import write_page
-from training.pages.words import number, percent
+from common.pages.page import write_page
+from common.pages.words import number, percent
+from operations.monitoring import charts
+from operations.monitoring.comparison import Comparison
+from operations.monitoring.pictures import ShownPicture
+from operations.monitoring.predictions import Predictions
+from operations.monitoring.sample import Sample
 
 PAGE = "monitor.html"
+TEMPLATE = Path(__file__).with_name("monitor.html.j2")
 MOST_CLASSES_DRAWN = 12  # histograms; the figures of all are in the table
 MOST_SHARES = 3  # of categories, in a cell of a table
 MOST_CLASSES_STACKED = 6  # as there are colors beside black and white that can be told apart
@@ -47,7 +48,7 @@ def write_report(
     """
     write_page(
         folder / PAGE,
-        "monitor.html.j2",
+        TEMPLATE,
         figures=figures,
         first=_moment(figures["first"]),
         last=_moment(figures["last"]),

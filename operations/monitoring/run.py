@@ -1,4 +1,4 @@
-"""One monitoring run, from captured calls to the page: what `python -m training.monitor` does."""
+"""One monitoring run, from captured calls to the page: what `python -m operations.monitor` does."""
 
 import argparse
 from dataclasses import dataclass
@@ -10,28 +10,28 @@ import boto3
 from botocore.config import Config
 from rich.console import Console
 
-from training.monitoring import publish
-from training.monitoring.comparison import (
+from common.progress import progress_bar
+from common.reports import write_json
+from operations.monitoring import publish
+from operations.monitoring.comparison import (
     Comparison,
     as_sample,
     compare_predictions,
     kept_sample,
 )
-from training.monitoring.endpoint_facts import (
+from operations.monitoring.endpoint_facts import (
     Baseline,
     choose_baseline,
     choose_threshold,
     endpoint_captures,
 )
-from training.monitoring.figures import summarise
-from training.monitoring.pictures import shown_pictures
-from training.monitoring.places import Captures, FolderCaptures, S3Captures
-from training.monitoring.predictions import Predictions, Reading
-from training.monitoring.reading import read_captures
-from training.monitoring.report import PAGE, write_report
-from training.monitoring.show import show
-from training.progress import progress_bar
-from training.reports import write_json
+from operations.monitoring.figures import summarise
+from operations.monitoring.pictures import shown_pictures
+from operations.monitoring.places import Captures, FolderCaptures, S3Captures
+from operations.monitoring.predictions import Predictions, Reading
+from operations.monitoring.reading import read_captures
+from operations.monitoring.report import PAGE, write_report
+from operations.monitoring.show import show
 
 FIGURES = "monitor.json"
 # More connections than there are reads at a time; retries are for S3's "slow down".

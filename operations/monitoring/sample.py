@@ -1,6 +1,6 @@
 """A sample of pictures and of answers about them, in numbers: what drift is measured between.
 
-Training stores one with the model (`baseline.json`, written by training/container/baseline.py in
+Training stores one with the model (`baseline.json`, written by training/container/picture_model/baseline.py in
 the shape read here); monitoring makes one of the captured calls.
 """
 
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import ExpectedError
-from training.monitoring.model_files import read_file, read_members
+from common.errors import ExpectedError
+from operations.monitoring.model_files import read_file, read_members
 
 BASELINE_FILE = "baseline.json"
 SAMPLE_MEMBER = "sample"  # of a monitor.json: a later run can take it as its baseline
@@ -43,7 +43,7 @@ class Sample:
         confidences: its probability, in [0, 1], of each answer.
         features: numbers of each picture, by the names of `picture_features`.
         formats: of each picture, such as "PNG".
-        distances: from what the network has learned (training.monitoring.distances); None where
+        distances: from what the network has learned (operations.monitoring.distances); None where
             nobody has measured them.
         source: where the pictures come from, to be put after "in": "training", "an earlier run".
         answered_by: MODEL or MEMBER.
@@ -112,7 +112,7 @@ def read_baseline(place: str | Path, s3: Any = None) -> Sample:
     model.tar.gz, a model folder, its baseline.json, or a monitor.json with a member "sample".
 
     Raises NoBaselineError where there is none, SampleError for one that makes no sense,
-    MissingModelError and DamagedModelError (training.monitoring.model_files), and botocore's
+    MissingModelError and DamagedModelError (operations.monitoring.model_files), and botocore's
     ClientError where S3 refuses it.
     """
     if Path(place).suffix == ".json" and not str(place).startswith("s3://"):

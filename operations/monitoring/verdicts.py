@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from training.monitoring.feature_drift import (
+from operations.monitoring.feature_drift import (
     CLASS_MIX,
     FEWEST_PICTURES,
     FORMAT,

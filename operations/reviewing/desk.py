@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from training.reviewing.label import Label, LabelError, now
-from training.reviewing.label_store import LabelStore
-from training.reviewing.predictions_table import AlreadyDecidedError, PredictionsTable
-from training.reviewing.question import NEITHER, Question, QuestionError, read_message
-from training.reviewing.review_queue import Message, ReviewQueue
-from training.reviewing.served_model import ServedModels
-from training.reviewing.shown_picture import ShownPicture
+from common.labels.label import Label, LabelError, now
+from common.labels.question import NEITHER, Question, QuestionError, read_message
+from operations.reviewing.label_store import LabelStore
+from operations.reviewing.predictions_table import AlreadyDecidedError, PredictionsTable
+from operations.reviewing.review_queue import Message, ReviewQueue
+from operations.reviewing.served_model import ServedModels
+from operations.reviewing.shown_picture import ShownPicture
 
 AHEAD = 2  # pictures that a reviewer holds: the one on the page, and the next
 UNDO_SECONDS = 60  # for so long a last decision waits to be taken back

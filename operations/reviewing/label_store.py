@@ -4,8 +4,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from training.execution_input import Picture
-from training.reviewing.label import Label, label_key, read_label
+from common.labels.label import Label, label_key, read_label
+from common.s3_picture import Picture
 
 TRIES = 5  # of a write that meets another one of the same key
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from training.errors import ExpectedError
-from training.execution_input import Picture
-from training.reviewing.label import Label
+from common.errors import ExpectedError
+from common.labels.label import Label
+from common.s3_picture import Picture
 
 REVIEW, REVIEWED = "review", "reviewed"
 

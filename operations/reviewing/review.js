@@ -30,11 +30,11 @@
       const isJson = answer.headers.get("content-type")?.includes("json");
       told = isJson ? await answer.json() : {};
     } catch { // or the answer broke off
-      throw new Refused("The server does not answer. Start it again with “python -m training.review”, and open"
+      throw new Refused("The server does not answer. Start it again with “python -m operations.review”, and open"
         + " the address that it prints. What you have decided is written.");
     }
     if (answer.status === 404) {
-      throw new Refused("This address is no longer valid: open the one that “python -m training.review” printed last.");
+      throw new Refused("This address is no longer valid: open the one that “python -m operations.review” printed last.");
     }
     if (!answer.ok) {
       throw new Refused(`That did not work: ${told.error ?? answer.statusText}. Try again.`);

@@ -11,10 +11,10 @@ from typing import Any, cast
 from hypercorn.asyncio import serve as serve_asgi
 from hypercorn.config import Config
 
-from training.errors import ExpectedError
-from training.reviewing.desk import Desk
-from training.reviewing.guard import Guard
-from training.reviewing.web import review_app
+from common.errors import ExpectedError
+from operations.reviewing.desk import Desk
+from operations.reviewing.guard import Guard
+from operations.reviewing.web import review_app
 
 HOST = "127.0.0.1"
 TOKEN_BYTES = 24

@@ -4,12 +4,12 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-from training.execution_input import Picture
-from training.reviewing.picture_version import (
+from common.labels.picture_version import (
     PictureGoneError,
     PictureRefusedError,
     read_version,
 )
+from common.s3_picture import Picture
 from training.sources.folder import DECODER_ERRORS, read_picture, why_unreadable
 
 LONG_SIDE = 1600  # pixels: more than a page shows

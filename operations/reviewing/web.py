@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from training.errors import ExpectedError
-from training.pages.page import render
-from training.reviewing.desk import Desk, DeskClosedError, Held, UnknownAnswerError, View
-from training.reviewing.question import NEITHER
+from common.errors import ExpectedError
+from common.labels.question import NEITHER
+from common.pages.page import render
+from operations.reviewing.desk import Desk, DeskClosedError, Held, UnknownAnswerError, View
 
+TEMPLATE = Path(__file__).with_name("review.html.j2")
 CLIENT_ID = re.compile(r"[0-9a-f-]{16,64}")
 
 
@@ -28,7 +30,7 @@ def review_app(desk: Desk, reviewer: str) -> tuple[Starlette, dict[str, str]]:
     """Return the application, and the headers that belong on each of its answers."""
     heartbeat = min(30.0, max(0.5, desk.hold_seconds / 10))
     page = render(
-        "review.html.j2", reviewer=reviewer, neither=NEITHER, heartbeat_ms=round(1000 * heartbeat)
+        TEMPLATE, reviewer=reviewer, neither=NEITHER, heartbeat_ms=round(1000 * heartbeat)
     )
     web = _Web(desk, page)
     actions = {

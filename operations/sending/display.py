@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from training.sending.arrivals import AS_IT_IS, Arrival
-from training.sending.figures import (
+from operations.sending.arrivals import AS_IT_IS, Arrival
+from operations.sending.figures import (
     ACCEPTED,
     FAILED,
     LEVELS,

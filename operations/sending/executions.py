@@ -8,7 +8,7 @@ so only those that no item of the table explains are described.
 
 from typing import Any, NamedTuple
 
-from training.execution_input import find_picture, json_object
+from common.s3_picture import find_picture, json_object
 
 PAGE = 1000  # executions, the most that ListExecutions gives at a time
 FAILED = ("FAILED", "TIMED_OUT", "ABORTED")

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from training.metrics import quantile, share, wilson_interval
-from training.sending.arrivals import AS_IT_IS, Arrival
-from training.sending.odd_pictures import KINDS
+from common.metrics import quantile, share, wilson_interval
+from operations.sending.arrivals import AS_IT_IS, Arrival
+from operations.sending.odd_pictures import KINDS
 
 LEVELS = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "max": 1.0}
 NOT_SENT = "not sent"

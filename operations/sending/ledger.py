@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from training.errors import ExpectedError
-from training.sending.arrivals import Arrival, Place
+from common.errors import ExpectedError
+from operations.sending.arrivals import Arrival, Place
 
 MOST_KEYS = 100  # of one BatchGetItem
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from training.errors import ExpectedError
-from training.sending.arrivals import SourcePicture
+from common.errors import ExpectedError
+from operations.sending.arrivals import SourcePicture
 
 KINDS = ("corrupt", "rotated", "tiny", "huge")
 

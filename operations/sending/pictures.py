@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from training.errors import ExpectedError
-from training.sending.arrivals import INBOX, SourcePicture
+from common.errors import ExpectedError
+from operations.sending.arrivals import INBOX, SourcePicture
 from training.staging.folder import read_manifest
 
 TEST = "test/"

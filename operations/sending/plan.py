@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from training.sending.arrivals import INBOX, Arrival, SourcePicture
-from training.sending.odd_pictures import OddPicture
-from training.sending.pictures import objects_of
-from training.sending.schedule import TooManyPicturesError
+from operations.sending.arrivals import INBOX, Arrival, SourcePicture
+from operations.sending.odd_pictures import OddPicture
+from operations.sending.pictures import objects_of
+from operations.sending.schedule import TooManyPicturesError
 
 
 def new_run_id() -> str:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from training.errors import ExpectedError
-from training.sending.arrivals import Arrival
-from training.sending.tracking import Tracker, passes
-from training.sending.uploading import TICK_S, Sender
+from common.errors import ExpectedError
+from operations.sending.arrivals import Arrival
+from operations.sending.tracking import Tracker, passes
+from operations.sending.uploading import TICK_S, Sender
 
 # What a person can put right; anything else is a mistake of the program, and shown in full.
 PROBLEMS = (ExpectedError, ClientError, BotoCoreError)

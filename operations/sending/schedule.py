@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from itertools import islice
 
-from training.errors import ExpectedError
+from common.errors import ExpectedError
 
 
 class TooManyPicturesError(ExpectedError):

@@ -14,8 +14,8 @@ from botocore.exceptions import (
     ConnectionError as AwsConnectionError,
 )
 
-from training.sending.arrivals import Arrival
-from training.sending.executions import (
+from operations.sending.arrivals import Arrival
+from operations.sending.executions import (
     FAILED,
     LOW_CONFIDENCE,
     Ended,
@@ -23,7 +23,7 @@ from training.sending.executions import (
     describe_failure,
     ended_since,
 )
-from training.sending.ledger import read_ledger
+from operations.sending.ledger import read_ledger
 
 LOOK_EVERY_S = 2.0
 S_PER_PAGE = 1.0  # between looks, for each page of the last: half of what a small region allows

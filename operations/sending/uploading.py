@@ -9,9 +9,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 
-from training.errors import ExpectedError
-from training.sending.arrivals import Arrival
-from training.sending.clock_offset import ClockOffset
+from common.errors import ExpectedError
+from operations.sending.arrivals import Arrival
+from operations.sending.clock_offset import ClockOffset
 
 UPLOADS_AT_ONCE = 64  # connections; with more a picture waits for one, which its latency shows
 TICK_S = 0.2  # how often progress is shown and a broken run noticed

@@ -1,14 +1,14 @@
 """Pictures of a state machine, from its ASL file and from the histories of its executions."""
 
-from training.workflow_drawing.execution import (
+from operations.workflow_drawing.execution import (
     ExecutionPath,
     Step,
     error_counts,
     transition_counts,
 )
-from training.workflow_drawing.history import read_path
-from training.workflow_drawing.states import END, START, Definition, read_definition
-from training.workflow_drawing.svg import draw
+from operations.workflow_drawing.history import read_path
+from operations.workflow_drawing.states import END, START, Definition, read_definition
+from operations.workflow_drawing.svg import draw
 
 __all__ = [
     "END",

@@ -3,15 +3,15 @@
 import math
 from collections.abc import Sequence
 
-from training.pages.words import duration
-from training.workflow_drawing.execution import Step
-from training.workflow_drawing.graph import Size
-from training.workflow_drawing.layout import Rectangle
-from training.workflow_drawing.paint import Paint
-from training.workflow_drawing.shapes import outline, retry_mark
-from training.workflow_drawing.states import State, short_error
-from training.workflow_drawing.style import LINE, NAME_SIZE, PILL, TEXT_SIZE
-from training.workflow_drawing.text import clip, pill_width, shorten, text_width, wrap, xml
+from common.pages.words import duration
+from operations.workflow_drawing.execution import Step
+from operations.workflow_drawing.graph import Size
+from operations.workflow_drawing.layout import Rectangle
+from operations.workflow_drawing.paint import Paint
+from operations.workflow_drawing.shapes import outline, retry_mark
+from operations.workflow_drawing.states import State, short_error
+from operations.workflow_drawing.style import LINE, NAME_SIZE, PILL, TEXT_SIZE
+from operations.workflow_drawing.text import clip, pill_width, shorten, text_width, wrap, xml
 
 NAME_WIDTH = 150  # pixels of a line in a box, at most
 PAD, TERMINAL_PAD, RETRY_PAD = 12, 8, 5  # beside the text; more where there is a mark for retries

@@ -1,10 +1,10 @@
 """What a picture shows, in words: for those who cannot see it, and for those who can."""
 
-from training.pages.words import duration
-from training.workflow_drawing.execution import RUNNING, ExecutionPath
-from training.workflow_drawing.paint import Paint, Pair
-from training.workflow_drawing.states import END, Definition, Transition
-from training.workflow_drawing.step_list import shown_steps
+from common.pages.words import duration
+from operations.workflow_drawing.execution import RUNNING, ExecutionPath
+from operations.workflow_drawing.paint import Paint, Pair
+from operations.workflow_drawing.states import END, Definition, Transition
+from operations.workflow_drawing.step_list import shown_steps
 
 LEGEND = (
     "Solid arrow: goes on",

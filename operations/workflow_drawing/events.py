@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from training.workflow_drawing.execution import Failure, Step
+from operations.workflow_drawing.execution import Failure, Step
 
 
 @dataclass

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from training.workflow_drawing.states import END, START
+from operations.workflow_drawing.states import END, START
 
 RUNNING = "RUNNING"
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from training.errors import ExpectedError
-from training.workflow_drawing.events import EventReader
-from training.workflow_drawing.execution import ExecutionPath
+from common.errors import ExpectedError
+from operations.workflow_drawing.events import EventReader
+from operations.workflow_drawing.execution import ExecutionPath
 
 EVENTS_A_PAGE = 1000  # the most that AWS gives at once
 

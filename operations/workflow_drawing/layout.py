@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from training.workflow_drawing.graph import STRIDE, Arrow, Chain, Graph, Size, build
-from training.workflow_drawing.ordering import ordered_layers
+from operations.workflow_drawing.graph import STRIDE, Arrow, Chain, Graph, Size, build
+from operations.workflow_drawing.ordering import ordered_layers
 
 MARGIN = 12  # pixels around everything
 BOX_GAP, BEND_GAP = 20, 9  # between two boxes of a layer; beside a bend of an arrow

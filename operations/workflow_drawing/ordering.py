@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from training.workflow_drawing.graph import Graph
+from operations.workflow_drawing.graph import Graph
 
 STARTS = 24  # orders that the search for few crossings begins with
 

@@ -4,14 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from training.errors import ExpectedError
-from training.workflow_drawing.execution import (
+from common.errors import ExpectedError
+from operations.workflow_drawing.execution import (
     ExecutionPath,
     Step,
     taken_ways,
     transition_counts,
 )
-from training.workflow_drawing.states import END, START, Definition, State
+from operations.workflow_drawing.states import END, START, Definition, State
 
 Pair = tuple[str, str]  # from and to, as `transition_counts` has them
 MOST_NUMBERS = 3  # of steps on an arrow, by their own number

@@ -1,6 +1,6 @@
 """The shapes of states, as SVG paths: each Type has its own, so that no color is needed."""
 
-from training.workflow_drawing.layout import Rectangle
+from operations.workflow_drawing.layout import Rectangle
 
 CUT = 9  # pixels off the corners of a Fail, and of the points of a Choice
 ROUND = 7

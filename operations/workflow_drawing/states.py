@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from training.errors import ExpectedError
-from training.workflow_drawing.conditions import full_condition, short_condition
+from common.errors import ExpectedError
+from operations.workflow_drawing.conditions import full_condition, short_condition
 
 # What stands in place of a state at the two ends of an execution.
 START = "Start"

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from training.pages.words import duration
-from training.workflow_drawing.execution import RUNNING, ExecutionPath, Step
-from training.workflow_drawing.text import clip, printable, shorten, text_width, wrap, xml
+from common.pages.words import duration
+from operations.workflow_drawing.execution import RUNNING, ExecutionPath, Step
+from operations.workflow_drawing.text import clip, printable, shorten, text_width, wrap, xml
 
 MARGIN = 12
 LINE = 17  # pixels

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from training.workflow_drawing.boxes import (
+from operations.workflow_drawing.boxes import (
     Drawn,
     draw_group,
     draw_pill,
@@ -15,15 +15,15 @@ from training.workflow_drawing.boxes import (
     state_size,
     terminal_size,
 )
-from training.workflow_drawing.description import describe, legend, title
-from training.workflow_drawing.execution import ExecutionPath
-from training.workflow_drawing.layout import MARGIN, Layout, Route, lay_out
-from training.workflow_drawing.paint import Paint, Pair, make_paint
-from training.workflow_drawing.states import END, START, Definition, Machine, State
-from training.workflow_drawing.step_list import step_list
-from training.workflow_drawing.style import LINE, PILL, TEXT_SIZE, css
-from training.workflow_drawing.text import wrap, xml
-from training.workflow_drawing.ways import Way, machine_ways, main_way, make_arrows
+from operations.workflow_drawing.description import describe, legend, title
+from operations.workflow_drawing.execution import ExecutionPath
+from operations.workflow_drawing.layout import MARGIN, Layout, Route, lay_out
+from operations.workflow_drawing.paint import Paint, Pair, make_paint
+from operations.workflow_drawing.states import END, START, Definition, Machine, State
+from operations.workflow_drawing.step_list import step_list
+from operations.workflow_drawing.style import LINE, PILL, TEXT_SIZE, css
+from operations.workflow_drawing.text import wrap, xml
+from operations.workflow_drawing.ways import Way, machine_ways, main_way, make_arrows
 
 HEAD = 8  # pixels: the length of an arrow's head
 LEAST_WIDTH, LEAST_LIST_WIDTH = 480, 820  # pixels of the picture; with a list of steps below

@@ -4,7 +4,7 @@ import json
 import re
 from html import escape
 
-from training.workflow_drawing.style import TEXT_SIZE
+from operations.workflow_drawing.style import TEXT_SIZE
 
 # Advance widths of Helvetica in thousandths of the size. style.css asks for it, and for Arial and
 # Liberation Sans, which share them.

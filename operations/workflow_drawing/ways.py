@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from training.workflow_drawing.graph import Arrow, Size
-from training.workflow_drawing.layout import MAIN_WEIGHT
-from training.workflow_drawing.paint import Paint, Pair
-from training.workflow_drawing.states import END, START, Machine, Transition
-from training.workflow_drawing.style import LINE, PILL, TEXT_SIZE
-from training.workflow_drawing.text import pill_width, text_width, wrap
+from operations.workflow_drawing.graph import Arrow, Size
+from operations.workflow_drawing.layout import MAIN_WEIGHT
+from operations.workflow_drawing.paint import Paint, Pair
+from operations.workflow_drawing.states import END, START, Machine, Transition
+from operations.workflow_drawing.style import LINE, PILL, TEXT_SIZE
+from operations.workflow_drawing.text import pill_width, text_width, wrap
 
 LABEL_WIDTH = 124  # pixels of what is written on an arrow
 WEIGHT, CATCH_WEIGHT = 3, 1  # of arrows beside the main way

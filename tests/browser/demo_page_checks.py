@@ -3,8 +3,8 @@
 from itertools import pairwise
 from typing import Any
 
+from common.pages.words import duration
 from tests.browser.conftest import Watched
-from training.pages.words import duration
 
 HEADING_LEVELS = "[...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1])"
 # A tile's figure is the first line of its <dd>, and the note below it a <small>.

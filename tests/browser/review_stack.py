@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from PIL import Image, ImageDraw
 
+from common.settings import STACK_NAME, default_bucket
 from tests.integration.laptop_aws import LaptopAws
-from training.settings import STACK_NAME, default_bucket
 
 TRAINING_BUCKET = default_bucket("000000000000", "us-east-1")  # what the laptop's AWS knows
 CLASSES = ("bicycle", "motorcycle")

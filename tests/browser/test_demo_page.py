@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from local.demo_page import write_demo_page
+from common.settings import ROOT
+from demo.page import write_demo_page
 from tests.browser.conftest import DESKTOP, PHONE, WIDTHS
 from tests.browser.demo_page_checks import check_figures, check_page
-from tests.unit.demo_runs import HOSTILE_ERROR, PER_CLASS, Run, make_run
-from training.settings import ROOT
+from tests.unit.demo.demo_runs import HOSTILE_ERROR, PER_CLASS, Run, make_run
 
 DEFINITION = ROOT / "statemachine" / "MyStateMachine.asl.json"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from operations.monitor import main
 from tests.browser.conftest import DESKTOP, PHONE, WIDTHS
-from tests.unit.captures import BEGIN, drawn, line, named, write
-from training.monitor import main
+from tests.unit.operations.captures import BEGIN, drawn, line, named, write
 
 SCREENSHOTS = os.environ.get("MONITOR_SCREENSHOTS")  # a folder, to look at what the tests see
 

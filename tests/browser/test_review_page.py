@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from common.settings import ROOT
+from operations.reviewing.private_page import private_page
 from tests.browser.conftest import DESKTOP, PHONE, WIDTHS
 from tests.browser.review_stack import HOLD_SECONDS, ReviewStack, make_stack, plain_picture
 from tests.integration.laptop_aws import run_laptop_aws, wait_until
 from tests.integration.review_server import ReviewServer, review_server
-from training.reviewing.private_page import private_page
-from training.settings import ROOT
 from training.sources.synthetic import draw_picture
 
 SHOTS = ROOT / "reports/review"

@@ -6,17 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from PIL import Image
 
+from common.settings import ROOT
+from operations.workflow_drawing import END, START, ExecutionPath, Step, draw, read_definition
+from operations.workflow_drawing.execution import Failure
 from tests.browser.conftest import DESKTOP, PHONE
-from training.settings import ROOT
-from training.workflow_drawing import (
-    END,
-    START,
-    ExecutionPath,
-    Step,
-    draw,
-    read_definition,
-)
-from training.workflow_drawing.execution import Failure
 
 ONE = read_definition(ROOT / "statemachine" / "MyStateMachine.asl.json")
 BATCH = read_definition(ROOT / "statemachine" / "MyBatchStateMachine.asl.json")

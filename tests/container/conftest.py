@@ -107,14 +107,14 @@ def pictures(laptop_aws: LaptopAws) -> None:
 @pytest.fixture(scope="session")
 def endpoint(laptop_aws: LaptopAws, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The endpoint that the events name, serving a small model that the real script has trained."""
-    from training.endpoint import create_endpoint_config, create_model
+    from training.endpoint.endpoint import create_endpoint_config, create_model
 
     folder = tmp_path_factory.mktemp("model")
     data, model, archive = folder / "data", folder / "model", folder / "model.tar.gz"
     stage = (sys.executable, "-m", "training.stage_data", "synthetic", "--no-upload")
     run(*stage, "--count", "16", "--out", str(data))
     run(
-        *(sys.executable, "training/container/train.py", "--model-dir", str(model)),
+        *(sys.executable, "training/container/picture_model/train.py", "--model-dir", str(model)),
         *("--train", str(data / "train"), "--validation", str(data / "validation")),
         *("--output-data-dir", str(folder / "output")),
         *("--epochs", "1", "--width", "8", "--batch-size", "8"),

@@ -7,9 +7,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from common.settings import ROOT
 from tests.browser.conftest import WIDTHS
 from tests.browser.demo_page_checks import check_figures, check_page
-from training.settings import ROOT
 
 REPORTS = ROOT / "reports"
 PAGE = REPORTS / "demo" / "index.html"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from training.settings import CONFIDENCE_THRESHOLD, ROOT
+from common.settings import CONFIDENCE_THRESHOLD, ROOT
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from local.server import client_environment
+from local.address import client_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")

@@ -14,20 +14,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from common.settings import ROOT
 from tests.integration.laptop_aws import LaptopAws
-from training.settings import ROOT
 
 START_SECONDS = 60
 PAGE_ID = "0123456789abcdef"
 
 
 class ReviewServer:
-    """`python -m training.review`, from its start until it is stopped or killed."""
+    """`python -m operations.review`, from its start until it is stopped or killed."""
 
     def __init__(self, aws: LaptopAws, *arguments: str) -> None:
         """Start it and wait until it gives its address."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "training.review", "--no-browser", *arguments],
+            [sys.executable, "-m", "operations.review", "--no-browser", *arguments],
             cwd=ROOT,
             env=os.environ | aws.env | {"PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,

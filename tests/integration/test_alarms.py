@@ -14,10 +14,10 @@ import pytest
 from botocore.exceptions import ClientError
 from samcli.yamlhelper import yaml_parse
 
+from common.settings import ENDPOINT_NAME, ROOT, STACK_NAME
 from tests.integration.laptop_aws import wait_until
 from tests.integration.mailbox import Mailbox
 from tests.integration.workflow_stack import GREY, WHITE, Stack, execute, fault, put, record, sam
-from training.settings import ENDPOINT_NAME, ROOT, STACK_NAME
 
 ALARMS = sorted(
     name

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,12 +16,12 @@ from benchmarks.serving import __main__ as serving
 from benchmarks.serving import laptop
 from benchmarks.serving.containers import ContainerServerError, container_server
 from benchmarks.serving.subjects import SubjectError
+from common.settings import ROOT
+from common.waiting import make_console
 from local import control
 from local.errors import NotRunningError
 from tests.integration.laptop_aws import wait_until
-from training.settings import ROOT
-from training.training_job import SOURCE_DIR
-from training.waiting import make_console
+from training.container.picture_model.serving_code import copy_serving_code
 
 
 @pytest.fixture(autouse=True)
@@ -38,13 +37,12 @@ def _threads_as_before() -> Iterator[None]:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A folder as train.py writes it, with weights that nobody has trained."""
-    from tests.hostile.model import write_untrained_model
+    from benchmarks.hostile_pictures.model import write_untrained_model
 
     folder = tmp_path / "model"
-    (folder / "code").mkdir(parents=True)
+    folder.mkdir()
     write_untrained_model(folder)
-    for name in ("inference.py", "network.py"):
-        shutil.copy(SOURCE_DIR / name, folder / "code" / name)
+    copy_serving_code(folder / "code")
     return folder
 
 

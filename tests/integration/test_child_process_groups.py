@@ -69,7 +69,7 @@ def test_an_end_without_notice_leaves_no_time(started, tmp_path):
 
 
 def test_the_end_of_all_is_told_once(started, tmp_path):
-    """As training/container/checkpoint.py has it, a second SIGTERM ends the script at once."""
+    """As training/container/picture_model/checkpoint.py has it, a second SIGTERM ends the script at once."""
     once = "    signal.signal(signal.SIGTERM, signal.SIG_DFL)\n    time.sleep"
     children, process = started(SAVES.replace("    time.sleep", once, 1))
     children.stop_all()

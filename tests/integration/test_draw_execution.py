@@ -8,12 +8,9 @@ from collections import Counter
 
 import pytest
 
-from tests.integration.deployed_machines import BATCH, altered, ended, entered, history, start
-from tests.integration.laptop_aws import wait_until
-from tests.integration.workflow_stack import BLACK, GREY, WHITE, Stack, execute, fault, put
-from training.draw_workflow import DEFINITION
-from training.settings import ROOT
-from training.workflow_drawing import (
+from common.settings import ROOT
+from operations.draw_workflow import DEFINITION
+from operations.workflow_drawing import (
     END,
     START,
     ExecutionPath,
@@ -22,6 +19,9 @@ from training.workflow_drawing import (
     read_path,
     transition_counts,
 )
+from tests.integration.deployed_machines import BATCH, altered, ended, entered, history, start
+from tests.integration.laptop_aws import wait_until
+from tests.integration.workflow_stack import BLACK, GREY, WHITE, Stack, execute, fault, put
 
 ONE = read_definition(DEFINITION)
 MANY = read_definition(ROOT / "statemachine" / "MyBatchStateMachine.asl.json")
@@ -42,9 +42,9 @@ def states(path: ExecutionPath) -> list[str]:
 
 
 def draw_command(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m training.draw_workflow` as a user does."""
+    """Run `python -m operations.draw_workflow` as a user does."""
     return subprocess.run(
-        [sys.executable, "-m", "training.draw_workflow", *arguments],
+        [sys.executable, "-m", "operations.draw_workflow", *arguments],
         cwd=ROOT,
         env=os.environ | stack.aws.env | {"COLUMNS": "200"},
         capture_output=True,

@@ -13,21 +13,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import network
 import pytest
 from botocore.exceptions import ClientError
 from rich.console import Console
 
 from benchmarks.hostile import measure, memory_settings
-from tests.hostile.apart import peak_rss_mib
-from tests.hostile.corpus import CLASSIFIED, REFUSED, Case, cases, of_the_endpoint
-from tests.hostile.model import write_model
+from benchmarks.hostile_pictures.apart import peak_rss_mib
+from benchmarks.hostile_pictures.corpus import CLASSIFIED, REFUSED, Case, cases, of_the_endpoint
+from benchmarks.hostile_pictures.model import write_model
+from common.settings import ENDPOINT_NAME, ROOT
 from tests.integration import sagemaker_requests
 from tests.integration.deployed_machines import PICTURE, entered
 from tests.integration.laptop_aws import processes, wait_until
 from tests.integration.mailbox import Mailbox
 from tests.integration.workflow_stack import Stack
-from training.settings import ENDPOINT_NAME, ROOT
+from training.container.picture_model import network
 
 ALL_SECONDS = 300  # for all of them; a quarter of it on an idle machine with 2 cores
 AT_ONCE = 8  # as many uploads

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.lambda_workers import workers_per_function
+from local.ministack.lambda_workers import workers_per_function
 from tests.integration.laptop_aws import LaptopAws, processes, wait_until
 
 ROLE = "arn:aws:iam::000000000000:role/test"

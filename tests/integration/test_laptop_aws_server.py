@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from local import control
+from local.address import client_environment
 from local.errors import AlreadyRunningError
-from local.server import client_environment
 from tests.integration.laptop_aws import (
     ROOT,
     LaptopAws,

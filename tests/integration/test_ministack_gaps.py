@@ -145,7 +145,7 @@ def test_its_own_server_listens_on_every_interface() -> None:
 
 @pytest.mark.parity("lambda-error-names")
 def test_exceptions_lose_their_class_name_in_plain_ministack() -> None:
-    """In this process, where local/lambda_workers.py has not changed MiniStack."""
+    """In this process, where local/ministack/lambda_workers.py has not changed MiniStack."""
     from ministack.core import lambda_runtime
     from ministack.services import lambda_svc
 
@@ -166,7 +166,7 @@ def test_exceptions_lose_their_class_name_in_plain_ministack() -> None:
         lambda_runtime.reset()
     assert result["body"]["errorType"] == "Runtime.HandlerError", (
         "MiniStack now reports the exception's class: drop the first half of "
-        "local/lambda_workers.py, keep its bound on workers"
+        "local/ministack/lambda_workers.py, keep its bound on workers"
     )
 
 
@@ -212,7 +212,7 @@ def test_a_function_needs_no_permission(laptop_aws: LaptopAws) -> None:
 def test_upload_events_lack_the_version_in_plain_ministack(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In this process, where local/upload_events.py has not changed MiniStack."""
+    """In this process, where local/ministack/upload_events.py has not changed MiniStack."""
     from ministack.services import eventbridge, s3
 
     events: list[dict[str, Any]] = []
@@ -227,7 +227,7 @@ def test_upload_events_lack_the_version_in_plain_ministack(
     told = json.loads(event["Detail"])["object"]
     assert told["key"] == "inbox/a.png"
     assert "version-id" not in told, (
-        "MiniStack's upload events now carry the version: drop local/upload_events.py"
+        "MiniStack's upload events now carry the version: drop local/ministack/upload_events.py"
     )
 
 
@@ -308,7 +308,7 @@ def test_item_reader_does_not_evaluate_jsonata(laptop_aws: LaptopAws) -> None:
 
 @pytest.mark.parity("states-item-batcher", "states-result-writer")
 def test_batches_and_results_are_ignored_in_plain_ministack() -> None:
-    """In this process, where local/map_batches.py has not changed MiniStack."""
+    """In this process, where local/ministack/map_batches.py has not changed MiniStack."""
     from ministack.services import stepfunctions
 
     machine_arn = "arn:aws:states:us-east-1:000000000000:stateMachine:gap"
@@ -321,13 +321,13 @@ def test_batches_and_results_are_ignored_in_plain_ministack() -> None:
     outputs, _ = stepfunctions._run_distributed_map(state, [1, 2], [1, 2], each, run, context)
     assert outputs == [{"id": "arn:gap", "in": 1}, {"id": "arn:gap", "in": 2}], (
         "MiniStack now batches items, writes results or gives children their own context: go "
-        "through local/map_batches.py"
+        "through local/ministack/map_batches.py"
     )
 
 
 @pytest.mark.parity("states-status-events", "states-express-5-minutes")
 def test_a_machines_timeout_is_ignored_in_plain_ministack(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process, where local/execution_limits.py has not changed MiniStack."""
+    """In this process, where local/ministack/execution_limits.py has not changed MiniStack."""
     from ministack.services import stepfunctions
 
     waits = {"Type": "Wait", "Seconds": 1, "End": True}
@@ -348,7 +348,7 @@ def test_a_machines_timeout_is_ignored_in_plain_ministack(monkeypatch: pytest.Mo
     monkeypatch.setitem(stepfunctions._executions, arn, execution)
     stepfunctions._run_execution(arn)
     assert execution["status"] == "SUCCEEDED", (
-        "MiniStack now times machines out: go through local/execution_limits.py"
+        "MiniStack now times machines out: go through local/ministack/execution_limits.py"
     )
 
 
@@ -360,7 +360,7 @@ def test_a_retrys_jitter_and_longest_delay_are_ignored_in_plain_ministack() -> N
     source = inspect.getsource(stepfunctions)
     assert "IntervalSeconds" in source
     assert not {"JitterStrategy", "MaxDelaySeconds"} & set(re.findall(r"\w+", source)), (
-        "MiniStack now knows JitterStrategy or MaxDelaySeconds: go through local/retry_delays.py"
+        "MiniStack now knows JitterStrategy or MaxDelaySeconds: go through local/ministack/retry_delays.py"
     )
     assert "_scaled_sleep(min(sleep_sec, 60))" in source, (
         "MiniStack's longest delay is no longer 60 s: take it out of docs/laptop-aws.md"
@@ -421,7 +421,7 @@ def test_state_machine_logs_and_metrics_are_never_emitted(laptop_aws: LaptopAws)
 def test_a_dead_worker_and_a_throttled_call_lack_their_names_in_plain_ministack(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In this process, where local/lambda_failures.py has not changed MiniStack."""
+    """In this process, where local/ministack/lambda_failures.py has not changed MiniStack."""
     from ministack.core import lambda_runtime
     from ministack.services import lambda_svc, stepfunctions
 
@@ -446,12 +446,14 @@ def test_a_dead_worker_and_a_throttled_call_lack_their_names_in_plain_ministack(
     assert (dead["body"]["errorType"], throttled.value.error) == (
         "Runtime.HandlerError",
         "Lambda.Unknown",
-    ), "MiniStack now names a dead worker or a throttled call: go through local/lambda_failures.py"
+    ), (
+        "MiniStack now names a dead worker or a throttled call: go through local/ministack/lambda_failures.py"
+    )
 
 
 @pytest.mark.parity("cloudwatch-emf", "cloudwatch-lambda-metrics")
 def test_metrics_of_functions_are_left_out_in_plain_ministack() -> None:
-    """In this process, where local/embedded_metrics.py and local/lambda_metrics.py are not."""
+    """In this process, where local/ministack/embedded_metrics.py and local/ministack/lambda_metrics.py are not."""
     from ministack.core import lambda_runtime
     from ministack.services import cloudwatch, lambda_svc
 
@@ -475,16 +477,16 @@ def test_metrics_of_functions_are_left_out_in_plain_ministack() -> None:
     assert not answer.get("error"), answer
     measured = set(cloudwatch._metrics)
     assert ("Gap", "Pictures", "") not in measured, (
-        "MiniStack now reads EMF lines: drop local/embedded_metrics.py"
+        "MiniStack now reads EMF lines: drop local/ministack/embedded_metrics.py"
     )
     assert ("AWS/Lambda", "Invocations", f"FunctionName={name}") not in measured, (
-        "MiniStack now counts calls that do not come over HTTP: drop local/lambda_metrics.py"
+        "MiniStack now counts calls that do not come over HTTP: drop local/ministack/lambda_metrics.py"
     )
 
 
 @pytest.mark.parity("cloudwatch-alarms")
 def test_an_alarm_mixes_the_dimensions_in_plain_ministack() -> None:
-    """In this process, where local/alarms.py has not changed MiniStack."""
+    """In this process, where local/ministack/alarms.py has not changed MiniStack."""
     from ministack.services import cloudwatch
 
     alarm = {
@@ -500,13 +502,13 @@ def test_an_alarm_mixes_the_dimensions_in_plain_ministack() -> None:
     cloudwatch.record_metric("GapAlarm", "Errors", 1, "Count", {"FunctionName": "other"})
     cloudwatch._evaluate_alarm(alarm)
     assert alarm["StateValue"] == "ALARM", (
-        "MiniStack's alarms now look at dimensions: go through local/alarms.py"
+        "MiniStack's alarms now look at dimensions: go through local/ministack/alarms.py"
     )
 
 
 @pytest.mark.parity("cloudwatch-sns-metrics", "cloudwatch-sqs-metrics")
 def test_topics_and_queues_have_no_metrics_in_plain_ministack() -> None:
-    """In this process, where local/messaging_metrics.py has not changed MiniStack."""
+    """In this process, where local/ministack/messaging_metrics.py has not changed MiniStack."""
     from ministack.services import cloudwatch, sns, sqs
 
     queue = sqs._act_create_queue({"QueueName": "gap"}, "")["QueueUrl"]
@@ -514,7 +516,7 @@ def test_topics_and_queues_have_no_metrics_in_plain_ministack() -> None:
     sns._fanout("arn:aws:sns:us-east-1:000000000000:gap", "id", "gap", "gap")
     namespaces = {namespace for namespace, *_ in cloudwatch._metrics}
     assert not namespaces & {"AWS/SNS", "AWS/SQS"}, (
-        "MiniStack now measures topics or queues: go through local/messaging_metrics.py"
+        "MiniStack now measures topics or queues: go through local/ministack/messaging_metrics.py"
     )
 
 

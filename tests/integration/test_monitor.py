@@ -15,6 +15,10 @@ import pytest
 from botocore.exceptions import ClientError
 from samcli.yamlhelper import yaml_parse
 
+from operations.monitor import main
+from operations.monitoring import publish, reading
+from operations.monitoring.places import FolderCaptures
+from operations.monitoring.reading import read_captures
 from tests.integration.laptop_aws import ROOT, LaptopAws, wait_until
 from tests.integration.sagemaker_requests import (
     CAPTURE,
@@ -24,11 +28,7 @@ from tests.integration.sagemaker_requests import (
     settled_endpoint,
     unique,
 )
-from tests.unit.captures import a_few_hours, drawn, line, named, write
-from training.monitor import main
-from training.monitoring import publish, reading
-from training.monitoring.places import FolderCaptures
-from training.monitoring.reading import read_captures
+from tests.unit.operations.captures import a_few_hours, drawn, line, named, write
 
 REAL = ROOT.parent / "shared/data/data-capture"
 METRICS = {"Coverage", "MeanConfidence", "DamagedLines"}
@@ -322,7 +322,7 @@ def begin_to_read(tmp_path: Path) -> subprocess.Popen[str]:
     """Begin a monitor that reads captures with two processes into tmp_path / "out"."""
     captures = tmp_path / "captures"
     write(captures, [line(named(car=0.9, van=0.1))] * 12_000)
-    command = [sys.executable, "-m", "training.monitor", "--captures", str(captures)]
+    command = [sys.executable, "-m", "operations.monitor", "--captures", str(captures)]
     return subprocess.Popen(
         [*command, "--out", str(tmp_path / "out"), "--baseline", "none", "--processes", "2"],
         cwd=ROOT,

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from common.settings import ENDPOINT_NAME
 from tests.integration.deployed_machines import (
     Path,
     altered,
@@ -39,7 +40,6 @@ from tests.integration.workflow_stack import (
     put,
     record,
 )
-from training.settings import ENDPOINT_NAME
 
 DOUBTFUL = "THRESHOLD_CONFIDENCE_NOT_MET"
 UNTOLD = "NOBODY WAS TOLD: "

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from common.settings import ROOT
 from tests.integration.deployed_machines import BATCH, ended, start
 from tests.integration.laptop_aws import wait_until
 from tests.integration.workflow_stack import (
@@ -20,13 +21,12 @@ from tests.integration.workflow_stack import (
     put,
     record,
 )
-from training.settings import ROOT
 
 
 def restart(stack: Stack, *arguments: str) -> str:
     """Run the command as a user does; return what it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "training.restart_failed", *arguments],
+        [sys.executable, "-m", "operations.restart_failed", *arguments],
         cwd=ROOT,
         env=os.environ | stack.aws.env,
         check=False,

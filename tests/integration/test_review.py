@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from common.labels.label import read_label
+from common.settings import ROOT, default_bucket
 from tests.integration.laptop_aws import processes, wait_until
 from tests.integration.review_server import ReviewServer, review_server
 from tests.integration.test_restart_failed import waiting
 from tests.integration.workflow_stack import Stack, execute, picture, put, record
-from training.reviewing.label import read_label
-from training.settings import ROOT, default_bucket
 
 DOUBTFUL = "THRESHOLD_CONFIDENCE_NOT_MET"
 BUCKET = default_bucket("000000000000", "us-east-1")  # what the laptop's AWS knows
@@ -235,15 +235,15 @@ def own_address() -> str:
 
 
 def test_what_is_missing_is_a_sentence(stack, training_bucket):
-    printed = run(stack, "training.review", "--no-browser", "--stack-name", "none", expect=1)
+    printed = run(stack, "operations.review", "--no-browser", "--stack-name", "none", expect=1)
     assert printed.startswith("review: There is no stack none")
-    printed = run(stack, "training.review", "--no-browser", "--bucket", "none", expect=1)
+    printed = run(stack, "operations.review", "--no-browser", "--bucket", "none", expect=1)
     assert printed.startswith("review: The bucket none does not exist")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        printed = run(stack, "training.review", "--no-browser", "--port", port, expect=1)
+        printed = run(stack, "operations.review", "--no-browser", "--port", port, expect=1)
     assert printed.startswith(f"review: Port {port} cannot be had")
 
 

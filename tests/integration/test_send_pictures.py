@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from common.settings import STACK_NAME
 from tests.integration.laptop_aws import ROOT, wait_until
 from tests.integration.workflow_stack import BLACK, GREY, WHITE, Stack, fault, picture
-from training.settings import STACK_NAME
 
-COMMAND = [sys.executable, "-m", "training.send_pictures"]
+COMMAND = [sys.executable, "-m", "operations.send_pictures"]
 SECONDS = 180  # for a run that takes ten on a quiet machine
 
 

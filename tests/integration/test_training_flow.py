@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from common.settings import PARAMETERS, PROJECT_TAG, ROOT, default_bucket
 from tests.integration.laptop_aws import LaptopAws, wait_until
-from training.settings import PARAMETERS, PROJECT_TAG, ROOT, default_bucket
 
 ENDPOINT = "training-flow"
 BUCKET = default_bucket("000000000000", "us-east-1")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from common.settings import ROOT, default_bucket
 from tests.integration.laptop_aws import LaptopAws, wait_until
-from training.settings import ROOT, default_bucket
 
 SCRIPT = ROOT / "training" / "container" / "train.py"
 ENDPOINT = "interrupted"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.settings import CONFIDENCE_THRESHOLD, ENDPOINT_NAME, ROOT, STACK_NAME
 from tests.integration.laptop_aws import run_laptop_aws, wait_until
 from tests.integration.workflow_stack import (
     ANSWER_SECONDS,
@@ -26,7 +27,6 @@ from tests.integration.workflow_stack import (
     sam,
     serve,
 )
-from training.settings import CONFIDENCE_THRESHOLD, ENDPOINT_NAME, ROOT, STACK_NAME
 
 
 @pytest.mark.parity(

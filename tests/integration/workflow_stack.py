@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from common.settings import ENDPOINT_NAME, ROOT, STACK_NAME
 from tests.integration.laptop_aws import LaptopAws, run_laptop_aws, wait_until
 from tests.integration.sagemaker_requests import endpoint_config, settled_endpoint
-from training.settings import ENDPOINT_NAME, ROOT, STACK_NAME
 
 INFERENCE = """
 import io, json

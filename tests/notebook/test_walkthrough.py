@@ -14,9 +14,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from local.server import UNSET
+from common.settings import ROOT
+from local.address import UNSET
 from tests.notebook.recorded_calls import Recorded, read_calls, refused
-from training.settings import ROOT
 
 COUNT, EPOCHS, SENT = 60, 8, 6  # pictures per class, passes, pictures sent: small, for time
 TEST_PICTURES = 2 * round(COUNT * 0.15)  # --test-share of stage_data, of two classes

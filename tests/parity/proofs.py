@@ -11,7 +11,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TESTS = ("tests/unit", "tests/integration", "tests/container")
 # Of the unit tests, those that look at the template and at the state machines' definitions.
-ABOUT_THE_TEMPLATE = ("test_alarms.", "test_drift.", "test_template_")
 GAPS = "test_ministack_gaps.py"
 
 
@@ -92,6 +91,6 @@ def kind_of(file: Path) -> str:
     """Return what a test in this file proves something by."""
     if file.name == GAPS:
         return "gap"
-    if file.parts[1] == "unit" and file.name.startswith(ABOUT_THE_TEMPLATE):
+    if file.parts[1:3] == ("unit", "template"):
         return "template"
     return {"integration": "laptop", "container": "container", "unit": "unit"}[file.parts[1]]

@@ -1,7 +1,7 @@
 """What the project's own files ask of AWS, read off them: no list of it is kept by hand.
 
 Each thing has a name such as `asl:resource:dynamodb:putItem` or `call:s3.get_object`. A behaviour
-in behaviours.toml says which of them it is about; tests/unit/test_parity.py finds those that none
+in behaviours.toml says which of them it is about; tests/unit/docs/test_parity.py finds those that none
 is about.
 """
 
@@ -38,7 +38,7 @@ CLIENTS = {
 }
 # Of s3transfer, which boto3 adds to the client of S3.
 TRANSFER_METHODS = {"upload_file", "upload_fileobj", "download_file", "download_fileobj"}
-PROGRAMS = ("functions", "training")
+PROGRAMS = ("functions", "common", "training", "operations")
 # For people to read; AWS does nothing with them.
 WORDS = {"AlarmDescription", "Comment", "Description"}
 
@@ -253,8 +253,8 @@ def _codes(node: ast.AST) -> Iterator[str]:
 
 
 def _role() -> Iterator[tuple[str, str]]:
-    """Yield what SageMaker's role may do, from the policies that training/role.py makes."""
-    place = "training/role.py"
+    """Yield what SageMaker's role may do, from the policies that training/endpoint/role.py makes."""
+    place = "training/endpoint/role.py"
     for node in ast.walk(ast.parse((ROOT / place).read_text())):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             if re.fullmatch(r"(?!aws:)[a-z0-9]+:[A-Z]\w+", node.value):
@@ -268,7 +268,7 @@ def _role() -> Iterator[tuple[str, str]]:
 
 def _environment() -> Iterator[tuple[str, str]]:
     """Yield the variables that SageMaker's containers, Lambda and the SDKs are asked to know."""
-    for path in sorted((ROOT / "training").rglob("*.py")):
+    for path in sorted(path for folder in PROGRAMS for path in (ROOT / folder).rglob("*.py")):
         names = re.findall(r'"((?:SM|SAGEMAKER|AWS|OMP)_[A-Z_]+)"', path.read_text())
         yield from ((f"env:{name}", str(path.relative_to(ROOT))) for name in names)
 

@@ -8,18 +8,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from training.endpoint import (
-    LOG_GROUP_PREFIX,
-    find_endpoint,
-    has_our_tag,
-    is_ours,
-    list_endpoint_configs,
-    list_models,
-)
-from training.reviewing.label import is_label_key
-from training.role import find_role, role_name
-from training.role import is_ours as role_is_ours
-from training.settings import (
+from common.labels.label import is_label_key
+from common.settings import (
     CAPTURES_PREFIX,
     CHECKPOINTS_PREFIX,
     JOBS_PREFIX,
@@ -28,8 +18,18 @@ from training.settings import (
     STAGED_PREFIX,
     default_bucket,
 )
-from training.training_job import LOG_GROUP
-from training.versions import KeyTest, any_key, count_versions
+from training.cleaning.versions import KeyTest, any_key, count_versions
+from training.endpoint.endpoint import (
+    LOG_GROUP_PREFIX,
+    find_endpoint,
+    has_our_tag,
+    is_ours,
+    list_endpoint_configs,
+    list_models,
+)
+from training.endpoint.role import find_role, role_name
+from training.endpoint.role import is_ours as role_is_ours
+from training.endpoint.training_job import LOG_GROUP
 
 NOT_OURS = "not made by this project"
 PEOPLES_WORK = (

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from training.errors import ExpectedError
-from training.parallel import run_parallel
+from common.errors import ExpectedError
+from common.parallel import run_parallel
 
 THREADS = 8  # DeleteObjects calls at a time, each of up to 1000 versions
 KeyTest = Callable[[str], bool]

@@ -7,10 +7,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from training import settings
-from training.calibration import Recommendation
-from training.errors import ExpectedError
-from training.model_artifact import read_model_artifact
+from common import settings
+from common.errors import ExpectedError
+from training.container.picture_model.calibration import Recommendation
+from training.endpoint.model_artifact import read_model_artifact
 
 
 def recommend(

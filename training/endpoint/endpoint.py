@@ -7,10 +7,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 from rich.console import Console
 
-from training.answer import AnswerError, read_answer
-from training.errors import ExpectedError
-from training.settings import CAPTURES_PREFIX, PROJECT_TAG
-from training.waiting import Status, wait_until_done
+from common.endpoint_answer import AnswerError, read_answer
+from common.errors import ExpectedError
+from common.settings import CAPTURES_PREFIX, PROJECT_TAG
+from common.waiting import Status, wait_until_done
 
 # Blue/green updates ask that the old and the new configuration name their variant alike.
 VARIANT = "AllTraffic"

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from training.errors import ExpectedError
+from common.errors import ExpectedError
 
 # The newest version that exists for both, with one Python: a model is served by the PyTorch that
 # trained it. (Training goes on to 2.10, inference ends at 2.6: SageMaker SDK 3.27, 2026-07.)

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from training.calibration import (
+from common.errors import ExpectedError
+from common.s3_address import split_s3_address
+from training.container.picture_model.calibration import (
     CONFIDENCE_LEVEL,
     MAX_ERROR,
     HeldOutError,
@@ -22,8 +24,6 @@ from training.calibration import (
     held_out_answers,
     recommend_threshold,
 )
-from training.errors import ExpectedError
-from training.s3_address import split_s3_address
 
 METADATA = "metadata.json"
 HELD_OUT = "held_out.json"

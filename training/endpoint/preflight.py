@@ -19,8 +19,8 @@ from botocore.exceptions import (
     ConnectionError as AwsConnectionError,
 )
 
-from training.errors import ExpectedError
-from training.settings import STAGED_PREFIX
+from common.errors import ExpectedError
+from common.settings import STAGED_PREFIX
 
 
 class RegionMissingError(ExpectedError):

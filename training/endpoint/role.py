@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from botocore.exceptions import ClientError
 
-from training.errors import ExpectedError
-from training.settings import PROJECT_TAG
+from common.errors import ExpectedError
+from common.settings import PROJECT_TAG
 
 T = TypeVar("T")
 

@@ -11,10 +11,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from training.errors import ExpectedError
-from training.images import image_uri
-from training.settings import CHECKPOINTS_PREFIX, JOBS_PREFIX, PROJECT_TAG, ROOT, STAGED_PREFIX
-from training.waiting import Status, wait_until_done
+from common.errors import ExpectedError
+from common.settings import CHECKPOINTS_PREFIX, JOBS_PREFIX, PROJECT_TAG, ROOT, STAGED_PREFIX
+from common.waiting import Status, wait_until_done
+from training.endpoint.images import image_uri
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 SOURCE_DIR = ROOT / "training" / "container"
@@ -86,7 +86,7 @@ def start_training_job(
     running. `checkpoints` is where SageMaker keeps the script's checkpoints, s3://BUCKET/PREFIX.
     """
     # ModelTrainer would refuse a role without rights on EC2 network interfaces, which a job
-    # outside a VPC never uses. training/role.py checks the rights that this job does use.
+    # outside a VPC never uses. training/endpoint/role.py checks the rights that this job does use.
     os.environ["SAGEMAKER_VALIDATE_ROLE"] = "false"
     logging.getLogger("sagemaker.config").setLevel(logging.WARNING)
 

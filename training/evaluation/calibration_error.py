@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from training.calibration import expected_calibration_error
+from training.container.picture_model.calibration import expected_calibration_error
 
 RESAMPLES = 1000  # the ends of a 95 % interval are then the 25th values from both ends
 

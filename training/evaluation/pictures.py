@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from training.errors import ExpectedError
+from common.errors import ExpectedError
 from training.staging.folder import read_manifest
 
 

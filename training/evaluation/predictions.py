@@ -11,9 +11,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
-from training.answer import AnswerError, read_answer
-from training.errors import ExpectedError
-from training.parallel import run_parallel
+from common.endpoint_answer import AnswerError, read_answer
+from common.errors import ExpectedError
+from common.parallel import run_parallel
 
 MOST_TRIES = 8  # of a picture that the endpoint is too busy for: about a minute of throttling
 # Of one that gets no answer at all: a connection that broke is made again, but each time-out of an

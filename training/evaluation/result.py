@@ -7,14 +7,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from training.confusion_plot import plot_confusion
-from training.deployment import threshold_words
+from common.reports import write_json
+from training.endpoint.deployment import threshold_words
+from training.evaluation.plots.confusion import plot_confusion
+from training.evaluation.plots.reliability import plot_reliability
+from training.evaluation.plots.risk_coverage import Answers, plot_risk_coverage
 from training.evaluation.predictions import Prediction
 from training.evaluation.summary import acceptable, answered
 from training.evaluation.threshold import Threshold
-from training.reliability_plot import plot_reliability
-from training.reports import write_json
-from training.risk_coverage_plot import Answers, plot_risk_coverage
 
 LISTED_AT_MOST = 10
 FILES = "evaluation.json, confusion_matrix.png, risk_coverage.png and reliability.png"

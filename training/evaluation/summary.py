@@ -4,13 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from training.calibration import expected_calibration_error
-from training.evaluation.calibration_error import (
-    calibration_error_interval,
-    calibration_error_of_luck,
-)
-from training.evaluation.predictions import Prediction
-from training.metrics import (
+from common.metrics import (
     confusion_matrix,
     is_accepted,
     per_class,
@@ -18,6 +12,12 @@ from training.metrics import (
     share,
     wilson_interval,
 )
+from training.container.picture_model.calibration import expected_calibration_error
+from training.evaluation.calibration_error import (
+    calibration_error_interval,
+    calibration_error_of_luck,
+)
+from training.evaluation.predictions import Prediction
 
 
 def summarise(predictions: Sequence[Prediction], threshold: float) -> dict[str, Any]:

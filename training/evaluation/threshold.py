@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from training.calibration import Recommendation
-from training.deployment import chosen_threshold
-from training.errors import ExpectedError
-from training.model_artifact import HeldOut, endpoint_model_data, read_model_artifact
+from common.errors import ExpectedError
+from training.container.picture_model.calibration import Recommendation
+from training.endpoint.deployment import chosen_threshold
+from training.endpoint.model_artifact import HeldOut, endpoint_model_data, read_model_artifact
 
 Source = Literal["--threshold", "recommendation", "samconfig.toml"]
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from training import container_path  # noqa: F401  finds original_file.py
+from training.container.picture_model.original_file import OriginalFile
 from training.sources.source import (
     Picture,
     Source,
@@ -20,9 +20,6 @@ from training.sources.source import (
     choose_classes,
     file_stem,
 )
-
-# isort: split
-from original_file import OriginalFile
 
 # Decoding takes 3 bytes per pixel and more. The largest cameras give about 100 million; Pillow's
 # own guard against decompression bombs raises only at 179 million.

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.parallel import run_parallel
-from training.reviewing.label import Label, read_label
-from training.reviewing.picture_version import (
+from common.labels.label import Label, read_label
+from common.labels.picture_version import (
     PictureGoneError,
     PictureRefusedError,
     read_version,
 )
-from training.reviewing.question import NEITHER
-from training.s3_address import split_s3_address
-from training.settings import LABELS_PREFIX
+from common.labels.question import NEITHER
+from common.parallel import run_parallel
+from common.s3_address import split_s3_address
+from common.settings import LABELS_PREFIX
 from training.sources.folder import DECODER_ERRORS, read_photo, why_unreadable
 from training.sources.source import Picture, StageDataError, Unreadable
 

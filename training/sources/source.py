@@ -7,11 +7,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from training import container_path  # noqa: F401  finds original_file.py
-from training.errors import ExpectedError
-
-# isort: split
-from original_file import OriginalFile
+from common.errors import ExpectedError
+from training.container.picture_model.original_file import OriginalFile
 
 
 class StageDataError(ExpectedError):

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from training.drawing.bicycle import draw_bicycle
-from training.drawing.bus import draw_bus
-from training.drawing.camera import take_picture
-from training.drawing.car import draw_car
-from training.drawing.motorcycle import draw_motorcycle
-from training.drawing.pen import Pen, View
-from training.drawing.scene import draw_background, draw_foreground, draw_shadow
-from training.drawing.truck import draw_truck
+from training.sources.drawing.bicycle import draw_bicycle
+from training.sources.drawing.bus import draw_bus
+from training.sources.drawing.camera import take_picture
+from training.sources.drawing.car import draw_car
+from training.sources.drawing.motorcycle import draw_motorcycle
+from training.sources.drawing.pen import Pen, View
+from training.sources.drawing.scene import draw_background, draw_foreground, draw_shadow
+from training.sources.drawing.truck import draw_truck
 from training.sources.source import Picture, Source, choose_classes
 
 # What can be drawn. A function draws one vehicle between axles at (0, 0) and (1, 0), and returns

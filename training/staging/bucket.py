@@ -8,8 +8,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from training.parallel import run_parallel
-from training.settings import PROJECT_TAG
+from common.parallel import run_parallel
+from common.settings import PROJECT_TAG
 from training.sources.source import StageDataError
 
 THREADS = 16  # uploads at a time; the client's connection pool needs as many

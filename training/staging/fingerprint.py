@@ -2,11 +2,9 @@
 
 import hashlib
 
-from training import container_path  # noqa: F401  finds near_duplicates.py
-
-# isort: split
-from near_duplicates import difference_hash, near_groups
 from PIL import Image
+
+from training.container.picture_model.near_duplicates import difference_hash, near_groups
 
 __all__ = ["difference_hash", "near_groups", "pixel_hash"]
 

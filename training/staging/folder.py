@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from training.reports import write_json
+from common.reports import write_json
 from training.sources.source import StageDataError
 from training.staging.splits import SPLITS
 

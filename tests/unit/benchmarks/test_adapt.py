@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-import network
 import pytest
 import torch
 
 from benchmarks import adapt, runs
+from training.container.picture_model import network
 
 # In the place of train.py: the same command line and files, without the minutes.
 TRAINER = """

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from benchmarks import drift
 from benchmarks.drift_rates import CHANGES, CLASSES, SCENARIOS, Pool, measure
-from training.monitoring.sample import Sample
+from operations.monitoring.sample import Sample
 
 COUNT = 400
 

@@ -8,16 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import inference
-import network
 import numpy as np
 import pytest
 import torch
 
-from functions.image_classification import app as image_classification
-from functions.serialize_image_data import app
-from tests.hostile import apart
-from tests.hostile.corpus import (
+from benchmarks.hostile_pictures import apart
+from benchmarks.hostile_pictures.corpus import (
     MAX_BYTES,
     OUTCOMES,
     Case,
@@ -25,7 +21,10 @@ from tests.hostile.corpus import (
     of_the_endpoint,
     of_the_function,
 )
-from tests.hostile.files import encode, scene
+from benchmarks.hostile_pictures.files import encode, scene
+from functions.image_classification import app as image_classification
+from functions.serialize_image_data import app
+from training.container.picture_model import inference, network
 
 NAMED = (app.NotAPictureError, app.PictureTooLargeError, app.AnimatedPictureError)
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-import training.monitor
+import operations.monitor
 from benchmarks.monitor import (
     Layout,
     MonitorFailedError,
@@ -17,8 +17,8 @@ from benchmarks.monitor import (
     session_bytes,
     write_captures,
 )
-from training.monitoring.capture_line import read_line
-from training.waiting import make_console
+from common.waiting import make_console
+from operations.monitoring.capture_line import read_line
 
 MEGABYTE = 1_000_000
 KINDS = ("hourly", "huge", "single")
@@ -46,8 +46,8 @@ def test_captures_are_written_once(tmp_path):
 
 def test_files_of_one_line_are_measured_too(tmp_path, monkeypatch, capsys):
     def run_here(command):
-        assert command[1:3] == ["-m", "training.monitor"]
-        assert training.monitor.main(command[3:]) == 0
+        assert command[1:3] == ["-m", "operations.monitor"]
+        assert operations.monitor.main(command[3:]) == 0
         return 1.0, MEGABYTE
 
     monkeypatch.setattr("benchmarks.monitor.run_measured", run_here)

@@ -4,7 +4,6 @@ import json
 import tarfile
 from pathlib import Path
 
-import network
 import numpy as np
 import pytest
 import torch
@@ -24,6 +23,7 @@ from benchmarks.neither.pictures import (
     neither_pictures,
 )  # fmt: skip
 from training import stage_data
+from training.container.picture_model import network
 from training.staging.fingerprint import difference_hash, near_groups
 
 VEHICLES = [Image.radial_gradient("L").resize((32, 32)).convert("RGB")]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks import runs
-from training.waiting import make_console
+from common.waiting import make_console
 
 
 def test_ctrl_c_ends_the_training_too(tmp_path, monkeypatch):

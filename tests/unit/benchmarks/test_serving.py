@@ -23,8 +23,8 @@ from benchmarks.serving.__main__ import (
 from benchmarks.serving.containers import ContainerServerError, install
 from benchmarks.serving.report import figures, quartiles, show
 from benchmarks.serving.subjects import Run, Subject, SubjectError, measure
-from training.training_job import SOURCE_DIR
-from training.waiting import make_console
+from common.waiting import make_console
+from training.endpoint.training_job import SOURCE_DIR
 
 ENOUGH_S = 60.0
 
@@ -184,7 +184,7 @@ def test_a_folder_and_an_archive_become_both_with_the_scripts_of_today(given: Pa
     unpacked, again = prepare_model(archive, tmp_path / "two")
     for one in (folder, unpacked):
         assert (one / "model.pt").read_bytes() == b"weights"
-        for name in ("inference.py", "network.py"):
+        for name in ("inference.py", "picture_model/network.py"):
             assert (one / "code" / name).read_bytes() == (SOURCE_DIR / name).read_bytes()
     for packed in (archive, again):
         with tarfile.open(packed) as tar:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.summary import PARTS, ReportError, summarise
-from training.waiting import make_console
+from common.waiting import make_console
 
 IMPORTS: dict[str, Any] = {
     "machine": "x86_64, 2 cores",

@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-import network
 import pytest
 import torch
 
 from benchmarks import runs, training
-from training.waiting import make_console
+from common.waiting import make_console
+from training.container.picture_model import network
 
 # In the place of train.py: the same command line and files, without the minutes.
 TRAINER = """

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from training.arguments import inner_share, positive_integer, positive_number, seconds, share
+from common.arguments import inner_share, positive_integer, positive_number, seconds, share
 
 
 @pytest.mark.parametrize(

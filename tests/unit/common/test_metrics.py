@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from functions.filter_low_confidence.app import decide
-from training.metrics import (
+from common.metrics import (
     confusion_matrix,
     is_accepted,
     per_class,
@@ -13,6 +12,7 @@ from training.metrics import (
     share,
     wilson_interval,
 )
+from functions.filter_low_confidence.app import decide
 
 TRUTH = ["a", "a", "a", "b", "b", "c"]
 PREDICTED = ["a", "a", "b", "b", None, "a"]

@@ -4,7 +4,7 @@ from threading import Barrier, Event
 
 import pytest
 
-from training.parallel import run_parallel
+from common.parallel import run_parallel
 
 
 def unreported(*_):

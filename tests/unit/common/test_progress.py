@@ -6,7 +6,7 @@ import time
 import pytest
 from rich.console import Console
 
-from training.progress import progress_bar, progress_line
+from common.progress import progress_bar, progress_line
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.reports import write_json, write_text
+from common.reports import write_json, write_text
 
 
 def test_what_cannot_be_written_leaves_the_old_file(tmp_path):

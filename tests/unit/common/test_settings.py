@@ -2,8 +2,8 @@
 
 import pytest
 
-from training import settings
-from training.settings import SettingsError, read_settings
+from common import settings
+from common.settings import SettingsError, read_settings
 
 GOOD = """
 [default.deploy.parameters]

@@ -7,8 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from local.demo_outcomes import Outcome, Place, figures
-from training.calibration import recommend_threshold
+from demo.outcomes import Outcome, Place, figures
+from training.container.picture_model.calibration import recommend_threshold
 from training.evaluation.predictions import Prediction
 from training.evaluation.summary import summarise
 from training.sources.synthetic import draw_picture

@@ -7,8 +7,8 @@ import pytest
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
-from local import demo_captures
-from local.demo_captures import CapturesMissingError, wait_for_captures
+from demo import captures as demo_captures
+from demo.captures import CapturesMissingError, wait_for_captures
 
 PREFIX = "captures/e/"
 

@@ -9,8 +9,9 @@ import pytest
 from botocore.stub import Stubber
 from rich.console import Console
 
-from local import demo, session
-from local.demo_outcomes import (
+from demo import __main__ as demo
+from demo import session
+from demo.outcomes import (
     ExecutionsUnfinishedError,
     Outcome,
     UnaccountedPictureError,
@@ -20,7 +21,7 @@ from local.demo_outcomes import (
     recorded_predictions,
     wait_for_executions,
 )
-from local.demo_table import show, threshold_words
+from demo.table import show, threshold_words
 
 MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:m"
 ARN = "arn:aws:states:us-east-1:000000000000:execution:m:e"
@@ -348,6 +349,6 @@ def test_the_demo_deploys_and_counts_with_the_threshold_that_create_endpoint_wro
     # Three of four pictures got an answer, and one tried the endpoint out.
     assert waited == [("b", "captures/e/", 4, demo.SECONDS_TO_CAPTURE)]
     asked = [command[2] for command in ran if command[1:2] == ("-m",)]
-    assert asked.index("training.monitor") < asked.index("training.evaluate")
+    assert asked.index("operations.monitor") < asked.index("training.evaluate")
     assert set(report["monitor"]) == {*demo.MONITORED, "drifted", "drift_verdict"}
     assert [Outcome(**picture) for picture in report["pictures"]] == PICTURES

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from local.demo_leftovers import LISTS, leftovers
-from training.role import role_name
-from training.settings import ENDPOINT_NAME, STACK_NAME
-from training.training_job import LOG_GROUP
+from common.settings import ENDPOINT_NAME, STACK_NAME
+from demo.leftovers import LISTS, leftovers
+from training.endpoint.role import role_name
+from training.endpoint.training_job import LOG_GROUP
 
 
 class Account:

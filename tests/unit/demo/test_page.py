@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from local.demo_charts import charts, confusion_words
-from local.demo_outcomes import Outcome
-from local.demo_page import results, source_words, write_demo_page
-from local.demo_samples import CAUSE_LENGTH, SHOWN_AT_MOST, groups
-from tests.unit.demo_runs import HOSTILE_ERROR, Run, make_run
-from training.confusion_plot import MOST_WITH_NUMBERS
-from training.settings import ROOT
+from common.settings import ROOT
+from demo.charts import charts, confusion_words
+from demo.outcomes import Outcome
+from demo.page import results, source_words, write_demo_page
+from demo.samples import CAUSE_LENGTH, SHOWN_AT_MOST, groups
+from tests.unit.demo.demo_runs import HOSTILE_ERROR, Run, make_run
+from training.evaluation.plots.confusion import MOST_WITH_NUMBERS
 
 DEFINITION = ROOT / "statemachine" / "MyStateMachine.asl.json"
 
@@ -203,8 +203,8 @@ def test_the_source_is_said_in_words(source, words):
 
 
 def test_every_stage_of_the_demo_has_words_on_the_page():
-    template = (ROOT / "training" / "pages" / "demo.html.j2").read_text()
-    code = Path(ROOT / "local" / "demo.py").read_text()
-    code += Path(ROOT / "local" / "session.py").read_text().split("def deploy(")[1]
+    template = (ROOT / "demo" / "demo.html.j2").read_text()
+    code = Path(ROOT / "demo" / "__main__.py").read_text()
+    code += Path(ROOT / "demo" / "session.py").read_text().split("def deploy(")[1]
     for name in set(re.findall(r'\.stage\(\s*"(\w+)"', code)) - {"page"}:
         assert f'"{name}":' in template, name

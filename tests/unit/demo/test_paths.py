@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from local import demo_paths
-from local.demo_paths import count_transitions
+from demo import paths as demo_paths
+from demo.paths import count_transitions
+from operations.workflow_drawing.history import ExecutionNotFoundError
 from tests.unit.aws_stubs import stubbed
-from tests.unit.test_workflow_drawing_history import BEGAN, MACHINE, History
-from training.workflow_drawing.history import ExecutionNotFoundError
+from tests.unit.operations.workflow_drawing.test_history import BEGAN, MACHINE, History
 
 ARN = "arn:aws:states:eu-west-1:123456789012:execution:Machine"
 

@@ -9,8 +9,8 @@ import pytest
 from botocore.stub import Stubber
 from rich.console import Console
 
-from local import soak
-from local.soak_audit import Version
+from demo import soak
+from demo.soak_audit import Version
 
 URL = "http://127.0.0.1/queue"
 MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:workflow"

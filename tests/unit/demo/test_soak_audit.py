@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from local.soak import untried
-from local.soak_audit import Evidence, Execution, Version, audit, problems
-from training.sending.executions import LOW_CONFIDENCE
+from demo.soak import untried
+from demo.soak_audit import Evidence, Execution, Version, audit, problems
+from operations.sending.executions import LOW_CONFIDENCE
 
 THRESHOLD = 0.9
 A, R, F = Version("inbox/a.png", "1"), Version("inbox/r.png", "2"), Version("inbox/f.png", "3")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.settings import ROOT
+from common.settings import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKS = sorted(  # once each: a page has the same link many times

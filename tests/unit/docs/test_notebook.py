@@ -11,10 +11,10 @@ import nbformat
 import pytest
 from PIL import Image
 
-from local import walkthrough
-from local.control import Running
-from local.session import CommandFailedError
-from local.walkthrough import (
+from common.settings import ROOT
+from demo import walkthrough
+from demo.session import CommandFailedError
+from demo.walkthrough import (
     CostsNotAgreedError,
     Place,
     PlaceUnknownError,
@@ -23,7 +23,7 @@ from local.walkthrough import (
     embedded,
     samples,
 )
-from training.settings import ROOT
+from local.control import Running
 
 NOTEBOOK: Any = nbformat.read(ROOT / "notebooks/walkthrough.ipynb", nbformat.NO_CONVERT)
 CODE = {cell.id: cell for cell in NOTEBOOK.cells if cell.cell_type == "code"}

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from botocore import xform_name
 
+from common.settings import ROOT
 from tests.unit.aws_stubs import SHARED
-from tests.unit.test_alarms import ALARMS
-from tests.unit.test_readme import COMMANDS
-from training.settings import ROOT
+from tests.unit.docs.test_readme import COMMANDS
+from tests.unit.template.test_alarms import ALARMS
 
 PAGE = (ROOT / "docs/operations.md").read_text()
 CHAPTERS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))

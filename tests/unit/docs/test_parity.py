@@ -101,8 +101,8 @@ def test_a_broken_file_is_named(monkeypatch, tmp_path, text, says):
         ("tests/integration/test_workflow.py", "laptop"),
         ("tests/integration/test_ministack_gaps.py", "gap"),
         ("tests/container/test_sam_local_invoke.py", "container"),
-        ("tests/unit/test_drift.py", "template"),
-        ("tests/unit/test_role.py", "unit"),
+        ("tests/unit/template/test_consistency.py", "template"),
+        ("tests/unit/training/endpoint/test_role.py", "unit"),
     ],
 )
 def test_where_a_test_lies_says_what_it_proves_by(file, kind):

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tests.unit.test_drift import STATES
-from training.settings import ROOT
+from common.settings import ROOT
+from tests.unit.template.test_consistency import STATES
 
 README = (ROOT / "README.md").read_text()
 PAGES = README + "".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))
@@ -20,12 +20,12 @@ COMMANDS = [
 # What runs each command, by the words that it begins with: a file, and what stands in it.
 RUN_BY = {
     "make demo DATA=": (".ci/run", "make demo DATA="),
-    "make demo KEEP=1": ("tests/unit/test_demo.py", '"--keep"'),
+    "make demo KEEP=1": ("tests/unit/demo/test_demo.py", '"--keep"'),
     "make demo": (".ci/run", "make demo"),
     "make test": (".ci/run", "make test"),
     "make soak": (".ci/run", "make soak"),
     ". .venv/bin/activate": ("README.md", "python -m"),  # what it is for; the gate calls .venv/bin
-    "export AWS_DEFAULT_REGION": ("local/server.py", '"AWS_DEFAULT_REGION"'),
+    "export AWS_DEFAULT_REGION": ("local/address.py", '"AWS_DEFAULT_REGION"'),
     'eval "$(python -m local env)"': ("tests/container/conftest.py", '"env"'),
     "python -m local docker": ("tests/container/conftest.py", '"docker", "start"'),
     "python -m local start": ("tests/integration/laptop_aws.py", '"start"'),
@@ -34,26 +34,26 @@ RUN_BY = {
     "curl": ("tests/integration/test_laptop_aws_endpoints.py", "_local/faults"),
     "BUCKET=": ("README.md", "sed"),  # an assignment, used by the next line
     "sed ": ("tests/container/test_sam_local_invoke.py", "sed "),
-    "python -m training.stage_data": ("local/demo.py", '"training.stage_data"'),
-    "python -m training.create_endpoint": ("local/demo.py", '"training.create_endpoint"'),
-    "python -m training.send_pictures": ("local/demo.py", '"training.send_pictures"'),
-    "python -m training.evaluate": ("local/demo.py", '"training.evaluate"'),
-    "python -m training.monitor": ("local/demo.py", '"training.monitor"'),
-    "python -m training.review": ("tests/integration/test_review.py", '"training.review"'),
-    "python -m training.cleanup": ("local/demo.py", '"training.cleanup"'),
-    "python -m training.restart_failed": (
+    "python -m training.stage_data": ("demo/__main__.py", '"training.stage_data"'),
+    "python -m training.create_endpoint": ("demo/__main__.py", '"training.create_endpoint"'),
+    "python -m operations.send_pictures": ("demo/__main__.py", '"operations.send_pictures"'),
+    "python -m training.evaluate": ("demo/__main__.py", '"training.evaluate"'),
+    "python -m operations.monitor": ("demo/__main__.py", '"operations.monitor"'),
+    "python -m operations.review": ("tests/integration/test_review.py", '"operations.review"'),
+    "python -m training.cleanup": ("demo/__main__.py", '"training.cleanup"'),
+    "python -m operations.restart_failed": (
         "tests/integration/test_restart_failed.py",
-        '"training.restart_failed"',
+        '"operations.restart_failed"',
     ),
-    "python -m training.draw_workflow": (
+    "python -m operations.draw_workflow": (
         "tests/integration/test_draw_execution.py",
-        "training.draw_workflow",
+        "operations.draw_workflow",
     ),
-    "aws ": ("tests/unit/test_operations.py", "def test_an_aws_command_is_one"),
+    "aws ": ("tests/unit/docs/test_operations.py", "def test_an_aws_command_is_one"),
     "sam validate": ("Makefile", "sam validate"),
-    "sam build": ("local/session.py", '"sam", "build"'),
-    "sam deploy": ("local/session.py", '"sam", "deploy"'),
-    "sam delete": ("local/demo.py", '"sam", "delete"'),
+    "sam build": ("demo/session.py", '"sam", "build"'),
+    "sam deploy": ("demo/session.py", '"sam", "deploy"'),
+    "sam delete": ("demo/__main__.py", '"sam", "delete"'),
     "sam list": ("tests/integration/test_workflow.py", '"list", "stack-outputs"'),
     "sam logs": ("tests/integration/test_workflow.py", '"logs"'),
     "sam remote invoke": ("tests/integration/test_workflow.py", '"remote", "invoke"'),
@@ -70,7 +70,7 @@ def test_every_command_is_run_somewhere(command):
 
 
 def test_every_file_that_a_command_names_is_there():
-    for path in re.findall(r"\b(?:events|docs|local)/[\w/-]+\.\w+", PAGES):
+    for path in re.findall(r"(?<![\w/])(?:events|docs|local)/[\w/-]+\.\w+", PAGES):
         assert (ROOT / path).exists(), path
 
 
@@ -86,7 +86,7 @@ def test_every_link_leads_somewhere():
 def test_the_first_screen_has_the_commands_and_the_drawn_workflow():
     first = README.split("\n## ")[0]
     assert "```sh\nmake demo\nmake test\n```" in first
-    # tests/unit/test_workflow_drawing.py fails when it is not what the state machine gives.
+    # tests/unit/operations/workflow_drawing/test_drawing.py fails when it is not what the state machine gives.
     assert "](docs/workflow.svg)" in first
     picture = (ROOT / "docs/workflow.svg").read_text()
     for state in STATES:

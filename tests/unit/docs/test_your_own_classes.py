@@ -4,10 +4,10 @@ import math
 import re
 
 import pytest
-from calibration import CONFIDENCE_LEVEL, fewest_pictures
-from train import PRESETS
 
-from training.settings import ROOT
+from common.settings import ROOT
+from training.container.picture_model.calibration import CONFIDENCE_LEVEL, fewest_pictures
+from training.container.picture_model.train import PRESETS
 from training.stage_data import parse_arguments
 
 PAGE = (ROOT / "docs" / "your-own-classes.md").read_text()

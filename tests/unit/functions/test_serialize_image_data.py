@@ -11,8 +11,8 @@ from botocore.exceptions import EndpointConnectionError, IncompleteReadError, Re
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
+from benchmarks.hostile_pictures.files import chunk, header, segment
 from functions.serialize_image_data import app
-from tests.hostile.files import chunk, header, segment
 
 PNG = header(4, 3) + chunk(b"IDAT") + chunk(b"IEND")
 FRAME = segment(0xC0, b"\x08\x00\x03\x00\x04\x01\x01\x11\x00")  # 4x3 pixels, grey

@@ -6,8 +6,8 @@ import pytest
 
 from local import control
 from local.__main__ import main
+from local.address import client_environment
 from local.errors import AlreadyRunningError, PortInUseError
-from local.server import client_environment
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http"])

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from local.controls import Controls
+from local.ministack.upload_duplicates import Duplicates
 from local.sagemaker.faults import Faults
 from local.sagemaker.interruptions import Interruptions
-from local.upload_duplicates import Duplicates
 
 ABOUT = {"service": "laptop-aws"}
 FAULTS = "/_local/faults/scones"

@@ -10,7 +10,7 @@ import pytest
 from local import control
 from local.__main__ import main
 from local.errors import NotRunningError, StateDirError
-from local.server import LOCK_FILE, claim_state, prepare_state
+from local.state_folder import LOCK_FILE, claim_state, prepare_state
 
 # Holds the folder's lock like a server, lets go of it on SIGTERM, and stays: a zombie does too.
 HOLDER = """

@@ -1,9 +1,9 @@
-"""Pictures of a run in every state, for the tests of training.sending."""
+"""Pictures of a run in every state, for the tests of operations.sending."""
 
 from pathlib import Path
 from typing import Any
 
-from training.sending.arrivals import Arrival
+from operations.sending.arrivals import Arrival
 
 BUCKET = "pictures"
 BEGAN = 1_800_000_000.0  # seconds since 1970

@@ -12,7 +12,7 @@ from local.sagemaker.data_capture import CapturedInvocation, capture_line
 from training.sources.synthetic import draw_picture
 
 BEGIN = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
-# As training/endpoint.py asks for it, and as the SDK does without: everything is base64 then.
+# As training/endpoint/endpoint.py asks for it, and as the SDK does without: everything is base64 then.
 TEXT_ANSWERS = {
     "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
     "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},

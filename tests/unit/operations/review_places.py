@@ -4,12 +4,12 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from training.reviewing.desk import Desk, Places
-from training.reviewing.label import Label
-from training.reviewing.predictions_table import AlreadyDecidedError
-from training.reviewing.question import read_message
-from training.reviewing.review_queue import Message
-from training.reviewing.shown_picture import ShownPicture
+from common.labels.label import Label
+from common.labels.question import read_message
+from operations.reviewing.desk import Desk, Places
+from operations.reviewing.predictions_table import AlreadyDecidedError
+from operations.reviewing.review_queue import Message
+from operations.reviewing.shown_picture import ShownPicture
 
 WHEN = datetime(2026, 11, 23, 8, tzinfo=UTC)
 MODEL = "scones-unlimited-20261123080000"

@@ -1,4 +1,4 @@
-"""`python -m training.draw_workflow`: what it writes, prints and refuses."""
+"""`python -m operations.draw_workflow`: what it writes, prints and refuses."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import boto3
 import pytest
 
+from common.settings import ROOT
+from operations import draw_workflow
+from operations.workflow_drawing import history
 from tests.unit.aws_stubs import stubbed
-from training import draw_workflow
-from training.settings import ROOT
-from training.workflow_drawing import history
 
 ARN = "arn:aws:states:eu-west-1:123456789012:execution:stack-MyStateMachine:one"
 BATCH = ROOT / "statemachine" / "MyBatchStateMachine.asl.json"

@@ -6,29 +6,28 @@ import re
 import shutil
 from datetime import timedelta
 
-import baseline
-import network
 import pytest
 import torch
 from botocore.exceptions import NoRegionError
-from picture_features import picture_features
 from PIL import Image
 
-from tests.hostile.model import write_untrained_model
-from tests.unit.aws_stubs import REGION, StubbedSession
-from tests.unit.captures import BEGIN, a_few_hours, drawn, line, named, write
-from tests.unit.model_archives import add_served_model, held_out, model_archive
-from training import settings
-from training.monitor import main, parse_arguments
-from training.monitoring.comparison import compare_predictions
-from training.monitoring.endpoint_facts import (
+from benchmarks.hostile_pictures.model import write_untrained_model
+from common import settings
+from operations.monitor import main, parse_arguments
+from operations.monitoring.comparison import compare_predictions
+from operations.monitoring.endpoint_facts import (
     choose_baseline,
     choose_threshold,
     endpoint_captures,
 )
-from training.monitoring.places import FolderCaptures
-from training.monitoring.reading import read_captures
-from training.monitoring.sample import read_baseline
+from operations.monitoring.places import FolderCaptures
+from operations.monitoring.reading import read_captures
+from operations.monitoring.sample import read_baseline
+from tests.unit.aws_stubs import REGION, StubbedSession
+from tests.unit.operations.captures import BEGIN, a_few_hours, drawn, line, named, write
+from tests.unit.training.model_archives import add_served_model, held_out, model_archive
+from training.container.picture_model import baseline, network
+from training.container.picture_model.picture_features import picture_features
 
 STACK = {
     "StackName": "scones",
@@ -188,7 +187,7 @@ def test_an_interrupt_leaves_the_old_report(captures, tmp_path, monkeypatch, cap
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("training.monitoring.run.shown_pictures", interrupted)
+    monkeypatch.setattr("operations.monitoring.run.shown_pictures", interrupted)
 
     assert run(captures, tmp_path) == 130
     assert (tmp_path / "monitor.json").read_bytes() == before

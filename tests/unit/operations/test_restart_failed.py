@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 from samcli.yamlhelper import yaml_parse
 
-from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stubbed
-from training import restart_failed as program
-from training.execution_input import Picture, find_picture
-from training.failures import (
+from common.s3_picture import Picture, find_picture
+from common.settings import ROOT
+from operations import restart_failed as program
+from operations.failures import (
     BATCH,
     HIDDEN_SECONDS,
     Failure,
@@ -23,7 +23,7 @@ from training.failures import (
     read_failure,
     read_queue,
 )
-from training.restart_failed import (
+from operations.restart_failed import (
     Done,
     QueueMissingError,
     Stack,
@@ -35,7 +35,7 @@ from training.restart_failed import (
     restart,
     restart_failed,
 )
-from training.settings import ROOT
+from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stubbed
 
 URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/failed"
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:MyStateMachine"

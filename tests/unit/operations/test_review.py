@@ -7,12 +7,13 @@ from queue import Queue
 
 import pytest
 
+from common import settings
+from common.stack import StackNotFoundError
+from operations import review
+from operations.review import Found, ReviewerUnknownError, find, main, result_table
 from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession
-from tests.unit.review_places import Office, body
-from training import review, settings
-from training.preflight import BucketUnreachableError
-from training.review import Found, ReviewerUnknownError, find, main, result_table
-from training.sending.stack import StackNotFoundError
+from tests.unit.operations.review_places import Office, body
+from training.endpoint.preflight import BucketUnreachableError
 
 WHEN = "2026-11-23T08:00:00Z"
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/review"
@@ -109,7 +110,7 @@ def served(monkeypatch):
         found = Found(desk._places, "s3://b/review-labels/", 300, 3)
         monkeypatch.setattr("boto3.Session", lambda: None)
         monkeypatch.setattr(review, "find", lambda *_: found)
-        monkeypatch.setattr("training.reviewing.server.serve", serve)
+        monkeypatch.setattr("operations.reviewing.server.serve", serve)
         return office, main(["--reviewer", "ada", *arguments])
 
     return run
@@ -117,7 +118,7 @@ def served(monkeypatch):
 
 def test_a_second_ctrl_c_says_what_is_written_and_keeps_the_table(served, monkeypatch, capsys):
     ended: list[int] = []
-    monkeypatch.setattr("training.review.os._exit", ended.append)
+    monkeypatch.setattr("operations.review.os._exit", ended.append)
 
     def serve(desk, _reviewer, _port, ready, give_up):
         ready("http://127.0.0.1:4700/a-token-of-a-test/")
@@ -136,7 +137,7 @@ def test_a_second_ctrl_c_says_what_is_written_and_keeps_the_table(served, monkey
 
 def test_the_browser_is_not_given_the_secret_on_its_command_line(served, monkeypatch, capsys):
     opened: Queue[str] = Queue()
-    monkeypatch.setattr("training.review.webbrowser.open", opened.put)
+    monkeypatch.setattr("operations.review.webbrowser.open", opened.put)
     address = "http://127.0.0.1:4700/a-token-of-a-test/"
     files = []
 

@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from common.stack import StackNotFoundError, stack_outputs
+from operations import send_pictures
+from operations.send_pictures import DEFAULT_WAIT_S, parse_arguments, plan
+from operations.sending.pictures import NoPicturesError, objects_of, pictures_of
+from operations.sending.running import End
+from operations.sending.schedule import TooManyPicturesError
 from tests.unit.aws_stubs import StubbedSession, stubbed
-from training import send_pictures
-from training.send_pictures import DEFAULT_WAIT_S, parse_arguments, plan
-from training.sending.pictures import NoPicturesError, objects_of, pictures_of
-from training.sending.running import End
-from training.sending.schedule import TooManyPicturesError
-from training.sending.stack import StackNotFoundError, stack_outputs
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_parse
 
-from tests.unit.captures import BEGIN, a_few_hours
-from training.endpoint import VARIANT
-from training.monitoring.comparison import as_sample
-from training.monitoring.drift import compare
-from training.monitoring.places import FolderCaptures
-from training.monitoring.publish import hour_metrics, newest_hour
-from training.monitoring.reading import read_captures
-from training.settings import ROOT
+from common.settings import ROOT
+from operations.monitoring.comparison import as_sample
+from operations.monitoring.drift import compare
+from operations.monitoring.places import FolderCaptures
+from operations.monitoring.publish import hour_metrics, newest_hour
+from operations.monitoring.reading import read_captures
+from tests.unit.operations.captures import BEGIN, a_few_hours
+from training.endpoint.endpoint import VARIANT
 
 TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]

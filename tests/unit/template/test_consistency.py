@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_parse
 
-ROOT = Path(__file__).parents[2]
+from common.settings import ROOT
+
 TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
 ASL_TEXT = (ROOT / "statemachine/MyStateMachine.asl.json").read_text()
@@ -83,7 +84,7 @@ def test_one_name_has_five_spellings(folder):
     function, state = spelt(folder)
     assert RESOURCES[function]["Properties"]["CodeUri"] == f"functions/{folder}/"
     assert STATES[state]["Arguments"]["FunctionName"] == f"${{{function}Arn}}"
-    assert (ROOT / "tests/unit" / f"test_{folder}.py").is_file()
+    assert (ROOT / "tests/unit/functions" / f"test_{folder}.py").is_file()
     assert (ROOT / "functions" / folder / "app.py").is_file()
 
 

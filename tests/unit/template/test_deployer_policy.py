@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from common import settings
 from tests import deployer_needs
 from tests.aws_calls import Call, UnknownServiceError, calls_of
 from tests.deployer_needs import (
@@ -31,9 +32,8 @@ from tests.iam_policy import (
     statements,
     text,
 )
-from tests.unit.test_drift import RESOURCES
-from training import settings
-from training.role import role_name
+from tests.unit.template.test_consistency import RESOURCES
+from training.endpoint.role import role_name
 
 POLICIES = sorted(FOLDER.glob("*.json"))
 STATEMENTS = statements()
@@ -68,7 +68,7 @@ def test_what_is_allowed_is_needed(policy):
 
 
 def test_who_only_decides_may_do_what_the_review_page_does():
-    places = ("training/reviewing/", "training/sending/stack.py")
+    places = ("operations/reviewing/", "common/stack.py")
     asked = {
         action
         for call, place in deployer_needs.script_calls()
@@ -78,7 +78,7 @@ def test_who_only_decides_may_do_what_the_review_page_does():
     allowed = list(of_file(FOLDER / "review.json"))
     assert {action for s in allowed for action in s.actions} == asked | {
         "s3:ListBucket"
-    }  # for training/preflight.py
+    }  # for training/endpoint/preflight.py
     [labels] = [s for s in allowed if "s3:PutObject" in s.actions]
     assert labels.resources == (f"arn:aws:s3:::{BUCKET_PATTERN}/{settings.LABELS_PREFIX}/*",)
 
@@ -155,7 +155,7 @@ def test_no_statement_has_anothers_name():
     ],
 )
 def test_the_projects_own_names_are_covered(action, arn):
-    tag, namespace = settings.PROJECT, STACK  # as samconfig.toml and training.monitor have them
+    tag, namespace = settings.PROJECT, STACK  # as samconfig.toml and operations.monitor have them
     context = {"aws:ResourceTag/Project": tag, "cloudwatch:namespace": namespace}
     assert allows(action, arn, context)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_drift import ASL, BATCH, RESOURCES, TEMPLATE, listed, machines
+from tests.unit.template.test_consistency import ASL, BATCH, RESOURCES, TEMPLATE, listed, machines
 
 TASKS = {
     name: state

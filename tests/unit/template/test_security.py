@@ -1,6 +1,6 @@
 """The template, as CloudFormation gets it after the SAM transform, lets nobody do too much.
 
-Each check of tests/unit/security_checks.py finds nothing in it, and finds something in a copy with
+Each check of tests/unit/template/security_checks.py finds nothing in it, and finds something in a copy with
 that one fault.
 """
 
@@ -15,7 +15,8 @@ from samcli.lib.translate.sam_template_validator import SamTemplateValidator
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.managed_policy_translator import ManagedPolicyLoader
 
-from tests.unit.security_checks import (
+from common.settings import ROOT
+from tests.unit.template.security_checks import (
     ENCRYPTED_BY_AWS,
     TEMPLATE_CHECKS,
     Template,
@@ -34,7 +35,6 @@ from tests.unit.security_checks import (
     wildcard_actions,
     wildcard_resources,
 )
-from training.settings import ROOT
 
 DEFINITIONS = {
     path.name: json.loads(path.read_text()) for path in (ROOT / "statemachine").glob("*.asl.json")

@@ -6,11 +6,10 @@ import json
 import pytest
 from rich.console import Console
 
+from common.settings import PROJECT_TAG, default_bucket
 from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stubbed
 from training import cleanup
-from training.cleanup import NotConfirmedError, confirm, delete_all
-from training.endpoint import LOG_GROUP_PREFIX
-from training.leftovers import (
+from training.cleaning.leftovers import (
     PEOPLES_WORK,
     Found,
     Kept,
@@ -20,10 +19,11 @@ from training.leftovers import (
     other_endpoints,
     owns_endpoint,
 )
-from training.role import role_name
-from training.settings import PROJECT_TAG, default_bucket
-from training.training_job import LOG_GROUP
-from training.versions import ObjectsNotDeletedError, delete_versions
+from training.cleaning.versions import ObjectsNotDeletedError, delete_versions
+from training.cleanup import NotConfirmedError, confirm, delete_all
+from training.endpoint.endpoint import LOG_GROUP_PREFIX
+from training.endpoint.role import role_name
+from training.endpoint.training_job import LOG_GROUP
 
 NAME = "pictures"
 MADE = "pictures-20260102030405"

@@ -8,9 +8,13 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from rich.console import Console
 
+from common import settings
+from common.reports import write_json
+from common.settings import PROJECT_TAG
+from common.waiting import WaitTimeoutError
 from tests.unit.aws_stubs import ACCOUNT, REGION, Body, StubbedSession, client_error
-from training import create_endpoint, settings
-from training.calibration import recommend_threshold
+from training import create_endpoint
+from training.container.picture_model.calibration import recommend_threshold
 from training.create_endpoint import (
     ModelNotServedError,
     PreflightError,
@@ -22,20 +26,17 @@ from training.create_endpoint import (
     serve,
     train,
 )
-from training.deployment import deploy_command
-from training.endpoint import SmokeTestError
-from training.preflight import (
+from training.endpoint.deployment import deploy_command
+from training.endpoint.endpoint import SmokeTestError
+from training.endpoint.preflight import (
     BucketUnreachableError,
     Caller,
     InstanceTypeUnknownError,
     QuotaExceededError,
     StagedDataMissingError,
 )
-from training.reports import write_json
-from training.role import Role, RoleUnusableError
-from training.settings import PROJECT_TAG
-from training.training_job import TrainingFailedError, TrainingResult
-from training.waiting import WaitTimeoutError
+from training.endpoint.role import Role, RoleUnusableError
+from training.endpoint.training_job import TrainingFailedError, TrainingResult
 
 ROLE = Role("role", changed=False)
 CALLER = Caller(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/me", "aws")
@@ -52,7 +53,7 @@ def console():
 
 @pytest.fixture(autouse=True)
 def images(monkeypatch):
-    """The SDK takes seconds to import; tests/unit/test_training_job.py asks it."""
+    """The SDK takes seconds to import; tests/unit/training/endpoint/test_training_job.py asks it."""
     asked = []
     monkeypatch.setattr(create_endpoint, "image_uri", lambda *arguments: asked.append(arguments))
     return asked

@@ -9,9 +9,9 @@ from rich.console import Console
 from tests.unit.aws_stubs import ACCOUNT, StubbedSession
 from training import create_endpoint
 from training.create_endpoint import parse_arguments, train, training_time
-from training.preflight import Caller, CheckpointsUnusableError, QuotaExceededError
-from training.role import Role
-from training.training_job import TrainingResult
+from training.endpoint.preflight import Caller, CheckpointsUnusableError, QuotaExceededError
+from training.endpoint.role import Role
+from training.endpoint.training_job import TrainingResult
 
 URI = "s3://b/checkpoints/e-20260102030405"
 CALLER = Caller(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/me", "aws")

@@ -21,10 +21,11 @@ from botocore.exceptions import (
 )
 from PIL import Image
 
+from common import settings
+from common.endpoint_answer import AnswerError, read_answer
 from tests.unit.aws_stubs import ACCOUNT, Body, StubbedSession, client_error, stubbed
-from tests.unit.model_archives import MODEL_DATA, add_served_model, held_out, model_archive
-from training import settings, stage_data
-from training.answer import AnswerError, read_answer
+from tests.unit.training.model_archives import MODEL_DATA, add_served_model, held_out, model_archive
+from training import stage_data
 from training.evaluate import default_class_names, main, parse_arguments
 from training.evaluation import predictions as predictions_module
 from training.evaluation.calibration_error import calibration_error_of_luck

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.settings import ROOT
 from tests.unit.aws_stubs import ACCOUNT, StubbedSession
-from tests.unit.cifar_archives import members, write_archive
+from tests.unit.training.cifar_archives import members, write_archive
 from training import stage_data
 from training.staging.folder import INCOMING, NotStagedError, StagedFolder, read_manifest
 
 IDENTITY = {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/u", "UserId": "u"}
-SHARED_ARCHIVE = Path(__file__).parents[3] / "shared" / "data" / "cifar-100-vehicles.tar.gz"
+SHARED_ARCHIVE = ROOT.parent / "shared" / "data" / "cifar-100-vehicles.tar.gz"
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 """What happens to pictures while they are trained on: moves, mirroring, turns, covers."""
 
 import torch
-from network import TURNS
 from torch import Tensor
 from torch.nn import functional
+
+from .network import TURNS
 
 
 def augment(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

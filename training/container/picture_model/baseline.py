@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from network import DAMAGE, Classifier, ModelFilesError, Network
-from picture_features import NUMBERS
 from torch import Tensor
+
+from .network import DAMAGE, Classifier, ModelFilesError, Network
+from .picture_features import NUMBERS
 
 BASELINE_FILE = "baseline.json"
 GAUSSIANS_FILE = "baseline.pt"

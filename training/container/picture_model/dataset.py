@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from near_duplicates import difference_hash, near_groups
-from network import PictureError, decode_picture, resize_picture
-from original_file import OriginalFileError, read_original
-from picture_features import picture_features
 from torch import Tensor
+
+from .near_duplicates import difference_hash, near_groups
+from .network import PictureError, decode_picture, resize_picture
+from .original_file import OriginalFileError, read_original
+from .picture_features import picture_features
 
 
 class DataError(Exception):

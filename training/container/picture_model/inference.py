@@ -20,7 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from network import (
+from PIL.Image import Image
+from torch import Tensor
+
+from .network import (
     AnimatedPictureError,
     Classifier,
     NotAPictureError,
@@ -30,8 +33,6 @@ from network import (
     load_classifier,
     resize_picture,
 )
-from PIL.Image import Image
-from torch import Tensor
 
 try:  # In SageMaker's containers: whatever derives from this answers with its own status code.
     from sagemaker_inference.errors import (  # type: ignore[import-not-found,unused-ignore]

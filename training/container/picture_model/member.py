@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from augment import augment
-from muon import Muon
-from network import TURNS, Classifier, Network
-from outliers import outliers
-from replicas import Replicas
 from torch import Tensor
 from torch.nn import functional
+
+from .augment import augment
+from .muon import Muon
+from .network import TURNS, Classifier, Network
+from .outliers import outliers
+from .replicas import Replicas
 
 # Both optimizers' steps grow from zero over this share of the training, while the batch statistics
 # settle, then shrink to zero in a straight line.

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from network import Network
 from torch import Tensor
+
+from .network import Network
 
 
 class Replicas:

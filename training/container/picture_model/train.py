@@ -19,7 +19,6 @@ import argparse
 import json
 import math
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -28,17 +27,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import baseline
-import calibration
-import checkpoint
 import torch
-from dataset import DataError, Pictures, read_channels
-from member import Member
-from network import HELD_OUT_FILE, METADATA_FILE, WEIGHTS_FILE, Classifier, Ensemble
 from torch import Tensor
 from torch.nn import functional
 
-SERVING_FILES = ("inference.py", "network.py")
+from . import baseline, calibration, checkpoint
+from .dataset import DataError, Pictures, read_channels
+from .member import Member
+from .network import HELD_OUT_FILE, METADATA_FILE, WEIGHTS_FILE, Classifier, Ensemble
+from .serving_code import copy_serving_code
 
 # For 800 pictures of 32x32 on two cores: two minutes, and ten. In two minutes one network is
 # trained for long rather than several for short, on seven eighths of the pictures. As many as six
@@ -383,10 +380,7 @@ def write_model(
     folder.mkdir(parents=True, exist_ok=True)
     # Inside its destination, since only within one file system is a move atomic.
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
-        code = Path(partial, "code")
-        code.mkdir()
-        for name in SERVING_FILES:
-            shutil.copyfile(Path(__file__).with_name(name), code / name)
+        code = copy_serving_code(Path(partial, "code"))
         torch.save(classifier.ensemble.half_weights(), Path(partial, WEIGHTS_FILE))
         for name, content in ((METADATA_FILE, metadata), (HELD_OUT_FILE, held_out)):
             Path(partial, name).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
@@ -394,11 +388,12 @@ def write_model(
         text = json.dumps(sample, separators=(",", ":"))
         Path(partial, baseline.BASELINE_FILE).write_text(text + "\n", "utf-8")
         gaussians.save(Path(partial, baseline.GAUSSIANS_FILE))
-        (folder / "code").mkdir(exist_ok=True)
-        code_files = (f"code/{name}" for name in SERVING_FILES)
+        code_files = [Path("code", copy) for copy in code]
+        for file in code_files:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
         beside = (HELD_OUT_FILE, baseline.BASELINE_FILE, baseline.GAUSSIANS_FILE)
-        for name in (*code_files, *beside, METADATA_FILE, WEIGHTS_FILE):
-            Path(partial, name).replace(folder / name)
+        for file in (*code_files, *map(Path, (*beside, METADATA_FILE, WEIGHTS_FILE))):
+            Path(partial, file).replace(folder / file)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.pages.charts import LIGHT, Theme
-from training.plot_file import new_figure, write_figure
+from common.pages.charts import LIGHT, Theme
+from training.evaluation.plots.plot_file import new_figure, write_figure
 
 POINTS_AN_INCH = 72
 LETTERS = 0.7  # of a class's share of the height: the axes are not all of it, and lines stay apart

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from training.reports import replacing
+from common.reports import replacing
 
 
 def new_figure(width: float, height: float, rows: tuple[float, ...] = (1,)) -> tuple[Any, Any]:

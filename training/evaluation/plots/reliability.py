@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.calibration import expected_calibration_error, reliability_bins
-from training.metrics import wilson_interval
-from training.pages.charts import LIGHT, Theme
-from training.plot_file import new_figure, write_figure
+from common.metrics import wilson_interval
+from common.pages.charts import LIGHT, Theme
+from training.container.picture_model.calibration import (
+    expected_calibration_error,
+    reliability_bins,
+)
+from training.evaluation.plots.plot_file import new_figure, write_figure
 
 
 def draw_reliability(

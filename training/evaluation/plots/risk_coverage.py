@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.calibration import (
+from common.metrics import wilson_interval
+from common.pages.charts import LIGHT, Theme
+from training.container.picture_model.calibration import (
     Recommendation,
     accepted_and_errors,
     error_bound,
     simultaneous_level,
 )
-from training.metrics import wilson_interval
-from training.pages.charts import LIGHT, Theme
-from training.plot_file import new_figure, write_figure
+from training.evaluation.plots.plot_file import new_figure, write_figure
 
 MOST_POINTS = 400  # of a curve; more would not be told apart
 

@@ -4,8 +4,8 @@ import math
 import random
 from dataclasses import dataclass
 
-from training.drawing.pen import Color, Pen, Point, any_color, between, grey, shaded
-from training.drawing.rider import draw_rider
+from training.sources.drawing.pen import Color, Pen, Point, any_color, between, grey, shaded
+from training.sources.drawing.rider import draw_rider
 
 RIDER_SHARE = 0.2
 

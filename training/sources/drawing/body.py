@@ -4,7 +4,7 @@ import itertools
 import random
 from collections.abc import Sequence
 
-from training.drawing.pen import Color, Pen, Point, arc_points, grey, hsv, shaded
+from training.sources.drawing.pen import Color, Pen, Point, arc_points, grey, hsv, shaded
 
 # How light a side is beside the near one, by where it faces: a roof gets more light, a floor none.
 ROOF, ACROSS, FLOOR = 1.15, 0.82, 0.35

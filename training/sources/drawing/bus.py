@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from training.drawing.body import (
+from training.sources.drawing.body import (
     draw_body,
     draw_far_wheels,
     draw_front,
@@ -13,7 +13,7 @@ from training.drawing.body import (
     draw_wheels,
     glass,
 )  # fmt: skip
-from training.drawing.pen import Color, Pen, Point, any_color, grey, hsv, shaded, softened
+from training.sources.drawing.pen import Color, Pen, Point, any_color, grey, hsv, shaded, softened
 
 WIDTH = 0.4  # between the sides, in wheelbases: 2.5 of 6 m
 

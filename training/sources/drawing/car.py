@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from training.drawing.body import (
+from training.sources.drawing.body import (
     draw_body,
     draw_far_wheels,
     draw_front,
@@ -13,7 +13,16 @@ from training.drawing.body import (
     draw_wheels,
     glass,
 )  # fmt: skip
-from training.drawing.pen import Color, Pen, Point, any_color, between, grey, shaded, softened
+from training.sources.drawing.pen import (
+    Color,
+    Pen,
+    Point,
+    any_color,
+    between,
+    grey,
+    shaded,
+    softened,
+)
 
 HUBS: list[Point] = [(0, 0), (1, 0)]
 WIDTH = 0.62  # between the sides, in wheelbases: 1.7 of 2.7 m

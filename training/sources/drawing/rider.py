@@ -2,7 +2,7 @@
 
 import random
 
-from training.drawing.pen import Pen, Point, any_color, between, hsv
+from training.sources.drawing.pen import Pen, Point, any_color, between, hsv
 
 
 def draw_rider(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from training.drawing.pen import Color, any_color, grey, hsv, shaded
+from training.sources.drawing.pen import Color, any_color, grey, hsv, shaded
 
 
 def draw_background(rng: random.Random, size: tuple[int, int], ground: float) -> Image.Image:

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from training.drawing.body import (
+from training.sources.drawing.body import (
     draw_body,
     draw_far_wheels,
     draw_front,
@@ -13,7 +13,17 @@ from training.drawing.body import (
     draw_wheels,
     glass,
 )  # fmt: skip
-from training.drawing.pen import Color, Pen, Point, any_color, between, grey, hsv, shaded, softened
+from training.sources.drawing.pen import (
+    Color,
+    Pen,
+    Point,
+    any_color,
+    between,
+    grey,
+    hsv,
+    shaded,
+    softened,
+)
 
 WIDTH = 0.5  # between the sides, in wheelbases: 2.5 of 5 m
 REAR = -0.42  # x where the load ends

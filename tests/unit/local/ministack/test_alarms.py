@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from ministack.services import cloudwatch
 
-from local.alarms import _values, state_of
+from local.ministack.alarms import _values, state_of
 
 
 def alarm(**settings: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from local.embedded_metrics import DataPoints, metrics_in
+from local.ministack.embedded_metrics import DataPoints, metrics_in
 
 
 def line(directives: Any, **targets: Any) -> str:

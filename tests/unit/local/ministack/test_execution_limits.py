@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from ministack.services import stepfunctions as sfn
 
-from local import execution_limits
-from local.execution_limits import _EndedError, _Execution, _seconds
+from local.ministack import execution_limits
+from local.ministack.execution_limits import _EndedError, _Execution, _seconds
 
 
 @pytest.mark.parity("states-express-5-minutes")

@@ -7,8 +7,8 @@ import pytest
 from jsonata.parser import Parser  # type: ignore[import-untyped]  # has no types
 from ministack.services import stepfunctions as sfn
 
-from local import jsonata_parsing
-from training.settings import ROOT
+from common.settings import ROOT
+from local.ministack import jsonata_parsing
 
 WORDS = "$merge([$states.input, {'upper': $uppercase($states.input.word), 'n': [1..3]}])"
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from ministack.services import stepfunctions
 
-from local.lambda_failures import _raise_throttled, named_failure
+from local.ministack.lambda_failures import _raise_throttled, named_failure
 
 
 def failed(message: str, kind: str = "Runtime.HandlerError") -> dict[str, Any]:

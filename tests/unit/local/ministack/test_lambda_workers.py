@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from ministack.core import lambda_runtime
 
-from local.lambda_workers import (
+from local.ministack.lambda_workers import (
     MARK,
     WorkerScriptError,
     function_error,

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from ministack.services import stepfunctions as sfn
 
-from local.map_batches import Child, MapRun, _tolerated, batched
+from local.ministack.map_batches import Child, MapRun, _tolerated, batched
 
 
 def inputs(children: list[Child]) -> list[Any]:

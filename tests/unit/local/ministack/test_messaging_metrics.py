@@ -1,6 +1,6 @@
 from typing import Any
 
-from local.messaging_metrics import queue_points
+from local.ministack.messaging_metrics import queue_points
 
 NOW = 1_000.0
 

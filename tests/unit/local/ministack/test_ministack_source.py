@@ -7,9 +7,9 @@ import pytest
 from ministack.core import lambda_runtime
 from ministack.services import eventbridge, lambda_svc, s3
 
-from local import lambda_failures, lambda_workers, upload_events
-from local.ministack_source import MiniStackChangedError, check_source
-from local.upload_duplicates import Duplicates
+from local.ministack import lambda_failures, lambda_workers, upload_events
+from local.ministack.ministack_source import MiniStackChangedError, check_source
+from local.ministack.upload_duplicates import Duplicates
 
 
 def install_upload_events() -> None:
@@ -34,9 +34,9 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_a_changed_function_is_named_with_what_to_compare() -> None:
     with pytest.raises(MiniStackChangedError) as refused:
-        check_source(check_source, "00000000", "local/alarms.py")
-    assert "local.ministack_source.check_source has changed" in str(refused.value)
-    assert "compare it with local/alarms.py" in str(refused.value)
+        check_source(check_source, "00000000", "local/ministack/alarms.py")
+    assert "local.ministack.ministack_source.check_source has changed" in str(refused.value)
+    assert "compare it with local/ministack/alarms.py" in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_workers_are_checked_behind_what_the_other_change_put_in_front(
         monkeypatch.setattr(stepfunctions, "_call_lambda", stepfunctions._call_lambda)
         lambda_failures.install()
         lambda_workers.install()
-        assert lambda_svc._execute_function_warm.__module__ == "local.lambda_workers"
+        assert lambda_svc._execute_function_warm.__module__ == "local.ministack.lambda_workers"

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 from ministack.services import stepfunctions as sfn
 
-from local import retry_delays
-from local.retry_delays import delay_seconds
+from local.ministack import retry_delays
+from local.ministack.retry_delays import delay_seconds
 
 RULE = {"ErrorEquals": ["BusyError"], "IntervalSeconds": 2, "MaxAttempts": 6}
 

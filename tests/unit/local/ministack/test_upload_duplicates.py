@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from local.upload_duplicates import (
+from local.ministack.upload_duplicates import (
     Duplicates,
     DuplicatesRequestError,
     DuplicatesSetting,

@@ -1,13 +1,13 @@
 import base64
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
+from common.settings import ROOT
 from local.sagemaker.data_capture import CapturedInvocation, DataCapture, capture_line, file_time
 
 CONFIG: dict[str, Any] = {
@@ -26,7 +26,7 @@ CALL = CapturedInvocation(
     answer_type="application/json; charset=utf-8",
     time=datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC),
 )
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "data-capture"
+REAL = ROOT.parent / "shared" / "data" / "data-capture"
 
 
 def line(call: CapturedInvocation = CALL, **changes: Any) -> Any:

@@ -69,7 +69,7 @@ def deployment(answer: ContainerAnswer | Exception = GOOD, **weights: float) -> 
 
 
 def ignore(*_point: Any, **_about: Any) -> None:
-    """Take a data point of no interest here; tests/unit/test_local_endpoint_metrics.py has them."""
+    """Take a data point of no interest here; tests/unit/local/sagemaker/test_endpoint_metrics.py has them."""
 
 
 def invoke(

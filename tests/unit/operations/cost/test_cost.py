@@ -13,14 +13,14 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from PIL import Image
 
-from benchmarks.cost import __main__ as command
-from benchmarks.cost import model, page, tables, workflow
-from benchmarks.cost.errors import CostError
-from benchmarks.cost.inputs import Inputs, read_inputs
-from benchmarks.cost.model import Batch, total
 from functions.filter_low_confidence import app as filter_low_confidence
 from functions.image_classification import app as image_classification
 from functions.serialize_image_data import app as serialize_image_data
+from operations.cost import __main__ as command
+from operations.cost import model, page, tables, workflow
+from operations.cost.errors import CostError
+from operations.cost.inputs import Inputs, read_inputs
+from operations.cost.model import Batch, total
 from training.create_endpoint import HOSTING_USD_PER_HOUR, HOURS_PER_MONTH
 
 ARN = "arn:aws:states:us-east-1:123456789012:express:scones-unlimited-MyExpressStateMachine:x:y"
@@ -115,7 +115,7 @@ def test_an_endpoint_half_as_fast_as_the_page_allows_breaks_the_promise(inputs, 
 def test_the_page_is_what_the_calculation_says_today(inputs):
     today = page.markdown(page.sections(inputs))
     assert command.PAGE.read_text(encoding="utf-8") == today, (
-        "docs/cost.md is stale: run `python -m benchmarks.cost --write`"
+        "docs/cost.md is stale: run `python -m operations.cost --write`"
     )
 
 

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.unit.captures import BASE64_ANSWERS, TEXT_ANSWERS, drawn, line, named
-from training.monitoring.capture_line import (
+from operations.monitoring.capture_line import (
     DamagedLineError,
     RefusedCallError,
     read_line,
 )
+from tests.unit.operations.captures import BASE64_ANSWERS, TEXT_ANSWERS, drawn, line, named
 
 TIME = datetime(2026, 11, 20, 14, 30, 5, tzinfo=UTC)
 # JSON can write it, and no file and no page can.

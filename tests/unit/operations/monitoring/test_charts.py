@@ -8,9 +8,9 @@ import pytest
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
-from tests.unit.captures import BEGIN
-from training.monitoring import charts
-from training.pages.charts import LIGHT
+from common.pages.charts import LIGHT
+from operations.monitoring import charts
+from tests.unit.operations.captures import BEGIN
 
 DAY = timedelta(days=1)
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.monitoring.drift import MIN_EFFECT, compare
-from training.monitoring.feature_drift import FEATURES, MOST_PICTURES
-from training.monitoring.sample import MEMBER, Sample
+from operations.monitoring.drift import MIN_EFFECT, compare
+from operations.monitoring.feature_drift import FEATURES, MOST_PICTURES
+from operations.monitoring.sample import MEMBER, Sample
 
 
 def sample(pictures=300, *, seed=0, motorcycles=0.5, **changes):

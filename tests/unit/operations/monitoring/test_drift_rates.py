@@ -1,12 +1,11 @@
 """Drift with known answers: what is the same is rarely called drift, what is not is found."""
 
-import baseline
-import network
 import pytest
 import torch
 
 from benchmarks.drift_rates import CLASSES, SCENARIOS, SIZE, draw_pool, measure
-from training.monitoring.distances import Observer
+from operations.monitoring.distances import Observer
+from training.container.picture_model import baseline, network
 from training.sources.synthetic import draw_picture
 
 REPETITIONS = 200

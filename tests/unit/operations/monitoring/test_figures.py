@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.unit.captures import BEGIN, a_few_hours, line, named, write
-from training.monitoring.figures import summarise
-from training.monitoring.periods import period_length
-from training.monitoring.picks import at_random, lowest
-from training.monitoring.places import FolderCaptures
-from training.monitoring.reading import read_captures
+from operations.monitoring.figures import summarise
+from operations.monitoring.periods import period_length
+from operations.monitoring.picks import at_random, lowest
+from operations.monitoring.places import FolderCaptures
+from operations.monitoring.reading import read_captures
+from tests.unit.operations.captures import BEGIN, a_few_hours, line, named, write
 
 THRESHOLD = 0.9
 

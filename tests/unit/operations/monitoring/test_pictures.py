@@ -7,12 +7,12 @@ import threading
 import pytest
 from PIL import Image
 
-from tests.unit.captures import drawn, line, named, write
-from training.monitoring import picks
-from training.monitoring.picks import with_pictures
-from training.monitoring.places import FolderCaptures
-from training.monitoring.reading import read_captures
-from training.pages.thumbnails import thumbnail
+from common.pages.thumbnails import thumbnail
+from operations.monitoring import picks
+from operations.monitoring.picks import with_pictures
+from operations.monitoring.places import FolderCaptures
+from operations.monitoring.reading import read_captures
+from tests.unit.operations.captures import drawn, line, named, write
 
 SURE = named(car=0.9, van=0.1)
 

@@ -3,13 +3,13 @@
 import pytest
 from botocore.exceptions import ClientError, IncompleteReadError
 
-from tests.unit.aws_stubs import Body, stubbed
-from training.monitoring.places import (
+from operations.monitoring.places import (
     CaptureFile,
     CaptureGoneError,
     CapturesNotFoundError,
     S3Captures,
 )
+from tests.unit.aws_stubs import Body, stubbed
 
 FILE = CaptureFile("AllTraffic/2026/11/20/14/a.jsonl", 100)
 

@@ -6,19 +6,19 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from tests.unit.aws_stubs import StubbedSession, stubbed
-from tests.unit.captures import BEGIN, a_few_hours, line, named, write
-from training.monitor import main
-from training.monitoring.comparison import as_sample
-from training.monitoring.drift import compare
-from training.monitoring.places import FolderCaptures
-from training.monitoring.publish import (
+from operations.monitor import main
+from operations.monitoring.comparison import as_sample
+from operations.monitoring.drift import compare
+from operations.monitoring.places import FolderCaptures
+from operations.monitoring.publish import (
     NothingToPublishError,
     hour_metrics,
     newest_hour,
     publish,
 )
-from training.monitoring.reading import read_captures
+from operations.monitoring.reading import read_captures
+from tests.unit.aws_stubs import StubbedSession, stubbed
+from tests.unit.operations.captures import BEGIN, a_few_hours, line, named, write
 
 NOW = BEGIN + timedelta(hours=2, minutes=30)  # in the third hour
 SECOND = BEGIN + timedelta(hours=1)
@@ -242,7 +242,7 @@ def test_an_interrupt_says_what_is_there(
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"training.monitoring.run.{stopped}", interrupted)
+    monkeypatch.setattr(f"operations.monitoring.run.{stopped}", interrupted)
 
     assert main(options) == 130
     assert f"monitor: interrupted; {words}" in capsys.readouterr().err

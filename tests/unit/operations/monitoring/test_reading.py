@@ -9,15 +9,15 @@ from datetime import timedelta
 
 import pytest
 
-from tests.unit.captures import BEGIN, a_few_hours, drawn, line, named, write
-from training.monitoring import chunk, reading
-from training.monitoring.places import (
+from operations.monitoring import chunk, reading
+from operations.monitoring.places import (
     CaptureFile,
     CaptureGoneError,
     CapturesNotFoundError,
     FolderCaptures,
 )
-from training.monitoring.reading import fetch, plan, read_captures
+from operations.monitoring.reading import fetch, plan, read_captures
+from tests.unit.operations.captures import BEGIN, a_few_hours, drawn, line, named, write
 
 SURE = named(bicycle=0.95, motorcycle=0.05)
 

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from operations.monitor import main
+from operations.monitoring.places import FolderCaptures
+from operations.monitoring.reading import read_captures
 from tests.unit.aws_stubs import StubbedSession
-from tests.unit.captures import BEGIN, drawn, line, named, write
-from training.monitor import main
-from training.monitoring.places import FolderCaptures
-from training.monitoring.reading import read_captures
+from tests.unit.operations.captures import BEGIN, drawn, line, named, write
 
 # Seven answers to four questions: a retry is the same picture under the same id.
 CALLS = [(1, "a"), (2, "b"), (1, "a"), (3, "b"), (1, "a"), (1, "b"), (2, "b")]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
-from training.monitoring import two_samples
-from training.monitoring.two_samples import (
+from operations.monitoring import two_samples
+from operations.monitoring.two_samples import (
     SMALLEST_P,
     category_shift,
     holm,

@@ -5,13 +5,13 @@ import time
 
 import pytest
 
+from common.labels.label import LabelError
+from common.labels.question import NEITHER
+from operations.reviewing import desk as desk_module
+from operations.reviewing.desk import AHEAD, SKIP_SECONDS, DeskClosedError, UnknownAnswerError
+from operations.reviewing.shown_picture import ShownPicture
 from tests.unit.aws_stubs import client_error
-from tests.unit.review_places import HOLD, MODEL, Office, body, label
-from training.reviewing import desk as desk_module
-from training.reviewing.desk import AHEAD, SKIP_SECONDS, DeskClosedError, UnknownAnswerError
-from training.reviewing.label import LabelError
-from training.reviewing.question import NEITHER
-from training.reviewing.shown_picture import ShownPicture
+from tests.unit.operations.review_places import HOLD, MODEL, Office, body, label
 
 DOWN = client_error("ServiceUnavailable", "not now")
 
@@ -20,7 +20,7 @@ DOWN = client_error("ServiceUnavailable", "not now")
 def clock(monkeypatch):
     """Return what lets seconds pass."""
     now = [1000.0]
-    monkeypatch.setattr("training.reviewing.desk.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("operations.reviewing.desk.time.monotonic", lambda: now[0])
 
     def pass_(seconds):
         now[0] += seconds
@@ -475,7 +475,7 @@ def test_an_undo_beside_the_sweep_is_no_error(monkeypatch, clock):
             desk.undo("page")
         return now
 
-    monkeypatch.setattr("training.reviewing.desk.time.monotonic", monotonic)
+    monkeypatch.setattr("operations.reviewing.desk.time.monotonic", monotonic)
     desk.sweep()
     assert office.decisions() == {}
     assert "m0" in office.queue.bodies

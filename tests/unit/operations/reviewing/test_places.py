@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from operations.reviewing.label_store import TRIES, LabelStore
+from operations.reviewing.predictions_table import AlreadyDecidedError, PredictionsTable
+from operations.reviewing.review_queue import Message, ReviewQueue
 from tests.unit.aws_stubs import Body, stubbed
-from tests.unit.review_places import WHEN, label
-from training.reviewing.label_store import TRIES, LabelStore
-from training.reviewing.predictions_table import AlreadyDecidedError, PredictionsTable
-from training.reviewing.review_queue import Message, ReviewQueue
+from tests.unit.operations.review_places import WHEN, label
 
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/review"
 MINE, OTHER = label(1, "bicycle"), label(1, "motorcycle", by="bob", at="2026-11-23T08:59:59.000Z")

@@ -8,14 +8,14 @@ from datetime import timedelta
 import pytest
 from PIL import Image
 
+from common.labels.label import LabelError, is_label_key, label_key, now, read_label
+from common.labels.question import NEITHER, QuestionError, read_message
+from common.s3_picture import Picture
+from common.settings import ROOT
+from operations.reviewing.served_model import ServedModels
+from operations.reviewing.shown_picture import LONG_SIDE, read_shown, show
 from tests.unit.aws_stubs import SHARED, Body, stubbed
-from tests.unit.review_places import WHEN, body, label, question
-from training.execution_input import Picture
-from training.reviewing.label import LabelError, is_label_key, label_key, now, read_label
-from training.reviewing.question import NEITHER, QuestionError, read_message
-from training.reviewing.served_model import ServedModels
-from training.reviewing.shown_picture import LONG_SIDE, read_shown, show
-from training.settings import ROOT
+from tests.unit.operations.review_places import WHEN, body, label, question
 
 # `printf b/k | sha256sum`
 SHA_256_OF_B_K = "710800c9e207017de17bae08517e6f4be26fb0ada2b05edb083c85538fb0c0ac"
@@ -253,7 +253,7 @@ def models(*names, modified=WHEN):
 def clock(monkeypatch):
     """Let it be two hours after WHEN; return what lets seconds pass."""
     now = [WHEN + timedelta(hours=2)]
-    monkeypatch.setattr("training.reviewing.served_model._now", lambda: now[0])
+    monkeypatch.setattr("operations.reviewing.served_model._now", lambda: now[0])
 
     def pass_(seconds):
         now[0] += timedelta(seconds=seconds)

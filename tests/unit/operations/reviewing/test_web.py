@@ -6,11 +6,11 @@ import re
 
 import pytest
 
+from common.labels.label import LabelError
+from operations.reviewing.guard import MOST_BODY_BYTES, Guard
+from operations.reviewing.web import review_app
 from tests.unit.aws_stubs import client_error
-from tests.unit.review_places import Office, body
-from training.reviewing.guard import MOST_BODY_BYTES, Guard
-from training.reviewing.label import LabelError
-from training.reviewing.web import review_app
+from tests.unit.operations.review_places import Office, body
 
 TOKEN = "a-token-of-a-test"  # noqa: S105  of this test
 HOST = "127.0.0.1:4711"

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.unit.sending import BEGAN, arrival, execution_arn, uploaded
-from training.sending.display import how_far, show
-from training.sending.figures import answer_s, figures, picture_facts, place_of, spread
+from operations.sending.display import how_far, show
+from operations.sending.figures import answer_s, figures, picture_facts, place_of, spread
+from tests.unit.operations.arrivals import BEGAN, arrival, execution_arn, uploaded
 
 PICTURES = [
     uploaded("right", 1, place="accepted", label="bicycle", truth="bicycle", stopped=BEGAN + 2),

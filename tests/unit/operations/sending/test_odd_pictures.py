@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from training.sending.arrivals import SourcePicture
-from training.sending.odd_pictures import (
+from operations.sending.arrivals import SourcePicture
+from operations.sending.odd_pictures import (
     HUGE_PIXELS,
     UnreadableSourceError,
     corrupt,

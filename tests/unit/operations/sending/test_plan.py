@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from training.sending.arrivals import AS_IT_IS, SourcePicture
-from training.sending.odd_pictures import OddPicture
-from training.sending.pictures import NoPicturesError, SameKeyError, staged_test_pictures
-from training.sending.plan import new_run_id, plan_files, plan_load, shuffled
-from training.sending.schedule import TooManyPicturesError
+from operations.sending.arrivals import AS_IT_IS, SourcePicture
+from operations.sending.odd_pictures import OddPicture
+from operations.sending.pictures import NoPicturesError, SameKeyError, staged_test_pictures
+from operations.sending.plan import new_run_id, plan_files, plan_load, shuffled
+from operations.sending.schedule import TooManyPicturesError
 from training.staging.folder import NotStagedError
 
 A = SourcePicture("bicycle/a.png", Path("s/bicycle/a.png"), "bicycle")

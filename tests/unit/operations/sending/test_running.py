@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from common.errors import ExpectedError
+from operations.sending.arrivals import Arrival
+from operations.sending.running import carry_out
+from operations.sending.uploading import Sender
 from tests.unit.aws_stubs import client_error
-from tests.unit.sending import arrival
-from training.errors import ExpectedError
-from training.sending.arrivals import Arrival
-from training.sending.running import carry_out
-from training.sending.uploading import Sender
+from tests.unit.operations.arrivals import arrival
 
 LATER_S = 30.0  # what a run must not last: a test that fails takes no longer
 

@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 
-from training.sending.schedule import (
+from operations.sending.schedule import (
     TooManyPicturesError,
     burst_arrivals,
     choose_odd,

@@ -7,8 +7,20 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from operations.sending.arrivals import Arrival
+from operations.sending.executions import describe_failure, ended_since, picture_of
+from operations.sending.ledger import UnknownOutcomeError, read_ledger
+from operations.sending.tracking import (
+    DESCRIBES_PER_S,
+    LOOK_EVERY_S,
+    MARGIN_S,
+    MOST_DESCRIBES,
+    STOP_TIME_GRACE_S,
+    Tracker,
+    passes,
+)
 from tests.unit.aws_stubs import client_error, stubbed
-from tests.unit.sending import (
+from tests.unit.operations.arrivals import (
     BEGAN,
     BUCKET,
     MACHINE,
@@ -17,18 +29,6 @@ from tests.unit.sending import (
     execution_arn,
     item,
     uploaded,
-)
-from training.sending.arrivals import Arrival
-from training.sending.executions import describe_failure, ended_since, picture_of
-from training.sending.ledger import UnknownOutcomeError, read_ledger
-from training.sending.tracking import (
-    DESCRIBES_PER_S,
-    LOOK_EVERY_S,
-    MARGIN_S,
-    MOST_DESCRIBES,
-    STOP_TIME_GRACE_S,
-    Tracker,
-    passes,
 )
 
 
@@ -254,7 +254,7 @@ def test_a_failed_execution_of_an_older_version_of_the_key_is_not_ours():
 
 @pytest.mark.parity("states-describe")
 def test_failures_are_described_no_faster_than_aws_allows_the_oldest_first(monkeypatch):
-    monkeypatch.setattr("training.sending.tracking.MOST_DESCRIBES", 5)
+    monkeypatch.setattr("operations.sending.tracking.MOST_DESCRIBES", 5)
     arrivals = [uploaded(f"{n}") for n in range(13)]
     world = World(arrivals)
     failed = [execution(f"{n}", "FAILED", 1, 3 + n) for n in range(13)]

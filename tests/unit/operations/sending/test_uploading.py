@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 
+from operations.sending import uploading
+from operations.sending.arrivals import Arrival
+from operations.sending.clock_offset import ClockOffset
+from operations.sending.uploading import Sender, dispatch
 from tests.unit.aws_stubs import client_error, stubbed
-from tests.unit.sending import arrival
-from training.sending import uploading
-from training.sending.arrivals import Arrival
-from training.sending.clock_offset import ClockOffset
-from training.sending.uploading import Sender, dispatch
+from tests.unit.operations.arrivals import arrival
 
 LATER_S = 30.0  # when a picture is due that a test does not wait for, unless it fails
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from training import draw_workflow
-from training.settings import ROOT
-from training.workflow_drawing import (
+from common.settings import ROOT
+from operations import draw_workflow
+from operations.workflow_drawing import (
     END,
     START,
     ExecutionPath,
@@ -24,9 +24,9 @@ from training.workflow_drawing import (
     read_definition,
     transition_counts,
 )
-from training.workflow_drawing.execution import Failure
-from training.workflow_drawing.paint import OtherStateMachineError
-from training.workflow_drawing.ways import main_way
+from operations.workflow_drawing.execution import Failure
+from operations.workflow_drawing.paint import OtherStateMachineError
+from operations.workflow_drawing.ways import main_way
 
 FILES = sorted((ROOT / "statemachine").glob("*.asl.json"))
 MACHINES = {path.name.split(".")[0]: read_definition(path) for path in FILES}
@@ -555,7 +555,7 @@ def test_pictures_of_one_page_have_names_of_their_own():
 def test_the_pictures_in_the_documentation_are_those_of_the_definitions(picture):
     assert picture.read_text(encoding="utf-8") == draw_workflow.docs_picture(
         draw_workflow.DOCS[picture]
-    ), "it is stale: run `python -m training.draw_workflow --write-docs`"
+    ), "it is stale: run `python -m operations.draw_workflow --write-docs`"
 
 
 def test_a_child_of_a_map_is_painted_inside_of_it():
@@ -576,7 +576,7 @@ def test_the_same_picture_comes_out_of_another_process():
     """Neither igraph's random numbers nor the order of sets are in it."""
     script = (
         "import sys; from random import seed; seed(int(sys.argv[1]));"
-        "from training import draw_workflow as d;"
+        "from operations import draw_workflow as d;"
         "sys.stdout.write(d.docs_picture(d.DEFINITION))"
     )
     told = subprocess.run(

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from operations.workflow_drawing.execution import Failure, error_counts, transition_counts
+from operations.workflow_drawing.history import ExecutionNotFoundError, NoHistoryError, read_path
+from operations.workflow_drawing.states import END, START
 from tests.unit.aws_stubs import stubbed
-from training.workflow_drawing.execution import Failure, error_counts, transition_counts
-from training.workflow_drawing.history import ExecutionNotFoundError, NoHistoryError, read_path
-from training.workflow_drawing.states import END, START
 
 MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:Machine"
 ARN = "arn:aws:states:eu-west-1:123456789012:execution:Machine:one"

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from training.settings import ROOT
-from training.workflow_drawing.conditions import full_condition, short_condition
-from training.workflow_drawing.states import (
+from common.settings import ROOT
+from operations.workflow_drawing.conditions import full_condition, short_condition
+from operations.workflow_drawing.states import (
     END,
     START,
     NotAStateMachineError,

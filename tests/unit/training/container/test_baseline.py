@@ -3,19 +3,16 @@
 import json
 import tarfile
 
-import baseline
-import dataset
-import network
 import numpy as np
 import pytest
 import torch
-import train
 from PIL import Image
 
-from training.monitoring.distances import load_observer
-from training.monitoring.drift import compare
-from training.monitoring.model_files import DamagedModelError, MissingModelError
-from training.monitoring.sample import MEMBER, MODEL, NoBaselineError, Sample, read_baseline
+from operations.monitoring.distances import load_observer
+from operations.monitoring.drift import compare
+from operations.monitoring.model_files import DamagedModelError, MissingModelError
+from operations.monitoring.sample import MEMBER, MODEL, NoBaselineError, Sample, read_baseline
+from training.container.picture_model import baseline, dataset, network, train
 from training.sources.synthetic import draw_picture
 
 CLASSES = ("bicycle", "motorcycle")

@@ -11,7 +11,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from calibration import (
+
+from common.metrics import is_accepted
+from common.settings import ROOT
+from training.container.picture_model.calibration import (
     HeldOutError,
     Recommendation,
     accepted_and_errors,
@@ -24,9 +27,6 @@ from calibration import (
     reliability_bins,
     simultaneous_level,
 )
-
-from training.metrics import is_accepted
-from training.settings import ROOT
 
 
 @pytest.mark.parametrize(
@@ -261,5 +261,6 @@ def test_a_perfect_record_does_not_make_confidence_certainty():
 
 
 def test_the_laptops_commands_do_without_torch():
-    code = "import sys, calibration; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT / "training/container", check=True)
+    module = "training.container.picture_model.calibration"
+    code = f"import sys, {module}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -7,11 +7,17 @@ import threading
 import time
 from pathlib import Path
 
-import checkpoint
 import pytest
 import torch
-from checkpoint import Checkpoint, TrainingInterruptedError, default_folder, fingerprint
 from torch import nn
+
+from training.container.picture_model import checkpoint
+from training.container.picture_model.checkpoint import (
+    Checkpoint,
+    TrainingInterruptedError,
+    default_folder,
+    fingerprint,
+)
 
 RUN = "a" * 64
 

@@ -7,14 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-import inference
-import network
 import pytest
 import torch
 from PIL import Image
 
-from tests.hostile.files import encode, scene, with_scans
-from tests.hostile.model import write_untrained_model
+from benchmarks.hostile_pictures.files import encode, scene, with_scans
+from benchmarks.hostile_pictures.model import write_untrained_model
+from training.container.picture_model import inference, network
 
 
 @pytest.fixture(scope="module")

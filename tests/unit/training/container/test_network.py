@@ -3,13 +3,13 @@
 import io
 import json
 
-import network
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from tests.hostile.files import blank_png, segment, with_scans
+from benchmarks.hostile_pictures.files import blank_png, segment, with_scans
+from training.container.picture_model import network
 
 RED = (255, 0, 0)
 

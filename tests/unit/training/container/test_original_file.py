@@ -4,16 +4,21 @@ import io
 
 import numpy as np
 import pytest
-from dataset import UnreadablePictureError, read_pictures
-from network import decode_picture
-from original_file import KEYWORD, OriginalFile, OriginalFileError, read_original
-from picture_features import NUMBERS, picture_features
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from training.monitoring.captured_picture import describe
-from training.monitoring.drift import compare
-from training.monitoring.sample import Sample
+from operations.monitoring.captured_picture import describe
+from operations.monitoring.drift import compare
+from operations.monitoring.sample import Sample
+from training.container.picture_model.dataset import UnreadablePictureError, read_pictures
+from training.container.picture_model.network import decode_picture
+from training.container.picture_model.original_file import (
+    KEYWORD,
+    OriginalFile,
+    OriginalFileError,
+    read_original,
+)
+from training.container.picture_model.picture_features import NUMBERS, picture_features
 from training.sources.synthetic import draw_picture
 from training.stage_data import main
 

@@ -1,9 +1,10 @@
 """Outliers: every kind is made, from the batch's own colours, and shows none of its pictures."""
 
-import outliers
 import pytest
 import torch
-from outliers import KINDS
+
+from training.container.picture_model import outliers
+from training.container.picture_model.outliers import KINDS
 
 BATCH = 24
 

@@ -4,9 +4,9 @@ import io
 
 import numpy as np
 import pytest
-from picture_features import NUMBERS, picture_features
 from PIL import Image, ImageFilter
 
+from training.container.picture_model.picture_features import NUMBERS, picture_features
 from training.sources.synthetic import draw_picture
 
 

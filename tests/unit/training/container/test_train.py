@@ -11,22 +11,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import augment
-import calibration
-import dataset
-import inference
-import member
-import network
 import pytest
 import torch
-import train
-from muon import Muon, orthogonalise
 from PIL import Image, ImageDraw
-from replicas import Replicas
 
-from training.model_artifact import read_model_artifact
+from training.container.picture_model import (
+    augment,
+    calibration,
+    dataset,
+    inference,
+    member,
+    network,
+    train,
+)
+from training.container.picture_model.muon import Muon, orthogonalise
+from training.container.picture_model.replicas import Replicas
+from training.endpoint.model_artifact import read_model_artifact
 
-SCRIPT = Path(train.__file__)
+SCRIPT = Path(train.__file__).parent.with_name("train.py")
 FAST = ["--epochs", "20", "--batch-size", "16", "--width", "8", "--members", "2", "--parts", "2"]
 
 
@@ -351,10 +353,16 @@ def test_shapes_are_learned_and_the_loss_falls(trained):
 def test_the_model_folder_holds_all_that_serving_needs(trained):
     model = trained / "model"
     files = sorted(str(f.relative_to(model)) for f in model.rglob("*") if f.is_file())
+    package = sorted(path.name for path in Path(train.__file__).parent.glob("*.py"))
     assert files == [
-        "baseline.json", "baseline.pt", "code/inference.py", "code/network.py", "held_out.json",
-        "metadata.json", "model.pt",
-    ]  # fmt: skip
+        "baseline.json",
+        "baseline.pt",
+        "code/inference.py",
+        *(f"code/picture_model/{name}" for name in package),
+        "held_out.json",
+        "metadata.json",
+        "model.pt",
+    ]
     metadata = json.loads((model / "metadata.json").read_text())
     assert metadata["classes"] == ["bar", "square"]
     assert metadata["input_size"] == 32

@@ -3,11 +3,11 @@
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from common import settings
 from tests.unit.aws_stubs import StubbedSession
-from tests.unit.model_archives import MODEL_DATA, body, held_out, model_archive
-from training import settings
-from training.calibration import Recommendation
-from training.deployment import (
+from tests.unit.training.model_archives import MODEL_DATA, body, held_out, model_archive
+from training.container.picture_model.calibration import Recommendation
+from training.endpoint.deployment import (
     chosen_threshold,
     deploy_command,
     deploy_parameters,

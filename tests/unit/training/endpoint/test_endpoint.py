@@ -5,8 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
+from common.settings import PROJECT_TAG
 from tests.unit.aws_stubs import ACCOUNT, REGION, Body, Sleeps, client_error, stubbed
-from training.endpoint import (
+from training.endpoint.endpoint import (
     DataCaptureOffError,
     EndpointFailedError,
     EndpointNotOursError,
@@ -22,7 +23,6 @@ from training.endpoint import (
     smoke_test,
     wait_in_service,
 )
-from training.settings import PROJECT_TAG
 
 NAME = "pictures"
 CONFIG = "pictures-20260102030405"

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.unit.aws_stubs import StubbedSession, stubbed
-from tests.unit.model_archives import (
+from tests.unit.training.model_archives import (
     ARN,
     MODEL_DATA,
     WHEN,
@@ -16,8 +16,8 @@ from tests.unit.model_archives import (
     held_out,
     model_archive,
 )
-from training import model_artifact
-from training.model_artifact import (
+from training.endpoint import model_artifact
+from training.endpoint.model_artifact import (
     ModelArtifact,
     ModelArtifactError,
     NoHeldOutAnswersError,

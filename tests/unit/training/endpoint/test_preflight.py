@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from tests.unit.aws_stubs import ACCOUNT, REGION, Body, StubbedSession, stubbed
-from training.preflight import (
+from training.endpoint.preflight import (
     BucketKeyError,
     BucketUnreachableError,
     Caller,

@@ -5,8 +5,9 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
+from common.settings import PROJECT_TAG
 from tests.unit.aws_stubs import ACCOUNT, REGION, Sleeps, client_error, stubbed
-from training.role import (
+from training.endpoint.role import (
     PROPAGATION_DELAY_S,
     PROPAGATION_TRIES,
     RoleUnusableError,
@@ -18,7 +19,6 @@ from training.role import (
     retry_while_role_propagates,
     trust_policy,
 )
-from training.settings import PROJECT_TAG
 
 NAME = f"SconesUnlimitedSageMakerRole-{REGION}"
 ARN = f"arn:aws:iam::{ACCOUNT}:role/{NAME}"

@@ -1,6 +1,5 @@
 """The training job: what SageMaker is asked, and what is made of its answers."""
 
-import importlib
 import io
 import json
 import re
@@ -10,10 +9,11 @@ import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
 from rich.console import Console
 
+from common.settings import PROJECT_TAG
+from common.waiting import WaitTimeoutError
 from tests.unit.aws_stubs import ACCOUNT, REGION, Sleeps, boto_session, client_error, stubbed
-from training.images import NoImageError, image_uri
-from training.settings import PROJECT_TAG
-from training.training_job import (
+from training.endpoint.images import NoImageError, image_uri
+from training.endpoint.training_job import (
     LOG_GROUP,
     MetricLog,
     TrainingFailedError,
@@ -23,7 +23,6 @@ from training.training_job import (
     stop_training_job,
     wait_for_training_job,
 )
-from training.waiting import WaitTimeoutError
 
 JOB = "scones-unlimited-20260102030405"
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{JOB}"
@@ -106,7 +105,7 @@ def test_a_spot_job_that_waited_too_long_tells_how_to_go_on():
 
 def test_a_job_that_does_not_end_is_given_up(monkeypatch):
     clock = iter(range(0, 100_000, 4000))
-    monkeypatch.setattr("training.waiting.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("common.waiting.time.monotonic", lambda: next(clock))
     running = description("InProgress", "Pending")
     with pytest.raises(WaitTimeoutError, match=r"still InProgress \(Pending\) after .*cleanup"):
         wait([running] * 3, max_run_s=60)
@@ -347,7 +346,8 @@ def test_what_the_sdk_sends_for_a_training_job(sent):
 
 @pytest.mark.parity("training-metrics")
 def test_the_metric_definitions_read_what_train_py_prints(sent):
-    train = importlib.import_module("train")  # from training/container, as SageMaker runs it
+    from training.container.picture_model import train
+
     _, body, _ = sent
     line = train.metrics_line(train.Epoch(1, 0.5, 0.25, 0.875, 1.0))
     found = {

@@ -10,12 +10,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from training.calibration import recommend_threshold
-from training.confusion_plot import MOST_WITH_NUMBERS, draw_confusion, plot_confusion
-from training.pages.charts import LIGHT
-from training.plot_file import new_figure, write_figure
-from training.reliability_plot import draw_reliability, plot_reliability
-from training.risk_coverage_plot import (
+from common.pages.charts import LIGHT
+from training.container.picture_model.calibration import recommend_threshold
+from training.evaluation.plots.confusion import MOST_WITH_NUMBERS, draw_confusion, plot_confusion
+from training.evaluation.plots.plot_file import new_figure, write_figure
+from training.evaluation.plots.reliability import draw_reliability, plot_reliability
+from training.evaluation.plots.risk_coverage import (
     MOST_POINTS,
     Answers,
     draw_risk_coverage,
@@ -66,9 +66,10 @@ def test_names_of_many_classes_do_not_run_into_each_other(classes):
 def drawn(monkeypatch, plot):
     """Return the axes of the figure that `plot` writes."""
     kept = []
-    for module in ("risk_coverage_plot", "reliability_plot"):
+    for module in ("risk_coverage", "reliability"):
         monkeypatch.setattr(
-            f"training.{module}.write_figure", lambda figure, _: kept.append(figure)
+            f"training.evaluation.plots.{module}.write_figure",
+            lambda figure, _: kept.append(figure),
         )
     plot()
     [figure] = kept

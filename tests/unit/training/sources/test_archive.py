@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.cifar_archives import members, noise, python2_pickle, write_archive
+from tests.unit.training.cifar_archives import members, noise, python2_pickle, write_archive
 from training.sources.archive import ArchiveError, archive_source
 from training.sources.safe_pickle import PickleRefusedError, load_pickle
 from training.sources.source import (

@@ -5,11 +5,11 @@ import json
 
 import pytest
 
+from common.labels.label import LabelError
+from common.labels.question import NEITHER
 from tests.unit.aws_stubs import ACCOUNT, Body, StubbedSession, stubbed
-from tests.unit.review_places import body, label
+from tests.unit.operations.review_places import body, label
 from training import stage_data
-from training.reviewing.label import LabelError
-from training.reviewing.question import NEITHER
 from training.sources.labels import (
     LabelsMissingError,
     ReviewedPictureError,
@@ -281,7 +281,7 @@ def test_an_unknown_class_ends_before_anything_is_staged(stage):
 
 def test_an_unknown_class_ends_before_an_hours_download(stage, monkeypatch):
     monkeypatch.setattr(stage_data, "download", None)  # TypeError where it is called
-    monkeypatch.setattr("tests.unit.test_labels_source.SOURCE", ("cifar100",))
+    monkeypatch.setattr("tests.unit.training.sources.test_labels.SOURCE", ("cifar100",))
     classes = ("--classes", "Pickup Truck", "bus")
     known = label(1, "pickup_truck", class_names=["pickup_truck"])
     unknown = label(2, "tank", class_names=["tank"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.drawing import scene
+from training.sources.drawing import scene
 from training.sources.source import UnknownClassError
 from training.sources.synthetic import CLASSES, contrast, draw_picture, synthetic_source
 from training.staging.fingerprint import difference_hash, near_groups

@@ -1,0 +1,1 @@
+"""Pictures of neither class: how many are accepted."""

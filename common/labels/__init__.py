@@ -1,0 +1,1 @@
+"""Labels that people gave, and the pictures that they are for."""

@@ -1,0 +1,1 @@
+"""Run the whole project on the laptop: make demo, make soak, the notebook."""

@@ -1,0 +1,1 @@
+"""Changes to MiniStack's behaviour, each until MiniStack has it."""

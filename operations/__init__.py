@@ -1,0 +1,1 @@
+"""Run the workflow: send pictures, watch, review, restart, draw, estimate the cost."""

@@ -1,0 +1,1 @@
+"""Estimate what the workflow costs on AWS."""

@@ -1,0 +1,1 @@
+"""Find and remove what the project created."""

@@ -1,0 +1,1 @@
+"""The model: data, network, training, calibration and serving."""

@@ -1,0 +1,1 @@
+"""The training job, the model and the endpoint."""
