@@ -62,22 +62,28 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         " accuracy and seconds.",
     )
     add = parser.add_argument
-    add("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED",
-        help="one training for each (default: 0 1 2)")  # fmt: skip
+    add(
+        "--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED", help="one training for each (default: 0 1 2)"
+    )
     add("--only", choices=[task.name for task in tasks(1, 1, 1)], help="one of the two data sets")
     add("--preset", help="passed to train.py (default: train.py's own)")
     add("--epochs", type=positive_integer, help="passed to train.py (default: train.py's own)")
-    add("--input-size", type=positive_integer, default=64,
-        help="side that the network gets the photos in, pixels (default: 64)")  # fmt: skip
-    add("--count", type=positive_integer, default=300,
-        help="pictures per class of the five classes (default: 300)")  # fmt: skip
-    add("--photos", type=positive_integer, default=200,
-        help="photos per class; one has 0.6 MB (default: 200)")  # fmt: skip
-    add("--work", type=Path, default=WORK, metavar="FOLDER",
-        help="where pictures and models go (default: %(default)s)")  # fmt: skip
-    add("--report", type=Path, default=FOLDER / "adapt.json", metavar="FILE",
-        help="where the figures go, as JSON; logs go into the folder adapt beside it"
-        " (default: %(default)s)")  # fmt: skip
+    add(
+        "--input-size",
+        type=positive_integer,
+        default=64,
+        help="side that the network gets the photos in, pixels (default: 64)",
+    )
+    add("--count", type=positive_integer, default=300, help="pictures per class of the five classes (default: 300)")
+    add("--photos", type=positive_integer, default=200, help="photos per class; one has 0.6 MB (default: 200)")
+    add("--work", type=Path, default=WORK, metavar="FOLDER", help="where pictures and models go (default: %(default)s)")
+    add(
+        "--report",
+        type=Path,
+        default=FOLDER / "adapt.json",
+        metavar="FILE",
+        help="where the figures go, as JSON; logs go into the folder adapt beside it (default: %(default)s)",
+    )
     return parser.parse_args(argv)
 
 
@@ -107,9 +113,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
             log = arguments.report.with_suffix("") / f"{task.name}-{seed}.log"
             given = ["--input-size", str(task.input_size), "--seed", str(seed), *options]
             seconds = train(
-                TrainingRun(
-                    f"Training on {task.name}", staged / "train", staged / "validation", model, log
-                ),
+                TrainingRun(f"Training on {task.name}", staged / "train", staged / "validation", model, log),
                 given,
                 console=console,
             )
@@ -127,9 +131,13 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         }
     write_json(
         arguments.report,
-        {"preset": arguments.preset, "epochs": arguments.epochs, "tasks": found,
-         "machine": f"{platform.machine()}, Python {platform.python_version()}"},
-    )  # fmt: skip
+        {
+            "preset": arguments.preset,
+            "epochs": arguments.epochs,
+            "tasks": found,
+            "machine": f"{platform.machine()}, Python {platform.python_version()}",
+        },
+    )
     show(found, console)
 
 
@@ -151,7 +159,7 @@ def stage(task: Task, work: Path) -> tuple[Path, float]:
 
 def measure(model: Path, staged: Path) -> dict[str, Any]:
     """Answer the staged test pictures as the endpoint does; shares in [0, 1]."""
-    from benchmarks.classifier import load_model  # noqa: PLC0415  torch: --help does without
+    from benchmarks.classifier import load_model
 
     loaded = load_model(model)
     pictures = staged_pictures(staged, "test")

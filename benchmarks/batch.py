@@ -107,9 +107,7 @@ def measure_pair(
     }
 
 
-def time_batch(
-    session: LaptopSession, outputs: dict[str, str], bodies: list[bytes]
-) -> dict[str, Any]:
+def time_batch(session: LaptopSession, outputs: dict[str, str], bodies: list[bytes]) -> dict[str, Any]:
     """Put the pictures below a new prefix and run the batch over it.
 
     Returns {"seconds": from the execution's start to its end, "summary": its output}.
@@ -153,9 +151,7 @@ def upload(session: LaptopSession, bucket: str, prefix: str, bodies: list[bytes]
     s3 = session.client("s3")
     with progress_bar(session.console, "Uploads") as report:
         run_parallel(
-            lambda numbered: s3.put_object(
-                Bucket=bucket, Key=f"{prefix}{numbered[0]:06}.png", Body=numbered[1]
-            ),
+            lambda numbered: s3.put_object(Bucket=bucket, Key=f"{prefix}{numbered[0]:06}.png", Body=numbered[1]),
             enumerate(bodies),
             threads=8,
             report=report,
@@ -171,9 +167,7 @@ def time_endpoint(session: LaptopSession, bodies: list[bytes]) -> float:
     )
 
     def ask(body: bytes) -> None:
-        answer = runtime.invoke_endpoint(
-            EndpointName=settings.ENDPOINT_NAME, ContentType="image/png", Body=body
-        )
+        answer = runtime.invoke_endpoint(EndpointName=settings.ENDPOINT_NAME, ContentType="image/png", Body=body)
         answer["Body"].read()
 
     with progress_bar(session.console, "Endpoint") as report:
@@ -241,12 +235,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         " answers the same pictures at the same concurrency, on a laptop's AWS of its own.",
     )
     add = parser.add_argument
-    add("--pictures", type=positive_integer, default=2000, metavar="N",
-        help="pictures below the prefix (2000)")  # fmt: skip
-    add("--pairs", type=positive_integer, default=3, metavar="N",
-        help="times that both are measured, in turns (3)")  # fmt: skip
-    add("--port", type=int, default=DEFAULT_PORT,
-        help=f"port of 127.0.0.1 for the laptop's AWS ({DEFAULT_PORT})")  # fmt: skip
+    add("--pictures", type=positive_integer, default=2000, metavar="N", help="pictures below the prefix (2000)")
+    add("--pairs", type=positive_integer, default=3, metavar="N", help="times that both are measured, in turns (3)")
+    add("--port", type=int, default=DEFAULT_PORT, help=f"port of 127.0.0.1 for the laptop's AWS ({DEFAULT_PORT})")
     return parser.parse_args(argv)
 
 

@@ -46,19 +46,14 @@ class Model:
         size = self.classifier.input_size
         rows: list[list[float]] = []
         for start in range(0, len(pictures), BATCH):
-            pixels = [
-                resize_picture(decode_picture(data), size)
-                for data in pictures[start : start + BATCH]
-            ]
+            pixels = [resize_picture(decode_picture(data), size) for data in pictures[start : start + BATCH]]
             rows += self.classifier.probabilities(torch.stack(pixels)).tolist()
         return rows
 
     def correct(self, rows: Sequence[Sequence[float]], truths: Iterable[str]) -> list[bool]:
         """Tell of each row of probabilities whether it is surest of the true class."""
         classes = self.classifier.classes
-        return [
-            classes[row.index(max(row))] == truth for row, truth in zip(rows, truths, strict=True)
-        ]
+        return [classes[row.index(max(row))] == truth for row, truth in zip(rows, truths, strict=True)]
 
 
 def load_model(path: Path) -> Model:

@@ -46,25 +46,33 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.drift",
-        description="Measure how often drift is found in drawn pictures that have shifted, and in"
-        " some that have not.",
+        description="Measure how often drift is found in drawn pictures that have shifted, and in some that have not.",
     )
     add = parser.add_argument
-    add("--model", type=Path, metavar="FOLDER",
+    add(
+        "--model",
+        type=Path,
+        metavar="FOLDER",
         help="model folder of train.py, trained on drawn bicycles and motorcycles of 32x32"
-        " (default: train one, in minutes)")  # fmt: skip
-    add("--repetitions", type=positive_integer, default=200,
-        help="of each scenario (default: %(default)s)")  # fmt: skip
-    add("--pictures", type=positive_integer, default=400,
-        help="new drawings per class, from which samples are taken; at least 400"
-        " (default: %(default)s)")  # fmt: skip
-    add("--count", type=positive_integer, default=300,
-        help="pictures per class to train on (default: %(default)s)")  # fmt: skip
+        " (default: train one, in minutes)",
+    )
+    add("--repetitions", type=positive_integer, default=200, help="of each scenario (default: %(default)s)")
+    add(
+        "--pictures",
+        type=positive_integer,
+        default=400,
+        help="new drawings per class, from which samples are taken; at least 400 (default: %(default)s)",
+    )
+    add("--count", type=positive_integer, default=300, help="pictures per class to train on (default: %(default)s)")
     add("--epochs", type=positive_integer, help="passed to train.py (default: train.py's own)")
-    add("--work", type=Path, default=WORK, metavar="FOLDER",
-        help="where pictures and model go (default: %(default)s)")  # fmt: skip
-    add("--report", type=Path, default=FOLDER / "drift.json", metavar="FILE",
-        help="where the figures go, as JSON (default: %(default)s)")  # fmt: skip
+    add("--work", type=Path, default=WORK, metavar="FOLDER", help="where pictures and model go (default: %(default)s)")
+    add(
+        "--report",
+        type=Path,
+        default=FOLDER / "drift.json",
+        metavar="FILE",
+        help="where the figures go, as JSON (default: %(default)s)",
+    )
     arguments = parser.parse_args(argv)
     if arguments.pictures < 400:
         parser.error("--pictures: 400 for a baseline and 150 of one class take at least 400")
@@ -113,18 +121,14 @@ def trained(arguments: argparse.Namespace, console: Console) -> Path:
     return model
 
 
-def scenarios(
-    pool: Pool, baseline: Sample, repetitions: int, console: Console
-) -> dict[str, dict[str, Any]]:
+def scenarios(pool: Pool, baseline: Sample, repetitions: int, console: Console) -> dict[str, dict[str, Any]]:
     """Measure each scenario, against baselines of the pool and against the model's own."""
     found: dict[str, dict[str, Any]] = {}
     with progress_bar(console, "Comparing") as report:
         for number, (name, scenario) in enumerate(SCENARIOS.items(), 1):
             found[name] = {
                 "against_new_drawings": measure(pool, scenario, repetitions=repetitions),
-                "against_the_models_own": measure(
-                    pool, scenario, repetitions=repetitions, baseline=baseline
-                ),
+                "against_the_models_own": measure(pool, scenario, repetitions=repetitions, baseline=baseline),
             }
             report(number, len(SCENARIOS))
     return found
@@ -171,10 +175,14 @@ def show(found: dict[str, Any], console: Console) -> None:
     for name, measured in found["scenarios"].items():
         fresh, own = measured["against_new_drawings"], measured["against_the_models_own"]
         table.add_row(
-            name, str(fresh["pictures"]), fresh["feature"] or "nothing",
-            percent(fresh["alarms"]), percent(fresh["named"]),
-            percent(own["alarms"]), percent(own["named"]),
-        )  # fmt: skip
+            name,
+            str(fresh["pictures"]),
+            fresh["feature"] or "nothing",
+            percent(fresh["alarms"]),
+            percent(fresh["named"]),
+            percent(own["alarms"]),
+            percent(own["named"]),
+        )
     console.print(table)
     console.print(
         f"{fresh['repetitions']} repetitions each; the model tells"

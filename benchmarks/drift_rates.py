@@ -100,9 +100,7 @@ def draw_pool(
         samples[name] = Sample(
             labels=truth if truthful else seen.labels,
             confidences=seen.confidences,
-            features={
-                number: np.array([float(found[number]) for found in features]) for number in NUMBERS
-            },
+            features={number: np.array([float(found[number]) for found in features]) for number in NUMBERS},
             formats=[str(found["format"]) for found in features],
             distances=seen.distances,
         )

@@ -77,11 +77,11 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, write the report; 1 if a case did not end as stated."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.hostile",
-        description="Give every hostile picture to the function and to the endpoint's program; "
-        "takes a minute.",
+        description="Give every hostile picture to the function and to the endpoint's program; takes a minute.",
     )
-    parser.add_argument("--report", type=Path, default=REPORT, metavar="FILE",
-        help=f"where the figures go, as JSON ({REPORT})")  # fmt: skip
+    parser.add_argument(
+        "--report", type=Path, default=REPORT, metavar="FILE", help=f"where the figures go, as JSON ({REPORT})"
+    )
     path = parser.parse_args(argv).report
     console = make_console()
     try:

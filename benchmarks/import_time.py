@@ -64,8 +64,13 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m benchmarks.import_time",
         description="Compare importing each handler with importing boto3 and making its clients.",
     )
-    parser.add_argument("--runs", type=int, default=9, metavar="N",
-        help="pairs of interpreters per function, after one that is not counted (9)")  # fmt: skip
+    parser.add_argument(
+        "--runs",
+        type=int,
+        default=9,
+        metavar="N",
+        help="pairs of interpreters per function, after one that is not counted (9)",
+    )
     runs = parser.parse_args(argv).runs
     console = make_console()
     functions = {}
@@ -97,9 +102,7 @@ def show(report: dict[str, Any], console: Console) -> None:
             f"{row['ratio_min']:.2f} to {row['ratio_max']:.2f}",
         )
     console.print(table)
-    console.print(
-        f"Medians of {report['runs']} pairs; {report['machine']}, Python {report['python']}."
-    )
+    console.print(f"Medians of {report['runs']} pairs; {report['machine']}, Python {report['python']}.")
 
 
 if __name__ == "__main__":

@@ -67,16 +67,25 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--lines", type=positive_integer, default=100_000, help="(default: %(default)s)")
-    add("--single-lines", type=positive_integer, default=10_000,
-        help="in files of one line each (default: %(default)s)")  # fmt: skip
+    add(
+        "--single-lines", type=positive_integer, default=10_000, help="in files of one line each (default: %(default)s)"
+    )
     add("--side", type=positive_integer, default=32, help="of a picture, pixels (default: 32)")
     add("--runs", type=positive_integer, default=3, help="of each kind (default: 3)")
-    add("--baseline", default="none", metavar="PLACE",
-        help="what to compare with, as operations.monitor takes it (default: none)")  # fmt: skip
-    add("--work", type=Path, default=WORK, metavar="FOLDER",
-        help="where captures are kept (default: %(default)s)")  # fmt: skip
-    add("--report", type=Path, default=REPORT, metavar="FILE",
-        help="where the figures go, as JSON (default: %(default)s)")  # fmt: skip
+    add(
+        "--baseline",
+        default="none",
+        metavar="PLACE",
+        help="what to compare with, as operations.monitor takes it (default: none)",
+    )
+    add("--work", type=Path, default=WORK, metavar="FOLDER", help="where captures are kept (default: %(default)s)")
+    add(
+        "--report",
+        type=Path,
+        default=REPORT,
+        metavar="FILE",
+        help="where the figures go, as JSON (default: %(default)s)",
+    )
     return parser.parse_args(argv)
 
 
@@ -88,10 +97,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         Layout("single", arguments.single_lines, 1),
     )
     captures = {layout: write_captures(arguments, layout, console) for layout in layouts}
-    kinds = {
-        layout.name: measure(folder, layout.lines, arguments, console)
-        for layout, folder in captures.items()
-    }
+    kinds = {layout.name: measure(folder, layout.lines, arguments, console) for layout, folder in captures.items()}
     report = {
         "machine": machine(),
         "lines": arguments.lines,
@@ -167,9 +173,7 @@ def capture_lines(count: int, side: int) -> Iterator[str]:
         yield json.dumps(call, separators=(",", ":")) + "\n"
 
 
-def measure(
-    folder: Path, lines: int, arguments: argparse.Namespace, console: Console
-) -> dict[str, Any]:
+def measure(folder: Path, lines: int, arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Run the monitor over a folder several times; return seconds and peak bytes."""
     seconds, peaks = [], []
     out = arguments.work / "report"
@@ -182,9 +186,7 @@ def measure(
         peaks.append(peak)
         figures = json.loads((out / "monitor.json").read_text(encoding="utf-8"))
         if figures["predictions"] != lines:
-            raise MonitorFailedError(
-                f"{figures['predictions']} predictions of {lines} lines: see {out}."
-            )
+            raise MonitorFailedError(f"{figures['predictions']} predictions of {lines} lines: see {out}.")
     size = sum(path.stat().st_size for path in folder.rglob("*.jsonl"))
     return {
         "lines": lines,

@@ -92,8 +92,7 @@ def show(name: str, report: Any, folder: Path, console: Console) -> None:
         module.show(report if part.member is None else report[part.member], console)
     except (LookupError, TypeError, AttributeError) as error:
         raise ReportError(
-            f"{folder}/{name}.json cannot be shown ({error!r}), as one of an older version: run"
-            f" `{part.command}` again"
+            f"{folder}/{name}.json cannot be shown ({error!r}), as one of an older version: run `{part.command}` again"
         ) from error
 
 
@@ -119,8 +118,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks.summary",
         description=f"Merge the reports of all benchmarks into {FOLDER / SUMMARY} and print them.",
     )
-    parser.add_argument("--require", nargs="+", choices=PARTS, default=[], metavar="NAME",
-        help=f"fail when one of these is missing: {', '.join(PARTS)}")  # fmt: skip
+    parser.add_argument(
+        "--require",
+        nargs="+",
+        choices=PARTS,
+        default=[],
+        metavar="NAME",
+        help=f"fail when one of these is missing: {', '.join(PARTS)}",
+    )
     return parser.parse_args(argv)
 
 

@@ -72,34 +72,48 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         " coverage and seconds on the test pictures, and pooled over cross-validation.",
     )
     add = parser.add_argument
-    add("--staged", type=Path, default=settings.STAGED_FOLDER,
-        help="folder of staged pictures (default: %(default)s)")  # fmt: skip
+    add("--staged", type=Path, default=settings.STAGED_FOLDER, help="folder of staged pictures (default: %(default)s)")
     add("--presets", nargs="+", choices=PRESETS, default=list(PRESETS), help="(default: all)")
-    add("--seeds", type=int, nargs="*", default=[0, 1, 2], metavar="SEED",
-        help="a training for each, measured on the test pictures (default: 0 1 2)")  # fmt: skip
-    add("--cross-validate", type=int, nargs="*", default=[], metavar="SEED",
-        help="cross-validate from each of these seeds: as many trainings as folds (default:"
-        " none)")  # fmt: skip
+    add(
+        "--seeds",
+        type=int,
+        nargs="*",
+        default=[0, 1, 2],
+        metavar="SEED",
+        help="a training for each, measured on the test pictures (default: 0 1 2)",
+    )
+    add(
+        "--cross-validate",
+        type=int,
+        nargs="*",
+        default=[],
+        metavar="SEED",
+        help="cross-validate from each of these seeds: as many trainings as folds (default: none)",
+    )
     add("--folds", type=positive_integer, default=5, help="of the cross-validation (default: 5)")
-    add("--options", nargs="*", default=[], metavar="NAME=VALUE",
-        help="more arguments of train.py, to try something, such as epochs=80")  # fmt: skip
-    add("--kept", action="store_true",
-        help="train nothing: report the models that are there, whatever made them")  # fmt: skip
-    add("--work", type=Path, default=WORK, metavar="FOLDER",
-        help="where models are kept (default: %(default)s)")  # fmt: skip
-    add("--report", type=Path, default=REPORT, metavar="FILE",
-        help="where the figures go, as JSON (default: %(default)s)")  # fmt: skip
+    add(
+        "--options",
+        nargs="*",
+        default=[],
+        metavar="NAME=VALUE",
+        help="more arguments of train.py, to try something, such as epochs=80",
+    )
+    add("--kept", action="store_true", help="train nothing: report the models that are there, whatever made them")
+    add("--work", type=Path, default=WORK, metavar="FOLDER", help="where models are kept (default: %(default)s)")
+    add(
+        "--report",
+        type=Path,
+        default=REPORT,
+        metavar="FILE",
+        help="where the figures go, as JSON (default: %(default)s)",
+    )
     return parser.parse_args(argv)
 
 
 def measure(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Train and answer; return the report. Raises ExpectedError."""
     test = staged_pictures(arguments.staged, "test")
-    known = [
-        picture
-        for split in ("train", "validation")
-        for picture in staged_pictures(arguments.staged, split)
-    ]
+    known = [picture for split in ("train", "validation") for picture in staged_pictures(arguments.staged, split)]
     presets = {}
     for preset in arguments.presets:
         options = ["--preset", preset]
@@ -110,8 +124,7 @@ def measure(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
         bench = Bench(preset, arguments.staged, options, work, arguments.kept, console)
         presets[preset] = {
             "test": [
-                {"seed": seed, **figures([bench.run(f"seed {seed}", known, test, seed)])}
-                for seed in arguments.seeds
+                {"seed": seed, **figures([bench.run(f"seed {seed}", known, test, seed)])} for seed in arguments.seeds
             ],
             "cross_validation": [
                 {"seed": seed, **figures(bench.cross_validate(known, arguments.folds, seed))}
@@ -165,9 +178,7 @@ class Bench:
             for number, fold in enumerate(dealt)
         ]
 
-    def run(
-        self, name: str, known: list[Picture], asked: list[Picture], seed: int
-    ) -> dict[str, Any]:
+    def run(self, name: str, known: list[Picture], asked: list[Picture], seed: int) -> dict[str, Any]:
         """Train on the known pictures and answer the asked ones, unless that was done already."""
         told = f"{self.preset}, {name}"
         about = (machine(), version("torch"))
@@ -214,7 +225,7 @@ def link(staged: Path, paths: Sequence[str], channel: Path) -> None:
 
 def answers(model: Path, asked: Sequence[Picture]) -> dict[str, Any]:
     """Answer the pictures as the endpoint does; shares in [0, 1]."""
-    from benchmarks.classifier import load_model  # noqa: PLC0415  torch: --help does without
+    from benchmarks.classifier import load_model
 
     loaded = load_model(model)
     held_out = HeldOut(**json.loads((model / HELD_OUT).read_text("utf-8")))
@@ -274,9 +285,7 @@ def show(report: dict[str, Any], console: Console) -> None:
         kinds = {"test": "test", "cross_validation": f"{found['folds']}-fold, pooled"}
         for kind, words in kinds.items():
             if runs := found[kind]:
-                table.add_row(
-                    f"{preset}, {words}", str(len(runs)), *(cell(runs, key) for key in COLUMNS)
-                )
+                table.add_row(f"{preset}, {words}", str(len(runs)), *(cell(runs, key) for key in COLUMNS))
     console.print(table)
 
 

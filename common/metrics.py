@@ -18,9 +18,7 @@ class ClassFigures(TypedDict):
     support: int
 
 
-def confusion_matrix(
-    truth: Sequence[str], predicted: Sequence[str | None], classes: Sequence[str]
-) -> list[list[int]]:
+def confusion_matrix(truth: Sequence[str], predicted: Sequence[str | None], classes: Sequence[str]) -> list[list[int]]:
     """Count pictures: a row for each true class, a column for each predicted one.
 
     Pictures without an answer are in no column.
@@ -33,9 +31,7 @@ def confusion_matrix(
     return matrix
 
 
-def per_class(
-    truth: Sequence[str], predicted: Sequence[str | None], classes: Sequence[str]
-) -> dict[str, ClassFigures]:
+def per_class(truth: Sequence[str], predicted: Sequence[str | None], classes: Sequence[str]) -> dict[str, ClassFigures]:
     """Return precision, recall, F1 and support of each class."""
     figures: dict[str, ClassFigures] = {}
     for name in classes:

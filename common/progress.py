@@ -33,9 +33,7 @@ def progress_bar(console: Console, title: str, transfer: bool = False) -> Iterat
     columns: list[ProgressColumn] = [TextColumn(title), BarColumn()]
     columns += [DownloadColumn(), TransferSpeedColumn()] if transfer else [MofNCompleteColumn()]
     # Averaged over minutes, since the speed of a slow host goes up and down.
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, speed_estimate_period=120
-    ) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=console, speed_estimate_period=120) as bar:
         task = bar.add_task(title, total=None)
 
         def report(done: int, total: int | None) -> None:

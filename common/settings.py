@@ -58,9 +58,7 @@ def read_settings(path: Path) -> Settings:
     Raises SettingsError naming the file, the key and what to write there.
     """
     try:
-        parameters: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))["default"][
-            "deploy"
-        ]["parameters"]
+        parameters: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))["default"]["deploy"]["parameters"]
         overrides = _overrides(parameters["parameter_overrides"])
         stack, endpoint = parameters["stack_name"], overrides["EndpointName"]
         threshold = overrides["ConfidenceThreshold"]
@@ -103,9 +101,7 @@ def _threshold(text: str, path: Path) -> float:
     except ValueError:
         threshold = float("nan")
     if not 0 <= threshold <= 1:  # false for NaN too
-        raise SettingsError(
-            f"{path} gives ConfidenceThreshold={text!r}: it must be a number from 0 to 1."
-        )
+        raise SettingsError(f"{path} gives ConfidenceThreshold={text!r}: it must be a number from 0 to 1.")
     return threshold
 
 

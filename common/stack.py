@@ -21,8 +21,7 @@ def stack_outputs(cloudformation: Any, stack_name: str) -> dict[str, str]:
         if error.response["Error"]["Code"] != "ValidationError":
             raise
         raise StackNotFoundError(
-            f"There is no stack {stack_name} in this account and region:"
-            " deploy it with `sam build && sam deploy`."
+            f"There is no stack {stack_name} in this account and region: deploy it with `sam build && sam deploy`."
         ) from error
     outputs = {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
     missing = [name for name in NEEDED if name not in outputs]

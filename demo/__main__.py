@@ -134,9 +134,7 @@ def go_through(session: LaptopSession, data: str) -> dict[str, Any]:
     }
 
 
-def run_workflow(
-    session: LaptopSession, folder: Path, expected: int
-) -> tuple[list[Outcome], list[dict[str, Any]]]:
+def run_workflow(session: LaptopSession, folder: Path, expected: int) -> tuple[list[Outcome], list[dict[str, Any]]]:
     """Send the pictures below `folder` to the inbox; return where each ended up.
 
     Also returns how often executions went from one state to another.
@@ -202,17 +200,13 @@ def check(report: dict[str, Any]) -> None:
         wrong.append(f"{report['accepted_below_threshold']} answers accepted below the threshold")
     if report["evaluated_threshold"] != report["threshold"]:
         wrong.append(
-            f"evaluated at a threshold of {report['evaluated_threshold']:g} and deployed with"
-            f" {report['threshold']:g}"
+            f"evaluated at a threshold of {report['evaluated_threshold']:g} and deployed with {report['threshold']:g}"
         )
     captured = report["monitor"]
     if captured["damaged"]:
         wrong.append(f"{captured['damaged']} of {captured['lines']} captured calls are damaged")
     if captured["threshold"] != report["threshold"]:
-        wrong.append(
-            f"monitored at a threshold of {captured['threshold']:g} and deployed with"
-            f" {report['threshold']:g}"
-        )
+        wrong.append(f"monitored at a threshold of {captured['threshold']:g} and deployed with {report['threshold']:g}")
     if report.get("resources_left"):
         wrong.append(f"{report['resources_left']} resources left")
     if wrong:
@@ -240,13 +234,22 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description="Stage, train, serve, deploy, classify the test pictures, evaluate and clean"
         " up, on the laptop's AWS.",
     )
-    parser.add_argument("data", metavar="SOURCE", nargs="?", default="synthetic",
+    parser.add_argument(
+        "data",
+        metavar="SOURCE",
+        nargs="?",
+        default="synthetic",
         help="what to stage: synthetic (the default), cifar100, or the path of an archive or of a"
-        " folder of <class>/<picture> files")  # fmt: skip
-    parser.add_argument("--port", metavar="N", type=int, default=DEFAULT_PORT,
-        help=f"loopback port of the laptop's AWS ({DEFAULT_PORT})")  # fmt: skip
-    parser.add_argument("--keep", action="store_true",
-        help="leave everything running at the end, and say what to try")  # fmt: skip
+        " folder of <class>/<picture> files",
+    )
+    parser.add_argument(
+        "--port",
+        metavar="N",
+        type=int,
+        default=DEFAULT_PORT,
+        help=f"loopback port of the laptop's AWS ({DEFAULT_PORT})",
+    )
+    parser.add_argument("--keep", action="store_true", help="leave everything running at the end, and say what to try")
     return parser.parse_args(argv)
 
 

@@ -36,16 +36,14 @@ LISTS = [
 def leftovers(client: Callable[[str], Any], region: str) -> list[str]:
     """Return `service: name` for everything with a name of the project, stack or role in it."""
     names = {settings.PROJECT, settings.STACK_NAME, settings.ENDPOINT_NAME, role_name(region)}
-    found = [
-        (service, name)
-        for service, operation, path in LISTS
-        for name in listed(client(service), operation, path)
-    ]
+    found = [(service, name) for service, operation, path in LISTS for name in listed(client(service), operation, path)]
     if ("logs", LOG_GROUP) in found:  # AWS keeps the group of all training jobs, empty or not
         streams = listed(
-            client("logs"), "describe_log_streams", "logStreams[].logStreamName",
+            client("logs"),
+            "describe_log_streams",
+            "logStreams[].logStreamName",
             logGroupName=LOG_GROUP,
-        )  # fmt: skip
+        )
         found += [("logs", stream) for stream in streams]
     return [f"{service}: {name}" for service, name in found if any(n in name for n in names)]
 

@@ -48,9 +48,7 @@ def wait_for_executions(
     """
     deadline = time.monotonic() + timeout_s
     while True:
-        pages = stepfunctions.get_paginator("list_executions").paginate(
-            stateMachineArn=state_machine
-        )
+        pages = stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=state_machine)
         executions = [execution for page in pages for execution in page["executions"]]
         ended = [e for e in executions if e["status"] != "RUNNING"]
         report(len(ended), expected)
@@ -85,14 +83,10 @@ def outcomes(
         try:
             if told["status"] == "SUCCEEDED":
                 item = recorded[arn]
-                outcome = Outcome(
-                    key, truth, "accepted", item["label"]["S"], float(item["confidence"]["N"])
-                )
+                outcome = Outcome(key, truth, "accepted", item["label"]["S"], float(item["confidence"]["N"]))
             elif told.get("error") == LOW_CONFIDENCE:
                 message = queued[arn]
-                outcome = Outcome(
-                    key, truth, "below_threshold", message["label"], message["confidence"]
-                )
+                outcome = Outcome(key, truth, "below_threshold", message["label"], message["confidence"])
             else:
                 error = f"{told.get('error', told['status'])}: {told.get('cause', '')}"
                 outcome = Outcome(key, truth, "failed", error=error)
@@ -119,17 +113,15 @@ def queued_reviews(sqs: Any, queue_url: str) -> dict[str, dict[str, Any]]:
     """
     found: dict[str, dict[str, Any]] = {}
     receipts = []
-    while messages := sqs.receive_message(
-        QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1
-    ).get("Messages"):
+    while messages := sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get(
+        "Messages"
+    ):
         for message in messages:
             body = json.loads(message["Body"])
             found[body["execution_arn"]] = body
             receipts.append(message["ReceiptHandle"])
     for receipt in receipts:
-        sqs.change_message_visibility(
-            QueueUrl=queue_url, ReceiptHandle=receipt, VisibilityTimeout=0
-        )
+        sqs.change_message_visibility(QueueUrl=queue_url, ReceiptHandle=receipt, VisibilityTimeout=0)
     return found
 
 

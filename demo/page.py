@@ -23,10 +23,9 @@ LINKS = [
     ("demo/monitor/monitor.html", "Monitoring report", "what the endpoint was asked and answered"),
     ("demo/summary.json", "summary.json", "all figures of this run, and each picture's outcome"),
     ("evaluate/evaluation.json", "evaluation.json", "each test picture's probabilities"),
-    ("evaluate/risk_coverage.png", "risk_coverage.png", "with the held-out pictures that the"
-     " threshold was chosen on"),
+    ("evaluate/risk_coverage.png", "risk_coverage.png", "with the held-out pictures that the threshold was chosen on"),
     ("evaluate/reliability.png", "reliability.png", "with the distribution of confidence"),
-]  # fmt: skip
+]
 
 TEMPLATE = Path(__file__).with_name("demo.html.j2")
 
@@ -57,10 +56,7 @@ def write_demo_page(reports: Path, staged: Path, definition: Path) -> Path:
         pictures=sorted(pictures, key=lambda p: (p.truth, p.key)),
         groups=groups(pictures, staged / "test"),
         charts=charts(evaluation),
-        links=[
-            (os.path.relpath(reports / path, page.parent), name, words)
-            for path, name, words in LINKS
-        ],
+        links=[(os.path.relpath(reports / path, page.parent), name, words) for path, name, words in LINKS],
     )
     return page
 

@@ -79,8 +79,8 @@ class LaptopSession:
 
     def client(self, service: str, **config: Any) -> Any:
         """Return a boto3 client for the laptop's AWS; `config` goes into botocore's Config."""
-        import boto3  # noqa: PLC0415  --help does without
-        from botocore.config import Config  # noqa: PLC0415
+        import boto3
+        from botocore.config import Config
 
         return boto3.client(
             service,
@@ -117,14 +117,24 @@ class LaptopSession:
         staged = self.report / "staged"
         with self.stage("stage_data", "Draw the pictures"):
             self.run(
-                sys.executable, "-m", "training.stage_data", "synthetic",
-                "--count", str(pictures_per_class), "--out", str(staged),
-            )  # fmt: skip
+                sys.executable,
+                "-m",
+                "training.stage_data",
+                "synthetic",
+                "--count",
+                str(pictures_per_class),
+                "--out",
+                str(staged),
+            )
         with self.stage("create_endpoint", "Train a small model and create its endpoint"):
             self.run(
-                sys.executable, "-m", "training.create_endpoint",
-                "--hyperparameters", f"epochs={epochs}", log="create-endpoint.log",
-            )  # fmt: skip
+                sys.executable,
+                "-m",
+                "training.create_endpoint",
+                "--hyperparameters",
+                f"epochs={epochs}",
+                log="create-endpoint.log",
+            )
         self.deploy()
         return staged
 

@@ -79,9 +79,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 
 def untried(figures: dict[str, Any]) -> list[str]:
     """Return, in words, what the run was to show and did not come to."""
-    shown = {
-        name: figures[name] for name in ("accepted", "review", "failed", "repeated_executions")
-    }
+    shown = {name: figures[name] for name in ("accepted", "review", "failed", "repeated_executions")}
     return [
         f"{name.replace('_', ' ')}: none, so nothing is shown of them"
         for name, count in (shown | figures["faults"]).items()
@@ -97,16 +95,30 @@ def soak(session: LaptopSession, staged: Path, arguments: argparse.Namespace) ->
     path = f"faults/{settings.ENDPOINT_NAME}"
     control(session, "PUT", path, {"faults": faults, "seed": 0})
     control(
-        session, "PUT", "uploads",
+        session,
+        "PUT",
+        "uploads",
         {"duplicates": DUPLICATE_SHARE, "delay_seconds": DUPLICATE_AFTER_SECONDS, "seed": 0},
-    )  # fmt: skip
+    )
     with session.stage("soak", f"Send {arguments.pictures} pictures into an endpoint in trouble"):
         session.run(
-            sys.executable, "-m", "operations.send_pictures", "--staged", str(staged),
-            "--count", str(arguments.pictures), "--max", str(arguments.pictures),
-            "--rate", str(arguments.rate), "--odd", str(ODD_SHARE), "--no-wait",
-            "--out", str(REPORT / "sent.json"),
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "operations.send_pictures",
+            "--staged",
+            str(staged),
+            "--count",
+            str(arguments.pictures),
+            "--max",
+            str(arguments.pictures),
+            "--rate",
+            str(arguments.rate),
+            "--odd",
+            str(ODD_SHARE),
+            "--no-wait",
+            "--out",
+            str(REPORT / "sent.json"),
+        )
         executions = ended_executions(session, outputs["StateMachineArn"], arguments.wait)
     injected = control(session, "GET", path)
     uploads = control(session, "GET", "uploads")
@@ -151,11 +163,7 @@ def ended_executions(session: LaptopSession, machine: str, wait_s: float) -> lis
         while True:
             uploads = control(session, "GET", "uploads")
             expected = uploads["events"] + uploads["sent_twice"]
-            found = [
-                execution
-                for page in pages.paginate(stateMachineArn=machine)
-                for execution in page["executions"]
-            ]
+            found = [execution for page in pages.paginate(stateMachineArn=machine) for execution in page["executions"]]
             over = sum(execution["status"] in ENDED for execution in found)
             report(over, expected)
             if over >= expected:
@@ -207,9 +215,7 @@ def drain(session: LaptopSession, queue_url: str) -> Iterator[dict[str, Any]]:
     while messages := receive(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages"):
         for message in messages:
             yield json.loads(message["Body"])
-        entries = [
-            {"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(messages)
-        ]
+        entries = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(messages)]
         answer = sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries)
         if refused := answer.get("Failed"):
             raise QueueError(f"{queue_url} keeps messages that were to be deleted: {refused}")
@@ -247,14 +253,24 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description="Send pictures through the workflow on the laptop's AWS while a fifth of the"
         " endpoint's calls fail and some upload events come twice, and see that none is lost.",
     )
-    parser.add_argument("--pictures", metavar="N", type=positive_integer, default=5000,
-        help="how many to send (5000)")  # fmt: skip
-    parser.add_argument("--rate", metavar="R", type=positive_number, default=25.0,
-        help="pictures per second on average (25)")  # fmt: skip
-    parser.add_argument("--wait", metavar="S", type=seconds, default=600.0,
-        help="seconds to wait for executions after the last picture (600)")  # fmt: skip
-    parser.add_argument("--port", metavar="N", type=int, default=DEFAULT_PORT,
-        help=f"loopback port of the laptop's AWS ({DEFAULT_PORT})")  # fmt: skip
+    parser.add_argument("--pictures", metavar="N", type=positive_integer, default=5000, help="how many to send (5000)")
+    parser.add_argument(
+        "--rate", metavar="R", type=positive_number, default=25.0, help="pictures per second on average (25)"
+    )
+    parser.add_argument(
+        "--wait",
+        metavar="S",
+        type=seconds,
+        default=600.0,
+        help="seconds to wait for executions after the last picture (600)",
+    )
+    parser.add_argument(
+        "--port",
+        metavar="N",
+        type=int,
+        default=DEFAULT_PORT,
+        help=f"loopback port of the laptop's AWS ({DEFAULT_PORT})",
+    )
     return parser.parse_args(argv)
 
 

@@ -131,7 +131,7 @@ def begin_on_laptop(port: int) -> Place:
 
 def has_credentials() -> bool:
     """Tell whether boto3 would find credentials, without using them."""
-    import boto3  # noqa: PLC0415  tests import this module without it
+    import boto3
 
     return boto3.Session().get_credentials() is not None
 
@@ -147,13 +147,11 @@ def costs() -> str:
 
 def samples(folder: Path, each: int) -> Markup:
     """Show the first `each` pictures of each class of a folder of <class>/<picture>, as HTML."""
-    from PIL import Image  # noqa: PLC0415  as above
+    from PIL import Image
 
-    from common.pages.thumbnails import thumbnail  # noqa: PLC0415  draws with matplotlib
+    from common.pages.thumbnails import thumbnail
 
-    image = Markup(
-        '<img src="{}" alt="{} of class {}" width="96" style="image-rendering: pixelated">\n'
-    )
+    image = Markup('<img src="{}" alt="{} of class {}" width="96" style="image-rendering: pixelated">\n')
     rows = []
     for kind in sorted(path for path in folder.iterdir() if path.is_dir()):
         rows.append(Markup("<p><strong>{}</strong></p>\n").format(kind.name))

@@ -94,9 +94,7 @@ def start(port: int, state: Path, *, fresh: bool = False) -> tuple[Running, bool
             start_new_session=True,
         )
     try:
-        ready = _wait(
-            lambda: process.poll() is not None or _health(port) == process.pid, _START_SECONDS
-        )
+        ready = _wait(lambda: process.poll() is not None or _health(port) == process.pid, _START_SECONDS)
         if not ready or process.poll() is not None:
             if process.poll() is not None and not _is_free(state):
                 raise AlreadyRunningError(
@@ -131,8 +129,7 @@ def recorded(port: int, state: Path) -> Iterator[None]:
     with _lock_file(state) as lock:
         if not _take(lock):
             raise PortInUseError(
-                f"The laptop's AWS runs already, with its state in {state}. End it first: "
-                f"{_command('stop', state)}"
+                f"The laptop's AWS runs already, with its state in {state}. End it first: {_command('stop', state)}"
             )
         _end_left_behind(state)
         note = state / "server.json"

@@ -134,9 +134,7 @@ def _docker(*arguments: str) -> str:
             command, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False
         )
     except FileNotFoundError as error:
-        raise DockerNetworkError(
-            "There is no docker command on the PATH: install a Docker engine first"
-        ) from error
+        raise DockerNetworkError("There is no docker command on the PATH: install a Docker engine first") from error
     except subprocess.TimeoutExpired as error:
         raise DockerNetworkError(
             f"`docker {arguments[0]}` did not end in {_COMMAND_SECONDS:.0f} s: see `docker info`"

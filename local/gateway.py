@@ -34,9 +34,7 @@ logger = logging.getLogger(__name__)
 class Gateway:
     """Routes each request to the SageMaker stand-in, to the controls or to MiniStack."""
 
-    def __init__(
-        self, ministack: Application, sagemaker: SageMakerStandIn, port: int, controls: Controls
-    ) -> None:
+    def __init__(self, ministack: Application, sagemaker: SageMakerStandIn, port: int, controls: Controls) -> None:
         """Set up the routes.
 
         Args:
@@ -103,9 +101,7 @@ class Gateway:
         headers["content-type"] = "application/x-amz-json-1.1"
         await _send(send, status, answer, headers)
 
-    async def _runtime(
-        self, endpoint: str, headers: dict[str, str], receive: Receive, send: Send
-    ) -> None:
+    async def _runtime(self, endpoint: str, headers: dict[str, str], receive: Receive, send: Send) -> None:
         body = await _body(receive, MAX_BODY_BYTES + 1)
         call = Invocation(endpoint, body, headers)
         try:
@@ -113,9 +109,7 @@ class Gateway:
         except AwsError as error:
             logger.info("InvokeEndpoint %s: %s", endpoint, error.code)
             status, text, error_headers = _error(error, "Message")
-            return await _send(
-                send, status, text, error_headers | {"content-type": "application/json"}
-            )
+            return await _send(send, status, text, error_headers | {"content-type": "application/json"})
         answer_headers = {
             "content-type": answer.content_type,
             "x-amzn-invoked-production-variant": answer.variant,
@@ -132,9 +126,7 @@ class Gateway:
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    return {
-        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
-    }
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 def _is_signed_for_sagemaker(headers: dict[str, str]) -> bool:

@@ -21,11 +21,9 @@ def serve(port: int, state: Path) -> None:
     check_port(port)
     prepare_state(state)
     _set_ministack_environment(port, state)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("botocore").setLevel(logging.WARNING)
-    from local.serving import serve_ministack  # noqa: PLC0415  MiniStack takes its environment now
+    from local.serving import serve_ministack
 
     asyncio.run(serve_ministack(port, state))
     logging.shutdown()

@@ -73,12 +73,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--definition",
         type=Path,
         metavar="FILE",
-        help="state machine in the Amazon States Language, JSON (default:"
-        f" {DEFINITION.relative_to(ROOT)})",
+        help=f"state machine in the Amazon States Language, JSON (default: {DEFINITION.relative_to(ROOT)})",
     )
-    parser.add_argument(
-        "--execution", metavar="ARN", help="execution of that machine whose path is painted on it"
-    )
+    parser.add_argument("--execution", metavar="ARN", help="execution of that machine whose path is painted on it")
     parser.add_argument(
         "--out",
         type=Path,
@@ -103,21 +100,21 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def docs_picture(definition: Path) -> str:
     """Return the picture of a definition as docs/ has it."""
-    from operations.workflow_drawing.svg import draw  # noqa: PLC0415  --help does without
+    from operations.workflow_drawing.svg import draw
 
     return draw(read_definition(definition))
 
 
 def _read_path(execution: str) -> ExecutionPath:
-    import boto3  # noqa: PLC0415  --help does without
+    import boto3
 
-    from operations.workflow_drawing.history import read_path  # noqa: PLC0415  as above
+    from operations.workflow_drawing.history import read_path
 
     return read_path(boto3.client("stepfunctions"), execution)
 
 
 def _picture(definition: Definition, path: ExecutionPath | None) -> str:
-    from operations.workflow_drawing.svg import draw  # noqa: PLC0415  --help does without
+    from operations.workflow_drawing.svg import draw
 
     return draw(definition, path=path, steps=True)
 
@@ -160,14 +157,12 @@ def _write(path: Path, picture: str, console: Console) -> None:
     try:
         write_text(path, picture)
     except OSError as error:
-        raise PictureNotWrittenError(
-            f"{path} cannot be written: {error.strerror}. Give another --out."
-        ) from error
+        raise PictureNotWrittenError(f"{path} cannot be written: {error.strerror}. Give another --out.") from error
     console.print(f"Wrote {path}.", markup=False, soft_wrap=True)
 
 
 def _expected(error: Exception) -> Any:
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  --help is fast
+    from botocore.exceptions import BotoCoreError, ClientError
 
     return isinstance(error, (ExpectedError, BotoCoreError, ClientError))
 

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     written: list[str] = []
     try:
         # Not above: it imports PyTorch, which --help does without.
-        from operations.monitoring.run import monitor  # noqa: PLC0415
+        from operations.monitoring.run import monitor
 
         monitor(arguments, console, written)
     except (ExpectedError, ClientError, BotoCoreError, OSError) as error:
@@ -54,23 +54,39 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         " its answers are, which classes and pictures, and whether anything has drifted.",
     )
     add = parser.add_argument
-    add("--captures", metavar="S3_URI_OR_FOLDER",
-        help="where SageMaker's data capture is, s3://BUCKET/PREFIX or a folder (default: where"
-        " the endpoint's goes)")  # fmt: skip
-    add("--out", type=Path, default=settings.REPORTS_FOLDER / "monitor", metavar="FOLDER",
-        help=f"for {FILES} (default: %(default)s)")  # fmt: skip
+    add(
+        "--captures",
+        metavar="S3_URI_OR_FOLDER",
+        help="where SageMaker's data capture is, s3://BUCKET/PREFIX or a folder (default: where the endpoint's goes)",
+    )
+    add(
+        "--out",
+        type=Path,
+        default=settings.REPORTS_FOLDER / "monitor",
+        metavar="FOLDER",
+        help=f"for {FILES} (default: %(default)s)",
+    )
     add("--endpoint", default=settings.ENDPOINT_NAME, help="its name (default: %(default)s)")
-    add("--stack-name", default=settings.STACK_NAME,
-        help="of the workflow: its threshold, and the namespace of its metrics (default:"
-        " %(default)s)")  # fmt: skip
-    add("--threshold", type=share,
+    add(
+        "--stack-name",
+        default=settings.STACK_NAME,
+        help="of the workflow: its threshold, and the namespace of its metrics (default: %(default)s)",
+    )
+    add(
+        "--threshold",
+        type=share,
         help="confidence from which an answer is accepted, 0 to 1 (default: the deployed stack's;"
         " without one what the endpoint's model recommends, or else"
-        f" {settings.CONFIDENCE_THRESHOLD:g}, as in samconfig.toml)")  # fmt: skip
-    add("--class-names", type=_names, default=default_class_names(settings.PARAMETERS),
+        f" {settings.CONFIDENCE_THRESHOLD:g}, as in samconfig.toml)",
+    )
+    add(
+        "--class-names",
+        type=_names,
+        default=default_class_names(settings.PARAMETERS),
         metavar="NAME,NAME",
         help="classes of an endpoint that answers a bare list, in its order (default: ClassNames"
-        " of samconfig.toml, or else class 0, class 1 and so on)")  # fmt: skip
+        " of samconfig.toml, or else class 0, class 1 and so on)",
+    )
     baseline = parser.add_mutually_exclusive_group()
     baseline.add_argument(
         "--baseline",
@@ -83,11 +99,17 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="S3_URI_OR_FOLDER",
         help="compare with the captures of a time that was fine",
     )
-    add("--from", dest="since", type=_moment, metavar="TIME",
+    add(
+        "--from",
+        dest="since",
+        type=_moment,
+        metavar="TIME",
         help="leave earlier calls out: ISO 8601, UTC without a time zone, such as 2026-11-23 or"
-        " 2026-11-23T14:00 (default: none are)")  # fmt: skip
-    add("--to", dest="until", type=_moment, metavar="TIME",
-        help="leave calls from this time on out (default: none are)")  # fmt: skip
+        " 2026-11-23T14:00 (default: none are)",
+    )
+    add(
+        "--to", dest="until", type=_moment, metavar="TIME", help="leave calls from this time on out (default: none are)"
+    )
     add(
         "--sample",
         type=positive_integer,
@@ -96,11 +118,19 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="pictures to show: N of the lowest confidence, N at random (default: %(default)s)",
     )
     add("--seed", type=int, default=0, help="of the random samples (default: %(default)s)")
-    add("--publish", action="store_true",
+    add(
+        "--publish",
+        action="store_true",
         help="also publish the newest full hour's figures as CloudWatch metrics, and the drift of"
-        " the day that ends with it")  # fmt: skip
-    add("--processes", type=positive_integer, default=_cores(), metavar="N",
-        help="that read at a time (default: one for each core, %(default)s)")  # fmt: skip
+        " the day that ends with it",
+    )
+    add(
+        "--processes",
+        type=positive_integer,
+        default=_cores(),
+        metavar="N",
+        help="that read at a time (default: one for each core, %(default)s)",
+    )
     arguments = parser.parse_args(argv)
     if arguments.since and arguments.until and arguments.since >= arguments.until:
         parser.error("--to must be later than --from")
@@ -118,9 +148,7 @@ def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a time such as 2026-11-23 or 2026-11-23T14:00"
-        ) from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 2026-11-23 or 2026-11-23T14:00") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

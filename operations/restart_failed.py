@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     console = make_console()
     try:
-        import boto3  # noqa: PLC0415  --help does without
+        import boto3
 
         stack = find_stack(boto3.Session(), arguments.stack_name, arguments.queue)
         return restart_failed(stack, arguments, console)
@@ -119,7 +119,7 @@ def find_stack(session: Any, name: str, queue: str) -> Stack:
 
     Raises StackNotFoundError or QueueMissingError.
     """
-    from botocore.config import Config  # noqa: PLC0415  --help does without
+    from botocore.config import Config
 
     outputs = stack_outputs(session.client("cloudformation"), name)
     if QUEUES[queue] not in outputs:
@@ -155,9 +155,7 @@ def restart_failed(stack: Stack, arguments: argparse.Namespace, console: Console
         if arguments.drop:
             for picture in plan.pictures:
                 version = picture.version_id or "unknown"
-                console.print(
-                    f"To drop: {picture.uri} (version {version})", markup=False, soft_wrap=True
-                )
+                console.print(f"To drop: {picture.uri} (version {version})", markup=False, soft_wrap=True)
         if arguments.dry_run:
             verb = "dropped" if arguments.drop else "started again"
             console.print(f"{len(plan.pictures)} pictures would be {verb}; nothing was.")
@@ -195,9 +193,7 @@ def taken(stack: Stack, console: Console) -> Iterator[tuple[dict[str, Failure], 
         raise MessagesRefusedError("give back", refused.values())
 
 
-def carry_out(
-    stack: Stack, plan: Plan, arguments: argparse.Namespace, done: Done, console: Console
-) -> None:
+def carry_out(stack: Stack, plan: Plan, arguments: argparse.Namespace, done: Done, console: Console) -> None:
     """Do what is planned; show what was done, also where an error or Ctrl-C ends it."""
     act = drop if arguments.drop else restart
     dropped_others = False
@@ -357,21 +353,39 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         " is decided already is only taken out of the queue; what is no picture stays in it.",
     )
     add = parser.add_argument
-    add("--queue", choices=QUEUES, default="failed",
+    add(
+        "--queue",
+        choices=QUEUES,
+        default="failed",
         help="where from: what failed (default), upload events that started nothing, or failures"
-        " that EventBridge could not tell of")  # fmt: skip
-    add("--error", metavar="NAME",
-        help="only what failed with this error, for example EndpointBusyError")  # fmt: skip
-    add("--limit", metavar="N", type=positive_integer, default=DEFAULT_LIMIT,
-        help=f"deal with at most N pictures ({DEFAULT_LIMIT}); the rest stays queued")  # fmt: skip
-    add("--drop", action="store_true",
+        " that EventBridge could not tell of",
+    )
+    add("--error", metavar="NAME", help="only what failed with this error, for example EndpointBusyError")
+    add(
+        "--limit",
+        metavar="N",
+        type=positive_integer,
+        default=DEFAULT_LIMIT,
+        help=f"deal with at most N pictures ({DEFAULT_LIMIT}); the rest stays queued",
+    )
+    add(
+        "--drop",
+        action="store_true",
         help="delete the messages of the pictures that failed with --error NAME, and start nothing:"
-        " for what would only fail again")  # fmt: skip
-    add("--drop-others", action="store_true",
-        help="delete the messages that are about no picture, such as failed batches")  # fmt: skip
+        " for what would only fail again",
+    )
+    add(
+        "--drop-others",
+        action="store_true",
+        help="delete the messages that are about no picture, such as failed batches",
+    )
     add("--dry-run", action="store_true", help="only show what failed")
-    add("--stack-name", metavar="NAME", default=settings.STACK_NAME,
-        help=f"the workflow's stack ({settings.STACK_NAME}, from samconfig.toml)")  # fmt: skip
+    add(
+        "--stack-name",
+        metavar="NAME",
+        default=settings.STACK_NAME,
+        help=f"the workflow's stack ({settings.STACK_NAME}, from samconfig.toml)",
+    )
     arguments = parser.parse_args(argv)
     if arguments.drop and arguments.error is None:
         parser.error("--drop needs --error NAME: it takes out what failed with one error")

@@ -75,10 +75,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def review(arguments: argparse.Namespace, console: Console) -> None:
     """Find everything, serve, and say at the end what was decided. Raises ExpectedError."""
-    import boto3  # noqa: PLC0415  --help does without
+    import boto3
 
-    from operations.reviewing.private_page import private_page  # noqa: PLC0415  as above
-    from operations.reviewing.server import serve  # noqa: PLC0415
+    from operations.reviewing.private_page import private_page
+    from operations.reviewing.server import serve
 
     reviewer = arguments.reviewer or _user_name()
     found = find(boto3.Session(), arguments.stack_name, arguments.bucket)
@@ -120,7 +120,7 @@ def find(session: Any, stack_name: str, bucket: str | None) -> Found:
 
     `bucket` is the one with the labels, None for the project's own. Raises ExpectedError.
     """
-    from botocore.config import Config  # noqa: PLC0415  --help does without
+    from botocore.config import Config
 
     region = check_region(session)
     account = check_credentials(session.client("sts")).account
@@ -143,9 +143,7 @@ def find(session: Any, stack_name: str, bucket: str | None) -> Found:
     places = Places(
         queue=queue,
         labels=LabelStore(s3, bucket),
-        table=PredictionsTable(
-            session.client("dynamodb", config=config), outputs["PredictionsTableName"]
-        ),
+        table=PredictionsTable(session.client("dynamodb", config=config), outputs["PredictionsTableName"]),
         models=ServedModels(session.client("sagemaker", config=config)),
         read=lambda question: read_shown(s3, question.picture),
     )
@@ -176,14 +174,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         " queue. Several may do so at once; each gets other pictures.",
     )
     add = parser.add_argument
-    add("--stack-name", metavar="NAME", default=settings.STACK_NAME,
-        help=f"the workflow's stack ({settings.STACK_NAME}, from samconfig.toml)")  # fmt: skip
-    add("--bucket", metavar="NAME",
-        help=f"bucket for labels ({settings.default_bucket('ACCOUNT', 'REGION')})")  # fmt: skip
-    add("--reviewer", metavar="NAME",
-        help="who decides, as it stands in each label (your user name)")  # fmt: skip
-    add("--port", type=_port, default=0,
-        help="TCP port of 127.0.0.1, 0 to 65535 (0: one that is free)")  # fmt: skip
+    add(
+        "--stack-name",
+        metavar="NAME",
+        default=settings.STACK_NAME,
+        help=f"the workflow's stack ({settings.STACK_NAME}, from samconfig.toml)",
+    )
+    add("--bucket", metavar="NAME", help=f"bucket for labels ({settings.default_bucket('ACCOUNT', 'REGION')})")
+    add("--reviewer", metavar="NAME", help="who decides, as it stands in each label (your user name)")
+    add("--port", type=_port, default=0, help="TCP port of 127.0.0.1, 0 to 65535 (0: one that is free)")
     add("--no-browser", action="store_true", help="only print the address")
     return parser.parse_args(argv)
 

@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Do what the command line says; return the exit status. Raises ExpectedError, ClientError."""
-    import boto3  # noqa: PLC0415  --help does without
+    import boto3
 
     run_id = new_run_id()
     arrivals = plan(arguments, run_id, console)
@@ -106,8 +106,7 @@ def plan(arguments: argparse.Namespace, run_id: str, console: Console) -> list[A
         )
     if not times:
         raise NoPicturesError(
-            f"No picture comes within {arguments.duration:g} s at this rate: give a longer"
-            " --duration, or --count."
+            f"No picture comes within {arguments.duration:g} s at this rate: give a longer --duration, or --count."
         )
     pictures = shuffled(pictures, seed)
     odd = choose_odd(len(times), arguments.odd, arguments.odd_kinds, seed)
@@ -118,7 +117,7 @@ def plan(arguments: argparse.Namespace, run_id: str, console: Console) -> list[A
 
 def client(session: Any, service: str) -> Any:
     """Return a client with a connection for each upload, whose calls do not hang for minutes."""
-    from botocore.config import Config  # noqa: PLC0415  --help does without
+    from botocore.config import Config
 
     return session.client(
         service,
@@ -179,41 +178,75 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         " stream and --burst a burst, under keys of their own, and both tell where each one ended.",
     )
     what = parser.add_argument_group("what is sent")
-    what.add_argument("paths", metavar="PATH", nargs="*", type=Path,
-        help="a file, or a folder whose files keep their path below it")  # fmt: skip
-    what.add_argument("--staged", metavar="FOLDER", nargs="?", type=Path,
+    what.add_argument(
+        "paths", metavar="PATH", nargs="*", type=Path, help="a file, or a folder whose files keep their path below it"
+    )
+    what.add_argument(
+        "--staged",
+        metavar="FOLDER",
+        nargs="?",
+        type=Path,
         const=settings.STAGED_FOLDER,
-        help="instead of PATH: the test pictures of a staged folder"
-        f" ({settings.STAGED_FOLDER}), whose class is known")  # fmt: skip
-    what.add_argument("--odd", metavar="SHARE", type=share, default=0.0,
-        help="share of a stream or burst that is made odd, 0 to 1 (default: 0)")  # fmt: skip
-    what.add_argument("--odd-kinds", metavar="KIND", nargs="+", choices=KINDS,
-        help=f"what odd means: any of {', '.join(KINDS)} (default: all)")  # fmt: skip
+        help=f"instead of PATH: the test pictures of a staged folder ({settings.STAGED_FOLDER}), whose class is known",
+    )
+    what.add_argument(
+        "--odd",
+        metavar="SHARE",
+        type=share,
+        default=0.0,
+        help="share of a stream or burst that is made odd, 0 to 1 (default: 0)",
+    )
+    what.add_argument(
+        "--odd-kinds",
+        metavar="KIND",
+        nargs="+",
+        choices=KINDS,
+        help=f"what odd means: any of {', '.join(KINDS)} (default: all)",
+    )
     when = parser.add_argument_group("when it is sent")
-    when.add_argument("--rate", metavar="R", type=positive_number,
-        help="pictures per second on average, at random moments (Poisson) that do not wait for"
-        " earlier pictures")  # fmt: skip
-    when.add_argument("--duration", metavar="S", type=positive_number,
-        help="seconds that the stream lasts")  # fmt: skip
-    when.add_argument("--count", metavar="N", type=positive_integer,
-        help="pictures that the stream has, instead of --duration")  # fmt: skip
-    when.add_argument("--burst", metavar="N", type=positive_integer,
-        help="send N pictures at once, those that there are again and again")  # fmt: skip
-    when.add_argument("--seed", type=int, default=0,
-        help="number that decides moments, order and odd pictures (default: 0)")  # fmt: skip
-    when.add_argument("--max", metavar="N", type=positive_integer, default=DEFAULT_MOST,
-        help=f"refuse to send more than N pictures (default: {DEFAULT_MOST})")  # fmt: skip
+    when.add_argument(
+        "--rate",
+        metavar="R",
+        type=positive_number,
+        help="pictures per second on average, at random moments (Poisson) that do not wait for earlier pictures",
+    )
+    when.add_argument("--duration", metavar="S", type=positive_number, help="seconds that the stream lasts")
+    when.add_argument(
+        "--count", metavar="N", type=positive_integer, help="pictures that the stream has, instead of --duration"
+    )
+    when.add_argument(
+        "--burst",
+        metavar="N",
+        type=positive_integer,
+        help="send N pictures at once, those that there are again and again",
+    )
+    when.add_argument(
+        "--seed", type=int, default=0, help="number that decides moments, order and odd pictures (default: 0)"
+    )
+    when.add_argument(
+        "--max",
+        metavar="N",
+        type=positive_integer,
+        default=DEFAULT_MOST,
+        help=f"refuse to send more than N pictures (default: {DEFAULT_MOST})",
+    )
     after = parser.add_argument_group("what is told")
     wait = after.add_mutually_exclusive_group()
-    wait.add_argument("--wait", metavar="S", type=seconds,
+    wait.add_argument(
+        "--wait",
+        metavar="S",
+        type=seconds,
         help="seconds to wait for answers after the last upload"
-        f" (default: {DEFAULT_WAIT_S:g} for a stream or burst, else not at all)")  # fmt: skip
-    wait.add_argument("--no-wait", action="store_true",
-        help="end with the last upload; answers are not looked for")  # fmt: skip
-    after.add_argument("--out", metavar="FILE", type=Path,
-        help="write all figures and pictures to this file, as JSON")  # fmt: skip
-    parser.add_argument("--stack-name", metavar="NAME", default=settings.STACK_NAME,
-        help=f"the workflow's stack ({settings.STACK_NAME}, from samconfig.toml)")  # fmt: skip
+        f" (default: {DEFAULT_WAIT_S:g} for a stream or burst, else not at all)",
+    )
+    wait.add_argument("--no-wait", action="store_true", help="end with the last upload; answers are not looked for")
+    after.add_argument("--out", metavar="FILE", type=Path, help="write all figures and pictures to this file, as JSON")
+    parser.add_argument(
+        "--stack-name",
+        metavar="NAME",
+        default=settings.STACK_NAME,
+        help=f"the workflow's stack ({settings.STACK_NAME}, from samconfig.toml)",
+    )
     arguments = parser.parse_args(argv)
     if problem := contradiction(arguments):
         parser.error(problem)

@@ -51,9 +51,7 @@ def services_of(paths: Iterable[Path]) -> set[str]:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and last_name(node.func).endswith("client")
         for argument in node.args
-        if isinstance(argument, ast.Constant)
-        and isinstance(argument.value, str)
-        and argument.value in known
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str) and argument.value in known
     }
 
 

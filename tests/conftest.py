@@ -29,6 +29,5 @@ def pytest_configure(config: pytest.Config) -> None:
     """Name the marker that docs/parity.md is made from."""
     config.addinivalue_line(
         "markers",
-        "parity(*behaviours): proves these behaviours of AWS, by their ids in "
-        "tests/parity/behaviours.toml",
+        "parity(*behaviours): proves these behaviours of AWS, by their ids in tests/parity/behaviours.toml",
     )

@@ -252,11 +252,7 @@ def script_calls() -> list[tuple[Call, str]]:
         if "container" not in path.parts  # runs with SageMaker's role
     ]
     services = services_of(sources)
-    found = [
-        (call, f"{path.relative_to(ROOT)}:{line}")
-        for path in sources
-        for call, line in calls_of(path, services)
-    ]
+    found = [(call, f"{path.relative_to(ROOT)}:{line}") for path in sources for call, line in calls_of(path, services)]
     return found + [(call, "the SageMaker SDK") for call in SDK]
 
 
@@ -311,9 +307,7 @@ def is_left_out(kind: str, action: str) -> bool:
 
 def schema_actions(kind: str) -> set[str]:
     """Return what a type's schema lists for its handlers and its tags."""
-    index = json.loads(
-        files("cfnlint.data.schemas.providers").joinpath("us-east-1.json").read_text()
-    )
+    index = json.loads(files("cfnlint.data.schemas.providers").joinpath("us-east-1.json").read_text())
     folder = files("cfnlint.data.schemas.resources")
     schema = json.loads(folder.joinpath(f"{index[kind]}.json").read_text())
     handlers = schema.get("handlers", {})

@@ -17,9 +17,7 @@ from common.settings import ROOT
 FOLDER = ROOT / "docs" / "deployer-policy"
 # The longest of AWS's commercial regions' names: a policy must fit with it, too.
 REGION, ACCOUNT = "ap-southeast-1", "111122223333"
-KNOWN: dict[str, Any] = json.loads(
-    files("cfnlint.data.AdditionalSpecs").joinpath("Policies.json").read_text()
-)
+KNOWN: dict[str, Any] = json.loads(files("cfnlint.data.AdditionalSpecs").joinpath("Policies.json").read_text())
 
 # Metrics of one's own have none; the resource that the list gives is a data set, another kind of
 # metrics. A condition on the namespace bounds it.
@@ -84,10 +82,7 @@ def matches(pattern: str, arn: str) -> bool:
 def holds(conditions: dict[str, dict[str, Any]], context: dict[str, str]) -> bool:
     """Tell whether a request of this context is one that the conditions let pass."""
     assert set(conditions) <= {"StringEquals"}
-    return all(
-        context.get(key) in as_tuple(values)
-        for key, values in conditions.get("StringEquals", {}).items()
-    )
+    return all(context.get(key) in as_tuple(values) for key, values in conditions.get("StringEquals", {}).items())
 
 
 def is_known(action: str) -> bool:

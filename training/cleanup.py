@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def clean_up(arguments: argparse.Namespace, console: Console) -> int:
     """List, ask, delete, list again; return 0 when nothing is left but what is kept on purpose."""
-    import boto3  # noqa: PLC0415  --help does without
+    import boto3
 
     session: Any = boto3.Session()
     region = check_region(session)
@@ -224,17 +224,26 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         " people gave, and an endpoint, a bucket, a role or a stack that the project did not make.",
     )
     add = parser.add_argument
-    add("--endpoint", metavar="NAME", default=settings.ENDPOINT_NAME,
-        help=f"name of the endpoint ({settings.ENDPOINT_NAME}, from samconfig.toml)")  # fmt: skip
-    add("--stack-name", metavar="NAME", default=settings.STACK_NAME,
-        help="stack whose buckets are emptied if it serves this endpoint"
-        f" ({settings.STACK_NAME}, samconfig.toml)")  # fmt: skip
-    add("--bucket", metavar="NAME",
+    add(
+        "--endpoint",
+        metavar="NAME",
+        default=settings.ENDPOINT_NAME,
+        help=f"name of the endpoint ({settings.ENDPOINT_NAME}, from samconfig.toml)",
+    )
+    add(
+        "--stack-name",
+        metavar="NAME",
+        default=settings.STACK_NAME,
+        help=f"stack whose buckets are emptied if it serves this endpoint ({settings.STACK_NAME}, samconfig.toml)",
+    )
+    add(
+        "--bucket",
+        metavar="NAME",
         help=f"training bucket ({settings.default_bucket('ACCOUNT', 'REGION')}); any other stays,"
-        " without the staged pictures, jobs and captures of this endpoint")  # fmt: skip
+        " without the staged pictures, jobs and captures of this endpoint",
+    )
     add("--keep-data", action="store_true", help="keep the staged pictures and their bucket")
-    add("--labels", action="store_true",
-        help="also delete what people decided on the review page")  # fmt: skip
+    add("--labels", action="store_true", help="also delete what people decided on the review page")
     add("--dry-run", action="store_true", help="only list what would be deleted")
     add("--yes", action="store_true", help="do not ask")
     arguments = parser.parse_args(argv)
@@ -244,7 +253,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def _deleters(session: Any, console: Console) -> dict[str, Callable[[str], object]]:
     """Return, for each kind of leftover, what deletes one by its name."""
-    from botocore.config import Config  # noqa: PLC0415  --help does without
+    from botocore.config import Config
 
     sagemaker, logs = session.client("sagemaker"), session.client("logs")
     s3 = session.client("s3", config=Config(max_pool_connections=THREADS))
@@ -266,15 +275,11 @@ def _deleters(session: Any, console: Console) -> dict[str, Callable[[str], objec
     return {
         "training job": lambda name: _delete_training_job(sagemaker, name, console),
         "endpoint": lambda name: delete_endpoint(sagemaker, name, console=console),
-        "endpoint configuration": lambda name: sagemaker.delete_endpoint_config(
-            EndpointConfigName=name
-        ),
+        "endpoint configuration": lambda name: sagemaker.delete_endpoint_config(EndpointConfigName=name),
         "model": lambda name: sagemaker.delete_model(ModelName=name),
         "objects": objects,
         "bucket": bucket,
-        "log stream": lambda name: logs.delete_log_stream(
-            logGroupName=LOG_GROUP, logStreamName=name
-        ),
+        "log stream": lambda name: logs.delete_log_stream(logGroupName=LOG_GROUP, logStreamName=name),
         "log group": lambda name: logs.delete_log_group(logGroupName=name),
         "role": lambda name: delete_role(session.client("iam"), name),
     }

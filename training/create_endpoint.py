@@ -94,9 +94,7 @@ class ModelNotServedError(ExpectedError):
     def __init__(self, error: Exception, model_data: str) -> None:
         """Say what went wrong, and how to go on without training again."""
         self.model_data = model_data
-        super().__init__(
-            f"{error}\nThe model was trained: to go on with it, add --model-data {model_data}"
-        )
+        super().__init__(f"{error}\nThe model was trained: to go on with it, add --model-data {model_data}")
 
 
 class TrainingUnwatchedError(ExpectedError):
@@ -128,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def create(arguments: argparse.Namespace, console: Console) -> None:
     """Check, train unless there is a model already, serve, try, report."""
-    import boto3  # noqa: PLC0415  --help does without
+    import boto3
 
     session: Any = boto3.Session()
     region = check_region(session)
@@ -193,9 +191,7 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
     }
     write_json(REPORT, report)
     console.print(result_table(report))
-    console.print(
-        f"Threshold: {threshold_words(recommendation, missing)}", markup=False, soft_wrap=True
-    )
+    console.print(f"Threshold: {threshold_words(recommendation, missing)}", markup=False, soft_wrap=True)
     command = deploy_command(report["deploy_parameters"])
     console.print(f"Deploy the workflow with:\n    {command}", markup=False, soft_wrap=True)
     console.print(cost_reminder(arguments.endpoint_instance), markup=False)
@@ -267,9 +263,7 @@ def check_before(
     return manifest, role_arn
 
 
-def train(
-    session: Any, arguments: argparse.Namespace, bucket: str, role: Role, console: Console
-) -> TrainingResult:
+def train(session: Any, arguments: argparse.Namespace, bucket: str, role: Role, console: Console) -> TrainingResult:
     """Run the training job. On Ctrl-C it is stopped, since nobody would pick up what it makes.
 
     On spot instances it keeps checkpoints, from which a later run can go on.
@@ -343,9 +337,7 @@ def serve(
     sagemaker = session.client("sagemaker")
     image = image_uri(session.region_name, instance_type, "inference")
     retry_while_role_propagates(
-        lambda: create_model(
-            sagemaker, name, image=image, model_data=model_data, role_arn=role.arn
-        ),
+        lambda: create_model(sagemaker, name, image=image, model_data=model_data, role_arn=role.arn),
         changed=role.changed,
     )
     create_endpoint_config(sagemaker, name, model=name, instance_type=instance_type, bucket=bucket)
@@ -388,9 +380,7 @@ def try_endpoint(
 def cost_reminder(instance_type: str) -> str:
     """Say what the endpoint costs while it is there."""
     price = HOSTING_USD_PER_HOUR.get(instance_type)
-    known = (
-        f"about {price} USD an hour, {price * HOURS_PER_MONTH:.0f} a month" if price else "money"
-    )
+    known = f"about {price} USD an hour, {price * HOURS_PER_MONTH:.0f} a month" if price else "money"
     return (
         f"The endpoint costs {known} (us-east-1, {instance_type}), used or not, until you run"
         " `python -m training.cleanup`. Prices: https://aws.amazon.com/sagemaker/pricing/"
@@ -405,9 +395,7 @@ def result_table(report: dict[str, Any]) -> Table:
         accuracy = training["validation_accuracy"]
         table.add_row("training job", training["job"])
         table.add_row("training time", training_time(training))
-        table.add_row(
-            "validation accuracy", "not reported" if accuracy is None else f"{accuracy:.3f}"
-        )
+        table.add_row("validation accuracy", "not reported" if accuracy is None else f"{accuracy:.3f}")
     table.add_row("threshold", report["deploy_parameters"]["ConfidenceThreshold"])
     table.add_row("model data", report["model_data"])
     table.add_row("model, configuration", report["model"])
@@ -430,10 +418,7 @@ def training_time(training: dict[str, Any]) -> str:
     if training["spot"]:
         times = training["interruptions"]
         saved = 1 - billable / seconds if seconds else 0.0
-        words += (
-            f": spot instances saved {saved:.0%}, with {times}"
-            f" interruption{'' if times == 1 else 's'}"
-        )
+        words += f": spot instances saved {saved:.0%}, with {times} interruption{'' if times == 1 else 's'}"
     return words
 
 
@@ -447,40 +432,78 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         epilog=cost_reminder(ENDPOINT_INSTANCE),
     )
     add = parser.add_argument
-    add("--endpoint", metavar="NAME", default=settings.ENDPOINT_NAME,
-        help=f"name of the endpoint ({settings.ENDPOINT_NAME}, from samconfig.toml)")  # fmt: skip
-    add("--bucket", metavar="NAME",
-        help=f"training bucket ({settings.default_bucket('ACCOUNT', 'REGION')})")  # fmt: skip
-    add("--model-data", metavar="S3_URI",
-        help="serve this model.tar.gz instead of training")  # fmt: skip
-    add("--role", metavar="ARN", default=os.environ.get("SAGEMAKER_ROLE"),
-        help="name or ARN of the role that SageMaker takes on (environment SAGEMAKER_ROLE, or else"
-        " a least-privilege role is made, which cleanup removes)")  # fmt: skip
-    add("--training-instance", metavar="TYPE", type=instance_type, default=TRAINING_INSTANCE,
-        help="instance type of the training job; types with a GPU work too"
-        f" ({TRAINING_INSTANCE})")  # fmt: skip
-    add("--endpoint-instance", metavar="TYPE", type=instance_type, default=ENDPOINT_INSTANCE,
-        help=f"instance type of the endpoint ({ENDPOINT_INSTANCE})")  # fmt: skip
-    add("--max-run", metavar="SECONDS", type=int, default=MAX_RUN_S,
-        help=f"SageMaker stops the training after so many seconds ({MAX_RUN_S})")  # fmt: skip
-    add("--spot", action="store_true",
-        help="train on spot instances, for up to 90 %% less: SageMaker may interrupt the job, and"
-        " goes on from its last checkpoint")  # fmt: skip
-    add("--max-wait", metavar="SECONDS", type=int,
-        help="with --spot, SageMaker gives up after so many seconds of waiting for instances and"
-        " training together (twice --max-run)")  # fmt: skip
-    add("--checkpoints", metavar="S3_URI", default="",
-        help="go on from the checkpoints of a job that ended early, with the same arguments and"
-        " pictures; its error message names them")  # fmt: skip
-    add("--hyperparameters", metavar="NAME=VALUE", nargs="+", default=[],
-        help="arguments of training/container/picture_model/train.py, such as epochs=50")  # fmt: skip
-    add("--max-error", metavar="SHARE", type=inner_share,
-        help="recommend the lowest threshold that keeps wrong answers among the accepted ones to"
-        " this share, between 0 and 1 (0.01, or what --model-data was trained with)")  # fmt: skip
-    arguments = parser.parse_args(argv)
-    settings.check_endpoint_name(
-        arguments.endpoint, "--endpoint", longest=settings.MADE_ENDPOINT_NAME_LENGTH
+    add(
+        "--endpoint",
+        metavar="NAME",
+        default=settings.ENDPOINT_NAME,
+        help=f"name of the endpoint ({settings.ENDPOINT_NAME}, from samconfig.toml)",
     )
+    add("--bucket", metavar="NAME", help=f"training bucket ({settings.default_bucket('ACCOUNT', 'REGION')})")
+    add("--model-data", metavar="S3_URI", help="serve this model.tar.gz instead of training")
+    add(
+        "--role",
+        metavar="ARN",
+        default=os.environ.get("SAGEMAKER_ROLE"),
+        help="name or ARN of the role that SageMaker takes on (environment SAGEMAKER_ROLE, or else"
+        " a least-privilege role is made, which cleanup removes)",
+    )
+    add(
+        "--training-instance",
+        metavar="TYPE",
+        type=instance_type,
+        default=TRAINING_INSTANCE,
+        help=f"instance type of the training job; types with a GPU work too ({TRAINING_INSTANCE})",
+    )
+    add(
+        "--endpoint-instance",
+        metavar="TYPE",
+        type=instance_type,
+        default=ENDPOINT_INSTANCE,
+        help=f"instance type of the endpoint ({ENDPOINT_INSTANCE})",
+    )
+    add(
+        "--max-run",
+        metavar="SECONDS",
+        type=int,
+        default=MAX_RUN_S,
+        help=f"SageMaker stops the training after so many seconds ({MAX_RUN_S})",
+    )
+    add(
+        "--spot",
+        action="store_true",
+        help="train on spot instances, for up to 90 %% less: SageMaker may interrupt the job, and"
+        " goes on from its last checkpoint",
+    )
+    add(
+        "--max-wait",
+        metavar="SECONDS",
+        type=int,
+        help="with --spot, SageMaker gives up after so many seconds of waiting for instances and"
+        " training together (twice --max-run)",
+    )
+    add(
+        "--checkpoints",
+        metavar="S3_URI",
+        default="",
+        help="go on from the checkpoints of a job that ended early, with the same arguments and"
+        " pictures; its error message names them",
+    )
+    add(
+        "--hyperparameters",
+        metavar="NAME=VALUE",
+        nargs="+",
+        default=[],
+        help="arguments of training/container/picture_model/train.py, such as epochs=50",
+    )
+    add(
+        "--max-error",
+        metavar="SHARE",
+        type=inner_share,
+        help="recommend the lowest threshold that keeps wrong answers among the accepted ones to"
+        " this share, between 0 and 1 (0.01, or what --model-data was trained with)",
+    )
+    arguments = parser.parse_args(argv)
+    settings.check_endpoint_name(arguments.endpoint, "--endpoint", longest=settings.MADE_ENDPOINT_NAME_LENGTH)
     if arguments.max_wait is None:
         arguments.max_wait = 2 * arguments.max_run
     elif not arguments.spot:
@@ -541,7 +564,7 @@ def _quotas_needed(
 
 def _impatient_client(session: Any, service: str) -> Any:
     """Return a client for a question whose answer is good to have, and not worth a wait."""
-    from botocore.config import Config  # noqa: PLC0415  --help does without
+    from botocore.config import Config
 
     config = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
     return session.client(service, config=config)

@@ -51,18 +51,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description="Send a staged split to the endpoint and write accuracy, confusion matrix and"
         " per-class figures, how well confidence is calibrated, and what a threshold costs.",
     )
-    parser.add_argument(
-        "--endpoint", default=settings.ENDPOINT_NAME, help="endpoint's name (default: %(default)s)"
-    )
+    parser.add_argument("--endpoint", default=settings.ENDPOINT_NAME, help="endpoint's name (default: %(default)s)")
     parser.add_argument(
         "--staged",
         type=Path,
         default=settings.STAGED_FOLDER,
         help="folder of staged pictures (default: %(default)s)",
     )
-    parser.add_argument(
-        "--split", choices=SPLITS, default="test", help="pictures to send (default: %(default)s)"
-    )
+    parser.add_argument("--split", choices=SPLITS, default="test", help="pictures to send (default: %(default)s)")
     parser.add_argument(
         "--threshold",
         type=share_argument,
@@ -81,8 +77,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         nargs="+",
         metavar="NAME",
         default=default_class_names(settings.PARAMETERS),
-        help="classes of an endpoint that answers a bare list, in its order (default: ClassNames"
-        " of samconfig.toml)",
+        help="classes of an endpoint that answers a bare list, in its order (default: ClassNames of samconfig.toml)",
     )
     parser.add_argument(
         "--concurrency",
@@ -109,20 +104,15 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
 
     Raises ExpectedError.
     """
-    import boto3  # noqa: PLC0415  --help does without
+    import boto3
 
     pictures = staged_pictures(arguments.staged, arguments.split)
     session: Any = boto3.Session()
     check_region(session)
     check_credentials(session.client("sts"))
-    threshold = choose_threshold(
-        session, arguments.endpoint, arguments.threshold, arguments.max_error
-    )
+    threshold = choose_threshold(session, arguments.endpoint, arguments.threshold, arguments.max_error)
     if arguments.split != "test":
-        console.print(
-            f"Training learns from the {arguments.split} pictures: these figures say little about"
-            " new ones."
-        )
+        console.print(f"Training learns from the {arguments.split} pictures: these figures say little about new ones.")
     with progress_bar(console, "Pictures") as report:
         predictions = predict_all(
             runtime_client(session, arguments.concurrency),

@@ -91,18 +91,14 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="classes to stage (default: bicycle motorcycle; of a folder: all)",
     )
-    parser.add_argument(
-        "--out", type=Path, default=STAGED_FOLDER, help="folder to write (default: %(default)s)"
-    )
+    parser.add_argument("--out", type=Path, default=STAGED_FOLDER, help="folder to write (default: %(default)s)")
     parser.add_argument(
         "--cache",
         type=Path,
         default=Path("data/cache"),
         help="downloads' folder (default: %(default)s)",
     )
-    parser.add_argument(
-        "--bucket", help="S3 bucket (default: scones-unlimited-training-<account>-<region>)"
-    )
+    parser.add_argument("--bucket", help="S3 bucket (default: scones-unlimited-training-<account>-<region>)")
     parser.add_argument("--no-upload", action="store_true", help="write the folder only")
     parser.add_argument(
         "--labels",
@@ -237,13 +233,9 @@ def check_source(arguments: argparse.Namespace) -> None:
     if name in DRAWN_OR_DOWNLOADED:
         return
     if not Path(name).exists():
-        raise SourceMissingError(
-            f"{name} does not exist: give an archive, a folder, synthetic or cifar100."
-        )
+        raise SourceMissingError(f"{name} does not exist: give an archive, a folder, synthetic or cifar100.")
     if Path(name).is_dir() and overlap(Path(name), arguments.out):
-        raise ForeignFolderError(
-            f"{arguments.out} and {name} lie one within the other: give another --out."
-        )
+        raise ForeignFolderError(f"{arguments.out} and {name} lie one within the other: give another --out.")
 
 
 def open_source(arguments: argparse.Namespace, console: Console) -> Source:
@@ -301,14 +293,12 @@ class _Reviews:
     """Pictures that people decided: read, compared with the source's, and counted."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        import boto3  # noqa: PLC0415  --help does without
-        from botocore.config import Config  # noqa: PLC0415
+        import boto3
+        from botocore.config import Config
 
         session: Any = boto3.Session()
         region = check_region(session)
-        own = arguments.bucket or default_bucket(
-            check_credentials(session.client("sts")).account, region
-        )
+        own = arguments.bucket or default_bucket(check_credentials(session.client("sts")).account, region)
         self._s3 = session.client("s3", config=Config(max_pool_connections=LABEL_THREADS))
         self.labels: Reviewed = read_labels(self._s3, arguments.labels, own)
         self._from: dict[int, str] = {}  # the S3 place of each candidate that is a reviewed picture
@@ -371,8 +361,8 @@ class _Target:
     """The place in S3. Its bucket is made where it is missing."""
 
     def __init__(self, bucket: str | None) -> None:
-        import boto3  # noqa: PLC0415  --help does without
-        from botocore.config import Config  # noqa: PLC0415
+        import boto3
+        from botocore.config import Config
 
         session: Any = boto3.Session()
         region = check_region(session)
@@ -380,13 +370,9 @@ class _Target:
         default = default_bucket(account, region)
         self.bucket = bucket or default
         self.s3 = session.client("s3", config=Config(max_pool_connections=THREADS))
-        self.made = ensure_bucket(
-            self.s3, self.bucket, region, account, ours=self.bucket == default
-        )
+        self.made = ensure_bucket(self.s3, self.bucket, region, account, ours=self.bucket == default)
 
-    def copy(
-        self, folder: StagedFolder, manifest: dict[str, Any], console: Console
-    ) -> list[tuple[str, str]]:
+    def copy(self, folder: StagedFolder, manifest: dict[str, Any], console: Console) -> list[tuple[str, str]]:
         """Copy the staged folder, its manifest last. Return what to say of it."""
         with progress_bar(console, "Upload") as report:
             result = sync(
@@ -405,17 +391,14 @@ class _Target:
             ("Bucket", f"{manifest['s3_uri']}{' (bucket made)' if self.made else ''}"),
             (
                 "Objects",
-                f"{result.uploaded} uploaded, {result.skipped} there already,"
-                f" {result.deleted} stale deleted",
+                f"{result.uploaded} uploaded, {result.skipped} there already, {result.deleted} stale deleted",
             ),
         ]
 
 
 def _counts(classes: Sequence[str], places: Sequence[str]) -> dict[str, dict[str, int]]:
     return {
-        split: {
-            name: sum(place.startswith(f"{split}/{name}/") for place in places) for name in classes
-        }
+        split: {name: sum(place.startswith(f"{split}/{name}/") for place in places) for name in classes}
         for split in SPLITS
     }
 
@@ -434,9 +417,7 @@ def _list(console: Console, heading: str, names: Sequence[str]) -> None:
         console.print(f"  and {len(names) - NAMED_AT_MOST} more")
 
 
-def _print_result(
-    console: Console, manifest: dict[str, Any], lines: Sequence[tuple[str, str]]
-) -> None:
+def _print_result(console: Console, manifest: dict[str, Any], lines: Sequence[tuple[str, str]]) -> None:
     table = Table(title="Staged pictures")
     table.add_column("split")
     for name in manifest["classes"]:

@@ -242,8 +242,7 @@ def scan_bombs() -> Iterator[Case]:
     yield Case("jpeg that hides its scans", hidden, TOO_LARGE)
     # Scans of an embedded preview, or in bytes behind the end, are no scans of the picture.
     preview = b"Exif\0\0" + b"\xff\xda\0\x0c" * 200
-    yield Case("jpeg with scans in its preview", small[:2] + segment(0xE1, preview) + small[2:],
-        CLASSIFIED)  # fmt: skip
+    yield Case("jpeg with scans in its preview", small[:2] + segment(0xE1, preview) + small[2:], CLASSIFIED)
     yield Case("jpeg with scans behind its end", small + b"\xff\xda\0\x0c" * 200, CLASSIFIED)
 
 
@@ -264,23 +263,19 @@ def broken_pngs() -> Iterator[Case]:
     garbage = np.random.default_rng(0).bytes(5000)
     yield Case("png of garbage", header(64, 64) + chunk(b"IDAT", garbage) + chunk(b"IEND"), REFUSED)
     yield Case("png with no pixels", header(64, 64) + chunk(b"IEND"), NOT_A_PICTURE)
-    yield Case("png with too few pixels", header(64, 64) + chunk(b"IDAT", deflated_zeros(9))
-        + chunk(b"IEND"), REFUSED)  # fmt: skip
+    yield Case("png with too few pixels", header(64, 64) + chunk(b"IDAT", deflated_zeros(9)) + chunk(b"IEND"), REFUSED)
     yield Case("png with an empty IDAT", header(9, 9) + chunk(b"IDAT") + chunk(b"IEND"), REFUSED)
     yield Case("png with garbage in front", SIGNATURE + garbage, NOT_A_PICTURE)
-    yield Case("png with a chunk in front", insert(png, chunk(b"tEXt", b"a\0b"), before=b"IHDR"),
-        NOT_A_PICTURE)  # fmt: skip
+    yield Case("png with a chunk in front", insert(png, chunk(b"tEXt", b"a\0b"), before=b"IHDR"), NOT_A_PICTURE)
     yield Case("png with a chunk of 4 GiB", insert(png, b"\xff\xff\xff\xfftEXt"), NOT_A_PICTURE)
     yield Case("png palette without a palette", blank_png(9, 9, colour=3), REFUSED)
     yield Case("png of unknown colours", header(9, 9, colour=5) + png[33:], REFUSED)
     yield Case("png of 3 bits", header(9, 9, depth=3) + png[33:], REFUSED)
     yield Case("png of 255 bits", header(9, 9, depth=255, colour=255) + png[33:], REFUSED)
     filters = zlib.compress(b"".join(b"\x09" + bytes(64) for _ in range(64)))
-    yield Case("png with unknown filters", header(64, 64) + chunk(b"IDAT", filters)
-        + chunk(b"IEND"), REFUSED)  # fmt: skip
+    yield Case("png with unknown filters", header(64, 64) + chunk(b"IDAT", filters) + chunk(b"IEND"), REFUSED)
     yield Case("png with an unknown needed chunk", insert(png, chunk(b"NEED", b"x")), CLASSIFIED)
-    yield Case("png with a bad checksum of its text", insert(png, chunk(b"tEXt", b"a\0b")[:-1]
-        + b"!"), REFUSED)  # fmt: skip
+    yield Case("png with a bad checksum of its text", insert(png, chunk(b"tEXt", b"a\0b")[:-1] + b"!"), REFUSED)
     yield Case("png with an empty gamma", insert(png, chunk(b"gAMA")), REFUSED)
     yield Case("png without its end", png[:-12], CLASSIFIED)
 
@@ -297,13 +292,10 @@ def broken_jpegs() -> Iterator[Case]:
     yield Case("jpeg without pixels", jpeg[:pixels] + b"\xff\xd9", CLASSIFIED)
     yield Case("jpeg without scans", jpeg[: pixels - 14] + b"\xff\xd9", NOT_A_PICTURE)
     yield Case("jpeg without its end", jpeg[:-2], REFUSED)
-    yield Case(
-        "jpeg with a segment of no length", jpeg[:2] + b"\xff\xfe\0\0" + jpeg[2:], CLASSIFIED
-    )
+    yield Case("jpeg with a segment of no length", jpeg[:2] + b"\xff\xfe\0\0" + jpeg[2:], CLASSIFIED)
     twelve_bits = jpeg.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc1\x00\x11\x0c")
     yield Case("jpeg of 12 bits", twelve_bits, REFUSED)
-    yield Case("jpeg of lossless kind", jpeg.replace(b"\xff\xc0\x00\x11", b"\xff\xc3\x00\x11"),
-        REFUSED)  # fmt: skip
+    yield Case("jpeg of lossless kind", jpeg.replace(b"\xff\xc0\x00\x11", b"\xff\xc3\x00\x11"), REFUSED)
     yield Case("jpeg-ls", b"\xff\xd8\xff\xf7\x00\x0b\x08\0\x40\0\x40\1\1\x11\0", NOT_A_PICTURE)
     no_part = jpeg.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x08\x08")
     yield Case("jpeg of a short frame header", no_part, REFUSED)
@@ -349,8 +341,7 @@ def frames() -> Iterator[Case]:
     late = insert(png, chunk(b"acTL", struct.pack(">II", 2, 0)), before=b"IEND")
     yield Case("png with frames behind its pixels", late, CLASSIFIED)
     # As cameras write it: the picture, and a preview behind it.
-    yield Case("jpeg with a preview", encode(scene(), "MPO", save_all=True,
-        append_images=[scene(24, 16)]), CLASSIFIED)  # fmt: skip
+    yield Case("jpeg with a preview", encode(scene(), "MPO", save_all=True, append_images=[scene(24, 16)]), CLASSIFIED)
 
 
 def kinds_of_png() -> Iterator[Case]:
@@ -371,15 +362,16 @@ def kinds_of_png() -> Iterator[Case]:
     for depth in (1, 2, 4):
         yield Case(f"{depth}-bit grey png", blank_png(33, 9, depth=depth), CLASSIFIED)
     yield Case("palette png with a transparent colour", encode(palette, transparency=3), CLASSIFIED)
-    yield Case("palette png with transparencies", encode(palette, transparency=bytes(range(16))),
-        CLASSIFIED)  # fmt: skip
-    yield Case("rgb png with a transparent colour", encode(picture, transparency=(0, 0, 0)),
-        CLASSIFIED)  # fmt: skip
+    yield Case("palette png with transparencies", encode(palette, transparency=bytes(range(16))), CLASSIFIED)
+    yield Case("rgb png with a transparent colour", encode(picture, transparency=(0, 0, 0)), CLASSIFIED)
     short = blank_png(64, 64, colour=3, more=chunk(b"PLTE", b"\xff\0\0")).replace(
         chunk(b"IDAT", deflated_zeros(64 * 65)), chunk(b"IDAT", zlib.compress(b"\0" + b"\xff" * 64))
     )
-    yield Case("palette png with colours off its palette", short.replace(header(64, 64, colour=3),
-        header(64, 1, colour=3)), CLASSIFIED)  # fmt: skip
+    yield Case(
+        "palette png with colours off its palette",
+        short.replace(header(64, 64, colour=3), header(64, 1, colour=3)),
+        CLASSIFIED,
+    )
     yield Case("interlaced png", interlaced(), CLASSIFIED)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -390,8 +382,9 @@ def kinds_of_png() -> Iterator[Case]:
 
 def interlaced() -> bytes:
     """Return a PNG of 8x8 black pixels in Adam7 order: 15 rows of the seven passes."""
-    rows = b"".join((b"\0" + bytes(width)) * height for width, height in
-        ((1, 1), (1, 1), (2, 1), (2, 2), (4, 2), (4, 4), (8, 4)))  # fmt: skip
+    rows = b"".join(
+        (b"\0" + bytes(width)) * height for width, height in ((1, 1), (1, 1), (2, 1), (2, 2), (4, 2), (4, 4), (8, 4))
+    )
     ihdr = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 1))
     return SIGNATURE + ihdr + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND")
 
@@ -406,8 +399,7 @@ def kinds_of_jpeg() -> Iterator[Case]:
     yield Case("1x1 jpeg", encode(Image.new("RGB", (1, 1), "red"), "JPEG"), CLASSIFIED)
     yield Case("65500x1 jpeg", encode(scene(65_500, 1), "JPEG"), CLASSIFIED)
     yield Case("progressive jpeg", encode(picture, "JPEG", progressive=True), CLASSIFIED)
-    yield Case("jpeg with restart markers", encode(picture, "JPEG", restart_marker_blocks=1),
-        CLASSIFIED)  # fmt: skip
+    yield Case("jpeg with restart markers", encode(picture, "JPEG", restart_marker_blocks=1), CLASSIFIED)
     for mode in ("L", "CMYK"):
         yield Case(f"{mode} jpeg", encode(picture.convert(mode), "JPEG"), CLASSIFIED)
     for subsampling in ("4:4:4", "4:2:2", "4:2:0"):
@@ -419,8 +411,7 @@ def kinds_of_jpeg() -> Iterator[Case]:
         body = encode(picture, "JPEG", exif=exif)
         yield Case(f"jpeg of orientation {orientation}", body, CLASSIFIED)
     yield Case("jpeg with a trailer", encode(picture, "JPEG") + bytes(range(256)) * 99, CLASSIFIED)
-    yield Case("jpeg with a large colour profile", encode(picture, "JPEG",
-        icc_profile=bytes(200_000)), CLASSIFIED)  # fmt: skip
+    yield Case("jpeg with a large colour profile", encode(picture, "JPEG", icc_profile=bytes(200_000)), CLASSIFIED)
     noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), dtype=np.uint8)
     yield Case("jpeg of noise", encode(Image.fromarray(noise), "JPEG", quality=100), CLASSIFIED)
 
@@ -428,9 +419,14 @@ def kinds_of_jpeg() -> Iterator[Case]:
 def largest() -> Iterator[Case]:
     """25 million pixels, the most that is taken, in the kinds that take most memory to decode."""
     for name, depth, colour in (
-        ("grey", 8, 0), ("RGB", 8, 2), ("RGBA", 8, 6), ("grey and alpha", 8, 4),
-        ("16-bit grey", 16, 0), ("16-bit RGB", 16, 2), ("16-bit RGBA", 16, 6),
-    ):  # fmt: skip
+        ("grey", 8, 0),
+        ("RGB", 8, 2),
+        ("RGBA", 8, 6),
+        ("grey and alpha", 8, 4),
+        ("16-bit grey", 16, 0),
+        ("16-bit RGB", 16, 2),
+        ("16-bit RGBA", 16, 6),
+    ):
         body = blank_png(5000, 5000, depth, colour)
         yield Case(f"largest {name} png", body, CLASSIFIED)
     clear = chunk(b"PLTE", bytes(3)) + chunk(b"tRNS", b"\0")

@@ -36,9 +36,7 @@ def chunk(kind: bytes, data: bytes = b"") -> bytes:
 
 def header(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
     """Return signature and IHDR chunk; `colour` 0 is grey, 2 RGB, 3 palette, 6 RGBA."""
-    return SIGNATURE + chunk(
-        b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    )
+    return SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
 
 
 def insert(png: bytes, *chunks: bytes, before: bytes = b"IDAT") -> bytes:

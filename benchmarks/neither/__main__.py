@@ -54,28 +54,43 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Count how many pictures of none of its classes a model accepts, by kind.",
     )
     add = parser.add_argument
-    add("--model", type=Path, nargs="+", required=True, metavar="PATH",
-        help="model folder of train.py, or model.tar.gz; several are compared")  # fmt: skip
-    add("--staged", type=Path, default=settings.STAGED_FOLDER,
-        help="staged folder; its test split is cut and blurred (default: %(default)s)")  # fmt: skip
-    add("--threshold", type=share_argument,
+    add(
+        "--model",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="model folder of train.py, or model.tar.gz; several are compared",
+    )
+    add(
+        "--staged",
+        type=Path,
+        default=settings.STAGED_FOLDER,
+        help="staged folder; its test split is cut and blurred (default: %(default)s)",
+    )
+    add(
+        "--threshold",
+        type=share_argument,
         help="probability from which on an answer is accepted (default: what each model recommends,"
-        " or else samconfig.toml's)")  # fmt: skip
+        " or else samconfig.toml's)",
+    )
     add("--count", type=positive_integer, default=200, help="pictures per kind (default: 200)")
     add("--seed", type=int, default=0, help="other pictures for another seed (default: 0)")
-    add("--report", type=Path, default=FOLDER / "neither.json", metavar="FILE",
+    add(
+        "--report",
+        type=Path,
+        default=FOLDER / "neither.json",
+        metavar="FILE",
         help="where the figures go, as JSON; contact sheets go into the folder neither beside it"
-        " (default: %(default)s)")  # fmt: skip
+        " (default: %(default)s)",
+    )
     return parser.parse_args(argv)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
     """Do what the command line says. Raises ExpectedError."""
     models = {str(path): load_model(path) for path in arguments.model}
-    thresholds = {
-        name: choose_threshold(name, model, arguments.threshold, console)
-        for name, model in models.items()
-    }
+    thresholds = {name: choose_threshold(name, model, arguments.threshold, console) for name, model in models.items()}
     staged = staged_pictures(arguments.staged, SPLIT)
     vehicles = [decode_picture(data) for _, _, data in staged]
     random.Random(arguments.seed).shuffle(vehicles)  # noqa: S311  they lie class by class
@@ -109,9 +124,8 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     }
     write_json(
         arguments.report,
-        {"count": arguments.count, "seed": arguments.seed, "like_training": LIKE_TRAINING,
-         "models": found},
-    )  # fmt: skip
+        {"count": arguments.count, "seed": arguments.seed, "like_training": LIKE_TRAINING, "models": found},
+    )
     show(found, console)
     console.print(f"Pictures to look at: {sheets}/, the surest first, accepted ones framed in red.")
 
@@ -133,16 +147,13 @@ def choose_threshold(name: str, model: Model, asked: float | None, console: Cons
     if isinstance(calibration, dict) and "threshold" in calibration:
         return float(calibration["threshold"])
     console.print(
-        f"{name} recommends no threshold: {settings.CONFIDENCE_THRESHOLD}, samconfig.toml's, is"
-        " used.",
+        f"{name} recommends no threshold: {settings.CONFIDENCE_THRESHOLD}, samconfig.toml's, is used.",
         markup=False,
     )
     return settings.CONFIDENCE_THRESHOLD
 
 
-def figures(
-    answers: Sequence[Sequence[float]], classes: Sequence[str], threshold: float
-) -> dict[str, Any]:
+def figures(answers: Sequence[Sequence[float]], classes: Sequence[str], threshold: float) -> dict[str, Any]:
     """Return what became of pictures, given a row of probabilities for each; shares in [0, 1]."""
     accepted = sum(is_accepted(row, threshold) for row in answers)
     low, high = wilson_interval(accepted, len(answers))
@@ -157,9 +168,7 @@ def figures(
     }
 
 
-def known(
-    model: Model, staged: Sequence[tuple[str, str, bytes]], threshold: float
-) -> dict[str, Any]:
+def known(model: Model, staged: Sequence[tuple[str, str, bytes]], threshold: float) -> dict[str, Any]:
     """Return what the same threshold does to the staged pictures, which are of the classes.
 
     Raises ForeignClassError where the model does not know theirs.
@@ -197,9 +206,7 @@ def show(found: dict[str, dict[str, Any]], console: Console) -> None:
             table.add_row(kind, *_cells(row))
         table.add_section()
         table.add_row("neither, all kinds", "", percent(model["accepted_share"]))
-        table.add_row(
-            "kinds unlike training's", "", percent(model["accepted_share_unlike_training"])
-        )
+        table.add_row("kinds unlike training's", "", percent(model["accepted_share_unlike_training"]))
         table.add_section()
         test = model["test_pictures"]
         table.add_row("its classes (test)", *_cells(test))

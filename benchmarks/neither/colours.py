@@ -28,7 +28,5 @@ def draw_colours(rng: random.Random, size: int) -> Image.Image:
         pixels = colours[np.clip(((place + 1) / 2 * bands).astype(int), 0, bands - 1)]
         return Image.fromarray(pixels.astype(np.uint8))
     pixels = start + share[:, :, None] * (end - start)
-    pixels += np.random.default_rng(rng.getrandbits(64)).normal(size=pixels.shape) * rng.choice(
-        [0, 1, 3]
-    )
+    pixels += np.random.default_rng(rng.getrandbits(64)).normal(size=pixels.shape) * rng.choice([0, 1, 3])
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))

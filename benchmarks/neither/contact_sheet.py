@@ -12,9 +12,7 @@ FRAME = 3
 ACCEPTED, REFUSED = (230, 20, 30), (255, 255, 255)
 
 
-def contact_sheet(
-    pictures: Sequence[Image.Image], answers: Sequence[Sequence[float]], threshold: float
-) -> Image.Image:
+def contact_sheet(pictures: Sequence[Image.Image], answers: Sequence[Sequence[float]], threshold: float) -> Image.Image:
     """Return up to COLUMNS * ROWS of the pictures, those answered with most confidence first."""
     surest = sorted(range(len(pictures)), key=lambda number: -max(answers[number]))
     shown = surest[: COLUMNS * ROWS]

@@ -57,8 +57,9 @@ def _draw_person(pen: Pen, rng: random.Random) -> None:
     turn = rng.uniform(-0.035, 0.035)  # where the person looks
     _draw_eyes(pen, rng, head, turn)
     tip: Point = (0.5 + 1.5 * turn, -0.07)
-    pen.line([(0.5 + turn, 0.04), (tip[0] + 0.025, tip[1]), (tip[0] - 0.02, tip[1] - 0.01)], 0.018,
-             shaded(head.skin, 0.72))  # fmt: skip
+    pen.line(
+        [(0.5 + turn, 0.04), (tip[0] + 0.025, tip[1]), (tip[0] - 0.02, tip[1] - 0.01)], 0.018, shaded(head.skin, 0.72)
+    )
     _draw_mouth(pen, rng, head, turn)
 
 
@@ -103,13 +104,19 @@ def _draw_hair(pen: Pen, rng: random.Random, head: _Head, long_hair: bool) -> No
     low = rng.uniform(0.0, 0.3) * top
     pen.area(
         [
-            (0.5 - wide * 1.06, low), (0.5 - wide * 0.85, line), (0.5 + part, line * 1.12),
-            (0.5 + wide * 0.85, line), (0.5 + wide * 1.06, low), (0.5 + wide * 1.08, top * 0.7),
-            (0.5 + wide * 0.7, top * 1.15), (0.5, top * 1.24), (0.5 - wide * 0.7, top * 1.15),
+            (0.5 - wide * 1.06, low),
+            (0.5 - wide * 0.85, line),
+            (0.5 + part, line * 1.12),
+            (0.5 + wide * 0.85, line),
+            (0.5 + wide * 1.06, low),
+            (0.5 + wide * 1.08, top * 0.7),
+            (0.5 + wide * 0.7, top * 1.15),
+            (0.5, top * 1.24),
+            (0.5 - wide * 0.7, top * 1.15),
             (0.5 - wide * 1.08, top * 0.7),
         ],
         head.hair,
-    )  # fmt: skip
+    )
 
 
 def _draw_eyes(pen: Pen, rng: random.Random, head: _Head, turn: float) -> None:
@@ -123,8 +130,7 @@ def _draw_eyes(pen: Pen, rng: random.Random, head: _Head, turn: float) -> None:
         pen.disc((x + turn * 0.4, y), open_ * 0.95, iris)
         pen.disc((x + turn * 0.4, y), open_ * 0.45, (8, 8, 10))
         brow = y + rng.uniform(0.065, 0.085)
-        pen.curve([(x - 0.055, brow), (x, brow + 0.025), (x + 0.055, brow)], 0.02,
-                  shaded(head.hair, 0.7))  # fmt: skip
+        pen.curve([(x - 0.055, brow), (x, brow + 0.025), (x + 0.055, brow)], 0.02, shaded(head.hair, 0.7))
         if glasses:
             pen.ring((x, y), 0.075, 0.014, (25, 25, 30))
     if glasses:
@@ -135,12 +141,10 @@ def _draw_mouth(pen: Pen, rng: random.Random, head: _Head, turn: float) -> None:
     x, y = 0.5 + turn, -0.16
     lips = hsv(rng.uniform(0.96, 1.0), rng.uniform(0.3, 0.7), rng.uniform(0.35, 0.8))
     if rng.random() < 0.25:  # a beard
-        pen.blob([(x - 0.17, -0.08), (x - 0.13, -0.38), (x + 0.13, -0.38), (x + 0.17, -0.08),
-                  (x, -0.12)], head.hair)  # fmt: skip
+        pen.blob([(x - 0.17, -0.08), (x - 0.13, -0.38), (x + 0.13, -0.38), (x + 0.17, -0.08), (x, -0.12)], head.hair)
     bend = rng.uniform(-0.06, 0.01)
     if rng.random() < 0.3:  # laughing
-        pen.blob([(x - 0.1, y + 0.03), (x + 0.1, y + 0.03), (x + 0.05, y - 0.06),
-                  (x - 0.05, y - 0.06)], lips)  # fmt: skip
+        pen.blob([(x - 0.1, y + 0.03), (x + 0.1, y + 0.03), (x + 0.05, y - 0.06), (x - 0.05, y - 0.06)], lips)
         pen.line([(x - 0.05, y + 0.005), (x + 0.05, y + 0.005)], 0.022, grey(rng, 225, 250))
     else:
         pen.curve([(x - 0.085, y), (x, y + bend), (x + 0.085, y)], 0.026, lips)

@@ -59,8 +59,13 @@ def _house(rng: random.Random, kind: str) -> _House:
         return _House(eaves, eaves + rng.choice([0.0, 0.6, 0.9]), depth, wall, roof)
     if kind == "barn":
         eaves = rng.uniform(0.3, 0.42)
-        return _House(eaves, eaves + rng.uniform(0.25, 0.4), rng.uniform(1.0, 1.4),
-                      hsv(rng.uniform(0.0, 0.08), rng.uniform(0.3, 0.8), 0.45), roof)  # fmt: skip
+        return _House(
+            eaves,
+            eaves + rng.uniform(0.25, 0.4),
+            rng.uniform(1.0, 1.4),
+            hsv(rng.uniform(0.0, 0.08), rng.uniform(0.3, 0.8), 0.45),
+            roof,
+        )
     eaves = rng.uniform(0.35, 0.75)
     return _House(eaves, eaves + rng.uniform(0.22, 0.5), depth, wall, roof)
 
@@ -78,12 +83,13 @@ def _draw_walls(pen: Pen, rng: random.Random, house: _House) -> None:
         out = 0.07
         for foot, way in ((low, -1), (high, 1)):
             end: Point = (foot[0] + way * out, foot[1] - out)
-            draw_pane_across(pen, *((end, top) if way > 0 else (top, end)), (0.0, house.depth),
-                             house.roof)  # fmt: skip
+            draw_pane_across(pen, *((end, top) if way > 0 else (top, end)), (0.0, house.depth), house.roof)
             pen.line([end, top], 0.06, house.roof)
     else:  # the roof slopes towards the front
-        pen.area([(-0.06, house.eaves - 0.03), (1.06, house.eaves - 0.03), (0.92, house.ridge),
-                  (0.08, house.ridge)], house.roof)  # fmt: skip
+        pen.area(
+            [(-0.06, house.eaves - 0.03), (1.06, house.eaves - 0.03), (0.92, house.ridge), (0.08, house.ridge)],
+            house.roof,
+        )
         for row in range(1, 5):
             y = house.eaves + (house.ridge - house.eaves) * row / 5
             pen.line([(0.03 * row, y), (1 - 0.03 * row, y)], 0.008, shaded(house.roof, 0.75))
@@ -119,9 +125,12 @@ def _draw_front(pen: Pen, rng: random.Random, house: _House, kind: str) -> None:
 
 
 def _draw_window(
-    pen: Pen, foot: Point, size: tuple[float, float], colors: tuple[Color, Color],
+    pen: Pen,
+    foot: Point,
+    size: tuple[float, float],
+    colors: tuple[Color, Color],
     shutters: Color | None,
-) -> None:  # fmt: skip
+) -> None:
     """`foot` is the middle of the sill, `size` half the width and the height."""
     (x, low), (half, high) = foot, size
     frame, glass = colors
@@ -146,5 +155,7 @@ def _draw_bushes(rng: random.Random, scene: Image.Image, ground: float) -> None:
         x, half = rng.uniform(0, side), rng.uniform(0.02, 0.07) * side
         for _ in range(6):
             dx, dy = rng.gauss(0, half), rng.gauss(0, half * 0.5)
-            draw.ellipse((x + dx - half, ground + dy - half, x + dx + half, ground + dy + half),
-                         shaded(green, rng.uniform(0.6, 1.2)))  # fmt: skip
+            draw.ellipse(
+                (x + dx - half, ground + dy - half, x + dx + half, ground + dy + half),
+                shaded(green, rng.uniform(0.6, 1.2)),
+            )

@@ -14,8 +14,13 @@ def draw_noise(rng: random.Random, size: int) -> Image.Image:
     """Return a picture of one of six kinds of noise, RGB, `size` pixels square."""
     numbers = np.random.default_rng(rng.getrandbits(64))
     kinds: list[Callable[[random.Random, np.random.Generator, int], Pixels]] = [
-        _uniform, _gaussian, _specks, _clouds, _waves, _lines,
-    ]  # fmt: skip
+        _uniform,
+        _gaussian,
+        _specks,
+        _clouds,
+        _waves,
+        _lines,
+    ]
     pixels = rng.choice(kinds)(rng, numbers, size)
     if rng.random() < 0.3:  # black and white
         pixels = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2)

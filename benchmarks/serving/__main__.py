@@ -94,10 +94,10 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     folder = WORK / "serving"
     model, archive = prepare_model(arguments.model or train(staged, console), folder)
 
-    from benchmarks.classifier import load_model  # noqa: PLC0415  --help does without torch
-    from benchmarks.serving.bare import bare_subjects  # noqa: PLC0415
-    from benchmarks.serving.containers import SERVERS, container_server, install  # noqa: PLC0415
-    from benchmarks.serving.laptop import laptop_endpoint  # noqa: PLC0415
+    from benchmarks.classifier import load_model
+    from benchmarks.serving.bare import bare_subjects
+    from benchmarks.serving.containers import SERVERS, container_server, install
+    from benchmarks.serving.laptop import laptop_endpoint
 
     loaded = load_model(model)
     REPORT.unlink(missing_ok=True)  # a run that fails leaves no older figures
@@ -105,9 +105,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     with contextlib.ExitStack() as running:
         subjects = bare_subjects(loaded.classifier)
         laptop = running.enter_context(
-            laptop_endpoint(
-                archive, pictures[0], folder / "laptop-aws", arguments.endpoints, console
-            )
+            laptop_endpoint(archive, pictures[0], folder / "laptop-aws", arguments.endpoints, console)
         )
         subjects += laptop.subjects
         containers = []
@@ -188,9 +186,7 @@ def prepare_model(given: Path, folder: Path) -> tuple[Path, Path]:
                 tar.extractall(unfinished, filter="data")
         copy_serving_code(unfinished / "code")
     except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
-        raise SubjectError(
-            f"{given} is no folder of train.py's and no model.tar.gz: {error}"
-        ) from error
+        raise SubjectError(f"{given} is no folder of train.py's and no model.tar.gz: {error}") from error
     shutil.rmtree(model, ignore_errors=True)
     unfinished.rename(model)
     with tarfile.open(archive, "w:gz") as tar:
@@ -210,21 +206,15 @@ def check_answers(subjects: Sequence[Subject], pictures: Sequence[bytes]) -> Non
         wanted = wanted or answers
         for answer, right in zip(answers, wanted, strict=True):
             pairs = zip(answer["probabilities"], right["probabilities"], strict=True)
-            if answer["labels"] != right["labels"] or not all(
-                math.isclose(p, q, abs_tol=TOLERANCE) for p, q in pairs
-            ):
-                raise SubjectError(
-                    f"{subject.title} answered {answer} where {subjects[0].title} answered {right}"
-                )
+            if answer["labels"] != right["labels"] or not all(math.isclose(p, q, abs_tol=TOLERANCE) for p, q in pairs):
+                raise SubjectError(f"{subject.title} answered {answer} where {subjects[0].title} answered {right}")
 
 
 def measure_in_turns(
     subjects: Sequence[Subject], pictures: Sequence[bytes], repeats: int, console: Console
 ) -> reporting.Runs:
     """Return `repeats` runs of each subject with each number of clients, after warming up."""
-    runs: reporting.Runs = {
-        (subject.name, clients): [] for subject in subjects for clients in subject.clients
-    }
+    runs: reporting.Runs = {(subject.name, clients): [] for subject in subjects for clients in subject.clients}
     turns = [(subject, clients) for subject in subjects for clients in subject.clients]
     total = len(turns) * (repeats + 1)
     with progress_bar(console, "Measuring") as progress:
@@ -269,8 +259,11 @@ def _python(*arguments: str) -> None:
     """Run this Python from the project's root. Raises SubjectError with its last words."""
     ended = subprocess.run(  # noqa: S603  our own programs
         [sys.executable, *arguments],
-        cwd=settings.ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=settings.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if ended.returncode:
         words = (ended.stderr or ended.stdout)[-1000:].strip()
         raise SubjectError(f"`python {' '.join(arguments)}` failed: {words}")
@@ -282,23 +275,34 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks.serving",
         description="Compare the bare network, the laptop's endpoint and the servers of SageMaker's"
         " own containers: the same model, pictures and cores, with 1 and 8 clients at a time.",
-        epilog="The containers' servers need Java on the PATH; they are installed once, into"
-        f" {WORK.name}/ (300 MB).",
+        epilog=f"The containers' servers need Java on the PATH; they are installed once, into {WORK.name}/ (300 MB).",
     )
     add = parser.add_argument
-    add("--model", type=Path, metavar="PATH",
-        help="folder or model.tar.gz of train.py's, served by the scripts of today"
-        " (one is trained, in half a minute)")  # fmt: skip
-    add("--staged", type=Path, metavar="FOLDER",
-        help="staged folder whose test pictures are asked for (some are drawn)")  # fmt: skip
-    add("--repeats", type=positive_integer, default=7, metavar="N",
-        help="times that each is measured, in turns (7)")  # fmt: skip
-    add("--endpoints", type=positive_integer, default=3, metavar="N",
-        help="endpoints made, for the time to the first answer (3)")  # fmt: skip
-    add("--cores", type=positive_integer, default=2, metavar="N",
-        help="processor cores for all of it, clients too (2; on Linux)")  # fmt: skip
-    add("--no-containers", dest="containers", action="store_false",
-        help="leave out TorchServe and multi-model-server")  # fmt: skip
+    add(
+        "--model",
+        type=Path,
+        metavar="PATH",
+        help="folder or model.tar.gz of train.py's, served by the scripts of today (one is trained, in half a minute)",
+    )
+    add(
+        "--staged", type=Path, metavar="FOLDER", help="staged folder whose test pictures are asked for (some are drawn)"
+    )
+    add("--repeats", type=positive_integer, default=7, metavar="N", help="times that each is measured, in turns (7)")
+    add(
+        "--endpoints",
+        type=positive_integer,
+        default=3,
+        metavar="N",
+        help="endpoints made, for the time to the first answer (3)",
+    )
+    add(
+        "--cores",
+        type=positive_integer,
+        default=2,
+        metavar="N",
+        help="processor cores for all of it, clients too (2; on Linux)",
+    )
+    add("--no-containers", dest="containers", action="store_false", help="leave out TorchServe and multi-model-server")
     return parser.parse_args(argv)
 
 

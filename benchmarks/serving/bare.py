@@ -52,9 +52,7 @@ def one_look(classifier: Classifier) -> Forward:
     return forward
 
 
-def _subject(
-    name: str, title: str, classifier: Classifier, forward: Forward, *, compared: bool = True
-) -> Subject:
+def _subject(name: str, title: str, classifier: Classifier, forward: Forward, *, compared: bool = True) -> Subject:
     def ask(picture: bytes) -> bytes:
         pixels = resize_picture(decode_picture(picture), classifier.input_size)
         with torch.inference_mode():  # as inference.py has it

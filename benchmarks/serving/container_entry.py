@@ -15,7 +15,7 @@ def main() -> None:
     server, port, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     os.environ["SAGEMAKER_BIND_TO_PORT"] = str(port)
     # Where the toolkits import the model's program from.
-    from sagemaker_inference import environment  # type: ignore[import-not-found]  # noqa: PLC0415
+    from sagemaker_inference import environment  # type: ignore[import-not-found]
 
     os.environ["PYTHONPATH"] = environment.code_dir
     properties, log_config = torchserve(port) if server == "torchserve" else multi_model_server()
@@ -37,7 +37,7 @@ def main() -> None:
 
 def torchserve(port: int) -> tuple[str, str]:
     """Return what sagemaker-pytorch-inference configures, and its log configuration's path."""
-    from sagemaker_pytorch_serving_container import (  # type: ignore[import-not-found]  # noqa: PLC0415
+    from sagemaker_pytorch_serving_container import (  # type: ignore[import-not-found]
         serving,
         torchserve,
     )
@@ -52,7 +52,7 @@ def torchserve(port: int) -> tuple[str, str]:
 
 def multi_model_server() -> tuple[str, str]:
     """Return what sagemaker-inference configures, and its log configuration's path."""
-    from sagemaker_inference import environment, model_server  # noqa: PLC0415
+    from sagemaker_inference import environment, model_server
 
     properties: str = model_server._generate_mms_config_properties(
         environment.Environment(), model_server.DEFAULT_HANDLER_SERVICE

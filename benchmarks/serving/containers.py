@@ -69,8 +69,7 @@ def install(server: str, folder: Path, console: Console) -> Path:
     """
     if shutil.which("java") is None:
         raise ContainerServerError(
-            "no java on the PATH, and the server is a Java program: on Debian,"
-            " apt-get install default-jre-headless"
+            "no java on the PATH, and the server is a Java program: on Debian, apt-get install default-jre-headless"
         )
     python, done = folder / "bin" / "python", folder / "installed.txt"
     wanted = "\n".join((sys.version, *PACKAGES[server]))
@@ -90,9 +89,7 @@ def install(server: str, folder: Path, console: Console) -> Path:
 
 
 @contextmanager
-def container_server(
-    server: str, python: Path, model: Path, folder: Path, picture: bytes
-) -> Iterator[Subject]:
+def container_server(server: str, python: Path, model: Path, folder: Path, picture: bytes) -> Iterator[Subject]:
     """Run one of SERVERS on the model until the end.
 
     Args:

@@ -48,9 +48,7 @@ class Laptop:
 
 
 @contextmanager
-def laptop_endpoint(
-    archive: Path, picture: bytes, state: Path, endpoints: int, console: Console
-) -> Iterator[Laptop]:
+def laptop_endpoint(archive: Path, picture: bytes, state: Path, endpoints: int, console: Console) -> Iterator[Laptop]:
     """Start the laptop's AWS, make endpoints one after the other, and keep the last until the end.
 
     Args:
@@ -91,9 +89,7 @@ def _make_config(session: LaptopSession, sagemaker: Any, archive: Path) -> None:
     s3.upload_file(str(archive), BUCKET, "model.tar.gz")
     model_data = f"s3://{BUCKET}/model.tar.gz"
     create_model(sagemaker, BUCKET, image=IMAGE, model_data=model_data, role_arn=ROLE)
-    create_endpoint_config(
-        sagemaker, BUCKET, model=BUCKET, instance_type="ml.m5.large", bucket=BUCKET
-    )
+    create_endpoint_config(sagemaker, BUCKET, model=BUCKET, instance_type="ml.m5.large", bucket=BUCKET)
 
 
 def _first_answer(sagemaker: Any, runtime: Any, name: str, picture: bytes) -> float:
@@ -113,9 +109,7 @@ def _subjects(session: LaptopSession, state: Path, name: str, port: int) -> list
     [port_file] = (state / "endpoints" / name).glob("*/port")  # written by serving_host.py
     own_port = int(port_file.read_text())
     path = f"/endpoints/{name}/invocations"
-    runtime = session.client(
-        "sagemaker-runtime", max_pool_connections=8, retries={"total_max_attempts": 1}
-    )
+    runtime = session.client("sagemaker-runtime", max_pool_connections=8, retries={"total_max_attempts": 1})
 
     def ask(picture: bytes) -> bytes:
         answer = runtime.invoke_endpoint(
@@ -129,12 +123,10 @@ def _subjects(session: LaptopSession, state: Path, name: str, port: int) -> list
         yield ask
 
     return [
-        Subject("invocations", "laptop endpoint, /invocations",
-            lambda: http_connection(own_port, "/invocations")),
-        Subject("invoke_endpoint", "laptop endpoint, InvokeEndpoint by HTTP",
-            lambda: http_connection(port, path)),
+        Subject("invocations", "laptop endpoint, /invocations", lambda: http_connection(own_port, "/invocations")),
+        Subject("invoke_endpoint", "laptop endpoint, InvokeEndpoint by HTTP", lambda: http_connection(port, path)),
         Subject("invoke_endpoint_boto3", "laptop endpoint, InvokeEndpoint by boto3", boto3),
-    ]  # fmt: skip
+    ]
 
 
 def free_port() -> int:

@@ -56,22 +56,14 @@ def figures(subjects: Sequence[Subject], runs: Runs, containers: Sequence[str]) 
         }
     for name, (above, below) in RATIOS.items():
         found["ratios"][name] = quartiles(
-            [
-                one.median_s / other.median_s
-                for one, other in zip(runs[above, 1], runs[below, 1], strict=True)
-            ]
+            [one.median_s / other.median_s for one, other in zip(runs[above, 1], runs[below, 1], strict=True)]
         )
     if containers:
         most = max(clients for _, clients in runs)
-        better = max(
-            containers, key=lambda name: statistics.median(run.per_s for run in runs[name, most])
-        )
+        better = max(containers, key=lambda name: statistics.median(run.per_s for run in runs[name, most]))
         found["better_container_server"] = better
         found["ratios"]["throughput_to_better_container_server"] = quartiles(
-            [
-                ours.per_s / theirs.per_s
-                for ours, theirs in zip(runs[OURS, most], runs[better, most], strict=True)
-            ]
+            [ours.per_s / theirs.per_s for ours, theirs in zip(runs[OURS, most], runs[better, most], strict=True)]
         )
     return found
 
@@ -79,9 +71,14 @@ def figures(subjects: Sequence[Subject], runs: Runs, containers: Sequence[str]) 
 def show(report: dict[str, Any], console: Console) -> None:
     """Print a report as tables."""
     table = Table(
-        "", "clients", "ms, median", "quartiles", "pictures/s", "quartiles",
+        "",
+        "clients",
+        "ms, median",
+        "quartiles",
+        "pictures/s",
+        "quartiles",
         title=f"Serving: {report['repeats']} repeats in turns, {report['cores']} cores",
-    )  # fmt: skip
+    )
     for subject in report["subjects"].values():
         for clients, measured in subject["clients"].items():
             ms, per_s = measured["ms"], measured["per_s"]
@@ -93,8 +90,7 @@ def show(report: dict[str, Any], console: Console) -> None:
     console.print(table)
     targets = Table("", "median", "spread", "wanted", title="Serving: targets")
     ratios, first = report["ratios"], report["first_answer_s"]
-    _add(targets, "/invocations to bare, 1 client", ratios["invocations_to_bare"],
-         f"at most {MOST_TIMES_BARE}")  # fmt: skip
+    _add(targets, "/invocations to bare, 1 client", ratios["invocations_to_bare"], f"at most {MOST_TIMES_BARE}")
     _add(targets, "/invocations to bare, traced", ratios["invocations_to_bare_traced"], "")
     _add(targets, "all looks at a picture to one, bare", ratios["bare_to_bare_one_look"], "")
     throughput = ratios.get("throughput_to_better_container_server")
@@ -102,9 +98,11 @@ def show(report: dict[str, Any], console: Console) -> None:
         title = f"throughput to {report['better_container_server']}, 8 clients"
         _add(targets, title, throughput, f"at least {LEAST_TIMES_CONTAINER}")
     targets.add_row(
-        "seconds to an endpoint's first answer", f"{first['median']}",
-        f"{first['min']} to {first['max']}", f"at most {MOST_SECONDS_TO_FIRST_ANSWER:.0f}",
-    )  # fmt: skip
+        "seconds to an endpoint's first answer",
+        f"{first['median']}",
+        f"{first['min']} to {first['max']}",
+        f"at most {MOST_SECONDS_TO_FIRST_ANSWER:.0f}",
+    )
     console.print(targets)
     for name, reason in report["not_measured"].items():
         console.print(f"{name} was not measured: {reason}", markup=False)
@@ -117,5 +115,4 @@ def show(report: dict[str, Any], console: Console) -> None:
 
 
 def _add(table: Table, title: str, values: dict[str, float], wanted: str) -> None:
-    table.add_row(title, f"{values['median']:.2f}", f"{values['q1']:.2f} to {values['q3']:.2f}",
-                  wanted)  # fmt: skip
+    table.add_row(title, f"{values['median']:.2f}", f"{values['q1']:.2f} to {values['q3']:.2f}", wanted)

@@ -54,9 +54,7 @@ class _Client:
     error: Exception | None = None
 
 
-def measure(
-    subject: Subject, pictures: Sequence[bytes], clients: int, requests: int, seconds: float
-) -> Run:
+def measure(subject: Subject, pictures: Sequence[bytes], clients: int, requests: int, seconds: float) -> Run:
     """Have `clients` ask at the same time, each without a pause.
 
     Args:

@@ -87,9 +87,7 @@ def read_label(content: bytes, where: str) -> Label:
         question = read_question(fields, fields.get("guess"))
     except (ValueError, RecursionError, QuestionError) as error:
         raise LabelError(f"{where} is no label ({error}): {MOVE}.") from error
-    texts: dict[str, Any] = {
-        name: fields.get(name) for name in ("label", "decided_by", "decided_at", "model")
-    }
+    texts: dict[str, Any] = {name: fields.get(name) for name in ("label", "decided_by", "decided_at", "model")}
     for name, text in texts.items():
         if not (isinstance(text, str) and text) and not (name == "model" and text is None):
             raise LabelError(f"{where} is no label (its {name} is {text!r}): {MOVE}.")

@@ -28,13 +28,19 @@ class Theme:
 
 
 LIGHT = Theme(
-    "light", "#1f2328", "#d0d7de", "#b3261e",
+    "light",
+    "#1f2328",
+    "#d0d7de",
+    "#b3261e",
     ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"),
-)  # fmt: skip
+)
 DARK = Theme(
-    "dark", "#e6edf3", "#3d444d", "#ff8a80",
+    "dark",
+    "#e6edf3",
+    "#3d444d",
+    "#ff8a80",
     ("#56b4e9", "#e69f00", "#2bc79b", "#e5a3c7", "#8ab4f8", "#ff9e5e", "#ffffff"),
-)  # fmt: skip
+)
 
 Draw = Callable[[Any, Theme], None]  # axes of matplotlib, and the colors to use
 
@@ -45,10 +51,9 @@ def chart(draw: Draw, alt: str, width: float = WIDTH, height: float = HEIGHT) ->
     `draw` gets an axes and the theme. `alt` says in a sentence what is to be seen, with its
     figures, for who cannot see it. `width` and `height` are in inches.
     """
-    import markupsafe  # noqa: PLC0415  --help does without
+    import markupsafe
 
-    sources = {theme.name: data_uri("image/svg+xml", _svg(draw, theme, width, height))
-               for theme in (LIGHT, DARK)}  # fmt: skip
+    sources = {theme.name: data_uri("image/svg+xml", _svg(draw, theme, width, height)) for theme in (LIGHT, DARK)}
     return markupsafe.Markup(
         '<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
         '<img src="{light}" alt="{alt}" width="{width}" height="{height}"></picture>'
@@ -61,9 +66,9 @@ def data_uri(media_type: str, content: bytes) -> str:
 
 
 def _svg(draw: Draw, theme: Theme, width: float, height: float) -> bytes:
-    import matplotlib as mpl  # noqa: PLC0415  half a second, which --help does without
-    from cycler import cycler  # noqa: PLC0415  as above
-    from matplotlib.figure import Figure  # noqa: PLC0415  as above
+    import matplotlib as mpl
+    from cycler import cycler
+    from matplotlib.figure import Figure
 
     settings: Any = {
         "font.size": 9,

@@ -23,7 +23,7 @@ def write_page(path: Path, template: Path, **values: Any) -> None:
 
 @cache
 def _templates(folder: Path) -> Any:
-    import jinja2  # noqa: PLC0415  --help does without
+    import jinja2
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([folder, Path(__file__).parent]),

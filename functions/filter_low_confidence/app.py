@@ -13,9 +13,7 @@ from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
 logger = Logger(service="filter_low_confidence")
-metrics = Metrics(
-    service="filter_low_confidence", namespace=os.environ["POWERTOOLS_METRICS_NAMESPACE"]
-)
+metrics = Metrics(service="filter_low_confidence", namespace=os.environ["POWERTOOLS_METRICS_NAMESPACE"])
 
 
 class InvalidInferencesError(Exception):
@@ -52,9 +50,7 @@ def decide(inferences: Any, class_names: Any, threshold: Any) -> dict[str, Any]:
     if not isinstance(class_names, list) or not all(isinstance(n, str) for n in class_names):
         raise InvalidInferencesError(f"not a list of class names: {class_names!r}")
     if not inferences or not len(inferences) == len(class_names) == len(set(class_names)):
-        raise InvalidInferencesError(
-            f"{len(inferences)} probabilities for {class_names!r}: each class needs one"
-        )
+        raise InvalidInferencesError(f"{len(inferences)} probabilities for {class_names!r}: each class needs one")
     confidence = max(inferences)
     return {
         "label": class_names[inferences.index(confidence)],

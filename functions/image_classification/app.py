@@ -35,9 +35,7 @@ runtime = boto3.client(
 )
 s3 = boto3.client(
     "s3",
-    config=Config(
-        connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2}
-    ),
+    config=Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2}),
 )
 
 
@@ -99,8 +97,7 @@ def picture_bytes(event: dict[str, Any]) -> bytes:
         return read_again(event["s3_bucket"], event["s3_key"], version)
     except (KeyError, TypeError, ValueError, ParamValidationError) as error:
         raise InvalidInputError(
-            "needs `image_data` (base64 text, or empty with `s3_bucket` and `s3_key`): "
-            f"{type(error).__name__}: {error}"
+            f"needs `image_data` (base64 text, or empty with `s3_bucket` and `s3_key`): {type(error).__name__}: {error}"
         ) from error
 
 
@@ -174,9 +171,7 @@ def named_by_sagemaker(error: ClientError, endpoint: str) -> Exception:
         container_status = cast(int, error.response.get("OriginalStatusCode", 500))
         original = str(error.response.get("OriginalMessage") or message)
         if 400 <= container_status < 500 and container_status != 429:
-            return PictureRefusedError(
-                f"endpoint {endpoint} refused the picture ({container_status}): {original}"
-            )
+            return PictureRefusedError(f"endpoint {endpoint} refused the picture ({container_status}): {original}")
         return EndpointBusyError(f"endpoint {endpoint} failed ({container_status}): {original}")
     if code == "ValidationError" and "not found" in message:
         return EndpointNotFoundError(
@@ -205,14 +200,10 @@ def read_answer(body: bytes, class_names: list[str]) -> tuple[list[str], list[fl
         if isinstance(answer, dict):
             class_names, answer = answer["labels"], answer["probabilities"]
     except (ValueError, KeyError, RecursionError) as error:
-        raise InvalidAnswerError(
-            f"not JSON with labels and probabilities: {body[:200]!r}"
-        ) from error
+        raise InvalidAnswerError(f"not JSON with labels and probabilities: {body[:200]!r}") from error
     if not is_distribution(answer):
         raise InvalidAnswerError(f"not probabilities that sum to 1: {body[:200]!r}")
-    if not isinstance(class_names, list) or not all(
-        isinstance(name, str) and name.strip() for name in class_names
-    ):
+    if not isinstance(class_names, list) or not all(isinstance(name, str) and name.strip() for name in class_names):
         raise InvalidAnswerError(f"labels are not a list of names: {body[:200]!r}")
     if not len(class_names) == len(set(class_names)) == len(answer):
         raise ClassCountMismatchError(

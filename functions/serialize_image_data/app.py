@@ -50,9 +50,7 @@ logger = Logger(service="serialize_image_data")
 # At worst 2 attempts of 2 + 5 s and a pause: well inside the function's timeout.
 s3 = boto3.client(
     "s3",
-    config=Config(
-        connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2}
-    ),
+    config=Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2}),
 )
 
 
@@ -140,8 +138,7 @@ def read_picture(picture: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
             raise EmptyPictureError(f"{where} has 0 bytes: upload the picture again")
         if size > MAX_PICTURE_BYTES:
             raise PictureTooLargeError(
-                f"{where} has {size:,} bytes, the endpoint takes {MAX_PICTURE_BYTES:,}: "
-                "upload a smaller picture"
+                f"{where} has {size:,} bytes, the endpoint takes {MAX_PICTURE_BYTES:,}: upload a smaller picture"
             )
         version = {"s3_version_id": answer["VersionId"]} if answer.get("VersionId") else {}
         return answer["Body"].read(), version
@@ -238,16 +235,14 @@ def read_header(picture: bytes, where: str) -> Header:
                 return reader(picture)
             except struct.error as error:
                 raise NotAPictureError(
-                    f"{where} is cut off after {len(picture):,} bytes, in its header: "
-                    "upload the picture again"
+                    f"{where} is cut off after {len(picture):,} bytes, in its header: upload the picture again"
                 ) from error
             except ValueError as error:
                 raise NotAPictureError(
                     f"{where} has an unreadable header ({error}): upload the picture again"
                 ) from error
     raise NotAPictureError(
-        f"{where} is neither PNG nor JPEG (it starts with {picture[:8]!r}): "
-        "convert it and upload it again"
+        f"{where} is neither PNG nor JPEG (it starts with {picture[:8]!r}): convert it and upload it again"
     )
 
 
@@ -259,9 +254,7 @@ def check_header(header: Header, where: str) -> None:
         PictureTooLargeError: it has too many pixels, or scans.
     """
     if header.frames > 1:
-        raise AnimatedPictureError(
-            f"{where} has {header.frames:,} frames: upload the one that shows the vehicle"
-        )
+        raise AnimatedPictureError(f"{where} has {header.frames:,} frames: upload the one that shows the vehicle")
     if header.width * header.height > MAX_PIXELS:
         raise PictureTooLargeError(
             f"{where} has {header.width:,}x{header.height:,} pixels, the endpoint takes "

@@ -95,8 +95,6 @@ def _values(alarm: dict[str, Any], now: float) -> list[float | None]:
             periods[age].append(point)
     statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic", "Average")
     return [
-        cloudwatch._stat_value(cloudwatch._calc_stats(points), statistic, points)
-        if points
-        else None
+        cloudwatch._stat_value(cloudwatch._calc_stats(points), statistic, points) if points else None
         for points in periods
     ]

@@ -78,9 +78,7 @@ def install() -> None:
     check_source(emit, "111efbf0", "local/ministack/embedded_metrics.py")
 
     @functools.wraps(emit)
-    def emit_lambda_logs(
-        func: dict[str, Any], request_id: str, log_text: str, *arguments: Any, **named: Any
-    ) -> None:
+    def emit_lambda_logs(func: dict[str, Any], request_id: str, log_text: str, *arguments: Any, **named: Any) -> None:
         emit(func, request_id, log_text, *arguments, **named)
         for line in (log_text or "").splitlines():
             for found in metrics_in(line):
@@ -96,9 +94,7 @@ def install() -> None:
     lambda_svc._emit_lambda_logs = emit_lambda_logs
 
 
-def _points(
-    directive: dict[str, Any], members: dict[str, Any], timestamp: float | None
-) -> Iterator[DataPoints]:
+def _points(directive: dict[str, Any], members: dict[str, Any], timestamp: float | None) -> Iterator[DataPoints]:
     namespace = directive.get("Namespace")
     definitions = directive.get("Metrics", [])
     if not isinstance(namespace, str) or not namespace or not isinstance(definitions, list):

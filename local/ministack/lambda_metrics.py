@@ -36,9 +36,7 @@ def install() -> None:
         _count(config.get("FunctionName", "unknown"), result, time.time() - started)
         return result
 
-    def emit_lambda_metrics(
-        function_name: str, duration_ms: float, error: bool, throttle: bool
-    ) -> None:
+    def emit_lambda_metrics(function_name: str, duration_ms: float, error: bool, throttle: bool) -> None:
         """Count what never reaches the dispatch: a call over the concurrency limit.
 
         The HTTP front reports the same call again, with the time that it took.

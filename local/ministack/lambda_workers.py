@@ -116,9 +116,7 @@ def install() -> None:
     most = workers_per_function()
     slots: dict[str, threading.BoundedSemaphore] = {}
 
-    def execute_function_warm(
-        func: dict[str, Any], event: dict[str, Any], request_id: str
-    ) -> dict[str, Any]:
+    def execute_function_warm(func: dict[str, Any], event: dict[str, Any], request_id: str) -> dict[str, Any]:
         config = func.get("config") or func
         slot = slots.setdefault(config.get("FunctionArn", ""), threading.BoundedSemaphore(most))
         if not slot.acquire(timeout=_WAIT_SECONDS):

@@ -103,17 +103,13 @@ def batched(
 
     Raises the execution's `States.ItemReaderFailed` for an item that is too large by itself.
     """
-    room = min(most_bytes or _MOST_INPUT_BYTES, _MOST_INPUT_BYTES) - _json_bytes(
-        shared | {"Items": []}
-    )
+    room = min(most_bytes or _MOST_INPUT_BYTES, _MOST_INPUT_BYTES) - _json_bytes(shared | {"Items": []})
     groups: list[list[Any]] = []
     size = 0
     for item in items:
         needed = _json_bytes(item) + 1  # and a comma
         if needed - 1 > room:
-            raise sfn._ExecutionError(
-                "States.ItemReaderFailed", f"An item of {needed - 1} bytes fits into no batch"
-            )
+            raise sfn._ExecutionError("States.ItemReaderFailed", f"An item of {needed - 1} bytes fits into no batch")
         full = most_items is not None and bool(groups) and len(groups[-1]) >= most_items
         if not groups or full or size + needed - 1 > room:
             groups.append([])
@@ -169,10 +165,7 @@ def _run_map(
 
     with ThreadPoolExecutor(most or _MOST_CHILDREN, thread_name_prefix="map-run") as pool:
         # A context each: account and region are in it, and a Context runs in one thread at a time.
-        futures = [
-            pool.submit(contextvars.copy_context().run, run_child, index)
-            for index in range(len(children))
-        ]
+        futures = [pool.submit(contextvars.copy_context().run, run_child, index) for index in range(len(children))]
         wait_for(futures)
     for future in futures:
         future.result()
@@ -189,10 +182,7 @@ def _end(
     """Close a run: write its results where the state asks for it, and return the Map's result."""
     exceeded = run.exceeded()
     run.record.update(status="FAILED" if exceeded else "SUCCEEDED", stopDate=sfn.now_iso())
-    result: Any = [
-        json.loads(each["output"]) if each.get("status") == "SUCCEEDED" else None
-        for each in executions
-    ]
+    result: Any = [json.loads(each["output"]) if each.get("status") == "SUCCEEDED" else None for each in executions]
     if "ResultWriter" in state:
         target = sfn._resolve_params_obj(state["ResultWriter"]["Parameters"], effective, context)
         ended = [each for each in executions if each]
@@ -218,16 +208,12 @@ def _items(state: dict[str, Any], effective: Any, context: dict[str, Any]) -> li
     if not selector:
         return items
     return [
-        sfn._resolve_params_obj(
-            selector, effective, context | {"Map": {"Item": {"Index": index, "Value": item}}}
-        )
+        sfn._resolve_params_obj(selector, effective, context | {"Map": {"Item": {"Index": index, "Value": item}}})
         for index, item in enumerate(items)
     ]
 
 
-def _children(
-    state: dict[str, Any], items: list[Any], effective: Any, context: dict[str, Any]
-) -> list[Child]:
+def _children(state: dict[str, Any], items: list[Any], effective: Any, context: dict[str, Any]) -> list[Child]:
     batcher = state.get("ItemBatcher")
     if batcher is None:
         return [Child(item, 1) for item in items]
@@ -239,9 +225,7 @@ def _children(
 
     most_items, most_bytes = limit("MaxItemsPerBatch"), limit("MaxInputBytesPerBatch")
     if most_items is None and most_bytes is None:
-        raise sfn._ExecutionError(
-            "States.Runtime", "ItemBatcher needs MaxItemsPerBatch or MaxInputBytesPerBatch"
-        )
+        raise sfn._ExecutionError("States.Runtime", "ItemBatcher needs MaxItemsPerBatch or MaxInputBytesPerBatch")
     shared = {}
     if "BatchInput" in batcher:
         shared["BatchInput"] = sfn._resolve_params_obj(batcher["BatchInput"], effective, context)

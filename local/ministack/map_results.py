@@ -17,9 +17,7 @@ from ministack.services import stepfunctions as sfn
 _STATUSES = ("FAILED", "PENDING", "SUCCEEDED")
 
 
-def write_results(
-    target: dict[str, Any], map_run_arn: str, executions: Iterable[dict[str, Any]]
-) -> dict[str, Any]:
+def write_results(target: dict[str, Any], map_run_arn: str, executions: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Write the files and return the Map's result.
 
     Raises the execution's `States.ResultWriterFailed` when S3 refuses a file.
@@ -30,11 +28,7 @@ def write_results(
         executions: those of the children that have ended, as MiniStack keeps them.
     """
     bucket = target["Bucket"]
-    folder = "/".join(
-        part
-        for part in (target.get("Prefix", "").strip("/"), map_run_arn.rpartition(":")[2])
-        if part
-    )
+    folder = "/".join(part for part in (target.get("Prefix", "").strip("/"), map_run_arn.rpartition(":")[2]) if part)
     files: dict[str, list[dict[str, Any]]] = {status: [] for status in _STATUSES}
     ended = [result_of(execution) for execution in executions]
     for status in _STATUSES:

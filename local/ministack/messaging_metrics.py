@@ -31,9 +31,7 @@ def install() -> None:
     @functools.wraps(fanout)
     def count_and_fanout(topic_arn: str, *arguments: Any, **named: Any) -> Any:
         name = topic_arn.rpartition(":")[2]
-        metrics.record(
-            "AWS/SNS", "NumberOfMessagesPublished", 1, "Count", dimensions={"TopicName": name}
-        )
+        metrics.record("AWS/SNS", "NumberOfMessagesPublished", 1, "Count", dimensions={"TopicName": name})
         return fanout(topic_arn, *arguments, **named)
 
     sns._fanout = count_and_fanout
@@ -58,12 +56,8 @@ def queue_points(messages: Iterable[dict[str, Any]], now: float) -> list[tuple[s
     """
     waiting = list(messages)
     visible = sum(message["visible_at"] <= now for message in waiting)
-    received = sum(
-        message["visible_at"] > now and message["receive_count"] > 0 for message in waiting
-    )
-    oldest = min(
-        (message.get("enqueued_at", message["sent_at"]) for message in waiting), default=now
-    )
+    received = sum(message["visible_at"] > now and message["receive_count"] > 0 for message in waiting)
+    oldest = min((message.get("enqueued_at", message["sent_at"]) for message in waiting), default=now)
     return [
         ("ApproximateNumberOfMessagesVisible", float(visible), "Count"),
         ("ApproximateNumberOfMessagesNotVisible", float(received), "Count"),

@@ -79,17 +79,13 @@ def parse_duplicates(members: Any) -> DuplicatesSetting:
     known = DuplicatesSetting.__dataclass_fields__
     unknown = set(members) - set(known)
     if unknown:
-        raise DuplicatesRequestError(
-            f"Unknown field {sorted(unknown)[0]!r}; there are " + ", ".join(known)
-        )
+        raise DuplicatesRequestError(f"Unknown field {sorted(unknown)[0]!r}; there are " + ", ".join(known))
     share, delay = members["duplicates"], members.get("delay_seconds", 0.0)
     seed = members.get("seed")
     if not _is_number(share) or not 0 <= share <= 1:
         raise DuplicatesRequestError("duplicates must be a number from 0 to 1")
     if not _is_number(delay) or not 0 <= delay <= _MOST_DELAY_SECONDS:
-        raise DuplicatesRequestError(
-            f"delay_seconds must be a number from 0 to {_MOST_DELAY_SECONDS}"
-        )
+        raise DuplicatesRequestError(f"delay_seconds must be a number from 0 to {_MOST_DELAY_SECONDS}")
     if seed is not None and type(seed) is not int:
         raise DuplicatesRequestError("seed must be a whole number, or null for none")
     return DuplicatesSetting(float(share), float(delay), seed)

@@ -35,8 +35,6 @@ class AwsClients:
                 self._clients[service] = self._session.client(
                     service,
                     endpoint_url=self._endpoint_url,
-                    config=Config(
-                        max_pool_connections=16, s3={"addressing_style": "path"}, read_timeout=60
-                    ),
+                    config=Config(max_pool_connections=16, s3={"addressing_style": "path"}, read_timeout=60),
                 )
             return self._clients[service]

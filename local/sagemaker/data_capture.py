@@ -110,13 +110,9 @@ def capture_line(config: dict[str, Any], invocation: CapturedInvocation) -> str:
     both = "InputAndOutput" in modes
     data: dict[str, Any] = {}
     if both or "Input" in modes:
-        data["endpointInput"] = _side(
-            config, "INPUT", invocation.request_body, invocation.request_type
-        )
+        data["endpointInput"] = _side(config, "INPUT", invocation.request_body, invocation.request_type)
     if both or "Output" in modes:
-        data["endpointOutput"] = _side(
-            config, "OUTPUT", invocation.answer_body, invocation.answer_type
-        )
+        data["endpointOutput"] = _side(config, "OUTPUT", invocation.answer_body, invocation.answer_type)
     metadata: dict[str, Any] = {"eventId": str(uuid.uuid4())}
     if invocation.custom_attributes is not None:
         metadata["customAttributes"] = [invocation.custom_attributes]

@@ -280,9 +280,7 @@ def _description(endpoint: Endpoint) -> dict[str, Any]:
     return described
 
 
-def _variant_summary(
-    variant: dict[str, Any], model: dict[str, Any], endpoint: Endpoint
-) -> dict[str, Any]:
+def _variant_summary(variant: dict[str, Any], model: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]:
     image = container_of(model).get("Image", "none")
     weight, count = variant.get("InitialVariantWeight", 1.0), variant.get("InitialInstanceCount", 1)
     return {

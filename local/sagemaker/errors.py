@@ -11,9 +11,7 @@ class AwsError(Exception):
         fields: further members of the error's shape, such as `OriginalStatusCode`.
     """
 
-    def __init__(
-        self, code: str, message: str, status: int = 400, fields: dict[str, object] | None = None
-    ) -> None:
+    def __init__(self, code: str, message: str, status: int = 400, fields: dict[str, object] | None = None) -> None:
         """Take code, message, HTTP status and the shape's further members."""
         super().__init__(f"{code}: {message}")
         self.code = code

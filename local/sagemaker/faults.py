@@ -106,8 +106,7 @@ class Faults:
             # No secrets are drawn here: the numbers decide which calls fail on purpose.
             found.chance = self._chance if seed is None else random.Random(seed).random  # noqa: S311
             found.active = [
-                _Active(fault, None if fault.seconds is None else now + fault.seconds, fault.calls)
-                for fault in faults
+                _Active(fault, None if fault.seconds is None else now + fault.seconds, fault.calls) for fault in faults
             ]
 
     def get(self, endpoint: str) -> dict[str, Any]:
@@ -199,8 +198,7 @@ def parse_fault(members: Any) -> Fault:
     unknown = set(members) - set(Fault.__dataclass_fields__)
     if unknown:
         raise FaultRequestError(
-            f"Unknown field {sorted(unknown)[0]!r}; a fault has "
-            + ", ".join(Fault.__dataclass_fields__)
+            f"Unknown field {sorted(unknown)[0]!r}; a fault has " + ", ".join(Fault.__dataclass_fields__)
         )
     kinds = [kind.value for kind in FaultKind]
     if members.get("kind") not in kinds:

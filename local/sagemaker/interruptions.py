@@ -85,9 +85,7 @@ def parse_interruption(members: Any) -> Interruption:
     known = Interruption.__dataclass_fields__
     unknown = sorted(set(members) - set(known))
     if unknown:
-        raise InterruptionRequestError(
-            f"Unknown field {unknown[0]!r}; there are " + ", ".join(known)
-        )
+        raise InterruptionRequestError(f"Unknown field {unknown[0]!r}; there are " + ", ".join(known))
     times = members.get("times", 1)
     if type(times) is not int or times < 1:
         raise InterruptionRequestError("times must be a whole number from 1")

@@ -113,9 +113,7 @@ class Invocations:
             raise _not_found(name)  # AWS has no other answer for an endpoint that is Creating
         return deployment
 
-    def _ask(
-        self, call: Invocation, deployment: Deployment, measured: MeasuredCall
-    ) -> InvocationAnswer:
+    def _ask(self, call: Invocation, deployment: Deployment, measured: MeasuredCall) -> InvocationAnswer:
         time_in = datetime.now(UTC)
         variant = measured.variant
         headers = {name: call.headers[name] for name in _PASSED_ON if name in call.headers}
@@ -130,9 +128,7 @@ class Invocations:
             if current is not deployment:  # an update took over between the look-up and the call
                 measured.variant = _target_variant(call, current)
                 return self._ask(call, current, measured)
-            raise AwsError(
-                "ServiceUnavailable", f"The container of {variant} is gone: {error}", 503
-            ) from error
+            raise AwsError("ServiceUnavailable", f"The container of {variant} is gone: {error}", 503) from error
         if not 200 <= answer.status < 300:
             raise model_error(call.endpoint, answer.status, answer.body.decode(errors="replace"))
         if deployment.capture is not None:
@@ -172,15 +168,11 @@ def _timed_out(endpoint: str) -> AwsError:
     return model_error(endpoint, 0, _TIMED_OUT)
 
 
-def _act(
-    fault: Fault, endpoint: str, measured: MeasuredCall, most_seconds: float
-) -> InvocationAnswer | None:
+def _act(fault: Fault, endpoint: str, measured: MeasuredCall, most_seconds: float) -> InvocationAnswer | None:
     """Do what a fault does to a call; None lets the call go on to the container."""
     if fault.kind in _CONTAINER_ANSWERS:
         with measured.model():
-            time.sleep(
-                min(fault.delay_seconds, most_seconds) if fault.kind is FaultKind.SLOW else 0
-            )
+            time.sleep(min(fault.delay_seconds, most_seconds) if fault.kind is FaultKind.SLOW else 0)
     match fault.kind:
         case FaultKind.SLOW:
             if fault.delay_seconds >= most_seconds:
@@ -204,9 +196,7 @@ def _target_variant(call: Invocation, deployment: Deployment) -> str:
     if target is None:
         return deployment.choose_variant()
     if target not in deployment.servers:
-        raise AwsError(
-            "ValidationError", f"Variant {target} of endpoint {call.endpoint} not found."
-        )
+        raise AwsError("ValidationError", f"Variant {target} of endpoint {call.endpoint} not found.")
     return target
 
 

@@ -112,9 +112,7 @@ class JobFolder:
         """
         name = request["TrainingJobName"]
         return {
-            "PATH": os.pathsep.join(
-                [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-            ),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "HOME": str(self.scratch),
             "TMPDIR": str(self.scratch),
             "LANG": "C.UTF-8",

@@ -13,9 +13,7 @@ _SHELL_REPORTS_FAILURE = "An error occurred with exit code "
 _DRIVER_FAILURES = ("Training Execution failed.", "subprocess.CalledProcessError")
 
 
-def final_metrics(
-    log: str, definitions: list[dict[str, str]], finished: datetime
-) -> list[dict[str, Any]]:
+def final_metrics(log: str, definitions: list[dict[str, str]], finished: datetime) -> list[dict[str, Any]]:
     """Return `FinalMetricDataList`: the last match in the log of each metric's expression.
 
     Args:
@@ -27,9 +25,7 @@ def final_metrics(
     for definition in definitions:
         value = _last_number(definition["Regex"], log)
         if value is not None:
-            metrics.append(
-                {"MetricName": definition["Name"], "Value": value, "Timestamp": finished}
-            )
+            metrics.append({"MetricName": definition["Name"], "Value": value, "Timestamp": finished})
     return metrics
 
 

@@ -66,9 +66,7 @@ class ModelCatalog:
         record = _record(request) | {"EndpointConfigArn": arn, "CreationTime": datetime.now(UTC)}
         with self._lock:
             if name in self._configs:
-                raise ValidationFailedError(
-                    f'Cannot create already existing endpoint configuration "{arn}".'
-                )
+                raise ValidationFailedError(f'Cannot create already existing endpoint configuration "{arn}".')
             self._configs[name] = record
         self._tags.put(arn, request.get("Tags", []))
         return {"EndpointConfigArn": arn}
@@ -110,8 +108,7 @@ class ModelCatalog:
             ValidationFailedError: when one of them has been deleted since.
         """
         return {
-            variant["VariantName"]: self._find_model(variant["ModelName"])
-            for variant in config["ProductionVariants"]
+            variant["VariantName"]: self._find_model(variant["ModelName"]) for variant in config["ProductionVariants"]
         }
 
     def _find_model(self, name: str) -> dict[str, Any]:
@@ -144,9 +141,7 @@ def container_of(model: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValidationFailedError: for a model of several containers, or of none.
     """
-    containers = model.get("Containers") or [
-        container for container in [model.get("PrimaryContainer")] if container
-    ]
+    containers = model.get("Containers") or [container for container in [model.get("PrimaryContainer")] if container]
     if len(containers) != 1:
         raise ValidationFailedError("The laptop's AWS serves models of exactly one container")
     container: dict[str, Any] = containers[0]
@@ -172,7 +167,5 @@ def _record(request: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in request.items() if key != "Tags"}
 
 
-def _summaries(
-    records: dict[str, dict[str, Any]], members: tuple[str, ...]
-) -> list[dict[str, Any]]:
+def _summaries(records: dict[str, dict[str, Any]], members: tuple[str, ...]) -> list[dict[str, Any]]:
     return [{member: record[member] for member in members} for record in list(records.values())]

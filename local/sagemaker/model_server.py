@@ -179,9 +179,7 @@ class ModelServer:
                 self._under_way -= 1
                 self._changed.notify_all()
 
-    def _post(
-        self, pool: urllib3.HTTPConnectionPool, body: bytes, headers: dict[str, str]
-    ) -> ContainerAnswer:
+    def _post(self, pool: urllib3.HTTPConnectionPool, body: bytes, headers: dict[str, str]) -> ContainerAnswer:
         try:
             answer = pool.urlopen(
                 "POST",
@@ -195,9 +193,7 @@ class ModelServer:
             raise InvocationTimeoutError(str(error)) from error
         except urllib3.exceptions.HTTPError as error:
             raise ModelServerGoneError(str(error)) from error
-        return ContainerAnswer(
-            answer.status, answer.data, answer.headers.get("content-type", "application/json")
-        )
+        return ContainerAnswer(answer.status, answer.data, answer.headers.get("content-type", "application/json"))
 
     def stop(self) -> None:
         """End the process and its log stream, once the calls under way are answered."""
@@ -216,9 +212,7 @@ class ModelServer:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise ModelServerError(self._failure())
             time.sleep(0.05)
-        self._pool = urllib3.HTTPConnectionPool(
-            "127.0.0.1", int(port_file.read_text()), maxsize=64, block=False
-        )
+        self._pool = urllib3.HTTPConnectionPool("127.0.0.1", int(port_file.read_text()), maxsize=64, block=False)
         try:
             answer = self._pool.urlopen("GET", "/ping", timeout=10.0, retries=3)
         except urllib3.exceptions.HTTPError as error:

@@ -27,12 +27,7 @@ def split_s3_uri(uri: str) -> tuple[str, str]:
 def list_keys(s3: Any, bucket: str, prefix: str) -> list[str]:
     """Return every key under a prefix, without the empty folder markers of consoles."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return [
-        entry["Key"]
-        for page in pages
-        for entry in page.get("Contents", [])
-        if not entry["Key"].endswith("/")
-    ]
+    return [entry["Key"] for page in pages for entry in page.get("Contents", []) if not entry["Key"].endswith("/")]
 
 
 def relative_name(key: str, prefix: str) -> str:

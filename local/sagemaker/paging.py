@@ -33,16 +33,11 @@ def list_page(
     return chosen[start:end], _token(end) if end < len(chosen) else None
 
 
-def _matches(
-    request: dict[str, Any], summary: dict[str, Any], name_key: str, status_key: str
-) -> bool:
+def _matches(request: dict[str, Any], summary: dict[str, Any], name_key: str, status_key: str) -> bool:
     created = summary["CreationTime"]
     return (
         request.get("NameContains", "").lower() in summary[name_key].lower()
-        and (
-            not status_key
-            or request.get("StatusEquals", summary[status_key]) == summary[status_key]
-        )
+        and (not status_key or request.get("StatusEquals", summary[status_key]) == summary[status_key])
         and ("CreationTimeAfter" not in request or created > request["CreationTimeAfter"])
         and ("CreationTimeBefore" not in request or created < request["CreationTimeBefore"])
     )

@@ -48,9 +48,7 @@ def parse_request(operation: str, body: bytes) -> dict[str, Any]:
     problems = _problems(members, shape)
     if problems:
         noun = "error" if len(problems) == 1 else "errors"
-        raise ValidationFailedError(
-            f"{len(problems)} validation {noun} detected: {'; '.join(problems)}"
-        )
+        raise ValidationFailedError(f"{len(problems)} validation {noun} detected: {'; '.join(problems)}")
     parsed: dict[str, Any] = _convert(members, shape, parse_to_aware_datetime)
     return parsed
 
@@ -66,9 +64,7 @@ def serialize_answer(operation: str, members: dict[str, Any]) -> bytes:
         return b""
     report = ParamValidator().validate(members, shape)
     if report.has_errors():
-        raise AwsError(
-            "InternalFailure", f"{operation} made a wrong answer: {report.generate_report()}", 500
-        )
+        raise AwsError("InternalFailure", f"{operation} made a wrong answer: {report.generate_report()}", 500)
     return json.dumps(_convert(members, shape, _epoch)).encode()
 
 
@@ -104,9 +100,7 @@ def _constraint_problems(value: Any, shape: Shape, path: str) -> Iterator[str]:
         yield from _size_problems(value, len(value), shape, path, "length")
         pattern = _compiled(shape.metadata.get("pattern"))
         if pattern is not None and not pattern.fullmatch(value):
-            yield _refusal(
-                value, path, f"satisfy regular expression pattern: {shape.metadata['pattern']}"
-            )
+            yield _refusal(value, path, f"satisfy regular expression pattern: {shape.metadata['pattern']}")
         enum = shape.metadata.get("enum")
         if enum and value not in enum:
             yield _refusal(value, path, f"satisfy enum value set: [{', '.join(enum)}]")

@@ -65,9 +65,7 @@ class SageMakerStandIn:
         request = parse_request(operation, body)
         run = self._operations.get(operation)
         if run is None:
-            raise AwsError(
-                "UnknownOperationException", f"The laptop's AWS does not have SageMaker.{operation}"
-            )
+            raise AwsError("UnknownOperationException", f"The laptop's AWS does not have SageMaker.{operation}")
         return serialize_answer(operation, run(request))
 
     def close(self) -> None:

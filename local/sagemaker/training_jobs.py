@@ -71,9 +71,7 @@ class TrainingJobs:
         """Answer StopTrainingJob."""
         status = self._find(request).request_stop()
         if status != "InProgress":
-            raise ValidationFailedError(
-                f"The request was rejected because the training job is in status {status}."
-            )
+            raise ValidationFailedError(f"The request was rejected because the training job is in status {status}.")
         return {}
 
     def delete(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -82,8 +80,7 @@ class TrainingJobs:
         described = run.snapshot()
         if described["TrainingJobStatus"] not in _ENDED:
             raise ResourceInUseError(
-                "The request was rejected because the training job is in status "
-                f"{described['TrainingJobStatus']}."
+                f"The request was rejected because the training job is in status {described['TrainingJobStatus']}."
             )
         with self._lock:
             self._runs.pop(request["TrainingJobName"], None)
@@ -123,8 +120,7 @@ def _refuse_what_cannot_run(request: dict[str, Any]) -> None:
         source = channel["DataSource"].get("S3DataSource")
         if source is None or source["S3DataType"] != "S3Prefix":
             raise ValidationFailedError(
-                f"Channel {channel['ChannelName']}: the laptop's AWS reads only S3DataSource with "
-                "S3DataType S3Prefix"
+                f"Channel {channel['ChannelName']}: the laptop's AWS reads only S3DataSource with S3DataType S3Prefix"
             )
         if channel.get("InputMode", "File") == "Pipe":
             raise ValidationFailedError("The laptop's AWS has no input mode Pipe; use File")
@@ -137,11 +133,9 @@ def _check_spot(request: dict[str, Any]) -> None:
     if request.get("EnableManagedSpotTraining"):
         if wait is None or wait < condition.get("MaxRuntimeInSeconds", MAX_RUNTIME_SECONDS):
             raise ValidationFailedError(
-                "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to "
-                "MaxRuntimeInSeconds"
+                "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
             )
     elif wait is not None:
         raise ValidationFailedError(
-            "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is "
-            "set to true"
+            "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to true"
         )

@@ -40,9 +40,7 @@ class JobFailedError(Exception):
 class TrainingRun:
     """Runs one training job in a thread and keeps what `DescribeTrainingJob` answers."""
 
-    def __init__(
-        self, request: dict[str, Any], arn: str, host: Host, interruptions: Interruptions
-    ) -> None:
+    def __init__(self, request: dict[str, Any], arn: str, host: Host, interruptions: Interruptions) -> None:
         """Take over a CreateTrainingJob request; `start` starts it."""
         name = request["TrainingJobName"]
         self._request = request
@@ -56,9 +54,7 @@ class TrainingRun:
         self._description = _first_description(request, arn, datetime.now(UTC))
         self._checkpoints = self._checkpoint_sync()
         self._seconds = 0.0  # of all attempts before this one
-        self._wait_end = time.monotonic() + request["StoppingCondition"].get(
-            "MaxWaitTimeInSeconds", float("inf")
-        )
+        self._wait_end = time.monotonic() + request["StoppingCondition"].get("MaxWaitTimeInSeconds", float("inf"))
         self._thread = threading.Thread(target=self._run, name=f"training {name}", daemon=True)
 
     def start(self) -> None:
@@ -69,10 +65,7 @@ class TrainingRun:
     def snapshot(self) -> dict[str, Any]:
         """Return the job's description as it stands, in the shape of `DescribeTrainingJob`."""
         with self._lock:
-            return {
-                key: list(value) if isinstance(value, list) else value
-                for key, value in self._description.items()
-            }
+            return {key: list(value) if isinstance(value, list) else value for key, value in self._description.items()}
 
     def request_stop(self) -> str:
         """Ask the job to stop, as `StopTrainingJob` does, and return the status that it had.
@@ -150,13 +143,11 @@ class TrainingRun:
                 count = download_prefix(self._host.clients.s3, source["S3Uri"], folder)
             except ClientError as error:
                 raise JobFailedError(
-                    f"ClientError: Data download failed: {error.response['Error']['Message']}: "
-                    f"{source['S3Uri']}"
+                    f"ClientError: Data download failed: {error.response['Error']['Message']}: {source['S3Uri']}"
                 ) from error
             if count == 0:
                 raise JobFailedError(
-                    f"ClientError: Data download failed:S3 key: {source['S3Uri']} "
-                    "matched no files on s3"
+                    f"ClientError: Data download failed:S3 key: {source['S3Uri']} matched no files on s3"
                 )
             if channel["ChannelName"] == "sm_drivers":
                 self._folder.localise_drivers(folder)
@@ -231,9 +222,7 @@ class TrainingRun:
 
     def _command(self) -> list[str]:
         specification = self._request["AlgorithmSpecification"]
-        words = specification.get("ContainerEntrypoint", []) + specification.get(
-            "ContainerArguments", []
-        )
+        words = specification.get("ContainerEntrypoint", []) + specification.get("ContainerArguments", [])
         return [self._folder.localise(word) for word in words]
 
     def _upload(self) -> None:
@@ -244,9 +233,7 @@ class TrainingRun:
             upload_archive(self._host.clients.s3, self._folder.model, artifact)
             self._set(ModelArtifacts={"S3ModelArtifacts": artifact})
         if any(self._folder.output_data.iterdir()):
-            upload_archive(
-                self._host.clients.s3, self._folder.output_data, f"{output}/output.tar.gz"
-            )
+            upload_archive(self._host.clients.s3, self._folder.output_data, f"{output}/output.tar.gz")
         self._sync_checkpoints()
 
     def _report_metrics(self) -> None:
@@ -269,9 +256,7 @@ class TrainingRun:
             TrainingJobStatus=status,
             TrainingEndTime=now,
             TrainingTimeInSeconds=seconds,
-            BillableTimeInSeconds=max(1, round(seconds * _SPOT_PRICE_SHARE))
-            if self._spot
-            else seconds,
+            BillableTimeInSeconds=max(1, round(seconds * _SPOT_PRICE_SHARE)) if self._spot else seconds,
         )
 
     def _set(self, **members: Any) -> None:
@@ -289,9 +274,7 @@ class TrainingRun:
             if transitions:
                 transitions[-1] = {**transitions[-1], "EndTime": now}
             transitions.append(entered)
-            self._description.update(
-                {"SecondaryStatus": secondary, "LastModifiedTime": now} | members
-            )
+            self._description.update({"SecondaryStatus": secondary, "LastModifiedTime": now} | members)
 
 
 _STOPPED = ("Stopped", "Stopped", "Training job stopped")

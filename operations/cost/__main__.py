@@ -19,15 +19,23 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m operations.cost",
-        description="Calculate what the workflow costs on AWS, from prices, template and"
-        " definitions. Calls nothing.",
+        description="Calculate what the workflow costs on AWS, from prices, template and definitions. Calls nothing.",
     )
-    parser.add_argument("--write", action="store_true",
-        help="write docs/cost.md, from operations/cost/assumptions.toml as it stands")  # fmt: skip
-    parser.add_argument("--requests-per-second", type=positive_number, metavar="N",
-        help="requests per second that one instance of the endpoint answers")  # fmt: skip
-    parser.add_argument("--review-share", type=positive_number, metavar="SHARE",
-        help="share of pictures that go to review, above 0 and up to 1")  # fmt: skip
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/cost.md, from operations/cost/assumptions.toml as it stands"
+    )
+    parser.add_argument(
+        "--requests-per-second",
+        type=positive_number,
+        metavar="N",
+        help="requests per second that one instance of the endpoint answers",
+    )
+    parser.add_argument(
+        "--review-share",
+        type=positive_number,
+        metavar="SHARE",
+        help="share of pictures that go to review, above 0 and up to 1",
+    )
     parsed = parser.parse_args(argv)
     if parsed.write and (parsed.requests_per_second or parsed.review_share):
         parser.error("--write takes its numbers from operations/cost/assumptions.toml alone")
@@ -63,9 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         inputs = read_inputs()
         if parsed.requests_per_second:
-            inputs = model.with_value(
-                inputs, "endpoint_requests_per_second", parsed.requests_per_second
-            )
+            inputs = model.with_value(inputs, "endpoint_requests_per_second", parsed.requests_per_second)
         if parsed.review_share:
             inputs = model.with_value(inputs, "review_share", parsed.review_share)
         sections = page.sections(inputs)

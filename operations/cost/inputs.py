@@ -111,13 +111,11 @@ def read_inputs(root: Path = ROOT) -> Inputs:
     Raises:
         CostError: a file is missing or cannot be read.
     """
-    from samcli.yamlhelper import yaml_parse  # noqa: PLC0415  half a second
+    from samcli.yamlhelper import yaml_parse
 
     try:
         template = yaml_parse((root / "template.yaml").read_text(encoding="utf-8"))
-        texts = {
-            n: (root / "statemachine" / n).read_text(encoding="utf-8") for n in (SINGLE, BATCH)
-        }
+        texts = {n: (root / "statemachine" / n).read_text(encoding="utf-8") for n in (SINGLE, BATCH)}
         definitions = {name: json.loads(text) for name, text in texts.items()}
     except (OSError, ValueError) as error:
         raise CostError(f"cannot read what is deployed: {error}") from error

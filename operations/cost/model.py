@@ -134,8 +134,7 @@ def lambda_rows(inputs: Inputs, wait_s: float) -> list[Row]:
     def gb_seconds(path: Path) -> float:
         waits = {CLASSIFIER: wait_s}
         return sum(
-            inputs.memory_gb(f) * (inputs.assume(FUNCTION_MS[f]) / 1000 + waits.get(f, 0))
-            for f in path.functions
+            inputs.memory_gb(f) * (inputs.assume(FUNCTION_MS[f]) / 1000 + waits.get(f, 0)) for f in path.functions
         )
 
     requests = expected(inputs, lambda path: len(path.functions))
@@ -223,13 +222,9 @@ def batch_rows(inputs: Inputs, batch: Batch) -> list[Row]:
     """Return the batch path for a million of a large batch's pictures, without the endpoint."""
     pace = speed(inputs, batch)
     children = MILLION / batch.size
-    picture_s = expected(
-        inputs, lambda path: billed_express_seconds(path_seconds(inputs, path) + pace.wait_s)
-    )
+    picture_s = expected(inputs, lambda path: billed_express_seconds(path_seconds(inputs, path) + pace.wait_s))
     nested_gb = express_gb(inputs.definition_bytes[SINGLE], inputs.quotas["payload"].limit)
-    child_gb = express_gb(
-        inputs.definition_bytes[BATCH], batch_input_bytes(inputs, batch) * batch.size
-    )
+    child_gb = express_gb(inputs.definition_bytes[BATCH], batch_input_bytes(inputs, batch) * batch.size)
     child_s = billed_express_seconds(pace.child_s)
     gb_hours = (MILLION * picture_s * nested_gb + children * child_s * child_gb) / 3600
     child_log = child_events(inputs, batch.size) * inputs.assume("event_log_bytes")

@@ -57,9 +57,7 @@ def cost_table(inputs: Inputs, rows: Sequence[Row], last: str = "") -> list[list
     lines = [["component", "quantity", "unit", "USD per unit", "USD"]]
     for r in rows:
         price = inputs.prices[r.price]
-        lines.append(
-            [r.component, number(r.quantity), price.unit, unit_price(price.usd), usd(r.usd)]
-        )
+        lines.append([r.component, number(r.quantity), price.unit, unit_price(price.usd), usd(r.usd)])
     return [*lines, [f"**{last or 'sum'}**", "", "", "", f"**{usd(total(list(rows)))}**"]]
 
 
@@ -86,8 +84,7 @@ def sections(inputs: Inputs) -> list[Section]:
         ),
         Section(
             "Either path: a million pictures get into the bucket",
-            "In neither of the sums above. The bucket tells EventBridge of each object, whatever"
-            " its prefix.",
+            "In neither of the sums above. The bucket tells EventBridge of each object, whatever its prefix.",
             cost_table(inputs, model.upload_rows(inputs)),
         ),
         endpoint(inputs),
@@ -144,19 +141,29 @@ def summary(inputs: Inputs, batch: Batch) -> Section:
 
 def endpoint(inputs: Inputs) -> Section:
     """Return the endpoint's cost by instance type."""
-    lines = [["one instance", "USD an hour", "USD a month, always on", "used by a million a month",
-              "USD per million at that", "USD per million, fully used"]]  # fmt: skip
+    lines = [
+        [
+            "one instance",
+            "USD an hour",
+            "USD a month, always on",
+            "used by a million a month",
+            "USD per million at that",
+            "USD per million, fully used",
+        ]
+    ]
     hours = model.endpoint_busy_hours(inputs, MILLION)
     for kind in INSTANCES:
         month = model.endpoint_month_usd(inputs, kind)
-        lines.append([
-            kind,
-            f"{inputs.prices[kind].usd:.3f}",
-            usd(month),
-            f"{hours / inputs.assume('hours_per_month'):.2%}",
-            usd(month),
-            usd(hours * inputs.prices[kind].usd),
-        ])  # fmt: skip
+        lines.append(
+            [
+                kind,
+                f"{inputs.prices[kind].usd:.3f}",
+                usd(month),
+                f"{hours / inputs.assume('hours_per_month'):.2%}",
+                usd(month),
+                usd(hours * inputs.prices[kind].usd),
+            ]
+        )
     capture = model.capture_gb(inputs)
     kept = capture * inputs.prices["s3_gb_month"].usd
     requests = inputs.assume("endpoint_requests_per_second")
@@ -197,21 +204,18 @@ def break_even(inputs: Inputs, batch: Batch) -> Section:
                 " may wait until a batch is run",
             ],
             [
-                "At how many pictures a month does an endpoint that is always on cost as much as"
-                " the standard path?",
+                "At how many pictures a month does an endpoint that is always on cost as much as the standard path?",
                 f"{month / standard:,.0f}; with what a month costs without a picture"
                 f" {(month + fixed) / standard:,.0f}. With fewer, the endpoint is the bill",
             ],
-            ["The same for the batch path?",
-             f"{month / batched:,.0f}, or {(month + fixed) / batched:,.0f}"],
+            ["The same for the batch path?", f"{month / batched:,.0f}, or {(month + fixed) / batched:,.0f}"],
             [
                 "Up to how many pictures a month does it pay to make the endpoint for a batch and"
                 " to delete it afterwards?",
-                f"{most:,.0f}, all that one instance can answer in a month; making one"
-                " takes minutes",
+                f"{most:,.0f}, all that one instance can answer in a month; making one takes minutes",
             ],
         ],
-    )  # fmt: skip
+    )
 
 
 def changes(inputs: Inputs, batch: Batch) -> Section:
@@ -250,21 +254,24 @@ def changes(inputs: Inputs, batch: Batch) -> Section:
 
 def capacity(inputs: Inputs, batch: Batch) -> Section:
     """Return how the endpoint's speed changes the batch path's cost."""
-    lines = [["endpoint, requests/s", "MaxConcurrency", "pictures/s", "bound by",
-              "wait for the endpoint", "USD per million"]]  # fmt: skip
+    lines = [
+        ["endpoint, requests/s", "MaxConcurrency", "pictures/s", "bound by", "wait for the endpoint", "USD per million"]
+    ]
     for requests in (25, 50, 100, 200):
         for children in sorted({1, 2, batch.children}):
             slower = model.with_value(inputs, "endpoint_requests_per_second", requests)
             setting = replace(batch, children=children)
             pace = model.speed(slower, setting)
-            lines.append([
-                str(requests),
-                str(children),
-                f"{pace.pictures_per_second:.1f}",
-                pace.bound_by,
-                f"{pace.wait_s:.2f} s",
-                usd(total(model.batch_rows(slower, setting))),
-            ])  # fmt: skip
+            lines.append(
+                [
+                    str(requests),
+                    str(children),
+                    f"{pace.pictures_per_second:.1f}",
+                    pace.bound_by,
+                    f"{pace.wait_s:.2f} s",
+                    usd(total(model.batch_rows(slower, setting))),
+                ]
+            )
     return Section(
         "An endpoint too slow for its batch costs Lambda time",
         "Every picture in work that waits for the endpoint is a function that waits, and is paid"
@@ -290,23 +297,34 @@ def slowest_endpoint(inputs: Inputs, batch: Batch) -> float:
 
 def ten_million(inputs: Inputs, batch: Batch) -> Section:
     """Return what the batch machine does with ten million pictures, by instances."""
-    lines = [["instances behind the endpoint", "MaxConcurrency", "pictures/s", "bound by", "hours",
-              "workflow, USD", "endpoint, USD"]]  # fmt: skip
+    lines = [
+        [
+            "instances behind the endpoint",
+            "MaxConcurrency",
+            "pictures/s",
+            "bound by",
+            "hours",
+            "workflow, USD",
+            "endpoint, USD",
+        ]
+    ]
     hour = inputs.prices[DEFAULT_INSTANCE].usd
     for instances, factor in ((1, 1), (2, 1), (2, 2), (4, 4), (10, 10)):
         setting = replace(batch, instances=instances, children=batch.children * factor)
         pace = model.speed(inputs, setting)
         hours = LARGE / pace.pictures_per_second / 3600
         cost = total(model.batch_rows(inputs, setting)) * LARGE / MILLION
-        lines.append([
-            str(instances),
-            str(setting.children),
-            f"{pace.pictures_per_second:,.0f}",
-            pace.bound_by,
-            f"{hours:,.1f}",
-            usd(cost + model.parent_usd(inputs)),
-            usd(hours * hour * instances),
-        ])  # fmt: skip
+        lines.append(
+            [
+                str(instances),
+                str(setting.children),
+                f"{pace.pictures_per_second:,.0f}",
+                pace.bound_by,
+                f"{hours:,.1f}",
+                usd(cost + model.parent_usd(inputs)),
+                usd(hours * hour * instances),
+            ]
+        )
     return Section(
         f"The batch machine with {LARGE:,} pictures",
         f"{LARGE / model.LISTED_PER_REQUEST:,.0f} requests list them, {LARGE / batch.size:,.0f}"

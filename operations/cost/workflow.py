@@ -85,8 +85,7 @@ def _after(name: str, state: State, decisions: Mapping[str, str]) -> str | None:
     options = {choice["Next"] for choice in state["Choices"]} | {state.get("Default")}
     if decisions.get(name) not in options:
         raise CostError(
-            f"Choice {name!r} goes to one of {sorted(filter(None, options))}: say to which in"
-            " operations/cost/inputs.py"
+            f"Choice {name!r} goes to one of {sorted(filter(None, options))}: say to which in operations/cost/inputs.py"
         )
     return decisions[name]
 

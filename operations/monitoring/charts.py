@@ -36,17 +36,27 @@ def confidence_over_time(
         first, *_ = theme.series
         axes.plot(times, confidences, ".", color=first, alpha=0.35, markersize=4, mew=0)
         axes.fill_between(
-            middles, [p["p10"] for p in drawn], [p["p90"] for p in drawn],
-            color=first, alpha=0.2, lw=0,
-        )  # fmt: skip
+            middles,
+            [p["p10"] for p in drawn],
+            [p["p90"] for p in drawn],
+            color=first,
+            alpha=0.2,
+            lw=0,
+        )
         axes.plot(middles, [p["median"] for p in drawn], "o-", color=first, ms=3.5, lw=1.5)
         axes.axhline(threshold, color=theme.accent, lw=1.5, ls="--")
         low = min(threshold, float(confidences.min()))
         axes.set_ylim(max(0.0, low - 0.05), 1.02)
         axes.annotate(
-            f"threshold {threshold:g}", (0.02, threshold), xycoords=("axes fraction", "data"),
-            xytext=(0, -3), textcoords="offset points", va="top", color=theme.accent, fontsize=8,
-        )  # fmt: skip
+            f"threshold {threshold:g}",
+            (0.02, threshold),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, -3),
+            textcoords="offset points",
+            va="top",
+            color=theme.accent,
+            fontsize=8,
+        )
         axes.set_ylabel("confidence")
         _time_axis(axes, times + middles, length)
 
@@ -61,9 +71,7 @@ def confidence_over_time(
 def coverage_over_time(periods: Sequence[Period], length: Length) -> Any:
     """Draw the share of accepted answers of each period, with its 95 % interval."""
     shares = [p["coverage"] for p in periods]
-    bounds = [
-        wilson_interval(round(p["coverage"] * p["predictions"]), p["predictions"]) for p in periods
-    ]
+    bounds = [wilson_interval(round(p["coverage"] * p["predictions"]), p["predictions"]) for p in periods]
     line, drawn = _with_gaps(periods, length)
     middles = [middle for middle, p in zip(line, drawn, strict=True) if p is not GAP]
 
@@ -80,8 +88,7 @@ def coverage_over_time(periods: Sequence[Period], length: Length) -> Any:
 
     return chart(
         draw,
-        f"Share of answers that are accepted, by {length}: between {percent(min(shares))} and"
-        f" {percent(max(shares))}.",
+        f"Share of answers that are accepted, by {length}: between {percent(min(shares))} and {percent(max(shares))}.",
     )
 
 
@@ -109,18 +116,24 @@ def mix_over_time(periods: Sequence[Period], classes: Sequence[str], length: Len
     What other classes have is left empty.
     """
     starts, width = _bars(periods, length)
-    shares = {
-        name: np.array([p["classes"].get(name, 0) / p["predictions"] for p in periods])
-        for name in classes
-    }
+    shares = {name: np.array([p["classes"].get(name, 0) / p["predictions"] for p in periods]) for name in classes}
 
     def draw(axes: Any, theme: Theme) -> None:
         below, bars = np.zeros(len(periods)), []
         for name, color, hatch in zip(classes, theme.series, HATCHES, strict=False):
             bars.append(
-                axes.bar(starts, shares[name], width, below, align="edge", color=color,
-                         hatch=hatch, edgecolor=theme.ink, lw=0)
-            )  # fmt: skip
+                axes.bar(
+                    starts,
+                    shares[name],
+                    width,
+                    below,
+                    align="edge",
+                    color=color,
+                    hatch=hatch,
+                    edgecolor=theme.ink,
+                    lw=0,
+                )
+            )
             below = below + shares[name]
         axes.set_ylim(0, 1)
         axes.yaxis.set_major_formatter(_percent)
@@ -130,15 +143,12 @@ def mix_over_time(periods: Sequence[Period], classes: Sequence[str], length: Len
         _time_axis(axes, [*starts, starts[-1] + width], length)
 
     ranges = ", ".join(
-        f"{name} {percent(float(values.min()))} to {percent(float(values.max()))}"
-        for name, values in shares.items()
+        f"{name} {percent(float(values.min()))} to {percent(float(values.max()))}" for name, values in shares.items()
     )
     return chart(draw, f"Shares of the predicted classes by {length}: {ranges}.")
 
 
-def class_histogram(
-    name: str, counts: Sequence[int], edges: Sequence[float], threshold: float, place: int
-) -> Any:
+def class_histogram(name: str, counts: Sequence[int], edges: Sequence[float], threshold: float, place: int) -> Any:
     """Draw how sure the answers of one class are; `place` chooses its color."""
 
     def draw(axes: Any, theme: Theme) -> None:
@@ -160,9 +170,7 @@ def class_histogram(
     )
 
 
-def distributions(
-    name: str, unit: str, baseline: Floats, observed: Floats, sources: tuple[str, str]
-) -> Any:
+def distributions(name: str, unit: str, baseline: Floats, observed: Floats, sources: tuple[str, str]) -> Any:
     """Draw how a number is distributed in two samples, each with an area of 1."""
     both = np.concatenate([baseline, observed])
     low, high = np.quantile(both, (0.005, 0.995))  # one outlier must not squeeze all the others
@@ -171,9 +179,7 @@ def distributions(
     edges = np.linspace(low, high, FEATURE_BINS + 1)
 
     def draw(axes: Any, theme: Theme) -> None:
-        for values, color, style, source in zip(
-            (baseline, observed), theme.series, ("--", "-"), sources, strict=False
-        ):
+        for values, color, style, source in zip((baseline, observed), theme.series, ("--", "-"), sources, strict=False):
             counts, _ = np.histogram(np.clip(values, low, high), edges)
             shares = counts / max(1, len(values))
             axes.stairs(shares, edges, color=color, ls=style, lw=1.6, label=source)
@@ -226,7 +232,7 @@ def _start(period: Period) -> datetime:
 
 
 def _time_axis(axes: Any, times: Sequence[datetime], length: Length) -> None:
-    from matplotlib import dates  # noqa: PLC0415  --help does without
+    from matplotlib import dates
 
     first, last = min(times), max(times)
     room = max((last - first) / 30, (moment(SECONDS[length]) - moment(0)) / 2)

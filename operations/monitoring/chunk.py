@@ -37,9 +37,7 @@ class Rules:
 
     def ask_for(self, time: float) -> bool:
         """Tell whether a call at that time counts."""
-        return (self.since is None or time >= self.since) and (
-            self.until is None or time < self.until
-        )
+        return (self.since is None or time >= self.since) and (self.until is None or time < self.until)
 
 
 @dataclass
@@ -79,9 +77,7 @@ def _read_chunk(chunk: Chunk, rules: Rules) -> ChunkReading:
         except DamagedLineError as error:
             reading.damaged[error.reason] += 1
             if len(reading.damaged_lines) < MOST_DAMAGED_LISTED:
-                reading.damaged_lines.append(
-                    DamagedLine(chunk.name, reading.lines, error.reason, error.detail)
-                )
+                reading.damaged_lines.append(DamagedLine(chunk.name, reading.lines, error.reason, error.detail))
         begin = end
     reading.predictions = rows.predictions()
     return reading
@@ -95,7 +91,7 @@ def _read_line(line: bytes, rules: Rules, rows: Rows, place: tuple[int, int, int
     if not rules.ask_for(call.time):
         return False
     # Not above: the process that hands out chunks does without PyTorch.
-    from operations.monitoring.captured_picture import describe  # noqa: PLC0415
+    from operations.monitoring.captured_picture import describe
 
     question = question_key(call.inference_id, call.picture)
     rows.add(call.time, call.probabilities, describe(call.picture), place, question)

@@ -118,10 +118,8 @@ def kept_sample(comparison: Comparison, predictions: Predictions, seed: int) -> 
     return {SAMPLE_MEMBER: kept.to_json()}
 
 
-def _look(
-    captures: Captures, reading: Reading, some: Predictions, observer: Observer, report: Report
-) -> Seen:
-    from training.container.picture_model.network import resize_picture  # noqa: PLC0415  imports PyTorch, as the observer has
+def _look(captures: Captures, reading: Reading, some: Predictions, observer: Observer, report: Report) -> Seen:
+    from training.container.picture_model.network import resize_picture
 
     size = observer.input_size
 
@@ -130,7 +128,5 @@ def _look(
         return Image.fromarray(resize_picture(picture, size).permute(1, 2, 0).numpy())
 
     count = len(some)
-    pictures = with_pictures(
-        captures, reading.files, some, shrink, lambda done, _: report(done, 2 * count)
-    )
+    pictures = with_pictures(captures, reading.files, some, shrink, lambda done, _: report(done, 2 * count))
     return observer.look(pictures, lambda done: report(count + done, 2 * count))

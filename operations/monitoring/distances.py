@@ -82,16 +82,14 @@ class Observer:
         return Seen(distances, [self.classifier.classes[label] for label in labels], confidences)
 
     def _look(self, member: int, pictures: list[Image.Image]) -> tuple[Any, Any, Any]:
-        import torch  # noqa: PLC0415  seconds, which --help does without
+        import torch
 
-        from training.container.picture_model.network import resize_picture  # noqa: PLC0415  as above
+        from training.container.picture_model.network import resize_picture
 
         classifier = self.classifier
         classifier.ensemble.eval()
         pixels = torch.stack([resize_picture(p, classifier.input_size) for p in pictures])
-        logs = classifier.member_log_probabilities(
-            classifier.ensemble.networks()[member], classifier.normalise(pixels)
-        )
+        logs = classifier.member_log_probabilities(classifier.ensemble.networks()[member], classifier.normalise(pixels))
         confidences, labels = logs.double().softmax(1).max(1)
         distances = self.gaussians.distances(classifier, member, pixels)
         return distances.numpy(), confidences.numpy(), labels.numpy()
@@ -111,7 +109,7 @@ def _one_thread() -> Iterator[None]:
 
     On two busy cores, five times as long as one thread alone.
     """
-    import torch  # noqa: PLC0415  seconds, which --help does without
+    import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -127,10 +125,10 @@ def load_observer(place: str | Path, s3: Any = None) -> Observer:
     Raises NoBaselineError for a model without what distances take, MissingModelError,
     DamagedModelError, and botocore's ClientError where S3 refuses it.
     """
-    import torch  # noqa: PLC0415  seconds, which --help does without
+    import torch
 
-    from training.container.picture_model.baseline import GAUSSIANS_FILE, load_gaussians  # noqa: PLC0415  as above
-    from training.container.picture_model.network import (  # noqa: PLC0415  as above
+    from training.container.picture_model.baseline import GAUSSIANS_FILE, load_gaussians
+    from training.container.picture_model.network import (
         METADATA_FILE,
         WEIGHTS_FILE,
         ModelFilesError,

@@ -61,9 +61,7 @@ def compare(baseline: Sample, observed: Sample, *, alpha: float = ALPHA, seed: i
     a very large sample are taken, and how classes and formats are permuted.
     """
     generator = np.random.default_rng(seed)
-    features = _decide(
-        [compare_feature(name, baseline, observed, generator) for name in FEATURES], alpha
-    )
+    features = _decide([compare_feature(name, baseline, observed, generator) for name in FEATURES], alpha)
     features = [
         feature
         if feature.effect is None

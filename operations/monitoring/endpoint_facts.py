@@ -69,11 +69,7 @@ def endpoint_captures(session: Any, endpoint: str) -> str:
     region = check_region(session)
     caller = check_credentials(session.client("sts"))
     try:
-        capture = (
-            session.client("sagemaker")
-            .describe_endpoint(EndpointName=endpoint)
-            .get("DataCaptureConfig", {})
-        )
+        capture = session.client("sagemaker").describe_endpoint(EndpointName=endpoint).get("DataCaptureConfig", {})
     except ClientError:
         capture = {}
     bucket = settings.default_bucket(caller.account, region)
@@ -90,9 +86,7 @@ def choose_threshold(session: Any, stack: str, endpoint: str, asked: float | Non
     if asked is not None:
         return Threshold(asked, "as asked for")
     try:
-        [found] = session.client("cloudformation", config=PATIENCE).describe_stacks(
-            StackName=stack
-        )["Stacks"]
+        [found] = session.client("cloudformation", config=PATIENCE).describe_stacks(StackName=stack)["Stacks"]
         parameters = {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])}
         return Threshold(float(parameters["ConfidenceThreshold"]), f"of the deployed stack {stack}")
     except (ClientError, BotoCoreError, KeyError, ValueError):

@@ -11,8 +11,18 @@ from operations.monitoring.two_samples import Numbers, category_shift, number_sh
 
 CLASS_MIX = "class mix"
 FORMAT = "format"
-FEATURES = ("confidence", CLASS_MIX, "brightness", "contrast", "sharpness", "distance", "width",
-            "height", "bytes", FORMAT)  # fmt: skip
+FEATURES = (
+    "confidence",
+    CLASS_MIX,
+    "brightness",
+    "contrast",
+    "sharpness",
+    "distance",
+    "width",
+    "height",
+    "bytes",
+    FORMAT,
+)
 QUARTILES = ("25%", "50%", "75%")
 
 # With fewer, one odd picture could be called drift.
@@ -54,9 +64,7 @@ class FeatureDrift:
     verdict: str = ""
 
 
-def compare_feature(
-    name: str, baseline: Sample, observed: Sample, generator: Generator
-) -> FeatureDrift:
+def compare_feature(name: str, baseline: Sample, observed: Sample, generator: Generator) -> FeatureDrift:
     """Compare two samples in one of FEATURES; where that cannot be, the verdict says why."""
     before, now = _values(baseline, name), _values(observed, name)
     feature = FeatureDrift(name, (len(before), len(now)), _typical(before), _typical(now))
@@ -98,9 +106,7 @@ def _why_not(feature: FeatureDrift, baseline: Sample, observed: Sample) -> str:
         return f"Of what was observed, {feature.name} is not known."
     if min(before, now) < FEWEST_PICTURES:
         whose = "observed" if now < FEWEST_PICTURES else "in the baseline"
-        return (
-            f"{min(before, now)} {whose}: {FEWEST_PICTURES} are needed to compare {feature.name}."
-        )
+        return f"{min(before, now)} {whose}: {FEWEST_PICTURES} are needed to compare {feature.name}."
     if feature.name == "confidence" and baseline.answered_by != observed.answered_by:
         alone, together = "one network a picture", "all of the model's networks together"
         gave = (together, alone) if baseline.answered_by == MODEL else (alone, together)

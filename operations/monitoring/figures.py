@@ -53,12 +53,10 @@ def summarise(reading: Reading, threshold: float) -> dict[str, Any]:
         "period": (length := period_length(times)),
         "periods": period_figures(predictions, threshold, length),
         "formats": {
-            name: int((predictions.formats == place).sum())
-            for place, name in enumerate(predictions.format_names)
+            name: int((predictions.formats == place).sum()) for place, name in enumerate(predictions.format_names)
         },
         "features": {
-            name: {"mean": _mean(values)}
-            | {key: _quantile(values, level) for key, level in QUANTILES.items()}
+            name: {"mean": _mean(values)} | {key: _quantile(values, level) for key, level in QUANTILES.items()}
             for name, values in predictions.features.items()
         },
     }
@@ -70,9 +68,7 @@ def class_counts(predictions: Predictions) -> dict[str, int]:
     return {name: int(count) for name, count in zip(predictions.classes, counts, strict=True)}
 
 
-def period_figures(
-    predictions: Predictions, threshold: float, length: Length
-) -> list[dict[str, Any]]:
+def period_figures(predictions: Predictions, threshold: float, length: Length) -> list[dict[str, Any]]:
     """Return the figures of each period in which there were predictions, in their order."""
     starts = period_starts(predictions.times, length)
     order = np.argsort(starts, kind="stable")

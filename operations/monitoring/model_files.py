@@ -56,8 +56,7 @@ def _download(uri: str, s3: Any) -> bytes:
     answer = s3.get_object(Bucket=bucket, Key=key)
     if answer["ContentLength"] > MOST_BYTES:
         raise DamagedModelError(
-            f"{uri} has {answer['ContentLength'] / 1024**2:.0f} MiB, far more than a model of this"
-            " project's."
+            f"{uri} has {answer['ContentLength'] / 1024**2:.0f} MiB, far more than a model of this project's."
         )
     content: bytes = answer["Body"].read()
     return content

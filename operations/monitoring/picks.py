@@ -44,7 +44,7 @@ def with_pictures(
     `report` gets how many are done and their total. Raises CaptureGoneError.
     """
     # Not above: what reads the lines in other processes does without PyTorch.
-    from operations.monitoring.captured_picture import decode  # noqa: PLC0415
+    from operations.monitoring.captured_picture import decode
 
     def one(row: int) -> Result:
         file = CaptureFile(files[predictions.files[row]], 0)

@@ -44,9 +44,7 @@ class CaptureGoneError(ExpectedError):
 
     def __init__(self, place: str) -> None:
         """Name it."""
-        super().__init__(
-            f"{place} has been deleted or replaced since the captures were listed: run it again."
-        )
+        super().__init__(f"{place} has been deleted or replaced since the captures were listed: run it again.")
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,7 @@ class CaptureFile:
         hour = self.hour()
         if hour is None:
             return True
-        return (since is None or hour + 2 * MARGIN > since) and (
-            until is None or hour - MARGIN < until
-        )
+        return (since is None or hour + 2 * MARGIN > since) and (until is None or hour - MARGIN < until)
 
 
 class Captures(Protocol):
@@ -109,10 +105,7 @@ class FolderCaptures:
                 f"{self._path} has {len(every)} files and none ends in {SUFFIX}: give --captures"
                 " the folder that SageMaker's data capture was copied to."
             )
-        return [
-            CaptureFile(path.relative_to(self._path).as_posix(), path.stat().st_size)
-            for path in found
-        ]
+        return [CaptureFile(path.relative_to(self._path).as_posix(), path.stat().st_size) for path in found]
 
     def read(self, file: CaptureFile, start: int, stop: int) -> bytes:
         """Return the bytes from `start` to before `stop`. Raises CaptureGoneError."""
@@ -195,9 +188,7 @@ class S3Captures:
     def _beside(self) -> str:
         """Say which folders there are instead, the next level up."""
         parent = self._prefix.rstrip("/").rpartition("/")[0]
-        answer = self._s3.list_objects_v2(
-            Bucket=self._bucket, Prefix=f"{parent}/" if parent else "", Delimiter="/"
-        )
+        answer = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=f"{parent}/" if parent else "", Delimiter="/")
         folders = [item["Prefix"] for item in answer.get("CommonPrefixes", [])]
         folders = [folder for folder in folders if folder != self._prefix][:SHOWN_BESIDE]
         if not folders:

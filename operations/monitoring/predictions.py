@@ -149,13 +149,9 @@ class Rows:
 
     def predictions(self) -> Predictions:
         """Return the columns."""
-        columns: dict[str, Any] = {
-            name: np.array(self.columns[name], dtype) for name, dtype in COLUMNS.items()
-        }
+        columns: dict[str, Any] = {name: np.array(self.columns[name], dtype) for name, dtype in COLUMNS.items()}
         features = {name: np.array(values, np.float64) for name, values in self.features.items()}
-        return Predictions(
-            list(self.classes), list(self.format_names), features=features, **columns
-        )
+        return Predictions(list(self.classes), list(self.format_names), features=features, **columns)
 
 
 def joined(parts: Sequence[Predictions]) -> Predictions:

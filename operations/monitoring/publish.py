@@ -56,9 +56,7 @@ def newest_hour(
     starts = period_starts(reading.predictions.times, "hour")
     settled = min(now - LATE, until or now).timestamp()
     newest = settled // HOUR * HOUR - HOUR
-    captured = [
-        start for start in {*starts.tolist(), *reading.damaged_hours} if start <= newest
-    ]  # fmt: skip
+    captured = [start for start in {*starts.tolist(), *reading.damaged_hours} if start <= newest]
     if captured and max(captured) <= newest - DAY:
         newest = max(captured)
     if not captured or (since is not None and newest < since.timestamp()):
@@ -73,9 +71,7 @@ def newest_hour(
             f" nothing older than {OLDEST.days} days."
         )
     day = (starts > newest - DAY) & (starts <= newest)
-    return Hour(
-        start, reading.predictions.chosen(starts == newest), reading.predictions.chosen(day)
-    )
+    return Hour(start, reading.predictions.chosen(starts == newest), reading.predictions.chosen(day))
 
 
 def hour_metrics(
@@ -92,9 +88,7 @@ def hour_metrics(
     # In the hour's last minute: an alarm looks at the newest hour, and must not miss it.
     time = hour.start + timedelta(seconds=HOUR - 60)
 
-    def metric(
-        name: str, value: float, unit: str, more: Sequence[dict[str, str]] = ()
-    ) -> dict[str, Any]:
+    def metric(name: str, value: float, unit: str, more: Sequence[dict[str, str]] = ()) -> dict[str, Any]:
         return {
             "MetricName": name,
             "Dimensions": [*own, *more],
@@ -114,9 +108,7 @@ def hour_metrics(
     if drift is not None and tested(drift):
         metrics.append(metric("DriftDetected", float(drift.drifted), "None"))
         metrics += [
-            metric(
-                "DriftEffect", feature.effect, "None", [{"Name": "Feature", "Value": feature.name}]
-            )
+            metric("DriftEffect", feature.effect, "None", [{"Name": "Feature", "Value": feature.name}])
             for feature in drift.features
             if feature.effect is not None
         ]

@@ -106,9 +106,7 @@ def read_captures(
                 "A process that read captures was killed, most likely for want of memory: free"
                 " some, or read less at a time with --from and --to."
             ) from error
-    return put_together(
-        files, len(every) - len(files), [part for parts in tasks_read for part in parts]
-    )
+    return put_together(files, len(every) - len(files), [part for parts in tasks_read for part in parts])
 
 
 def plan(files: Sequence[CaptureFile]) -> list[list[Piece]]:
@@ -149,9 +147,7 @@ def fetch(captures: Captures, files: Sequence[CaptureFile], piece: Piece) -> Chu
     return Chunk(piece.file, file.name, piece.start - before + first, b"".join(parts))
 
 
-def put_together(
-    files: Sequence[CaptureFile], left_out: int, parts: Sequence[ChunkReading]
-) -> Reading:
+def put_together(files: Sequence[CaptureFile], left_out: int, parts: Sequence[ChunkReading]) -> Reading:
     """Add up what the chunks say, which come in the order of their files and lines."""
     damaged: Counter[str] = Counter()
     damaged_lines: list[DamagedLine] = []

@@ -70,9 +70,7 @@ def _by_count(figures: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]
     return sorted(figures["class_figures"].items(), key=lambda item: -item[1]["predictions"])
 
 
-def _timelines(
-    figures: Mapping[str, Any], predictions: Predictions, seed: int
-) -> list[tuple[str, Any]]:
+def _timelines(figures: Mapping[str, Any], predictions: Predictions, seed: int) -> list[tuple[str, Any]]:
     """Return each chart over time with its caption."""
     if not len(predictions):
         return []
@@ -82,8 +80,7 @@ def _timelines(
     mix = f"Classes, as predicted, by {length}"
     return [
         (
-            f"Confidence. Dots are single answers, the line is each {length}'s median, the band its"
-            " middle 80 %.",
+            f"Confidence. Dots are single answers, the line is each {length}'s median, the band its middle 80 %.",
             charts.confidence_over_time(predictions, periods, length, threshold, seed),
         ),
         (
@@ -100,9 +97,7 @@ def _timelines(
 
 def _histograms(figures: Mapping[str, Any]) -> list[Any]:
     return [
-        charts.class_histogram(
-            name, facts["histogram"], figures["histogram_edges"], figures["threshold"], place
-        )
+        charts.class_histogram(name, facts["histogram"], figures["histogram_edges"], figures["threshold"], place)
         for place, (name, facts) in enumerate(_by_count(figures)[:MOST_CLASSES_DRAWN])
         if facts["predictions"]
     ]
@@ -126,9 +121,7 @@ def _typical(values: Mapping[str, float]) -> list[str]:
     return [*words, *["…"] * (len(shares) > MOST_SHARES)] or ["-"]
 
 
-def _distributions(
-    figures: Mapping[str, Any], baseline: Sample | None, observed: Sample
-) -> list[tuple[str, Any]]:
+def _distributions(figures: Mapping[str, Any], baseline: Sample | None, observed: Sample) -> list[tuple[str, Any]]:
     """Return a chart of each number that was compared and varies, with its verdict."""
     if baseline is None:
         return []
@@ -141,9 +134,7 @@ def _distributions(
         if before is None or now is None:
             continue
         sources = ("baseline", "captured")
-        drawn.append(
-            (feature["verdict"], charts.distributions(name, UNITS[name], before, now, sources))
-        )
+        drawn.append((feature["verdict"], charts.distributions(name, UNITS[name], before, now, sources)))
     return drawn
 
 

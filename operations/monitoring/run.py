@@ -77,9 +77,7 @@ class Run:
         sample = as_sample(fine.predictions.without_repeats(), "the baseline's captures")
         return Baseline(sample, place)
 
-    def compare(
-        self, captures: Captures, reading: Reading, predictions: Predictions, baseline: Baseline
-    ) -> Comparison:
+    def compare(self, captures: Captures, reading: Reading, predictions: Predictions, baseline: Baseline) -> Comparison:
         """Compare predictions of a reading, which are without repeats."""
         with progress_bar(self.console, "Pictures seen again") as report:
             return compare_predictions(
@@ -91,14 +89,10 @@ class Run:
                 report=report,
             )
 
-    def publish(
-        self, captures: Captures, reading: Reading, threshold: float, baseline: Baseline
-    ) -> str:
+    def publish(self, captures: Captures, reading: Reading, threshold: float, baseline: Baseline) -> str:
         """Publish the newest full hour's metrics; return in a sentence what was done."""
         try:
-            hour = publish.newest_hour(
-                reading, since=self.arguments.since, until=self.arguments.until
-            )
+            hour = publish.newest_hour(reading, since=self.arguments.since, until=self.arguments.until)
         except publish.NothingToPublishError as error:
             return str(error)
         drift = self.compare(captures, reading, hour.day.without_repeats(), baseline).drift
@@ -119,9 +113,7 @@ def monitor(arguments: argparse.Namespace, console: Console, written: list[str])
     captures = run.captures(arguments.captures)
     reading = run.read(captures, "Captures")
     predictions = reading.predictions
-    threshold = choose_threshold(
-        run.session, arguments.stack_name, arguments.endpoint, arguments.threshold
-    )
+    threshold = choose_threshold(run.session, arguments.stack_name, arguments.endpoint, arguments.threshold)
     baseline = run.baseline()
     distinct = predictions.without_repeats()
     comparison = run.compare(captures, reading, distinct, baseline)

@@ -84,14 +84,10 @@ class Sample:
             raise SampleError(f"The sample's features are {_short(features)}, not an object.")
         answered_by = value.get("answered_by")
         if answered_by not in (MODEL, MEMBER):
-            raise SampleError(
-                f"The sample's answered_by is {_short(answered_by)}, not {MODEL} or {MEMBER}."
-            )
+            raise SampleError(f"The sample's answered_by is {_short(answered_by)}, not {MODEL} or {MEMBER}.")
         labels, confidences = _texts(value, "labels"), _numbers(value, "confidences")
         if len(labels) != len(confidences):
-            raise SampleError(
-                f"The sample has {len(labels)} labels and {len(confidences)} confidences."
-            )
+            raise SampleError(f"The sample has {len(labels)} labels and {len(confidences)} confidences.")
         if np.any((confidences < 0) | (confidences > 1)):
             raise SampleError("The sample's confidences are not all from 0 to 1.")
         return cls(
@@ -153,8 +149,7 @@ def _numbers(value: dict[str, Any], name: str) -> Numbers:
     numbers = value.get(name)
     # NaN and infinity, which Python's JSON lets pass, could not be compared.
     if not isinstance(numbers, list) or not all(
-        isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
-        for number in numbers
+        isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number) for number in numbers
     ):
         raise SampleError(f"The sample's {name} are {_short(numbers)}, not a list of numbers.")
     return np.array(numbers, np.float64)

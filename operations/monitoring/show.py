@@ -14,30 +14,30 @@ def show(console: Console, figures: Mapping[str, Any]) -> None:
         console.print(_no_call(figures), markup=False, soft_wrap=True)
         return
     if figures["predictions"]:
-        console.print(f"{figures['captures']}, {figures['first']} to {figures['last']}",
-                      markup=False, soft_wrap=True)  # fmt: skip
+        console.print(f"{figures['captures']}, {figures['first']} to {figures['last']}", markup=False, soft_wrap=True)
         console.print(class_table(figures))
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in figures["damaged_reasons"].items())
     for name, text in (
-        ("Lines", f"{figures['lines']:,} in {figures['files']:,} files ="
-                  f" {figures['predictions']:,} predictions + {figures['damaged']:,} damaged +"
-                  f" {figures['refused']:,} refused + {figures['outside']:,} of other times"),
+        (
+            "Lines",
+            f"{figures['lines']:,} in {figures['files']:,} files ="
+            f" {figures['predictions']:,} predictions + {figures['damaged']:,} damaged +"
+            f" {figures['refused']:,} refused + {figures['outside']:,} of other times",
+        ),
         ("Damaged", reasons or "none"),
-        ("Confidence", f"{_figure(figures['mean_confidence'])} mean,"
-                       f" {_figure(figures['median_confidence'])} median"),
-        ("Coverage", f"{_figure(figures['coverage'])} at threshold {figures['threshold']:g}"
-                     f" ({figures['threshold_source']})"),
+        ("Confidence", f"{_figure(figures['mean_confidence'])} mean, {_figure(figures['median_confidence'])} median"),
+        (
+            "Coverage",
+            f"{_figure(figures['coverage'])} at threshold {figures['threshold']:g} ({figures['threshold_source']})",
+        ),
         ("Drift", " ".join([figures["drift"]["verdict"], *figures["drift"]["notes"]])),
-    ):  # fmt: skip
+    ):
         console.print(f"{name:11} {text}", markup=False, soft_wrap=True)
 
 
 def _no_call(figures: Mapping[str, Any]) -> str:
     if not figures["lines"] and not figures["files_left_out"]:
-        return (
-            f"Nothing has been captured at {figures['captures']} yet: captures arrive some minutes"
-            " after the calls."
-        )
+        return f"Nothing has been captured at {figures['captures']} yet: captures arrive some minutes after the calls."
     return (
         f"No call in the time asked for is captured at {figures['captures']} (calls of other times:"
         f" {figures['outside']:,}; files of other hours, not read: {figures['files_left_out']:,})."

@@ -23,27 +23,25 @@ class Words(NamedTuple):
 
 
 WORDS = {
-    "confidence": Words(
-        "The answers are more confident", "The answers are less confident", "confidence", ".3f"
-    ),
-    "brightness": Words("The pictures are brighter", "The pictures are darker", "brightness",
-                        ".2f"),
+    "confidence": Words("The answers are more confident", "The answers are less confident", "confidence", ".3f"),
+    "brightness": Words("The pictures are brighter", "The pictures are darker", "brightness", ".2f"),
     "contrast": Words(
-        "The pictures are richer in contrast", "The pictures are poorer in contrast", "contrast",
+        "The pictures are richer in contrast",
+        "The pictures are poorer in contrast",
+        "contrast",
         ".2f",
     ),
-    "sharpness": Words("The pictures are sharper", "The pictures are more blurred", "sharpness",
-                       ".2f"),
+    "sharpness": Words("The pictures are sharper", "The pictures are more blurred", "sharpness", ".2f"),
     "distance": Words(
-        "The pictures are stranger to the network", "The pictures are less strange to the network",
-        "distance", ".1f",
+        "The pictures are stranger to the network",
+        "The pictures are less strange to the network",
+        "distance",
+        ".1f",
     ),
-    "width": Words("The pictures are wider", "The pictures are narrower", "width", ",.0f",
-                   " pixels"),
-    "height": Words("The pictures are taller", "The pictures are less tall", "height", ",.0f",
-                    " pixels"),
+    "width": Words("The pictures are wider", "The pictures are narrower", "width", ",.0f", " pixels"),
+    "height": Words("The pictures are taller", "The pictures are less tall", "height", ",.0f", " pixels"),
     "bytes": Words("The files are larger", "The files are smaller", "size", ",.0f", " bytes"),
-}  # fmt: skip
+}
 CATEGORIES = {CLASS_MIX: "The classes come in other shares", FORMAT: "The formats are others"}
 TITLES = {
     "distance": "The distance from what the network has learned",
@@ -135,10 +133,7 @@ def _figures(feature: FeatureDrift) -> str:
     if feature.name in CATEGORIES:
         shares = {name: now.get(name, 0) - before.get(name, 0) for name in {*now, *before}}
         most = sorted(shares, key=lambda name: (-abs(shares[name]), -shares[name], name))[:SHOWN]
-        return (
-            ", ".join(f"{name} {now.get(name, 0):.0%}, was {before.get(name, 0):.0%}"
-                      for name in most) + "."
-        )  # fmt: skip
+        return ", ".join(f"{name} {now.get(name, 0):.0%}, was {before.get(name, 0):.0%}" for name in most) + "."
     _, _, name, digits, unit = WORDS[feature.name]
     low, median, high = QUARTILES
     if feature.drifted and not _directed(feature):
@@ -152,10 +147,7 @@ def _figures(feature: FeatureDrift) -> str:
 def _significance(feature: FeatureDrift) -> str:
     effect, p = feature.effect or 0.0, feature.adjusted_p or 0.0
     chance = "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
-    return (
-        f"Shift of {_in_100(effect)} ({100 * (feature.low or 0):.0f} to"
-        f" {100 * (feature.high or 0):.0f}), {chance}."
-    )
+    return f"Shift of {_in_100(effect)} ({100 * (feature.low or 0):.0f} to {100 * (feature.high or 0):.0f}), {chance}."
 
 
 def _directed(feature: FeatureDrift) -> bool:

@@ -107,9 +107,7 @@ class Places:
 class Desk:
     """Every method may be called by many threads at once, each for its reviewer's page."""
 
-    def __init__(
-        self, places: Places, reviewer: str, hold_seconds: int, tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, places: Places, reviewer: str, hold_seconds: int, tell: Callable[[str], None]) -> None:
         """Decide as `reviewer`; `hold_seconds` is how long the queue hides a message.
 
         `tell` gets a sentence about what the person at the terminal should know.

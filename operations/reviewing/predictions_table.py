@@ -19,8 +19,7 @@ class AlreadyDecidedError(ExpectedError):
         self.outcome, self.label = _text(item, "outcome"), _text(item, "label")
         by = f" by {_text(item, 'decided_by')}" if _text(item, "decided_by") else ""
         super().__init__(
-            f"The predictions table has this picture as {self.outcome}{by}: {self.label}. That"
-            " answer stands."
+            f"The predictions table has this picture as {self.outcome}{by}: {self.label}. That answer stands."
         )
 
 
@@ -71,8 +70,12 @@ class PredictionsTable:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
             item = self._item(question.picture)
-            mine = {"outcome": REVIEWED, "label": label.label, "decided_by": label.decided_by,
-                    "decided_at": label.decided_at}  # fmt: skip
+            mine = {
+                "outcome": REVIEWED,
+                "label": label.label,
+                "decided_by": label.decided_by,
+                "decided_at": label.decided_at,
+            }
             if any(_text(item, name) != value for name, value in mine.items()):
                 raise AlreadyDecidedError(item) from error
             before = item
@@ -85,10 +88,8 @@ class PredictionsTable:
                 TableName=self._name,
                 Key=_key(label.question.picture),
                 # Its message is in the queue, so the workflow must not send another one.
-                UpdateExpression="SET outcome = :review, queued = :yes, decided_at = :was"
-                " REMOVE #label, decided_by",
-                ConditionExpression="outcome = :reviewed AND #label = :label AND decided_by = :by"
-                " AND decided_at = :at",
+                UpdateExpression="SET outcome = :review, queued = :yes, decided_at = :was REMOVE #label, decided_by",
+                ConditionExpression="outcome = :reviewed AND #label = :label AND decided_by = :by AND decided_at = :at",
                 ExpressionAttributeNames={"#label": "label"},
                 ExpressionAttributeValues={
                     ":review": {"S": REVIEW},

@@ -73,9 +73,7 @@ class ReviewQueue:
         ids = [message.message_id for message in messages]
         lost: set[str] = set()
         for start in range(0, len(entries), 10):
-            answer = self._sqs.change_message_visibility_batch(
-                QueueUrl=self._url, Entries=entries[start : start + 10]
-            )
+            answer = self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries[start : start + 10])
             lost |= {
                 ids[int(entry["Id"])]
                 for entry in answer.get("Failed", [])
@@ -96,7 +94,7 @@ class ReviewQueue:
         self._sqs.send_message(QueueUrl=self._url, MessageBody=body)
 
     def _attributes(self, *names: str) -> dict[str, str]:
-        found: dict[str, str] = self._sqs.get_queue_attributes(
-            QueueUrl=self._url, AttributeNames=list(names)
-        )["Attributes"]
+        found: dict[str, str] = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=list(names))[
+            "Attributes"
+        ]
         return found

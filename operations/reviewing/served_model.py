@@ -32,9 +32,7 @@ class ServedModels:
     def _ask(self, endpoint: str) -> tuple[str | None, datetime | None]:
         try:
             found = self._sagemaker.describe_endpoint(EndpointName=endpoint)
-            config = self._sagemaker.describe_endpoint_config(
-                EndpointConfigName=found["EndpointConfigName"]
-            )
+            config = self._sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
         except (ClientError, BotoCoreError):  # gone, or not to be asked by this person
             return None, None
         models = {variant.get("ModelName") for variant in config["ProductionVariants"]}

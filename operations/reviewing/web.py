@@ -29,9 +29,7 @@ class BadRequestError(Exception):
 def review_app(desk: Desk, reviewer: str) -> tuple[Starlette, dict[str, str]]:
     """Return the application, and the headers that belong on each of its answers."""
     heartbeat = min(30.0, max(0.5, desk.hold_seconds / 10))
-    page = render(
-        TEMPLATE, reviewer=reviewer, neither=NEITHER, heartbeat_ms=round(1000 * heartbeat)
-    )
+    page = render(TEMPLATE, reviewer=reviewer, neither=NEITHER, heartbeat_ms=round(1000 * heartbeat))
     web = _Web(desk, page)
     actions = {
         "look": web.look,
@@ -171,10 +169,7 @@ def _picture(held: Held) -> dict[str, Any]:
         "guess": question.guess,
         "confidence": question.confidence,
         "threshold": question.threshold,
-        "classes": [
-            {"name": name, "probability": probability}
-            for name, probability in question.probabilities()
-        ],
+        "classes": [{"name": name, "probability": probability} for name, probability in question.probabilities()],
     }
 
 

@@ -27,9 +27,7 @@ LISTED_AT_MOST = 10
 
 
 @contextmanager
-def progress(
-    console: Console, arrivals: Sequence[Arrival], follows: bool
-) -> Iterator[Callable[[], None]]:
+def progress(console: Console, arrivals: Sequence[Arrival], follows: bool) -> Iterator[Callable[[], None]]:
     """Yield a function that shows how far the run is; `follows` tells whether answers are read."""
     if not console.is_terminal:
         yield _lines(console, arrivals, follows)
@@ -73,11 +71,7 @@ def how_far(arrivals: Sequence[Arrival]) -> tuple[int, int, str]:
     """Return how many uploads and how many pictures are over, and where these are, in words."""
     places = Counter(map(place_of, arrivals))
     over = places[ACCEPTED] + places[REVIEW] + places[FAILED] + places[NOT_UPLOADED]
-    words = ", ".join(
-        f"{places[place]} {place}"
-        for place in (ACCEPTED, REVIEW, FAILED, NOT_UPLOADED)
-        if places[place]
-    )
+    words = ", ".join(f"{places[place]} {place}" for place in (ACCEPTED, REVIEW, FAILED, NOT_UPLOADED) if places[place])
     return len(arrivals) - places[NOT_SENT], over, words
 
 
@@ -157,17 +151,13 @@ def show_notes(console: Console, found: dict[str, Any], arrivals: Sequence[Arriv
     notes = []
     if found["accuracy_accepted"] is not None:
         low, high = found["accuracy_accepted_interval_95"]
-        notes.append(
-            f"Accuracy among accepted: {found['accuracy_accepted']:.3f}"
-            f" (95 %: {low:.3f} to {high:.3f})"
-        )
+        notes.append(f"Accuracy among accepted: {found['accuracy_accepted']:.3f} (95 %: {low:.3f} to {high:.3f})")
     placed = found["accepted"] + found["review"] + found["failed"]
     if untimed := placed - found["latency_s"]["answer"]["count"]:
         notes.append(f"{untimed} answered pictures are not among the latencies: no end was listed.")
     if found["clock_offset_s"]:
         notes.append(
-            f"AWS's clock is {found['clock_offset_s']:+.1f} s from this machine's; the latencies"
-            " are corrected for it."
+            f"AWS's clock is {found['clock_offset_s']:+.1f} s from this machine's; the latencies are corrected for it."
         )
     if found["trouble"]:
         notes.append(f"The last look for answers failed: {found['trouble']}")

@@ -39,9 +39,7 @@ def ended_since(stepfunctions: Any, machine: str, since: float) -> tuple[list[En
     Also returns how many pages that took. Raises ClientError.
     """
     found: list[Ended] = []
-    pages = stepfunctions.get_paginator("list_executions").paginate(
-        stateMachineArn=machine, maxResults=PAGE
-    )
+    pages = stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine, maxResults=PAGE)
     for number, page in enumerate(pages, start=1):
         for execution in page["executions"]:
             if execution["startDate"].timestamp() < since:

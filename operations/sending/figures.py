@@ -42,17 +42,14 @@ def answer_s(arrival: Arrival, began: float, offset_s: float) -> float | None:
 def figures(arrivals: Sequence[Arrival], began: float, offset_s: float) -> dict[str, Any]:
     """Return counts, latencies in seconds, and shares in [0, 1] of a run."""
     answered = {
-        name: [answer_s(a, began, offset_s) for a in arrivals if a.place == name]
-        for name in (ACCEPTED, REVIEW, FAILED)
+        name: [answer_s(a, began, offset_s) for a in arrivals if a.place == name] for name in (ACCEPTED, REVIEW, FAILED)
     }
     return {
         "pictures": len(arrivals),
         **count(arrivals),
         "accepted_by_label": _counts(a.label for a in arrivals if a.place == ACCEPTED),
         "failed_by_error": _counts(a.error for a in arrivals if a.place == FAILED),
-        "upload_failed_by_error": _counts(
-            a.upload_error.partition(":")[0] for a in arrivals if a.upload_error
-        ),
+        "upload_failed_by_error": _counts(a.upload_error.partition(":")[0] for a in arrivals if a.upload_error),
         **accuracy(arrivals),
         "by_kind": {
             kind: {"pictures": len(those), **count(those), **accuracy(those)}
@@ -96,9 +93,7 @@ def spread(values: Iterable[float | None]) -> dict[str, float | int | None]:
     """Return the percentiles of those values that are there, and how many these are."""
     there = [value for value in values if value is not None]
     levels = {name: quantile(there, level) for name, level in LEVELS.items()}
-    return {name: None if v is None else round(v, 4) for name, v in levels.items()} | {
-        "count": len(there)
-    }
+    return {name: None if v is None else round(v, 4) for name, v in levels.items()} | {"count": len(there)}
 
 
 def picture_facts(arrival: Arrival, began: float, offset_s: float) -> dict[str, Any]:

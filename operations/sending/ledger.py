@@ -27,9 +27,7 @@ def read_ledger(dynamodb: Any, table: str, bucket: str, arrivals: Sequence[Arriv
     for keys in _batches(list(by_key)):
         wanted = [{"picture": {"S": p}, "version_id": {"S": version}} for p, version in keys]
         # Consistent, so that what an ended execution wrote is there.
-        answer = dynamodb.batch_get_item(
-            RequestItems={table: {"Keys": wanted, "ConsistentRead": True}}
-        )
+        answer = dynamodb.batch_get_item(RequestItems={table: {"Keys": wanted, "ConsistentRead": True}})
         for item in answer["Responses"].get(table, []):
             note(by_key[item["picture"]["S"], item["version_id"]["S"]], item)
 

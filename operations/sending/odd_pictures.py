@@ -80,9 +80,9 @@ def corrupt(content: bytes, chance: random.Random) -> bytes:
 
 def redraw(kind: str, source: SourcePicture, chance: random.Random) -> bytes:
     """Return the picture turned by quarters, shrunk or blown up, encoded anew."""
-    from PIL import Image  # noqa: PLC0415  --help does without
+    from PIL import Image
 
-    from training.sources.folder import DECODER_ERRORS, read_picture  # noqa: PLC0415  as above
+    from training.sources.folder import DECODER_ERRORS, read_picture
 
     try:
         picture = read_picture(source.path, LONGEST_SIDE)

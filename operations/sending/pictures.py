@@ -26,9 +26,7 @@ def pictures_of(paths: Iterable[Path]) -> list[SourcePicture]:
     pictures: list[SourcePicture] = []
     for path in paths:
         below = path.parent if path.is_file() else path
-        files = (
-            [path] if path.is_file() else [p for p in sorted(path.rglob("*")) if visible(p, path)]
-        )
+        files = [path] if path.is_file() else [p for p in sorted(path.rglob("*")) if visible(p, path)]
         if not files:
             raise NoPicturesError(f"{path} is no file and no folder with files in it.")
         pictures += [SourcePicture(f.relative_to(below).as_posix(), f, None) for f in files]
@@ -46,9 +44,7 @@ def staged_test_pictures(root: Path) -> list[SourcePicture]:
         if name.startswith(TEST)
     ]
     if not pictures:
-        raise NoPicturesError(
-            f"{root} has no test pictures: run `python -m training.stage_data` again."
-        )
+        raise NoPicturesError(f"{root} has no test pictures: run `python -m training.stage_data` again.")
     return pictures
 
 

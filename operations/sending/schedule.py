@@ -18,9 +18,7 @@ class TooManyPicturesError(ExpectedError):
         )
 
 
-def poisson_arrivals(
-    rate: float, *, duration: float | None, count: int | None, seed: int, most: int
-) -> list[float]:
+def poisson_arrivals(rate: float, *, duration: float | None, count: int | None, seed: int, most: int) -> list[float]:
     """Return when pictures arrive, in seconds from the start: gaps are exponential, mean 1 / rate.
 
     `rate` is pictures per second. There are `count` of them, or as many as come within `duration`

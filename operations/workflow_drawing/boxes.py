@@ -45,11 +45,7 @@ def group_size(state: State, parts: Sequence[Drawn], paint: Paint) -> Size:
 
 def draw_state(state: State, box: Rectangle, paint: Paint) -> str:
     """Return a state without others in it."""
-    double = (
-        f'<path class="wf-inner" d="{outline(state.kind, box, 3)}"/>'
-        if state.kind in {"Succeed", "Fail"}
-        else ""
-    )
+    double = f'<path class="wf-inner" d="{outline(state.kind, box, 3)}"/>' if state.kind in {"Succeed", "Fail"} else ""
     return (
         f"{_begin(state, paint)}"
         f'<path class="wf-shape" d="{outline(state.kind, box)}"/>{double}'
@@ -134,10 +130,7 @@ def _line_width(text: str, style: str) -> float:
 def _begin(state: State, paint: Paint) -> str:
     classes = f"wf-state {paint.state_style(state.name)}".strip()
     lines = [f"{state.name} ({state.kind})", state.comment]
-    lines += [
-        f"Tried again up to {attempts} times after: {', '.join(errors)}"
-        for errors, attempts in state.retries
-    ]
+    lines += [f"Tried again up to {attempts} times after: {', '.join(errors)}" for errors, attempts in state.retries]
     for visit in paint.visits.get(state.name, [])[:TOLD_VISITS]:
         if visit.input is not None:
             lines.append(f"Input: {shorten(visit.input, SHOWN_INPUT)}")
@@ -155,7 +148,6 @@ def _text(lines: Lines, box: Rectangle) -> str:
     middle = box.x + box.width / 2
     first = box.y + (box.height - LINE * len(lines)) / 2 + LINE - 4
     return "".join(
-        f'<text class="{style}" x="{middle:g}" y="{first + LINE * index:g}"'
-        f' text-anchor="middle">{xml(line)}</text>'
+        f'<text class="{style}" x="{middle:g}" y="{first + LINE * index:g}" text-anchor="middle">{xml(line)}</text>'
         for index, (line, style) in enumerate(lines)
     )

@@ -68,9 +68,7 @@ class EventReader:
         kind = str(event["type"])
         if self._over and kind != "ExecutionRedriven":
             return  # the laptop's AWS goes on with the state that an abort has ended
-        details: Mapping[str, Any] = next(
-            (event[name] for name in event if name.endswith("EventDetails")), {}
-        )
+        details: Mapping[str, Any] = next((event[name] for name in event if name.endswith("EventDetails")), {})
         linked = event.get("previousEventId")
         place = self._last if linked is None else self._places.get(linked, self._last)
         if kind.startswith("Execution"):
@@ -94,15 +92,11 @@ class EventReader:
             self._attempt(kind, details, place.step)
         self._places[int(event["id"])] = self._last = place
 
-    def _enter(
-        self, kind: str, event: Mapping[str, Any], details: Mapping[str, Any], place: _Place
-    ) -> _Place:
+    def _enter(self, kind: str, event: Mapping[str, Any], details: Mapping[str, Any], place: _Place) -> _Place:
         name = str(details["name"])
         if self._restarted:  # a redrive goes on in the state that had failed
             self._restarted = False
-            again = [
-                i for i, step in enumerate(self._steps) if step.state == name and not step.left
-            ]
+            again = [i for i, step in enumerate(self._steps) if step.state == name and not step.left]
             if again:
                 self._steps[again[-1]].ended = None
                 return _Place(again[-1])
@@ -112,9 +106,7 @@ class EventReader:
                 previous, parent = None, previous
             else:
                 parent = self._steps[previous].parent
-        self._steps.append(
-            _Open(name, kind, event["timestamp"], details.get("input"), previous, parent)
-        )
+        self._steps.append(_Open(name, kind, event["timestamp"], details.get("input"), previous, parent))
         return _Place(len(self._steps) - 1)
 
     def _exit(self, event: Mapping[str, Any], details: Mapping[str, Any], place: _Place) -> _Place:

@@ -121,7 +121,5 @@ def error_counts(paths: Iterable[ExecutionPath]) -> Counter[tuple[str, str]]:
         pair
         for path in paths
         for pair, index in taken_ways(path)
-        if index is not None
-        and (previous := path.steps[index].previous) is not None
-        and path.steps[previous].error
+        if index is not None and (previous := path.steps[index].previous) is not None and path.steps[previous].error
     )

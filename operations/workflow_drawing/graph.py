@@ -93,11 +93,7 @@ class Graph:
 
     def segments(self) -> list[tuple[int, int, int]]:
         """Return (upper vertex, lower vertex, weight) of every piece of a chain."""
-        return [
-            (upper, lower, chain.weight)
-            for chain in self.chains
-            for upper, lower in pairwise(chain.vertices)
-        ]
+        return [(upper, lower, chain.weight) for chain in self.chains for upper, lower in pairwise(chain.vertices)]
 
 
 def build(boxes: Mapping[str, Size], arrows: Sequence[Arrow]) -> Graph:
@@ -169,9 +165,7 @@ def _reachable(start: str, after: Mapping[str, Sequence[str]]) -> set[str]:
     return found
 
 
-def _add_single(
-    graph: Graph, at: Mapping[str, int], index: int, arrow: Arrow, backward: bool
-) -> None:
+def _add_single(graph: Graph, at: Mapping[str, int], index: int, arrow: Arrow, backward: bool) -> None:
     upper, lower = at[arrow.source], at[arrow.target]
     if backward:
         upper, lower = lower, upper
@@ -188,9 +182,7 @@ def _add_single(
     graph.chains.append(Chain(vertices, arrow.weight, backward, True, (index,), label=label))
 
 
-def _add_bundle(
-    graph: Graph, at: Mapping[str, int], arrows: Sequence[Arrow], members: Sequence[int]
-) -> None:
+def _add_bundle(graph: Graph, at: Mapping[str, int], arrows: Sequence[Arrow], members: Sequence[int]) -> None:
     """Add a rail that leads to the arrows' common target, and each arrow's way to the rail."""
     one = arrows[members[0]]
     top = min(graph.vertices[at[arrows[i].source]].layer for i in members)
@@ -198,8 +190,7 @@ def _add_bundle(
     bottom = graph.vertices[hub].layer
     on_rail = top + STRIDE < bottom  # else there is no room for words, and each arrow has them
     rail = {
-        layer: graph.add(layer, one.words if layer == top + STRIDE else (0, 0))
-        for layer in range(top + _JOIN, bottom)
+        layer: graph.add(layer, one.words if layer == top + STRIDE else (0, 0)) for layer in range(top + _JOIN, bottom)
     }
     joins: dict[int, list[int]] = defaultdict(list)
     for index in members:
@@ -208,9 +199,7 @@ def _add_bundle(
         arrow = arrows[index]
         label = graph.add(layer + _LABEL, arrow.number if on_rail else arrow.label)
         way = [source, label, rail[layer + _JOIN]]
-        graph.chains.append(
-            Chain(way, arrow.weight, False, False, (index,), label=label, words=not on_rail)
-        )
+        graph.chains.append(Chain(way, arrow.weight, False, False, (index,), label=label, words=not on_rail))
         joins[layer + _JOIN].append(index)
     # The rail's pieces: from where arrows join it to where more of them do, or to the target.
     for layer, until in pairwise([*sorted(joins), bottom]):
@@ -218,6 +207,4 @@ def _add_bundle(
         piece.append(hub if until == bottom else rail[until])
         joined = tuple(i for join in sorted(joins) if join <= layer for i in joins[join])
         words = rail[top + STRIDE] if layer < top + STRIDE < until else None
-        graph.chains.append(
-            Chain(piece, one.weight * 2, False, until == bottom, joined, True, words)
-        )
+        graph.chains.append(Chain(piece, one.weight * 2, False, until == bottom, joined, True, words))

@@ -114,16 +114,14 @@ def _is_main(graph: Graph, chain: Chain, main: set[str]) -> bool:
     return chain.weight >= MAIN_WEIGHT and ends <= main
 
 
-def _centers(
-    graph: Graph, layers: Sequence[Sequence[int]], ports: Ports, main: Sequence[str]
-) -> list[int]:
+def _centers(graph: Graph, layers: Sequence[Sequence[int]], ports: Ports, main: Sequence[str]) -> list[int]:
     """Return where the middle of each vertex is, in pixels from the left.
 
     The linear program: as little way sideways as possible, bends twice as dear as boxes, with
     everything in its order and apart. All its numbers are whole, and so is the solution.
     """
-    from scipy.optimize import linprog  # noqa: PLC0415  --help does without
-    from scipy.sparse import lil_matrix  # noqa: PLC0415  as above
+    from scipy.optimize import linprog
+    from scipy.sparse import lil_matrix
 
     pieces: list[tuple[int, int, int, int]] = []  # upper, lower, what is between them, cost
     for chain, (first, last) in zip(graph.chains, ports, strict=True):
@@ -187,9 +185,7 @@ class _Geometry:
         centers: Sequence[int],
     ) -> None:
         self._graph, self._ports, self._centers = graph, ports, centers
-        self._heights = [
-            max((graph.vertices[v].height for v in layer), default=0) for layer in layers
-        ]
+        self._heights = [max((graph.vertices[v].height for v in layer), default=0) for layer in layers]
         self._tops = [float(MARGIN)]
         for layer, height in enumerate(self._heights[:-1]):
             self._tops.append(self._tops[-1] + height + self._gap(layer))
@@ -218,9 +214,7 @@ class _Geometry:
                 lower += last if index == len(chain.vertices) - 2 else 0
                 sideways = max(sideways, abs(upper - lower))
         beside_box = 0 in {layer % STRIDE, (layer + 1) % STRIDE}
-        return max(
-            LAYER_GAP, HEAD_ROOM if beside_box else 0, min(MOST_GAP, round(STEEP * sideways))
-        )
+        return max(LAYER_GAP, HEAD_ROOM if beside_box else 0, min(MOST_GAP, round(STEEP * sideways)))
 
     def _place(self, index: int) -> Rectangle:
         vertex = self._graph.vertices[index]

@@ -11,7 +11,7 @@ STARTS = 24  # orders that the search for few crossings begins with
 
 def ordered_layers(graph: Graph) -> list[list[int]]:
     """Return the vertices of each layer from left to right, with few crossings."""
-    import igraph  # noqa: PLC0415  --help does without
+    import igraph
 
     segments = graph.segments()
     below: dict[int, list[tuple[int, int]]] = defaultdict(list)
@@ -28,12 +28,8 @@ def ordered_layers(graph: Graph) -> list[list[int]]:
         if start:
             Random(start).shuffle(order)  # noqa: S311  the same on every machine, and no secret
         place = {vertex: index for index, vertex in enumerate(order)}
-        drawn = igraph.Graph(
-            count, [(place[upper], place[lower]) for upper, lower, _ in segments], directed=True
-        )
-        coordinates = drawn.layout_sugiyama(
-            layers=[graph.vertices[vertex].layer for vertex in order]
-        )
+        drawn = igraph.Graph(count, [(place[upper], place[lower]) for upper, lower, _ in segments], directed=True)
+        coordinates = drawn.layout_sugiyama(layers=[graph.vertices[vertex].layer for vertex in order])
         layers = _grouped(graph, {v: coordinates[place[v]][0] for v in range(count)})
         _sift(layers, below, above)
         crossings = _crossings(layers, below)

@@ -100,12 +100,7 @@ def _child_of(definition: Definition, counts: Mapping[Pair, int]) -> str | None:
     """Return the Distributed Map whose children, executions of their own, these executions are."""
     started = {target for source, target in counts if source == START}
     return next(
-        (
-            state.name
-            for state in definition.states.values()
-            for part in state.parts
-            if {part.start_at} == started
-        ),
+        (state.name for state in definition.states.values() for part in state.parts if {part.start_at} == started),
         None,
     )
 

@@ -103,9 +103,7 @@ class Definition:
             for transition in machine.transitions:
                 target = around if transition.target == END else transition.target
                 found.add((transition.source, target))
-            found |= {
-                (s.name, around) for s in machine.states.values() if s.kind in {"Succeed", "Fail"}
-            }
+            found |= {(s.name, around) for s in machine.states.values() if s.kind in {"Succeed", "Fail"}}
             found |= {(s.name, part.start_at) for s in machine.states.values() for part in s.parts}
         return frozenset(found)
 
@@ -132,14 +130,11 @@ def read_definition(path: Path) -> Definition:
         comment = str(content.get("Comment", ""))
     except (NotAStateMachineError, AttributeError, TypeError, ValueError) as error:
         # The latter three: a list where an object belongs, or the like.
-        raise NotAStateMachineError(
-            f"{path} is no state machine in the Amazon States Language: {error}."
-        ) from error
+        raise NotAStateMachineError(f"{path} is no state machine in the Amazon States Language: {error}.") from error
     taken = next((name for name in names if name in {START, END}), None)
     if taken is not None:
         raise NotAStateMachineError(
-            f"{path} has a state named {taken!r}, which the picture calls an end of the execution:"
-            " rename the state."
+            f"{path} has a state named {taken!r}, which the picture calls an end of the execution: rename the state."
         )
     return Definition(path.name.removesuffix(".json").removesuffix(".asl"), comment, machine)
 
@@ -164,9 +159,7 @@ def _machine(content: Any) -> Machine:
         raise NotAStateMachineError("it has no object States")
     states = {name: _state(name, fields) for name, fields in content["States"].items()}
     transitions = tuple(
-        transition
-        for name, fields in content["States"].items()
-        for transition in _transitions(name, fields)
+        transition for name, fields in content["States"].items() for transition in _transitions(name, fields)
     )
     start_at = str(content.get("StartAt"))
     if start_at not in states:
@@ -174,8 +167,7 @@ def _machine(content: Any) -> Machine:
     for transition in transitions:
         if transition.target not in states and transition.target != END:
             raise NotAStateMachineError(
-                f"the state {transition.source!r} leads to {transition.target!r}, which is not"
-                " beside it"
+                f"the state {transition.source!r} leads to {transition.target!r}, which is not beside it"
             )
     return Machine(start_at, states, transitions)
 
@@ -204,9 +196,7 @@ def _transitions(name: str, fields: Mapping[str, Any]) -> Iterator[Transition]:
     if "Next" in fields:
         yield Transition(name, str(fields["Next"]), "next")
     for rule in fields.get("Choices", []):
-        yield Transition(
-            name, str(rule.get("Next")), "choice", short_condition(rule), full_condition(rule)
-        )
+        yield Transition(name, str(rule.get("Next")), "choice", short_condition(rule), full_condition(rule))
     if "Default" in fields:
         yield Transition(name, str(fields["Default"]), "default", "otherwise", "otherwise")
     for rule in fields.get("Catch", []):
@@ -243,9 +233,7 @@ def _does(fields: Mapping[str, Any]) -> str:
     if kind == "Map":
         config = (fields.get("ItemProcessor") or {}).get("ProcessorConfig") or {}
         return "for each, distributed" if config.get("Mode") == "DISTRIBUTED" else "for each"
-    return {"Succeed": "succeeds", "Choice": "choice", "Pass": "pass", "Parallel": "in parallel"}[
-        kind
-    ]
+    return {"Succeed": "succeeds", "Choice": "choice", "Pass": "pass", "Parallel": "in parallel"}[kind]
 
 
 _SERVICES = {
@@ -265,9 +253,7 @@ def _service(resource: str) -> str:
     """Put a task's Resource in words, such as "DynamoDB putItem"; a function is "Lambda"."""
     parts = resource.split(":")
     if ":::" not in resource:  # the ARN of a function or an activity
-        return {"lambda": "Lambda", "states": "activity"}.get(
-            parts[2] if len(parts) > 2 else "", "task"
-        )
+        return {"lambda": "Lambda", "states": "activity"}.get(parts[2] if len(parts) > 2 else "", "task")
     service, action = (parts[-2], parts[-1].split(".")[0])
     name = _SERVICES.get(service, service)
     return name if service == "lambda" else f"{name} {action}"

@@ -21,10 +21,7 @@ def step_list(path: ExecutionPath, width: float) -> tuple[str, float]:
     def line(*texts: tuple[float, str, str]) -> None:
         y = LINE * (len(lines) + 1)
         lines.append(
-            "".join(
-                f'<text class="{style}" x="{x:g}" y="{y:g}">{xml(text)}</text>'
-                for x, text, style in texts
-            )
+            "".join(f'<text class="{style}" x="{x:g}" y="{y:g}">{xml(text)}</text>' for x, text, style in texts)
         )
 
     room = width - 2 * MARGIN

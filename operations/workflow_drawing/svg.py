@@ -76,10 +76,7 @@ def draw(
 
 def _machine(machine: Machine, around: str, paint: Paint) -> Drawn:
     """Draw states and arrows; `around` is the state that they are in, `END` for the outermost."""
-    inner = {
-        name: [_machine(part, name, paint) for part in state.parts]
-        for name, state in machine.states.items()
-    }
+    inner = {name: [_machine(part, name, paint) for part in state.parts] for name, state in machine.states.items()}
     ways = machine_ways(machine, around, paint)
     main = main_way(machine)
     sizes = {START: terminal_size(START)}
@@ -205,9 +202,7 @@ def _ended(state: State, ways: Sequence[Way], layout: Layout, paint: Paint) -> s
         return ""
     drawn = {way.pair for way in ways} | {(state.name, part.start_at) for part in state.parts}
     ended = {
-        pair: count
-        for pair, count in paint.counts.items()
-        if pair[0] == state.name and pair not in drawn and count
+        pair: count for pair, count in paint.counts.items() if pair[0] == state.name and pair not in drawn and count
     }
     if not ended:
         return ""

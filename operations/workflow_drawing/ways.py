@@ -53,10 +53,7 @@ class Way:
     @property
     def details(self) -> str:
         """All that it stands for, a line each."""
-        return "\n".join(
-            f"{t.source} to {t.target}{': ' + t.detail if t.detail else ''}"
-            for t in self.transitions
-        )
+        return "\n".join(f"{t.source} to {t.target}{': ' + t.detail if t.detail else ''}" for t in self.transitions)
 
 
 def end_key(state: str) -> str:
@@ -128,9 +125,7 @@ def main_way(machine: Machine) -> list[str]:
     return [START]
 
 
-def make_arrows(
-    ways: Sequence[Way], main: Sequence[str], numbers: Mapping[Pair, str]
-) -> list[Arrow]:
+def make_arrows(ways: Sequence[Way], main: Sequence[str], numbers: Mapping[Pair, str]) -> list[Arrow]:
     """Return the arrows for the layout; `numbers` are those that stand on some of them."""
     straight = set(pairwise(main))
     same = Counter(way.bundle for way in ways if way.only_catch)

@@ -93,7 +93,8 @@ def expected_tiles(summary: dict[str, Any]) -> dict[str, list[str]]:
         "Accuracy, all": [share(summary["accuracy"]), "doubtful ones by their guess"],
         "Threshold": [f"{summary['threshold']:g}", reason],
         "Calibration error": [
-            share(summary["expected_calibration_error"]), "0 % is deserved confidence",
+            share(summary["expected_calibration_error"]),
+            "0 % is deserved confidence",
         ],
         "Captured calls": [
             f"{monitor['predictions']:,}",
@@ -104,7 +105,7 @@ def expected_tiles(summary: dict[str, Any]) -> dict[str, list[str]]:
             f"validation accuracy {share(training['validation_accuracy'])}",
         ],
         "Whole run": [duration(summary["seconds"]["total"]), "from pictures to answers"],
-    }  # fmt: skip
+    }
     if "resources_left" in summary:
         tiles["Resources left"] = [str(summary["resources_left"]), "after the clean-up"]
     return tiles

@@ -59,9 +59,9 @@ class ReviewStack(NamedTuple):
         """Put a picture, whose key begins with `name`, into review; return its key."""
         key = f"inbox/{name}.png"
         bucket = self.outputs["PicturesBucketName"]
-        version = self.aws.client("s3").put_object(
-            Bucket=bucket, Key=key, Body=content, StorageClass=storage
-        )["VersionId"]
+        version = self.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=content, StorageClass=storage)[
+            "VersionId"
+        ]
         execution = f"arn:aws:states:us-east-1:000000000000:execution:m:{name}"
         confidence = changes.pop("confidence", 0.625)
         self.aws.client("dynamodb").put_item(
@@ -111,21 +111,14 @@ class ReviewStack(NamedTuple):
         )
 
     def _send(self, message: dict[str, Any]) -> None:
-        self.aws.client("sqs").send_message(
-            QueueUrl=self.outputs["ReviewQueueUrl"], MessageBody=json.dumps(message)
-        )
+        self.aws.client("sqs").send_message(QueueUrl=self.outputs["ReviewQueueUrl"], MessageBody=json.dumps(message))
 
     def labels(self) -> dict[str, dict[str, Any]]:
         """Return all labels by the picture's key."""
         s3 = self.aws.client("s3")
-        pages = s3.get_paginator("list_objects_v2").paginate(
-            Bucket=TRAINING_BUCKET, Prefix="review-labels/"
-        )
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=TRAINING_BUCKET, Prefix="review-labels/")
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
-        found = [
-            json.loads(s3.get_object(Bucket=TRAINING_BUCKET, Key=key)["Body"].read())
-            for key in keys
-        ]
+        found = [json.loads(s3.get_object(Bucket=TRAINING_BUCKET, Key=key)["Body"].read()) for key in keys]
         by_key = {label["s3_key"]: label for label in found}
         assert len(by_key) == len(keys), "two labels of one picture"
         return by_key
@@ -138,11 +131,7 @@ class ReviewStack(NamedTuple):
             .paginate(TableName=self.outputs["PredictionsTableName"], ConsistentRead=True)
         )
         prefix = f"s3://{self.outputs['PicturesBucketName']}/"
-        return {
-            item["picture"]["S"].removeprefix(prefix): item
-            for page in pages
-            for item in page["Items"]
-        }
+        return {item["picture"]["S"].removeprefix(prefix): item for page in pages for item in page["Items"]}
 
     def waiting(self) -> int:
         """Return how many messages the queue has, seen or not."""
@@ -168,9 +157,7 @@ def make_stack(aws: LaptopAws) -> ReviewStack:
         StackName=STACK_NAME,
         TemplateBody=json.dumps({"Resources": RESOURCES, "Outputs": OUTPUTS}),
     )
-    cloudformation.get_waiter("stack_create_complete").wait(
-        StackName=STACK_NAME, WaiterConfig={"Delay": 1}
-    )
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=STACK_NAME, WaiterConfig={"Delay": 1})
     [stack] = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
     return ReviewStack(aws, {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]})
 

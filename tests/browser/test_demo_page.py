@@ -93,8 +93,6 @@ def test_long_names_large_counts_and_many_classes_fit(watched, tmp_path, size):
     visit = watched(size)
     visit.page.goto(write_demo_page(run.reports, run.staged, DEFINITION).as_uri())
     check_page(visit)
-    shown = visit.page.get_by_alt_text("Confusion matrix").evaluate(
-        "i => [i.width, i.attributes.width.value]"
-    )
+    shown = visit.page.get_by_alt_text("Confusion matrix").evaluate("i => [i.width, i.attributes.width.value]")
     assert shown[0] == int(shown[1])  # not made smaller: its frame scrolls
     assert "1,234,567" in visit.page.locator(".tiles").inner_text()

@@ -126,26 +126,20 @@ def test_pictures_and_charts_have_words_and_are_shown(report, figures, watched):
     for place, facts in enumerate(shown):
         words = pictures.nth(place).get_attribute("alt") or ""
         assert words.startswith(f"{facts['label']} at confidence {facts['confidence']:.3f}")
-    broken = seen.page.evaluate(
-        "[...document.images].filter(i => !i.complete || !i.naturalWidth || !i.alt).length"
-    )
+    broken = seen.page.evaluate("[...document.images].filter(i => !i.complete || !i.naturalWidth || !i.alt).length")
     assert broken == 0
     charts = [c.get_attribute("alt") for c in seen.page.locator("figure img").all()]
     medians = [period["median"] for period in figures["periods"]]
     assert any(f"{min(medians):.3g} and {max(medians):.3g}" in (alt or "") for alt in charts)
     for name, facts in figures["class_figures"].items():
-        assert any(
-            f"the {facts['predictions']} answers {name} are" in (alt or "") for alt in charts
-        )
+        assert any(f"the {facts['predictions']} answers {name} are" in (alt or "") for alt in charts)
 
 
 def test_headings_are_in_order_and_tables_can_be_reached_by_keyboard(report, watched):
     seen = watched(PHONE)
     seen.page.goto((report / "monitor.html").as_uri())
 
-    levels = seen.page.evaluate(
-        "[...document.querySelectorAll('h1,h2,h3')].map(h => Number(h.tagName[1]))"
-    )
+    levels = seen.page.evaluate("[...document.querySelectorAll('h1,h2,h3')].map(h => Number(h.tagName[1]))")
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))

@@ -143,9 +143,7 @@ def test_single_pixels_of_a_small_picture_are_seen(empty, server, watched):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_an_empty_queue_is_said_to_be_empty_and_the_page_keeps_looking(
-    empty, server, watched, width
-):
+def test_an_empty_queue_is_said_to_be_empty_and_the_page_keeps_looking(empty, server, watched, width):
     seen = open_page(watched, server.address, WIDTHS[width])
     seen.page.get_by_text("Nothing to decide now").wait_for()
     seen.screenshot(SHOTS / f"nothing-{width}-light.png")

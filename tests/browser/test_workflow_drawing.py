@@ -35,7 +35,7 @@ STICKS_OUT = """() => {
     for (const pill of document.querySelectorAll('.wf-pill'))
         look(pill, [pill.nextElementSibling], 'pill');
     return found;
-}"""  # noqa: E501  a line of JavaScript
+}"""
 # For every text, pale or not: its color, that of what is behind it, and how opaque both are.
 COLORS = """() => {
     const svg = document.querySelector('svg.wf');
@@ -56,17 +56,30 @@ COLORS = """() => {
 
 def step(name, index, **fields):
     values = {
-        "kind": ONE.states[name].kind, "entered": BEGAN + timedelta(seconds=index),
-        "seconds": 12.3, "attempts": 1, "failures": (), "error": None, "cause": None,
+        "kind": ONE.states[name].kind,
+        "entered": BEGAN + timedelta(seconds=index),
+        "seconds": 12.3,
+        "attempts": 1,
+        "failures": (),
+        "error": None,
+        "cause": None,
         "input": '{"s3_bucket": "scones-pictures", "s3_key": "inbox/' + "a" * 400 + '.png"}',
-        "output": "{}", "previous": index - 1 if index else None, "parent": None,
-    }  # fmt: skip
+        "output": "{}",
+        "previous": index - 1 if index else None,
+        "parent": None,
+    }
     return Step(**{"state": name, **values, **fields})
 
 
 def failed_path():
-    names = ["Locate Picture", "Serialize Image Data", "Image Classification",
-             "Filter Low Confidence", "Is Accepted", "Record Prediction"]  # fmt: skip
+    names = [
+        "Locate Picture",
+        "Serialize Image Data",
+        "Image Classification",
+        "Filter Low Confidence",
+        "Is Accepted",
+        "Record Prediction",
+    ]
     names += ["Read Earlier Outcome", "Which Outcome", "Wait For The Other Execution"] * 12
     names += ["Read Earlier Outcome", "Notify Failure", "Workflow Failed"]
     error = Failure("DynamoDB.ProvisionedThroughputExceededException", "too many requests " * 20)
@@ -74,10 +87,18 @@ def failed_path():
     last = len(names) - 3
     steps = tuple(step(name, i, **(failed if i >= last else {})) for i, name in enumerate(names))
     return ExecutionPath(
-        "arn:aws:states:eu-west-1:123456789012:execution:MyStateMachine:one", "MyStateMachine",
-        "FAILED", BEGAN, BEGAN + timedelta(seconds=len(names)), 0, "{}", None, error.error,
-        error.cause, steps,
-    )  # fmt: skip
+        "arn:aws:states:eu-west-1:123456789012:execution:MyStateMachine:one",
+        "MyStateMachine",
+        "FAILED",
+        BEGAN,
+        BEGAN + timedelta(seconds=len(names)),
+        0,
+        "{}",
+        None,
+        error.error,
+        error.cause,
+        steps,
+    )
 
 
 PICTURES = {
@@ -85,10 +106,9 @@ PICTURES = {
     "batch": lambda: draw(BATCH),
     "counts": lambda: draw(ONE, counts=dict.fromkeys(ONE.pairs, 123_456)),
     "batch-counts": lambda: draw(BATCH, counts=dict.fromkeys(BATCH.pairs, 1_234)),
-    "few-counts": lambda: draw(ONE, counts=Counter({(START, "Locate Picture"): 7,
-                                                    ("Locate Picture", END): 7})),
+    "few-counts": lambda: draw(ONE, counts=Counter({(START, "Locate Picture"): 7, ("Locate Picture", END): 7})),
     "path": lambda: draw(ONE, path=failed_path(), steps=True),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(params=PICTURES)

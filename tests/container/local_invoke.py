@@ -17,9 +17,7 @@ def what_is_missing() -> str | None:
         return "no docker command on the PATH: install a Docker engine to run these tests"
     try:
         engine = subprocess.run(["docker", "info"], capture_output=True, timeout=30, check=False)
-        image = subprocess.run(
-            ["docker", "image", "inspect", IMAGE], capture_output=True, timeout=30, check=False
-        )
+        image = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, timeout=30, check=False)
     except subprocess.TimeoutExpired as error:
         return f"the Docker engine does not answer: {error}"
     if engine.returncode != 0:

@@ -46,14 +46,10 @@ EXPECTED: dict[str, Returns | Raises | Classifies] = {
         {
             "s3_key": "inbox/bicycle.png",
             "content_type": "image/png",
-            "image_data": base64.b64encode(
-                (ROOT / "events/pictures/bicycle.png").read_bytes()
-            ).decode(),
+            "image_data": base64.b64encode((ROOT / "events/pictures/bicycle.png").read_bytes()).decode(),
         }
     ),
-    "serialize_image_data-empty": Raises(
-        "EmptyPictureError", f"s3://{BUCKET}/inbox/empty.png has 0 bytes"
-    ),
+    "serialize_image_data-empty": Raises("EmptyPictureError", f"s3://{BUCKET}/inbox/empty.png has 0 bytes"),
     "serialize_image_data-no-key": Raises(
         "InvalidInputError", 'start the workflow with {"s3_bucket": "...", "s3_key": "..."}'
     ),
@@ -64,9 +60,7 @@ EXPECTED: dict[str, Returns | Raises | Classifies] = {
         "PictureTooLargeError",
         f"s3://{BUCKET}/inbox/too-many-pixels.png has 20,000x20,000 pixels, the endpoint takes",
     ),
-    "serialize_image_data-animated": Raises(
-        "AnimatedPictureError", f"s3://{BUCKET}/inbox/animated.png has 2 frames"
-    ),
+    "serialize_image_data-animated": Raises("AnimatedPictureError", f"s3://{BUCKET}/inbox/animated.png has 2 frames"),
     "serialize_image_data-object-missing": Raises(
         "PictureNotFoundError",
         f"s3://{BUCKET}/inbox/no-such-picture.png does not exist (NoSuchKey)",
@@ -77,9 +71,7 @@ EXPECTED: dict[str, Returns | Raises | Classifies] = {
     ),
     "image_classification": Classifies("inbox/bicycle.png"),
     "image_classification-broken-base64": Raises("InvalidInputError", "needs `image_data`"),
-    "image_classification-no-endpoint-name": Raises(
-        "InvalidInputError", "needs endpoint_name and content_type"
-    ),
+    "image_classification-no-endpoint-name": Raises("InvalidInputError", "needs endpoint_name and content_type"),
     "image_classification-by-reference": Classifies("inbox/motorcycle.png"),
     "image_classification-endpoint-missing": Raises(
         "EndpointNotFoundError", "endpoint no-such-endpoint does not exist"
@@ -88,21 +80,15 @@ EXPECTED: dict[str, Returns | Raises | Classifies] = {
         "PictureRefusedError", "endpoint scones-unlimited refused the picture (4"
     ),
     "filter_low_confidence": Returns({"label": "bicycle", "confidence": 0.98, "accepted": True}),
-    "filter_low_confidence-below-threshold": Returns(
-        {"label": "bicycle", "confidence": 0.7, "accepted": False}
-    ),
-    "filter_low_confidence-count-mismatch": Raises(
-        "InvalidInferencesError", "2 probabilities for ['bicycle']"
-    ),
+    "filter_low_confidence-below-threshold": Returns({"label": "bicycle", "confidence": 0.7, "accepted": False}),
+    "filter_low_confidence-count-mismatch": Raises("InvalidInferencesError", "2 probabilities for ['bicycle']"),
     "filter_low_confidence-invalid-inferences": Raises(
         "InvalidInferencesError", "not a list of probabilities: ['0.98', '0.02']"
     ),
     "filter_low_confidence-invalid-threshold": Raises(
         "InvalidThresholdError", "the threshold must be a number in [0, 1], not 90"
     ),
-    "filter_low_confidence-tie": Returns(
-        {"label": "bicycle", "confidence": 0.5, "accepted": False}
-    ),
+    "filter_low_confidence-tie": Returns({"label": "bicycle", "confidence": 0.5, "accepted": False}),
 }
 
 
@@ -114,18 +100,14 @@ def function_of(event: str) -> str:
 
 def docker(*arguments: str) -> str:
     """Run a Docker command that must succeed and return what it printed."""
-    ended = subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, timeout=120, check=False
-    )
+    ended = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.strip()
 
 
 def run_in_image(*options: str, script: str, arguments: tuple[str, ...] = ()) -> str:
     """Run a Python script in the Lambda base image and return what it printed."""
-    return docker(
-        "run", "--rm", *options, "--entrypoint", "python3", IMAGE, "-c", script, *arguments
-    )
+    return docker("run", "--rm", *options, "--entrypoint", "python3", IMAGE, "-c", script, *arguments)
 
 
 def check(answer: dict[str, Any], expected: Returns | Raises | Classifies) -> None:
@@ -160,9 +142,7 @@ def test_every_event_of_a_function_has_an_expectation() -> None:
 @pytest.mark.usefixtures("pictures", "endpoint")
 @pytest.mark.parametrize("event", FUNCTION_EVENTS)
 def test_event_on_the_laptop(event: str, on_laptop: LocalInvoke) -> None:
-    answer = on_laptop(
-        f"sam local invoke {function_of(event)} --event events/{event}.json --config-env local"
-    )
+    answer = on_laptop(f"sam local invoke {function_of(event)} --event events/{event}.json --config-env local")
     check(answer, EXPECTED[event])
 
 
@@ -206,9 +186,7 @@ def test_the_empty_variables_leave_aws_its_own_endpoints(
 ) -> None:
     # GIVEN no --config-env, so that the template's empty variables reach the container, and AWS's
     # host name pointing to the container itself, where nothing listens
-    answer = on_aws(
-        f"sam local invoke {function} --event events/{event}.json --add-host {host}:127.0.0.1"
-    )
+    answer = on_aws(f"sam local invoke {function} --event events/{event}.json --add-host {host}:127.0.0.1")
     # THEN the function has tried AWS's own endpoint
     assert answer.get("errorType") == error, answer
     assert f'Could not connect to the endpoint URL: "https://{host}/' in answer["errorMessage"]
@@ -240,14 +218,11 @@ def test_the_laptops_aws_listens_on_no_interface_that_containers_see(
 ) -> None:
     # GIVEN the host's address in the network of the containers
     script = (
-        "import socket, sys; s = socket.socket(); s.settimeout(5);"
-        "print(s.connect_ex((sys.argv[1], int(sys.argv[2]))))"
+        "import socket, sys; s = socket.socket(); s.settimeout(5);print(s.connect_ex((sys.argv[1], int(sys.argv[2]))))"
     )
     gateway = docker(
         *("network", "inspect", laptop_aws.network),
         *("--format", "{{(index .IPAM.Config 0).Gateway}}"),
     )
-    output = run_in_image(
-        "--network", laptop_aws.network, script=script, arguments=(gateway, str(laptop_aws.port))
-    )
+    output = run_in_image("--network", laptop_aws.network, script=script, arguments=(gateway, str(laptop_aws.port)))
     assert output == "111"  # Linux's ECONNREFUSED

@@ -42,10 +42,7 @@ def history(stack: Stack, arn: str) -> list[dict[str, Any]]:
 
 def entered(stack: Stack, arn: str, state: str) -> int:
     """Return how often an execution has entered a state so far."""
-    return sum(
-        event.get("stateEnteredEventDetails", {}).get("name") == state
-        for event in history(stack, arn)
-    )
+    return sum(event.get("stateEnteredEventDetails", {}).get("name") == state for event in history(stack, arn))
 
 
 @contextmanager
@@ -82,9 +79,9 @@ def altered(
 def deployed_member(stack: Stack, *path: str | int, machine: str = PICTURE) -> Any:
     """Return a member of a deployed definition, by its path below "States"."""
     arn = stack.outputs.get(machine, machine)
-    found = json.loads(
-        stack.aws.client("stepfunctions").describe_state_machine(stateMachineArn=arn)["definition"]
-    )["States"]
+    found = json.loads(stack.aws.client("stepfunctions").describe_state_machine(stateMachineArn=arn)["definition"])[
+        "States"
+    ]
     for name in path:
         found = found[name]
     return found

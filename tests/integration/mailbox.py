@@ -22,9 +22,9 @@ class Mailbox:
 
     def all(self) -> list[Body]:
         """Return every message so far, oldest first as far as the queue keeps order."""
-        while found := self._sqs.receive_message(
-            QueueUrl=self._url, MaxNumberOfMessages=10, VisibilityTimeout=60
-        ).get("Messages"):
+        while found := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10, VisibilityTimeout=60).get(
+            "Messages"
+        ):
             for message in found:
                 self._bodies.append(json.loads(message["Body"]))
                 self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
@@ -32,11 +32,7 @@ class Mailbox:
 
     def of(self, execution_arn: str) -> list[Body]:
         """Return the messages of one execution: the workflow's own, and EventBridge's about it."""
-        return [
-            body
-            for body in self.all()
-            if execution_arn in (body.get("execution_arn"), body.get("executionArn"))
-        ]
+        return [body for body in self.all() if execution_arn in (body.get("execution_arn"), body.get("executionArn"))]
 
     def about(self, event: dict[str, Any]) -> list[Body]:
         """Return the workflow's messages about one version of a picture, of any execution."""

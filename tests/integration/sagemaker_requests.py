@@ -125,9 +125,7 @@ def ended_job(aws: LaptopAws, name: str) -> Any:
     return wait_until(look)
 
 
-def endpoint_config(
-    aws: LaptopAws, name: str, program: str = ECHO, capture: dict[str, Any] | None = None
-) -> str:
+def endpoint_config(aws: LaptopAws, name: str, program: str = ECHO, capture: dict[str, Any] | None = None) -> str:
     """Create a model that answers with `name`, and a configuration of the same name for it."""
     files = {"code/inference.py": program, "name.txt": name}
     uri = put(aws, f"models/{name}/model.tar.gz", archive(files))

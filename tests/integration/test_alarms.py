@@ -52,9 +52,7 @@ class Watched(NamedTuple):
         """Return the alarm's statistic over its last period, None without data."""
         alarm, now = self.alarm(name), datetime.now(UTC)
         extended = alarm.get("ExtendedStatistic")
-        statistic = {
-            "ExtendedStatistics" if extended else "Statistics": [extended or alarm["Statistic"]]
-        }
+        statistic = {"ExtendedStatistics" if extended else "Statistics": [extended or alarm["Statistic"]]}
         points = self.client("cloudwatch").get_metric_statistics(
             Namespace=alarm["Namespace"],
             MetricName=alarm["MetricName"],
@@ -67,9 +65,7 @@ class Watched(NamedTuple):
         if not points:
             return None
         [point] = points
-        return float(
-            point["ExtendedStatistics"][extended] if extended else point[alarm["Statistic"]]
-        )
+        return float(point["ExtendedStatistics"][extended] if extended else point[alarm["Statistic"]])
 
 
 @pytest.fixture(scope="module")
@@ -132,9 +128,7 @@ def put_data(alarm: str, value: float, minutes_ago: int = 0) -> Callable[[Watche
             "Value": value,
             "Timestamp": datetime.now(UTC) - timedelta(minutes=minutes_ago),
         }
-        watched.client("cloudwatch").put_metric_data(
-            Namespace=described["Namespace"], MetricData=[point]
-        )
+        watched.client("cloudwatch").put_metric_data(Namespace=described["Namespace"], MetricData=[point])
 
     return drive
 
@@ -165,15 +159,11 @@ def ask(times: int, **setting: Any) -> Callable[[Watched], None]:
 
     def drive(watched: Watched) -> None:
         fault(watched.stack, setting)
-        runtime = watched.client(
-            "sagemaker-runtime", retries={"total_max_attempts": 1}, max_pool_connections=times
-        )
+        runtime = watched.client("sagemaker-runtime", retries={"total_max_attempts": 1}, max_pool_connections=times)
 
         def once(_: int) -> str:
             try:
-                runtime.invoke_endpoint(
-                    EndpointName=ENDPOINT_NAME, Body=WHITE, ContentType="image/png"
-                )
+                runtime.invoke_endpoint(EndpointName=ENDPOINT_NAME, Body=WHITE, ContentType="image/png")
             except ClientError as error:
                 return str(error.response["Error"]["Code"])
             return "an answer"
@@ -240,9 +230,7 @@ CASES = {
         100,
         invoke("ImageClassificationFunction", 1, ERROR),
     ),
-    "FilterLowConfidenceErrorsAlarm": Case(
-        decide(1.0, 0.8), 0, invoke("FilterLowConfidenceFunction", 1, ERROR)
-    ),
+    "FilterLowConfidenceErrorsAlarm": Case(decide(1.0, 0.8), 0, invoke("FilterLowConfidenceFunction", 1, ERROR)),
     "SerializeImageDataThrottlesAlarm": Case(
         throttle("SerializeImageDataFunction", 9, periods_before=3),
         9,
@@ -258,13 +246,9 @@ CASES = {
         9,
         throttle("FilterLowConfidenceFunction", 1),
     ),
-    "EndpointLatencyAlarm": Case(
-        ask(8, kind="slow", delay_seconds=4), 4e6, ask(8, kind="slow", delay_seconds=5.5)
-    ),
+    "EndpointLatencyAlarm": Case(ask(8, kind="slow", delay_seconds=4), 4e6, ask(8, kind="slow", delay_seconds=5.5)),
     "Endpoint5XXAlarm": Case(ask(9, kind="failing"), 9, ask(1, kind="failing")),
-    "ReviewQueueAgeAlarm": Case(
-        put_data("ReviewQueueAgeAlarm", 86400), 86400, put_data("ReviewQueueAgeAlarm", 86401)
-    ),
+    "ReviewQueueAgeAlarm": Case(put_data("ReviewQueueAgeAlarm", 86400), 86400, put_data("ReviewQueueAgeAlarm", 86401)),
     "FailedPicturesAgeAlarm": Case(
         put_data("FailedPicturesAgeAlarm", 86400), 86400, put_data("FailedPicturesAgeAlarm", 86401)
     ),
@@ -344,9 +328,7 @@ def test_the_deployed_alarms_are_those_of_the_template(watched):
 
 @pytest.mark.parity("cloudwatch-dashboard")
 def test_the_deployed_dashboard_shows_every_alarm(watched):
-    shown = watched.client("cloudwatch").get_dashboard(
-        DashboardName=watched.stack.outputs["DashboardName"]
-    )
+    shown = watched.client("cloudwatch").get_dashboard(DashboardName=watched.stack.outputs["DashboardName"])
     alarms, *_ = json.loads(shown["DashboardBody"])["widgets"]
     deployed = watched.client("cloudwatch").describe_alarms()["MetricAlarms"]
     assert set(alarms["properties"]["alarms"]) == {alarm["AlarmArn"] for alarm in deployed}

@@ -56,9 +56,7 @@ def summary(execution: dict[str, Any]) -> dict[str, Any]:
 def results(stack: Stack, execution: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
     """Return outcome and label or error of each picture, as the results in S3 have them."""
     s3, bucket = stack.aws.client("s3"), stack.outputs["PicturesBucketName"]
-    [map_run] = stack.aws.client("stepfunctions").list_map_runs(
-        executionArn=execution["executionArn"]
-    )["mapRuns"]
+    [map_run] = stack.aws.client("stepfunctions").list_map_runs(executionArn=execution["executionArn"])["mapRuns"]
     folder = f"batches/{map_run['mapRunArn'].rpartition(':')[2]}"
 
     def read(key: str) -> Any:
@@ -70,9 +68,7 @@ def results(stack: Stack, execution: dict[str, Any]) -> dict[str, tuple[str, str
     return {p["s3_key"]: (p["outcome"], p.get("label") or p.get("error")) for p in pictures}
 
 
-def expected(
-    stack: Stack, prefix: str, review: int = 0, failed: int = 0, **by_class: int
-) -> dict[str, Any]:
+def expected(stack: Stack, prefix: str, review: int = 0, failed: int = 0, **by_class: int) -> dict[str, Any]:
     """Return the summary of a prefix whose pictures ended as counted here."""
     accepted = sum(by_class.values())
     return {
@@ -247,12 +243,8 @@ def test_the_batch_tells_of_pictures_whose_own_workflow_cannot(stack, told, expr
         altered(
             stack,
             {
-                ("Is Accepted", "Choices", 0, "Condition"): (
-                    f"{{% {condition} : $states.input.accepted = true %}}"
-                ),
-                ("Notify Failure", "Arguments", "TopicArn"): (
-                    f"{stack.outputs['FailureTopicArn']}-none"
-                ),
+                ("Is Accepted", "Choices", 0, "Condition"): (f"{{% {condition} : $states.input.accepted = true %}}"),
+                ("Notify Failure", "Arguments", "TopicArn"): (f"{stack.outputs['FailureTopicArn']}-none"),
             },
             express,
         ),
@@ -261,9 +253,7 @@ def test_the_batch_tells_of_pictures_whose_own_workflow_cannot(stack, told, expr
         found = summary(run(stack, prefix))
     assert found == expected(stack, prefix, failed=3, bicycle=27)
     messages = {
-        body["s3_key"]: body["error"]["Error"]
-        for body in told.all()
-        if str(body.get("s3_key")).startswith(prefix)
+        body["s3_key"]: body["error"]["Error"] for body in told.all() if str(body.get("s3_key")).startswith(prefix)
     }
     assert messages.keys() == {uncaught, unstarted, untold}
     assert messages[untold] == "EmptyPictureError"

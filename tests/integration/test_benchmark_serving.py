@@ -59,18 +59,32 @@ def staged(tmp_path: Path) -> Path:
 
 
 def test_the_endpoint_answers_as_the_bare_network_and_is_timed_beside_it(
-    model: Path, staged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    model: Path,
+    staged: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     report = tmp_path / "serving.json"
     monkeypatch.setattr(serving, "REPORT", report)
     monkeypatch.setattr(serving, "WORK", tmp_path / "work")
     monkeypatch.setattr(serving, "REQUESTS", {1: 8, 8: 16})
     monkeypatch.setattr(serving, "WARM_UP_REQUESTS", 8)
     status = serving.main(
-        ["--model", str(model), "--staged", str(staged), "--repeats", "2", "--endpoints", "2",
-         "--cores", "1024", "--no-containers"]
-    )  # fmt: skip
+        [
+            "--model",
+            str(model),
+            "--staged",
+            str(staged),
+            "--repeats",
+            "2",
+            "--endpoints",
+            "2",
+            "--cores",
+            "1024",
+            "--no-containers",
+        ]
+    )
     assert status == 0, capsys.readouterr().err
     found = json.loads(report.read_text())
     names = [
@@ -85,9 +99,7 @@ def test_the_endpoint_answers_as_the_bare_network_and_is_timed_beside_it(
             assert measured["per_s"]["median"] > 0
     assert len(found["ratios"]) == 3
     assert all(ratio["median"] > 0 for ratio in found["ratios"].values())
-    assert found["cores"] == (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    )
+    assert found["cores"] == (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     assert 0 < found["first_answer_s"]["min"] <= found["first_answer_s"]["max"] < 60
     assert "laptop endpoint, /invocations" in capsys.readouterr().out
 
@@ -118,9 +130,12 @@ sys.exit(serving.main(["--model", {str(model)!r}, "--staged", {str(staged)!r}, "
     state = tmp_path / "work" / "serving" / "laptop-aws"
     with (tmp_path / "log.txt").open("wb") as log:
         benchmark = subprocess.Popen(
-            [sys.executable, "-c", program], cwd=tmp_path, stdout=log, stderr=log,
+            [sys.executable, "-c", program],
+            cwd=tmp_path,
+            stdout=log,
+            stderr=log,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+        )
     try:
         wait_until(lambda: control.find_running(state) is not None, 60)
         benchmark.send_signal(signal.SIGTERM)
@@ -155,9 +170,7 @@ def test_what_goes_wrong_is_told_also_when_the_laptops_aws_has_gone(
         pytest.fail("it serves")
 
 
-def test_a_server_has_a_short_folder_for_its_sockets_until_it_ends(
-    model: Path, tmp_path: Path
-) -> None:
+def test_a_server_has_a_short_folder_for_its_sockets_until_it_ends(model: Path, tmp_path: Path) -> None:
     """As java.io.tmpdir; a UNIX socket's path may have 103 bytes on macOS, 107 on Linux."""
     python, folder = tmp_path / "python", tmp_path / ("deep" * 20)
     python.write_text('#!/bin/sh\ntest -d "$TEMP" && printf %s "$TEMP" > "$6/temporary.txt"\n')

@@ -25,10 +25,15 @@ from tests.integration.workflow_stack import BLACK, GREY, WHITE, Stack, execute,
 
 ONE = read_definition(DEFINITION)
 MANY = read_definition(ROOT / "statemachine" / "MyBatchStateMachine.asl.json")
-ACCEPTED = ["Locate Picture", "Serialize Image Data", "Image Classification",
-            "Filter Low Confidence", "Is Accepted", "Record Prediction"]  # fmt: skip
-REVIEW = [*ACCEPTED[:-1], "Claim Review", "Send To Review", "Confirm Review",
-          "Threshold Confidence Not Met"]  # fmt: skip
+ACCEPTED = [
+    "Locate Picture",
+    "Serialize Image Data",
+    "Image Classification",
+    "Filter Low Confidence",
+    "Is Accepted",
+    "Record Prediction",
+]
+REVIEW = [*ACCEPTED[:-1], "Claim Review", "Send To Review", "Confirm Review", "Threshold Confidence Not Met"]
 
 
 def path_of(stack: Stack, arn: str) -> ExecutionPath:
@@ -100,9 +105,7 @@ def test_an_execution_that_runs_and_one_that_was_stopped_are_drawn(stack):
         running = path_of(stack, arn)
         assert (running.status, running.steps[0].seconds) == ("RUNNING", None)
         assert transition_counts([running]) == {(START, "Locate Picture"): 1}
-        stack.aws.client("stepfunctions").stop_execution(
-            executionArn=arn, error="ENOUGH", cause="for today"
-        )
+        stack.aws.client("stepfunctions").stop_execution(executionArn=arn, error="ENOUGH", cause="for today")
         stopped = path_of(stack, arn)
     assert (stopped.status, stopped.error) == ("ABORTED", "ENOUGH")
     assert transition_counts([stopped])["Locate Picture", END] == 1
@@ -161,10 +164,16 @@ def test_a_batch_is_drawn_though_its_children_are_not_named(stack):
     path = path_of(stack, ended(stack, start(stack, event, BATCH))["executionArn"])
     assert path.status == "SUCCEEDED"
     assert states(path) == [
-        "Take Input", "Are These Pictures", "Classify Every Picture", "Find Map Run",
-        "Has Map Run", "Count Pictures Found", "Summarize", "Is Every Picture Accounted For",
+        "Take Input",
+        "Are These Pictures",
+        "Classify Every Picture",
+        "Find Map Run",
+        "Has Map Run",
+        "Count Pictures Found",
+        "Summarize",
+        "Is Every Picture Accounted For",
         "Batch Finished",
-    ]  # fmt: skip
+    ]
     assert path.steps[2].attempts == 0
     picture = draw(MANY, path=path, steps=True)
     assert 'class="wf-state" data-state="Notify Failure"' in picture  # not told, so not pale

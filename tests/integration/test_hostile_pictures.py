@@ -83,9 +83,7 @@ def recorded(stack: Stack) -> list[str]:
     pages = stack.aws.client("dynamodb").get_paginator("scan")
     items = [
         item
-        for page in pages.paginate(
-            TableName=stack.outputs["PredictionsTableName"], ConsistentRead=True
-        )
+        for page in pages.paginate(TableName=stack.outputs["PredictionsTableName"], ConsistentRead=True)
         for item in page["Items"]
     ]
     assert {item["outcome"]["S"] for item in items} <= {"accepted"}
@@ -138,9 +136,7 @@ def test_every_picture_ends_as_stated_and_once(serving):
             break
         time.sleep(1)
     by_key = {case.key: case for case in cases()}
-    assert {(by_key[key].name, outcome) for key, outcome in ended} == {
-        (case.name, case.outcome) for case in cases()
-    }
+    assert {(by_key[key].name, outcome) for key, outcome in ended} == {(case.name, case.outcome) for case in cases()}
     assert len(ended) == len(cases())
     classified = sum(case.outcome == CLASSIFIED for case in cases())
     wait_until(lambda: not executions(serving)["RUNNING"])
@@ -151,11 +147,7 @@ def test_every_picture_ends_as_stated_and_once(serving):
     assert all(30 < peaks[name] < most for name, most in memory_settings().items()), peaks
     # Torch and the model, and for each of its threads the largest picture, decoded and copied.
     assert peaks["serving_host.py"] < 400 + (os.cpu_count() or 1) * 4 * PICTURE_MIB, peaks
-    asked = {
-        body["s3_key"]
-        for body in told
-        if entered(serving, body["execution_arn"], "Image Classification")
-    }
+    asked = {body["s3_key"] for body in told if entered(serving, body["execution_arn"], "Image Classification")}
     assert asked == {case.key for case in cases() if case.outcome == REFUSED}
 
 
@@ -166,9 +158,7 @@ def test_the_endpoint_answers_whoever_asks_it_directly_as_stated(serving):
 
     def ask(case: Case) -> str:
         try:
-            answer = runtime.invoke_endpoint(
-                EndpointName=ENDPOINT_NAME, Body=case.body, ContentType="image/png"
-            )
+            answer = runtime.invoke_endpoint(EndpointName=ENDPOINT_NAME, Body=case.body, ContentType="image/png")
         except ClientError as error:
             service = error.response["ResponseMetadata"]["HTTPStatusCode"]
             return str(error.response.get("OriginalStatusCode", service))
@@ -176,11 +166,7 @@ def test_the_endpoint_answers_whoever_asks_it_directly_as_stated(serving):
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = dict(zip(pictures, pool.map(ask, pictures.values()), strict=True))
-    wrong = {
-        case.name: answers[body]
-        for body, case in pictures.items()
-        if answers[body] not in of_the_endpoint(case)
-    }
+    wrong = {case.name: answers[body] for body, case in pictures.items() if answers[body] not in of_the_endpoint(case)}
     assert wrong == {}
 
 

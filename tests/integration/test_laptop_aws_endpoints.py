@@ -216,9 +216,7 @@ def test_a_containers_error_is_a_model_error(
     response = refused.value.response
     assert (response["OriginalStatusCode"], response["OriginalMessage"]) == (status, message)
     whose = "client" if status < 500 else "server"
-    assert f'Received {whose} error ({status}) from primary with message "{message}"' in str(
-        refused.value
-    )
+    assert f'Received {whose} error ({status}) from primary with message "{message}"' in str(refused.value)
 
 
 @pytest.mark.parity("invoke-request")
@@ -234,9 +232,7 @@ def test_6_mib_pass_and_one_byte_more_does_not(laptop_aws: LaptopAws, endpoint: 
 
 
 @pytest.mark.parity("invoke-60-seconds")
-def test_a_container_that_takes_too_long_is_a_model_error(
-    laptop_aws: LaptopAws, tmp_path: Path
-) -> None:
+def test_a_container_that_takes_too_long_is_a_model_error(laptop_aws: LaptopAws, tmp_path: Path) -> None:
     """A real container, with the limit of 60 s made a fraction of what its model takes."""
     model = endpoint_config(laptop_aws, unique("slow"))
     described = laptop_aws.client("sagemaker").describe_model(ModelName=model)
@@ -260,9 +256,7 @@ def test_a_container_that_takes_too_long_is_a_model_error(
     try:
         server.start(described)
         with pytest.raises(AwsError) as slow:
-            Invocations(endpoints, Faults(), record).invoke(
-                Invocation("slow", b"wait", {"content-type": "image/png"})
-            )
+            Invocations(endpoints, Faults(), record).invoke(Invocation("slow", b"wait", {"content-type": "image/png"}))
     finally:
         server.stop()
         children.stop_all()
@@ -277,9 +271,7 @@ def test_many_clients_at_once(laptop_aws: LaptopAws, endpoint: str) -> None:
     runtime = laptop_aws.client("sagemaker-runtime", max_pool_connections=32)
 
     def call(number: int) -> str:
-        got = runtime.invoke_endpoint(
-            EndpointName=endpoint, Body=str(number), ContentType="image/png"
-        )
+        got = runtime.invoke_endpoint(EndpointName=endpoint, Body=str(number), ContentType="image/png")
         return str(json.loads(got["Body"].read())["word"])
 
     with ThreadPoolExecutor(32) as pool:
@@ -318,9 +310,7 @@ def test_captures_have_sagemakers_layout(laptop_aws: LaptopAws) -> None:
     output = capture["captureData"]["endpointOutput"]
     assert (output["encoding"], json.loads(output["data"])["word"]) == ("JSON", "one")
     assert capture["eventMetadata"]["inferenceId"] == "id-1"
-    assert re.fullmatch(
-        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", capture["eventMetadata"]["inferenceTime"]
-    )
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", capture["eventMetadata"]["inferenceTime"])
 
 
 # --- Faults ---

@@ -53,9 +53,7 @@ def told(laptop_aws: LaptopAws) -> Any:
 
 
 @pytest.mark.parity("states-status-events")
-def test_an_execution_out_of_time_is_timed_out_and_stays_so(
-    laptop_aws: LaptopAws, told: Any
-) -> None:
+def test_an_execution_out_of_time_is_timed_out_and_stays_so(laptop_aws: LaptopAws, told: Any) -> None:
     stepfunctions = laptop_aws.client("stepfunctions")
     late = machine(laptop_aws, TimeoutSeconds=0.5)
     arn = stepfunctions.start_execution(stateMachineArn=late)["executionArn"]

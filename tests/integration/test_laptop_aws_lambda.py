@@ -89,9 +89,7 @@ def test_the_traceback_is_in_the_log(laptop_aws: LaptopAws, raising: str) -> Non
         ),
     ],
 )
-def test_an_exception_at_import_has_its_name(
-    laptop_aws: LaptopAws, text: str, kind: str, message: str
-) -> None:
+def test_an_exception_at_import_has_its_name(laptop_aws: LaptopAws, text: str, kind: str, message: str) -> None:
     name = f"import-{kind.replace('.', '-')}"
     create_function(laptop_aws, name, text)
     mark, body = invoke(laptop_aws, name, {})
@@ -111,9 +109,7 @@ def test_catch_and_retry_match_the_class_name(laptop_aws: LaptopAws, raising: st
     stepfunctions = laptop_aws.client("stepfunctions")
     machine = stepfunctions.create_state_machine(
         name="catching",
-        definition=json.dumps(
-            {"StartAt": "Task", "States": {"Task": task, "Caught": {"Type": "Pass", "End": True}}}
-        ),
+        definition=json.dumps({"StartAt": "Task", "States": {"Task": task, "Caught": {"Type": "Pass", "End": True}}}),
         roleArn=ROLE,
     )
     execution = stepfunctions.start_execution(stateMachineArn=machine["stateMachineArn"])
@@ -134,9 +130,7 @@ def test_catch_and_retry_match_the_class_name(laptop_aws: LaptopAws, raising: st
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="counts processes in /proc")
 def test_a_burst_of_executions_does_not_start_a_worker_for_each(laptop_aws: LaptopAws) -> None:
-    create_function(
-        laptop_aws, "burst", "import time\ndef handler(event, context): time.sleep(0.05)"
-    )
+    create_function(laptop_aws, "burst", "import time\ndef handler(event, context): time.sleep(0.05)")
     stepfunctions = laptop_aws.client("stepfunctions")
     state = {
         "Type": "Task",

@@ -14,9 +14,7 @@ from tests.integration.laptop_aws import LaptopAws, wait_until
 from tests.integration.test_laptop_aws_lambda import create_function
 
 ROLE = "arn:aws:iam::000000000000:role/test"
-BOUND_SECONDS = (
-    15.0  # for a call that fails and the healthy one after it; no more than a cold start
-)
+BOUND_SECONDS = 15.0  # for a call that fails and the healthy one after it; no more than a cold start
 DYING = """
 import os, signal, sys, threading
 
@@ -100,9 +98,7 @@ def test_a_call_that_ends_badly_has_its_name_and_the_next_one_works(
 
 
 @pytest.mark.parity("lambda-killed")
-def test_a_worker_killed_between_two_calls_is_replaced(
-    laptop_aws: LaptopAws, machine: tuple[str, str]
-) -> None:
+def test_a_worker_killed_between_two_calls_is_replaced(laptop_aws: LaptopAws, machine: tuple[str, str]) -> None:
     _, arn = machine
     for _ in range(3):
         pid = int(run(laptop_aws, arn, {})["output"])
@@ -111,23 +107,16 @@ def test_a_worker_killed_between_two_calls_is_replaced(
 
 
 @pytest.mark.parity("states-lambda-throttled", "lambda-concurrency")
-def test_a_call_over_the_reserved_concurrency(
-    laptop_aws: LaptopAws, machine: tuple[str, str]
-) -> None:
+def test_a_call_over_the_reserved_concurrency(laptop_aws: LaptopAws, machine: tuple[str, str]) -> None:
     name, arn = machine
     client = laptop_aws.client("lambda")
     client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
     try:
         stepfunctions = laptop_aws.client("stepfunctions")
-        arns = [
-            stepfunctions.start_execution(stateMachineArn=arn, input='{"how": "hangs"}')
-            for _ in range(3)
-        ]
+        arns = [stepfunctions.start_execution(stateMachineArn=arn, input='{"how": "hangs"}') for _ in range(3)]
 
         def ended() -> Any:
-            found = [
-                stepfunctions.describe_execution(executionArn=each["executionArn"]) for each in arns
-            ]
+            found = [stepfunctions.describe_execution(executionArn=each["executionArn"]) for each in arns]
             return found if all(each["status"] != "RUNNING" for each in found) else None
 
         errors = sorted(each["error"] for each in wait_until(ended, BOUND_SECONDS))

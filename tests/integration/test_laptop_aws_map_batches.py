@@ -43,8 +43,7 @@ def execute(aws: LaptopAws, event: object, **fields: Any) -> Any:
         },
         "MaxConcurrency": 2,
         "Label": "Pictures",
-        "ItemProcessor": CHILD
-        | {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"}},
+        "ItemProcessor": CHILD | {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"}},
         "End": True,
     }
     stepfunctions = aws.client("stepfunctions")
@@ -53,9 +52,7 @@ def execute(aws: LaptopAws, event: object, **fields: Any) -> Any:
         definition=json.dumps({"StartAt": "M", "States": {"M": state | fields}}),
         roleArn=ROLE,
     )["stateMachineArn"]
-    arn = stepfunctions.start_execution(stateMachineArn=machine, input=json.dumps(event))[
-        "executionArn"
-    ]
+    arn = stepfunctions.start_execution(stateMachineArn=machine, input=json.dumps(event))["executionArn"]
 
     def ended() -> Any:
         found = stepfunctions.describe_execution(executionArn=arn)
@@ -111,9 +108,7 @@ def test_no_items_are_a_success_without_children(laptop_aws: LaptopAws) -> None:
 
 @pytest.mark.parity("states-tolerated-failures")
 @pytest.mark.parametrize(("percentage", "status"), [(50, "SUCCEEDED"), (49, "FAILED")])
-def test_a_failed_child_counts_with_all_its_items(
-    laptop_aws: LaptopAws, percentage: int, status: str
-) -> None:
+def test_a_failed_child_counts_with_all_its_items(laptop_aws: LaptopAws, percentage: int, status: str) -> None:
     event = {"bucket": "b", "items": list(range(20))}
     execution, map_run = run_map(laptop_aws, event, ToleratedFailurePercentage=percentage)
     assert execution["status"] == map_run["status"] == status
@@ -124,9 +119,7 @@ def test_a_failed_child_counts_with_all_its_items(
 
 @pytest.mark.parity("states-tolerated-failures")
 def test_too_many_failures_end_the_run(laptop_aws: LaptopAws) -> None:
-    execution, map_run = run_map(
-        laptop_aws, {"bucket": "b", "items": [13] * 10 + list(range(30))}, MaxConcurrency=1
-    )
+    execution, map_run = run_map(laptop_aws, {"bucket": "b", "items": [13] * 10 + list(range(30))}, MaxConcurrency=1)
     assert (execution["status"], execution["error"]) == ("FAILED", TOO_MANY)
     assert counted(map_run["itemCounts"]) == {"failed": 10, "aborted": 30, "total": 40}
 

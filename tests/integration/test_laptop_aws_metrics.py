@@ -26,9 +26,7 @@ def handler(event, context):
 """
 
 
-def statistics(
-    aws: LaptopAws, namespace: str, name: str, unit: str | None = None, **dimensions: str
-) -> Any:
+def statistics(aws: LaptopAws, namespace: str, name: str, unit: str | None = None, **dimensions: str) -> Any:
     """Return the sum of a metric's statistics of the last minutes, or None without points."""
     now = datetime.now(UTC)
     found = aws.client("cloudwatch").get_metric_statistics(

@@ -76,9 +76,7 @@ def test_stop_ends_what_a_killed_server_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_run_in_the_foreground_ends_everything_on_a_signal(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_run_in_the_foreground_ends_everything_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     port = free_port()
     process = subprocess.Popen(
         [
@@ -127,9 +125,7 @@ def test_a_second_start_says_that_it_runs(laptop_aws: LaptopAws) -> None:
         0,
         f"The laptop's AWS runs already, at {laptop_aws.endpoint_url}",
     )
-    elsewhere = local_command(
-        "start", "--port", str(free_port()), "--state-dir", str(laptop_aws.state)
-    )
+    elsewhere = local_command("start", "--port", str(free_port()), "--state-dir", str(laptop_aws.state))
     assert elsewhere.returncode == 1
     assert f"runs already, on port {port}" in elsewhere.stderr
 
@@ -140,9 +136,7 @@ def test_stop_without_a_server_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-def test_ctrl_c_during_the_start_leaves_no_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_during_the_start_leaves_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> bool:
         wait_until(lambda: processes([str(tmp_path)]))
         raise KeyboardInterrupt
@@ -182,9 +176,7 @@ def test_of_fresh_starts_at_one_time_one_wins_and_the_others_are_refused(tmp_pat
         control.stop(tmp_path)
 
 
-def test_a_proxy_in_the_environment_is_not_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_proxy_in_the_environment_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing listens on the proxy's port, so that whoever asked it would fail."""
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -204,9 +196,7 @@ def test_a_proxy_in_the_environment_is_not_asked(
     ids=str,
 )
 @pytest.mark.parametrize("method", ["OPTIONS", "POST", "GET"])
-def test_a_web_page_gets_nothing_from_it(
-    laptop_aws: LaptopAws, headers: dict[str, str], method: str
-) -> None:
+def test_a_web_page_gets_nothing_from_it(laptop_aws: LaptopAws, headers: dict[str, str], method: str) -> None:
     connection = http.client.HTTPConnection(laptop_aws.endpoint_url.removeprefix("http://"))
     connection.request(method, "/2015-03-31/functions", headers=headers)
     answer = connection.getresponse()

@@ -37,11 +37,15 @@ WAIT = {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 120}
 
 def spot_request(aws: LaptopAws, name: str, **changes: Any) -> dict[str, Any]:
     """Return a request for a job on spot instances that keeps checkpoints."""
-    return job_request(aws, name, COUNTS) | {
-        "EnableManagedSpotTraining": True,
-        "StoppingCondition": WAIT,
-        "CheckpointConfig": {"S3Uri": checkpoints(name)},
-    } | changes  # fmt: skip
+    return (
+        job_request(aws, name, COUNTS)
+        | {
+            "EnableManagedSpotTraining": True,
+            "StoppingCondition": WAIT,
+            "CheckpointConfig": {"S3Uri": checkpoints(name)},
+        }
+        | changes
+    )
 
 
 def checkpoints(name: str) -> str:
@@ -166,8 +170,14 @@ def test_an_instance_that_is_killed_without_notice_loses_only_what_s3_has_not(
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
     attempt = ["Starting", "Downloading", "Training"]
     assert statuses(job) == [
-        *attempt, "Interrupted", *attempt, "Interrupted", *attempt, "Uploading", "Completed",
-    ]  # fmt: skip
+        *attempt,
+        "Interrupted",
+        *attempt,
+        "Interrupted",
+        *attempt,
+        "Uploading",
+        "Completed",
+    ]
     first, second, third = starts(laptop_aws, name)
     assert first == 0 < second < third < 12
     assert counted(laptop_aws, name) == 12

@@ -48,9 +48,7 @@ def test_a_script_that_fails_shows_its_last_lines(laptop_aws: LaptopAws) -> None
     laptop_aws.client("sagemaker").create_training_job(**job_request(laptop_aws, name, FAIL))
     job = ended_job(laptop_aws, name)
     assert job["TrainingJobStatus"] == "Failed"
-    assert job["FailureReason"] == (
-        "AlgorithmError: reading\nno picture of class bicycle, exit code: 3"
-    )
+    assert job["FailureReason"] == ("AlgorithmError: reading\nno picture of class bicycle, exit code: 3")
     assert job["SecondaryStatus"] == "Failed"
     assert keys(laptop_aws, f"jobs/{name}") == []
 
@@ -228,9 +226,7 @@ def test_the_sdks_model_trainer_runs_its_own_drivers(
     )
     inputs = [InputData(channel_name="train", data_source=f"s3://{BUCKET}/sdk/train")]
     trainer.train(input_data_config=inputs, wait=False)
-    [summary] = laptop_aws.client("sagemaker").list_training_jobs(NameContains=prefix)[
-        "TrainingJobSummaries"
-    ]
+    [summary] = laptop_aws.client("sagemaker").list_training_jobs(NameContains=prefix)["TrainingJobSummaries"]
     job = ended_job(laptop_aws, summary["TrainingJobName"])
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
     model = get(laptop_aws, f"jobs/{summary['TrainingJobName']}/output/model.tar.gz")

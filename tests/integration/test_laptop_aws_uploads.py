@@ -30,9 +30,7 @@ def bucket(laptop_aws: LaptopAws) -> Iterator[str]:
     sqs = laptop_aws.client("sqs")
     s3.create_bucket(Bucket=name)
     s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    s3.put_bucket_notification_configuration(
-        Bucket=name, NotificationConfiguration={"EventBridgeConfiguration": {}}
-    )
+    s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration={"EventBridgeConfiguration": {}})
     queue = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
     pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [name]}}}
@@ -68,9 +66,7 @@ def arrived(aws: LaptopAws, bucket: str, count: int) -> Counter[tuple[str, str]]
 
 
 @pytest.mark.parity("s3-events-at-least-once", "s3-events")
-def test_every_event_comes_twice_and_names_the_same_version(
-    laptop_aws: LaptopAws, bucket: str
-) -> None:
+def test_every_event_comes_twice_and_names_the_same_version(laptop_aws: LaptopAws, bucket: str) -> None:
     control(laptop_aws, "PUT", {"duplicates": 1, "delay_seconds": 0.2})
     before = control(laptop_aws, "GET")
     sent = upload(laptop_aws, bucket, 5)
@@ -102,9 +98,7 @@ def test_a_share_of_the_events_comes_twice(laptop_aws: LaptopAws, bucket: str) -
     control(laptop_aws, "PUT", {"duplicates": 0.3, "seed": 5})
     before = control(laptop_aws, "GET")["sent_twice"]
     sent = upload(laptop_aws, bucket, 40)
-    twice = wait_until(
-        lambda: control(laptop_aws, "GET")["events"] >= 40 and control(laptop_aws, "GET")
-    )["sent_twice"]
+    twice = wait_until(lambda: control(laptop_aws, "GET")["events"] >= 40 and control(laptop_aws, "GET"))["sent_twice"]
     twice -= before
     assert 3 <= twice <= 25
     counts = arrived(laptop_aws, bucket, 40 + twice)

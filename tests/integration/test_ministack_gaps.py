@@ -99,9 +99,7 @@ def stack_status(aws: LaptopAws, resources: dict[str, Any], **sections: Any) -> 
     cloudformation = aws.client("cloudformation")
     name = f"gap-{uuid.uuid4().hex[:8]}"
     try:
-        cloudformation.create_stack(
-            StackName=name, TemplateBody=json.dumps({"Resources": resources} | sections)
-        )
+        cloudformation.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources} | sections))
     except ClientError as error:
         return str(error.response["Error"]["Message"])
 
@@ -243,15 +241,12 @@ def test_upload_events_lack_the_version_in_plain_ministack(
     ],
     ids=["dangling Next", "no StartAt"],
 )
-def test_an_invalid_definition_is_accepted(
-    laptop_aws: LaptopAws, definition: dict[str, Any]
-) -> None:
+def test_an_invalid_definition_is_accepted(laptop_aws: LaptopAws, definition: dict[str, Any]) -> None:
     try:
         machine(laptop_aws, definition)
     except ClientError as error:
         pytest.fail(
-            f"MiniStack now refuses an invalid definition ({error}): the drift test need not hold "
-            "that alone any more"
+            f"MiniStack now refuses an invalid definition ({error}): the drift test need not hold that alone any more"
         )
 
 
@@ -371,13 +366,10 @@ def test_a_retrys_jitter_and_longest_delay_are_ignored_in_plain_ministack() -> N
 def test_a_synchronous_execution_that_failed_has_an_output(laptop_aws: LaptopAws) -> None:
     failing = {"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": "Gap", "Cause": "gap"}}}
     arn = machine(laptop_aws, failing, type="EXPRESS")
-    ended = laptop_aws.client("stepfunctions", inject_host_prefix=False).start_sync_execution(
-        stateMachineArn=arn
-    )
+    ended = laptop_aws.client("stepfunctions", inject_host_prefix=False).start_sync_execution(stateMachineArn=arn)
     assert (ended["status"], ended["error"], ended["cause"]) == ("FAILED", "Gap", "gap")
     assert "output" in ended, (
-        "MiniStack's failed executions now have no output, as AWS's: take it out of "
-        "docs/laptop-aws.md"
+        "MiniStack's failed executions now have no output, as AWS's: take it out of docs/laptop-aws.md"
     )
 
 
@@ -446,9 +438,7 @@ def test_a_dead_worker_and_a_throttled_call_lack_their_names_in_plain_ministack(
     assert (dead["body"]["errorType"], throttled.value.error) == (
         "Runtime.HandlerError",
         "Lambda.Unknown",
-    ), (
-        "MiniStack now names a dead worker or a throttled call: go through local/ministack/lambda_failures.py"
-    )
+    ), "MiniStack now names a dead worker or a throttled call: go through local/ministack/lambda_failures.py"
 
 
 @pytest.mark.parity("cloudwatch-emf", "cloudwatch-lambda-metrics")
@@ -537,9 +527,7 @@ def test_a_stack_drops_a_buckets_encryption_and_lifecycle(laptop_aws: LaptopAws)
     }
     assert stack_status(laptop_aws, {"Bucket": bucket}) == "CREATE_COMPLETE"
     s3 = laptop_aws.client("s3")
-    [found] = s3.get_bucket_encryption(Bucket="gap-bucket")["ServerSideEncryptionConfiguration"][
-        "Rules"
-    ]
+    [found] = s3.get_bucket_encryption(Bucket="gap-bucket")["ServerSideEncryptionConfiguration"]["Rules"]
     assert found["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256", (
         "A stack now sets a bucket's encryption: assert it on the deployed bucket"
     )
@@ -582,9 +570,7 @@ def test_a_bucket_policy_is_not_enforced(laptop_aws: LaptopAws) -> None:
         "Resource": "arn:aws:s3:::gap-policy/*",
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
-    s3.put_bucket_policy(
-        Bucket="gap-policy", Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]})
-    )
+    s3.put_bucket_policy(Bucket="gap-policy", Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
     try:
         s3.put_object(Bucket="gap-policy", Key="key", Body=b"plain HTTP")
     except ClientError as error:
@@ -646,7 +632,5 @@ def test_an_unknown_resource_deploys_behind_a_false_condition(laptop_aws: Laptop
             "Properties": {"ExecutionRoleArn": ROLE},
         },
     }
-    status = stack_status(
-        laptop_aws, resources, Conditions={"OnAws": {"Fn::Equals": ["laptop", "aws"]}}
-    )
+    status = stack_status(laptop_aws, resources, Conditions={"OnAws": {"Fn::Equals": ["laptop", "aws"]}})
     assert status == "CREATE_COMPLETE"

@@ -35,9 +35,7 @@ METRICS = {"Coverage", "MeanConfidence", "DamagedLines"}
 
 
 def read(folder: Path, processes: int, report: Any = lambda *_: None) -> Any:
-    return read_captures(
-        FolderCaptures(folder), class_names=None, processes=processes, report=report
-    )
+    return read_captures(FolderCaptures(folder), class_names=None, processes=processes, report=report)
 
 
 def test_processes_read_the_same_as_one(tmp_path, monkeypatch):
@@ -54,9 +52,7 @@ def test_processes_read_the_same_as_one(tmp_path, monkeypatch):
     assert together.damaged == alone.damaged
     assert together.damaged_lines == alone.damaged_lines
     for name in ("times", "confidences", "labels", "files", "lines", "offsets"):
-        np.testing.assert_array_equal(
-            getattr(together.predictions, name), getattr(alone.predictions, name)
-        )
+        np.testing.assert_array_equal(getattr(together.predictions, name), getattr(alone.predictions, name))
     assert seen[-1] == (seen[-1][1], seen[-1][1])
 
 
@@ -70,9 +66,7 @@ def test_sagemakers_own_files_are_read_to_the_last_line(tmp_path, monkeypatch):
         for text in path.read_text().splitlines():
             call = json.loads(text)
             answer = json.loads(call["captureData"]["endpointOutput"]["data"])
-            expected.append(
-                (call["eventMetadata"]["inferenceTime"], names[int(np.argmax(answer))], max(answer))
-            )
+            expected.append((call["eventMetadata"]["inferenceTime"], names[int(np.argmax(answer))], max(answer)))
     options = ["--captures", str(REAL), "--class-names", ",".join(names), "--baseline", "none"]
 
     assert main([*options, "--threshold", "0.9", "--out", str(tmp_path)]) == 0
@@ -115,9 +109,7 @@ def test_captures_in_s3_give_the_figures_of_the_folder(laptop_aws, bucket, tmp_p
     for place, out in ((f"s3://{bucket}/captures/scones", "s3"), (captures / "scones", "folder")):
         assert main(["--captures", str(place), "--out", str(tmp_path / out), *options]) == 0
 
-    found, expected = (
-        json.loads((tmp_path / out / "monitor.json").read_text()) for out in ("s3", "folder")
-    )
+    found, expected = (json.loads((tmp_path / out / "monitor.json").read_text()) for out in ("s3", "folder"))
     assert found["lines"] == 61
     assert found["damaged"] == 1  # what was cut off goes on to the next line's end
     for same in set(found) - {"captures", "generated"}:
@@ -163,13 +155,9 @@ def output_fn(prediction, accept):
 
 
 @pytest.mark.parametrize("shape", ["list", "object"])
-def test_what_an_endpoint_answered_is_what_the_report_says(
-    laptop_aws, bucket, tmp_path, capsys, shape
-):
+def test_what_an_endpoint_answered_is_what_the_report_says(laptop_aws, bucket, tmp_path, capsys, shape):
     name = unique("monitored")
-    config = endpoint_config(
-        laptop_aws, unique("model"), ANSWERS.replace("SHAPE", repr(shape)), CAPTURE
-    )
+    config = endpoint_config(laptop_aws, unique("model"), ANSWERS.replace("SHAPE", repr(shape)), CAPTURE)
     laptop_aws.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=config)
     assert settled_endpoint(laptop_aws, name)["EndpointStatus"] == "InService"
     runtime = laptop_aws.client("sagemaker-runtime")
@@ -252,9 +240,7 @@ def test_the_newest_full_hour_is_published_once(laptop_aws, bucket, tmp_path, ca
     assert coverage["SampleCount"] == 1
     [drift] = points(laptop_aws, "monitored", "DriftDetected", EndpointName="scones")
     assert drift["Average"] in (0, 1)
-    assert points(
-        laptop_aws, "monitored", "DriftEffect", EndpointName="scones", Feature="brightness"
-    )
+    assert points(laptop_aws, "monitored", "DriftEffect", EndpointName="scones", Feature="brightness")
 
 
 @pytest.mark.parity("cloudwatch-own-metrics")
@@ -266,9 +252,7 @@ def test_an_alarm_hears_of_drift(laptop_aws, bucket, tmp_path):
     assert [d["Name"] for d in alarm["Dimensions"]] == ["EndpointName"]
     dimensions = [{"Name": "EndpointName", "Value": "scones"}]
     of_the_stack = {"Namespace": "alarmed", "AlarmActions": [], "OKActions": []}
-    cloudwatch.put_metric_alarm(
-        **{**alarm, **of_the_stack, "Dimensions": dimensions, "AlarmName": "drift"}
-    )
+    cloudwatch.put_metric_alarm(**{**alarm, **of_the_stack, "Dimensions": dimensions, "AlarmName": "drift"})
     this_hour = settled_hour()
     start = this_hour - timedelta(hours=1)
     cloudwatch.put_metric_data(
@@ -295,8 +279,7 @@ def test_an_alarm_hears_of_drift(laptop_aws, bucket, tmp_path):
 
     wait_until(lambda: state() == "OK", seconds=30)
 
-    assert main([*options, "--out", str(tmp_path), "--endpoint", "scones",
-                 "--stack-name", "alarmed"]) == 0  # fmt: skip
+    assert main([*options, "--out", str(tmp_path), "--endpoint", "scones", "--stack-name", "alarmed"]) == 0
 
     wait_until(lambda: state() == "ALARM", seconds=30)
 

@@ -63,9 +63,7 @@ def scale_waits(stack: Stack, factor: float) -> None:
     assert control(stack, "POST", "/_ministack/config", setting)["applied"] == setting
 
 
-def control(
-    stack: Stack, method: str, path: str, setting: dict[str, Any] | None = None
-) -> dict[str, Any]:
+def control(stack: Stack, method: str, path: str, setting: dict[str, Any] | None = None) -> dict[str, Any]:
     """Ask the laptop's AWS something that is no AWS API; return its answer."""
     request = urllib.request.Request(  # noqa: S310  loopback
         stack.aws.endpoint_url + path,
@@ -98,9 +96,7 @@ def items(stack: Stack, event: dict[str, str]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = stack.aws.client("dynamodb").query(
         TableName=stack.outputs["PredictionsTableName"],
         KeyConditionExpression="picture = :picture",
-        ExpressionAttributeValues={
-            ":picture": {"S": f"s3://{event['s3_bucket']}/{event['s3_key']}"}
-        },
+        ExpressionAttributeValues={":picture": {"S": f"s3://{event['s3_bucket']}/{event['s3_key']}"}},
         ConsistentRead=True,
     )["Items"]
     return found
@@ -111,9 +107,7 @@ def claim(stack: Stack, event: dict[str, str], age_ms: int, **changes: dict[str,
 
     `changes` are other attributes, as DynamoDB's API has them.
     """
-    other = f"{stack.outputs['StateMachineArn']}:{uuid.uuid4()}".replace(
-        ":stateMachine:", ":execution:"
-    )
+    other = f"{stack.outputs['StateMachineArn']}:{uuid.uuid4()}".replace(":stateMachine:", ":execution:")
     stack.aws.client("dynamodb").put_item(
         TableName=stack.outputs["PredictionsTableName"],
         Item={
@@ -149,9 +143,7 @@ def assert_in_review(stack: Stack, event: dict[str, str], review: Mailbox) -> No
     assert len(review.about(event)) == 1
 
 
-def assert_failed(
-    execution: dict[str, Any], error: str, told: Mailbox, event: dict[str, str] | None = None
-) -> str:
+def assert_failed(execution: dict[str, Any], error: str, told: Mailbox, event: dict[str, str] | None = None) -> str:
     """Assert that the execution failed with this error and told so once; return the cause."""
     assert (execution["status"], execution["error"]) == ("FAILED", error), execution
     told.wait_for_later()
@@ -199,16 +191,12 @@ def test_an_upload_that_s3_tells_of_twice_is_queued_once(stack, review, told):
 def both_started(stack: Stack, key: str) -> list[str] | None:
     """Return the two executions that S3's events for a key have started, once there are two."""
     stepfunctions = stack.aws.client("stepfunctions")
-    newest = stepfunctions.list_executions(
-        stateMachineArn=stack.outputs["StateMachineArn"], maxResults=10
-    )["executions"]
+    newest = stepfunctions.list_executions(stateMachineArn=stack.outputs["StateMachineArn"], maxResults=10)[
+        "executions"
+    ]
     arns = [e["executionArn"] for e in newest]
     inputs = [json.loads(stepfunctions.describe_execution(executionArn=a)["input"]) for a in arns]
-    found = [
-        arn
-        for arn, given in zip(arns, inputs, strict=True)
-        if given.get("object", {}).get("key") == key
-    ]
+    found = [arn for arn, given in zip(arns, inputs, strict=True) if given.get("object", {}).get("key") == key]
     return found if len(found) == 2 else None
 
 
@@ -394,9 +382,7 @@ def test_a_claim_that_is_released_leaves_the_picture_to_whoever_waits(stack, rev
 
 # ------------------------------------------------------------------------- AWS refuses
 @pytest.mark.parity("states-sqs-refused", "states-catch", "states-dynamodb")
-def test_a_queue_that_refuses_fails_the_execution_and_leaves_the_picture_free(
-    stack, review, told, hurried
-):
+def test_a_queue_that_refuses_fails_the_execution_and_leaves_the_picture_free(stack, review, told, hurried):
     event = put(stack, GREY)
     queue = deployed_member(stack, "Send To Review", "Arguments", "QueueUrl")
     with altered(stack, {("Send To Review", "Arguments", "QueueUrl"): f"{queue}-none"}):
@@ -461,9 +447,7 @@ def test_a_claim_that_cannot_be_released_is_told_of_all_the_same(stack, told, hu
 
 
 @pytest.mark.parity("states-sns-refused", "states-status-events")
-def test_a_topic_that_refuses_fails_with_the_first_error_and_eventbridge_tells(
-    stack, told, hurried
-):
+def test_a_topic_that_refuses_fails_with_the_first_error_and_eventbridge_tells(stack, told, hurried):
     event = {"s3_bucket": stack.outputs["PicturesBucketName"], "s3_key": f"{uuid.uuid4()}.png"}
     topic = stack.outputs["FailureTopicArn"]
     with altered(stack, {("Notify Failure", "Arguments", "TopicArn"): f"{topic}-none"}):

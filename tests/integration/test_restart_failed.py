@@ -41,9 +41,9 @@ def restart(stack: Stack, *arguments: str) -> str:
 def waiting(stack: Stack, output: str = "FailedPicturesQueueUrl") -> int:
     """Return how many messages a queue holds, seen or not."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    found = stack.aws.client("sqs").get_queue_attributes(
-        QueueUrl=stack.outputs[output], AttributeNames=names
-    )["Attributes"]
+    found = stack.aws.client("sqs").get_queue_attributes(QueueUrl=stack.outputs[output], AttributeNames=names)[
+        "Attributes"
+    ]
     return sum(int(value) for value in found.values())
 
 
@@ -116,15 +116,11 @@ def test_a_message_that_is_handled_twice_starts_one_execution(well):
     """As when an earlier run was ended between the start and the deletion."""
     event = put(well, WHITE)
     told = event | {"error": {"Error": "EndpointBusyError", "Cause": ""}, "execution_arn": ""}
-    message = well.aws.client("sqs").send_message(
-        QueueUrl=well.failures, MessageBody=json.dumps(told)
-    )["MessageId"]
+    message = well.aws.client("sqs").send_message(QueueUrl=well.failures, MessageBody=json.dumps(told))["MessageId"]
     fault(well, {"kind": "slow", "delay_seconds": 5})
     stepfunctions = well.aws.client("stepfunctions")
     machine = well.outputs["StateMachineArn"]
-    stepfunctions.start_execution(
-        stateMachineArn=machine, name=f"restart-{message}", input=json.dumps(event)
-    )
+    stepfunctions.start_execution(stateMachineArn=machine, name=f"restart-{message}", input=json.dumps(event))
     executions = stepfunctions.list_executions(stateMachineArn=machine)["executions"]
     restart(well)
     assert waiting(well) == 0
@@ -137,9 +133,7 @@ def test_a_picture_that_failed_again_after_an_ended_run_is_not_forgotten(well):
     """The earlier run's execution failed as well, and told of it in a message of its own."""
     event = put(well, WHITE)
     told = event | {"error": {"Error": "EndpointBusyError", "Cause": ""}, "execution_arn": ""}
-    message = well.aws.client("sqs").send_message(
-        QueueUrl=well.failures, MessageBody=json.dumps(told)
-    )["MessageId"]
+    message = well.aws.client("sqs").send_message(QueueUrl=well.failures, MessageBody=json.dumps(told))["MessageId"]
     fault(well, {"kind": "nonsense"})
     arn = well.aws.client("stepfunctions").start_execution(
         stateMachineArn=well.outputs["StateMachineArn"],

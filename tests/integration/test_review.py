@@ -68,11 +68,7 @@ def doubtful(stack: Stack, brightness: int) -> dict[str, str]:
 
 def shown(server: ReviewServer, event: dict[str, str]) -> dict[str, Any]:
     """Look until a picture is on the page; return what the page gets of it."""
-    return wait_until(
-        lambda: next(
-            (p for p in server.post("look")["pictures"] if p["key"] == event["s3_key"]), None
-        )
-    )
+    return wait_until(lambda: next((p for p in server.post("look")["pictures"] if p["key"] == event["s3_key"]), None))
 
 
 def labels(stack: Stack) -> list[dict[str, Any]]:
@@ -131,9 +127,16 @@ def test_a_doubtful_picture_is_decided_recorded_and_trained_on(stack, server, tr
     # AND stage_data takes it for training, from the project's own bucket
     out = str(training_bucket)
     printed = run(
-        stack, "training.stage_data", "synthetic", "--count", "20", "--out", out,
-        "--labels", "project",
-    )  # fmt: skip
+        stack,
+        "training.stage_data",
+        "synthetic",
+        "--count",
+        "20",
+        "--out",
+        out,
+        "--labels",
+        "project",
+    )
     assert "1 of 1 labels" in printed
     manifest = json.loads((training_bucket / "manifest.json").read_text())
     [(path, place)] = manifest["reviews"]["pictures"].items()

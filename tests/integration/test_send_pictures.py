@@ -51,11 +51,7 @@ def sent(stack: Stack, out: Path, *arguments: str) -> tuple[int, str, dict[str, 
 
 def items(stack: Stack, run: str) -> dict[tuple[str, str], dict[str, Any]]:
     """Return what the table holds of a run, by key and version."""
-    pages = (
-        stack.aws.client("dynamodb")
-        .get_paginator("scan")
-        .paginate(TableName=stack.outputs["PredictionsTableName"])
-    )
+    pages = stack.aws.client("dynamodb").get_paginator("scan").paginate(TableName=stack.outputs["PredictionsTableName"])
     start = f"s3://{stack.outputs['PicturesBucketName']}/"
     return {
         (item["picture"]["S"].removeprefix(start), item["version_id"]["S"]): item
@@ -80,9 +76,9 @@ def no_events(stack: Stack) -> Iterator[None]:
     """Uploads start nothing while this lasts."""
     [rule] = [
         resource["PhysicalResourceId"].rpartition("|")[2]
-        for resource in stack.aws.client("cloudformation").describe_stack_resources(
-            StackName=STACK_NAME
-        )["StackResources"]
+        for resource in stack.aws.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)[
+            "StackResources"
+        ]
         if resource["LogicalResourceId"] == "PictureUploadedRule"
     ]
     events = stack.aws.client("events")
@@ -107,9 +103,7 @@ def test_pictures_that_nothing_came_of_are_named(stack, staged, tmp_path):
 
 @pytest.mark.parity("states-describe", "cloudformation-describe", "dynamodb-batch-get")
 def test_a_stream_tells_where_every_picture_is(stack, staged, tmp_path):
-    status, printed, report = sent(
-        stack, tmp_path / "r.json", "--staged", str(staged), "--rate", "6", "--count", "24"
-    )
+    status, printed, report = sent(stack, tmp_path / "r.json", "--staged", str(staged), "--rate", "6", "--count", "24")
     assert status == 0, printed
     # Each of the 8 pictures three times, in turn.
     counts = {name: report[name] for name in ("accepted", "review", "failed", "no_answer")}
@@ -133,9 +127,7 @@ def test_a_stream_tells_where_every_picture_is(stack, staged, tmp_path):
 
 
 def test_the_latencies_are_those_of_the_executions(stack, staged, tmp_path):
-    _, _, report = sent(
-        stack, tmp_path / "r.json", "--staged", str(staged), "--rate", "4", "--count", "6"
-    )
+    _, _, report = sent(stack, tmp_path / "r.json", "--staged", str(staged), "--rate", "4", "--count", "6")
     assert report["clock_offset_s"] == 0  # one machine, one clock
     stepfunctions = stack.aws.client("stepfunctions")
     for one in report["pictures_sent"]:
@@ -147,9 +139,7 @@ def test_the_latencies_are_those_of_the_executions(stack, staged, tmp_path):
 
 def test_a_slow_endpoint_does_not_hold_the_stream_up(well, staged, tmp_path):
     fault(well, {"kind": "slow", "delay_seconds": 2})
-    _, _, report = sent(
-        well, tmp_path / "r.json", "--staged", str(staged), "--rate", "5", "--count", "8"
-    )
+    _, _, report = sent(well, tmp_path / "r.json", "--staged", str(staged), "--rate", "5", "--count", "8")
     assert report["accepted"] + report["review"] == 8
     assert report["latency_s"]["answer"]["p50"] > 2
     assert report["latency_s"]["late"]["max"] < 1  # nobody waited for an answer before sending on
@@ -157,9 +147,21 @@ def test_a_slow_endpoint_does_not_hold_the_stream_up(well, staged, tmp_path):
 
 def test_a_burst_of_odd_pictures_names_every_failure(stack, staged, tmp_path):
     status, printed, report = sent(
-        stack, tmp_path / "r.json", "--staged", str(staged), "--burst", "30", "--odd", "0.5",
-        "--odd-kinds", "corrupt", "rotated", "tiny", "--seed", "7",
-    )  # fmt: skip
+        stack,
+        tmp_path / "r.json",
+        "--staged",
+        str(staged),
+        "--burst",
+        "30",
+        "--odd",
+        "0.5",
+        "--odd-kinds",
+        "corrupt",
+        "rotated",
+        "tiny",
+        "--seed",
+        "7",
+    )
     assert status == 0, printed
     kinds = {kind: facts["pictures"] for kind, facts in report["by_kind"].items()}
     assert kinds == {"as it is": 15, "corrupt": 5, "rotated": 5, "tiny": 5}
@@ -179,9 +181,7 @@ def test_a_burst_of_odd_pictures_names_every_failure(stack, staged, tmp_path):
 
 
 def test_files_alone_are_sent_and_not_waited_for(stack, staged, tmp_path):
-    status, printed, report = sent(
-        stack, tmp_path / "r.json", str(staged / "test/bicycle/white-0.png")
-    )
+    status, printed, report = sent(stack, tmp_path / "r.json", str(staged / "test/bicycle/white-0.png"))
     assert (status, report["no_answer"], report["followed"]) == (0, 1, False)
     assert "Sent 1 files" in printed
     assert objects(stack, "inbox/white-0.png") == ["inbox/white-0.png"]

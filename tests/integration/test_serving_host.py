@@ -150,9 +150,7 @@ def test_a_client_that_goes_away_leaves_the_server_well(port: int) -> None:
 
 def test_a_client_that_waits_for_100_continue_gets_it(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(
-            b"POST /invocations HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
-        )
+        connection.sendall(b"POST /invocations HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
         assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"word")
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")
@@ -166,9 +164,7 @@ def test_a_client_that_falls_silent_within_its_request_is_given_up(
     assert raw(port, b"POST /invocations HTTP/1.1\r\n" + half) == b""
 
 
-def test_a_client_may_be_silent_between_two_requests(
-    port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_client_may_be_silent_between_two_requests(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving_host, "SILENCE_S", 0.05)
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         for _ in range(2):
@@ -184,10 +180,7 @@ def test_several_are_in_predict_fn_together_but_few_are_decoded_at_once(port: in
     """Four meet in predict_fn, which takes one core as many: a program can share out its work."""
     clients = 4 * len(cores())
     with ThreadPoolExecutor(clients) as pool:
-        asked = [
-            pool.submit(request, port, "POST", "/invocations", body=b"together")
-            for _ in range(clients)
-        ]
+        asked = [pool.submit(request, port, "POST", "/invocations", body=b"together") for _ in range(clients)]
         answers = [one.result(20) for one in asked]
     assert [status for status, _ in answers] == [200] * clients
     assert all(json.loads(body)["decoded_at_once"] <= len(cores()) for _, body in answers)
@@ -215,7 +208,5 @@ while not pathlib.Path({str(port_file)!r}).exists():
     time.sleep(0.01)
 """
     subprocess.run([sys.executable, "-c", starter], check=True, timeout=60)
-    with socket.create_connection(
-        ("127.0.0.1", int(port_file.read_text())), timeout=10
-    ) as connection:
+    with socket.create_connection(("127.0.0.1", int(port_file.read_text())), timeout=10) as connection:
         assert connection.recv(1) == b""  # it ends within about a second of its parent

@@ -190,9 +190,7 @@ GOOD = (
 @pytest.mark.parity("endpoint-lifecycle")
 def test_a_failed_endpoint_says_why_and_the_next_run_makes_it_anew(commands, laptop_aws):
     # GIVEN a model whose serving script does not load
-    broken = put_archive(
-        laptop_aws, "broken.tar.gz", {"code/inference.py": "raise RuntimeError('no such weights')"}
-    )
+    broken = put_archive(laptop_aws, "broken.tar.gz", {"code/inference.py": "raise RuntimeError('no such weights')"})
     done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", broken)
     assert done.returncode == 1
     assert f"Endpoint {ENDPOINT} is Failed" in done.stderr
@@ -214,9 +212,7 @@ def test_a_failed_endpoint_says_why_and_the_next_run_makes_it_anew(commands, lap
 def test_an_update_that_fails_leaves_the_former_model_serving(commands, laptop_aws):
     good = put_archive(laptop_aws, "good.tar.gz", {"code/inference.py": GOOD})
     before = commands.create_endpoint("--model-data", good)
-    broken = put_archive(
-        laptop_aws, "broken.tar.gz", {"code/inference.py": "raise RuntimeError('no')"}
-    )
+    broken = put_archive(laptop_aws, "broken.tar.gz", {"code/inference.py": "raise RuntimeError('no')"})
     done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", broken)
     assert done.returncode == 1
     assert f"still serves its former configuration {before['endpoint_config']}" in done.stderr
@@ -225,9 +221,7 @@ def test_an_update_that_fails_leaves_the_former_model_serving(commands, laptop_a
 
 
 def test_an_answer_that_was_not_agreed_is_told_with_its_beginning(commands, laptop_aws):
-    odd = put_archive(
-        laptop_aws, "odd.tar.gz", {"code/inference.py": GOOD.replace("labels", "names")}
-    )
+    odd = put_archive(laptop_aws, "odd.tar.gz", {"code/inference.py": GOOD.replace("labels", "names")})
     done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", odd)
     assert done.returncode == 1
     assert '"names"' in done.stderr
@@ -236,9 +230,7 @@ def test_an_answer_that_was_not_agreed_is_told_with_its_beginning(commands, lapt
 
 @pytest.mark.parity("endpoint-model-data")
 @pytest.mark.parametrize(("pictures", "threshold"), [(400, "0.6"), (20, None)])
-def test_what_the_model_recommends_is_deployed_and_evaluated_with(
-    commands, laptop_aws, pictures, threshold
-):
+def test_what_the_model_recommends_is_deployed_and_evaluated_with(commands, laptop_aws, pictures, threshold):
     # GIVEN a model with so many held-out answers, all right, of confidence 0.6 and more
     answers = {
         "source": "cross-validation",
@@ -312,12 +304,8 @@ def test_a_versioned_bucket_of_a_stack_is_emptied(commands, laptop_aws):
     }
     cloudformation, s3 = laptop_aws.client("cloudformation"), laptop_aws.client("s3")
     stack = "training-flow-stack"
-    cloudformation.create_stack(
-        StackName=stack, TemplateBody=json.dumps(template), Tags=[PROJECT_TAG]
-    )
-    cloudformation.get_waiter("stack_create_complete").wait(
-        StackName=stack, WaiterConfig={"Delay": 1}
-    )
+    cloudformation.create_stack(StackName=stack, TemplateBody=json.dumps(template), Tags=[PROJECT_TAG])
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
     (resource,) = cloudformation.list_stack_resources(StackName=stack)["StackResourceSummaries"]
     bucket = resource["PhysicalResourceId"]
     for body in (b"1", b"2"):
@@ -341,9 +329,7 @@ def test_a_versioned_bucket_of_a_stack_is_emptied(commands, laptop_aws):
     assert not left.get("DeleteMarkers")
     assert s3.head_object(Bucket=BUCKET, Key="staged/manifest.json")
     cloudformation.delete_stack(StackName=stack)
-    cloudformation.get_waiter("stack_delete_complete").wait(
-        StackName=stack, WaiterConfig={"Delay": 1}
-    )
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
 
 
 def test_cleanup_asks_and_does_nothing_where_nobody_can_answer(commands, laptop_aws):

@@ -35,11 +35,14 @@ def environment() -> dict[str, str]:
 def staged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawings")
     done = subprocess.run(
-        [sys.executable, "-m", "training.stage_data", "synthetic", "--count", "24",
-         "--size", "32", "--no-upload"],
-        cwd=folder, env={**environment(), "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, timeout=SECONDS, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "training.stage_data", "synthetic", "--count", "24", "--size", "32", "--no-upload"],
+        cwd=folder,
+        env={**environment(), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "data" / "staged"
 
@@ -47,27 +50,29 @@ def staged(tmp_path_factory):
 def command(staged: Path, model: Path, *more: str) -> list[str]:
     flags = [word for name, value in LEARNED.items() for word in (f"--{name}", value)]
     return [
-        sys.executable, str(SCRIPT), "--train", f"{staged}/train",
-        "--validation", f"{staged}/validation", "--model-dir", str(model), *flags, *more,
-    ]  # fmt: skip
+        sys.executable,
+        str(SCRIPT),
+        "--train",
+        f"{staged}/train",
+        "--validation",
+        f"{staged}/validation",
+        "--model-dir",
+        str(model),
+        *flags,
+        *more,
+    ]
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(staged, tmp_path_factory):
     """The weights' checksum of a run that nothing interrupted, and that kept no checkpoints."""
     model = tmp_path_factory.mktemp("uninterrupted")
-    subprocess.run(
-        command(staged, model), env=environment(), check=True, capture_output=True, timeout=SECONDS
-    )
+    subprocess.run(command(staged, model), env=environment(), check=True, capture_output=True, timeout=SECONDS)
     return hashlib.sha256((model / "model.pt").read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)]
-)
-def test_a_killed_training_goes_on_to_the_same_weights(
-    staged, uninterrupted, tmp_path, number, status
-):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)])
+def test_a_killed_training_goes_on_to_the_same_weights(staged, uninterrupted, tmp_path, number, status):
     model, kept = tmp_path / "model", tmp_path / "checkpoints"
     log = tmp_path / "log.txt"
     words = command(staged, model, "--checkpoint-dir", str(kept), "--checkpoint-every", "0.1")
@@ -75,9 +80,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     def run(end):
         """Run the training, `end` it some way, and return its status and what it printed."""
         with log.open("w") as output:
-            process = subprocess.Popen(
-                words, env=environment(), stdout=output, stderr=subprocess.STDOUT
-            )
+            process = subprocess.Popen(words, env=environment(), stdout=output, stderr=subprocess.STDOUT)
             try:
                 end(process)
                 return process.wait(SECONDS), log.read_text()
@@ -114,8 +117,10 @@ def test_a_training_with_other_arguments_starts_anew(staged, tmp_path):
     more = ("--checkpoint-dir", f"{tmp_path}/kept", "--checkpoint-every", "0.01")
     process = subprocess.Popen(
         command(staged, tmp_path / "model", *more),
-        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         wait_until((tmp_path / "kept" / "checkpoint.pt").exists, SECONDS)
     finally:
@@ -123,26 +128,33 @@ def test_a_training_with_other_arguments_starts_anew(staged, tmp_path):
         process.wait()
     done = subprocess.run(
         command(staged, tmp_path / "model", *more, "--epochs", "2"),
-        env=environment(), capture_output=True, text=True, timeout=SECONDS, check=False,
-    )  # fmt: skip
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "is of a run with other arguments" in done.stdout
     assert "going on from" not in done.stdout
 
 
 @pytest.mark.parity("training-spot", "training-checkpoints")
-def test_a_spot_job_that_is_killed_ends_in_the_same_weights(
-    laptop_aws: LaptopAws, uninterrupted, tmp_path
-):
+def test_a_spot_job_that_is_killed_ends_in_the_same_weights(laptop_aws: LaptopAws, uninterrupted, tmp_path):
     s3 = laptop_aws.client("s3")
     project = {**environment(), **laptop_aws.env, "PYTHONPATH": str(ROOT)}
 
     def run(module, *arguments):
         done = subprocess.run(
             [sys.executable, "-m", f"training.{module}", *arguments],
-            cwd=tmp_path, env=project, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=SECONDS, check=False,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env=project,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
 
     def checkpoints():
@@ -157,9 +169,12 @@ def test_a_spot_job_that_is_killed_ends_in_the_same_weights(
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "training.create_endpoint", *words],
-            cwd=tmp_path, env=project, stdin=subprocess.DEVNULL,
-            stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env=project,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
         try:
             # WHEN the instance is taken away without notice, once a checkpoint is in S3
             wait_until(lambda: any(key.endswith("/checkpoint.pt") for key in checkpoints()))

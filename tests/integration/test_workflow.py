@@ -38,9 +38,7 @@ from tests.integration.workflow_stack import (
 )
 def test_a_missing_object_fails_with_its_name_and_is_told(stack):
     bucket = stack.outputs["PicturesBucketName"]
-    cause = failed_with(
-        stack, {"s3_bucket": bucket, "s3_key": "inbox/none.png"}, "PictureNotFoundError"
-    )
+    cause = failed_with(stack, {"s3_bucket": bucket, "s3_key": "inbox/none.png"}, "PictureNotFoundError")
     assert "inbox/none.png does not exist" in cause
 
 
@@ -142,9 +140,7 @@ def test_a_doubtful_answer_fails_and_waits_for_review_and_its_record_has_no_labe
     told = execute(stack, event)
     assert (told["status"], told["error"]) == ("FAILED", "THRESHOLD_CONFIDENCE_NOT_MET")
     assert "0.627" in told["cause"]
-    [message] = messages(
-        stack, stack.outputs["ReviewQueueUrl"], "execution_arn", told["executionArn"]
-    )
+    [message] = messages(stack, stack.outputs["ReviewQueueUrl"], "execution_arn", told["executionArn"])
     assert message["s3_key"] == event["s3_key"]
     assert (message["label"], message["accepted"]) == ("bicycle", False)
     assert "image_data" not in message
@@ -174,9 +170,7 @@ def test_a_big_picture_goes_through_by_reference(stack):
 
 
 @pytest.mark.parity("s3-events", "s3-keys", "events-input-path", "events-start-workflow")
-@pytest.mark.parametrize(
-    "name", ["plain.png", "a b+c.png", "100%25 Fahrräder/车 é.png", "quote'd \"\\ & <tag>.png"]
-)
+@pytest.mark.parametrize("name", ["plain.png", "a b+c.png", "100%25 Fahrräder/车 é.png", "quote'd \"\\ & <tag>.png"])
 def test_an_upload_to_the_inbox_starts_the_workflow_whatever_the_key(stack, name):
     event = put(stack, BLACK, f"inbox/{uuid.uuid4()}/{name}")
     item = wait_until(lambda: record(stack, event), ANSWER_SECONDS)
@@ -206,9 +200,7 @@ def test_a_bare_list_is_named_by_the_class_names_of_the_deployment(stack):
     serve(stack.aws, "built-in", BARE)
     [function] = [
         r["PhysicalResourceId"]
-        for r in stack.aws.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)[
-            "StackResources"
-        ]
+        for r in stack.aws.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)["StackResources"]
         if r["LogicalResourceId"] == "ImageClassificationFunction"
     ]
     event = put(stack, WHITE) | {
@@ -234,21 +226,17 @@ def test_the_deployed_definition_hands_the_class_names_on(stack):
     """A copy of the deployed machine, as a deployment with ClassNames makes it."""
     serve(stack.aws, "built-in-too", BARE)
     stepfunctions = stack.aws.client("stepfunctions")
-    deployed = stepfunctions.describe_state_machine(
-        stateMachineArn=stack.outputs["StateMachineArn"]
-    )
+    deployed = stepfunctions.describe_state_machine(stateMachineArn=stack.outputs["StateMachineArn"])
     given = {"$split('', ',')": "$split('bicycle, motorcycle', ',')"}
     given[f"'endpoint_name': '{ENDPOINT_NAME}'"] = "'endpoint_name': 'built-in-too'"
     definition = deployed["definition"]
     for old, new in given.items():
         assert old in definition
         definition = definition.replace(old, new)
-    copy = stepfunctions.create_state_machine(
-        name="bare-list", definition=definition, roleArn=deployed["roleArn"]
-    )["stateMachineArn"]
-    told = execute(
-        stack._replace(outputs=stack.outputs | {"StateMachineArn": copy}), put(stack, BLACK)
-    )
+    copy = stepfunctions.create_state_machine(name="bare-list", definition=definition, roleArn=deployed["roleArn"])[
+        "stateMachineArn"
+    ]
+    told = execute(stack._replace(outputs=stack.outputs | {"StateMachineArn": copy}), put(stack, BLACK))
     output = json.loads(told["output"])
     assert (output["label"], output["class_names"]) == ("motorcycle", ["bicycle", "motorcycle"])
 
@@ -261,9 +249,7 @@ def test_the_functions_log_json_and_never_the_picture(stack):
     lines = [
         json.loads(line["message"])
         for name in ("serialize-image-data", "image-classification", "filter-low-confidence")
-        for line in logs.filter_log_events(logGroupName=f"/aws/lambda/{STACK_NAME}-{name}")[
-            "events"
-        ]
+        for line in logs.filter_log_events(logGroupName=f"/aws/lambda/{STACK_NAME}-{name}")["events"]
         if line["message"].startswith("{")
     ]
     ours = [line for line in lines if line.get("s3_key") == event["s3_key"]]
@@ -285,9 +271,7 @@ def test_every_function_is_under_5_mb(built):
 @pytest.mark.parity("sam-remote-invoke")
 def test_sam_remote_invoke_and_logs_work_as_the_readme_says(stack):
     aws = stack.aws
-    aws.client("s3").put_object(
-        Bucket=stack.outputs["PicturesBucketName"], Key="inbox/bicycle.png", Body=WHITE
-    )
+    aws.client("s3").put_object(Bucket=stack.outputs["PicturesBucketName"], Key="inbox/bicycle.png", Body=WHITE)
     for resource, event, expected in [
         ("SerializeImageDataFunction", "serialize_image_data", '"content_type": "image/png"'),
         ("ImageClassificationFunction", "image_classification", '"inferences"'),
@@ -295,15 +279,28 @@ def test_sam_remote_invoke_and_logs_work_as_the_readme_says(stack):
         ("MyStateMachine", "my_state_machine", '"accepted"'),
     ]:
         printed = sam(
-            aws, "remote", "invoke", resource, "--event-file", f"events/{event}.json",
-            "--config-env", "local",
-        )  # fmt: skip
+            aws,
+            "remote",
+            "invoke",
+            resource,
+            "--event-file",
+            f"events/{event}.json",
+            "--config-env",
+            "local",
+        )
         assert expected in printed
     event = (ROOT / "events/my_state_machine.json").read_text()
     printed = sam(
-        aws, "remote", "invoke", "MyStateMachine", "--event-file", "-", "--config-env", "local",
+        aws,
+        "remote",
+        "invoke",
+        "MyStateMachine",
+        "--event-file",
+        "-",
+        "--config-env",
+        "local",
         given=event,
-    )  # fmt: skip
+    )
     assert '"accepted"' in printed
     assert "picture decided" in sam(aws, "logs", "--config-env", "local")
     assert stack.outputs["ReviewQueueUrl"] in sam(

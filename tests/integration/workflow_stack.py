@@ -110,9 +110,9 @@ def fault(stack: Stack, setting: dict[str, Any] | None) -> None:
 def execute(stack: Stack, event: object) -> dict[str, Any]:
     """Start the workflow and return its description once it has ended."""
     stepfunctions = stack.aws.client("stepfunctions")
-    arn = stepfunctions.start_execution(
-        stateMachineArn=stack.outputs["StateMachineArn"], input=json.dumps(event)
-    )["executionArn"]
+    arn = stepfunctions.start_execution(stateMachineArn=stack.outputs["StateMachineArn"], input=json.dumps(event))[
+        "executionArn"
+    ]
 
     def ended() -> dict[str, Any] | None:
         told: dict[str, Any] = stepfunctions.describe_execution(executionArn=arn)
@@ -127,9 +127,7 @@ def put(stack: Stack, body: bytes, key: str | None = None) -> dict[str, str]:
         "s3_bucket": stack.outputs["PicturesBucketName"],
         "s3_key": key or f"by-hand/{uuid.uuid4()}.png",
     }
-    answer = stack.aws.client("s3").put_object(
-        Bucket=event["s3_bucket"], Key=event["s3_key"], Body=body
-    )
+    answer = stack.aws.client("s3").put_object(Bucket=event["s3_bucket"], Key=event["s3_key"], Body=body)
     return event | {"s3_version_id": answer["VersionId"]}
 
 
@@ -139,9 +137,9 @@ def messages(stack: Stack, queue_url: str, name: str, value: str) -> list[dict[s
 
     def look() -> list[dict[str, Any]] | None:
         found = []
-        for message in sqs.receive_message(
-            QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=1
-        ).get("Messages", []):
+        for message in sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=1).get(
+            "Messages", []
+        ):
             body = json.loads(message["Body"])
             if body.get(name) == value:
                 sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
@@ -157,9 +155,7 @@ def record(stack: Stack, event: dict[str, Any]) -> dict[str, Any] | None:
         "picture": {"S": f"s3://{event['s3_bucket']}/{event['s3_key']}"},
         "version_id": {"S": event["s3_version_id"]},
     }
-    answer = stack.aws.client("dynamodb").get_item(
-        TableName=stack.outputs["PredictionsTableName"], Key=key
-    )
+    answer = stack.aws.client("dynamodb").get_item(TableName=stack.outputs["PredictionsTableName"], Key=key)
     item: dict[str, Any] | None = answer.get("Item")
     return item
 

@@ -102,11 +102,7 @@ def sagemaker_arns(given: dict[str, Any]) -> list[str]:
     """Return the ARN that is given, or those of the names that are."""
     if "ResourceArn" in given:
         return [given["ResourceArn"]]
-    return [
-        f"arn:aws:sagemaker:{AWS}:{kind}/{given[name]}"
-        for name, kind in SAGEMAKER_NAMES.items()
-        if name in given
-    ]
+    return [f"arn:aws:sagemaker:{AWS}:{kind}/{given[name]}" for name, kind in SAGEMAKER_NAMES.items() if name in given]
 
 
 def log_arns(given: dict[str, Any]) -> list[str]:
@@ -134,12 +130,9 @@ def stack_arns(given: dict[str, Any]) -> list[str]:
 NAMED: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "cloudformation": stack_arns,
     "dynamodb": lambda given: [
-        f"arn:aws:dynamodb:{AWS}:table/{table}"
-        for table in given.get("RequestItems") or [given["TableName"]]
+        f"arn:aws:dynamodb:{AWS}:table/{table}" for table in given.get("RequestItems") or [given["TableName"]]
     ],
-    "iam": lambda given: [
-        given.get("PolicySourceArn") or f"arn:aws:iam::{ACCOUNT}:role/{given['RoleName']}"
-    ],
+    "iam": lambda given: [given.get("PolicySourceArn") or f"arn:aws:iam::{ACCOUNT}:role/{given['RoleName']}"],
     "lambda": lambda given: [f"arn:aws:lambda:{AWS}:function:{given['FunctionName']}"],
     "logs": log_arns,
     "sagemaker": sagemaker_arns,

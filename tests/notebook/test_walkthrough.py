@@ -80,9 +80,7 @@ def executed(project) -> Any:
 def cells(executed) -> dict[str, str]:
     """What each code cell printed and showed, as one text."""
     return {
-        cell.id: "".join(
-            output.get("text", "") + json.dumps(output.get("data", {})) for output in cell.outputs
-        )
+        cell.id: "".join(output.get("text", "") + json.dumps(output.get("data", {})) for output in cell.outputs)
         for cell in executed.cells
         if cell.cell_type == "code"
     }

@@ -70,7 +70,6 @@ def read_behaviours() -> list[Behaviour]:
 
 def _behaviour(entry: dict[str, Any]) -> Behaviour:
     fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value.strip()
-        for name, value in entry.items()
+        name: tuple(value) if isinstance(value, list) else value.strip() for name, value in entry.items()
     }
     return Behaviour(**fields)

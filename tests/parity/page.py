@@ -59,8 +59,7 @@ def _table(entries: list[Behaviour], proofs: dict[str, list[Proof]]) -> str:
         if entry.source:
             sentence += f" ([source]({entry.source}))"
         where = ", ".join(
-            f"[only on AWS](#{entry.id}-on-aws)" if kind == "only on AWS" else kind
-            for kind in kinds(entry, own)
+            f"[only on AWS](#{entry.id}-on-aws)" if kind == "only on AWS" else kind for kind in kinds(entry, own)
         )
         lines.append(f"| {sentence} | {_cell(entry.here)} | {where} | {_tests(own)} |")
     return "\n".join(lines) + "\n"
@@ -70,8 +69,7 @@ def _tests(proofs: list[Proof]) -> str:
     """Return the tests of a behaviour, by file; those of the gaps stand elsewhere."""
     files = groupby((proof for proof in proofs if proof.kind != "gap"), key=lambda p: p.file)
     return "<br>".join(
-        f"[{Path(file).stem}](../{file}): " + ", ".join(_words(proof) for proof in tests)
-        for file, tests in files
+        f"[{Path(file).stem}](../{file}): " + ", ".join(_words(proof) for proof in tests) for file, tests in files
     )
 
 

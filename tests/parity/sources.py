@@ -135,9 +135,7 @@ def _template() -> Iterator[tuple[str, str]]:
             yield f"metric:{space}/{properties['MetricName']}", "template.yaml"
         for pattern in [properties["EventPattern"]] if "EventPattern" in properties else []:
             yield f"event:{pattern['source'][0]}/{pattern['detail-type'][0]}", "template.yaml"
-            operators = re.findall(
-                r'"(prefix|suffix|anything-but|exists|wildcard|\$or)":', json.dumps(pattern)
-            )
+            operators = re.findall(r'"(prefix|suffix|anything-but|exists|wildcard|\$or)":', json.dumps(pattern))
             yield from ((f"event:operator:{name}", "template.yaml") for name in operators)
         for target in properties.get("Targets", []):
             yield from ((f"event:target:{name}", "template.yaml") for name in target)

@@ -146,9 +146,7 @@ def other_endpoints(sagemaker: Any, endpoint: str) -> list[str]:
     }
     made = [
         (job["TrainingJobName"], job["TrainingJobArn"])
-        for job in _listed(
-            sagemaker, "list_training_jobs", "TrainingJobSummaries", StatusEquals="InProgress"
-        )
+        for job in _listed(sagemaker, "list_training_jobs", "TrainingJobSummaries", StatusEquals="InProgress")
     ] + [
         (config["EndpointConfigName"], config["EndpointConfigArn"])
         for config in _listed(sagemaker, "list_endpoint_configs", "EndpointConfigs")
@@ -166,9 +164,7 @@ def _listed(sagemaker: Any, operation: str, key: str, **only: str) -> Iterator[d
 
 
 def _training_jobs(sagemaker: Any, endpoint: str) -> Iterator[Leftover]:
-    for job in _listed(
-        sagemaker, "list_training_jobs", "TrainingJobSummaries", NameContains=endpoint
-    ):
+    for job in _listed(sagemaker, "list_training_jobs", "TrainingJobSummaries", NameContains=endpoint):
         name, status = job["TrainingJobName"], job["TrainingJobStatus"]
         if status != "Deleting" and is_ours(sagemaker, endpoint, name, job["TrainingJobArn"]):
             yield Leftover("training job", name, status)
@@ -202,9 +198,7 @@ def _training_bucket(s3: Any, scope: Scope, ours: bool | None) -> Iterator[Lefto
     foreign_captures = ours is False and count_versions(s3, bucket, captures) > 0
     reason = scope.keep_data
     # The tag alone would not do: companies put it on all of a project's buckets, to share costs.
-    if not reason and not (
-        bucket == default_bucket(scope.account, scope.region) and _bucket_is_ours(s3, bucket)
-    ):
+    if not reason and not (bucket == default_bucket(scope.account, scope.region) and _bucket_is_ours(s3, bucket)):
         reason = NOT_OURS
     if not reason and foreign_captures:
         reason = "holds captures of an endpoint that this project did not make"
@@ -242,9 +236,7 @@ def _prefixes(s3: Any, scope: Scope, reason: str, ours: bool | None) -> list[str
 def _job_prefixes(s3: Any, bucket: str, endpoint: str) -> list[str]:
     """Return the folders of this endpoint's jobs, among those of endpoints of a like name."""
     pages = chain.from_iterable(
-        s3.get_paginator("list_object_versions").paginate(
-            Bucket=bucket, Prefix=f"{parent}/{endpoint}-", Delimiter="/"
-        )
+        s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=f"{parent}/{endpoint}-", Delimiter="/")
         for parent in JOB_FOLDERS
     )
     return [

@@ -51,11 +51,7 @@ def _pages(s3: Any, bucket: str, prefix: str, takes: KeyTest) -> Iterator[list[d
     pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
     for page in pages:
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-        taken = [
-            {"Key": item["Key"], "VersionId": item["VersionId"]}
-            for item in found
-            if takes(item["Key"])
-        ]
+        taken = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found if takes(item["Key"])]
         if taken:
             yield taken
 

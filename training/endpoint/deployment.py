@@ -13,9 +13,7 @@ from training.container.picture_model.calibration import Recommendation
 from training.endpoint.model_artifact import read_model_artifact
 
 
-def recommend(
-    session: Any, model_data: str, max_error: float | None
-) -> tuple[Recommendation | None, str]:
+def recommend(session: Any, model_data: str, max_error: float | None) -> tuple[Recommendation | None, str]:
     """Return what the model at this S3 address recommends, or why it recommends nothing.
 
     `max_error`, a share, is what the model was trained with where it is None. A model of another

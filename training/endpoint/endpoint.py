@@ -88,8 +88,7 @@ def check_ours(sagemaker: Any, found: dict[str, Any]) -> None:
     """Raise EndpointNotOursError unless this project made the endpoint that was found."""
     if not has_our_tag(sagemaker, found["EndpointArn"]):
         raise EndpointNotOursError(
-            f"There is an endpoint {found['EndpointName']} that this project did not make: give"
-            " another --endpoint."
+            f"There is an endpoint {found['EndpointName']} that this project did not make: give another --endpoint."
         )
 
 
@@ -122,9 +121,7 @@ def create_model(sagemaker: Any, name: str, *, image: str, model_data: str, role
     )
 
 
-def create_endpoint_config(
-    sagemaker: Any, name: str, *, model: str, instance_type: str, bucket: str
-) -> None:
+def create_endpoint_config(sagemaker: Any, name: str, *, model: str, instance_type: str, bucket: str) -> None:
     """Describe one instance that serves the model and captures every question and answer."""
     sagemaker.create_endpoint_config(
         EndpointConfigName=name,
@@ -179,9 +176,7 @@ def put_endpoint(
         found = None
     if found:
         # The configuration says everything, data capture too; nothing is kept from the old one.
-        sagemaker.update_endpoint(
-            EndpointName=name, EndpointConfigName=config, RetainAllVariantProperties=False
-        )
+        sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config, RetainAllVariantProperties=False)
         return str(found["EndpointConfigName"])
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, Tags=[PROJECT_TAG])
     return ""
@@ -317,9 +312,7 @@ def smoke_test(runtime: Any, endpoint: str, picture: bytes) -> tuple[str, float]
         )["Body"].read()
         probabilities = read_answer(answer, class_names=None)
     except ClientError as error:
-        raise SmokeTestError(
-            f"Endpoint {endpoint} is in service but refused a picture: {error}"
-        ) from error
+        raise SmokeTestError(f"Endpoint {endpoint} is in service but refused a picture: {error}") from error
     except AnswerError as error:
         raise SmokeTestError(
             f"Endpoint {endpoint} is in service but answered {answer[:200]!r}, where"

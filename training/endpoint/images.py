@@ -19,7 +19,7 @@ def image_uri(region: str, instance_type: str, scope: Literal["training", "infer
 
     Raises NoImageError.
     """
-    from sagemaker.core import image_uris  # noqa: PLC0415  takes seconds to import
+    from sagemaker.core import image_uris
 
     try:
         uri = image_uris.retrieve(

@@ -85,9 +85,7 @@ class ModelArtifact:
         calibration = self.metadata.get("calibration")
         value = calibration.get(name, default) if isinstance(calibration, dict) else default
         if not isinstance(value, int | float) or not 0 < value < 1:
-            raise ModelArtifactError(
-                f"The model's {METADATA} gives {name} as {value!r}: train the model again."
-            )
+            raise ModelArtifactError(f"The model's {METADATA} gives {name} as {value!r}: train the model again.")
         return float(value)
 
 
@@ -118,17 +116,13 @@ def read_model_artifact(s3: Any, uri: str) -> ModelArtifact:
     answer = s3.get_object(Bucket=bucket, Key=key)
     size = answer["ContentLength"]
     if size > MOST_BYTES:
-        raise NoHeldOutAnswersError(
-            f"{uri} has {size / 1024**2:.0f} MiB, far more than a model of this project's."
-        )
+        raise NoHeldOutAnswersError(f"{uri} has {size / 1024**2:.0f} MiB, far more than a model of this project's.")
     try:
         found = unpack(answer["Body"].read(), (METADATA, HELD_OUT))
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise ModelArtifactError(f"{uri} cannot be read: {error}") from error
     if HELD_OUT not in found or METADATA not in found:
-        raise NoHeldOutAnswersError(
-            f"{uri} has no {HELD_OUT}: it is older than this, or not this project's."
-        )
+        raise NoHeldOutAnswersError(f"{uri} has no {HELD_OUT}: it is older than this, or not this project's.")
     metadata = _object(found[METADATA], METADATA)
     return ModelArtifact(metadata, _read_held_out(_object(found[HELD_OUT], HELD_OUT)))
 
@@ -192,7 +186,6 @@ def _read_held_out(value: dict[str, Any]) -> HeldOut:
     )
     if not valid:
         raise ModelArtifactError(
-            f"The model's {HELD_OUT} does not hold a class and its probabilities for each picture:"
-            " train it again."
+            f"The model's {HELD_OUT} does not hold a class and its probabilities for each picture: train it again."
         )
     return HeldOut(str(value.get("source", "")), classes, truth, rows)

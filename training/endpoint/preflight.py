@@ -71,9 +71,7 @@ class Caller:
 def check_region(session: Any) -> str:
     """Return the session's region."""
     if not session.region_name:
-        raise RegionMissingError(
-            "No AWS region is set: export AWS_DEFAULT_REGION (for example us-east-1)."
-        )
+        raise RegionMissingError("No AWS region is set: export AWS_DEFAULT_REGION (for example us-east-1).")
     return str(session.region_name)
 
 
@@ -87,9 +85,7 @@ def check_credentials(sts: Any) -> Caller:
             " AWS_PROFILE with the name of a profile in ~/.aws."
         ) from error
     except (CredentialRetrievalError, ClientError) as error:
-        raise CredentialsError(
-            f"AWS does not accept the credentials ({error}): log in again."
-        ) from error
+        raise CredentialsError(f"AWS does not accept the credentials ({error}): log in again.") from error
     except (AwsConnectionError, HTTPClientError) as error:
         raise CredentialsError(
             f"AWS cannot be reached ({error}): check the network, the region's name and, on the"
@@ -235,9 +231,7 @@ def read_quotas(service_quotas: Any, names: set[str]) -> dict[str, tuple[float, 
     """
     found: dict[str, tuple[float, str]] = {}
     try:
-        pages = service_quotas.get_paginator("list_service_quotas").paginate(
-            ServiceCode="sagemaker"
-        )
+        pages = service_quotas.get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
         for page in pages:
             for quota in page["Quotas"]:
                 if quota["QuotaName"] in names:

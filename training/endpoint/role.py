@@ -135,9 +135,7 @@ def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: 
     try:
         role = find_role(iam, name)
         if role and not is_ours(role):
-            raise RoleUnusableError(
-                f"There is a role {name} that this project did not make: give one with --role."
-            )
+            raise RoleUnusableError(f"There is a role {name} that this project did not make: give one with --role.")
         if not role:
             role = iam.create_role(
                 RoleName=name,
@@ -149,9 +147,7 @@ def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: 
         policy = execution_policy(bucket, partition)
         # Reading suffices where writing is not allowed.
         if _inline_policy(iam, name, bucket) != policy:
-            iam.put_role_policy(
-                RoleName=name, PolicyName=policy_name(bucket), PolicyDocument=json.dumps(policy)
-            )
+            iam.put_role_policy(RoleName=name, PolicyName=policy_name(bucket), PolicyDocument=json.dumps(policy))
             changed = True
     except ClientError as error:
         if error.response["Error"]["Code"] not in DENIED:
@@ -181,8 +177,7 @@ def check_role(iam: Any, name_or_arn: str, *, bucket: str, account: str, partiti
         role = find_role(iam, name_or_arn)
         if role is None or (by_arn and role["Arn"] != name_or_arn):
             raise RoleUnusableError(
-                f"The role {name_or_arn} does not exist: give another with --role, or none to have"
-                " one made."
+                f"The role {name_or_arn} does not exist: give another with --role, or none to have one made."
             )
         if not _trusts_sagemaker(role["AssumeRolePolicyDocument"]):
             raise RoleUnusableError(
@@ -194,15 +189,12 @@ def check_role(iam: Any, name_or_arn: str, *, bucket: str, account: str, partiti
             raise
         if by_arn:
             return name_or_arn
-        raise RoleUnusableError(
-            f"You may not look up the role {name_or_arn}: give its ARN with --role."
-        ) from error
+        raise RoleUnusableError(f"You may not look up the role {name_or_arn}: give its ARN with --role.") from error
     arn = str(role["Arn"])
     denied = _denied(iam, arn, bucket, partition)
     if denied:
         raise RoleUnusableError(
-            f"The role {arn} lacks {', '.join(denied)} on the bucket {bucket}: add them, or give"
-            " another with --role."
+            f"The role {arn} lacks {', '.join(denied)} on the bucket {bucket}: add them, or give another with --role."
         )
     return arn
 
@@ -269,17 +261,13 @@ def _denied(iam: Any, arn: str, bucket: str, partition: str) -> list[str]:
         (["s3:ListBucket"], bucket_arn),
     ):
         try:
-            answer = iam.simulate_principal_policy(
-                PolicySourceArn=arn, ActionNames=actions, ResourceArns=[resource]
-            )
+            answer = iam.simulate_principal_policy(PolicySourceArn=arn, ActionNames=actions, ResourceArns=[resource])
         except ClientError as error:
             if _cannot_be_asked(error):
                 return []
             raise
         denied += [
-            result["EvalActionName"]
-            for result in answer["EvaluationResults"]
-            if result["EvalDecision"] != "allowed"
+            result["EvalActionName"] for result in answer["EvaluationResults"] if result["EvalDecision"] != "allowed"
         ]
     return denied
 

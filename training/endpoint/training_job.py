@@ -37,9 +37,7 @@ SDK_SETTINGS = {
 class TrainingFailedError(ExpectedError):
     """The training job ended without a model. `job` is its name, `status` and `reason` AWS's."""
 
-    def __init__(
-        self, job: str, status: str, reason: str, region: str, checkpoints: str = ""
-    ) -> None:
+    def __init__(self, job: str, status: str, reason: str, region: str, checkpoints: str = "") -> None:
         """Say why, where the whole log is, and how to go on from its checkpoints if it has any."""
         self.job, self.status, self.reason = job, status, reason
         message = (
@@ -90,8 +88,8 @@ def start_training_job(
     os.environ["SAGEMAKER_VALIDATE_ROLE"] = "false"
     logging.getLogger("sagemaker.config").setLevel(logging.WARNING)
 
-    from sagemaker.core.helper.session_helper import Session  # noqa: PLC0415  takes seconds
-    from sagemaker.core.training.configs import (  # noqa: PLC0415  as above
+    from sagemaker.core.helper.session_helper import Session
+    from sagemaker.core.training.configs import (
         CheckpointConfig,
         Compute,
         InputData,
@@ -101,13 +99,11 @@ def start_training_job(
         StoppingCondition,
         Tag,
     )
-    from sagemaker.train import ModelTrainer  # noqa: PLC0415  as above
+    from sagemaker.train import ModelTrainer
 
     trainer = ModelTrainer(
         # The bucket is named, so that the SDK does not ask STS at a fixed host for its default.
-        sagemaker_session=Session(
-            boto_session=session, default_bucket=bucket, sagemaker_config=SDK_SETTINGS
-        ),
+        sagemaker_session=Session(boto_session=session, default_bucket=bucket, sagemaker_config=SDK_SETTINGS),
         training_image=image_uri(session.region_name, instance_type, "training"),
         source_code=SourceCode(source_dir=str(SOURCE_DIR), entry_script=ENTRY_SCRIPT),
         compute=Compute(
@@ -121,18 +117,14 @@ def start_training_job(
             **({} if max_wait_s is None else {"max_wait_time_in_seconds": max_wait_s}),
         ),
         # With the slash, or SageMaker would fetch whatever begins with the same letters.
-        checkpoint_config=CheckpointConfig(s3_uri=f"{checkpoints.rstrip('/')}/")
-        if checkpoints
-        else None,
+        checkpoint_config=CheckpointConfig(s3_uri=f"{checkpoints.rstrip('/')}/") if checkpoints else None,
         output_data_config=OutputDataConfig(s3_output_path=f"s3://{bucket}/{JOBS_PREFIX}"),
         input_s3_key_prefix=JOBS_PREFIX,
         base_job_name=base_name,
         role=role_arn,
         hyperparameters=dict(hyperparameters),
         tags=[Tag(key=PROJECT_TAG["Key"], value=PROJECT_TAG["Value"])],
-    ).with_metric_definitions(
-        [MetricDefinition(name=name, regex=name + METRIC_VALUE) for name in METRICS]
-    )
+    ).with_metric_definitions([MetricDefinition(name=name, regex=name + METRIC_VALUE) for name in METRICS])
     trainer.train(
         input_data_config=[
             InputData(channel_name=split, data_source=f"s3://{bucket}/{STAGED_PREFIX}/{split}/")
@@ -172,9 +164,7 @@ def wait_for_training_job(
         return Status(text, done, lines[-1:])  # epochs may pass faster than looks
 
     arguments = {"sleep": sleep} if sleep else {}
-    wait_until_done(
-        look, f"Training job {job}", timeout_s=max_run_s + PENDING_S, console=console, **arguments
-    )
+    wait_until_done(look, f"Training job {job}", timeout_s=max_run_s + PENDING_S, console=console, **arguments)
     return _result(sagemaker.describe_training_job(TrainingJobName=job))
 
 
@@ -236,9 +226,9 @@ class MetricLog:
 
     def _find_stream(self, restarts: int) -> None:
         """Find the newest stream, which is there once its container has printed something."""
-        streams = self.logs.describe_log_streams(
-            logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self.job}/"
-        )["logStreams"]
+        streams = self.logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{self.job}/")[
+            "logStreams"
+        ]
         # Their names end in the time when they were made, and come in the order of names.
         newest = streams[-1]["logStreamName"] if streams else ""
         if newest != self.stream:
@@ -250,9 +240,7 @@ def _result(found: dict[str, Any]) -> TrainingResult:
     if status != "Completed":
         region = found.get("TrainingJobArn", ":::").split(":")[3]
         reason = found.get("FailureReason", found.get("SecondaryStatus", ""))
-        raise TrainingFailedError(
-            job, status, reason, region, found.get("CheckpointConfig", {}).get("S3Uri", "")
-        )
+        raise TrainingFailedError(job, status, reason, region, found.get("CheckpointConfig", {}).get("S3Uri", ""))
     metrics = {m["MetricName"]: m["Value"] for m in found.get("FinalMetricDataList", [])}
     return TrainingResult(
         job=job,

@@ -10,9 +10,7 @@ from training.container.picture_model.calibration import expected_calibration_er
 RESAMPLES = 1000  # the ends of a 95 % interval are then the 25th values from both ends
 
 
-def calibration_error_interval(
-    confidences: Sequence[float], correct: Sequence[bool]
-) -> tuple[float, float]:
+def calibration_error_interval(confidences: Sequence[float], correct: Sequence[bool]) -> tuple[float, float]:
     """Return the 95 % bootstrap interval (percentiles) of the expected calibration error.
 
     Drawn from the pictures with replacement (B. Efron, "Bootstrap methods", 1979). Each draw adds

@@ -30,8 +30,7 @@ def staged_pictures(root: Path, split: str) -> list[tuple[str, str, bytes]]:
             content = b""
         if hashlib.sha256(content).hexdigest() != facts["sha256"]:
             raise StagedPictureError(
-                f"{root / path} is missing or was changed: run `python -m training.stage_data`"
-                " again."
+                f"{root / path} is missing or was changed: run `python -m training.stage_data` again."
             )
         pictures.append((path, path.split("/")[1], content))
     if not pictures:

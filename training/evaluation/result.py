@@ -58,23 +58,27 @@ def show(console: Console, evaluation: dict[str, Any], threshold: Threshold) -> 
     console.print(class_table(evaluation))
     latency = evaluation["latency_s"]
     for name, text in (
-        ("Accuracy", f"{_figure(evaluation['accuracy'])} of {evaluation['pictures']} pictures"
-                     f"{_interval(evaluation, 'accuracy')}"),
-        ("Accepted", f"{evaluation['accepted']} at threshold {threshold.value:g}: coverage"
-                     f" {_figure(evaluation['coverage'])}{_interval(evaluation, 'coverage')},"
-                     f" accuracy {_figure(evaluation['accuracy_accepted'])}"
-                     f"{_interval(evaluation, 'accuracy_accepted')}"),
+        (
+            "Accuracy",
+            f"{_figure(evaluation['accuracy'])} of {evaluation['pictures']} pictures"
+            f"{_interval(evaluation, 'accuracy')}",
+        ),
+        (
+            "Accepted",
+            f"{evaluation['accepted']} at threshold {threshold.value:g}: coverage"
+            f" {_figure(evaluation['coverage'])}{_interval(evaluation, 'coverage')},"
+            f" accuracy {_figure(evaluation['accuracy_accepted'])}"
+            f"{_interval(evaluation, 'accuracy_accepted')}",
+        ),
         ("Threshold", _threshold_words(threshold)),
         ("Calibration", _calibration_words(evaluation)),
         ("Latency", f"{_figure(latency['median'])} s median, {_figure(latency['p90'])} s p90"),
         ("Errors", f"{evaluation['errors']} pictures without an answer"),
-    ):  # fmt: skip
+    ):
         console.print(f"{name:11} {text}", markup=False, soft_wrap=True)
     failed = [p for p in evaluation["predictions"] if p["error"]]
     for prediction in failed[:LISTED_AT_MOST]:
-        console.print(
-            f"  {prediction['path']}: {prediction['error']}", markup=False, soft_wrap=True
-        )
+        console.print(f"  {prediction['path']}: {prediction['error']}", markup=False, soft_wrap=True)
     if len(failed) > LISTED_AT_MOST:
         console.print(f"  and {len(failed) - LISTED_AT_MOST} more, in evaluation.json")
 

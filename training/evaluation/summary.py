@@ -26,11 +26,7 @@ def summarise(predictions: Sequence[Prediction], threshold: float) -> dict[str, 
     labels = [p.label for p in predictions]
     classes = sorted({*truth, *(name for p in predictions for name in p.probabilities or ())})
     hits = sum(t == label for t, label in zip(truth, labels, strict=True))
-    accepted = [
-        p
-        for p in predictions
-        if p.probabilities and is_accepted([*p.probabilities.values()], threshold)
-    ]
+    accepted = [p for p in predictions if p.probabilities and is_accepted([*p.probabilities.values()], threshold)]
     accepted_hits = sum(p.label == p.true_class for p in accepted)
     seconds = [p.seconds for p in predictions if p.error is None]
     return {
@@ -77,9 +73,7 @@ def answered(predictions: Sequence[Prediction]) -> tuple[list[float], list[bool]
 def acceptable(predictions: Sequence[Prediction]) -> tuple[list[float], list[bool]]:
     """Return the confidences of all pictures, 0 for what no threshold accepts: a tie, no answer."""
     confidences = [
-        p.confidence or 0.0
-        if p.probabilities and is_accepted([*p.probabilities.values()], 0.0)
-        else 0.0
+        p.confidence or 0.0 if p.probabilities and is_accepted([*p.probabilities.values()], 0.0) else 0.0
         for p in predictions
     ]
     return confidences, [p.label == p.true_class for p in predictions]

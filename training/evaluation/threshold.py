@@ -27,9 +27,7 @@ class Threshold:
     missing: str
 
 
-def choose_threshold(
-    session: Any, endpoint: str, asked: float | None, max_error: float | None
-) -> Threshold:
+def choose_threshold(session: Any, endpoint: str, asked: float | None, max_error: float | None) -> Threshold:
     """Return the threshold that was asked for, or else the one to deploy the stack with.
 
     A model that recommends none, or that this caller may not read, is no reason to stop.

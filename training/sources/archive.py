@@ -81,25 +81,20 @@ def _read_members(path: Path) -> dict[str, dict[str, Any]]:
                 if name not in MEMBERS or not member.isfile():
                     continue
                 if member.size > LARGEST_MEMBER:
-                    raise ArchiveError(
-                        f"{path}: member {name} has {member.size:,} bytes, more than CIFAR-100 has."
-                    )
+                    raise ArchiveError(f"{path}: member {name} has {member.size:,} bytes, more than CIFAR-100 has.")
                 stream = archive.extractfile(member)
                 assert stream is not None  # noqa: S101  it is a file: see above
                 found[name] = load_pickle(stream.read())
     except FileNotFoundError as error:
         raise ArchiveError(f"{path} does not exist.") from error
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise ArchiveError(
-            f"{path} is not a whole tar archive ({error}): fetch it again."
-        ) from error
+        raise ArchiveError(f"{path} is not a whole tar archive ({error}): fetch it again.") from error
     except PickleRefusedError as error:
         raise ArchiveError(f"{path}: {error}") from error
     missing = [name for name in MEMBERS if name not in found]
     if missing:
         raise ArchiveError(
-            f"{path} lacks {', '.join(missing)}: it must hold train, test and meta, like"
-            " cifar-100-python.tar.gz."
+            f"{path} lacks {', '.join(missing)}: it must hold train, test and meta, like cifar-100-python.tar.gz."
         )
     return found
 

@@ -75,9 +75,7 @@ def file_md5(path: Path) -> str:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _fetch(
-    url: str, part: Path, report: Callable[[int, int | None], None], opener: Callable[..., Any]
-) -> bool:
+def _fetch(url: str, part: Path, report: Callable[[int, int | None], None], opener: Callable[..., Any]) -> bool:
     """Append to `part` until the connection ends. Return whether the file is whole."""
     start = _size(part)
     request = urllib.request.Request(  # noqa: S310  the URL is a constant of ours

@@ -93,9 +93,7 @@ def read_photo(file: BinaryIO, long_side: int) -> tuple[Image.Image, OriginalFil
         width, height = opened.size
         if opened.getexif().get(ExifTags.Base.Orientation) in LYING:
             width, height = height, width
-        return image, OriginalFile(
-            width, height, size, FORMAT_NAMES.get(str(opened.format), "other")
-        )
+        return image, OriginalFile(width, height, size, FORMAT_NAMES.get(str(opened.format), "other"))
 
 
 def read_picture(path: Path | BinaryIO, long_side: int) -> Image.Image:

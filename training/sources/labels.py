@@ -133,9 +133,7 @@ def _picture(s3: Any, label: Label, long_side: int) -> Picture | Unreadable:
     except PictureGoneError as error:
         return Unreadable(label.label, picture_place(label), str(error))
     except PictureRefusedError as error:
-        raise ReviewedPictureError(
-            f"{picture_place(label)}, which was reviewed, cannot be had. {error}"
-        ) from error
+        raise ReviewedPictureError(f"{picture_place(label)}, which was reviewed, cannot be had. {error}") from error
     try:
         image, original = read_photo(io.BytesIO(content), long_side)
     except DECODER_ERRORS as error:

@@ -103,6 +103,5 @@ class _PlainDataUnpickler(pickle.Unpickler):
             return _ADMITTED[module_name, global_name]
         except KeyError:
             raise PickleRefusedError(
-                f"the pickle names {module_name}.{global_name}, which plain data does not need:"
-                " do not use this file"
+                f"the pickle names {module_name}.{global_name}, which plain data does not need: do not use this file"
             ) from None

@@ -84,9 +84,7 @@ def choose_classes(wanted: Sequence[str], available: Sequence[str]) -> list[str]
         raise UnknownClassError(" ".join(_unknown_message(name, spelled) for name in unknown))
     chosen = sorted({spelled[_folded(name)] for name in wanted})
     if len(chosen) < 2:
-        raise TooFewClassesError(
-            f"Only {', '.join(chosen) or 'no class'} was chosen: a classifier needs at least two."
-        )
+        raise TooFewClassesError(f"Only {', '.join(chosen) or 'no class'} was chosen: a classifier needs at least two.")
     for name in chosen:
         if not re.fullmatch(r"\w[\w .-]*", name):
             raise ClassNameError(

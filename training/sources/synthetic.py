@@ -33,9 +33,7 @@ LEAST_CONTRAST = 60
 TRIES = 6
 
 
-def synthetic_source(
-    classes: Sequence[str], count: int, size: tuple[int, int], seed: int
-) -> Source:
+def synthetic_source(classes: Sequence[str], count: int, size: tuple[int, int], seed: int) -> Source:
     """Draw `count` pictures per class, `size` their width and height. Raises UnknownClassError."""
     chosen = choose_classes(classes, list(CLASSES))
 

@@ -156,11 +156,7 @@ def upload_file(s3: Any, bucket: str, key: str, path: Path) -> None:
 
 def _objects(s3: Any, bucket: str, prefix: str) -> dict[str, tuple[int, str]]:
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return {
-        item["Key"]: (item["Size"], item["ETag"].strip('"'))
-        for page in pages
-        for item in page.get("Contents", [])
-    }
+    return {item["Key"]: (item["Size"], item["ETag"].strip('"')) for page in pages for item in page.get("Contents", [])}
 
 
 def _is_right(found: tuple[int, str] | None, path: Path) -> bool:
@@ -176,6 +172,5 @@ def _delete(s3: Any, bucket: str, keys: list[str]) -> None:
         answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
         for refused in answer.get("Errors", []):
             raise DeleteRefusedError(
-                f"S3 did not delete s3://{bucket}/{refused.get('Key')}:"
-                f" {refused.get('Message', refused.get('Code'))}."
+                f"S3 did not delete s3://{bucket}/{refused.get('Key')}: {refused.get('Message', refused.get('Code'))}."
             )

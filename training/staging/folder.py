@@ -47,9 +47,7 @@ class StagedFolder:
         written = _written(self.root)
         there = list(self.root.iterdir()) if self.root.is_dir() else []
         if written is None and any(path.name != INCOMING for path in there):
-            raise ForeignFolderError(
-                f"{self.root} holds files that are not staged data: give another --out."
-            )
+            raise ForeignFolderError(f"{self.root} holds files that are not staged data: give another --out.")
         self._known = written or set()
         foreign = sorted(_files(self.root) - self._known)
         if foreign:
@@ -109,13 +107,10 @@ def read_manifest(root: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise NotStagedError(
-            f"{root} has no {MANIFEST}: run `python -m training.stage_data` first."
-        ) from error
+        raise NotStagedError(f"{root} has no {MANIFEST}: run `python -m training.stage_data` first.") from error
     except ValueError as error:
         raise NotStagedError(
-            f"{root / MANIFEST} is damaged: remove {root} and run `python -m training.stage_data`"
-            " again."
+            f"{root / MANIFEST} is damaged: remove {root} and run `python -m training.stage_data` again."
         ) from error
     return manifest
 
@@ -151,10 +146,7 @@ def _written(root: Path) -> set[str] | None:
 def _files(root: Path) -> set[str]:
     """Return the paths within the folder of all files in its splits."""
     return {
-        path.relative_to(root).as_posix()
-        for split in SPLITS
-        for path in (root / split).rglob("*")
-        if not path.is_dir()
+        path.relative_to(root).as_posix() for split in SPLITS for path in (root / split).rglob("*") if not path.is_dir()
     }
 
 

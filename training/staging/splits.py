@@ -159,9 +159,7 @@ def _in_two_classes(candidates: Iterable[Candidate]) -> set[str]:
     return {pixels for pixels, names in classes.items() if len(names) > 1}
 
 
-def _require_every_split(
-    class_name: str, groups: Sequence[list[int]], assignment: Assignment
-) -> None:
+def _require_every_split(class_name: str, groups: Sequence[list[int]], assignment: Assignment) -> None:
     found = [assignment.splits[position] for members in groups for position in members]
     empty = [split for split in SPLITS if split not in found]
     if empty:

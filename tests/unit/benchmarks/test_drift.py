@@ -25,10 +25,7 @@ def pool():
         change: Sample(
             truth,
             generator.random(2 * COUNT),
-            {
-                name: values / 2 if halved.get(change) == name else values
-                for name, values in feature.items()
-            },
+            {name: values / 2 if halved.get(change) == name else values for name, values in feature.items()},
             ["PNG"] * (2 * COUNT),
             generator.random(2 * COUNT),
         )
@@ -75,9 +72,7 @@ def test_the_report_has_every_scenario_and_can_be_shown(monkeypatch, tmp_path, c
     given = pool()
     observer = SimpleNamespace(members=1, look=None)
     monkeypatch.setattr(drift, "load_observer", lambda _: observer)
-    monkeypatch.setattr(
-        drift, "read_baseline", lambda _: given.sample("none", range(0, 2 * COUNT, 2))
-    )
+    monkeypatch.setattr(drift, "read_baseline", lambda _: given.sample("none", range(0, 2 * COUNT, 2)))
     monkeypatch.setattr(drift, "draw_pool", lambda *_, **__: given)
     monkeypatch.setattr(drift, "compare_seconds", lambda: {"5000": 0.5})
     report = tmp_path / "drift.json"

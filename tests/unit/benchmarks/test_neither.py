@@ -21,7 +21,7 @@ from benchmarks.neither.pictures import (
     blur,
     cut,
     neither_pictures,
-)  # fmt: skip
+)
 from training import stage_data
 from training.container.picture_model import network
 from training.staging.fingerprint import difference_hash, near_groups
@@ -126,8 +126,15 @@ def save_model(folder: Path, classes: list[str], **more: object) -> Path:
     torch.manual_seed(0)
     torch.save(network.Ensemble(2, len(classes), 16, width=8).state_dict(), folder / "model.pt")
     normalisation = {"mean": [0.5] * 3, "std": [0.25] * 3}
-    metadata = {"classes": classes, "input_size": 16, "width": 8, "members": 2, "temperature": 1.0,
-                "normalisation": normalisation, **more}  # fmt: skip
+    metadata = {
+        "classes": classes,
+        "input_size": 16,
+        "width": 8,
+        "members": 2,
+        "temperature": 1.0,
+        "normalisation": normalisation,
+        **more,
+    }
     (folder / "metadata.json").write_text(json.dumps(metadata))
     return folder
 
@@ -190,9 +197,7 @@ def test_the_report_has_every_kind_of_every_model(tmp_path, staged, model, capsy
 
 
 def test_the_models_own_threshold_is_used(tmp_path, staged, capsys):
-    sure = save_model(
-        tmp_path / "sure", ["bicycle", "motorcycle"], calibration={"threshold": 0.9999}
-    )
+    sure = save_model(tmp_path / "sure", ["bicycle", "motorcycle"], calibration={"threshold": 0.9999})
 
     assert run(tmp_path, staged, "--model", sure) == 0
 

@@ -21,9 +21,7 @@ def test_ctrl_c_ends_the_training_too(tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    (tmp_path / "train.py").write_text(
-        "import time\nprint('   1/2 ', flush=True)\ntime.sleep(600)\n"
-    )
+    (tmp_path / "train.py").write_text("import time\nprint('   1/2 ', flush=True)\ntime.sleep(600)\n")
     subprocess_popen = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", popen)
     monkeypatch.setattr(runs, "SOURCE_DIR", tmp_path)

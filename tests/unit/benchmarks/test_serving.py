@@ -155,11 +155,16 @@ def test_the_ratios_are_taken_within_a_repeat_and_to_the_better_server():
 @pytest.mark.parametrize("containers", [[], ["torchserve"]])
 def test_a_report_is_shown_with_what_was_not_measured(containers, capsys):
     about = {
-        "repeats": 3, "cores": 2, "machine": "x86_64, 2 cores", "pictures": 8, "data": "synthetic",
-        "input_size": 32, "weights_bytes": 1000,
+        "repeats": 3,
+        "cores": 2,
+        "machine": "x86_64, 2 cores",
+        "pictures": 8,
+        "data": "synthetic",
+        "input_size": 32,
+        "weights_bytes": 1000,
         "first_answer_s": {"median": 4.5, "min": 4.0, "max": 5.0},
         "not_measured": {"multi-model-server": "no java on the PATH"},
-    }  # fmt: skip
+    }
     show(about | report_of(containers), make_console())
     shown = capsys.readouterr().out
     assert "multi-model-server was not measured: no java on the PATH" in shown

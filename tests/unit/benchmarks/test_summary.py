@@ -16,11 +16,14 @@ IMPORTS: dict[str, Any] = {
     "runs": 9,
     "functions": {
         "serialize_image_data": {
-            "boto3_and_client_s": 0.2, "handler_s": 0.3, "ratio": 1.5, "ratio_min": 1.4,
+            "boto3_and_client_s": 0.2,
+            "handler_s": 0.3,
+            "ratio": 1.5,
+            "ratio_min": 1.4,
             "ratio_max": 1.6,
         }
     },
-}  # fmt: skip
+}
 
 
 def test_the_summary_holds_the_reports_and_names_what_is_missing(tmp_path: Path, capsys):

@@ -115,9 +115,7 @@ def test_a_kept_model_that_is_not_there_is_named(tmp_path, trainer, staged, caps
     assert not calls(trainer)
 
 
-def test_cross_validation_answers_every_picture_once_and_trains_on_the_others(
-    tmp_path, trainer, staged
-):
+def test_cross_validation_answers_every_picture_once_and_trains_on_the_others(tmp_path, trainer, staged):
     status, report = run(tmp_path, staged, "--seeds", "--cross-validate", "7", "--folds", "3")
     assert status == 0
     made = calls(trainer)
@@ -142,13 +140,16 @@ def test_classes_are_dealt_out_evenly():
 
 def test_the_table_has_a_row_for_each_kind(capsys):
     figures = {
-        "seed": 0, "accuracy": 0.9, "expected_calibration_error": 0.02, "coverage": 0.8,
-        "accuracy_accepted": None, "held_out_accuracy": 0.9, "seconds": 10.0,
-    }  # fmt: skip
+        "seed": 0,
+        "accuracy": 0.9,
+        "expected_calibration_error": 0.02,
+        "coverage": 0.8,
+        "accuracy_accepted": None,
+        "held_out_accuracy": 0.9,
+        "seconds": 10.0,
+    }
     found = {"test": [figures], "cross_validation": [figures], "folds": 5}
-    training.show(
-        {"machine": "a machine", "options": [], "presets": {"fast": found}}, make_console()
-    )
+    training.show({"machine": "a machine", "options": [], "presets": {"fast": found}}, make_console())
     printed = capsys.readouterr().out
     assert "fast, test" in printed
     assert "none" in printed

@@ -18,17 +18,25 @@ PER_CLASS = 20
 THRESHOLD = 0.8123
 HOSTILE_ERROR = "NotAPictureError: <b>cut off</b> & 'done'"
 BEGINNING = (
-    "Start", "Locate Picture", "Serialize Image Data", "Image Classification",
-    "Filter Low Confidence", "Is Accepted",
-)  # fmt: skip
+    "Start",
+    "Locate Picture",
+    "Serialize Image Data",
+    "Image Classification",
+    "Filter Low Confidence",
+    "Is Accepted",
+)
 ENDINGS = {
     "accepted": (*BEGINNING, "Record Prediction", "End"),
     "below_threshold": (
-        *BEGINNING, "Claim Review", "Send To Review", "Confirm Review",
-        "Threshold Confidence Not Met", "End",
+        *BEGINNING,
+        "Claim Review",
+        "Send To Review",
+        "Confirm Review",
+        "Threshold Confidence Not Met",
+        "End",
     ),
     "failed": (*BEGINNING[:3], "Notify Failure", "Workflow Failed", "End"),
-}  # fmt: skip
+}
 
 
 class Run(NamedTuple):
@@ -80,10 +88,15 @@ def _evaluation(pictures: list[Outcome]) -> dict[str, Any]:
         other = CLASSES[1 - CLASSES.index(label)]
         predictions.append(
             Prediction(
-                f"test/{picture.truth}/{Path(picture.key).name}", picture.truth, label, confidence,
-                {label: confidence, other: 1 - confidence}, 0.004 + 0.0001 * number, None,
+                f"test/{picture.truth}/{Path(picture.key).name}",
+                picture.truth,
+                label,
+                confidence,
+                {label: confidence, other: 1 - confidence},
+                0.004 + 0.0001 * number,
+                None,
             )
-        )  # fmt: skip
+        )
     found = recommend_threshold(
         [p.confidence or 0.0 for p in predictions],
         [p.label == p.true_class for p in predictions],
@@ -115,20 +128,32 @@ def _summary(pictures: list[Outcome], evaluation: dict[str, Any]) -> dict[str, A
         "evaluated_threshold": evaluation["threshold"],
         "expected_calibration_error": evaluation["expected_calibration_error"],
         "monitor": {
-            "files": 3, "lines": calls, "damaged": 0, "predictions": calls,
-            "threshold": THRESHOLD, "coverage": 0.4, "mean_confidence": 0.75,
-            "drifted": False, "drift_verdict": "No drift <b>was</b> found.",
+            "files": 3,
+            "lines": calls,
+            "damaged": 0,
+            "predictions": calls,
+            "threshold": THRESHOLD,
+            "coverage": 0.4,
+            "mean_confidence": 0.75,
+            "drifted": False,
+            "drift_verdict": "No drift <b>was</b> found.",
         },
         "failures": [f"{p.key}: {p.error}" for p in pictures if p.place == "failed"],
         "transitions": [
-            {"from": before, "to": after, "times": times, "after_errors": 0}
-            for (before, after), times in taken.items()
+            {"from": before, "to": after, "times": times, "after_errors": 0} for (before, after), times in taken.items()
         ],
         "pictures": [asdict(p) for p in pictures],
         "resources_left": 0,
         "seconds": {
-            "laptop_aws": 3.2, "stage_data": 6.0, "create_endpoint": 130.9, "sam_build": 2.6,
-            "sam_deploy": 11.9, "workflow": 25.9, "monitor": 6.3, "evaluate": 4.9,
-            "clean_up": 6.9, "total": 199.1,
+            "laptop_aws": 3.2,
+            "stage_data": 6.0,
+            "create_endpoint": 130.9,
+            "sam_build": 2.6,
+            "sam_deploy": 11.9,
+            "workflow": 25.9,
+            "monitor": 6.3,
+            "evaluate": 4.9,
+            "clean_up": 6.9,
+            "total": 199.1,
         },
-    }  # fmt: skip
+    }

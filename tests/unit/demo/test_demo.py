@@ -63,17 +63,13 @@ def test_a_picture_that_is_not_where_its_execution_says_is_an_error(answer):
 
 def test_an_accepted_picture_is_read_from_the_table():
     item = {"label": {"S": "bicycle"}, "confidence": {"N": "0.98"}}
-    assert told(described(), {ARN: item}, {}) == Outcome(
-        KEY, "bicycle", "accepted", "bicycle", 0.98
-    )
+    assert told(described(), {ARN: item}, {}) == Outcome(KEY, "bicycle", "accepted", "bicycle", 0.98)
 
 
 def test_a_doubtful_picture_is_read_from_the_review_queue():
     answer = described(status="FAILED", error="THRESHOLD_CONFIDENCE_NOT_MET")
     message = {"label": "motorcycle", "confidence": 0.6}
-    assert told(answer, {}, {ARN: message}) == Outcome(
-        KEY, "bicycle", "below_threshold", "motorcycle", 0.6
-    )
+    assert told(answer, {}, {ARN: message}) == Outcome(KEY, "bicycle", "below_threshold", "motorcycle", 0.6)
 
 
 def test_any_other_error_is_a_failure_with_its_name():
@@ -105,9 +101,7 @@ def test_executions_that_do_not_end_are_an_error_with_their_count():
     client = stepfunctions()
     with Stubber(client) as stub:
         stub.add_response("list_executions", listing("SUCCEEDED", "RUNNING"))
-        with pytest.raises(
-            ExecutionsUnfinishedError, match=r"2 of 3 pictures had started .* 1 had ended"
-        ):
+        with pytest.raises(ExecutionsUnfinishedError, match=r"2 of 3 pictures had started .* 1 had ended"):
             wait_for_executions(client, MACHINE, 3, -1, lambda *_: None)
 
 
@@ -245,10 +239,13 @@ def test_a_demo_beside_a_running_one_is_refused(monkeypatch, capsys, tmp_path):
 
 
 FOUND = {  # what a whole report has besides
-    "training": {"seconds": 1, "validation_accuracy": 0.9}, "recommendation": None,
-    "accuracy": 1.0, "accuracy_accepted": 1.0, "coverage": 0.75,
+    "training": {"seconds": 1, "validation_accuracy": 0.9},
+    "recommendation": None,
+    "accuracy": 1.0,
+    "accuracy_accepted": 1.0,
+    "coverage": 0.75,
     "expected_calibration_error": 0.02,
-}  # fmt: skip
+}
 
 
 def test_words_of_the_run_are_text_and_not_markup_in_the_terminal():
@@ -265,9 +262,14 @@ def test_words_of_the_run_are_text_and_not_markup_in_the_terminal():
 def test_a_run_that_fails_leaves_no_older_figures(monkeypatch, tmp_path):
     monkeypatch.setattr(demo, "REPORT", tmp_path)
     for name in (
-        "summary.json", "index.html", "page-phone-light.png", "page-desktop-dark.png",
-        "monitor/monitor.html", "monitor/monitor.json", "notes.txt",
-    ):  # fmt: skip
+        "summary.json",
+        "index.html",
+        "page-phone-light.png",
+        "page-desktop-dark.png",
+        "monitor/monitor.html",
+        "monitor/monitor.json",
+        "notes.txt",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("older")
 
@@ -285,9 +287,7 @@ def test_the_laptops_aws_is_stopped_unless_it_is_kept(monkeypatch, tmp_path, cap
     ran: list[str] = []
     monkeypatch.setattr(demo, "REPORT", tmp_path)
     monkeypatch.setattr(session, "find_running", lambda _: "stop" if "start" in ran else None)
-    monkeypatch.setattr(
-        session.LaptopSession, "run", lambda _, *command, **__: ran.append(command[3])
-    )
+    monkeypatch.setattr(session.LaptopSession, "run", lambda _, *command, **__: ran.append(command[3]))
     whole = report(**FOUND)
     monkeypatch.setattr(demo, "go_through", lambda *_: whole)
     monkeypatch.setattr(demo, "clean_up", lambda _: 0)
@@ -300,9 +300,7 @@ def test_the_laptops_aws_is_stopped_unless_it_is_kept(monkeypatch, tmp_path, cap
     assert f"{tmp_path.as_uri()}/index.html" in printed
 
 
-def test_the_demo_deploys_and_counts_with_the_threshold_that_create_endpoint_wrote(
-    monkeypatch, tmp_path
-):
+def test_the_demo_deploys_and_counts_with_the_threshold_that_create_endpoint_wrote(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     parameters = {"EndpointName": "e", "ConfidenceThreshold": "0.8123"}
     files = {
@@ -339,8 +337,15 @@ def test_the_demo_deploys_and_counts_with_the_threshold_that_create_endpoint_wro
 
     report = demo.go_through(laptop, "synthetic")
 
-    assert ("sam", "deploy", "--config-env", "local", "--parameter-overrides", "EndpointName=e",
-            "ConfidenceThreshold=0.8123") in ran  # fmt: skip
+    assert (
+        "sam",
+        "deploy",
+        "--config-env",
+        "local",
+        "--parameter-overrides",
+        "EndpointName=e",
+        "ConfidenceThreshold=0.8123",
+    ) in ran
     assert (report["threshold"], report["evaluated_threshold"]) == (0.8123, 0.8123)
     assert threshold_words(report) == "0.8123 (recommended: at most 1.0% errors)"
     report["recommendation"] |= {"met": False, "error_bound": 0.025}

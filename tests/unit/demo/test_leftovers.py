@@ -47,9 +47,7 @@ def test_a_training_jobs_log_is_left_behind_and_the_group_of_all_jobs_is_not():
     class Logs(Account):
         def get_paginator(self, operation: str) -> Any:
             self.operation = operation
-            self.found = {"describe_log_groups": [LOG_GROUP], "describe_log_streams": [stream]}.get(
-                operation, []
-            )
+            self.found = {"describe_log_groups": [LOG_GROUP], "describe_log_streams": [stream]}.get(operation, [])
             return super().get_paginator(operation)
 
     assert leftovers(Logs("", []).client, "us-east-1") == [f"logs: {stream}"]

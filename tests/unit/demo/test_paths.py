@@ -28,11 +28,14 @@ def add_execution(stub: Stubber, name: str, history: History) -> str:
     stub.add_response(
         "describe_execution",
         {
-            "executionArn": arn, "stateMachineArn": MACHINE, "status": "SUCCEEDED",
-            "startDate": BEGAN, "stopDate": history.events[-1]["timestamp"],
+            "executionArn": arn,
+            "stateMachineArn": MACHINE,
+            "status": "SUCCEEDED",
+            "startDate": BEGAN,
+            "stopDate": history.events[-1]["timestamp"],
         },
         {"executionArn": arn},
-    )  # fmt: skip
+    )
     # The pictures themselves are in the histories: nothing of them is asked for.
     asked = {"executionArn": arn, "maxResults": 1000, "includeExecutionData": False}
     stub.add_response("get_execution_history", {"events": history.events}, asked)

@@ -71,10 +71,19 @@ def test_every_step_of_the_story_is_in_it_in_order():
     assert [step.split(". ")[0] for step in steps] == [f"## {n}" for n in range(1, len(steps) + 1)]
     source = "\n".join(cell.source for cell in CODE.values())
     calls = [
-        "stage_data.main", "samples(", "create_endpoint.main", "draw(definition", '"build"',
-        '"deploy"', "send_pictures.main", "path=read_path(", "evaluate.main", "monitor.main",
-        "cleanup.main", '"delete"',
-    ]  # fmt: skip
+        "stage_data.main",
+        "samples(",
+        "create_endpoint.main",
+        "draw(definition",
+        '"build"',
+        '"deploy"',
+        "send_pictures.main",
+        "path=read_path(",
+        "evaluate.main",
+        "monitor.main",
+        "cleanup.main",
+        '"delete"',
+    ]
     places = [source.index(call) for call in calls]
     assert places == sorted(places)
 

@@ -24,9 +24,7 @@ def collected() -> Collected:
 
 
 def test_the_page_is_what_the_tests_say(collected):
-    assert FILE.read_text() == render(BEHAVIOURS, collected.proofs), (
-        f"docs/parity.md is old: {MAKE}"
-    )
+    assert FILE.read_text() == render(BEHAVIOURS, collected.proofs), f"docs/parity.md is old: {MAKE}"
 
 
 def test_a_marker_names_a_behaviour_that_there_is(collected):
@@ -36,9 +34,7 @@ def test_a_marker_names_a_behaviour_that_there_is(collected):
 
 def test_every_behaviour_has_a_test_or_a_reason(collected):
     proofs = collected.proofs
-    unproved = [
-        b.id for b in BEHAVIOURS if not kinds(b, [p for p in proofs if p.behaviour == b.id])
-    ]
+    unproved = [b.id for b in BEHAVIOURS if not kinds(b, [p for p in proofs if p.behaviour == b.id])]
     assert not unproved
 
 
@@ -117,9 +113,7 @@ def test_a_gap_proves_nothing():
 
 
 def test_the_page_says_what_is_proved_where_and_how_the_rest_is_seen():
-    behaviour = Behaviour(
-        "x", "S3", "Does a | b.", "Needs it.", only_on_aws="No key here.", check="`aws s3 ls`"
-    )
+    behaviour = Behaviour("x", "S3", "Does a | b.", "Needs it.", only_on_aws="No key here.", check="`aws s3 ls`")
     proof = Proof("laptop", "tests/integration/test_workflow.py", "test_it_does", "x")
     page = render([behaviour], [proof])
     assert "## S3" in page

@@ -46,9 +46,7 @@ def test_what_is_no_list_of_names_is_refused(names):
         app.decide([0.98, 0.02], names, 0.9)
 
 
-@pytest.mark.parametrize(
-    "names", [[], ["bicycle"], ["bicycle", "motorcycle", "car"], ["bicycle", "bicycle"]]
-)
+@pytest.mark.parametrize("names", [[], ["bicycle"], ["bicycle", "motorcycle", "car"], ["bicycle", "bicycle"]])
 def test_a_label_is_never_read_off_a_list_that_does_not_fit(names):
     with pytest.raises(app.InvalidInferencesError, match="2 probabilities for"):
         app.decide([0.98, 0.02], names, 0.9)

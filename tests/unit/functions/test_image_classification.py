@@ -92,9 +92,7 @@ def test_what_sagemaker_answers_gets_a_name(runtime, code, message, status, erro
         (503, app.EndpointBusyError),
     ],
 )
-def test_what_the_container_answers_gets_a_name_and_keeps_its_words(
-    runtime, container_status, error
-):
+def test_what_the_container_answers_gets_a_name_and_keeps_its_words(runtime, container_status, error):
     runtime.add_client_error(
         "invoke_endpoint",
         "ModelError",
@@ -215,9 +213,7 @@ def test_a_reference_that_cannot_be_read_is_named(s3, code, status, error):
 def test_a_reference_to_an_object_over_the_limit_is_refused_before_it_is_read(s3):
     body = io.BytesIO(b"x")
     length = app.MAX_PICTURE_BYTES + 1
-    s3.add_response(
-        "get_object", {"Body": StreamingBody(body, length), "ContentLength": length}, OBJECT
-    )
+    s3.add_response("get_object", {"Body": StreamingBody(body, length), "ContentLength": length}, OBJECT)
     with pytest.raises(app.InvalidInputError, match="6,291,457 bytes"):
         app.lambda_handler(BY_REFERENCE, None)
     assert body.tell() == 0
@@ -275,9 +271,7 @@ def test_the_log_has_the_answer_and_not_the_picture(runtime, caplog):
 
 
 def test_a_failure_is_logged_under_the_executions_id_without_the_picture(runtime, caplog):
-    runtime.add_client_error(
-        "invoke_endpoint", "ThrottlingException", "slow", 400, expected_params=REQUEST
-    )
+    runtime.add_client_error("invoke_endpoint", "ThrottlingException", "slow", 400, expected_params=REQUEST)
     with pytest.raises(app.EndpointBusyError):
         app.lambda_handler(EVENT, None)
     line = vars(caplog.records[-1])

@@ -99,9 +99,7 @@ def test_an_empty_object_is_refused(s3):
 def test_a_picture_over_the_endpoints_limit_is_refused_before_it_is_read(s3):
     body = io.BytesIO(b"x")
     length = app.MAX_PICTURE_BYTES + 1
-    s3.add_response(
-        "get_object", {"Body": StreamingBody(body, length), "ContentLength": length}, HERE
-    )
+    s3.add_response("get_object", {"Body": StreamingBody(body, length), "ContentLength": length}, HERE)
     with pytest.raises(app.PictureTooLargeError, match="6,291,457 bytes"):
         app.lambda_handler(EVENT, None)
     assert body.tell() == 0
@@ -133,9 +131,7 @@ def animation(frames: int) -> bytes:
         (b"\xff\xd8" + FRAME + SCAN * 101, app.PictureTooLargeError, "in 101 scans"),
     ],
 )
-def test_a_picture_is_refused_by_its_header_and_the_error_says_which_and_why(
-    s3, body, error, message
-):
+def test_a_picture_is_refused_by_its_header_and_the_error_says_which_and_why(s3, body, error, message):
     s3.add_response("get_object", answer(body), HERE)
     with pytest.raises(error, match=message) as refused:
         app.lambda_handler(EVENT, None)

@@ -28,9 +28,7 @@ def test_env_clears_what_would_win_and_prints_one_export_a_line(
 ) -> None:
     assert main(["env", "--port", "4599", "--state-dir", str(tmp_path)]) == 0
     first, *lines = capsys.readouterr().out.splitlines()
-    assert first == (
-        "unset AWS_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL_S3 AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"
-    )
+    assert first == ("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL_S3 AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME")
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:4599" in lines
     assert len(lines) == len(client_environment(4599))
     assert all(line.startswith("export ") for line in lines)
@@ -71,9 +69,7 @@ def test_a_folder_for_state_has_one_server(tmp_path: Path) -> None:
     assert not (tmp_path / "server.json").exists()
 
 
-def test_the_folder_that_is_the_default_is_not_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_folder_that_is_the_default_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "DEFAULT_STATE", tmp_path.resolve())
     with (
         control.recorded(4599, tmp_path),
@@ -82,9 +78,7 @@ def test_the_folder_that_is_the_default_is_not_named(
         control.start(4599, tmp_path, fresh=True)
 
 
-def test_a_fresh_start_takes_no_server_that_runs_already(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_fresh_start_takes_no_server_that_runs_already(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with control.recorded(4599, tmp_path):
         for port in (4599, 4600):
             with pytest.raises(AlreadyRunningError, match=r"already, at http://127\.0\.0\.1:4599"):

@@ -67,9 +67,7 @@ def test_a_network_of_somebody_else_is_left_alone(
     assert "rm" not in calls.read_text()
 
 
-def test_dockers_own_reason_is_passed_on(
-    calls: Path, running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dockers_own_reason_is_passed_on(calls: Path, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REFUSED", "network create")
     with pytest.raises(DockerNetworkError, match="`docker network create`: Error: network create"):
         docker_network.start(running, "scones-local")
@@ -86,17 +84,13 @@ def test_a_forwarder_that_reaches_another_server_is_an_error(
 
 
 @pytest.mark.usefixtures("calls")
-def test_without_its_unix_socket_linux_says_so(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_its_unix_socket_linux_says_so(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     with pytest.raises(DockerNetworkError, match=r"aws\.sock is not there: start the laptop's AWS"):
         docker_network.start(running, "scones-local")
 
 
-def test_start_twice_then_stop_leaves_nothing(
-    calls: Path, running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_start_twice_then_stop_leaves_nothing(calls: Path, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     state = Path(running.state)
     # GIVEN a network and its forwarder
     assert docker_network.start(running, "scones-local") == "http://laptop-aws:4566"
@@ -106,8 +100,7 @@ def test_start_twice_then_stop_leaves_nothing(
     calls.write_text("")
     docker_network.start(running, "another")
     removed, created = (
-        calls.read_text().index(text)
-        for text in ("rm --force scones-local-forwarder\n", "network create another\n")
+        calls.read_text().index(text) for text in ("rm --force scones-local-forwarder\n", "network create another\n")
     )
     assert removed < created
     # THEN stopping removes the second, and there is nothing more to stop
@@ -117,11 +110,7 @@ def test_start_twice_then_stop_leaves_nothing(
     assert docker_network.stop(state) is None
 
 
-def test_the_command_needs_a_running_laptops_aws(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_needs_a_running_laptops_aws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["docker", "start", "--state-dir", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == (
-        "The laptop's AWS is not running. Start it: python -m local start\n"
-    )
+    assert capsys.readouterr().err == ("The laptop's AWS is not running. Start it: python -m local start\n")
     assert main(["docker", "stop", "--state-dir", str(tmp_path)]) == 0

@@ -23,9 +23,7 @@ class MiniStack:
         await send({"type": "http.response.body", "body": b""})
 
 
-def ask(
-    ministack: MiniStack, headers: dict[str, str], kind: str = "http", **scope: str
-) -> list[dict[str, Any]]:
+def ask(ministack: MiniStack, headers: dict[str, str], kind: str = "http", **scope: str) -> list[dict[str, Any]]:
     """Send one request through a gateway on port 4599 and return the messages that answer it."""
     sent: list[dict[str, Any]] = []
 
@@ -53,9 +51,7 @@ def ask(
         {"Sec-Fetch-Site": "none"},
     ],
 )
-@pytest.mark.parametrize(
-    "path", ["/2015-03-31/functions", "/_local/faults/scones", "/endpoints/scones/invocations"]
-)
+@pytest.mark.parametrize("path", ["/2015-03-31/functions", "/_local/faults/scones", "/endpoints/scones/invocations"])
 @pytest.mark.parametrize("method", ["OPTIONS", "POST", "PUT", "GET"])
 def test_a_web_browser_is_refused(headers: dict[str, str], path: str, method: str) -> None:
     ministack = MiniStack()
@@ -80,9 +76,7 @@ def test_another_hosts_name_is_refused(host: str) -> None:
     assert ministack.paths == []
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1:4599", "localhost:4599", "LocalHost:4599", "laptop-aws:4566"]
-)
+@pytest.mark.parametrize("host", ["127.0.0.1:4599", "localhost:4599", "LocalHost:4599", "laptop-aws:4566"])
 def test_its_own_names_are_answered(host: str) -> None:
     ministack = MiniStack()
     start, _ = ask(ministack, {"Host": host}, path="/bucket/key")

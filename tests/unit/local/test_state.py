@@ -24,9 +24,7 @@ while True:
 """
 
 
-def test_a_folder_with_files_of_somebody_else_is_left_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_with_files_of_somebody_else_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # GIVEN a folder that has a folder `tmp` of its own, as / has
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp" / "thesis.tex").touch()
@@ -45,9 +43,7 @@ def test_a_path_that_the_training_scripts_cannot_take_is_refused(tmp_path: Path,
     assert not (tmp_path / name).exists()
 
 
-def test_a_file_in_its_place_is_an_error_with_a_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_in_its_place_is_an_error_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "state").touch()
     with pytest.raises(StateDirError, match=r"cannot be used \(File exists\); choose another"):
         claim_state(tmp_path / "state")
@@ -66,13 +62,9 @@ def test_claiming_again_deletes_nothing_and_preparing_only_what_is_ours(tmp_path
     assert sorted(path.name for path in state.iterdir()) == [LOCK_FILE, "notes.txt", "tmp"]
 
 
-def test_stop_waits_for_the_lock_and_not_for_the_process_id(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stop_waits_for_the_lock_and_not_for_the_process_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "_KILLED_SECONDS", 0.0)
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path / LOCK_FILE)], stdout=subprocess.PIPE
-    ) as holder:
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / LOCK_FILE)], stdout=subprocess.PIPE) as holder:
         try:
             assert holder.stdout is not None
             assert holder.stdout.readline() == b"held\n"

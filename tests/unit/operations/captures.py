@@ -31,9 +31,7 @@ def drawn(number: int, side: int = 32) -> bytes:
 
 def named(**probabilities: float) -> bytes:
     """Return an answer of this project's endpoint."""
-    return json.dumps(
-        {"labels": [*probabilities], "probabilities": [*probabilities.values()]}
-    ).encode()
+    return json.dumps({"labels": [*probabilities], "probabilities": [*probabilities.values()]}).encode()
 
 
 def line(

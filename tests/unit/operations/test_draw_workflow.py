@@ -19,10 +19,17 @@ EVENTS = [
     ("PassStateEntered", {"name": "Locate Picture", "input": '{"s3_key": "inbox/a.png"}'}),
     ("PassStateExited", {"name": "Locate Picture", "output": "{}"}),
     ("TaskStateEntered", {"name": "Serialize Image Data", "input": "{}"}),
-    ("TaskFailed", {"resourceType": "lambda", "resource": "invoke", "error": "PictureNotFoundError",
-                    "cause": "inbox/a.png does not exist"}),
+    (
+        "TaskFailed",
+        {
+            "resourceType": "lambda",
+            "resource": "invoke",
+            "error": "PictureNotFoundError",
+            "cause": "inbox/a.png does not exist",
+        },
+    ),
     ("TaskStateExited", {"name": "Serialize Image Data", "output": "{}"}),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(autouse=True)
@@ -39,13 +46,13 @@ def stepfunctions(monkeypatch):
     stub.assert_no_pending_responses()
 
 
-def answer(
-    stub, states=("Locate Picture", "Serialize Image Data"), status="RUNNING", events=EVENTS, **told
-):
+def answer(stub, states=("Locate Picture", "Serialize Image Data"), status="RUNNING", events=EVENTS, **told):
     described = told | {
-        "executionArn": ARN, "status": status, "startDate": BEGAN,
+        "executionArn": ARN,
+        "status": status,
+        "startDate": BEGAN,
         "stateMachineArn": ARN.replace("execution", "stateMachine").rsplit(":", 1)[0],
-    }  # fmt: skip
+    }
     history = []
     for number, (kind, details) in enumerate(events, start=1):
         name = "state" + kind.rsplit("State", 1)[1] if "State" in kind else kind

@@ -67,8 +67,18 @@ def test_a_folder_gives_a_page_and_figures(captures, tmp_path, capsys):
 
     figures = json.loads((tmp_path / "out/monitor.json").read_text())
     page = (tmp_path / "out/monitor.html").read_text()
-    for name in ("files", "lines", "damaged", "predictions", "classes", "first", "last",
-                 "coverage", "mean_confidence", "drift"):  # fmt: skip
+    for name in (
+        "files",
+        "lines",
+        "damaged",
+        "predictions",
+        "classes",
+        "first",
+        "last",
+        "coverage",
+        "mean_confidence",
+        "drift",
+    ):
         assert name in figures
     assert figures["lines"] == figures["predictions"] == 60
     assert figures["threshold"] == settings.CONFIDENCE_THRESHOLD
@@ -317,9 +327,7 @@ def model(tmp_path_factory):
     pictures = [network.decode_picture(drawn(2000 + number)) for number in range(160)]
     pixels = torch.stack([network.resize_picture(picture, 32) for picture in pictures])
     fitted = [
-        baseline.fit_gaussian(
-            baseline.member_vectors(classifier, member, pixels), torch.arange(160) % 2, 2
-        )
+        baseline.fit_gaussian(baseline.member_vectors(classifier, member, pixels), torch.arange(160) % 2, 2)
         for member in classifier.ensemble.networks()
     ]
     means, whiteners = (torch.stack(parts) for parts in zip(*fitted, strict=True))
@@ -414,9 +422,7 @@ def test_every_picture_of_a_batch_is_described_as_it_was_captured(captures, tmp_
 
 def test_the_stack_says_the_threshold_that_it_is_deployed_with():
     session = StubbedSession()
-    session.stub("cloudformation").add_response(
-        "describe_stacks", {"Stacks": [STACK]}, {"StackName": "scones"}
-    )
+    session.stub("cloudformation").add_response("describe_stacks", {"Stacks": [STACK]}, {"StackName": "scones"})
 
     threshold = choose_threshold(session, "scones", "e", None)
 

@@ -60,9 +60,7 @@ def event(given: object, **more: str) -> dict[str, str]:
     return {"executionArn": RUN, "status": "TIMED_OUT", "input": json.dumps(given), **more}
 
 
-BATCH_FAILED = event(
-    {"s3_bucket": "bucket", "prefix": "night/"}, status="FAILED", error="PICTURES_UNACCOUNTED_FOR"
-)
+BATCH_FAILED = event({"s3_bucket": "bucket", "prefix": "night/"}, status="FAILED", error="PICTURES_UNACCOUNTED_FOR")
 
 
 def message(body: object, name: str = "m1") -> dict[str, Any]:
@@ -185,10 +183,19 @@ def run(stack: Stack, *arguments: str, printed: io.StringIO | None = None) -> tu
         ("[" * 100_000, "no name", None),
     ],
     ids=[
-        "told", "event", "event of an upload", "no version", "no picture", "odd key", "odd input",
-        "no input", "batch", "no JSON", "deep JSON",
+        "told",
+        "event",
+        "event of an upload",
+        "no version",
+        "no picture",
+        "odd key",
+        "odd input",
+        "no input",
+        "batch",
+        "no JSON",
+        "deep JSON",
     ],
-)  # fmt: skip
+)
 def test_a_message_gives_its_error_and_its_picture(body, error, picture):
     found = failure(body)
     assert (found.error, found.picture) == (error, picture)
@@ -196,9 +203,7 @@ def test_a_message_gives_its_error_and_its_picture(body, error, picture):
 
 
 def test_a_dead_letter_gives_its_picture_and_why_it_is_dead():
-    letter = message(
-        {"detail-type": "Object Created", "detail": S3_EVENT | {"reason": "PutObject"}}
-    )
+    letter = message({"detail-type": "Object Created", "detail": S3_EVENT | {"reason": "PutObject"}})
     letter["MessageAttributes"] = {
         "ERROR_CODE": {"DataType": "String", "StringValue": "NO_PERMISSIONS"},
         "ERROR_MESSAGE": {"DataType": "String", "StringValue": "may not start it"},
@@ -287,11 +292,7 @@ def test_many_messages_go_in_batches_that_sqs_takes(operation, change):
 
 
 def test_an_older_stack_is_named_with_what_to_do(session):
-    outputs = [
-        {"OutputKey": k, "OutputValue": v}
-        for k, v in OUTPUTS.items()
-        if k != "FailedPicturesQueueUrl"
-    ]
+    outputs = [{"OutputKey": k, "OutputValue": v} for k, v in OUTPUTS.items() if k != "FailedPicturesQueueUrl"]
     session.stub("cloudformation").add_response(
         "describe_stacks",
         {"Stacks": [{"StackName": "s", "CreationTime": 0, "StackStatus": "", "Outputs": outputs}]},

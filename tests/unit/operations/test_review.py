@@ -31,8 +31,7 @@ def session(outputs=None, *, bucket=True):
         "get_caller_identity", {"Account": ACCOUNT, "Arn": "arn:aws:iam::1:user/u", "UserId": "u"}
     )
     found = [
-        {"OutputKey": name, "OutputValue": value}
-        for name, value in (OUTPUTS if outputs is None else outputs).items()
+        {"OutputKey": name, "OutputValue": value} for name, value in (OUTPUTS if outputs is None else outputs).items()
     ]
     stack = {"StackName": "s", "StackStatus": "CREATE_COMPLETE", "CreationTime": WHEN}
     made.stub("cloudformation").add_response(

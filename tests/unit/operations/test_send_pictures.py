@@ -28,9 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def stack(status: str, outputs: list) -> dict:
-    return {
-        "Stacks": [{"StackName": "s", "CreationTime": 0, "StackStatus": status, "Outputs": outputs}]
-    }
+    return {"Stacks": [{"StackName": "s", "CreationTime": 0, "StackStatus": status, "Outputs": outputs}]}
 
 
 OUTPUTS = [
@@ -159,18 +157,14 @@ def test_a_burst_has_its_odd_share(tmp_path):
     assert [kinds.count(kind) for kind in ("as it is", "corrupt", "tiny")] == [10, 5, 5]
 
 
-def test_a_file_whose_name_is_no_utf_8_is_named_and_ends_in_status_1(
-    folder, monkeypatch, capsys, tmp_path
-):
+def test_a_file_whose_name_is_no_utf_8_is_named_and_ends_in_status_1(folder, monkeypatch, capsys, tmp_path):
     odd = tmp_path / os.fsdecode(b"caf\xe9.png")
     try:
         odd.write_bytes(b"x")
     except OSError:
         pytest.skip("this file system takes no such name")
     session = StubbedSession()
-    session.stub("cloudformation").add_response(
-        "describe_stacks", stack("CREATE_COMPLETE", OUTPUTS)
-    )
+    session.stub("cloudformation").add_response("describe_stacks", stack("CREATE_COMPLETE", OUTPUTS))
     session.stub("s3").add_response("put_object", {"VersionId": "v"})
     monkeypatch.setattr(boto3, "Session", lambda: session)
     assert send_pictures.main([str(odd), "--out", str(tmp_path / "r.json")]) == 1
@@ -193,9 +187,7 @@ def test_an_interrupt_before_anything_was_sent_claims_no_work(folder, monkeypatc
 )
 def test_an_interrupt_says_whether_anything_was_sent(folder, monkeypatch, capsys, version, words):
     session = StubbedSession()
-    session.stub("cloudformation").add_response(
-        "describe_stacks", stack("CREATE_COMPLETE", OUTPUTS)
-    )
+    session.stub("cloudformation").add_response("describe_stacks", stack("CREATE_COMPLETE", OUTPUTS))
     monkeypatch.setattr(boto3, "Session", lambda: session)
 
     def interrupted(_sender: object, _tracker: object, arrivals: list, **_: object) -> End:
@@ -209,9 +201,7 @@ def test_an_interrupt_says_whether_anything_was_sent(folder, monkeypatch, capsys
 
 def test_an_upload_that_fails_is_named_and_ends_in_status_1(folder, monkeypatch, capsys, tmp_path):
     session = StubbedSession()
-    session.stub("cloudformation").add_response(
-        "describe_stacks", stack("CREATE_COMPLETE", OUTPUTS)
-    )
+    session.stub("cloudformation").add_response("describe_stacks", stack("CREATE_COMPLETE", OUTPUTS))
     session.stub("s3").add_client_error("put_object", "SlowDown", "reduce your rate")
     monkeypatch.setattr(boto3, "Session", lambda: session)
     out = tmp_path / "report.json"
@@ -225,9 +215,7 @@ def test_an_upload_that_fails_is_named_and_ends_in_status_1(folder, monkeypatch,
 
 def test_a_bucket_that_is_gone_ends_it_in_one_sentence(folder, monkeypatch, capsys):
     session = StubbedSession()
-    session.stub("cloudformation").add_response(
-        "describe_stacks", stack("CREATE_COMPLETE", OUTPUTS)
-    )
+    session.stub("cloudformation").add_response("describe_stacks", stack("CREATE_COMPLETE", OUTPUTS))
     session.stub("s3").add_client_error("put_object", "NoSuchBucket", "gone")
     monkeypatch.setattr(boto3, "Session", lambda: session)
     assert send_pictures.main([str(folder / "empty.png")]) == 1
@@ -238,9 +226,7 @@ def test_a_bucket_that_is_gone_ends_it_in_one_sentence(folder, monkeypatch, caps
 
 def test_files_that_were_all_sent_end_in_one_line_and_status_0(folder, monkeypatch, capsys):
     session = StubbedSession()
-    session.stub("cloudformation").add_response(
-        "describe_stacks", stack("CREATE_COMPLETE", OUTPUTS)
-    )
+    session.stub("cloudformation").add_response("describe_stacks", stack("CREATE_COMPLETE", OUTPUTS))
     session.stub("s3").add_response(
         "put_object",
         {"VersionId": "v"},
@@ -248,7 +234,5 @@ def test_files_that_were_all_sent_end_in_one_line_and_status_0(folder, monkeypat
     )
     monkeypatch.setattr(boto3, "Session", lambda: session)
     assert send_pictures.main([str(folder / "empty.png")]) == 0
-    assert capsys.readouterr().out == (
-        "Sent 1 files to s3://bucket/inbox/: each starts an execution of m.\n"
-    )
+    assert capsys.readouterr().out == ("Sent 1 files to s3://bucket/inbox/: each starts an execution of m.\n")
     session.assert_no_pending_responses()

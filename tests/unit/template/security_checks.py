@@ -239,9 +239,7 @@ def _bound_to_the_stack(statement: Statement) -> bool:
     condition = statement.get("Condition", {})
     account = condition.get("StringEquals", {}).get("aws:SourceAccount")
     source = condition.get("ArnEquals", {}).get("aws:SourceArn")
-    return account == {"Ref": "AWS::AccountId"} or (
-        isinstance(source, dict) and set(source) <= {"Fn::GetAtt", "Ref"}
-    )
+    return account == {"Ref": "AWS::AccountId"} or (isinstance(source, dict) and set(source) <= {"Fn::GetAtt", "Ref"})
 
 
 def events_that_are_refused(template: Template) -> list[str]:
@@ -324,8 +322,7 @@ def public_buckets(template: Template) -> list[str]:
     return [
         f"{name} could become public"
         for name, bucket in of_type(template, "AWS::S3::Bucket").items()
-        if "AccessControl" in bucket
-        or bucket.get("PublicAccessBlockConfiguration") != dict.fromkeys(blocks, True)
+        if "AccessControl" in bucket or bucket.get("PublicAccessBlockConfiguration") != dict.fromkeys(blocks, True)
     ]
 
 
@@ -383,9 +380,7 @@ def unbounded_states(definition: dict[str, Any]) -> list[str]:
             found.append(f"{name} may take for ever")
         for rule in state.get("Retry", []):
             if not 0 < rule.get("MaxAttempts", 0) <= MOST_RETRIES:
-                found.append(
-                    f"{name} retries {rule['ErrorEquals']} {rule.get('MaxAttempts')} times"
-                )
+                found.append(f"{name} retries {rule['ErrorEquals']} {rule.get('MaxAttempts')} times")
             if not rule.get("MaxDelaySeconds"):
                 found.append(f"{name} waits any time before it retries {rule['ErrorEquals']}")
     return found
@@ -404,8 +399,7 @@ def events_that_can_get_lost(template: Template) -> list[str]:
                 and statement["Effect"] == "Allow"
                 and statement["Principal"] == {"Service": "events.amazonaws.com"}
                 and "sqs:SendMessage" in listed(statement["Action"])
-                and statement["Condition"]
-                == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": [name, "Arn"]}}}
+                and statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": [name, "Arn"]}}}
                 for policy in of_type(template, "AWS::SQS::QueuePolicy").values()
                 for statement in listed(policy["PolicyDocument"]["Statement"])
             ):

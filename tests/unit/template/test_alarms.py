@@ -24,9 +24,7 @@ from training.endpoint.endpoint import VARIANT
 TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
 ALARMS: dict[str, dict[str, Any]] = {
-    name: resource["Properties"]
-    for name, resource in RESOURCES.items()
-    if resource["Type"] == "AWS::CloudWatch::Alarm"
+    name: resource["Properties"] for name, resource in RESOURCES.items() if resource["Type"] == "AWS::CloudWatch::Alarm"
 }
 FUNCTIONS = [n for n, r in RESOURCES.items() if r["Type"] == "AWS::Serverless::Function"]
 QUEUES = [n for n, r in RESOURCES.items() if r["Type"] == "AWS::SQS::Queue"]
@@ -99,9 +97,7 @@ def test_each_function_has_an_alarm_for_errors_and_one_for_throttles():
 
 
 def test_each_queue_has_an_alarm():
-    watched = {
-        value for a in ALARMS.values() for name, value in metric(a)[2] if name == "QueueName"
-    }
+    watched = {value for a in ALARMS.values() for name, value in metric(a)[2] if name == "QueueName"}
     assert watched == {f"${{{name}.QueueName}}" for name in QUEUES}
 
 
@@ -111,9 +107,7 @@ def test_each_queue_has_an_alarm():
 @pytest.mark.parity("cloudwatch-sns-metrics")
 def test_doubtful_pictures_do_not_reach_the_topic_that_the_failure_alarm_counts():
     publishing = {
-        name
-        for name, state in STATES.items()
-        if state.get("Arguments", {}).get("TopicArn") == "${FailureTopicArn}"
+        name for name, state in STATES.items() if state.get("Arguments", {}).get("TopicArn") == "${FailureTopicArn}"
     }
     assert publishing == {"Notify Failure"}
     reached, frontier = set(), ["Threshold Confidence Not Met"]
@@ -121,9 +115,7 @@ def test_doubtful_pictures_do_not_reach_the_topic_that_the_failure_alarm_counts(
         reached.add(state := frontier.pop())
         frontier += [s for s in [STATES[state].get("Next")] if s and s not in reached]
     assert not reached & publishing
-    assert metric(ALARMS["WorkflowFailuresAlarm"])[2] == (
-        ("TopicName", "${FailureTopic.TopicName}"),
-    )
+    assert metric(ALARMS["WorkflowFailuresAlarm"])[2] == (("TopicName", "${FailureTopic.TopicName}"),)
 
 
 @pytest.mark.parity("cloudwatch-emf")
@@ -134,9 +126,7 @@ def test_the_rate_is_of_a_metric_that_the_filter_writes(measured):
 @pytest.mark.parity("cloudwatch-own-metrics")
 def test_drift_is_a_metric_that_the_monitor_publishes(tmp_path):
     a_few_hours(tmp_path, hours=2)
-    reading = read_captures(
-        FolderCaptures(tmp_path), class_names=None, processes=1, report=lambda *_: None
-    )
+    reading = read_captures(FolderCaptures(tmp_path), class_names=None, processes=1, report=lambda *_: None)
     same = as_sample(reading.predictions, "the same")
     hour = newest_hour(reading, BEGIN + timedelta(days=1))
     published = {
@@ -233,9 +223,7 @@ def test_every_metric_on_the_dashboard_is_one_that_there_is(widgets, measured):
 
 def searched(expression: str) -> Metric:
     """Return what a SEARCH finds: every class of the filter's answers."""
-    found = re.fullmatch(
-        r"SEARCH\('\{(.+?),(\w+),(\w+)\} MetricName=\"(\w+)\"', '\w+'\)", expression
-    )
+    found = re.fullmatch(r"SEARCH\('\{(.+?),(\w+),(\w+)\} MetricName=\"(\w+)\"', '\w+'\)", expression)
     assert found, expression
     namespace, service, label, name = found.groups()
     return namespace, name, tuple(sorted([(service, "filter_low_confidence"), (label, "*")]))
@@ -243,10 +231,7 @@ def searched(expression: str) -> Metric:
 
 def test_the_dashboards_widgets_fill_its_24_columns_and_do_not_overlap(widgets):
     taken = [
-        (x, y)
-        for w in widgets
-        for x in range(w["x"], w["x"] + w["width"])
-        for y in range(w["y"], w["y"] + w["height"])
+        (x, y) for w in widgets for x in range(w["x"], w["x"] + w["width"]) for y in range(w["y"], w["y"] + w["height"])
     ]
     height = max(y for _, y in taken) + 1
     assert len(taken) == len(set(taken)) == 24 * height

@@ -61,10 +61,7 @@ def machines(definition: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 BATCH_TASKS = {
-    name: state
-    for machine in machines(BATCH)
-    for name, state in machine["States"].items()
-    if state["Type"] == "Task"
+    name: state for machine in machines(BATCH) for name, state in machine["States"].items() if state["Type"] == "Task"
 }
 
 
@@ -109,18 +106,14 @@ def test_every_placeholder_is_supplied_and_every_supplied_value_is_used(machine,
 
 @pytest.mark.parity("states-substitutions")
 def test_one_picture_and_a_batch_of_them_run_the_same_definition():
-    standard, express = (
-        dict(RESOURCES[name]["Properties"]) for name in ("MyStateMachine", "MyExpressStateMachine")
-    )
+    standard, express = (dict(RESOURCES[name]["Properties"]) for name in ("MyStateMachine", "MyExpressStateMachine"))
     assert (express.pop("Type"), express.pop("Logging")["Level"]) == ("EXPRESS", "ERROR")
     standard.pop("Logging")
     assert express == standard
 
 
 @pytest.mark.parity("states-definition")
-@pytest.mark.parametrize(
-    "machine", [ASL, *machines(BATCH)], ids=["one", "batch", "child", "picture"]
-)
+@pytest.mark.parametrize("machine", [ASL, *machines(BATCH)], ids=["one", "batch", "child", "picture"])
 def test_every_state_is_reachable_goes_somewhere_that_exists_and_says_what_it_is_for(machine):
     states = machine["States"]
     reachable, frontier = {machine["StartAt"]}, [machine["StartAt"]]
@@ -162,9 +155,7 @@ def test_whatever_goes_wrong_is_told_and_ends_as_a_failure(name):
     }
     assert catch["Next"] == elsewhere.get(name, "Notify Failure")
     assert [rule["ErrorEquals"] for rule in named] == (
-        [["DynamoDB.ConditionalCheckFailedException"]]
-        if name in {"Record Prediction", "Claim Review"}
-        else []
+        [["DynamoDB.ConditionalCheckFailedException"]] if name in {"Record Prediction", "Claim Review"} else []
     )
 
 
@@ -186,17 +177,14 @@ def test_eventbridge_tells_of_what_the_workflow_could_not():
 
 
 def test_an_alarm_is_heard_though_the_key_of_the_failures_is_disabled():
-    keys = {
-        RESOURCES[n]["Properties"]["KmsMasterKeyId"]["Ref"] for n in ("FailureTopic", "AlarmTopic")
-    }
+    keys = {RESOURCES[n]["Properties"]["KmsMasterKeyId"]["Ref"] for n in ("FailureTopic", "AlarmTopic")}
     assert keys == {"FailuresKey", "AlarmsKey"}
 
 
 @pytest.mark.parity("states-inline-map", "lambda-concurrency", "states-item-batcher")
 def test_the_batch_asks_for_no_more_at_once_than_the_functions_take():
     outer, inner = (
-        next(s for s in machine["States"].values() if s["Type"] == "Map")
-        for machine in machines(BATCH)[:2]
+        next(s for s in machine["States"].values() if s["Type"] == "Map") for machine in machines(BATCH)[:2]
     )
     at_once = outer["MaxConcurrency"] * inner["MaxConcurrency"]
     assert outer["ItemBatcher"]["MaxItemsPerBatch"] == inner["MaxConcurrency"]
@@ -273,10 +261,7 @@ def test_nobody_can_read_an_answer_out_of_the_record_of_a_doubtful_picture():
 
 @pytest.mark.parity("dynamodb-conditional-write", "states-express-at-least-once")
 def test_the_first_outcome_of_a_picture_stands():
-    free = [
-        STATES[name]["Arguments"]["ConditionExpression"]
-        for name in ("Record Prediction", "Claim Review")
-    ]
+    free = [STATES[name]["Arguments"]["ConditionExpression"] for name in ("Record Prediction", "Claim Review")]
     assert free == [
         "attribute_not_exists(picture) OR (execution_arn = :me AND outcome = :accepted)",
         "attribute_not_exists(picture) OR (outcome = :review"
@@ -299,10 +284,7 @@ def at_worst(task: dict[str, Any]) -> float:
     tries, seconds = 1, 0.0
     for rule in task["Retry"]:
         tries += rule["MaxAttempts"]
-        seconds += sum(
-            min(rule["IntervalSeconds"] * 2**n, rule["MaxDelaySeconds"])
-            for n in range(rule["MaxAttempts"])
-        )
+        seconds += sum(min(rule["IntervalSeconds"] * 2**n, rule["MaxDelaySeconds"]) for n in range(rule["MaxAttempts"]))
     return seconds + tries * float(task["TimeoutSeconds"])
 
 
@@ -312,11 +294,7 @@ def test_a_doubtful_picture_is_queued_before_the_execution_fails():
     before = [n for n, s in STATES.items() if "Threshold Confidence Not Met" in targets(s)]
     assert before == ["Confirm Review", "Which Outcome"]
     assert [n for n, s in STATES.items() if "Confirm Review" in targets(s)] == ["Send To Review"]
-    [earlier] = [
-        rule
-        for rule in STATES["Which Outcome"]["Choices"]
-        if rule["Next"] == "Threshold Confidence Not Met"
-    ]
+    [earlier] = [rule for rule in STATES["Which Outcome"]["Choices"] if rule["Next"] == "Threshold Confidence Not Met"]
     assert "earlier.queued" in earlier["Condition"]
 
 

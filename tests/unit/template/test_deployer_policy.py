@@ -241,9 +241,7 @@ def test_what_is_left_out_is_still_in_aws_schema(kind):
         assert any(matches(pattern, action) for action in listed), pattern
         properties = re.findall(r"^no ([A-Z]\w+)", reason)
         used = [
-            r["Properties"]
-            for r in RESOURCES.values()
-            if deployer_needs.TRANSFORMED.get(r["Type"], r["Type"]) == kind
+            r["Properties"] for r in RESOURCES.values() if deployer_needs.TRANSFORMED.get(r["Type"], r["Type"]) == kind
         ]
         assert not any(name in p for name in properties for p in used), reason
 
@@ -289,8 +287,7 @@ def test_the_documented_commands_fill_in_region_and_account():
     page = (settings.ROOT / "docs" / "deploy-to-aws.md").read_text()
     commands = re.findall(r'--policy-document "\$\((sed .+)\)"', page)
     assert [command.split()[-1] for command in commands] == [
-        f"docs/deployer-policy/{name}.json"
-        for name in ("train", "deploy", "alarms", "use", "review")
+        f"docs/deployer-policy/{name}.json" for name in ("train", "deploy", "alarms", "use", "review")
     ]
     for command in commands:
         filled = subprocess.run(

@@ -37,9 +37,7 @@ def test_results_of_batches_expire_and_pictures_stay():
     assert all(rule["Status"] == "Enabled" for rule in rules)
     expiring = [rule for rule in rules if any("Expiration" in name for name in rule)]
     assert [(rule["Prefix"], rule["ExpirationInDays"]) for rule in expiring] == [("batches/", 90)]
-    assert [r["AbortIncompleteMultipartUpload"] for r in rules if r not in expiring] == [
-        {"DaysAfterInitiation": 1}
-    ]
+    assert [r["AbortIncompleteMultipartUpload"] for r in rules if r not in expiring] == [{"DaysAfterInitiation": 1}]
 
 
 @pytest.mark.parity("s3-bucket-name")
@@ -134,9 +132,7 @@ def test_no_picture_gets_into_the_log_of_a_state_machine():
     for machine in of_type("AWS::Serverless::StateMachine").values():
         assert machine["Logging"]["IncludeExecutionData"] is False
         [destination] = machine["Logging"]["Destinations"]
-        assert destination["CloudWatchLogsLogGroup"]["LogGroupArn"] == {
-            "Fn::GetAtt": ["MyStateMachineLogGroup", "Arn"]
-        }
+        assert destination["CloudWatchLogsLogGroup"]["LogGroupArn"] == {"Fn::GetAtt": ["MyStateMachineLogGroup", "Arn"]}
 
 
 @pytest.mark.parity("events-input-path")
@@ -166,9 +162,7 @@ def test_whoever_publishes_to_a_topic_may_use_its_key():
         assert allowed[0]["Resource"] == {"Fn::GetAtt": ["FailuresKey", "Arn"]}
 
 
-UPLOADS, FAILURES = (
-    {"Fn::GetAtt": [f"{name}Rule", "Arn"]} for name in ("PictureUploaded", "ExecutionFailed")
-)
+UPLOADS, FAILURES = ({"Fn::GetAtt": [f"{name}Rule", "Arn"]} for name in ("PictureUploaded", "ExecutionFailed"))
 TOPIC = {"Ref": "FailureTopic"}
 
 
@@ -186,9 +180,7 @@ def test_a_queue_lets_in_whoever_is_to_write_to_it_and_nobody_else(queue, source
     assert policy["Queues"] == [{"Ref": queue}]
     allowed = [s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
     assert {s["Action"] for s in allowed} == {"sqs:SendMessage"}
-    assert [s["Condition"] for s in allowed] == [
-        {"ArnEquals": {"aws:SourceArn": source}} for source in sources
-    ]
+    assert [s["Condition"] for s in allowed] == [{"ArnEquals": {"aws:SourceArn": source}} for source in sources]
 
 
 @pytest.mark.parity("sns-dead-letters")
@@ -201,9 +193,7 @@ def test_a_failure_that_sns_may_not_deliver_is_kept():
 @pytest.mark.parity("sns-email")
 def test_mail_goes_out_only_where_there_is_an_address():
     mails = {
-        name: resource
-        for name, resource in RESOURCES.items()
-        if resource["Properties"].get("Protocol") == "email"
+        name: resource for name, resource in RESOURCES.items() if resource["Properties"].get("Protocol") == "email"
     }
     assert set(mails) == {"FailureEmail", "AlarmEmail"}
     assert {resource["Condition"] for resource in mails.values()} == {"HasNotificationEmail"}

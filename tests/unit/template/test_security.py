@@ -36,16 +36,12 @@ from tests.unit.template.security_checks import (
     wildcard_resources,
 )
 
-DEFINITIONS = {
-    path.name: json.loads(path.read_text()) for path in (ROOT / "statemachine").glob("*.asl.json")
-}
+DEFINITIONS = {path.name: json.loads(path.read_text()) for path in (ROOT / "statemachine").glob("*.asl.json")}
 
 
 def transformed(template: Template) -> Template:
     """Return what the SAM transform makes of a template, by the code behind `sam validate`."""
-    validator = SamTemplateValidator(
-        copy.deepcopy(template), ManagedPolicyLoader(None), region="us-east-1"
-    )
+    validator = SamTemplateValidator(copy.deepcopy(template), ManagedPolicyLoader(None), region="us-east-1")
     result: Template = yaml_parse(validator.get_translated_template_if_valid())
     return result
 
@@ -94,23 +90,17 @@ MUTATIONS: dict[str, Mutation] = {
     "an action by wildcard": (
         wildcard_actions,
         "sqs:*",
-        lambda t: put(
-            statement(t, "MyStateMachineRole", "QueueDoubtfulPictures"), "Action", "sqs:*"
-        ),
+        lambda t: put(statement(t, "MyStateMachineRole", "QueueDoubtfulPictures"), "Action", "sqs:*"),
     ),
     "an action by a part of its name": (
         wildcard_actions,
         "s3:Get*",
-        lambda t: statement(t, "SerializeImageDataRole", "ReadThePictures")["Action"].append(
-            "s3:Get*"
-        ),
+        lambda t: statement(t, "SerializeImageDataRole", "ReadThePictures")["Action"].append("s3:Get*"),
     ),
     "all actions but some": (
         wildcard_actions,
         "NotAction",
-        lambda t: put(
-            statement(t, "MyStateMachineRole", "TellOfFailures"), "NotAction", "sns:DeleteTopic"
-        ),
+        lambda t: put(statement(t, "MyStateMachineRole", "TellOfFailures"), "NotAction", "sns:DeleteTopic"),
     ),
     "a managed policy": (
         wildcard_actions,
@@ -134,9 +124,7 @@ MUTATIONS: dict[str, Mutation] = {
     "any resource for an action more": (
         wildcard_resources,
         "on *",
-        lambda t: statement(t, "MyStateMachineRole", "WriteTraces")["Action"].append(
-            "s3:GetObject"
-        ),
+        lambda t: statement(t, "MyStateMachineRole", "WriteTraces")["Action"].append("s3:GetObject"),
     ),
     "a resource by wildcard": (
         wildcard_resources,
@@ -148,16 +136,12 @@ MUTATIONS: dict[str, Mutation] = {
     "all resources but some": (
         wildcard_resources,
         "NotResource",
-        lambda t: put(
-            statement(t, "MyStateMachineRole", "TellOfFailures"), "NotResource", "arn:aws:sns:x"
-        ),
+        lambda t: put(statement(t, "MyStateMachineRole", "TellOfFailures"), "NotResource", "arn:aws:sns:x"),
     ),
     "everybody in a queue's policy": (
         strangers_let_in,
         "lets in *",
-        lambda t: put(
-            statement(t, "FailedPicturesQueuePolicy", "TheTopicMayWriteHere"), "Principal", "*"
-        ),
+        lambda t: put(statement(t, "FailedPicturesQueuePolicy", "TheTopicMayWriteHere"), "Principal", "*"),
     ),
     "another account in the key's policy": (
         strangers_let_in,
@@ -181,9 +165,7 @@ MUTATIONS: dict[str, Mutation] = {
     "anybody's topics on the queue": (
         strangers_let_in,
         "sns.amazonaws.com for anybody",
-        lambda t: statement(t, "FailedPicturesQueuePolicy", "TheTopicMayWriteHere").pop(
-            "Condition"
-        ),
+        lambda t: statement(t, "FailedPicturesQueuePolicy", "TheTopicMayWriteHere").pop("Condition"),
     ),
     "a topic that asks EventBridge for whom": (
         events_that_are_refused,
@@ -362,9 +344,7 @@ MUTATIONS: dict[str, Mutation] = {
     "a state machine that logs pictures": (
         logs_without_an_end,
         "which holds the picture",
-        lambda t: put(
-            properties(t, "MyStateMachine")["LoggingConfiguration"], "IncludeExecutionData", True
-        ),
+        lambda t: put(properties(t, "MyStateMachine")["LoggingConfiguration"], "IncludeExecutionData", True),
     ),
     "a function without a bound": (
         unbounded_functions,
@@ -447,10 +427,7 @@ PROVES: dict[Callable[[Template], list[str]], tuple[str, ...]] = {
 
 @pytest.mark.parametrize(
     "check",
-    [
-        pytest.param(check, marks=pytest.mark.parity(*PROVES[check]), id=check.__name__)
-        for check in TEMPLATE_CHECKS
-    ],
+    [pytest.param(check, marks=pytest.mark.parity(*PROVES[check]), id=check.__name__) for check in TEMPLATE_CHECKS],
 )
 def test_nothing_is_found_in_the_template(check):
     assert check(TEMPLATE) == []

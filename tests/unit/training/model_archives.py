@@ -25,9 +25,7 @@ def held_out(pictures: int, wrong: int = 0) -> dict[str, Any]:
     }
 
 
-def model_archive(
-    answers: object | None, metadata: object | None = None, prefix: str = "./"
-) -> bytes:
+def model_archive(answers: object | None, metadata: object | None = None, prefix: str = "./") -> bytes:
     """Return a model.tar.gz with these contents of held_out.json and metadata.json."""
     files = {"metadata.json": json.dumps(metadata or {}), "model.pt": "weights"}
     if answers is not None:

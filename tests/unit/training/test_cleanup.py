@@ -135,9 +135,7 @@ def add_configs(sagemaker, *names):
 
 
 def add_models(sagemaker, *names):
-    models = [
-        {"ModelName": name, "ModelArn": arn("model", name), "CreationTime": WHEN} for name in names
-    ]
+    models = [{"ModelName": name, "ModelArn": arn("model", name), "CreationTime": WHEN} for name in names]
     sagemaker.add_response("list_models", {"Models": models}, {"NameContains": NAME})
     for name in names:
         add_tags(sagemaker, "model", name)
@@ -187,9 +185,7 @@ def add_stack(session, *, serves=NAME, tags=(PROJECT_TAG,)):
     )
     s3 = session.stub("s3")
     s3.add_response("head_bucket", {}, {"Bucket": "inbox"})
-    s3.add_response(
-        "list_object_versions", versions("x", markers=["y"]), {"Bucket": "inbox", "Prefix": ""}
-    )
+    s3.add_response("list_object_versions", versions("x", markers=["y"]), {"Bucket": "inbox", "Prefix": ""})
 
 
 def add_logs(session, group=f"{LOG_GROUP_PREFIX}/{NAME}"):
@@ -200,9 +196,7 @@ def add_logs(session, group=f"{LOG_GROUP_PREFIX}/{NAME}"):
         {"logGroupName": LOG_GROUP, "logStreamNamePrefix": f"{NAME}-"},
     )
     groups = [group, f"{LOG_GROUP_PREFIX}/{NAME}-2"]
-    logs.add_response(
-        "describe_log_groups", {"logGroups": [{"logGroupName": group} for group in groups]}
-    )
+    logs.add_response("describe_log_groups", {"logGroups": [{"logGroupName": group} for group in groups]})
 
 
 def add_role(session, tags=(PROJECT_TAG,)):
@@ -274,9 +268,7 @@ def add_bucket(
     s3 = session.stub("s3")
     s3.add_response("head_bucket", {}, {"Bucket": bucket})
     if captures:
-        s3.add_response(
-            "list_object_versions", versions("c"), {"Bucket": bucket, "Prefix": f"captures/{NAME}/"}
-        )
+        s3.add_response("list_object_versions", versions("c"), {"Bucket": bucket, "Prefix": f"captures/{NAME}/"})
     if asked and tags:
         s3.add_response("get_bucket_tagging", {"TagSet": list(tags)}, {"Bucket": bucket})
     elif asked:
@@ -297,9 +289,7 @@ def add_bucket(
             )
     for prefix in prefixes:
         keys = (LABEL, f"{prefix}a")
-        s3.add_response(
-            "list_object_versions", versions(*keys), {"Bucket": bucket, "Prefix": prefix}
-        )
+        s3.add_response("list_object_versions", versions(*keys), {"Bucket": bucket, "Prefix": prefix})
 
 
 def everything_there(*, others=None, endpoint_tags=(PROJECT_TAG,), **bucket):
@@ -313,9 +303,7 @@ def everything_there(*, others=None, endpoint_tags=(PROJECT_TAG,), **bucket):
         add_endpoints(sagemaker, *others)
         add_endpoint(sagemaker, endpoint_tags)
     jobs = [job_summary(name) for name in (MADE, OTHER)]
-    sagemaker.add_response(
-        "list_training_jobs", {"TrainingJobSummaries": jobs}, {"NameContains": NAME}
-    )
+    sagemaker.add_response("list_training_jobs", {"TrainingJobSummaries": jobs}, {"NameContains": NAME})
     add_tags(sagemaker, "training-job", MADE)
     add_endpoint(sagemaker, endpoint_tags)
     add_configs(sagemaker, MADE)
@@ -335,9 +323,7 @@ def run(monkeypatch, tmp_path, capsys):
     def run(session, *arguments):
         monkeypatch.setattr("boto3.Session", lambda: session)
         arn = f"arn:aws:iam::{ACCOUNT}:user/me"
-        session.stub("sts").add_response(
-            "get_caller_identity", {"Account": ACCOUNT, "Arn": arn, "UserId": "U"}
-        )
+        session.stub("sts").add_response("get_caller_identity", {"Account": ACCOUNT, "Arn": arn, "UserId": "U"})
         names = ["--endpoint", NAME, "--bucket", BUCKET, "--stack-name", "stack"]
         status = cleanup.main([*names, *arguments])
         report = json.loads(cleanup.REPORT.read_text()) if cleanup.REPORT.exists() else None
@@ -517,9 +503,7 @@ def test_who_made_the_endpoint(tags, names, ours):
     sagemaker, stubber = stubbed("sagemaker")
     add_endpoint(stubber, tags)
     if tags is None:
-        stubber.add_response(
-            "list_endpoint_configs", {"EndpointConfigs": [config_summary(name) for name in names]}
-        )
+        stubber.add_response("list_endpoint_configs", {"EndpointConfigs": [config_summary(name) for name in names]})
         for name in names:
             add_tags(stubber, "endpoint-config", name)
         if not names:
@@ -576,9 +560,7 @@ def test_keep_data_keeps_the_staged_pictures_and_their_bucket():
 
 def test_what_people_decided_stays_with_its_bucket_and_nothing_else_of_it():
     prefixes = ("jobs/", "checkpoints/", "captures/", "staged/")
-    session = everything_there(
-        labels=(LABEL, "review-labels/notes.txt"), jobs=False, prefixes=prefixes
-    )
+    session = everything_there(labels=(LABEL, "review-labels/notes.txt"), jobs=False, prefixes=prefixes)
     pairs, kept = look(session)
     names = [found for _, found in pairs if found.startswith(BUCKET)]
     assert names == [f"{BUCKET}/{prefix}" for prefix in prefixes]
@@ -713,9 +695,7 @@ def test_versions_and_delete_markers_go_in_one_call():
     stub = session.stub("s3")
     stub.add_response("list_object_versions", versions("x", markers=["y"]))
     both = [{"Key": "x", "VersionId": "1"}, {"Key": "y", "VersionId": "2"}]
-    stub.add_response(
-        "delete_objects", {}, {"Bucket": "inbox", "Delete": {"Objects": both, "Quiet": True}}
-    )
+    stub.add_response("delete_objects", {}, {"Bucket": "inbox", "Delete": {"Objects": both, "Quiet": True}})
     assert delete(session, Leftover("objects", "inbox/")) == []
 
 

@@ -96,8 +96,7 @@ def add_bucket(session):
 
 def add_quotas(session, **values):
     quotas = [
-        {"QuotaName": name.replace("_", " "), "Value": value, "QuotaCode": "L-1"}
-        for name, value in values.items()
+        {"QuotaName": name.replace("_", " "), "Value": value, "QuotaCode": "L-1"} for name, value in values.items()
     ]
     session.stub("service-quotas").add_response("list_service_quotas", {"Quotas": quotas})
 
@@ -133,9 +132,7 @@ def test_an_update_needs_two_instances_for_a_moment(console):
     add_bucket(session)
     add_endpoint(session, status="InService")
     add_quotas(session, **{"ml.m5.large for endpoint usage": 1.0})
-    with pytest.raises(
-        PreflightError, match=r'"ml.m5.large for endpoint usage" is 1, and 2 needed'
-    ):
+    with pytest.raises(PreflightError, match=r'"ml.m5.large for endpoint usage" is 1, and 2 needed'):
         check(session, console)
 
 
@@ -249,9 +246,7 @@ def test_an_endpoints_name_that_cannot_work():
 
 
 def test_hyperparameters_are_taken_with_or_without_hyphens():
-    arguments = parse_arguments(
-        ["--hyperparameters", "epochs=3", "--model-data", "s3://b/m.tar.gz"]
-    )
+    arguments = parse_arguments(["--hyperparameters", "epochs=3", "--model-data", "s3://b/m.tar.gz"])
     assert arguments.hyperparameters == {"epochs": "3"}
 
 
@@ -377,9 +372,7 @@ def test_an_endpoint_that_fails_after_a_training_tells_where_the_model_is(create
     def fail(*_, **__):
         raise client_error("ResourceLimitExceeded", "no instances")
 
-    with pytest.raises(
-        ModelNotServedError, match=r"no instances[^$]*--model-data s3://b/jobs/job/"
-    ):
+    with pytest.raises(ModelNotServedError, match=r"no instances[^$]*--model-data s3://b/jobs/job/"):
         create(serve=fail)
 
 

@@ -103,9 +103,7 @@ def test_a_job_goes_on_from_the_checkpoints_that_are_given(trained, spot):
 
 def test_the_table_says_what_spot_instances_saved():
     figures = {"seconds": 200, "billable_seconds": 60, "spot": True, "interruptions": 1}
-    assert training_time(figures) == (
-        "200 s, 60 s billed: spot instances saved 70%, with 1 interruption"
-    )
+    assert training_time(figures) == ("200 s, 60 s billed: spot instances saved 70%, with 1 interruption")
     assert training_time({**figures, "interruptions": 0}).endswith("with 0 interruptions")
     assert training_time({**figures, "spot": False}) == "200 s, 60 s billed"
     none = {"seconds": 0, "billable_seconds": 0, "spot": True, "interruptions": 0}
@@ -117,12 +115,8 @@ def test_the_quota_of_spot_instances_and_the_checkpoints_are_checked_first(conso
     monkeypatch.setattr(create_endpoint, "check_bucket", lambda *_: None)
     monkeypatch.setattr(create_endpoint, "read_manifest", lambda *_: {"counts": {}})
     session = StubbedSession()
-    session.stub("s3").add_response(
-        "list_objects_v2", {}, {"Bucket": "b", "Prefix": "checkpoints/none/", "MaxKeys": 1}
-    )
-    session.stub("sagemaker").add_client_error(
-        "describe_endpoint", "ValidationException", "Could not find it"
-    )
+    session.stub("s3").add_response("list_objects_v2", {}, {"Bucket": "b", "Prefix": "checkpoints/none/", "MaxKeys": 1})
+    session.stub("sagemaker").add_client_error("describe_endpoint", "ValidationException", "Could not find it")
     name = "ml.m5.xlarge for spot training job usage"
     session.stub("service-quotas").add_response(
         "list_service_quotas",

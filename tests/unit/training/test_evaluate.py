@@ -48,9 +48,7 @@ PICTURE = ("test/car/a.png", "car", b"png")
 
 
 def named(**probabilities):
-    return json.dumps(
-        {"labels": [*probabilities], "probabilities": [*probabilities.values()]}
-    ).encode()
+    return json.dumps({"labels": [*probabilities], "probabilities": [*probabilities.values()]}).encode()
 
 
 @pytest.mark.parametrize(
@@ -109,9 +107,7 @@ def test_what_is_sent_and_what_comes_of_it():
 @pytest.mark.parity("invoke-not-found")
 def test_a_missing_endpoint_ends_the_evaluation():
     runtime, stubber = stubbed("sagemaker-runtime")
-    stubber.add_client_error(
-        "invoke_endpoint", "ValidationError", "Endpoint e of account 123456789012 not found."
-    )
+    stubber.add_client_error("invoke_endpoint", "ValidationError", "Endpoint e of account 123456789012 not found.")
 
     with pytest.raises(EndpointNotFoundError, match=r"run `python -m training\.create_endpoint`"):
         predict(runtime, "e", PICTURE, None, Event())
@@ -343,9 +339,7 @@ def test_the_summary_counts_every_picture():
     }
     assert summary["classes"]["van"]["recall"] == 0
     assert summary["latency_s"]["median"] == 0.2  # the one without an answer has no latency
-    assert (
-        json.loads(json.dumps(summary, allow_nan=False))["predictions"][3]["error"] == "timed out"
-    )
+    assert json.loads(json.dumps(summary, allow_nan=False))["predictions"][3]["error"] == "timed out"
 
 
 def test_a_summary_without_any_answer_has_no_figures():

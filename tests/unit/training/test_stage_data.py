@@ -308,9 +308,7 @@ def no_download(monkeypatch):
     monkeypatch.setattr(stage_data, "download", fail)
 
 
-def test_a_bucket_of_somebody_else_is_found_before_the_download(
-    tmp_path, out, no_download, monkeypatch, capsys
-):
+def test_a_bucket_of_somebody_else_is_found_before_the_download(tmp_path, out, no_download, monkeypatch, capsys):
     session = StubbedSession()
     session.stub("sts").add_response("get_caller_identity", IDENTITY)
     session.stub("s3").add_client_error("head_bucket", "403")

@@ -145,9 +145,7 @@ def baseline_sample(
         "answered_by": answered_by,
         "labels": [answers[place][0] for place in held_out],
         "confidences": [round(answers[place][1], 5) for place in held_out],
-        "features": {
-            name: [_short(features[place][name]) for place in pictures] for name in NUMBERS
-        },
+        "features": {name: [_short(features[place][name]) for place in pictures] for name in NUMBERS},
         "formats": [str(features[place]["format"]) for place in pictures],
         "distances": [_short(distances[place]) for place in held_out],
     }

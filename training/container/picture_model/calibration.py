@@ -71,8 +71,7 @@ class Recommendation:
         )
         if self.met:
             return (
-                f"{counted}: this shows an error of at most {wanted} among accepted answers, with"
-                f" confidence {level}."
+                f"{counted}: this shows an error of at most {wanted} among accepted answers, with confidence {level}."
             )
         needed = fewest_pictures(self.max_error, self.confidence_level)
         if self.pictures < needed:
@@ -109,17 +108,15 @@ def fit_temperature(log_probabilities: "Tensor", labels: "Tensor") -> float:
     Calibration of Modern Neural Networks", 2017). Not far below: a few pictures that are all right
     do not prove that none will be wrong.
     """
-    import torch  # noqa: PLC0415  seconds, which the laptop's commands do without
-    from torch.nn import functional  # noqa: PLC0415  as above
+    import torch
+    from torch.nn import functional
 
     candidates = torch.logspace(math.log10(0.5), math.log10(5), 100)
     losses = [functional.cross_entropy(log_probabilities / t, labels) for t in candidates]
     return float(candidates[int(torch.stack(losses).argmin())])
 
 
-def held_out_answers(
-    truth: Sequence[int], probabilities: Sequence[Sequence[float]]
-) -> tuple[list[float], list[bool]]:
+def held_out_answers(truth: Sequence[int], probabilities: Sequence[Sequence[float]]) -> tuple[list[float], list[bool]]:
     """Return confidences and whether they are deserved, of class numbers and rows [N, classes].
 
     Raises:
@@ -136,9 +133,7 @@ def held_out_answers(
     return confidences, correct
 
 
-def reliability_bins(
-    confidences: Sequence[float], correct: Sequence[bool], bins: int = BINS
-) -> list[ReliabilityBin]:
+def reliability_bins(confidences: Sequence[float], correct: Sequence[bool], bins: int = BINS) -> list[ReliabilityBin]:
     """Sort pictures by confidence into at most `bins` bins of as equal a number as can be.
 
     Pictures of one confidence share a bin, so that their order changes nothing.
@@ -162,9 +157,7 @@ def reliability_bins(
     ]
 
 
-def expected_calibration_error(
-    confidences: Sequence[float], correct: Sequence[bool], bins: int = BINS
-) -> float:
+def expected_calibration_error(confidences: Sequence[float], correct: Sequence[bool], bins: int = BINS) -> float:
     """Return the mean distance, weighted by pictures, between confidence and accuracy of the bins.
 
     Guo et al., 2017, but over bins of equal mass (Nixon et al., "Measuring Calibration in Deep
@@ -197,9 +190,7 @@ def error_bound(errors: int, accepted: int, confidence_level: float) -> float:
     return high
 
 
-def accepted_and_errors(
-    confidences: Sequence[float], correct: Sequence[bool]
-) -> list[tuple[float, int, int]]:
+def accepted_and_errors(confidences: Sequence[float], correct: Sequence[bool]) -> list[tuple[float, int, int]]:
     """Return (threshold, accepted, errors among them) of every threshold that tells pictures apart.
 
     From the highest down. A threshold has four decimals, and its counts are those of exactly this
@@ -216,9 +207,7 @@ def accepted_and_errors(
     order = np.argsort(-values)
     accepted = np.searchsorted(-values[order], -thresholds, side="right")
     errors = np.concatenate([[0], np.cumsum(~right[order])])[accepted]
-    return [
-        (float(t), int(n), int(e)) for t, n, e in zip(thresholds, accepted, errors, strict=True)
-    ]
+    return [(float(t), int(n), int(e)) for t, n, e in zip(thresholds, accepted, errors, strict=True)]
 
 
 def recommend_threshold(
@@ -295,9 +284,7 @@ def _expected(
 ) -> tuple[float, int, int]:
     """Return the lowest threshold at which neither seen nor expected errors exceed `max_error`."""
     doubts = np.cumsum(1 - np.sort(np.asarray(confidences, np.float64))[::-1])
-    good = [
-        count for count in counts if max(count[2], doubts[count[1] - 1]) <= max_error * count[1]
-    ]
+    good = [count for count in counts if max(count[2], doubts[count[1] - 1]) <= max_error * count[1]]
     return good[-1] if good else counts[0]
 
 
@@ -315,9 +302,7 @@ def _chance_to_pass(pictures: int, rate: float, doubt: float) -> float:
     chances[:1] = 1.0
     passed, seen = 0.0, 0
     for errors, count in enumerate(passing):
-        chances = np.convolve(
-            chances, _binomial(count - seen, rate, min(count - seen, len(passing)))
-        )[: len(passing)]
+        chances = np.convolve(chances, _binomial(count - seen, rate, min(count - seen, len(passing))))[: len(passing)]
         passed += float(chances[: errors + 1].sum())
         chances[: errors + 1] = 0.0
         seen = count

@@ -33,8 +33,7 @@ AFTERWARDS = {"max_error", "confidence_level", "preset"}
 SECONDS_PER_SECOND_OF_SAVING = 50
 
 # What reading a file that is damaged, or that something else wrote, was seen to raise.
-_DAMAGE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError,
-           pickle.UnpicklingError)  # fmt: skip
+_DAMAGE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, pickle.UnpicklingError)
 
 
 class TrainingInterruptedError(Exception):
@@ -71,8 +70,7 @@ def fingerprint(arguments: Mapping[str, object], data_digest: str, device: str) 
     told = {
         name: value
         for name, value in arguments.items()
-        if not (value is None or isinstance(value, Path) or name.startswith("checkpoint_"))
-        and name not in AFTERWARDS
+        if not (value is None or isinstance(value, Path) or name.startswith("checkpoint_")) and name not in AFTERWARDS
     }
     about = (data_digest, device, torch.__version__)
     parts = [json.dumps(told, sort_keys=True, default=str), *about]
@@ -131,8 +129,7 @@ class Checkpoint:
             return None
         if content["run"] != self._run:
             print(
-                f"checkpoint: {file} is of a run with other arguments, pictures, scripts or"
-                " PyTorch: starting anew",
+                f"checkpoint: {file} is of a run with other arguments, pictures, scripts or PyTorch: starting anew",
                 flush=True,
             )
             return None
@@ -208,9 +205,7 @@ def _unpack(data: bytes) -> dict[str, Any]:
     if hashlib.sha256(body).digest() != checksum:
         raise DamagedCheckpointError(f"{len(data)} bytes with a wrong checksum")
     try:
-        content: dict[str, Any] = torch.load(
-            io.BytesIO(body), map_location="cpu", weights_only=True
-        )
+        content: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
         if not (isinstance(content["run"], str) and isinstance(content["state"], dict)):
             raise DamagedCheckpointError("not a checkpoint")
     except _DAMAGE as error:

@@ -67,9 +67,7 @@ def open_channel(channel: str, folder: Path | None) -> tuple[Path, list[str]]:
     return folder, names
 
 
-def read_pictures(
-    folder: Path, classes: list[str], input_size: int, found: list[str] | None = None
-) -> Pictures:
+def read_pictures(folder: Path, classes: list[str], input_size: int, found: list[str] | None = None) -> Pictures:
     """Read `<class>/<picture>` into memory, scaled to `input_size`; hidden files do not count.
 
     `found` are the classes that the folder has, all of them unless it is given.
@@ -112,9 +110,7 @@ def read_pictures(
     )
 
 
-def read_channels(
-    train: Path | None, validation: Path | None, input_size: int
-) -> tuple[list[str], Pictures]:
+def read_channels(train: Path | None, validation: Path | None, input_size: int) -> tuple[list[str], Pictures]:
     """Read the class names and all pictures, first the training channel's.
 
     The validation channel, where there is one, joins in: training itself holds pictures out.
@@ -130,9 +126,7 @@ def read_channels(
         validation, found = open_channel("validation", validation)
         unknown = sorted(set(found) - set(classes))
         if unknown:
-            raise ClassFolderError(
-                f"{validation} has classes that {train} lacks: {', '.join(unknown)}"
-            )
+            raise ClassFolderError(f"{validation} has classes that {train} lacks: {', '.join(unknown)}")
         more = read_pictures(validation, classes, input_size, found)
         pictures = Pictures(
             torch.cat([pictures.pixels, more.pixels]),
@@ -144,7 +138,6 @@ def read_channels(
     for label, count in enumerate(pictures.labels.bincount(minlength=len(classes)).tolist()):
         if count < 2:
             raise ClassFolderError(
-                f"{classes[label]} has one picture: at least two are needed, so that one can be"
-                " held out"
+                f"{classes[label]} has one picture: at least two are needed, so that one can be held out"
             )
     return classes, pictures

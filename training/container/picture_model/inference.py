@@ -264,7 +264,5 @@ def output_fn(prediction: dict[str, list[Any]], accept: str) -> str:
     """
     accepted = [part.partition(";")[0].strip().lower() for part in (accept or "*/*").split(",")]
     if not any(media_type in ACCEPTS for media_type in accepted):
-        raise RequestError(
-            HTTPStatus.NOT_ACCEPTABLE, f"answers are application/json, which {accept!r} rules out"
-        )
+        raise RequestError(HTTPStatus.NOT_ACCEPTABLE, f"answers are application/json, which {accept!r} rules out")
     return json.dumps(prediction)

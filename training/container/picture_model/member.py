@@ -65,9 +65,7 @@ class Member:
     def run_epoch(self, pixels: Tensor, labels: Tensor) -> None:
         """Go once over its part of all pictures: uint8 [N, 3, S, S] with int64 labels [N]."""
         order = self.learned_from[
-            torch.randperm(
-                len(self.learned_from), generator=self._generator, device=self._generator.device
-            )
+            torch.randperm(len(self.learned_from), generator=self._generator, device=self._generator.device)
         ]
         total = torch.zeros((), device=pixels.device)
         for batch in order.tensor_split(self._steps_per_epoch):
@@ -86,9 +84,7 @@ class Member:
             with torch.autocast(known.device.type, torch.bfloat16, enabled=self._half):
                 scores = network(torch.cat([known, unknown])).flatten(1)
             logs, doubtful = scores.float().split([len(known), len(unknown)])
-            wrong = functional.cross_entropy(
-                logs, right, label_smoothing=self._label_smoothing, reduction="sum"
-            )
+            wrong = functional.cross_entropy(logs, right, label_smoothing=self._label_smoothing, reduction="sum")
             losses.append(wrong.detach())
             # Every class and turn is as likely as any other, where there is none to be seen.
             doubt = -doubtful.log_softmax(1).mean(1).sum()
@@ -97,13 +93,9 @@ class Member:
 
         losses: list[Tensor] = []
         split = self._replicas.split
-        self._replicas.backward(
-            loss, list(zip(split(moved), split(labels), split(strange), strict=True))
-        )
+        self._replicas.backward(loss, list(zip(split(moved), split(labels), split(strange), strict=True)))
         self._step += 1
-        pace = (
-            min(self._step / WARM_UP, (self._steps - self._step + 1) / (1 - WARM_UP)) / self._steps
-        )
+        pace = min(self._step / WARM_UP, (self._steps - self._step + 1) / (1 - WARM_UP)) / self._steps
         for optimizer, peak in zip(self._optimizers, self._peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * pace
             optimizer.step()

@@ -65,8 +65,7 @@ _DECODER_ERRORS = (
     zlib.error,
 )
 # What reading a model's file that is damaged, or that something else wrote, was seen to raise.
-DAMAGE = (AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError,
-          pickle.UnpicklingError)  # fmt: skip
+DAMAGE = (AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError)
 
 
 class PictureError(ValueError):
@@ -198,9 +197,7 @@ class Block(nn.Module):
         self.shortcut = (
             nn.Identity()
             if inputs == outputs and stride == 1
-            else nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -334,9 +331,7 @@ class Classifier:
         return (torch.logsumexp(torch.stack(each), 0) - math.log(len(each))).cpu()
 
     @torch.inference_mode()
-    def member_log_probabilities(
-        self, network: Network, x: Tensor, *, upright_only: bool = False
-    ) -> Tensor:
+    def member_log_probabilities(self, network: Network, x: Tensor, *, upright_only: bool = False) -> Tensor:
         """Log probabilities [N, classes] by one member of normalised pictures [N, 3, S, S].
 
         They are averaged over the picture and its mirror image, each upright and upside down, whose

@@ -71,9 +71,7 @@ def _enlarged(pictures: Tensor, places: Tensor, generator: torch.Generator) -> T
     corners[:, :, 2] = centre.T
     shape = (len(places), *pictures.shape[1:])
     grid = functional.affine_grid(corners, list(shape), align_corners=False)
-    return functional.grid_sample(
-        pictures[places], grid, padding_mode="border", align_corners=False
-    )
+    return functional.grid_sample(pictures[places], grid, padding_mode="border", align_corners=False)
 
 
 def _noise(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
@@ -109,9 +107,7 @@ def _gradients(pictures: Tensor, places: Tensor, generator: torch.Generator) -> 
     """One colour, or one that goes over into others towards the corners."""
     corners = _colours(pictures, (len(places), 2, 2), generator)
     strength = torch.rand((len(places), 1, 1, 1), generator=generator) * 1.25 - 0.25
-    return _smooth(
-        torch.lerp(corners[:, :, :1, :1], corners, strength.clamp(min=0)), pictures.shape[-1]
-    )
+    return _smooth(torch.lerp(corners[:, :, :1, :1], corners, strength.clamp(min=0)), pictures.shape[-1])
 
 
 def _shapes(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
@@ -129,9 +125,7 @@ def _shapes(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Ten
         _blurred(pictures, places, generator),
     )
     at = torch.linspace(-1, 1, size)
-    turn, left, top, wide, high, box, full = torch.rand(
-        (7, count, SHAPES, 1, 1), generator=generator
-    )
+    turn, left, top, wide, high, box, full = torch.rand((7, count, SHAPES, 1, 1), generator=generator)
     across, down = at - (left * 2 - 1), at[:, None] - (top * 2 - 1)
     cos, sin = (torch.pi * turn).cos(), (torch.pi * turn).sin()
     # Turned, and measured in half sides from 3 to 50 % of the picture's side, mostly small.
@@ -196,6 +190,14 @@ def _smooth(coarse: Tensor, size: int) -> Tensor:
 
 Kind = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 KINDS: tuple[Kind, ...] = (
-    _patchwork, _strips, _blurred, _enlarged, _noise, _scrambled, _gradients, _stripes,
-    _shapes, _shapes,
-)  # fmt: skip
+    _patchwork,
+    _strips,
+    _blurred,
+    _enlarged,
+    _noise,
+    _scrambled,
+    _gradients,
+    _stripes,
+    _shapes,
+    _shapes,
+)

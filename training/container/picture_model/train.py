@@ -93,9 +93,7 @@ class Training:
         self.seconds_before = 0.0  # of these, the ones before an interruption
         # A thread to a member, since they meet but once an epoch; with fewer members than cores,
         # one to a part of each batch.
-        self._pool = ThreadPoolExecutor(
-            min(cores, len(self.members)), initializer=torch.set_num_threads, initargs=(1,)
-        )
+        self._pool = ThreadPoolExecutor(min(cores, len(self.members)), initializer=torch.set_num_threads, initargs=(1,))
         torch.set_num_threads(1)  # here too: the optimizers' small matrices need none
 
     def run(self, saved: checkpoint.Checkpoint) -> None:
@@ -121,9 +119,7 @@ class Training:
                 figures = loss_and_accuracy(*self.held_out_answers(upright_only=True))
                 row = Epoch(self.epoch, loss, *figures, seconds=time.perf_counter() - began)
                 self.epochs.append(row)
-                print(
-                    f"{row.epoch:5d}/{total} {row.seconds:7.1f} s  {metrics_line(row)}", flush=True
-                )
+                print(f"{row.epoch:5d}/{total} {row.seconds:7.1f} s  {metrics_line(row)}", flush=True)
             self.seconds = time.perf_counter() - began
             saved.step(self.state)
 
@@ -271,9 +267,7 @@ def train_classifier(arguments: argparse.Namespace) -> None:
     logs = (uncalibrated / classifier.temperature).log_softmax(1)
     truth, probabilities = labels.tolist(), logs.double().softmax(1).tolist()
     confidences, correct = calibration.held_out_answers(truth, probabilities)
-    recommended = calibration.recommend_threshold(
-        confidences, correct, arguments.max_error, arguments.confidence_level
-    )
+    recommended = calibration.recommend_threshold(confidences, correct, arguments.max_error, arguments.confidence_level)
     gaussians = training.gaussians()
     sample = baseline.baseline_sample(
         data.features,
@@ -370,8 +364,7 @@ def write_model(
         "normalisation": {"mean": classifier.mean, "std": classifier.std},
         "temperature": classifier.temperature,
         "arguments": {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in vars(arguments).items()
+            name: str(value) if isinstance(value, Path) else value for name, value in vars(arguments).items()
         },
         **measured,
         "torch": torch.__version__,
@@ -407,20 +400,33 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--train", type=Path, default=from_environment("SM_CHANNEL_TRAIN"),
-        help="folder of the training pictures")  # fmt: skip
-    add("--validation", type=Path, default=from_environment("SM_CHANNEL_VALIDATION"),
-        help="folder of more pictures, which join the others")  # fmt: skip
-    add("--model-dir", type=Path, default=from_environment("SM_MODEL_DIR"),
-        help="folder that gets the model")  # fmt: skip
-    add("--output-data-dir", type=Path, default=from_environment("SM_OUTPUT_DATA_DIR"),
-        help="folder that gets history.json with every row's figures")  # fmt: skip
-    add("--checkpoint-dir", type=Path, default=checkpoint.default_folder(),
-        help="folder of the checkpoint, from which an interrupted training goes on")  # fmt: skip
-    add("--checkpoint-every", type=positive_float, default=10.0,
-        help="seconds between two checkpoints, which are made between epochs")  # fmt: skip
-    add("--preset", choices=list(PRESETS), default="fast",
-        help=f"what is not given below: {PRESETS}")  # fmt: skip
+    add("--train", type=Path, default=from_environment("SM_CHANNEL_TRAIN"), help="folder of the training pictures")
+    add(
+        "--validation",
+        type=Path,
+        default=from_environment("SM_CHANNEL_VALIDATION"),
+        help="folder of more pictures, which join the others",
+    )
+    add("--model-dir", type=Path, default=from_environment("SM_MODEL_DIR"), help="folder that gets the model")
+    add(
+        "--output-data-dir",
+        type=Path,
+        default=from_environment("SM_OUTPUT_DATA_DIR"),
+        help="folder that gets history.json with every row's figures",
+    )
+    add(
+        "--checkpoint-dir",
+        type=Path,
+        default=checkpoint.default_folder(),
+        help="folder of the checkpoint, from which an interrupted training goes on",
+    )
+    add(
+        "--checkpoint-every",
+        type=positive_float,
+        default=10.0,
+        help="seconds between two checkpoints, which are made between epochs",
+    )
+    add("--preset", choices=list(PRESETS), default="fast", help=f"what is not given below: {PRESETS}")
     for name, text in (
         ("epochs", "passes over the training pictures"),
         ("members", "networks of the ensemble"),
@@ -433,19 +439,34 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     # 64 with twice the step does as well as 32, in two thirds of the time.
     add("--batch-size", type=positive_int, default=64, help="pictures a step")
     # Steps of .03 to .05 are alike, .08 is too large.
-    add("--learning-rate", type=positive_float, default=0.04,
-        help="largest step of the convolutions' optimizer, Muon")  # fmt: skip
-    add("--adam-learning-rate", type=positive_float, default=3e-3,
-        help="largest step of the other weights' optimizer, Adam")  # fmt: skip
+    add("--learning-rate", type=positive_float, default=0.04, help="largest step of the convolutions' optimizer, Muon")
+    add(
+        "--adam-learning-rate",
+        type=positive_float,
+        default=3e-3,
+        help="largest step of the other weights' optimizer, Adam",
+    )
     add("--label-smoothing", type=float, default=0.1, help="share of the target spread evenly")
     # An eighth costs no accuracy; with a quarter still fewer pictures of no class are accepted, for
     # a tenth more time.
-    add("--outlier-share", type=float, default=0.125,
-        help="pictures of no class for each of a class: what they teach is doubt")  # fmt: skip
-    add("--max-error", type=float, default=calibration.MAX_ERROR,
-        help="wanted share of wrong answers among those accepted, for the threshold")  # fmt: skip
-    add("--confidence-level", type=float, default=calibration.CONFIDENCE_LEVEL,
-        help="how sure the held-out pictures must make us of that share")  # fmt: skip
+    add(
+        "--outlier-share",
+        type=float,
+        default=0.125,
+        help="pictures of no class for each of a class: what they teach is doubt",
+    )
+    add(
+        "--max-error",
+        type=float,
+        default=calibration.MAX_ERROR,
+        help="wanted share of wrong answers among those accepted, for the threshold",
+    )
+    add(
+        "--confidence-level",
+        type=float,
+        default=calibration.CONFIDENCE_LEVEL,
+        help="how sure the held-out pictures must make us of that share",
+    )
     add("--input-size", type=positive_int, default=32, help="side of the network's input, pixels")
     add("--seed", type=int, default=0, help="same seed and machine, same model")
     arguments = parser.parse_args(argv, argparse.Namespace())

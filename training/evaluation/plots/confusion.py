@@ -12,14 +12,12 @@ LETTERS = 0.7  # of a class's share of the height: the axes are not all of it, a
 MOST_WITH_NUMBERS = 15  # classes; with more, the numbers would not fit their cells
 
 
-def draw_confusion(
-    axes: Any, theme: Theme, matrix: Sequence[Sequence[int]], classes: Sequence[str]
-) -> Any:
+def draw_confusion(axes: Any, theme: Theme, matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Any:
     """Draw the matrix, a row for each true class, colored by its share of the row.
 
     Returns matplotlib's image, for a color bar.
     """
-    from matplotlib.colors import LinearSegmentedColormap  # noqa: PLC0415  half a second
+    from matplotlib.colors import LinearSegmentedColormap
 
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
     # A share of nothing is nearly the paper, light or dark, and all of a class stands out from it.
@@ -44,9 +42,7 @@ def draw_confusion(
     return image
 
 
-def plot_confusion(
-    matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: Path
-) -> None:
+def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: Path) -> None:
     """Write the matrix as a PNG."""
     side = 2.2 + 1.1 * min(len(classes), MOST_WITH_NUMBERS)  # inches
     figure, axes = new_figure(side + 1.2, side)

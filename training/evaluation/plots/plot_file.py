@@ -11,11 +11,11 @@ def new_figure(width: float, height: float, rows: tuple[float, ...] = (1,)) -> t
 
     A single axes comes by itself, several as an array.
     """
-    import matplotlib as mpl  # noqa: PLC0415  half a second, which --help does without
+    import matplotlib as mpl
 
     mpl.use("Agg")
     mpl.rcParams["text.parse_math"] = False  # a class may be called a_$1
-    from matplotlib import pyplot as plt  # noqa: PLC0415  after the choice of its backend
+    from matplotlib import pyplot as plt
 
     return plt.subplots(
         len(rows),
@@ -28,7 +28,7 @@ def new_figure(width: float, height: float, rows: tuple[float, ...] = (1,)) -> t
 
 def write_figure(figure: Any, path: Path) -> None:
     """Replace `path` by the figure, and close it. A broken run leaves the old file."""
-    from matplotlib import pyplot as plt  # noqa: PLC0415  as above
+    from matplotlib import pyplot as plt
 
     with replacing(path) as new:
         figure.savefig(new, dpi=150, format="png", bbox_inches="tight", pad_inches=0.2)

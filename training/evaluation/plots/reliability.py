@@ -13,9 +13,7 @@ from training.container.picture_model.calibration import (
 from training.evaluation.plots.plot_file import new_figure, write_figure
 
 
-def draw_reliability(
-    axes: Any, theme: Theme, confidences: Sequence[float], correct: Sequence[bool]
-) -> None:
+def draw_reliability(axes: Any, theme: Theme, confidences: Sequence[float], correct: Sequence[bool]) -> None:
     """Draw the reliability diagram (Guo et al., 2017) with a 95 % interval for each bin.
 
     The bins are those of the expected calibration error. Without an answer there is only the line
@@ -32,8 +30,15 @@ def draw_reliability(
             [share - low for share, (low, _) in zip(shares, ends, strict=True)],
             [high - share for share, (_, high) in zip(shares, ends, strict=True)],
         ]
-        axes.errorbar(means, shares, yerr=errors, fmt="o", capsize=4, color=theme.series[0],
-                      label="accuracy of a bin, with its 95 % interval")  # fmt: skip
+        axes.errorbar(
+            means,
+            shares,
+            yerr=errors,
+            fmt="o",
+            capsize=4,
+            color=theme.series[0],
+            label="accuracy of a bin, with its 95 % interval",
+        )
         for b in bins:
             axes.axvspan(b.lowest, b.highest, color=theme.series[0], alpha=0.08, linewidth=0)
         lowest = max(0.0, min(*(low for low, _ in ends), *(b.lowest for b in bins)) - 0.02)

@@ -52,9 +52,7 @@ def draw_risk_coverage(
     highest = max(highest, _draw(axes, split, theme.series[1], threshold, None))
     if recommendation:
         wanted = recommendation.max_error
-        axes.axhline(
-            wanted, color=theme.ink, linestyle=":", label=f"wanted: at most {100 * wanted:g}%"
-        )
+        axes.axhline(wanted, color=theme.ink, linestyle=":", label=f"wanted: at most {100 * wanted:g}%")
         highest = max(highest, 3 * wanted)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, min(1, 1.15 * highest))
@@ -102,9 +100,7 @@ def _draw(axes: Any, answers: Answers, color: str, threshold: float, level: floa
     shown = [*counts[: -1 : -(-len(counts) // MOST_POINTS)], counts[-1]]
     coverages = [accepted / total for _, accepted, _ in shown]
     risks = [errors / accepted for _, accepted, errors in shown]
-    axes.step(
-        coverages, risks, where="post", color=color, label=f"{answers.name}: {total} pictures"
-    )
+    axes.step(coverages, risks, where="post", color=color, label=f"{answers.name}: {total} pictures")
     if level:
         bounds = [error_bound(errors, accepted, level) for _, accepted, errors in shown]
         axes.plot(coverages, bounds, color=color, linestyle="--", label="upper bound of its risk")
@@ -115,8 +111,15 @@ def _draw(axes: Any, answers: Answers, color: str, threshold: float, level: floa
     taken = [(accepted, errors) for lowest, accepted, errors in counts if lowest >= threshold]
     if taken:
         accepted, errors = taken[-1]
-        axes.plot(accepted / total, errors / accepted, "o", color=color, clip_on=False, zorder=3,
-                  label=f"at {threshold:g}: {accepted} accepted, {errors} wrong")  # fmt: skip
+        axes.plot(
+            accepted / total,
+            errors / accepted,
+            "o",
+            color=color,
+            clip_on=False,
+            zorder=3,
+            label=f"at {threshold:g}: {accepted} accepted, {errors} wrong",
+        )
     return max(r for r, c in zip(risks, coverages, strict=True) if c >= min(0.2, coverages[-1]))
 
 
@@ -134,6 +137,6 @@ def _words(recommendation: Recommendation | None, threshold: float) -> str:
 
 
 def _percent(decimals: int) -> Any:
-    from matplotlib.ticker import PercentFormatter  # noqa: PLC0415  half a second
+    from matplotlib.ticker import PercentFormatter
 
     return PercentFormatter(1, decimals)

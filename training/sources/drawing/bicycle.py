@@ -65,9 +65,7 @@ def _draw_wheel(pen: Pen, rng: random.Random, frame: _Frame, hub: Point, tyre_co
     metal = grey(rng, 90, 240)
     middle = frame.wheel - frame.tyre / 2
     spokes = rng.choice([12, 16, 20, 28])
-    pen.spokes(
-        hub, middle, spokes, width=rng.uniform(0.003, 0.007), color=metal, start=rng.random()
-    )
+    pen.spokes(hub, middle, spokes, width=rng.uniform(0.003, 0.007), color=metal, start=rng.random())
     pen.ring(hub, middle - frame.tyre * 0.8, max(0.008, frame.tyre * 0.5), metal)
     pen.ring(hub, middle, frame.tyre, tyre_color)
     pen.disc(hub, rng.uniform(0.02, 0.035), metal)
@@ -151,9 +149,7 @@ def _draw_handlebar(pen: Pen, rng: random.Random, frame: _Frame, dark: Color) ->
         front = (stem[0] + 0.12, stem[1])
         hook = (front[0] + 0.05, front[1] - 0.09)
         pen.line([stem, front], width, dark)
-        pen.curve(
-            [front, (front[0] + 0.09, front[1]), hook, (front[0] - 0.03, y - 0.08)], 0.026, dark
-        )
+        pen.curve([front, (front[0] + 0.09, front[1]), hook, (front[0] - 0.03, y - 0.08)], 0.026, dark)
         return front
     if kind == "small" or rng.random() < 0.2:  # high bars
         grip = (stem[0] - rng.uniform(0.02, 0.1), stem[1] + rng.uniform(0.12, 0.2))

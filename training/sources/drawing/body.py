@@ -35,9 +35,7 @@ def draw_far_wheels(pen: Pen, hubs: Sequence[Point], radius: float, width: float
         pen.disc(hub, radius, (18, 18, 20), depth=width * 0.9)
 
 
-def draw_wheels(
-    pen: Pen, rng: random.Random, hubs: Sequence[Point], radius: float, rim: float
-) -> None:
+def draw_wheels(pen: Pen, rng: random.Random, hubs: Sequence[Point], radius: float, rim: float) -> None:
     """Draw the near wheels with their arches; `rim` is the rim's share of the radius."""
     tyre, metal, dark = grey(rng, 12, 45), grey(rng, 90, 235), grey(rng, 10, 50)
     spokes = rng.choice([0, 5, 6, 8, 10])
@@ -48,9 +46,7 @@ def draw_wheels(
         pen.disc(hub, radius * rim, metal)
         if spokes:
             pen.disc(hub, radius * rim * 0.85, shaded(metal, 0.5))
-            pen.spokes(
-                hub, radius * rim * 0.85, spokes, width=radius * 0.13, color=metal, start=0.3
-            )
+            pen.spokes(hub, radius * rim * 0.85, spokes, width=radius * 0.13, color=metal, start=0.3)
         pen.disc(hub, radius * 0.16, shaded(metal, 0.6))
 
 
@@ -61,18 +57,14 @@ def glass(rng: random.Random) -> Color:
     return hsv(rng.uniform(0.5, 0.62), rng.uniform(0.05, 0.3), rng.uniform(0.55, 0.85))
 
 
-def draw_pane_across(
-    pen: Pen, low: Point, high: Point, depths: tuple[float, float], color: Color
-) -> None:
+def draw_pane_across(pen: Pen, low: Point, high: Point, depths: tuple[float, float], color: Color) -> None:
     """Draw a pane that stands across the vehicle, its near side from `low` to `high`, if seen."""
     if pen.sees((high[1] - low[1], low[0] - high[0])):
         near, far = depths
         pen.face([(*low, near), (*high, near), (*high, far), (*low, far)], color)
 
 
-def draw_front(
-    pen: Pen, rng: random.Random, x: float, heights: tuple[float, float], width: float
-) -> None:
+def draw_front(pen: Pen, rng: random.Random, x: float, heights: tuple[float, float], width: float) -> None:
     """Draw lamps, grille and plate on a front at x between two heights, if it can be seen."""
     low, high = heights
     lamp, dark = grey(rng, 200, 255), grey(rng, 15, 80)
@@ -86,9 +78,7 @@ def draw_front(
     draw_pane_across(pen, (x, plate[0]), (x, plate[1]), depths, grey(rng, 180, 255))
 
 
-def draw_rear(
-    pen: Pen, rng: random.Random, x: float, heights: tuple[float, float], width: float
-) -> None:
+def draw_rear(pen: Pen, rng: random.Random, x: float, heights: tuple[float, float], width: float) -> None:
     """Draw lamps and plate on a rear at x between two heights, if it can be seen."""
     low, high = heights
     red = hsv(rng.uniform(0.97, 1.0), 0.9, rng.uniform(0.5, 0.9))
@@ -109,7 +99,6 @@ def draw_side_lamps(pen: Pen, rng: random.Random, rear: Point, front: Point, siz
     )
     x, y = rear
     pen.area(
-        [(x, y - size * 0.4), (x + size * 0.6, y - size * 0.4), (x + size * 0.5, y + size * 0.7),
-         (x, y + size * 0.7)],
+        [(x, y - size * 0.4), (x + size * 0.6, y - size * 0.4), (x + size * 0.5, y + size * 0.7), (x, y + size * 0.7)],
         hsv(rng.uniform(0.97, 1.0), 0.9, rng.uniform(0.45, 0.9)),
-    )  # fmt: skip
+    )

@@ -12,7 +12,7 @@ from training.sources.drawing.body import (
     draw_side_lamps,
     draw_wheels,
     glass,
-)  # fmt: skip
+)
 from training.sources.drawing.pen import Color, Pen, Point, any_color, grey, hsv, shaded, softened
 
 WIDTH = 0.4  # between the sides, in wheelbases: 2.5 of 6 m
@@ -42,17 +42,17 @@ def draw_bus(pen: Pen, rng: random.Random) -> float:
     if shape.kind == "school":
         _draw_bonnet(pen, rng, shape, paint, width)
     corners = [
-        (shape.rear, shape.floor), (shape.front, shape.floor),
-        (shape.front - rng.uniform(0, 0.03), shape.roof), (shape.rear + 0.01, shape.roof),
-    ]  # fmt: skip
+        (shape.rear, shape.floor),
+        (shape.front, shape.floor),
+        (shape.front - rng.uniform(0, 0.03), shape.roof),
+        (shape.rear + 0.01, shape.roof),
+    ]
     draw_body(pen, softened(corners, rng.uniform(0.02, 0.06)), width, paint)
     _draw_stripes(pen, rng, shape, paint)
     for low, high in shape.decks:
         _draw_panes(pen, rng, shape, (low, high), pane)
         x = shape.front + 0.002
-        draw_pane_across(
-            pen, (x, low - 0.03), (x, high), (0.06 * width, 0.94 * width), shaded(pane, 0.85)
-        )
+        draw_pane_across(pen, (x, low - 0.03), (x, high), (0.06 * width, 0.94 * width), shaded(pane, 0.85))
         x = shape.rear - 0.002
         draw_pane_across(pen, (x, high), (x, low), (0.15 * width, 0.85 * width), shaded(pane, 0.8))
     _draw_doors(pen, rng, shape, pane)
@@ -103,16 +103,16 @@ def _draw_bonnet(pen: Pen, rng: random.Random, shape: _Shape, paint: Color, widt
     end = shape.front + rng.uniform(0.28, 0.34)
     top = shape.decks[0][0] - 0.01
     corners: list[Point] = [
-        (shape.front - 0.02, shape.floor), (end, shape.floor), (end - 0.02, top - 0.05),
+        (shape.front - 0.02, shape.floor),
+        (end, shape.floor),
+        (end - 0.02, top - 0.05),
         (shape.front - 0.02, top),
-    ]  # fmt: skip
+    ]
     draw_body(pen, softened(corners, 0.035), width * 0.9, paint)
     draw_front(pen, rng, end, (shape.floor, top - 0.05), width * 0.9)
 
 
-def _draw_panes(
-    pen: Pen, rng: random.Random, shape: _Shape, heights: tuple[float, float], pane: Color
-) -> None:
+def _draw_panes(pen: Pen, rng: random.Random, shape: _Shape, heights: tuple[float, float], pane: Color) -> None:
     low, high = heights
     start, end = shape.rear + 0.04, shape.front - 0.03
     count = rng.randint(5, 9) if shape.kind != "mini" else rng.randint(4, 5)
@@ -135,12 +135,15 @@ def _draw_doors(pen: Pen, rng: random.Random, shape: _Shape, pane: Color) -> Non
         places.append(rng.uniform(0.42, 0.55))
     for x in places:
         high, wide = shape.decks[0][1], 0.115
-        pen.area([(x, shape.floor + 0.01), (x + wide, shape.floor + 0.01), (x + wide, high),
-                  (x, high)], grey(rng, 20, 60))  # fmt: skip
+        pen.area(
+            [(x, shape.floor + 0.01), (x + wide, shape.floor + 0.01), (x + wide, high), (x, high)], grey(rng, 20, 60)
+        )
         for leaf in (x + 0.008, x + wide / 2 + 0.004):
             right = leaf + wide / 2 - 0.012
-            pen.area([(leaf, shape.floor + 0.04), (right, shape.floor + 0.04), (right, high - 0.01),
-                      (leaf, high - 0.01)], pane)  # fmt: skip
+            pen.area(
+                [(leaf, shape.floor + 0.04), (right, shape.floor + 0.04), (right, high - 0.01), (leaf, high - 0.01)],
+                pane,
+            )
 
 
 def _draw_stripes(pen: Pen, rng: random.Random, shape: _Shape, paint: Color) -> None:
@@ -154,8 +157,7 @@ def _draw_stripes(pen: Pen, rng: random.Random, shape: _Shape, paint: Color) -> 
         pen.area([(start, shape.floor), (end, shape.floor), (end, 0.05), (start, 0.05)], color)
     if rng.random() < 0.3:  # an advertisement or a name
         x = rng.uniform(0.15, 0.5)
-        pen.area([(x, 0.02), (x + 0.35, 0.02), (x + 0.35, low - 0.03), (x, low - 0.03)],
-                 any_color(rng))  # fmt: skip
+        pen.area([(x, 0.02), (x + 0.35, 0.02), (x + 0.35, low - 0.03), (x, low - 0.03)], any_color(rng))
     if len(shape.decks) > 1:
         pen.line([(start, 0.42), (end, 0.42)], 0.02, shaded(paint, 0.7))
     if rng.random() < 0.5:  # where it goes, above the windscreen; cooling on the roof
@@ -163,6 +165,4 @@ def _draw_stripes(pen: Pen, rng: random.Random, shape: _Shape, paint: Color) -> 
         pen.line([(end - 0.24, y), (end - 0.06, y)], 0.035, grey(rng, 10, 40))
     if shape.kind in ("city", "coach") and rng.random() < 0.4:
         x = rng.uniform(0.1, 0.4)
-        pen.line(
-            [(x, shape.roof + 0.015), (x + 0.3, shape.roof + 0.015)], 0.04, grey(rng, 150, 240)
-        )
+        pen.line([(x, shape.roof + 0.015), (x + 0.3, shape.roof + 0.015)], 0.04, grey(rng, 150, 240))

@@ -12,7 +12,7 @@ from training.sources.drawing.body import (
     draw_side_lamps,
     draw_wheels,
     glass,
-)  # fmt: skip
+)
 from training.sources.drawing.pen import (
     Color,
     Pen,
@@ -60,8 +60,7 @@ def draw_car(pen: Pen, rng: random.Random) -> float:
 
 
 def _shape(rng: random.Random) -> _Shape:
-    kind = rng.choice(["saloon", "saloon", "hatchback", "hatchback", "estate", "off-road",
-                       "sports", "small"])  # fmt: skip
+    kind = rng.choice(["saloon", "saloon", "hatchback", "hatchback", "estate", "off-road", "sports", "small"])
     wheel, roof, belt = rng.uniform(0.118, 0.132), rng.uniform(0.4, 0.46), rng.uniform(0.2, 0.24)
     rear, front = -rng.uniform(0.3, 0.36), 1 + rng.uniform(0.27, 0.34)
     screen, back = (rng.uniform(0.8, 0.88), rng.uniform(0.55, 0.62)), (-0.16, -0.27)
@@ -81,8 +80,7 @@ def _shape(rng: random.Random) -> _Shape:
         screen, back = (0.92, rng.uniform(0.68, 0.74)), (-0.08, -0.2)
     tail = belt * (0.95 if kind in ("saloon", "sports") else 0.85)
     sill = -wheel * rng.uniform(0.3, 0.5)
-    return _Shape(wheel, rear, front, sill, belt, roof, belt * rng.uniform(0.6, 0.8), tail,
-                  screen, back)  # fmt: skip
+    return _Shape(wheel, rear, front, sill, belt, roof, belt * rng.uniform(0.6, 0.8), tail, screen, back)
 
 
 def _body(shape: _Shape) -> list[Point]:
@@ -102,18 +100,14 @@ def _body(shape: _Shape) -> list[Point]:
     )
 
 
-def _draw_cabin(
-    pen: Pen, rng: random.Random, shape: _Shape, paint: Color, pane: Color, *, width: float
-) -> None:
+def _draw_cabin(pen: Pen, rng: random.Random, shape: _Shape, paint: Color, pane: Color, *, width: float) -> None:
     low, high = shape.belt - 0.012, shape.roof
     front, top_front = (shape.screen[0], low), (shape.screen[1], high)
     top_back, back = (shape.back[0], high), (shape.back[1], low)
     draw_body(pen, softened([back, front, top_front, top_back], 0.05), width, paint)
     inner = (0.08 * width, 0.92 * width)
     for one, other in ((front, top_front), (top_back, back)):
-        draw_pane_across(
-            pen, between(one, other, 0.1), between(one, other, 0.88), inner, shaded(pane, 0.85)
-        )
+        draw_pane_across(pen, between(one, other, 0.1), between(one, other, 0.88), inner, shaded(pane, 0.85))
     # The side panes: the cabin's outline drawn in, cut by one or two pillars.
     edge = 0.045
     corners = [
@@ -146,13 +140,14 @@ def _draw_details(pen: Pen, rng: random.Random, shape: _Shape, paint: Color) -> 
         pen.line([(shape.rear + 0.015, y), (shape.rear + 0.13, y)], 0.06, dark)
         pen.line([(shape.front - 0.015, y), (shape.front - 0.13, y)], 0.06, dark)
     draw_side_lamps(
-        pen, rng, (shape.rear + 0.015, shape.tail * 0.8), (shape.front - 0.012, shape.nose * 0.75),
+        pen,
+        rng,
+        (shape.rear + 0.015, shape.tail * 0.8),
+        (shape.front - 0.012, shape.nose * 0.75),
         rng.uniform(0.06, 0.09),
-    )  # fmt: skip
+    )
     mirror = (shape.screen[0] - 0.1, shape.belt + 0.03)
     pen.line([mirror, (mirror[0] + 0.05, mirror[1])], 0.04, paint)
     if rng.random() < 0.2:  # a roof rack
         y = shape.roof + 0.03
-        pen.line(
-            [(shape.back[0] + 0.06, y), (shape.screen[1] - 0.06, y)], 0.018, grey(rng, 20, 220)
-        )
+        pen.line([(shape.back[0] + 0.06, y), (shape.screen[1] - 0.06, y)], 0.018, grey(rng, 20, 220))

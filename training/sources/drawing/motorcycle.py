@@ -43,9 +43,7 @@ def _draw_standard(pen: Pen, rng: random.Random, paint: Color, dark: Color) -> f
 
 def _draw_cruiser(pen: Pen, rng: random.Random, paint: Color, dark: Color) -> float:
     wheel = rng.uniform(0.19, 0.225)
-    _draw_wheels(
-        pen, rng, wheel, wheel * rng.uniform(1, 1.15), tyre=rng.uniform(0.06, 0.085), dark=dark
-    )
+    _draw_wheels(pen, rng, wheel, wheel * rng.uniform(1, 1.15), tyre=rng.uniform(0.06, 0.085), dark=dark)
     head: Point = (rng.uniform(0.66, 0.72), rng.uniform(0.38, 0.44))
     chrome = grey(rng, 140, 240)
     _draw_engine(pen, rng, (0.42, 0.04), rng.uniform(0.95, 1.2))
@@ -94,9 +92,7 @@ def _draw_sport(pen: Pen, rng: random.Random, paint: Color, dark: Color) -> floa
         paint,
     )  # fairing
     pen.area([(0.46, 0.02), (0.78, 0.22), (0.72, 0.1), (0.5, -0.06)], accent)
-    pen.area(
-        [(0.72, 0.42), (0.9, 0.38), (0.7, 0.57 + rng.uniform(-0.05, 0.03))], grey(rng, 60, 200)
-    )  # screen
+    pen.area([(0.72, 0.42), (0.9, 0.38), (0.7, 0.57 + rng.uniform(-0.05, 0.03))], grey(rng, 60, 200))  # screen
     pen.blob([(0.3, 0.3), (0.4, 0.47), (0.6, 0.47), (0.7, 0.4), (0.54, 0.26)], paint)  # tank
     tail = (rng.uniform(-0.22, -0.1), rng.uniform(0.46, 0.56))
     pen.blob([tail, (0.0, 0.47), (0.36, 0.36), (0.34, 0.24), (0.12, 0.3)], paint)
@@ -112,9 +108,7 @@ def _draw_sport(pen: Pen, rng: random.Random, paint: Color, dark: Color) -> floa
 
 def _draw_off_road(pen: Pen, rng: random.Random, paint: Color, dark: Color) -> float:
     wheel = rng.uniform(0.21, 0.24)
-    _draw_wheels(
-        pen, rng, wheel, wheel * rng.uniform(1.05, 1.15), tyre=rng.uniform(0.05, 0.07), dark=dark
-    )
+    _draw_wheels(pen, rng, wheel, wheel * rng.uniform(1.05, 1.15), tyre=rng.uniform(0.05, 0.07), dark=dark)
     head: Point = (rng.uniform(0.72, 0.77), rng.uniform(0.5, 0.56))
     frame = any_color(rng)
     pen.line([REAR, (0.4, 0.06)], 0.04, grey(rng, 80, 210))
@@ -144,12 +138,8 @@ def _draw_scooter(pen: Pen, rng: random.Random, paint: Color, dark: Color) -> fl
     _draw_wheels(pen, rng, wheel, wheel, tyre=rng.uniform(0.05, 0.07), dark=dark)
     head: Point = (rng.uniform(0.82, 0.88), rng.uniform(0.5, 0.6))
     _draw_fork(pen, rng, head, 0.04)
-    pen.blob(
-        [(-0.2, 0.34), (-0.16, 0.06), (0.1, 0.0), (0.36, -0.06), (0.42, 0.26), (0.3, 0.38)], paint
-    )  # body
-    pen.blob(
-        [(0.3, -0.05), (0.34, -0.12), (0.7, -0.12), (0.78, 0.0), (0.7, 0.0)], shaded(paint, 0.85)
-    )  # floor
+    pen.blob([(-0.2, 0.34), (-0.16, 0.06), (0.1, 0.0), (0.36, -0.06), (0.42, 0.26), (0.3, 0.38)], paint)  # body
+    pen.blob([(0.3, -0.05), (0.34, -0.12), (0.7, -0.12), (0.78, 0.0), (0.7, 0.0)], shaded(paint, 0.85))  # floor
     pen.blob(
         [
             (0.66, -0.08),
@@ -161,9 +151,7 @@ def _draw_scooter(pen: Pen, rng: random.Random, paint: Color, dark: Color) -> fl
         ],
         paint,
     )  # leg shield
-    _draw_seat(
-        pen, any_color(rng) if rng.random() < 0.4 else dark, (-0.16, 0.4), (0.36, 0.38), 0.07
-    )
+    _draw_seat(pen, any_color(rng) if rng.random() < 0.4 else dark, (-0.16, 0.4), (0.36, 0.38), 0.07)
     pen.arc(FRONT, wheel + 0.03, (20, 160), 0.06, paint)
     _draw_exhaust(pen, rng, [(0.2, -0.06), (0.1, -0.08), (0.0, -0.06), (-0.16, -0.04)])
     _draw_lamp(pen, rng, (head[0] + 0.05, head[1] + 0.03))
@@ -174,9 +162,7 @@ def _draw_scooter(pen: Pen, rng: random.Random, paint: Color, dark: Color) -> fl
     return wheel
 
 
-def _draw_wheels(
-    pen: Pen, rng: random.Random, rear: float, front: float, *, tyre: float, dark: Color
-) -> None:
+def _draw_wheels(pen: Pen, rng: random.Random, rear: float, front: float, *, tyre: float, dark: Color) -> None:
     metal = grey(rng, 60, 230)
     wire = rng.random() < 0.35
     cast = rng.choice([3, 5, 6, 10])
@@ -186,9 +172,7 @@ def _draw_wheels(
         if wire:
             pen.spokes(hub, middle, 20, width=0.007, color=metal, start=rng.random())
         else:
-            pen.spokes(
-                hub, middle, cast, width=rng.uniform(0.02, 0.04), color=metal, start=rng.random()
-            )
+            pen.spokes(hub, middle, cast, width=rng.uniform(0.02, 0.04), color=metal, start=rng.random())
         pen.ring(hub, middle - tyre * 0.6, 0.022, metal)
         pen.ring(hub, middle, tyre, dark)
         pen.ring(hub, radius * 0.42, 0.02, grey(rng, 90, 220))  # brake disc
@@ -200,11 +184,14 @@ def _draw_engine(pen: Pen, rng: random.Random, center: Point, size: float) -> No
     block, fins = grey(rng, 30, 150), grey(rng, 60, 220)
     pen.blob(
         [
-            (x - 0.17 * size, y + 0.06), (x - 0.15 * size, y - 0.14), (x + 0.15 * size, y - 0.15),
-            (x + 0.2 * size, y), (x + 0.08 * size, y + 0.1),
+            (x - 0.17 * size, y + 0.06),
+            (x - 0.15 * size, y - 0.14),
+            (x + 0.15 * size, y - 0.15),
+            (x + 0.2 * size, y),
+            (x + 0.08 * size, y + 0.1),
         ],
         block,
-    )  # fmt: skip
+    )
     tilt = rng.uniform(-0.03, 0.06)
     for lean in [tilt] if rng.random() < 0.6 else [tilt, -tilt - 0.08]:  # one cylinder, or a V
         for step in range(5):

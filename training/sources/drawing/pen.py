@@ -90,25 +90,19 @@ class Pen:
         """Fill a circle, an ellipse when seen at an angle."""
         self.area(circle(center, radius), color, depth)
 
-    def ring(
-        self, center: Point, radius: float, width: float, color: Color, depth: float = 0.0
-    ) -> None:
+    def ring(self, center: Point, radius: float, width: float, color: Color, depth: float = 0.0) -> None:
         """Draw a circle's line, its middle at `radius`."""
         points = circle(center, radius)
         self.line([*points, points[0], points[1]], width, color, depth)
 
-    def spokes(
-        self, center: Point, radius: float, count: int, *, width: float, color: Color, start: float
-    ) -> None:
+    def spokes(self, center: Point, radius: float, count: int, *, width: float, color: Color, start: float) -> None:
         """Draw `count` lines from the center outwards, the first at `start` radians."""
         for number in range(count):
             angle = start + 2 * math.pi * number / count
             tip = (center[0] + radius * math.cos(angle), center[1] + radius * math.sin(angle))
             self.line([center, tip], width, color)
 
-    def arc(
-        self, center: Point, radius: float, degrees: tuple[float, float], width: float, color: Color
-    ) -> None:
+    def arc(self, center: Point, radius: float, degrees: tuple[float, float], width: float, color: Color) -> None:
         """Draw part of a circle, degrees counted from the front, upwards."""
         self.line(arc_points(center, radius, degrees), width, color)
 

@@ -5,9 +5,7 @@ import random
 from training.sources.drawing.pen import Pen, Point, any_color, between, hsv
 
 
-def draw_rider(
-    pen: Pen, rng: random.Random, hip: Point, hand: Point, foot: Point, *, helmet: bool
-) -> None:
+def draw_rider(pen: Pen, rng: random.Random, hip: Point, hand: Point, foot: Point, *, helmet: bool) -> None:
     """Draw a rider from the points where the body meets the vehicle. A torso is half a unit."""
     shirt, trousers = any_color(rng), any_color(rng)
     skin = hsv(0.07, rng.uniform(0.3, 0.6), rng.uniform(0.3, 0.95))

@@ -24,17 +24,23 @@ def draw_background(rng: random.Random, size: tuple[int, int], ground: float) ->
 def _draw_square(rng: random.Random, side: int, ground: float) -> Image.Image:
     scene = Image.new("RGB", (side, side))
     kinds: list[Callable[[random.Random, Image.Image, float], None]] = [
-        _studio, _studio, _street, _street, _park, _park, _wall, _wall, _clutter,
-    ]  # fmt: skip
+        _studio,
+        _studio,
+        _street,
+        _street,
+        _park,
+        _park,
+        _wall,
+        _wall,
+        _clutter,
+    ]
     rng.choice(kinds)(rng, scene, ground)
     if rng.random() < 0.5:
         return scene.filter(ImageFilter.GaussianBlur(side * rng.uniform(0.003, 0.02)))
     return scene
 
 
-def draw_shadow(
-    rng: random.Random, scene: Image.Image, x: float, ground: float, width: float
-) -> None:
+def draw_shadow(rng: random.Random, scene: Image.Image, x: float, ground: float, width: float) -> None:
     """Darken the ground beneath a vehicle; all in pixels."""
     mask = Image.new("L", scene.size)
     half, high = width / 2, width * rng.uniform(0.02, 0.07)
@@ -62,9 +68,7 @@ def draw_foreground(rng: random.Random, scene: Image.Image, ground: float) -> No
     elif choice < 0.3:  # a box, a bag, a stone
         x, width = rng.uniform(0.0, 1.0) * side, rng.uniform(0.06, 0.16) * side
         top = ground - rng.uniform(0.04, 0.16) * side
-        draw.rounded_rectangle(
-            (x, top, x + width, ground + 0.04 * side), width * rng.uniform(0, 0.4), any_color(rng)
-        )
+        draw.rounded_rectangle((x, top, x + width, ground + 0.04 * side), width * rng.uniform(0, 0.4), any_color(rng))
 
 
 def _studio(rng: random.Random, scene: Image.Image, ground: float) -> None:
@@ -179,9 +183,7 @@ def _sky(rng: random.Random, scene: Image.Image, horizon: int) -> None:
     _gradient(scene, 0, horizon, top, shaded(top, rng.uniform(0.9, 1.4)))
 
 
-def _windows(
-    rng: random.Random, draw: ImageDraw.ImageDraw, box: tuple[float, ...], wall: Color
-) -> None:
+def _windows(rng: random.Random, draw: ImageDraw.ImageDraw, box: tuple[float, ...], wall: Color) -> None:
     left, top, right, low = box
     glass = shaded(wall, rng.choice([0.4, 0.6, 1.4]))
     step = max(4.0, (right - left) / rng.randint(2, 6))
@@ -198,14 +200,10 @@ def _parked_car(rng: random.Random, draw: ImageDraw.ImageDraw, side: int, horizo
     x, long = rng.uniform(-0.2, 0.8) * side, rng.uniform(0.25, 0.5) * side
     y, paint = horizon + rng.uniform(0, 0.05) * side, any_color(rng)
     draw.rounded_rectangle((x, y - long * 0.25, x + long, y), long * 0.06, paint)
-    draw.rounded_rectangle(
-        (x + long * 0.2, y - long * 0.4, x + long * 0.8, y - long * 0.2), long * 0.08, paint
-    )
+    draw.rounded_rectangle((x + long * 0.2, y - long * 0.4, x + long * 0.8, y - long * 0.2), long * 0.08, paint)
     for place in (0.2, 0.78):
         half = long * 0.085
-        draw.ellipse(
-            (x + long * place - half, y - half, x + long * place + half, y + half), (25, 25, 28)
-        )
+        draw.ellipse((x + long * place - half, y - half, x + long * place + half, y + half), (25, 25, 28))
 
 
 def _gradient(scene: Image.Image, top: int, low: int, start: Color, end: Color) -> None:

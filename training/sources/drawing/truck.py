@@ -12,7 +12,7 @@ from training.sources.drawing.body import (
     draw_side_lamps,
     draw_wheels,
     glass,
-)  # fmt: skip
+)
 from training.sources.drawing.pen import (
     Color,
     Pen,
@@ -67,40 +67,42 @@ def _cab(rng: random.Random) -> _Cab:
     roof = rng.uniform(0.52, 0.66)
     if rng.random() < 0.6:  # the engine is beneath the driver
         front = 1 + rng.uniform(0.2, 0.28)
-        return _Cab(
-            front - rng.uniform(0.36, 0.46), front, front, floor, rng.uniform(0.26, 0.32), roof
-        )
+        return _Cab(front - rng.uniform(0.36, 0.46), front, front, floor, rng.uniform(0.26, 0.32), roof)
     front = 1 + rng.uniform(0.26, 0.32)
     screen = front - rng.uniform(0.28, 0.36)
-    return _Cab(
-        screen - rng.uniform(0.28, 0.36), front, screen, floor, rng.uniform(0.26, 0.3), roof
-    )
+    return _Cab(screen - rng.uniform(0.28, 0.36), front, screen, floor, rng.uniform(0.26, 0.3), roof)
 
 
-def _draw_cab(
-    pen: Pen, rng: random.Random, cab: _Cab, paint: Color, pane: Color, *, width: float
-) -> None:
+def _draw_cab(pen: Pen, rng: random.Random, cab: _Cab, paint: Color, pane: Color, *, width: float) -> None:
     chrome = grey(rng, 30, 220)
     top: Point = (cab.screen - rng.uniform(0.03, 0.08), cab.roof)
     foot: Point = (cab.screen, cab.belt)
-    upper: list[Point] = [(cab.back, cab.floor), (cab.screen, cab.floor), foot, top,
-                          (cab.back, cab.roof)]  # fmt: skip
+    upper: list[Point] = [(cab.back, cab.floor), (cab.screen, cab.floor), foot, top, (cab.back, cab.roof)]
     draw_body(pen, softened(upper, 0.03), width, paint)
     draw_pane_across(
-        pen, between(foot, top, 0.08), between(foot, top, 0.85), (0.06 * width, 0.94 * width),
+        pen,
+        between(foot, top, 0.08),
+        between(foot, top, 0.85),
+        (0.06 * width, 0.94 * width),
         shaded(pane, 0.85),
-    )  # fmt: skip
+    )
     if cab.front > cab.screen:
         nose = cab.belt - rng.uniform(0.03, 0.07)
-        bonnet: list[Point] = [(cab.screen - 0.03, cab.floor), (cab.front, cab.floor),
-                               (cab.front - 0.01, nose), (cab.screen - 0.03, cab.belt)]  # fmt: skip
+        bonnet: list[Point] = [
+            (cab.screen - 0.03, cab.floor),
+            (cab.front, cab.floor),
+            (cab.front - 0.01, nose),
+            (cab.screen - 0.03, cab.belt),
+        ]
         draw_body(pen, softened(bonnet, 0.03), width * 0.95, paint)
     # The door and its pane.
     left, right = cab.back + 0.06, cab.screen - 0.05
     pen.area(
-        softened([(left, cab.belt), (right, cab.belt), (top[0] - 0.05, cab.roof - 0.07),
-                  (left, cab.roof - 0.07)], 0.02), pane
-    )  # fmt: skip
+        softened(
+            [(left, cab.belt), (right, cab.belt), (top[0] - 0.05, cab.roof - 0.07), (left, cab.roof - 0.07)], 0.02
+        ),
+        pane,
+    )
     line = shaded(paint, 0.65)
     for x in (left - 0.02, right + 0.02):
         pen.line([(x, cab.floor + 0.02), (x, cab.belt)], 0.01, line)
@@ -156,9 +158,7 @@ def _draw_flatbed(pen: Pen, rng: random.Random, end: float, width: float) -> Non
         color = hsv(rng.uniform(0.05, 0.1), rng.uniform(0.3, 0.7), rng.uniform(0.3, 0.7))
         for layer in range(rng.randint(2, 4)):
             y = low + 0.07 + layer * 0.085
-            pen.line(
-                [(REAR + 0.04, y), (end - 0.06, y)], 0.09, shaded(color, rng.uniform(0.7, 1.2))
-            )
+            pen.line([(REAR + 0.04, y), (end - 0.06, y)], 0.09, shaded(color, rng.uniform(0.7, 1.2)))
     elif kind < 0.8:  # crates
         x = REAR + 0.05
         while x < end - 0.2:
@@ -197,8 +197,7 @@ def _draw_tank(pen: Pen, rng: random.Random, end: float, width: float) -> None:
         pen.line([(x, low + 0.01), (x, high - 0.01)], 0.014, shaded(paint, 0.7))
         pen.line([(x - 0.12, high + 0.015), (x - 0.05, high + 0.015)], 0.03, shaded(paint, 0.6))
     if rng.random() < 0.5:
-        pen.line([(REAR + 0.06, (low + high) / 2), (end - 0.06, (low + high) / 2)], 0.05,
-                 any_color(rng))  # fmt: skip
+        pen.line([(REAR + 0.06, (low + high) / 2), (end - 0.06, (low + high) / 2)], 0.05, any_color(rng))
 
 
 def _draw_tipper(pen: Pen, rng: random.Random, end: float, width: float) -> None:
@@ -206,8 +205,9 @@ def _draw_tipper(pen: Pen, rng: random.Random, end: float, width: float) -> None
     paint = any_color(rng)
     if rng.random() < 0.7:  # sand, gravel
         heap = hsv(rng.uniform(0.05, 0.12), rng.uniform(0.1, 0.6), rng.uniform(0.3, 0.8))
-        pen.blob([(REAR - 0.02, high - 0.1), (REAR + 0.25, high + 0.22), (end - 0.25, high + 0.2),
-                  (end, high - 0.1)], heap)  # fmt: skip
+        pen.blob(
+            [(REAR - 0.02, high - 0.1), (REAR + 0.25, high + 0.22), (end - 0.25, high + 0.2), (end, high - 0.1)], heap
+        )
     tub: list[Point] = [(REAR + 0.06, low), (end - 0.04, low), (end, high), (REAR - 0.03, high)]
     draw_body(pen, tub, width, paint)
     for number in range(1, 5):

@@ -8,9 +8,7 @@ from local.ministack.embedded_metrics import DataPoints, metrics_in
 
 def line(directives: Any, **targets: Any) -> str:
     """Return a log line in the embedded metric format."""
-    return json.dumps(
-        {"_aws": {"Timestamp": 1_700_000_000_000, "CloudWatchMetrics": directives}} | targets
-    )
+    return json.dumps({"_aws": {"Timestamp": 1_700_000_000_000, "CloudWatchMetrics": directives}} | targets)
 
 
 def directive(*dimensions: list[str], **metric: Any) -> dict[str, Any]:
@@ -52,9 +50,7 @@ def test_what_is_no_metric_stays_a_log_line(text: str) -> None:
 
 
 def test_a_value_with_its_unit() -> None:
-    assert metrics_in(line([directive([], Unit="Percent")], Confidence=93)) == [
-        points([93.0], "Percent")
-    ]
+    assert metrics_in(line([directive([], Unit="Percent")], Confidence=93)) == [points([93.0], "Percent")]
 
 
 def test_many_values_at_once() -> None:

@@ -36,9 +36,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     statuses: list[str] = []
     for name in ("_run_execution", "_fail_execution", "_stop_execution"):
         monkeypatch.setattr(sfn, name, getattr(sfn, name))  # and back to the original at the end
-    monkeypatch.setattr(
-        sfn, "_emit_execution_status_event", lambda execution: statuses.append(execution["status"])
-    )
+    monkeypatch.setattr(sfn, "_emit_execution_status_event", lambda execution: statuses.append(execution["status"]))
     execution_limits.install()
     return statuses
 
@@ -66,9 +64,7 @@ def test_an_execution_that_is_gone_is_not_run(told: list[str]) -> None:
     assert told == []
 
 
-def test_success_that_comes_with_the_time_out_changes_nothing(
-    monkeypatch: pytest.MonkeyPatch, told: list[str]
-) -> None:
+def test_success_that_comes_with_the_time_out_changes_nothing(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
     """GIVEN MiniStack has seen RUNNING and is about to write SUCCEEDED WHEN the time is up."""
     arn = started(monkeypatch, TimeoutSeconds=0.4)
     texts: list[str] = []
@@ -93,9 +89,7 @@ def test_success_that_comes_with_the_time_out_changes_nothing(
     assert (execution["status"], execution.get("output")) == ("TIMED_OUT", None)
 
 
-def test_a_stop_that_comes_with_the_end_is_refused(
-    monkeypatch: pytest.MonkeyPatch, told: list[str]
-) -> None:
+def test_a_stop_that_comes_with_the_end_is_refused(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
     arn = started(monkeypatch)
     sfn._run_execution(arn)
 

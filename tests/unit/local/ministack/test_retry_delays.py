@@ -71,9 +71,7 @@ def test_a_map_or_parallel_of_ministacks_waits_that_long(pauses: list[float]) ->
     with pytest.raises(sfn._ExecutionError, match="BusyError"):
         sfn._with_retry_and_catch(state, {}, {"State": {"Name": "Map"}}, busy)
     assert len(pauses) == 6
-    assert all(
-        0 <= pause <= most for pause, most in zip(pauses, [2, 4, 8, 10, 10, 10], strict=True)
-    )
+    assert all(0 <= pause <= most for pause, most in zip(pauses, [2, 4, 8, 10, 10, 10], strict=True))
     assert pauses != [2, 4, 8, 10, 10, 10]
 
 

@@ -66,9 +66,7 @@ def test_what_one_instance_saved_is_there_on_the_next(bucket: Bucket, tmp_path: 
     assert bucket.puts == ["jobs/x/deep/a.pt"]  # what came from there is not sent back
 
 
-def test_only_what_has_changed_is_copied_and_nothing_deleted(
-    bucket: Bucket, tmp_path: Path
-) -> None:
+def test_only_what_has_changed_is_copied_and_nothing_deleted(bucket: Bucket, tmp_path: Path) -> None:
     kept = CheckpointSync(bucket, tmp_path, "s3://b/jobs")
     kept.restore()
     for name in ("a.pt", "b.pt"):

@@ -114,16 +114,12 @@ def test_a_files_name_starts_with_its_time() -> None:
 def test_the_sample_decides_which_calls_are_written() -> None:
     chances = iter([0.19, 0.2, 0.99])
     s3 = boto3.client("s3", region_name="us-east-1")
-    capture = DataCapture(
-        CONFIG | {"InitialSamplingPercentage": 20}, "scones", s3, lambda: next(chances)
-    )
+    capture = DataCapture(CONFIG | {"InitialSamplingPercentage": 20}, "scones", s3, lambda: next(chances))
     for _ in range(3):
         capture.record("AllTraffic", CALL)
     with Stubber(s3) as stub:
         sent: dict[str, Any] = {}
-        s3.meta.events.register(
-            "before-parameter-build.s3.PutObject", lambda params, **_: sent.update(params)
-        )
+        s3.meta.events.register("before-parameter-build.s3.PutObject", lambda params, **_: sent.update(params))
         stub.add_response("put_object", {}, {"Bucket": "bucket", "Key": ANY, "Body": ANY})
         capture.flush()
         capture.flush()  # nothing is left: no second call

@@ -107,9 +107,7 @@ def test_an_endpoint_that_does_not_serve_is_not_found(endpoints: Any, name: str)
 
 
 def test_a_body_over_the_limit_never_reaches_the_container() -> None:
-    error = error_of(
-        Endpoints("InService", deployment(AssertionError())), body=b"x" * (MAX_BODY_BYTES + 1)
-    )
+    error = error_of(Endpoints("InService", deployment(AssertionError())), body=b"x" * (MAX_BODY_BYTES + 1))
     assert (error.code, error.status) == ("413", 413)
 
 

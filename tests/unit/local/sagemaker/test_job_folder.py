@@ -10,9 +10,7 @@ REQUEST: dict[str, Any] = {
     "TrainingJobName": "job",
     "HyperParameters": {"epochs": "2"},
     "ResourceConfig": {"InstanceType": "ml.m5.large"},
-    "InputDataConfig": [
-        {"ChannelName": "train", "DataSource": {"S3DataSource": {"S3Uri": "s3://b/train"}}}
-    ],
+    "InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": {"S3Uri": "s3://b/train"}}}],
     "Environment": {"COLOUR": "red"},
 }
 

@@ -29,9 +29,7 @@ def test_the_scripts_last_lines_are_the_reason() -> None:
 
 
 def test_what_the_script_wrote_itself_comes_first() -> None:
-    assert failure_reason(2, DRIVER_LOG, "disk is full\n") == (
-        "AlgorithmError: disk is full, exit code: 2"
-    )
+    assert failure_reason(2, DRIVER_LOG, "disk is full\n") == ("AlgorithmError: disk is full, exit code: 2")
 
 
 @pytest.mark.parametrize("log", ["line\n" * 1000, "x" * 5000, ""])
@@ -62,9 +60,7 @@ def test_a_metric_is_its_last_match() -> None:
         {"Name": "words", "Regex": "loss=([a-z]+)"},
     ]
     log = "loss=0.9\nloss=bad\nloss=0.25\n"
-    assert final_metrics(log, definitions, NOW) == [
-        {"MetricName": "loss", "Value": 0.25, "Timestamp": NOW}
-    ]
+    assert final_metrics(log, definitions, NOW) == [{"MetricName": "loss", "Value": 0.25, "Timestamp": NOW}]
 
 
 @pytest.mark.parametrize(

@@ -88,9 +88,7 @@ def test_a_process_that_starts_while_the_server_is_stopped_is_stopped_too(
     revive(server)  # does nothing once stopped
 
 
-def test_it_does_not_wait_for_a_slow_start_and_starts_one_at_a_time(
-    server: ModelServer, children: Children
-) -> None:
+def test_it_does_not_wait_for_a_slow_start_and_starts_one_at_a_time(server: ModelServer, children: Children) -> None:
     begun, go_on = threading.Event(), threading.Event()
     starts: list[Process] = []
 

@@ -12,9 +12,7 @@ SUMMARIES = [
         "CreationTime": START + timedelta(minutes=number),
         "EndpointStatus": status,
     }
-    for number, (name, status) in enumerate(
-        [("old", "Failed"), ("Scones-a", "InService"), ("scones-b", "InService")]
-    )
+    for number, (name, status) in enumerate([("old", "Failed"), ("Scones-a", "InService"), ("scones-b", "InService")])
 ]
 
 

@@ -64,8 +64,6 @@ def test_without_accept_the_answer_is_json(model: Model) -> None:
     ],
     ids=["an error with a status", "any other error"],
 )
-def test_an_exception_becomes_a_status(
-    model: Model, headers: dict[str, str], body: bytes, status: int
-) -> None:
+def test_an_exception_becomes_a_status(model: Model, headers: dict[str, str], body: bytes, status: int) -> None:
     answered = model.respond(body, headers)
     assert (answered[0], answered[2]) == (status, "text/plain")

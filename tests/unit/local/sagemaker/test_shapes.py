@@ -38,14 +38,11 @@ def test_a_body_that_is_not_a_json_object(body: bytes) -> None:
         ),
         (
             {"EndpointName": "a" * 64},
-            "at 'endpointName' failed to satisfy constraint: Member must have length less than or "
-            "equal to 63",
+            "at 'endpointName' failed to satisfy constraint: Member must have length less than or equal to 63",
         ),
     ],
 )
-def test_a_wrong_request_is_a_validation_exception(
-    members: dict[str, object], message: str
-) -> None:
+def test_a_wrong_request_is_a_validation_exception(members: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationFailedError) as refused:
         request("DescribeEndpoint", **members)
     assert refused.value.code == "ValidationException"
@@ -78,9 +75,7 @@ def test_timestamps_become_datetimes_and_seconds_again() -> None:
         "LastModifiedTime": moment,
         "EndpointStatus": "InService",
     }
-    [answered] = json.loads(serialize_answer("ListEndpoints", {"Endpoints": [endpoint]}))[
-        "Endpoints"
-    ]
+    [answered] = json.loads(serialize_answer("ListEndpoints", {"Endpoints": [endpoint]}))["Endpoints"]
     assert answered["CreationTime"] == moment.timestamp()
 
 

@@ -160,9 +160,7 @@ def test_a_price_counts_as_often_as_it_is_due(inputs, deployed):
 
 
 @pytest.mark.parity("billing")
-@pytest.mark.parametrize(
-    ("seconds", "billed"), [(0.01, 0.1), (0.3, 0.3), (0.300001, 0.4), (0.7142, 0.8)]
-)
+@pytest.mark.parametrize(("seconds", "billed"), [(0.01, 0.1), (0.3, 0.3), (0.300001, 0.4), (0.7142, 0.8)])
 def test_express_time_is_billed_in_tenths_of_a_second(seconds, billed):
     assert model.billed_express_seconds(seconds) == pytest.approx(billed)
 
@@ -253,9 +251,7 @@ def test_the_functions_print_no_more_than_the_page_assumes(inputs, printed, monk
             "get_object",
             {"Body": StreamingBody(io.BytesIO(body), len(body)), "ContentLength": len(body)},
         )
-        runtime.add_response(
-            "invoke_endpoint", {"Body": StreamingBody(io.BytesIO(answer.encode()), len(answer))}
-        )
+        runtime.add_response("invoke_endpoint", {"Body": StreamingBody(io.BytesIO(answer.encode()), len(answer))})
         event = serialize_image_data.lambda_handler(event, None)
         event |= {"endpoint_name": "scones-unlimited", "class_names": [], "threshold": 0.9}
         event = image_classification.lambda_handler(event, None)

@@ -91,9 +91,7 @@ def test_less_confidence_and_strange_pictures_are_drift():
 def test_a_cause_is_named_before_what_follows_from_it():
     observed = sample(200, seed=1, confidences=np.full(200, 0.5))
     observed = with_feature(observed, "bytes", observed.features["bytes"] / 2)
-    drift = compare(
-        sample(), with_feature(observed, "sharpness", observed.features["sharpness"] * 0.6)
-    )
+    drift = compare(sample(), with_feature(observed, "sharpness", observed.features["sharpness"] * 0.6))
     assert drift.verdict.startswith("Drift in 3 of 7 features: sharpness, bytes, confidence. The")
     assert "The pictures are more blurred than in training" in drift.verdict
 
@@ -122,8 +120,7 @@ def test_what_goes_both_ways_is_spread_otherwise():
 def test_a_shift_that_is_sure_but_small_is_none():
     generator = np.random.default_rng(0)
     before, now = (
-        sample(5000, seed=seed, distances=generator.normal(mean, 1, 5000))
-        for seed, mean in ((0, 0.0), (1, 0.15))
+        sample(5000, seed=seed, distances=generator.normal(mean, 1, 5000)) for seed, mean in ((0, 0.0), (1, 0.15))
     )
     drift = compare(before, now)
     distance = feature(drift, "distance")
@@ -177,8 +174,7 @@ def test_a_baseline_without_pictures_is_said_to_be_so():
 def test_a_baseline_of_few_pictures_is_said_to_be_so():
     drift = compare(sample(5), sample(200))
     assert drift.verdict == (
-        "Nothing can be said about drift: 5 pictures are too few in training to compare with, 10"
-        " are needed."
+        "Nothing can be said about drift: 5 pictures are too few in training to compare with, 10 are needed."
     )
 
 

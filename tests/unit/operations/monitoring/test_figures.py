@@ -18,9 +18,7 @@ THRESHOLD = 0.9
 
 
 def read(folder):
-    return read_captures(
-        FolderCaptures(folder), class_names=None, processes=1, report=lambda *_: None
-    )
+    return read_captures(FolderCaptures(folder), class_names=None, processes=1, report=lambda *_: None)
 
 
 def answers(folder):
@@ -81,14 +79,10 @@ def test_each_periods_figures_are_those_of_its_lines(tmp_path):
     for period, own in zip(figures["periods"], hours.values(), strict=True):
         confidences = [confidence for _, confidence in own]
         assert period["predictions"] == len(own)
-        assert period["coverage"] == pytest.approx(
-            sum(c >= THRESHOLD for c in confidences) / len(own)
-        )
+        assert period["coverage"] == pytest.approx(sum(c >= THRESHOLD for c in confidences) / len(own))
         assert period["mean_confidence"] == pytest.approx(statistics.fmean(confidences))
         assert period["median"] == pytest.approx(statistics.median(confidences))
-        assert {name: n for name, n in period["classes"].items() if n} == Counter(
-            label for label, _ in own
-        )
+        assert {name: n for name, n in period["classes"].items() if n} == Counter(label for label, _ in own)
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,7 @@ class Together(FolderCaptures):
 def test_many_are_fetched_at_a_time_and_few_are_held_decoded(tmp_path):
     count = 3 * picks.THREADS
     write(tmp_path, [line(SURE, drawn(number)) for number in range(count)])
-    found = read_captures(
-        FolderCaptures(tmp_path), class_names=None, processes=1, report=lambda *_: None
-    )
+    found = read_captures(FolderCaptures(tmp_path), class_names=None, processes=1, report=lambda *_: None)
     held, most, counting = 0, 0, threading.Lock()
 
     def work(row, picture):
@@ -49,9 +47,7 @@ def test_many_are_fetched_at_a_time_and_few_are_held_decoded(tmp_path):
 
     everyone_else_had_a_chance = threading.Event()  # never set: it ends a wait early, not late
 
-    results = with_pictures(
-        Together(tmp_path), found.files, found.predictions, work, lambda *_: None
-    )
+    results = with_pictures(Together(tmp_path), found.files, found.predictions, work, lambda *_: None)
 
     assert results == [(row, (32, 32)) for row in range(count)]
     assert most == picks.MOST_DECODED

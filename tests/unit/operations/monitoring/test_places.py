@@ -36,9 +36,7 @@ def test_files_are_those_below_the_prefix_and_not_beside_it():
 def test_a_single_object_can_be_given():
     s3, stubber = stubbed("s3")
     key = "captures/scones/a.jsonl"
-    stubber.add_response(
-        "list_objects_v2", listed("", prefix=key), {"Bucket": "bucket", "Prefix": key}
-    )
+    stubber.add_response("list_objects_v2", listed("", prefix=key), {"Bucket": "bucket", "Prefix": key})
     stubber.add_response(
         "get_object",
         {"Body": Body(b"{}")},

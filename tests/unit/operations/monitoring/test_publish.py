@@ -25,9 +25,7 @@ SECOND = BEGIN + timedelta(hours=1)
 
 
 def read(folder):
-    return read_captures(
-        FolderCaptures(folder), class_names=None, processes=1, report=lambda *_: None
-    )
+    return read_captures(FolderCaptures(folder), class_names=None, processes=1, report=lambda *_: None)
 
 
 @pytest.fixture
@@ -128,8 +126,7 @@ def test_the_metrics_are_the_hours_figures(reading):
     metrics = hour_metrics(hour, reading, 0.905, drift, "scones")
 
     found = {
-        (metric["MetricName"], *(d["Value"] for d in metric["Dimensions"][1:])): metric["Value"]
-        for metric in metrics
+        (metric["MetricName"], *(d["Value"] for d in metric["Dimensions"][1:])): metric["Value"] for metric in metrics
     }
     # The second hour is 0.94 sure and less.
     confidences = [0.94 - 0.01 * (call % 7) for call in range(12)]
@@ -206,13 +203,20 @@ def test_an_hour_of_damaged_lines_alone_is_published(tmp_path):
 def options(tmp_path, monkeypatch):
     """A run with captures of an hour that is over, and a report to be written to tmp_path/out."""
     session = StubbedSession()
-    session.stub("cloudwatch").add_client_error(
-        "get_metric_statistics", "AccessDenied", "no permission for cloudwatch"
-    )
+    session.stub("cloudwatch").add_client_error("get_metric_statistics", "AccessDenied", "no permission for cloudwatch")
     monkeypatch.setattr("boto3.Session", lambda: session)
     a_few_hours(tmp_path / "captures", hours=2, begin=datetime.now(UTC) - timedelta(hours=5))
-    return ["--captures", str(tmp_path / "captures"), "--out", str(tmp_path / "out"),
-            "--baseline", "none", "--threshold", "0.9", "--publish"]  # fmt: skip
+    return [
+        "--captures",
+        str(tmp_path / "captures"),
+        "--out",
+        str(tmp_path / "out"),
+        "--baseline",
+        "none",
+        "--threshold",
+        "0.9",
+        "--publish",
+    ]
 
 
 def test_a_report_that_cannot_be_published_is_written_and_said_to_be(options, tmp_path, capsys):
@@ -236,9 +240,7 @@ def test_a_report_that_cannot_be_published_is_written_and_said_to_be(options, tm
         ),
     ],
 )
-def test_an_interrupt_says_what_is_there(
-    options, tmp_path, capsys, monkeypatch, stopped, files, words
-):
+def test_an_interrupt_says_what_is_there(options, tmp_path, capsys, monkeypatch, stopped, files, words):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 

@@ -32,9 +32,7 @@ def captures(folder, calls):
 
 
 def read(folder):
-    return read_captures(
-        FolderCaptures(folder), class_names=None, processes=1, report=lambda *_: None
-    ).predictions
+    return read_captures(FolderCaptures(folder), class_names=None, processes=1, report=lambda *_: None).predictions
 
 
 def test_of_a_call_that_was_tried_again_the_first_answer_counts(tmp_path):

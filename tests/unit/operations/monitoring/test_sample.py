@@ -87,9 +87,7 @@ def test_a_baseline_is_read_from_an_earlier_monitoring_run(tmp_path):
 
 def s3_with(content, length=None):
     client, stub = stubbed("s3")
-    stub.add_response(
-        "get_object", body(content, length), {"Bucket": "bucket", "Key": "jobs/j/model.tar.gz"}
-    )
+    stub.add_response("get_object", body(content, length), {"Bucket": "bucket", "Key": "jobs/j/model.tar.gz"})
     return client, stub
 
 

@@ -88,9 +88,7 @@ def test_the_p_value_of_classes_is_that_of_all_permutations(seed):
 
 
 def test_the_p_value_of_two_classes_is_the_hypergeometric_distributions():
-    shift = category_shift(
-        ["a"] * 400 + ["b"] * 400, ["a"] * 125 + ["b"] * 75, np.random.default_rng(0)
-    )
+    shift = category_shift(["a"] * 400 + ["b"] * 400, ["a"] * 125 + ["b"] * 75, np.random.default_rng(0))
     counts = np.arange(201)
     as_far = np.abs(counts - 105) >= 20  # of 1,000, 525 are a; 105 of 200 are expected, 125 seen
     exact = stats.hypergeom(1000, 525, 200).pmf(counts)[as_far].sum()
@@ -159,9 +157,6 @@ def test_a_shift_of_the_stated_size_is_found_nine_times_in_ten(n, m):
     least = sensitivity(n, m, alpha)
     apart = 2 * stats.norm.ppf((1 + least) / 2)  # deviations; their KS distance is `least`
     generator = np.random.default_rng(0)
-    found = [
-        number_shift(generator.normal(size=n), generator.normal(apart, size=m)).p < alpha
-        for _ in range(300)
-    ]
+    found = [number_shift(generator.normal(size=n), generator.normal(apart, size=m)).p < alpha for _ in range(300)]
     assert np.mean(found) >= 0.9
     assert sensitivity(5, 5, alpha) == 1

@@ -182,9 +182,7 @@ def test_a_decision_whose_undo_broke_off_stands_in_the_end(clock, place, then):
     office.queue.reappear()
     view = office.desk("bob").look("page")
     assert keys(view) == ([] if then == "decides" else ["inbox/1.png"])
-    decided = {"inbox/0.png": "bicycle"} | (
-        {"inbox/1.png": "motorcycle"} if then == "decides" else {}
-    )
+    decided = {"inbox/0.png": "bicycle"} | ({"inbox/1.png": "motorcycle"} if then == "decides" else {})
     assert office.decisions() == decided
     assert first not in office.queue.bodies
 

@@ -174,10 +174,8 @@ def test_a_decision_is_taken_back_to_review_and_not_queued_again(table):
         {
             "TableName": "predictions",
             "Key": KEY,
-            "UpdateExpression": "SET outcome = :review, queued = :yes, decided_at = :was"
-            " REMOVE #label, decided_by",
-            "ConditionExpression": "outcome = :reviewed AND #label = :label AND decided_by = :by"
-            " AND decided_at = :at",
+            "UpdateExpression": "SET outcome = :review, queued = :yes, decided_at = :was REMOVE #label, decided_by",
+            "ConditionExpression": "outcome = :reviewed AND #label = :label AND decided_by = :by AND decided_at = :at",
             "ExpressionAttributeNames": {"#label": "label"},
             "ExpressionAttributeValues": {
                 ":review": {"S": "review"},
@@ -273,10 +271,7 @@ def test_messages_are_hidden_ten_at_a_time_and_lost_ones_named(queue):
             },
             {
                 "QueueUrl": URL,
-                "Entries": [
-                    {"Id": str(n), "ReceiptHandle": f"r{n}", "VisibilityTimeout": 60}
-                    for n in numbers
-                ],
+                "Entries": [{"Id": str(n), "ReceiptHandle": f"r{n}", "VisibilityTimeout": 60} for n in numbers],
             },
         )
     assert review.hide(messages(12), 60) == {"m3", "m11"}

@@ -49,9 +49,7 @@ def test_without_class_names_there_is_the_guess_to_choose():
     assert question(class_names=[3], confidence="high", threshold=True).confidence is None
 
 
-@pytest.mark.parametrize(
-    "text", ["", "no json", "[1]", '{"s3_bucket": "b"}', body(s3_key=""), body(s3_bucket=5)]
-)
+@pytest.mark.parametrize("text", ["", "no json", "[1]", '{"s3_bucket": "b"}', body(s3_key=""), body(s3_bucket=5)])
 def test_a_message_of_no_picture_is_an_error(text):
     with pytest.raises(QuestionError, match="names no picture"):
         read_message(text)

@@ -29,11 +29,7 @@ class Server:
     def request(self, method, path, content=b"", *, scheme="http", **headers):
         """Return status, headers and body. A header of None is left out; _ stands for -."""
         given = {"host": HOST, "content_length": str(len(content)), **headers}
-        raw = [
-            (name.replace("_", "-").encode(), value.encode())
-            for name, value in given.items()
-            if value is not None
-        ]
+        raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in given.items() if value is not None]
         scope = {
             "type": scheme,
             "method": method,
@@ -72,9 +68,7 @@ def server():
     return Server()
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/favicon.ico", "/look", "/wrong/", f"/{TOKEN}", f"/{TOKEN}x/", f"//{TOKEN}/"]
-)
+@pytest.mark.parametrize("path", ["/", "/favicon.ico", "/look", "/wrong/", f"/{TOKEN}", f"/{TOKEN}x/", f"//{TOKEN}/"])
 def test_without_the_token_there_is_nothing(server, path):
     for method in ("GET", "POST"):
         status, headers, answer = server.request(method, path)

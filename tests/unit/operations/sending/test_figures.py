@@ -63,9 +63,7 @@ def test_pictures_without_an_answer_do_not_count_as_quick():
 
 
 def test_percentiles_of_nothing_are_no_numbers():
-    assert spread([None]) == {
-        "p50": None, "p90": None, "p95": None, "p99": None, "max": None, "count": 0
-    }  # fmt: skip
+    assert spread([None]) == {"p50": None, "p90": None, "p95": None, "p99": None, "max": None, "count": 0}
 
 
 def test_percentiles_are_those_of_the_values():

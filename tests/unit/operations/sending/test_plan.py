@@ -37,9 +37,7 @@ def test_a_staged_folder_without_test_pictures_is_named(tmp_path):
 
 
 def test_only_the_test_split_is_sent_and_its_class_is_known(tmp_path):
-    (tmp_path / "manifest.json").write_text(
-        '{"files": {"train/bicycle/x.png": {}, "test/motorcycle/y.png": {}}}'
-    )
+    (tmp_path / "manifest.json").write_text('{"files": {"train/bicycle/x.png": {}, "test/motorcycle/y.png": {}}}')
     path = tmp_path / "test/motorcycle/y.png"
     assert staged_test_pictures(tmp_path) == [SourcePicture("motorcycle/y.png", path, "motorcycle")]
 

@@ -92,9 +92,7 @@ def test_a_problem_of_the_tracking_ends_the_sending():
 
 def test_uploads_that_are_all_refused_are_the_problem():
     arrivals = two()
-    end = carried_out(
-        arrivals, Answers(arrivals, no_look), S3(client_error("NoSuchBucket", "gone"))
-    )
+    end = carried_out(arrivals, Answers(arrivals, no_look), S3(client_error("NoSuchBucket", "gone")))
     assert "gone" in str(end.problem)
 
 

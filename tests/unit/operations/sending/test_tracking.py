@@ -63,10 +63,7 @@ class World:
         )
 
     def holds(self, asked: list[Arrival], *items: dict[str, Any]) -> None:
-        keys = [
-            {"picture": {"S": f"s3://{BUCKET}/{a.key}"}, "version_id": {"S": str(a.version_id)}}
-            for a in asked
-        ]
+        keys = [{"picture": {"S": f"s3://{BUCKET}/{a.key}"}, "version_id": {"S": str(a.version_id)}} for a in asked]
         self.dynamodb.add_response(
             "batch_get_item",
             {"Responses": {"table": list(items)}},
@@ -84,9 +81,7 @@ class World:
             "input": f'{{"bucket": {{"name": "{BUCKET}"}}, "object": {{"key": "{of.key}",'
             f' "version-id": "{of.version_id}"}}}}',
         } | changes
-        self.stepfunctions.add_response(
-            "describe_execution", told, {"executionArn": execution_arn(name)}
-        )
+        self.stepfunctions.add_response("describe_execution", told, {"executionArn": execution_arn(name)})
 
     def look(self) -> int:
         pages = self.tracker.look()
@@ -333,9 +328,7 @@ def test_the_list_is_read_no_further_back_than_the_oldest_open_picture():
 def test_pages_are_counted_so_that_the_next_look_can_wait_for_them():
     client, stub = stubbed("stepfunctions")
     asked = {"stateMachineArn": MACHINE, "maxResults": 1000}
-    stub.add_response(
-        "list_executions", {"executions": [execution("b", "RUNNING", 2)], "nextToken": "t"}, asked
-    )
+    stub.add_response("list_executions", {"executions": [execution("b", "RUNNING", 2)], "nextToken": "t"}, asked)
     stub.add_response(
         "list_executions",
         {"executions": [execution("a", "ABORTED", 1, 2)]},

@@ -249,9 +249,7 @@ def test_every_file_is_sent_as_it_is_with_its_version_noted(tmp_path):
     one = arrival("a.png")
     one.body = tmp_path / "a.png"
     client, stub = stubbed("s3")
-    stub.add_response(
-        "put_object", {"VersionId": "v1"}, {"Bucket": "b", "Key": one.key, "Body": b"bytes"}
-    )
+    stub.add_response("put_object", {"VersionId": "v1"}, {"Bucket": "b", "Key": one.key, "Body": b"bytes"})
     Sender(client, "b", Event()).send([one], lambda: None)
     stub.assert_no_pending_responses()
     assert one.version_id == "v1"
@@ -283,10 +281,9 @@ DATE = "Fri, 15 Jan 2027 08:00:00 GMT"  # 1,800,000,000 s since 1970
         ([(1_800_000_000.3, 1_800_000_000.4, DATE)], 0),  # agrees with the same clock
         ([(1_799_999_990.3, 1_799_999_990.4, DATE)], 10.15),  # this machine is slow
         # The first leaves 10.1 to 11.2, and the second 9.9 to 11.0.
-        ([(1_799_999_989.8, 1_799_999_989.9, DATE), (1_799_999_990.0, 1_799_999_990.1, DATE)],
-         10.55),
+        ([(1_799_999_989.8, 1_799_999_989.9, DATE), (1_799_999_990.0, 1_799_999_990.1, DATE)], 10.55),
     ],
-)  # fmt: skip
+)
 def test_the_clocks_difference_is_narrowed_down_by_dates(answers, offset):
     clock = ClockOffset()
     for answer in answers:

@@ -32,10 +32,15 @@ FILES = sorted((ROOT / "statemachine").glob("*.asl.json"))
 MACHINES = {path.name.split(".")[0]: read_definition(path) for path in FILES}
 ONE = MACHINES["MyStateMachine"]
 BEGAN = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
-ACCEPTED = ("Locate Picture", "Serialize Image Data", "Image Classification",
-            "Filter Low Confidence", "Is Accepted", "Record Prediction")  # fmt: skip
-REVIEW = (*ACCEPTED[:-1], "Claim Review", "Send To Review", "Confirm Review",
-          "Threshold Confidence Not Met")  # fmt: skip
+ACCEPTED = (
+    "Locate Picture",
+    "Serialize Image Data",
+    "Image Classification",
+    "Filter Low Confidence",
+    "Is Accepted",
+    "Record Prediction",
+)
+REVIEW = (*ACCEPTED[:-1], "Claim Review", "Send To Review", "Confirm Review", "Threshold Confidence Not Met")
 WIDEST = 900  # pixels: a README shows about 800, and letters are 12
 
 EACH = pytest.mark.parametrize("definition", MACHINES.values(), ids=MACHINES)
@@ -43,10 +48,18 @@ EACH = pytest.mark.parametrize("definition", MACHINES.values(), ids=MACHINES)
 
 def step(name, index, **fields):
     values: dict[str, Any] = {
-        "kind": ONE.states[name].kind, "entered": BEGAN + timedelta(seconds=index), "seconds": 1.0,
-        "attempts": 1, "failures": (), "error": None, "cause": None, "input": '{"s3_key": "a.png"}',
-        "output": "{}", "previous": index - 1 if index else None, "parent": None,
-    }  # fmt: skip
+        "kind": ONE.states[name].kind,
+        "entered": BEGAN + timedelta(seconds=index),
+        "seconds": 1.0,
+        "attempts": 1,
+        "failures": (),
+        "error": None,
+        "cause": None,
+        "input": '{"s3_key": "a.png"}',
+        "output": "{}",
+        "previous": index - 1 if index else None,
+        "parent": None,
+    }
     return Step(state=name, **(values | fields))
 
 
@@ -56,10 +69,16 @@ def path_of(*names, changes=(), **fields):
     steps = tuple(step(name, i, **changes.get(name, {})) for i, name in enumerate(names))
     values: dict[str, Any] = {
         "arn": "arn:aws:states:eu-west-1:123456789012:execution:MyStateMachine:one",
-        "machine": "MyStateMachine", "status": "SUCCEEDED", "started": BEGAN,
-        "stopped": BEGAN + timedelta(seconds=len(names)), "redriven": 0, "input": "{}",
-        "output": "{}", "error": None, "cause": None,
-    }  # fmt: skip
+        "machine": "MyStateMachine",
+        "status": "SUCCEEDED",
+        "started": BEGAN,
+        "stopped": BEGAN + timedelta(seconds=len(names)),
+        "redriven": 0,
+        "input": "{}",
+        "output": "{}",
+        "error": None,
+        "cause": None,
+    }
     return ExecutionPath(steps=steps, **(values | fields))
 
 
@@ -149,8 +168,12 @@ def bounds(shape, x, y):
         elif command == "a":
             here = here[0] + given[5], here[1] + given[6]
         points.append(here)
-    return (min(p[0] for p in points) + x, min(p[1] for p in points) + y,
-            max(p[0] for p in points) + x, max(p[1] for p in points) + y)  # fmt: skip
+    return (
+        min(p[0] for p in points) + x,
+        min(p[1] for p in points) + y,
+        max(p[0] for p in points) + x,
+        max(p[1] for p in points) + y,
+    )
 
 
 def line_points(d, x, y):
@@ -168,17 +191,18 @@ def line_points(d, x, y):
             (x0, y0), (x1, y1, x2, y2, x3, y3) = here, given
             for i in range(20):
                 t, u = i / 20, 1 - i / 20
-                found.append((
-                    u**3 * x0 + 3 * u * u * t * x1 + 3 * u * t * t * x2 + t**3 * x3,
-                    u**3 * y0 + 3 * u * u * t * y1 + 3 * u * t * t * y2 + t**3 * y3,
-                ))  # fmt: skip
+                found.append(
+                    (
+                        u**3 * x0 + 3 * u * u * t * x1 + 3 * u * t * t * x2 + t**3 * x3,
+                        u**3 * y0 + 3 * u * u * t * y1 + 3 * u * t * t * y2 + t**3 * y3,
+                    )
+                )
             here = x3, y3
     return [(a + x, b + y) for a, b in [*found, here]]
 
 
 def overlap(one, two, room=0.0):
-    return (one[0] < two[2] - room and two[0] < one[2] - room
-            and one[1] < two[3] - room and two[1] < one[3] - room)  # fmt: skip
+    return one[0] < two[2] - room and two[0] < one[2] - room and one[1] < two[3] - room and two[1] < one[3] - room
 
 
 def inside(definition, state):
@@ -208,8 +232,7 @@ def test_every_state_and_every_transition_is_in_the_picture(definition):
     # A state in a Map in a Map comes with the outer one first, and then with the inner one.
     around = {name: s for s in definition.states for name in inside(definition, s)}
     wanted = Counter(
-        (t.source, around.get(t.source, END) if t.target == END else t.target, t.kind)
-        for t in definition.transitions
+        (t.source, around.get(t.source, END) if t.target == END else t.target, t.kind) for t in definition.transitions
     )
     assert drawn == wanted
     starts = [(source, target) for source, target, kinds in picture.arrows() if kinds == "start"]
@@ -273,14 +296,10 @@ def test_counts_stand_on_their_arrows_and_on_no_others():
     assert (texts["200"], texts["182"], texts["18"]) == (5, 2, 5)
     arrows = [e for e in picture.root.iter() if attribute(e, "data-kind")]
     taken = {
-        (attribute(e, "data-from"), attribute(e, "data-to"))
-        for e in arrows
-        if "wf-taken" in attribute(e, "class")
+        (attribute(e, "data-from"), attribute(e, "data-to")) for e in arrows if "wf-taken" in attribute(e, "class")
     }
     assert taken == {pair for pair in counts if pair != ("Threshold Confidence Not Met", END)}
-    assert all(
-        "wf-off" in attribute(e, "class") for e in arrows if "wf-taken" not in attribute(e, "class")
-    )
+    assert all("wf-off" in attribute(e, "class") for e in arrows if "wf-taken" not in attribute(e, "class"))
     assert "wf-off" in picture.classes("Notify Failure")
     assert "wf-taken" in picture.classes("Threshold Confidence Not Met")
 
@@ -311,8 +330,7 @@ def test_an_arrow_for_success_and_errors_says_how_many_were_errors(after_errors,
     pair = ("Confirm Review", "Threshold Confidence Not Met")
     text = draw(ONE, counts=transition_counts([path_of(*REVIEW)] * 73), after_errors=after_errors)
     picture = Picture(text)
-    [label] = [e for e in picture.root.iter()
-               if "wf-label" in attribute(e, "class") and ends_of(e) == pair]  # fmt: skip
+    [label] = [e for e in picture.root.iter() if "wf-label" in attribute(e, "class") and ends_of(e) == pair]
     texts = sorted((e for e in label if e.text), key=lambda e: float(attribute(e, "y")))
     assert " ".join(e.text or "" for e in texts) == f"73 {words}"
     never = [e for e in picture.texts() if e == "also after any error"]
@@ -335,13 +353,22 @@ def test_executions_that_were_ended_from_outside_are_counted_where_they_were():
 def test_a_path_is_painted_with_times_attempts_and_errors():
     failure = Failure("EndpointGoneError", "no such endpoint")
     path = path_of(
-        *ACCEPTED[:3], "Notify Failure", "Workflow Failed",
-        changes={"Image Classification": {
-            "attempts": 9, "seconds": 83.0, "failures": (failure,) * 9,
-            "error": failure.error, "cause": failure.cause,
-        }},
-        status="FAILED", error=failure.error, cause=failure.cause,
-    )  # fmt: skip
+        *ACCEPTED[:3],
+        "Notify Failure",
+        "Workflow Failed",
+        changes={
+            "Image Classification": {
+                "attempts": 9,
+                "seconds": 83.0,
+                "failures": (failure,) * 9,
+                "error": failure.error,
+                "cause": failure.cause,
+            }
+        },
+        status="FAILED",
+        error=failure.error,
+        cause=failure.cause,
+    )
     picture = Picture(draw(ONE, path=path, steps=True))
     texts = picture.texts()
     assert "1 min 23 s · 9 attempts" in texts
@@ -354,10 +381,10 @@ def test_a_path_is_painted_with_times_attempts_and_errors():
     assert picture.classes("Locate Picture") == {"wf-state", "wf-taken"}
     assert picture.classes("Record Prediction") == {"wf-state", "wf-off"}
     caught = next(
-        e for e in picture.root.iter()
-        if attribute(e, "data-from") == "Image Classification"
-        and attribute(e, "data-to") == "Notify Failure"
-    )  # fmt: skip
+        e
+        for e in picture.root.iter()
+        if attribute(e, "data-from") == "Image Classification" and attribute(e, "data-to") == "Notify Failure"
+    )
     assert {"wf-taken", "wf-catch"} <= set(attribute(caught, "class").split())
 
 
@@ -371,9 +398,7 @@ def test_the_steps_of_a_circle_are_numbered_on_its_arrows():
 
 
 def test_a_running_execution_says_where_it_is():
-    path = path_of(
-        *ACCEPTED[:2], changes={ACCEPTED[1]: {"seconds": None}}, status="RUNNING", stopped=None
-    )
+    path = path_of(*ACCEPTED[:2], changes={ACCEPTED[1]: {"seconds": None}}, status="RUNNING", stopped=None)
     texts = Picture(draw(ONE, path=path, steps=True)).texts()
     assert texts.count("still in it") == 2
     assert any(text.startswith("RUNNING, still; started 2026-11-23 08:00:00") for text in texts)
@@ -456,10 +481,9 @@ def test_what_executions_did_is_well_formed_whatever_is_in_it(unfit):
 @pytest.mark.parametrize("unfit", UNFIT, ids=ascii)
 def test_a_definition_is_drawn_whatever_is_in_its_texts(tmp_path, unfit):
     states = {
-        f"A{unfit}": {"Type": "Task", "Comment": unfit, "Next": "B",
-                      "Catch": [{"ErrorEquals": [unfit], "Next": "B"}]},
+        f"A{unfit}": {"Type": "Task", "Comment": unfit, "Next": "B", "Catch": [{"ErrorEquals": [unfit], "Next": "B"}]},
         "B": {"Type": "Fail", "Error": unfit},
-    }  # fmt: skip
+    }
     definition = made(tmp_path, states)
     counts = {(START, f"A{unfit}"): 1, (f"A{unfit}", "B"): 1}
     assert len(Picture(draw(definition, counts=counts).encode()).boxes) == 2
@@ -482,9 +506,7 @@ def test_a_definition_is_drawn_whatever_is_in_its_texts(tmp_path, unfit):
             "A": {
                 "Type": "Parallel",
                 "End": True,
-                "Branches": [
-                    {"StartAt": n, "States": {n: {"Type": "Pass", "End": True}}} for n in "BCD"
-                ],
+                "Branches": [{"StartAt": n, "States": {n: {"Type": "Pass", "End": True}}} for n in "BCD"],
             }
         },
     ],
@@ -493,9 +515,7 @@ def test_odd_machines_are_drawn_completely_too(tmp_path, states):
     definition = made(tmp_path, states)
     picture = Picture(draw(definition))
     assert set(picture.boxes) == set(definition.states)
-    assert sum(len(kinds.split()) for *_, kinds in picture.arrows() if kinds != "start") == len(
-        definition.transitions
-    )
+    assert sum(len(kinds.split()) for *_, kinds in picture.arrows() if kinds != "start") == len(definition.transitions)
     for one, two in combinations(picture.boxes, 2):
         nested = one in inside(definition, two) or two in inside(definition, one)
         assert nested or not overlap(picture.boxes[one], picture.boxes[two])
@@ -553,9 +573,9 @@ def test_pictures_of_one_page_have_names_of_their_own():
 
 @pytest.mark.parametrize("picture", draw_workflow.DOCS, ids=lambda path: path.name)
 def test_the_pictures_in_the_documentation_are_those_of_the_definitions(picture):
-    assert picture.read_text(encoding="utf-8") == draw_workflow.docs_picture(
-        draw_workflow.DOCS[picture]
-    ), "it is stale: run `python -m operations.draw_workflow --write-docs`"
+    assert picture.read_text(encoding="utf-8") == draw_workflow.docs_picture(draw_workflow.DOCS[picture]), (
+        "it is stale: run `python -m operations.draw_workflow --write-docs`"
+    )
 
 
 def test_a_child_of_a_map_is_painted_inside_of_it():
@@ -581,7 +601,10 @@ def test_the_same_picture_comes_out_of_another_process():
     )
     told = subprocess.run(
         [sys.executable, "-c", script, "1"],
-        cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": "1"}, check=True,
-        capture_output=True, timeout=60,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=os.environ | {"PYTHONHASHSEED": "1"},
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
     assert told.stdout.decode() == draw(ONE)

@@ -65,9 +65,13 @@ class History:
         """Read it back through a client that gives it in pages."""
         client, stub = stubbed("stepfunctions")
         description = {
-            "executionArn": ARN, "stateMachineArn": MACHINE, "status": status, "startDate": BEGAN,
-            "input": "{}", **told,
-        }  # fmt: skip
+            "executionArn": ARN,
+            "stateMachineArn": MACHINE,
+            "status": status,
+            "startDate": BEGAN,
+            "input": "{}",
+            **told,
+        }
         if status not in {"RUNNING", "PENDING_REDRIVE"}:
             description["stopDate"] = stopped or self.events[-1]["timestamp"]
         stub.add_response("describe_execution", description, {"executionArn": ARN})
@@ -115,8 +119,11 @@ def test_a_success_is_read_step_by_step(linked):
     assert (task.input, task.output) == ('{"to":"B"}', '{"of":"B"}')
     assert (choice.kind, choice.previous) == ("Choice", 1)
     assert transition_counts([path, path]) == {
-        (START, "A"): 2, ("A", "B"): 2, ("B", "C"): 2, ("C", END): 2,
-    }  # fmt: skip
+        (START, "A"): 2,
+        ("A", "B"): 2,
+        ("B", "C"): 2,
+        ("C", END): 2,
+    }
 
 
 @SHAPES
@@ -228,8 +235,12 @@ def test_a_circle_is_walked_as_often_as_it_was(linked):
     history.add("ExecutionSucceeded", {"output": "{}"})
     counts = transition_counts([history.read()])
     assert counts == {
-        (START, "A"): 1, ("A", "B"): 1, ("B", "C"): 3, ("C", "B"): 3, ("B", END): 1,
-    }  # fmt: skip
+        (START, "A"): 1,
+        ("A", "B"): 1,
+        ("B", "C"): 3,
+        ("C", "B"): 3,
+        ("B", END): 1,
+    }
 
 
 def test_a_history_is_read_to_its_last_page():
@@ -278,9 +289,15 @@ def test_the_iterations_of_a_map_are_told_apart_by_their_links():
     assert error_counts([path]) == {("Ask", "Mend"): 1}
     assert path.steps[0].attempts == 0
     assert transition_counts([path]) == {
-        (START, "Each"): 1, ("Each", "Ask"): 2, ("Ask", "Done"): 1, ("Ask", "Mend"): 1,
-        ("Mend", "Done"): 1, ("Done", "Each"): 2, ("Each", "After"): 1, ("After", END): 1,
-    }  # fmt: skip
+        (START, "Each"): 1,
+        ("Each", "Ask"): 2,
+        ("Ask", "Done"): 1,
+        ("Ask", "Mend"): 1,
+        ("Mend", "Done"): 1,
+        ("Done", "Each"): 2,
+        ("Each", "After"): 1,
+        ("After", END): 1,
+    }
 
 
 def test_iterations_without_their_details_are_read_by_their_links():
@@ -304,9 +321,13 @@ def test_the_branches_of_a_parallel_state_are_told_apart_too():
     history.leave("Parallel", "Both", done)
     history.add("ExecutionSucceeded", {"output": "{}"})
     assert transition_counts([history.read()]) == {
-        (START, "Both"): 1, ("Both", "Left"): 1, ("Both", "Right"): 1,
-        ("Left", "Both"): 1, ("Right", "Both"): 1, ("Both", END): 1,
-    }  # fmt: skip
+        (START, "Both"): 1,
+        ("Both", "Left"): 1,
+        ("Both", "Right"): 1,
+        ("Left", "Both"): 1,
+        ("Right", "Both"): 1,
+        ("Both", END): 1,
+    }
 
 
 def failed_parallel():
@@ -381,8 +402,10 @@ def test_a_fail_state_in_a_branch_fails_what_is_around_it():
     history.add("ExecutionFailed", FAILED, failed)
     path = history.read("FAILED", **FAILED)
     assert [(s.state, s.error) for s in path.steps] == [
-        ("Both", "BusyError"), ("Left", None), ("Right", "BusyError"),
-    ]  # fmt: skip
+        ("Both", "BusyError"),
+        ("Left", None),
+        ("Right", "BusyError"),
+    ]
 
 
 def test_a_parallel_state_that_works_when_tried_again_has_not_failed():
@@ -395,9 +418,12 @@ def test_a_parallel_state_that_works_when_tried_again_has_not_failed():
     history.add("ExecutionSucceeded", {"output": "{}"})
     path = history.read()
     assert [(s.state, s.parent, s.previous) for s in path.steps] == [
-        ("Both", None, None), ("Left", 0, None), ("Right", 0, None), ("Left", 0, None),
+        ("Both", None, None),
+        ("Left", 0, None),
         ("Right", 0, None),
-    ]  # fmt: skip
+        ("Left", 0, None),
+        ("Right", 0, None),
+    ]
     assert (path.steps[0].error, path.steps[0].failures) == (None, (BUSY,))
 
 
@@ -446,9 +472,14 @@ def test_what_ends_with_an_inner_map_ends_in_the_outer_one():
     history.add("ExecutionSucceeded", {"output": "{}"})
     path = history.read()
     assert transition_counts([path]) == {
-        (START, "Outer"): 1, ("Outer", "Inner"): 2, ("Inner", "X"): 2, ("X", "Inner"): 2,
-        ("Inner", "Outer"): 2, ("Outer", "After"): 1, ("After", END): 1,
-    }  # fmt: skip
+        (START, "Outer"): 1,
+        ("Outer", "Inner"): 2,
+        ("Inner", "X"): 2,
+        ("X", "Inner"): 2,
+        ("Inner", "Outer"): 2,
+        ("Outer", "After"): 1,
+        ("After", END): 1,
+    }
     assert [step.parent for step in path.steps] == [None, 0, 1, 0, 3, None]
 
 
@@ -467,8 +498,11 @@ def test_an_inner_failure_fails_each_state_around_it():
     history.add("ExecutionSucceeded", {"output": "{}"})
     path = history.read()
     assert [(s.state, s.error) for s in path.steps] == [
-        ("Outer", "BusyError"), ("Inner", "BusyError"), ("X", "BusyError"), ("After", None),
-    ]  # fmt: skip
+        ("Outer", "BusyError"),
+        ("Inner", "BusyError"),
+        ("X", "BusyError"),
+        ("After", None),
+    ]
     assert path.steps[1].seconds == 6
 
 

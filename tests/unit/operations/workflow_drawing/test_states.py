@@ -134,9 +134,7 @@ def test_a_state_with_the_name_of_an_end_of_the_picture_is_refused(tmp_path, nam
     if nested:
         content = machine(A={"Type": "Map", "End": True, "ItemProcessor": content})
     path = write(tmp_path, content)
-    with pytest.raises(
-        NotAStateMachineError, match=f"has a state named '{name}'.*rename"
-    ) as caught:
+    with pytest.raises(NotAStateMachineError, match=f"has a state named '{name}'.*rename") as caught:
         read_definition(path)
     assert str(path) in str(caught.value)
 
@@ -169,9 +167,7 @@ def test_a_condition_is_said_in_few_words(rule, words):
 
 
 def test_a_long_condition_is_cut_and_kept_in_full_beside():
-    rule = {
-        "Condition": "{% $states.input.a = 'b' and " + "$states.input.c = 'd' and " * 9 + "1 %}"
-    }
+    rule = {"Condition": "{% $states.input.a = 'b' and " + "$states.input.c = 'd' and " * 9 + "1 %}"}
     assert len(short_condition(rule)) <= 46
     assert short_condition(rule).startswith("a = 'b' and c = 'd'")
     assert short_condition(rule).endswith("…")
@@ -200,5 +196,10 @@ def test_the_branches_of_a_parallel_state_are_machines_too(tmp_path):
     definition = read_definition(path)
     assert [part.start_at for part in definition.states["A"].parts] == ["B", "C"]
     assert definition.pairs == {
-        (START, "A"), ("A", END), ("A", "B"), ("A", "C"), ("B", "A"), ("C", "A"),
-    }  # fmt: skip
+        (START, "A"),
+        ("A", END),
+        ("A", "B"),
+        ("A", "C"),
+        ("B", "A"),
+        ("C", "A"),
+    }

@@ -77,9 +77,7 @@ def test_the_covariance_is_shrunk_as_ledoit_and_wolf_say():
     covariance = pytest.importorskip("sklearn.covariance")
     vectors, labels = vectors_of_two_classes(40, 20)  # hardly more vectors than numbers in each
     means, whitener = baseline.fit_gaussian(vectors, labels, 2)
-    expected, share = covariance.ledoit_wolf(
-        (vectors - means.double()[labels]).numpy(), assume_centered=True
-    )
+    expected, share = covariance.ledoit_wolf((vectors - means.double()[labels]).numpy(), assume_centered=True)
     assert share > 0.05
     precision = (whitener.double() @ whitener.double().T).numpy()
     assert np.allclose(np.linalg.inv(precision), expected, rtol=1e-3, atol=1e-3)
@@ -124,10 +122,12 @@ def test_held_out_distances_are_those_of_the_network_that_has_not_seen_the_pictu
     gaussians = baseline.load_gaussians(model, classifier)
     data = dataset.read_channels(staged, None, 32)[1]
     parts = train.deal_out(data, 3, seed=0)
-    expected = torch.stack([
-        gaussians.distances(classifier, int(part), data.pixels[place : place + 1])[0]
-        for place, part in enumerate(parts)
-    ])  # fmt: skip
+    expected = torch.stack(
+        [
+            gaussians.distances(classifier, int(part), data.pixels[place : place + 1])[0]
+            for place, part in enumerate(parts)
+        ]
+    )
     assert read_baseline(model).distances == pytest.approx(expected.numpy(), rel=1e-3)
 
 
@@ -156,9 +156,7 @@ def test_each_picture_is_seen_by_the_network_whose_turn_it_is(model):
         mine = slice(member, None, 3)
         expected = observer.gaussians.distances(observer.classifier, member, pixels[mine])
         assert seen.distances[mine] == pytest.approx(expected.numpy(), rel=1e-4)
-        logs = observer.classifier.member_log_probabilities(
-            net, observer.classifier.normalise(pixels[mine])
-        )
+        logs = observer.classifier.member_log_probabilities(net, observer.classifier.normalise(pixels[mine]))
         assert seen.confidences[mine] == pytest.approx(logs.exp().amax(1).numpy(), rel=1e-4)
         labels = [observer.classifier.classes[place] for place in logs.argmax(1)]
         assert seen.labels[mine] == labels
@@ -168,12 +166,8 @@ def test_each_picture_is_seen_by_the_network_whose_turn_it_is(model):
 def test_noise_is_drift_of_distance_and_new_drawings_are_none(model):
     observer, before = load_observer(model), read_baseline(model)
     generator = np.random.default_rng(0)
-    noise = [
-        Image.fromarray(generator.integers(0, 256, (32, 40, 3), dtype=np.uint8)) for _ in range(60)
-    ]
-    drawn = [
-        draw_picture(name, number, (40, 32), seed=7) for name in CLASSES for number in range(30)
-    ]
+    noise = [Image.fromarray(generator.integers(0, 256, (32, 40, 3), dtype=np.uint8)) for _ in range(60)]
+    drawn = [draw_picture(name, number, (40, 32), seed=7) for name in CLASSES for number in range(30)]
 
     def observed(pictures):
         seen = observer.look(pictures)
@@ -222,17 +216,27 @@ def test_gaussians_of_another_model_are_refused(model, single, tmp_path):
 
 def test_of_very_many_pictures_a_seeded_sample_is_stored_in_their_order():
     features: list[dict[str, float | str]] = [
-        {"brightness": n / 9000, "contrast": 0.123456789, "sharpness": 1.23456789, "width": 32.0,
-         "height": 32.0, "bytes": 2000.0 + n, "format": "PNG"}
+        {
+            "brightness": n / 9000,
+            "contrast": 0.123456789,
+            "sharpness": 1.23456789,
+            "width": 32.0,
+            "height": 32.0,
+            "bytes": 2000.0 + n,
+            "format": "PNG",
+        }
         for n in range(9000)
-    ]  # fmt: skip
+    ]
     answers = [(CLASSES[n % 2], 0.5 + n / 20_000) for n in range(9000)]
 
     def made(count, seed=0):
         return baseline.baseline_sample(
-            features[:count], answers[:count], [n + 0.123456 for n in range(count)],
-            answered_by="model", seed=seed,
-        )  # fmt: skip
+            features[:count],
+            answers[:count],
+            [n + 0.123456 for n in range(count)],
+            answered_by="model",
+            seed=seed,
+        )
 
     many = made(9000)
     sample = Sample.from_json(many)

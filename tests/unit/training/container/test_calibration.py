@@ -122,12 +122,8 @@ def test_choosing_among_thresholds_needs_more_than_one_bounds_level():
 
     def share_that_passes(level):
         allowed = np.full(pictures, -1)
-        for count in itertools.takewhile(
-            lambda count: error_bound(count, pictures, level) <= 0.01, itertools.count()
-        ):
-            first = bisect.bisect_left(
-                range(1, pictures), -0.01, key=lambda n: -error_bound(count, n, level)
-            )
+        for count in itertools.takewhile(lambda count: error_bound(count, pictures, level) <= 0.01, itertools.count()):
+            first = bisect.bisect_left(range(1, pictures), -0.01, key=lambda n: -error_bound(count, n, level))
             allowed[first:] = count
         return float((errors <= allowed).any(axis=1).mean())
 

@@ -47,9 +47,7 @@ def damaged(data, how):
     if how == "cut":
         return data[: len(data) // 2]
     if how == "flipped":  # in the middle of the weights, where PyTorch notices nothing
-        return (
-            data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]
-        )
+        return data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]
     return {"empty": b"", "text": b"not a checkpoint"}[how]
 
 
@@ -68,9 +66,7 @@ def test_a_damaged_file_is_said_and_not_used(tmp_path, capsys, how):
     assert kept.load() == {"step": 2}
 
 
-@pytest.mark.parametrize(
-    "content", [{"run": RUN}, {"run": 1, "state": {}}, [1, 2], {"run": RUN, "state": Path()}]
-)
+@pytest.mark.parametrize("content", [{"run": RUN}, {"run": 1, "state": {}}, [1, 2], {"run": RUN, "state": Path()}])
 def test_a_file_that_is_no_checkpoint_is_said_and_not_used(tmp_path, capsys, content):
     (tmp_path / "checkpoint.pt").write_bytes(checkpoint._pack(content))
     assert Checkpoint(tmp_path, RUN).load() is None
@@ -94,9 +90,7 @@ def test_a_checkpoint_of_another_run_is_said_and_not_used(tmp_path, capsys):
     assert "of a run with other arguments, pictures, scripts" in capsys.readouterr().out
 
 
-def test_a_save_that_fails_keeps_the_last_one_and_lets_the_training_go_on(
-    tmp_path, capsys, monkeypatch
-):
+def test_a_save_that_fails_keeps_the_last_one_and_lets_the_training_go_on(tmp_path, capsys, monkeypatch):
     kept = Checkpoint(tmp_path, RUN, every_s=0)
     kept.step(lambda: {"step": 1})
 
@@ -222,9 +216,7 @@ def test_a_run_is_told_by_what_it_learns_from(monkeypatch):
     own = fingerprint(arguments, "pictures", "cpu")
     assert own == fingerprint(dict(reversed(arguments.items())), "pictures", "cpu")
     assert own == fingerprint({**arguments, "train": Path("elsewhere")}, "pictures", "cpu")
-    assert own == fingerprint(
-        {**arguments, "train": None, "checkpoint_every": 1.0}, "pictures", "cpu"
-    )
+    assert own == fingerprint({**arguments, "train": None, "checkpoint_every": 1.0}, "pictures", "cpu")
     assert own == fingerprint({**arguments, "max_error": 0.02, "preset": "fast"}, "pictures", "cpu")
     assert own != fingerprint(arguments, "pictures", "cuda")
     assert own != fingerprint({**arguments, "epochs": 4}, "pictures", "cpu")

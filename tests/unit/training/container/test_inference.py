@@ -84,9 +84,7 @@ def test_what_is_no_probability_is_never_answered(model_folder):
     classifier = network.load_classifier(model_folder, torch.device("cpu"))
     broken = replace(classifier, mean=[float("nan")] * 3)
     with pytest.raises(inference.ModelOutputError, match="nan"):
-        inference.predict_fn(
-            inference.input_fn(picture(), "image/png"), inference.Model(broken, passes=1)
-        )
+        inference.predict_fn(inference.input_fn(picture(), "image/png"), inference.Model(broken, passes=1))
 
 
 def test_a_model_folder_without_weights_is_refused(tmp_path):
@@ -141,9 +139,7 @@ def classify(gated, model, pool, colours):
     asked = []
     for colour in colours:
         waiting = len(model._waiting)
-        asked.append(
-            pool.submit(model.probabilities, torch.full((3, 8, 8), colour, dtype=torch.uint8))
-        )
+        asked.append(pool.submit(model.probabilities, torch.full((3, 8, 8), colour, dtype=torch.uint8)))
         while not (gated.begun.acquire(timeout=0.001) or len(model._waiting) > waiting):
             pass
     return asked

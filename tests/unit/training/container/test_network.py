@@ -211,9 +211,7 @@ def test_any_number_of_classes_and_any_size_give_probabilities(classes, input_si
 def test_a_picture_and_its_mirror_image_get_the_same_answer():
     model = classifier()
     pictures = torch.randint(256, (4, 3, 32, 32)).byte()
-    assert torch.allclose(
-        model.probabilities(pictures), model.probabilities(pictures.flip(3)), atol=1e-6
-    )
+    assert torch.allclose(model.probabilities(pictures), model.probabilities(pictures.flip(3)), atol=1e-6)
 
 
 def test_a_higher_temperature_takes_confidence_away_and_keeps_the_order():

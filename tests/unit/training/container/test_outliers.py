@@ -123,8 +123,7 @@ def test_an_enlarged_piece_is_at_most_a_sixth_of_the_picture():
 
 def test_a_scrambled_picture_keeps_its_frequencies():
     # So weak that no value has to be clipped, which would add frequencies.
-    pictures = torch.cat([batch() * 0.05, torch.tensor([-2.0, 2.0]).view(2, 1, 1, 1).expand(
-        2, 3, 32, 32)])  # fmt: skip
+    pictures = torch.cat([batch() * 0.05, torch.tensor([-2.0, 2.0]).view(2, 1, 1, 1).expand(2, 3, 32, 32)])
     generator = torch.Generator().manual_seed(0)
 
     made = outliers._scrambled(pictures, torch.arange(BATCH + 2), generator)[:BATCH]

@@ -68,9 +68,7 @@ def test_darker_pictures_are_darker_and_as_sharp_as_before(drawn):
 
 def test_blurred_pictures_are_less_sharp_and_as_bright_as_before(drawn):
     for picture in drawn:
-        before, after = (
-            features(each) for each in (picture, picture.filter(ImageFilter.GaussianBlur(1)))
-        )
+        before, after = (features(each) for each in (picture, picture.filter(ImageFilter.GaussianBlur(1))))
         assert after["sharpness"] < 0.5 * before["sharpness"]
         assert after["brightness"] == pytest.approx(before["brightness"], abs=0.01)
 

@@ -35,9 +35,7 @@ FAST = ["--epochs", "20", "--batch-size", "16", "--width", "8", "--members", "2"
 def draw(file, upright, seed):
     """A bar on a background, each of a colour and place of its own."""
     generator = torch.Generator().manual_seed(seed)
-    low, high = (
-        tuple(torch.randint(a, a + 90, (3,), generator=generator).tolist()) for a in (0, 160)
-    )
+    low, high = (tuple(torch.randint(a, a + 90, (3,), generator=generator).tolist()) for a in (0, 160))
     picture = Image.new("RGB", (32, 32), low)
     x, y = torch.randint(10, 18, (2,), generator=generator).tolist()
     box = (x, 4, x + 4, 28) if upright else (x - 5, y - 5, x + 5, y + 5)
@@ -124,9 +122,7 @@ def test_validation_classes_that_are_not_trained_are_named(tmp_path):
         dataset.read_channels(tmp_path / "train", tmp_path / "validation", 32)
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"), [(b"not a picture", "neither PNG nor JPEG"), (b"", "0 bytes")]
-)
+@pytest.mark.parametrize(("content", "reason"), [(b"not a picture", "neither PNG nor JPEG"), (b"", "0 bytes")])
 def test_an_unreadable_picture_is_named(tmp_path, content, reason):
     small(tmp_path, a=1, b=1)
     (tmp_path / "b" / "bad.png").write_bytes(content)
@@ -136,8 +132,9 @@ def test_an_unreadable_picture_is_named(tmp_path, content, reason):
 
 def test_bad_data_ends_the_script_with_one_sentence_and_no_model(tmp_path, capsys):
     small(tmp_path / "train", a=1)
-    status = train.main(["--train", f"{tmp_path}/train", "--validation", f"{tmp_path}/train",
-                         "--model-dir", f"{tmp_path}/model"])  # fmt: skip
+    status = train.main(
+        ["--train", f"{tmp_path}/train", "--validation", f"{tmp_path}/train", "--model-dir", f"{tmp_path}/model"]
+    )
     assert status == 1
     errors = capsys.readouterr().err
     assert errors.startswith("train.py: ClassFolderError: ")
@@ -152,9 +149,7 @@ def test_a_loss_that_is_not_finite_ends_training_with_no_model(staged, tmp_path,
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError("disk full")])
-def test_what_fails_while_writing_leaves_the_old_model_whole(
-    staged, trained, tmp_path, monkeypatch, failure
-):
+def test_what_fails_while_writing_leaves_the_old_model_whole(staged, trained, tmp_path, monkeypatch, failure):
     import shutil
 
     shutil.copytree(trained / "model", tmp_path / "model")
@@ -173,10 +168,22 @@ def test_what_fails_while_writing_leaves_the_old_model_whole(
 
 @pytest.mark.parametrize(
     "argument",
-    ["--epochs=0", "--epochs=1.5", "--learning-rate=nan", "--learning-rate=-1", "--input-size=8",
-     "--label-smoothing=1", "--momentum=0.9", "--members=9", "--parts=1", "--outlier-share=-1",
-     "--max-error=0", "--confidence-level=1", "--preset=slow"],
-)  # fmt: skip
+    [
+        "--epochs=0",
+        "--epochs=1.5",
+        "--learning-rate=nan",
+        "--learning-rate=-1",
+        "--input-size=8",
+        "--label-smoothing=1",
+        "--momentum=0.9",
+        "--members=9",
+        "--parts=1",
+        "--outlier-share=-1",
+        "--max-error=0",
+        "--confidence-level=1",
+        "--preset=slow",
+    ],
+)
 def test_an_argument_out_of_range_is_named(argument, capsys):
     with pytest.raises(SystemExit) as stopped:
         train.main(["--model-dir", "model", argument])
@@ -272,9 +279,7 @@ def test_replicas_give_the_gradient_of_the_whole_batch(count):
     torch.manual_seed(0)
     net: Any = network.Network(2, 16, width=8).double()
     for block in net.blocks:  # batch statistics of a part are not those of the whole
-        block.norm1, block.norm2 = (
-            torch.nn.GroupNorm(1, block.conv2.out_channels).double() for _ in "ab"
-        )
+        block.norm1, block.norm2 = (torch.nn.GroupNorm(1, block.conv2.out_channels).double() for _ in "ab")
         if isinstance(block.shortcut, torch.nn.Sequential):
             block.shortcut = block.shortcut[0]
     net.stem[1] = torch.nn.Identity()
@@ -305,9 +310,7 @@ def unlike(*counts: int) -> dataset.Pictures:
 def test_every_class_is_dealt_out_evenly_from_the_first_part_on():
     pictures = unlike(7, 21, 2)
     parts = train.deal_out(pictures, 4, seed=3)
-    by_class = [
-        parts[pictures.labels == label].bincount(minlength=4).tolist() for label in range(3)
-    ]
+    by_class = [parts[pictures.labels == label].bincount(minlength=4).tolist() for label in range(3)]
     assert by_class == [[2, 2, 2, 1], [6, 5, 5, 5], [1, 1, 0, 0]]
     assert torch.equal(parts, train.deal_out(pictures, 4, seed=3))
     assert not torch.equal(parts, train.deal_out(pictures, 4, seed=4))
@@ -433,9 +436,7 @@ def test_no_member_learns_from_its_own_part(staged, tmp_path, monkeypatch):
     ],
     ids=" ".join,
 )
-def test_any_number_of_members_and_any_input_size_can_be_trained_and_served(
-    staged, tmp_path, options
-):
+def test_any_number_of_members_and_any_input_size_can_be_trained_and_served(staged, tmp_path, options):
     assert run(staged, tmp_path / "model", *options, "--epochs", "1") == 0
     served = inference.model_fn(str(tmp_path / "model"))
     picture = inference.input_fn((staged / "train/bar/0.png").read_bytes(), "image/png")
@@ -448,18 +449,14 @@ def test_the_laptop_reads_what_training_wrote(trained, tmp_path):
     with tarfile.open(archive, "w:gz") as packed:
         packed.add(trained / "model", arcname=".")
     content = archive.read_bytes()
-    s3 = argparse.Namespace(
-        get_object=lambda **_: {"ContentLength": len(content), "Body": io.BytesIO(content)}
-    )
+    s3 = argparse.Namespace(get_object=lambda **_: {"ContentLength": len(content), "Body": io.BytesIO(content)})
     artifact = read_model_artifact(s3, "s3://bucket/model.tar.gz")
     written = artifact.metadata["calibration"]
     recommended = asdict(artifact.recommendation())
     assert recommended == {name: written[name] for name in recommended}
 
 
-def test_a_model_folder_that_cannot_be_written_is_told_before_the_training(
-    staged, tmp_path, capsys
-):
+def test_a_model_folder_that_cannot_be_written_is_told_before_the_training(staged, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert run(staged, tmp_path / "file" / "model") == 1
     told = capsys.readouterr()
@@ -469,9 +466,7 @@ def test_a_model_folder_that_cannot_be_written_is_told_before_the_training(
 
 def test_too_few_held_out_pictures_are_told_before_the_training(staged, tmp_path, capsys):
     assert run(staged, tmp_path / "model", "--epochs", "1") == 0
-    assert "120 pictures are held out: it takes 299 to show an error of 1%" in (
-        capsys.readouterr().out
-    )
+    assert "120 pictures are held out: it takes 299 to show an error of 1%" in (capsys.readouterr().out)
 
 
 @pytest.mark.parity("training-output")
@@ -508,16 +503,24 @@ def test_the_same_seed_gives_the_same_model(staged, tmp_path):
     weights = []
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         assert run(staged, tmp_path / name, "--epochs", "2", "--seed", seed) == 0
-        weights.append(torch.load(tmp_path / name / "model.pt", weights_only=True)
-                       ["members.0.head.weight"])  # fmt: skip
+        weights.append(torch.load(tmp_path / name / "model.pt", weights_only=True)["members.0.head.weight"])
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
 
 @pytest.mark.parity("training-metrics")
 def test_the_script_runs_by_itself_and_prints_what_sagemaker_reads(staged, tmp_path):
-    command = [sys.executable, SCRIPT, "--train", staged / "train",
-               "--validation", staged / "validation", "--model-dir", tmp_path, *FAST]  # fmt: skip
+    command = [
+        sys.executable,
+        SCRIPT,
+        "--train",
+        staged / "train",
+        "--validation",
+        staged / "validation",
+        "--model-dir",
+        tmp_path,
+        *FAST,
+    ]
     done = subprocess.run([*command, "--epochs", "2"], capture_output=True, text=True, check=True)
     lines = [line for line in done.stdout.splitlines() if "validation:accuracy=" in line]
     assert len(lines) == 3  # an epoch each, and the served model

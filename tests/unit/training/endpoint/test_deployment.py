@@ -73,16 +73,14 @@ def test_the_deploy_line_is_plain_for_what_samconfig_says():
 
 def test_the_deploy_line_gives_all_parameters_for_another_endpoint():
     assert deploy_command(deploy_parameters("mine", None)) == (
-        "sam build && sam deploy --parameter-overrides EndpointName=mine ConfidenceThreshold=0.90"
-        " 'ClassNames=a b'"
+        "sam build && sam deploy --parameter-overrides EndpointName=mine ConfidenceThreshold=0.90 'ClassNames=a b'"
     )
 
 
 def test_the_deploy_line_has_the_recommended_threshold():
     parameters = deploy_parameters("a", recommended(0.8123, met=True))
     assert deploy_command(parameters) == (
-        "sam build && sam deploy --parameter-overrides EndpointName=a ConfidenceThreshold=0.8123"
-        " 'ClassNames=a b'"
+        "sam build && sam deploy --parameter-overrides EndpointName=a ConfidenceThreshold=0.8123 'ClassNames=a b'"
     )
 
 

@@ -261,9 +261,7 @@ def test_the_configuration_captures_every_question_and_answer(sagemaker):
             "Tags": [PROJECT_TAG],
         },
     )
-    create_endpoint_config(
-        sagemaker, CONFIG, model="model", instance_type="ml.m5.large", bucket="b"
-    )
+    create_endpoint_config(sagemaker, CONFIG, model="model", instance_type="ml.m5.large", bucket="b")
 
 
 @pytest.mark.parity("sagemaker-lists")

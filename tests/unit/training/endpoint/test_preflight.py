@@ -119,9 +119,7 @@ def test_a_bucket_under_a_key_that_the_projects_role_may_not_use():
     key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/k"
     answer = encryption(SSEAlgorithm="aws:kms", KMSMasterKeyID=key)
     stubber.add_response("get_bucket_encryption", answer, {"Bucket": "b"})
-    with pytest.raises(
-        BucketKeyError, match=rf"key {key}, .*kms:GenerateDataKey on it with --role"
-    ):
+    with pytest.raises(BucketKeyError, match=rf"key {key}, .*kms:GenerateDataKey on it with --role"):
         check_encryption(s3, "b")
 
 
@@ -257,9 +255,7 @@ def test_quotas_are_found_on_a_later_page_and_nothing_more_is_asked():
     found = {"QuotaName": wanted, "Value": 2.0, "QuotaCode": "L-2"}
     asked = {"ServiceCode": "sagemaker"}
     stubber.add_response("list_service_quotas", {"Quotas": [other], "NextToken": "2"}, asked)
-    stubber.add_response(
-        "list_service_quotas", {"Quotas": [found], "NextToken": "3"}, {**asked, "NextToken": "2"}
-    )
+    stubber.add_response("list_service_quotas", {"Quotas": [found], "NextToken": "3"}, {**asked, "NextToken": "2"})
     assert read_quotas(client, {wanted}) == {wanted: (2.0, "L-2")}
     stubber.assert_no_pending_responses()
 

@@ -143,9 +143,7 @@ def test_somebody_elses_role_of_that_name_is_left_alone(iam):
 def test_a_caller_who_may_not_make_roles_is_told_what_to_ask_for(iam):
     iam.stubber.add_client_error("get_role", "NoSuchEntity", "no", http_status_code=404)
     iam.stubber.add_client_error("create_role", "AccessDenied", "not you")
-    with pytest.raises(
-        RoleUnusableError, match=r"may not look up or make the role .*not you.*--role"
-    ):
+    with pytest.raises(RoleUnusableError, match=r"may not look up or make the role .*not you.*--role"):
         ensure(iam)
 
 
@@ -213,9 +211,7 @@ def test_the_policy_of_another_bucket_stays(iam):
 @pytest.mark.parity("training-role")
 def test_the_policy_gives_s3_on_one_bucket_only():
     for statement in execution_policy(BUCKET, "aws")["Statement"]:
-        actions = (
-            [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
-        )
+        actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
         if any(action.startswith("s3:") for action in actions):
             assert statement["Resource"].startswith(f"arn:aws:s3:::{BUCKET}")
         assert not any(action.endswith("*") for action in actions)

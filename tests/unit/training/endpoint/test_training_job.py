@@ -69,9 +69,7 @@ def wait(answers, messages=((),), max_run_s=60):
         )
     output = io.StringIO()
     console = Console(file=output, width=200)
-    result = wait_for_training_job(
-        sagemaker, logs, JOB, max_run_s=max_run_s, console=console, sleep=Sleeps()
-    )
+    result = wait_for_training_job(sagemaker, logs, JOB, max_run_s=max_run_s, console=console, sleep=Sleeps())
     stubber.assert_no_pending_responses()
     log_stubber.assert_no_pending_responses()
     return result, output.getvalue()
@@ -148,10 +146,20 @@ def test_the_interruptions_of_a_spot_job_are_counted():
         TrainingTimeInSeconds=100,
         BillableTimeInSeconds=30,
         SecondaryStatusTransitions=transitions(
-            "Starting", "Downloading", "Training", "Interrupted", "Starting", "Downloading",
-            "Training", "Interrupted", "Starting", "Downloading", "Training", "Uploading",
+            "Starting",
+            "Downloading",
+            "Training",
+            "Interrupted",
+            "Starting",
+            "Downloading",
+            "Training",
+            "Interrupted",
+            "Starting",
+            "Downloading",
+            "Training",
+            "Uploading",
         ),
-    )  # fmt: skip
+    )
     result, _ = wait([done, done])
     assert (result.spot, result.interruptions) == (True, 2)
     assert (result.seconds, result.billable_seconds) == (100, 30)
@@ -333,8 +341,7 @@ def test_what_the_sdk_sends_for_a_training_job(sent):
     assert body["ResourceConfig"]["InstanceType"] == "ml.m5.xlarge"
     assert body["ResourceConfig"]["InstanceCount"] == 1
     channels = {
-        channel["ChannelName"]: channel["DataSource"]["S3DataSource"]["S3Uri"]
-        for channel in body["InputDataConfig"]
+        channel["ChannelName"]: channel["DataSource"]["S3DataSource"]["S3Uri"] for channel in body["InputDataConfig"]
     }
     assert channels["train"] == "s3://pictures/staged/train/"
     assert channels["validation"] == "s3://pictures/staged/validation/"

@@ -77,9 +77,7 @@ def drawn(monkeypatch, plot):
 
 
 @pytest.mark.parametrize("max_error", [0.05, 0.001], ids=["met", "not met"])
-def test_curves_threshold_and_wanted_rate_are_drawn_from_the_recommendations_numbers(
-    monkeypatch, tmp_path, max_error
-):
+def test_curves_threshold_and_wanted_rate_are_drawn_from_the_recommendations_numbers(monkeypatch, tmp_path, max_error):
     held_out = Answers("cross-validation", CONFIDENCES, CORRECT)
     split = Answers("test split", CONFIDENCES[::5], CORRECT[::5])
     found = recommend_threshold(CONFIDENCES, CORRECT, max_error)
@@ -102,12 +100,8 @@ def test_curves_threshold_and_wanted_rate_are_drawn_from_the_recommendations_num
 @pytest.mark.parametrize("points", [1, 2, MOST_POINTS, MOST_POINTS + 1, 10 * MOST_POINTS - 1])
 def test_a_curve_of_any_length_ends_where_all_are_accepted(points):
     axes: Any = Figure().subplots()
-    answers = Answers(
-        "test", [0.5 + n / 10000 for n in range(points)], [n > 0 for n in range(points)]
-    )
-    draw_risk_coverage(
-        axes, LIGHT, held_out=None, split=answers, threshold=0.5, recommendation=None
-    )
+    answers = Answers("test", [0.5 + n / 10000 for n in range(points)], [n > 0 for n in range(points)])
+    draw_risk_coverage(axes, LIGHT, held_out=None, split=answers, threshold=0.5, recommendation=None)
     curve, _dot = axes.get_lines()
     assert len(curve.get_xdata()) <= MOST_POINTS + 1
     assert (curve.get_xdata()[-1], curve.get_ydata()[-1]) == (1, 1 / points)

@@ -93,9 +93,7 @@ def test_the_state_that_a_pickle_gives_a_type_is_ignored():
 
 
 @pytest.mark.parametrize("name", ["cnumpy\ndtype\n", "c_codecs\nencode\n", "cnumpy\nndarray\n"])
-@pytest.mark.parametrize(
-    "state", [{"__defaults__": 7}, (None, {"__defaults__": 7, "_function": 7})]
-)
+@pytest.mark.parametrize("state", [{"__defaults__": 7}, (None, {"__defaults__": 7, "_function": 7})])
 def test_what_stands_for_a_function_cannot_be_changed(name, state):
     built = b"\x80\x02" + name.encode() + pickle.dumps(state, 2)[2:-1] + b"b."
 
@@ -104,9 +102,7 @@ def test_what_stands_for_a_function_cannot_be_changed(name, state):
     assert load_pickle(pickle.dumps({"data": noise(2)}, 2))["data"].shape == (2, 3072)
 
 
-@pytest.mark.parametrize(
-    "dump", [python2_pickle, pickle.dumps, lambda value: pickle.dumps(value, protocol=2)]
-)
+@pytest.mark.parametrize("dump", [python2_pickle, pickle.dumps, lambda value: pickle.dumps(value, protocol=2)])
 def test_pickles_of_python_2_and_3_give_the_same(dump):
     data = noise(2)
     fields = load_pickle(dump({"data": data, "fine_labels": [1, 2], "batch_label": b"one"}))

@@ -86,10 +86,7 @@ def test_exif_orientation_is_applied(tmp_path: Path):
 
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1", "LA", "RGBA", "I;16"])
 def test_every_mode_becomes_rgb_of_the_same_brightness(tmp_path: Path, mode):
-    if mode == "I;16":
-        image = Image.fromarray(np.full((20, 40), 0xFFFF, np.uint16))
-    else:
-        image = plain("white").convert(mode)
+    image = Image.fromarray(np.full((20, 40), 65535, np.uint16)) if mode == "I;16" else plain("white").convert(mode)
     suffix = "tif" if mode == "CMYK" else "png"
     pixels = np.asarray(read_picture(save(tmp_path / f"a.{suffix}", image), 640))
 

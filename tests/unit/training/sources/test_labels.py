@@ -120,16 +120,12 @@ def test_a_picture_that_is_gone_or_broken_is_counted_and_not_fatal(tmp_path):
     }
 
 
-@pytest.mark.parametrize(
-    ("code", "why"), [("AccessDenied", "ask for s3:GetObjectVersion"), ("ExpiredToken", "log in")]
-)
+@pytest.mark.parametrize(("code", "why"), [("AccessDenied", "ask for s3:GetObjectVersion"), ("ExpiredToken", "log in")])
 def test_a_picture_that_is_refused_ends_it(tmp_path, code, why):
     found = read_labels(None, str(folder_of(tmp_path, label(1))), BUCKET)
     s3, stub = stubbed("s3")
     stub.add_client_error("get_object", code, "log in", http_status_code=403)
-    with pytest.raises(
-        ReviewedPictureError, match=rf"s3://pictures/inbox/1.png\?versionId=v1.*{why}"
-    ):
+    with pytest.raises(ReviewedPictureError, match=rf"s3://pictures/inbox/1.png\?versionId=v1.*{why}"):
         list(found.pictures(s3, 640))
 
 
@@ -157,9 +153,7 @@ def test_only_what_is_like_no_test_picture_and_of_one_class_joins():
         candidate(10),  # new
         candidate(11, hash_=near_test),  # nearly the test picture
         candidate(12, "car", hash_=own[2].difference_hash),  # the same, decided otherwise
-        candidate(
-            13, hash_=own[1].difference_hash
-        ),  # like a validation picture: both are trained on
+        candidate(13, hash_=own[1].difference_hash),  # like a validation picture: both are trained on
         candidate(14, "car", pixels="0"),  # the training picture, decided otherwise
         candidate(15, pixels="twice"),
         candidate(16, "car", pixels="twice"),  # one picture, decided in two ways
@@ -199,9 +193,7 @@ def stage(tmp_path, monkeypatch, capsys):
         folder = folder_of(tmp_path / "labels", *labels)
         folder.mkdir(exist_ok=True)
         out = tmp_path / "staged"
-        status = stage_data.main(
-            [*SOURCE, "--out", str(out), "--no-upload", "--labels", str(folder), *options]
-        )
+        status = stage_data.main([*SOURCE, "--out", str(out), "--no-upload", "--labels", str(folder), *options])
         manifest = out / "manifest.json"
         read = json.loads(manifest.read_text()) if manifest.exists() else None
         return status, read, *capsys.readouterr()
@@ -247,9 +239,7 @@ def test_reviewed_pictures_join_training_and_nothing_else(stage, tmp_path):
     counts = {"labels": 6, "used": 3, "neither": 1, "left_out": 1, "unreadable": 1}
     assert {name: reviews[name] for name in counts} == counts
     assert set(reviews["pictures"]) == added
-    assert set(reviews["pictures"].values()) == {
-        f"s3://pictures/inbox/{n}.png?versionId=v{n}" for n in (1, 2, 3)
-    }
+    assert set(reviews["pictures"].values()) == {f"s3://pictures/inbox/{n}.png?versionId=v{n}" for n in (1, 2, 3)}
     for split in ("validation", "test"):
         assert manifest["counts"][split] == plain["counts"][split]
     assert manifest["counts"]["train"]["motorcycle"] == plain["counts"]["train"]["motorcycle"] + 2

@@ -21,10 +21,7 @@ TINY = (32, 32)
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, np.ndarray]:
     """Return COUNT pictures per class as [COUNT, 32, 32, 3]."""
-    return {
-        name: np.stack([np.asarray(draw_picture(name, n, TINY, seed=0)) for n in range(COUNT)])
-        for name in CLASSES
-    }
+    return {name: np.stack([np.asarray(draw_picture(name, n, TINY, seed=0)) for n in range(COUNT)]) for name in CLASSES}
 
 
 def test_a_class_that_cannot_be_drawn_is_named():
@@ -98,10 +95,7 @@ def test_brightness_and_color_hardly_tell_the_classes_apart(drawn, pair):
 
     A truck hides more of what is behind it than a bicycle does: that much it may give away.
     """
-    features = [
-        np.concatenate([drawn[name][..., channel].reshape(COUNT, -1) for name in pair])
-        for channel in range(3)
-    ]
+    features = [np.concatenate([drawn[name][..., channel].reshape(COUNT, -1) for name in pair]) for channel in range(3)]
     truth = np.repeat([0, 1], COUNT)
     for pixels in features:
         for feature in (pixels.mean(1), pixels.std(1)):

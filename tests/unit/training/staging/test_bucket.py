@@ -164,12 +164,7 @@ def md5(content):
 
 
 def listing(*objects):
-    return {
-        "Contents": [
-            {"Key": key, "Size": len(content), "ETag": f'"{md5(content)}"'}
-            for key, content in objects
-        ]
-    }
+    return {"Contents": [{"Key": key, "Size": len(content), "ETag": f'"{md5(content)}"'} for key, content in objects]}
 
 
 LIST = {"Bucket": BUCKET, "Prefix": "staged/"}
@@ -286,8 +281,6 @@ def test_every_page_of_the_listing_counts(s3, root):
     client, stubber = s3
     first = listing(("staged/a.png", b"a")) | {"IsTruncated": True, "NextContinuationToken": "t"}
     stubber.add_response("list_objects_v2", first, LIST)
-    stubber.add_response(
-        "list_objects_v2", listing(("staged/b.png", b"b")), LIST | {"ContinuationToken": "t"}
-    )
+    stubber.add_response("list_objects_v2", listing(("staged/b.png", b"b")), LIST | {"ContinuationToken": "t"})
 
     assert run(client, root, "a", "b") == SyncResult(0, 2, 0)

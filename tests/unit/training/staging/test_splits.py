@@ -31,9 +31,7 @@ def splits_of(pictures, seed=0, validation=0.15, test=0.15):
 
 def test_a_class_without_any_picture_is_named():
     with pytest.raises(TooFewPicturesError, match="Class car has 0 usable pictures"):
-        assign_splits(
-            candidates(20, "bus"), ["bus", "car"], seed=0, validation_share=0.2, test_share=0.2
-        )
+        assign_splits(candidates(20, "bus"), ["bus", "car"], seed=0, validation_share=0.2, test_share=0.2)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -92,9 +90,7 @@ def test_identical_and_nearly_identical_pictures_stay_together():
 
 def test_what_repeats_a_test_picture_is_left_out_of_training():
     tests = [candidate("bus", number, "test") for number in range(5)]
-    exact = candidate(
-        "bus", 50, pixel_hash=tests[0].pixel_hash, difference_hash=tests[0].difference_hash
-    )
+    exact = candidate("bus", 50, pixel_hash=tests[0].pixel_hash, difference_hash=tests[0].difference_hash)
     near = candidate("bus", 51, difference_hash=tests[1].difference_hash ^ 0b111)
     others = [candidate("bus", number) for number in range(10, 40)]
     cars = [*candidates(30, "car"), candidate("car", 77, "test")]
