@@ -21,11 +21,11 @@ from rich.table import Table
 from benchmarks.runs import TrainingRun, spread, train
 from common import settings
 from common.arguments import positive_integer
+from common.command import run_command
 from common.errors import ExpectedError
 from common.metrics import is_accepted, wilson_interval
 from common.reports import write_json
 from common.waiting import make_console
-from demo.session import run_command
 from training.evaluation.pictures import staged_pictures
 
 FOLDER = settings.REPORTS_FOLDER / "bench"

@@ -24,13 +24,14 @@ from rich.table import Table
 
 from common import settings
 from common.arguments import positive_integer
+from common.command import run_command
 from common.errors import ExpectedError
 from common.parallel import run_parallel
 from common.progress import progress_bar
 from common.reports import write_json
 from common.stack import stack_outputs
 from common.waiting import make_console
-from demo.session import LaptopSession, run_command
+from demo.session import LaptopSession
 from local.address import DEFAULT_PORT
 
 FOLDER = settings.REPORTS_FOLDER / "bench"
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     session = LaptopSession(arguments.port, console, FOLDER)
     with session.laptop_aws():
         staged = session.prepare_workflow(PICTURES_PER_CLASS, EPOCHS)
-        outputs = stack_outputs(session.client("cloudformation"), settings.STACK_NAME)
+        outputs = stack_outputs(session.client("cloudformation"), settings.project().stack_name)
         bodies = pictures(staged / "test", arguments.pictures)
         warm_up(session, outputs, bodies[:CONCURRENCY])
         pairs = []
@@ -167,7 +168,9 @@ def time_endpoint(session: LaptopSession, bodies: list[bytes]) -> float:
     )
 
     def ask(body: bytes) -> None:
-        answer = runtime.invoke_endpoint(EndpointName=settings.ENDPOINT_NAME, ContentType="image/png", Body=body)
+        answer = runtime.invoke_endpoint(
+            EndpointName=settings.project().endpoint_name, ContentType="image/png", Body=body
+        )
         answer["Body"].read()
 
     with progress_bar(session.console, "Endpoint") as report:

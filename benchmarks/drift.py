@@ -22,11 +22,11 @@ from benchmarks.drift_rates import CLASSES, SCENARIOS, SIZE, Pool, draw_pool, me
 from benchmarks.machine import machine
 from benchmarks.runs import TrainingRun, train
 from common.arguments import positive_integer
+from common.command import run_command
 from common.pages.words import percent
 from common.progress import progress_bar
 from common.reports import write_json
 from common.waiting import make_console
-from demo.session import run_command
 from operations.monitoring.distances import load_observer
 from operations.monitoring.drift import ALPHA, MIN_EFFECT, compare
 from operations.monitoring.sample import Sample, read_baseline

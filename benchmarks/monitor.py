@@ -26,11 +26,11 @@ from benchmarks.machine import machine
 from benchmarks.runs import spread
 from common import settings
 from common.arguments import positive_integer
+from common.command import run_command
 from common.errors import ExpectedError
 from common.progress import progress_bar
 from common.reports import write_json
 from common.waiting import make_console
-from demo.session import run_command
 from training.sources.synthetic import draw_picture
 
 REPORT = settings.REPORTS_FOLDER / "bench" / "monitor.json"

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from common import settings
+from common.command import run_command
 from common.errors import ExpectedError
 from common.reports import write_json
 from common.waiting import make_console
-from demo.session import run_command
 
 FOLDER = settings.REPORTS_FOLDER / "bench"
 SUMMARY = "summary.json"

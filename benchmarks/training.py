@@ -31,11 +31,11 @@ from benchmarks.machine import machine
 from benchmarks.runs import TrainingRun, spread, train
 from common import settings
 from common.arguments import positive_integer
+from common.command import run_command
 from common.errors import ExpectedError
 from common.metrics import is_accepted, share, wilson_interval
 from common.reports import write_json
 from common.waiting import make_console
-from demo.session import run_command
 from training.container.picture_model.calibration import expected_calibration_error
 from training.endpoint.deployment import chosen_threshold
 from training.endpoint.model_artifact import HELD_OUT, HeldOut, ModelArtifact

@@ -19,6 +19,21 @@ def positive_integer(text: str) -> int:
     return int(text)
 
 
+def non_negative_integer(text: str) -> int:
+    """Read a whole number, 0 or more. Raises argparse's error."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
+    return int(text)
+
+
+def port(text: str) -> int:
+    """Read a TCP port, 0 to 65535; 0 stands for a free one. Raises argparse's error."""
+    number = int(text) if text.isdecimal() else -1
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a TCP port, 0 to 65535")
+    return number
+
+
 def share(text: str) -> float:
     """Read a number from 0 to 1, both included. Raises argparse's error."""
     value = _number(text)

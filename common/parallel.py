@@ -1,7 +1,7 @@
 """Do many small things at the same time, such as uploads, with the first error ending them all."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from threading import Event
 from typing import TypeVar
 
@@ -24,8 +24,9 @@ def run_parallel(
     look at, and nothing runs any more when this returns.
     """
     with ThreadPoolExecutor(threads) as pool:
-        begun = [pool.submit(work, item) for item in items]
+        begun: list[Future[Result]] = []
         try:
+            begun.extend(pool.submit(work, item) for item in items)
             for done, future in enumerate(as_completed(begun), start=1):
                 future.result()
                 report(done, len(begun))

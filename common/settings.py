@@ -7,14 +7,17 @@ The endpoint's name and the confidence threshold are parameters of the stack, so
 import re
 import shlex
 import tomllib
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from common.errors import ExpectedError
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMCONFIG = ROOT / "samconfig.toml"
 
-PROJECT = "scones-unlimited"
-PROJECT_TAG = {"Key": "Project", "Value": PROJECT}  # on all that the project makes, for cleanup
+PROJECT_TAG_KEY = "Project"  # on every resource that the project creates, for clean-up
 
 # In the training bucket.
 STAGED_PREFIX = "staged"
@@ -35,49 +38,64 @@ ENDPOINT_NAME_LENGTH = 63
 MADE_ENDPOINT_NAME_LENGTH = ENDPOINT_NAME_LENGTH - 15
 
 
-class SettingsError(SystemExit):
-    """samconfig.toml is missing, cannot be read, or holds a value that cannot work.
+class SettingsError(ExpectedError):
+    """samconfig.toml is missing, cannot be read, or holds a value that cannot work."""
 
-    It is read on import, before a command could catch anything: ending the program with the
-    sentence, instead of a traceback, is what a SystemExit does.
+
+@dataclass(frozen=True)
+class Project:
+    """The settings in samconfig.toml.
+
+    `name` is the value of the tag `Project`; `confidence_threshold` is in [0, 1]; `parameters` are
+    all parameter overrides as text.
     """
 
-
-class Settings(NamedTuple):
-    """What samconfig.toml says: two names, a probability in [0, 1], and all parameters as text."""
-
+    name: str
     stack_name: str
     endpoint_name: str
     confidence_threshold: float
     parameters: dict[str, str]
 
+    @property
+    def tag(self) -> dict[str, str]:
+        """Return the tag that every resource of the project carries."""
+        return {"Key": PROJECT_TAG_KEY, "Value": self.name}
 
-def read_settings(path: Path) -> Settings:
+
+@cache
+def project() -> Project:
+    """Return the settings in the repository's samconfig.toml. Raises SettingsError."""
+    return read_project(SAMCONFIG)
+
+
+def read_project(path: Path) -> Project:
     """Read `[default.deploy.parameters]` of a samconfig.toml.
 
     Raises SettingsError naming the file, the key and what to write there.
     """
     try:
         parameters: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))["default"]["deploy"]["parameters"]
-        overrides = _overrides(parameters["parameter_overrides"])
+        overrides = _pairs(parameters["parameter_overrides"])
         stack, endpoint = parameters["stack_name"], overrides["EndpointName"]
         threshold = overrides["ConfidenceThreshold"]
+        name = _pairs(parameters["tags"])[PROJECT_TAG_KEY]
     except OSError as error:
         raise SettingsError(f"{path} cannot be read ({error.strerror}).") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not valid TOML: {error}.") from error
     except KeyError as error:
         raise SettingsError(
-            f"{path} lacks {error} in [default.deploy.parameters]: it must give stack_name and"
+            f"{path} lacks {error} in [default.deploy.parameters]: it must give stack_name,"
+            f' tags = ["{PROJECT_TAG_KEY}=..."] and'
             ' parameter_overrides = ["EndpointName=...", "ConfidenceThreshold=..."].'
         ) from error
     check_endpoint_name(endpoint, f"{path}, EndpointName")
-    return Settings(stack, endpoint, _threshold(threshold, path), overrides)
+    return Project(name, stack, endpoint, _threshold(threshold, path), overrides)
 
 
 def default_bucket(account: str, region: str) -> str:
-    """Name the training bucket of an account (12 digits) and region."""
-    return f"{PROJECT}-training-{account}-{region}"
+    """Return the name of the training bucket of an account (12 digits) and region."""
+    return f"{project().name}-training-{account}-{region}"
 
 
 def check_endpoint_name(name: str, where: str, longest: int = ENDPOINT_NAME_LENGTH) -> None:
@@ -89,7 +107,7 @@ def check_endpoint_name(name: str, where: str, longest: int = ENDPOINT_NAME_LENG
         )
 
 
-def _overrides(value: list[str] | str) -> dict[str, str]:
+def _pairs(value: list[str] | str) -> dict[str, str]:
     """Split `["Name=value", ...]`, or the one string that SAM accepts as well."""
     pairs = shlex.split(value) if isinstance(value, str) else value
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
@@ -103,6 +121,3 @@ def _threshold(text: str, path: Path) -> float:
     if not 0 <= threshold <= 1:  # false for NaN too
         raise SettingsError(f"{path} gives ConfidenceThreshold={text!r}: it must be a number from 0 to 1.")
     return threshold
-
-
-STACK_NAME, ENDPOINT_NAME, CONFIDENCE_THRESHOLD, PARAMETERS = read_settings(SAMCONFIG)

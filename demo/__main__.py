@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from common import settings
+from common.command import run_command
 from common.errors import ExpectedError
 from common.progress import progress_bar
 from common.reports import write_json
@@ -33,7 +34,7 @@ from demo.outcomes import (
 )
 from demo.page import write_demo_page
 from demo.paths import count_transitions
-from demo.session import LaptopSession, run_command
+from demo.session import LaptopSession
 from demo.table import show
 from local.address import DEFAULT_PORT
 
@@ -140,7 +141,7 @@ def run_workflow(session: LaptopSession, folder: Path, expected: int) -> tuple[l
     Also returns how often executions went from one state to another.
     """
     session.run(sys.executable, "-m", "operations.send_pictures", str(folder))
-    outputs = stack_outputs(session.client("cloudformation"), settings.STACK_NAME)
+    outputs = stack_outputs(session.client("cloudformation"), settings.project().stack_name)
     stepfunctions = session.client("stepfunctions")
     with progress_bar(session.console, "Executions") as report:
         executions = wait_for_executions(

@@ -35,7 +35,12 @@ LISTS = [
 
 def leftovers(client: Callable[[str], Any], region: str) -> list[str]:
     """Return `service: name` for everything with a name of the project, stack or role in it."""
-    names = {settings.PROJECT, settings.STACK_NAME, settings.ENDPOINT_NAME, role_name(region)}
+    names = {
+        settings.project().name,
+        settings.project().stack_name,
+        settings.project().endpoint_name,
+        role_name(region),
+    }
     found = [(service, name) for service, operation, path in LISTS for name in listed(client(service), operation, path)]
     if ("logs", LOG_GROUP) in found:  # AWS keeps the group of all training jobs, empty or not
         streams = listed(

@@ -6,17 +6,15 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from common.errors import ExpectedError
 from local.address import UNSET, client_environment
 from local.control import DEFAULT_STATE, find_running
-from local.errors import AlreadyRunningError
 from training.endpoint.deployment import parameter_overrides
 
 LOG_LINES_SHOWN = 30
@@ -25,6 +23,10 @@ INTERRUPTED_SECONDS = 60  # that a command has after Ctrl-C to write what it has
 
 class CommandFailedError(ExpectedError):
     """A command ended with a status other than 0."""
+
+
+class LaptopAwsRunningError(ExpectedError):
+    """A laptop's AWS is already running, and a fresh one is needed."""
 
 
 class LaptopSession:
@@ -93,10 +95,10 @@ class LaptopSession:
 
     @contextlib.contextmanager
     def laptop_aws(self) -> Iterator[None]:
-        """Start a fresh laptop's AWS; stop it at the end. Raises AlreadyRunningError."""
+        """Start a fresh laptop's AWS; stop it at the end. Raises LaptopAwsRunningError."""
         running = find_running(DEFAULT_STATE)
         if running:
-            raise AlreadyRunningError(
+            raise LaptopAwsRunningError(
                 f"The laptop's AWS runs already, at {running.url}, and this wants a fresh one:"
                 " end it with `python -m local stop`."
             )
@@ -159,19 +161,3 @@ def ended(process: "subprocess.Popen[bytes]") -> int:
             process.wait(INTERRUPTED_SECONDS)
         process.kill()  # does nothing to one that has ended
         raise
-
-
-def run_command(name: str, work: Callable[[], None], interrupted: str = "") -> int:
-    """Do the work of a command; return its exit status, after a sentence about what failed.
-
-    `interrupted` says what a Ctrl-C leaves.
-    """
-    try:
-        work()
-    except (ExpectedError, AlreadyRunningError, ClientError, BotoCoreError, OSError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("; ".join(filter(None, (f"{name}: interrupted", interrupted))), file=sys.stderr)
-        return 130
-    return 0

@@ -18,12 +18,13 @@ from rich.table import Table
 
 from common import settings
 from common.arguments import positive_integer, positive_number, seconds
+from common.command import run_command
 from common.errors import ExpectedError
 from common.progress import progress_bar
 from common.reports import write_json
 from common.stack import stack_outputs
 from common.waiting import make_console
-from demo.session import LaptopSession, run_command
+from demo.session import LaptopSession
 from demo.soak_audit import Evidence, Execution, Version, audit, problems
 from local.address import DEFAULT_PORT
 from local.sagemaker.faults import FaultKind
@@ -89,10 +90,10 @@ def untried(figures: dict[str, Any]) -> list[str]:
 
 def soak(session: LaptopSession, staged: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Send the pictures into the trouble, wait for the end of it, and return the figures."""
-    outputs = stack_outputs(session.client("cloudformation"), settings.STACK_NAME)
+    outputs = stack_outputs(session.client("cloudformation"), settings.project().stack_name)
     share = FAULTY_SHARE / len(FaultKind)
     faults = [{"kind": kind, "share": share, "delay_seconds": SLOW_SECONDS} for kind in FaultKind]
-    path = f"faults/{settings.ENDPOINT_NAME}"
+    path = f"faults/{settings.project().endpoint_name}"
     control(session, "PUT", path, {"faults": faults, "seed": 0})
     control(
         session,
@@ -132,7 +133,7 @@ def soak(session: LaptopSession, staged: Path, arguments: argparse.Namespace) ->
             wanted=arguments.pictures,
             events_sent_twice=uploads["sent_twice"],
         )
-        figures = audit(evidence, settings.CONFIDENCE_THRESHOLD)
+        figures = audit(evidence, settings.project().confidence_threshold)
     hit = {kind.value: injected["injected"].get(kind, 0) for kind in FaultKind}
     return figures | {
         "endpoint_calls": injected["calls"],

@@ -66,10 +66,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="FOLDER",
         help=f"for {FILES} (default: %(default)s)",
     )
-    add("--endpoint", default=settings.ENDPOINT_NAME, help="its name (default: %(default)s)")
+    add("--endpoint", default=settings.project().endpoint_name, help="its name (default: %(default)s)")
     add(
         "--stack-name",
-        default=settings.STACK_NAME,
+        default=settings.project().stack_name,
         help="of the workflow: its threshold, and the namespace of its metrics (default: %(default)s)",
     )
     add(
@@ -77,12 +77,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         type=share,
         help="confidence from which an answer is accepted, 0 to 1 (default: the deployed stack's;"
         " without one what the endpoint's model recommends, or else"
-        f" {settings.CONFIDENCE_THRESHOLD:g}, as in samconfig.toml)",
+        f" {settings.project().confidence_threshold:g}, as in samconfig.toml)",
     )
     add(
         "--class-names",
         type=_names,
-        default=default_class_names(settings.PARAMETERS),
+        default=default_class_names(settings.project().parameters),
         metavar="NAME,NAME",
         help="classes of an endpoint that answers a bare list, in its order (default: ClassNames"
         " of samconfig.toml, or else class 0, class 1 and so on)",

@@ -383,8 +383,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add(
         "--stack-name",
         metavar="NAME",
-        default=settings.STACK_NAME,
-        help=f"the workflow's stack ({settings.STACK_NAME}, from samconfig.toml)",
+        default=settings.project().stack_name,
+        help=f"the workflow's stack ({settings.project().stack_name}, from samconfig.toml)",
     )
     arguments = parser.parse_args(argv)
     if arguments.drop and arguments.error is None:

@@ -177,8 +177,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add(
         "--stack-name",
         metavar="NAME",
-        default=settings.STACK_NAME,
-        help=f"the workflow's stack ({settings.STACK_NAME}, from samconfig.toml)",
+        default=settings.project().stack_name,
+        help=f"the workflow's stack ({settings.project().stack_name}, from samconfig.toml)",
     )
     add("--bucket", metavar="NAME", help=f"bucket for labels ({settings.default_bucket('ACCOUNT', 'REGION')})")
     add("--reviewer", metavar="NAME", help="who decides, as it stands in each label (your user name)")

@@ -244,8 +244,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--stack-name",
         metavar="NAME",
-        default=settings.STACK_NAME,
-        help=f"the workflow's stack ({settings.STACK_NAME}, from samconfig.toml)",
+        default=settings.project().stack_name,
+        help=f"the workflow's stack ({settings.project().stack_name}, from samconfig.toml)",
     )
     arguments = parser.parse_args(argv)
     if problem := contradiction(arguments):

@@ -227,14 +227,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add(
         "--endpoint",
         metavar="NAME",
-        default=settings.ENDPOINT_NAME,
-        help=f"name of the endpoint ({settings.ENDPOINT_NAME}, from samconfig.toml)",
+        default=settings.project().endpoint_name,
+        help=f"name of the endpoint ({settings.project().endpoint_name}, from samconfig.toml)",
     )
     add(
         "--stack-name",
         metavar="NAME",
-        default=settings.STACK_NAME,
-        help=f"stack whose buckets are emptied if it serves this endpoint ({settings.STACK_NAME}, samconfig.toml)",
+        default=settings.project().stack_name,
+        help="stack whose buckets are emptied if it serves this endpoint (%(default)s, samconfig.toml)",
     )
     add(
         "--bucket",

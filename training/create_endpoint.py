@@ -435,8 +435,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add(
         "--endpoint",
         metavar="NAME",
-        default=settings.ENDPOINT_NAME,
-        help=f"name of the endpoint ({settings.ENDPOINT_NAME}, from samconfig.toml)",
+        default=settings.project().endpoint_name,
+        help=f"name of the endpoint ({settings.project().endpoint_name}, from samconfig.toml)",
     )
     add("--bucket", metavar="NAME", help=f"training bucket ({settings.default_bucket('ACCOUNT', 'REGION')})")
     add("--model-data", metavar="S3_URI", help="serve this model.tar.gz instead of training")

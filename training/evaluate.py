@@ -51,7 +51,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description="Send a staged split to the endpoint and write accuracy, confusion matrix and"
         " per-class figures, how well confidence is calibrated, and what a threshold costs.",
     )
-    parser.add_argument("--endpoint", default=settings.ENDPOINT_NAME, help="endpoint's name (default: %(default)s)")
+    parser.add_argument(
+        "--endpoint", default=settings.project().endpoint_name, help="endpoint's name (default: %(default)s)"
+    )
     parser.add_argument(
         "--staged",
         type=Path,
@@ -63,7 +65,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--threshold",
         type=share_argument,
         help="confidence from which an answer is accepted, 0 to 1 (default: what the endpoint's"
-        f" model recommends; {settings.CONFIDENCE_THRESHOLD:g}, as in samconfig.toml, where it"
+        f" model recommends; {settings.project().confidence_threshold:g}, as in samconfig.toml, where it"
         " recommends none)",
     )
     parser.add_argument(
@@ -76,7 +78,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--class-names",
         nargs="+",
         metavar="NAME",
-        default=default_class_names(settings.PARAMETERS),
+        default=default_class_names(settings.project().parameters),
         help="classes of an endpoint that answers a bare list, in its order (default: ClassNames of samconfig.toml)",
     )
     parser.add_argument(

@@ -23,12 +23,12 @@ from benchmarks.neither.pictures import KINDS, LIKE_TRAINING, neither_pictures
 from common import settings
 from common.arguments import positive_integer
 from common.arguments import share as share_argument
+from common.command import run_command
 from common.errors import ExpectedError
 from common.metrics import is_accepted, wilson_interval
 from common.progress import progress_bar
 from common.reports import write_json
 from common.waiting import make_console
-from demo.session import run_command
 from training.evaluation.pictures import staged_pictures
 
 FOLDER = settings.REPORTS_FOLDER / "bench"
@@ -147,10 +147,10 @@ def choose_threshold(name: str, model: Model, asked: float | None, console: Cons
     if isinstance(calibration, dict) and "threshold" in calibration:
         return float(calibration["threshold"])
     console.print(
-        f"{name} recommends no threshold: {settings.CONFIDENCE_THRESHOLD}, samconfig.toml's, is used.",
+        f"{name} recommends no threshold: {settings.project().confidence_threshold}, samconfig.toml's, is used.",
         markup=False,
     )
-    return settings.CONFIDENCE_THRESHOLD
+    return settings.project().confidence_threshold
 
 
 def figures(answers: Sequence[Sequence[float]], classes: Sequence[str], threshold: float) -> dict[str, Any]:

@@ -30,10 +30,10 @@ from benchmarks.serving import report as reporting
 from benchmarks.serving.subjects import Subject, SubjectError, measure
 from common import settings
 from common.arguments import positive_integer
+from common.command import run_command
 from common.progress import progress_bar
 from common.reports import write_json
 from common.waiting import make_console
-from demo.session import run_command
 from training.container.picture_model.serving_code import copy_serving_code
 
 REPORT = settings.REPORTS_FOLDER / "bench" / "serving.json"

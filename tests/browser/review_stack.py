@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image, ImageDraw
 
-from common.settings import STACK_NAME, default_bucket
+from common.settings import default_bucket, project
 from tests.integration.laptop_aws import LaptopAws
 
 TRAINING_BUCKET = default_bucket("000000000000", "us-east-1")  # what the laptop's AWS knows
@@ -154,11 +154,11 @@ def make_stack(aws: LaptopAws) -> ReviewStack:
     aws.client("s3").create_bucket(Bucket=TRAINING_BUCKET)
     cloudformation = aws.client("cloudformation")
     cloudformation.create_stack(
-        StackName=STACK_NAME,
+        StackName=project().stack_name,
         TemplateBody=json.dumps({"Resources": RESOURCES, "Outputs": OUTPUTS}),
     )
-    cloudformation.get_waiter("stack_create_complete").wait(StackName=STACK_NAME, WaiterConfig={"Delay": 1})
-    [stack] = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=project().stack_name, WaiterConfig={"Delay": 1})
+    [stack] = cloudformation.describe_stacks(StackName=project().stack_name)["Stacks"]
     return ReviewStack(aws, {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]})
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from common.settings import CONFIDENCE_THRESHOLD, ROOT
+from common.settings import ROOT, project
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_the_model_is_worth_asking(summary):
 
 def test_the_workflow_decided_with_what_the_model_recommends(summary):
     recommended = summary["recommendation"]
-    assert summary["threshold"] == max(recommended["threshold"], CONFIDENCE_THRESHOLD)
+    assert summary["threshold"] == max(recommended["threshold"], project().confidence_threshold)
     assert summary["evaluated_threshold"] == summary["threshold"]
     assert recommended["pictures"] >= 80  # an eighth of what is not for testing
 

@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from samcli.yamlhelper import yaml_parse
 
-from common.settings import ENDPOINT_NAME, ROOT, STACK_NAME
+from common.settings import ROOT, project
 from tests.integration.laptop_aws import wait_until
 from tests.integration.mailbox import Mailbox
 from tests.integration.workflow_stack import GREY, WHITE, Stack, execute, fault, put, record, sam
@@ -71,7 +71,7 @@ class Watched(NamedTuple):
 @pytest.fixture(scope="module")
 def watched(stack: Stack) -> Watched:
     """The stack, with a queue that hears what a person would."""
-    resources = stack.aws.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)
+    resources = stack.aws.client("cloudformation").describe_stack_resources(StackName=project().stack_name)
     names = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources["StackResources"]}
     sqs = stack.aws.client("sqs")
     url = sqs.create_queue(QueueName="alarms")["QueueUrl"]
@@ -163,7 +163,7 @@ def ask(times: int, **setting: Any) -> Callable[[Watched], None]:
 
         def once(_: int) -> str:
             try:
-                runtime.invoke_endpoint(EndpointName=ENDPOINT_NAME, Body=WHITE, ContentType="image/png")
+                runtime.invoke_endpoint(EndpointName=project().endpoint_name, Body=WHITE, ContentType="image/png")
             except ClientError as error:
                 return str(error.response["Error"]["Code"])
             return "an answer"

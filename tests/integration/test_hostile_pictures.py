@@ -21,7 +21,7 @@ from benchmarks.hostile import measure, memory_settings
 from benchmarks.hostile_pictures.apart import peak_rss_mib
 from benchmarks.hostile_pictures.corpus import CLASSIFIED, REFUSED, Case, cases, of_the_endpoint
 from benchmarks.hostile_pictures.model import write_model
-from common.settings import ENDPOINT_NAME, ROOT
+from common.settings import ROOT, project
 from tests.integration import sagemaker_requests
 from tests.integration.deployed_machines import PICTURE, entered
 from tests.integration.laptop_aws import processes, wait_until
@@ -61,8 +61,8 @@ def serving(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
         EndpointConfigName="hostile",
         ProductionVariants=[variant | {"InstanceType": "ml.m5.large"}],
     )
-    sagemaker.update_endpoint(EndpointName=ENDPOINT_NAME, EndpointConfigName="hostile")
-    settled = sagemaker_requests.settled_endpoint(stack.aws, ENDPOINT_NAME)
+    sagemaker.update_endpoint(EndpointName=project().endpoint_name, EndpointConfigName="hostile")
+    settled = sagemaker_requests.settled_endpoint(stack.aws, project().endpoint_name)
     assert (settled["EndpointStatus"], settled["EndpointConfigName"]) == ("InService", "hostile")
     return stack
 
@@ -158,7 +158,9 @@ def test_the_endpoint_answers_whoever_asks_it_directly_as_stated(serving):
 
     def ask(case: Case) -> str:
         try:
-            answer = runtime.invoke_endpoint(EndpointName=ENDPOINT_NAME, Body=case.body, ContentType="image/png")
+            answer = runtime.invoke_endpoint(
+                EndpointName=project().endpoint_name, Body=case.body, ContentType="image/png"
+            )
         except ClientError as error:
             service = error.response["ResponseMetadata"]["HTTPStatusCode"]
             return str(error.response.get("OriginalStatusCode", service))

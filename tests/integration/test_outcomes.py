@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from common.settings import ENDPOINT_NAME
+from common.settings import project
 from tests.integration.deployed_machines import (
     Path,
     altered,
@@ -567,7 +567,7 @@ def asking_slowly(stack: Stack, seconds: float) -> Iterator[str]:
     fault(stack, None)  # and its counts
     fault(stack, {"kind": "slow", "delay_seconds": seconds, "calls": 1})
     arn = start(stack, put(stack, WHITE))
-    path = f"/_local/faults/{ENDPOINT_NAME}"
+    path = f"/_local/faults/{project().endpoint_name}"
     wait_until(lambda: control(stack, "GET", path)["injected"].get("slow"), ANSWER_SECONDS)
     yield arn
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from common.settings import STACK_NAME
+from common.settings import project
 from tests.integration.laptop_aws import ROOT, wait_until
 from tests.integration.workflow_stack import BLACK, GREY, WHITE, Stack, fault, picture
 
@@ -76,7 +76,7 @@ def no_events(stack: Stack) -> Iterator[None]:
     """Uploads start nothing while this lasts."""
     [rule] = [
         resource["PhysicalResourceId"].rpartition("|")[2]
-        for resource in stack.aws.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)[
+        for resource in stack.aws.client("cloudformation").describe_stack_resources(StackName=project().stack_name)[
             "StackResources"
         ]
         if resource["LogicalResourceId"] == "PictureUploadedRule"

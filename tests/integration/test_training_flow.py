@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from common.settings import PARAMETERS, PROJECT_TAG, ROOT, default_bucket
+from common.settings import ROOT, default_bucket, project
 from tests.integration.laptop_aws import LaptopAws, wait_until
 
 ENDPOINT = "training-flow"
@@ -260,7 +260,7 @@ def test_what_the_model_recommends_is_deployed_and_evaluated_with(commands, lapt
     assert created["recommendation"] == evaluation["recommendation"]
     assert created["recommendation"]["max_error"] == 0.02
     assert created["recommendation"]["met"] is (threshold is not None)
-    assert deployed == (threshold or PARAMETERS["ConfidenceThreshold"])
+    assert deployed == (threshold or project().parameters["ConfidenceThreshold"])
     assert evaluation["threshold"] == float(deployed)
     assert evaluation["coverage"] == (1 if threshold else 0)
     plots = {"confusion_matrix.png", "reliability.png", "risk_coverage.png"}
@@ -304,7 +304,7 @@ def test_a_versioned_bucket_of_a_stack_is_emptied(commands, laptop_aws):
     }
     cloudformation, s3 = laptop_aws.client("cloudformation"), laptop_aws.client("s3")
     stack = "training-flow-stack"
-    cloudformation.create_stack(StackName=stack, TemplateBody=json.dumps(template), Tags=[PROJECT_TAG])
+    cloudformation.create_stack(StackName=stack, TemplateBody=json.dumps(template), Tags=[project().tag])
     cloudformation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
     (resource,) = cloudformation.list_stack_resources(StackName=stack)["StackResourceSummaries"]
     bucket = resource["PhysicalResourceId"]

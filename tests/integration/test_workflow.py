@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.settings import CONFIDENCE_THRESHOLD, ENDPOINT_NAME, ROOT, STACK_NAME
+from common.settings import ROOT, project
 from tests.integration.laptop_aws import run_laptop_aws, wait_until
 from tests.integration.workflow_stack import (
     ANSWER_SECONDS,
@@ -117,10 +117,10 @@ def test_a_certain_answer_is_accepted_and_recorded(stack, body, label):
     assert output == rest | {
         "execution_arn": told["executionArn"],
         "content_type": "image/png",
-        "endpoint_name": ENDPOINT_NAME,
+        "endpoint_name": project().endpoint_name,
         "class_names": ["bicycle", "motorcycle"],
         "inferences": [1.0, 0.0] if label == "bicycle" else [0.0, 1.0],
-        "threshold": CONFIDENCE_THRESHOLD,
+        "threshold": project().confidence_threshold,
         "label": label,
         "confidence": 1.0,
         "accepted": True,
@@ -131,7 +131,7 @@ def test_a_certain_answer_is_accepted_and_recorded(stack, body, label):
     assert float(item["confidence"]["N"]) == 1.0
     assert (item["outcome"], "queued" in item) == ({"S": "accepted"}, False)
     assert item["execution_arn"] == {"S": told["executionArn"]}
-    assert item["endpoint_name"] == {"S": ENDPOINT_NAME}
+    assert item["endpoint_name"] == {"S": project().endpoint_name}
 
 
 @pytest.mark.parity("states-sqs", "states-dynamodb")
@@ -200,7 +200,9 @@ def test_a_bare_list_is_named_by_the_class_names_of_the_deployment(stack):
     serve(stack.aws, "built-in", BARE)
     [function] = [
         r["PhysicalResourceId"]
-        for r in stack.aws.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)["StackResources"]
+        for r in stack.aws.client("cloudformation").describe_stack_resources(StackName=project().stack_name)[
+            "StackResources"
+        ]
         if r["LogicalResourceId"] == "ImageClassificationFunction"
     ]
     event = put(stack, WHITE) | {
@@ -228,7 +230,7 @@ def test_the_deployed_definition_hands_the_class_names_on(stack):
     stepfunctions = stack.aws.client("stepfunctions")
     deployed = stepfunctions.describe_state_machine(stateMachineArn=stack.outputs["StateMachineArn"])
     given = {"$split('', ',')": "$split('bicycle, motorcycle', ',')"}
-    given[f"'endpoint_name': '{ENDPOINT_NAME}'"] = "'endpoint_name': 'built-in-too'"
+    given[f"'endpoint_name': '{project().endpoint_name}'"] = "'endpoint_name': 'built-in-too'"
     definition = deployed["definition"]
     for old, new in given.items():
         assert old in definition
@@ -249,7 +251,7 @@ def test_the_functions_log_json_and_never_the_picture(stack):
     lines = [
         json.loads(line["message"])
         for name in ("serialize-image-data", "image-classification", "filter-low-confidence")
-        for line in logs.filter_log_events(logGroupName=f"/aws/lambda/{STACK_NAME}-{name}")["events"]
+        for line in logs.filter_log_events(logGroupName=f"/aws/lambda/{project().stack_name}-{name}")["events"]
         if line["message"].startswith("{")
     ]
     ours = [line for line in lines if line.get("s3_key") == event["s3_key"]]
@@ -315,4 +317,4 @@ def test_sam_delete_removes_the_stack(built, tmp_path):
         sam(aws, "delete", "--config-env", "local", "--no-prompts")
         stacks = aws.client("cloudformation").list_stacks()["StackSummaries"]
         alive = [s["StackName"] for s in stacks if s["StackStatus"] != "DELETE_COMPLETE"]
-        assert STACK_NAME not in alive
+        assert project().stack_name not in alive

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from common.settings import ENDPOINT_NAME, ROOT, STACK_NAME
+from common.settings import ROOT, project
 from tests.integration.laptop_aws import LaptopAws, run_laptop_aws, wait_until
 from tests.integration.sagemaker_requests import endpoint_config, settled_endpoint
 
@@ -100,7 +100,7 @@ def sam(aws: LaptopAws, *arguments: str, given: str = "") -> str:
 def fault(stack: Stack, setting: dict[str, Any] | None) -> None:
     """Give the endpoint a fault, or take it away."""
     request = urllib.request.Request(  # noqa: S310  loopback
-        f"{stack.aws.endpoint_url}/_local/faults/{ENDPOINT_NAME}",
+        f"{stack.aws.endpoint_url}/_local/faults/{project().endpoint_name}",
         data=json.dumps(setting).encode() if setting else None,
         method="PUT" if setting else "DELETE",
     )
@@ -164,9 +164,9 @@ def record(stack: Stack, event: dict[str, Any]) -> dict[str, Any] | None:
 def deployed_stack(state: Path) -> Iterator[Stack]:
     """Deploy what is built once, beside an endpoint; take all of it away at the end."""
     with run_laptop_aws(state) as aws:
-        serve(aws, ENDPOINT_NAME, NAMED)
+        serve(aws, project().endpoint_name, NAMED)
         sam(aws, "deploy", "--config-env", "local")
-        [found] = aws.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
+        [found] = aws.client("cloudformation").describe_stacks(StackName=project().stack_name)["Stacks"]
         outputs = {o["OutputKey"]: o["OutputValue"] for o in found["Outputs"]}
         yield Stack(aws, outputs)
 

@@ -14,9 +14,9 @@ from common.settings import (
     CHECKPOINTS_PREFIX,
     JOBS_PREFIX,
     LABELS_PREFIX,
-    PROJECT_TAG,
     STAGED_PREFIX,
     default_bucket,
+    project,
 )
 from training.cleaning.versions import KeyTest, any_key, count_versions
 from training.endpoint.endpoint import (
@@ -257,7 +257,7 @@ def _stack_objects(cloudformation: Any, s3: Any, scope: Scope) -> Iterator[Lefto
         raise
     outputs = {out["OutputKey"]: out["OutputValue"] for out in stack.get("Outputs", [])}
     serves = outputs.get("EndpointName")
-    if PROJECT_TAG not in stack.get("Tags", []):
+    if project().tag not in stack.get("Tags", []):
         yield Kept("stack", scope.stack, NOT_OURS)
         return
     if serves != scope.endpoint:
@@ -300,7 +300,7 @@ def _bucket_is_ours(s3: Any, bucket: str) -> bool:
         if error.response["Error"]["Code"] == "NoSuchTagSet":
             return False
         raise
-    return PROJECT_TAG in tags
+    return project().tag in tags
 
 
 def _job_logs(logs: Any, endpoint: str) -> Iterator[Leftover]:

@@ -32,10 +32,10 @@ def chosen_threshold(recommendation: Recommendation | None) -> float:
     One that was not shown to be enough never takes the place of a higher one that a person set.
     """
     if recommendation is None:
-        return settings.CONFIDENCE_THRESHOLD
+        return settings.project().confidence_threshold
     if recommendation.met:
         return recommendation.threshold
-    return max(recommendation.threshold, settings.CONFIDENCE_THRESHOLD)
+    return max(recommendation.threshold, settings.project().confidence_threshold)
 
 
 def threshold_words(recommendation: Recommendation | None, missing: str) -> str:
@@ -50,9 +50,9 @@ def threshold_words(recommendation: Recommendation | None, missing: str) -> str:
 
 def deploy_parameters(endpoint: str, recommendation: Recommendation | None) -> dict[str, str]:
     """Return all parameters of the stack: samconfig.toml's, with the endpoint and its threshold."""
-    parameters = {**settings.PARAMETERS, "EndpointName": endpoint}
+    parameters = {**settings.project().parameters, "EndpointName": endpoint}
     threshold = chosen_threshold(recommendation)
-    if threshold != settings.CONFIDENCE_THRESHOLD:
+    if threshold != settings.project().confidence_threshold:
         parameters["ConfidenceThreshold"] = f"{threshold:g}"
     return parameters
 
@@ -65,7 +65,7 @@ def deploy_command(parameters: Mapping[str, str]) -> str:
     # Where AWS's tools are pointed at another AWS, it is the laptop's: its own part of samconfig.
     config = " --config-env local" if "AWS_ENDPOINT_URL" in os.environ else ""
     command = f"sam build{config} && sam deploy{config}"
-    if parameters == settings.PARAMETERS:
+    if parameters == settings.project().parameters:
         return command
     return f"{command} {shlex.join(parameter_overrides(parameters))}"
 

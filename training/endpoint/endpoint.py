@@ -9,7 +9,7 @@ from rich.console import Console
 
 from common.endpoint_answer import AnswerError, read_answer
 from common.errors import ExpectedError
-from common.settings import CAPTURES_PREFIX, PROJECT_TAG
+from common.settings import CAPTURES_PREFIX, project
 from common.waiting import Status, wait_until_done
 
 # Blue/green updates ask that the old and the new configuration name their variant alike.
@@ -81,7 +81,7 @@ def find_endpoint(sagemaker: Any, name: str) -> dict[str, Any] | None:
 
 def has_our_tag(sagemaker: Any, arn: str) -> bool:
     """Tell whether this project made a thing of SageMaker's, which its tag says."""
-    return PROJECT_TAG in sagemaker.list_tags(ResourceArn=arn)["Tags"]
+    return project().tag in sagemaker.list_tags(ResourceArn=arn)["Tags"]
 
 
 def check_ours(sagemaker: Any, found: dict[str, Any]) -> None:
@@ -117,7 +117,7 @@ def create_model(sagemaker: Any, name: str, *, image: str, model_data: str, role
             },
         },
         ExecutionRoleArn=role_arn,
-        Tags=[PROJECT_TAG],
+        Tags=[project().tag],
     )
 
 
@@ -142,7 +142,7 @@ def create_endpoint_config(sagemaker: Any, name: str, *, model: str, instance_ty
             # Answers are then captured as text; pictures, of no declared type, as base64.
             "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
         },
-        Tags=[PROJECT_TAG],
+        Tags=[project().tag],
     )
 
 
@@ -178,7 +178,7 @@ def put_endpoint(
         # The configuration says everything, data capture too; nothing is kept from the old one.
         sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config, RetainAllVariantProperties=False)
         return str(found["EndpointConfigName"])
-    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, Tags=[PROJECT_TAG])
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, Tags=[project().tag])
     return ""
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from botocore.exceptions import ClientError
 
 from common.errors import ExpectedError
-from common.settings import PROJECT_TAG
+from common.settings import project
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ def find_role(iam: Any, name_or_arn: str) -> dict[str, Any] | None:
 
 def is_ours(role: dict[str, Any]) -> bool:
     """Tell whether this project made the role, which its tag says."""
-    return PROJECT_TAG in role.get("Tags", [])
+    return project().tag in role.get("Tags", [])
 
 
 def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: str) -> Role:
@@ -141,7 +141,7 @@ def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: 
                 RoleName=name,
                 AssumeRolePolicyDocument=json.dumps(trust_policy(account)),
                 Description="SageMaker training and serving of the Scones Unlimited pictures",
-                Tags=[PROJECT_TAG],
+                Tags=[project().tag],
             )["Role"]
             changed = True
         policy = execution_policy(bucket, partition)

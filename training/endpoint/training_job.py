@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from common.errors import ExpectedError
-from common.settings import CHECKPOINTS_PREFIX, JOBS_PREFIX, PROJECT_TAG, ROOT, STAGED_PREFIX
+from common.settings import CHECKPOINTS_PREFIX, JOBS_PREFIX, ROOT, STAGED_PREFIX, project
 from common.waiting import Status, wait_until_done
 from training.endpoint.images import image_uri
 
@@ -123,7 +123,7 @@ def start_training_job(
         base_job_name=base_name,
         role=role_arn,
         hyperparameters=dict(hyperparameters),
-        tags=[Tag(key=PROJECT_TAG["Key"], value=PROJECT_TAG["Value"])],
+        tags=[Tag(key=project().tag["Key"], value=project().tag["Value"])],
     ).with_metric_definitions([MetricDefinition(name=name, regex=name + METRIC_VALUE) for name in METRICS])
     trainer.train(
         input_data_config=[

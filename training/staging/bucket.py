@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from common.parallel import run_parallel
-from common.settings import PROJECT_TAG
+from common.settings import project
 from training.sources.source import StageDataError
 
 THREADS = 16  # uploads at a time; the client's connection pool needs as many
@@ -57,7 +57,7 @@ def ensure_bucket(s3: Any, bucket: str, region: str, account: str, *, ours: bool
         return True
     if ours:
         tags = _tags(s3, bucket)
-        if PROJECT_TAG not in tags:
+        if project().tag not in tags:
             _set_up(s3, bucket, tags)
     return False
 
@@ -94,8 +94,8 @@ def _set_up(s3: Any, bucket: str, tags: list[dict[str, str]]) -> None:
             "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
         },
     )
-    others = [tag for tag in tags if tag["Key"] != PROJECT_TAG["Key"]]
-    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [*others, PROJECT_TAG]})
+    others = [tag for tag in tags if tag["Key"] != project().tag["Key"]]
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [*others, project().tag]})
 
 
 def _tags(s3: Any, bucket: str) -> list[dict[str, str]]:

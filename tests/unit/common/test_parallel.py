@@ -40,6 +40,23 @@ def test_ctrl_c_stops_the_work():
     assert stop.is_set()
 
 
+def test_ctrl_c_while_work_is_being_submitted_cancels_what_has_not_begun():
+    begun, stop = [], Event()
+
+    def items():
+        yield from range(50)
+        raise KeyboardInterrupt
+
+    def work(item):
+        begun.append(item)
+        assert stop.wait(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_parallel(work, items(), threads=2, report=unreported, stop=stop)
+    assert stop.is_set()
+    assert len(begun) <= 2
+
+
 def test_results_keep_the_order_of_the_items():
     together, second_done, reports = Barrier(2, timeout=10), Event(), []
 

@@ -3,11 +3,12 @@
 import pytest
 
 from common import settings
-from common.settings import SettingsError, read_settings
+from common.settings import Project, SettingsError, read_project
 
 GOOD = """
 [default.deploy.parameters]
 stack_name = "stack"
+tags = ["Project=pictures"]
 parameter_overrides = ["EndpointName=pictures-1", "ConfidenceThreshold=0.75", "ClassNames=a,b"]
 """
 
@@ -20,12 +21,12 @@ def write(tmp_path, text):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(SettingsError, match=r"nowhere\.toml cannot be read \(No such file"):
-        read_settings(tmp_path / "nowhere.toml")
+        read_project(tmp_path / "nowhere.toml")
 
 
 def test_a_file_that_is_not_toml_is_named(tmp_path):
     with pytest.raises(SettingsError, match=r"samconfig\.toml is not valid TOML"):
-        read_settings(write(tmp_path, "[default"))
+        read_project(write(tmp_path, "[default"))
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,7 @@ def test_a_file_that_is_not_toml_is_named(tmp_path):
     [
         ("", "default"),
         ('[default.deploy.parameters]\nstack_name = "s"', "parameter_overrides"),
+        (GOOD.replace("Project=", "Team="), "Project"),
         (GOOD.replace("EndpointName", "Endpoint"), "EndpointName"),
         (GOOD.replace("ConfidenceThreshold", "Threshold"), "ConfidenceThreshold"),
         (GOOD.replace("stack_name", "name"), "stack_name"),
@@ -40,14 +42,14 @@ def test_a_file_that_is_not_toml_is_named(tmp_path):
 )
 def test_a_missing_key_is_named_with_what_to_write(tmp_path, text, key):
     with pytest.raises(SettingsError, match=rf"lacks '{key}' in .*EndpointName=\.\.\."):
-        read_settings(write(tmp_path, text))
+        read_project(write(tmp_path, text))
 
 
 @pytest.mark.parametrize("threshold", ["-0.01", "1.01", "nan", "0,9", ""])
 def test_a_threshold_outside_of_0_to_1_is_refused(tmp_path, threshold):
     text = GOOD.replace("0.75", threshold)
     with pytest.raises(SettingsError, match=r"must be a number from 0 to 1"):
-        read_settings(write(tmp_path, text))
+        read_project(write(tmp_path, text))
 
 
 @pytest.mark.parity("endpoint-arn-lower-case")
@@ -55,12 +57,7 @@ def test_a_threshold_outside_of_0_to_1_is_refused(tmp_path, threshold):
 def test_a_name_that_sagemaker_would_refuse_is_refused(tmp_path, name):
     text = GOOD.replace("pictures-1", name)
     with pytest.raises(SettingsError, match=r"cannot be the name of an endpoint\. Use 1 to 63"):
-        read_settings(write(tmp_path, text))
-
-
-def test_the_sentence_ends_a_program_with_status_1():
-    assert issubclass(SettingsError, SystemExit)
-    assert SettingsError("the sentence").code == "the sentence"
+        read_project(write(tmp_path, text))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +72,8 @@ def test_the_sentence_ends_a_program_with_status_1():
     ids=["list", "string"],
 )
 def test_names_threshold_and_all_parameters_are_read(tmp_path, text):
-    assert read_settings(write(tmp_path, text)) == (
+    assert read_project(write(tmp_path, text)) == Project(
+        "pictures",
         "stack",
         "pictures-1",
         0.75,
@@ -83,14 +81,8 @@ def test_names_threshold_and_all_parameters_are_read(tmp_path, text):
     )
 
 
-def test_the_projects_own_file_is_what_the_module_offers():
-    own = read_settings(settings.SAMCONFIG)
-    assert own == (
-        settings.STACK_NAME,
-        settings.ENDPOINT_NAME,
-        settings.CONFIDENCE_THRESHOLD,
-        settings.PARAMETERS,
-    )
+def test_project_is_the_repositorys_own_file():
+    assert settings.project() == read_project(settings.SAMCONFIG)
 
 
 @pytest.mark.parity("s3-bucket-name", "account")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from common.settings import ENDPOINT_NAME, STACK_NAME
+from common.settings import project
 from demo.leftovers import LISTS, leftovers
 from training.endpoint.role import role_name
 from training.endpoint.training_job import LOG_GROUP
@@ -31,7 +31,7 @@ class Pages(list):
 
 @pytest.mark.parametrize("operation", [operation for _, operation, _ in LISTS])
 def test_whatever_bears_the_stacks_name_is_left_behind(operation):
-    name = f"prefix-{STACK_NAME}-suffix"
+    name = f"prefix-{project().stack_name}-suffix"
     [found] = leftovers(Account(operation, [name, "somebody-elses"]).client, "us-east-1")
     assert found.endswith(name)
 
@@ -42,7 +42,7 @@ def test_the_execution_role_is_left_behind():
 
 
 def test_a_training_jobs_log_is_left_behind_and_the_group_of_all_jobs_is_not():
-    stream = f"{ENDPOINT_NAME}-20261122000000/algo-1-1"
+    stream = f"{project().endpoint_name}-20261122000000/algo-1-1"
 
     class Logs(Account):
         def get_paginator(self, operation: str) -> Any:

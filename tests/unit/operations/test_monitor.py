@@ -81,7 +81,7 @@ def test_a_folder_gives_a_page_and_figures(captures, tmp_path, capsys):
     ):
         assert name in figures
     assert figures["lines"] == figures["predictions"] == 60
-    assert figures["threshold"] == settings.CONFIDENCE_THRESHOLD
+    assert figures["threshold"] == settings.project().confidence_threshold
     assert figures["threshold_source"] == "as in samconfig.toml"
     assert figures["drift"]["drifted"] is None
     assert "There is no baseline to compare with. You must specify a region." in page

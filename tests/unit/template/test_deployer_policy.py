@@ -45,8 +45,8 @@ TRANSFORM = "arn:aws:cloudformation:[^:]*:aws:transform/Serverless-2016-10-31"
 AWS = f"{REGION}:{ACCOUNT}"
 BUCKET = settings.default_bucket(ACCOUNT, REGION)
 BUCKET_PATTERN = settings.default_bucket("*", "").removesuffix("-")  # of any account and region
-JOB = f"{settings.ENDPOINT_NAME}-20261123083000"
-STACK = settings.STACK_NAME
+JOB = f"{settings.project().endpoint_name}-20261123083000"
+STACK = settings.project().stack_name
 
 
 def test_there_is_one_to_look_at():
@@ -145,7 +145,7 @@ def test_no_statement_has_anothers_name():
         ("sagemaker:CreateEndpoint", f"arn:aws:sagemaker:{AWS}:endpoint-config/{JOB}"),
         (
             "sagemaker:CreateEndpoint",
-            f"arn:aws:sagemaker:{AWS}:endpoint/{settings.ENDPOINT_NAME}",
+            f"arn:aws:sagemaker:{AWS}:endpoint/{settings.project().endpoint_name}",
         ),
         ("iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/{role_name(REGION)}"),
         ("cloudformation:CreateChangeSet", f"arn:aws:cloudformation:{AWS}:stack/{STACK}/*"),
@@ -155,7 +155,7 @@ def test_no_statement_has_anothers_name():
     ],
 )
 def test_the_projects_own_names_are_covered(action, arn):
-    tag, namespace = settings.PROJECT, STACK  # as samconfig.toml and operations.monitor have them
+    tag, namespace = settings.project().name, STACK  # as samconfig.toml and operations.monitor have them
     context = {"aws:ResourceTag/Project": tag, "cloudwatch:namespace": namespace}
     assert allows(action, arn, context)
 

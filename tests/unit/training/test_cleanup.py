@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from common.settings import PROJECT_TAG, default_bucket
+from common.settings import default_bucket, project
 from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stubbed
 from training import cleanup
 from training.cleaning.leftovers import (
@@ -32,6 +32,8 @@ JOB_PREFIXES = (f"jobs/{MADE}/", f"checkpoints/{MADE}/")  # of this endpoint's j
 BUCKET = default_bucket(ACCOUNT, REGION)
 WHEN = "2026-01-01T00:00:00Z"
 LABEL = f"review-labels/{64 * 'a'}/null.json"
+
+TAG = project().tag
 
 
 def arn(kind, name):
@@ -84,7 +86,7 @@ def add_endpoints(sagemaker, *others, jobs=(), configs=()):
         add_tags(sagemaker, "endpoint-config", name)
 
 
-def add_tags(sagemaker, kind, name, tags=(PROJECT_TAG,)):
+def add_tags(sagemaker, kind, name, tags=(TAG,)):
     sagemaker.add_response("list_tags", {"Tags": list(tags)}, {"ResourceArn": arn(kind, name)})
 
 
@@ -105,7 +107,7 @@ def config_summary(name):
     }
 
 
-def add_endpoint(sagemaker, tags=(PROJECT_TAG,)):
+def add_endpoint(sagemaker, tags=(TAG,)):
     """Let describe_endpoint give the endpoint; None as `tags` lets it be gone."""
     if tags is None:
         sagemaker.add_client_error("describe_endpoint", "ValidationException", "Could not find")
@@ -141,7 +143,7 @@ def add_models(sagemaker, *names):
         add_tags(sagemaker, "model", name)
 
 
-def add_stack(session, *, serves=NAME, tags=(PROJECT_TAG,)):
+def add_stack(session, *, serves=NAME, tags=(TAG,)):
     """Let CloudFormation give a stack with these resources: their names tell their states."""
     stub = session.stub("cloudformation")
     stub.add_response(
@@ -199,7 +201,7 @@ def add_logs(session, group=f"{LOG_GROUP_PREFIX}/{NAME}"):
     logs.add_response("describe_log_groups", {"logGroups": [{"logGroupName": group} for group in groups]})
 
 
-def add_role(session, tags=(PROJECT_TAG,)):
+def add_role(session, tags=(TAG,)):
     session.stub("iam").add_response(
         "get_role",
         {
@@ -252,7 +254,7 @@ def add_bucket(
     session,
     bucket=BUCKET,
     *,
-    tags=(PROJECT_TAG,),
+    tags=(TAG,),
     asked=True,
     captures=False,
     labels=(),
@@ -292,7 +294,7 @@ def add_bucket(
         s3.add_response("list_object_versions", versions(*keys), {"Bucket": bucket, "Prefix": prefix})
 
 
-def everything_there(*, others=None, endpoint_tags=(PROJECT_TAG,), **bucket):
+def everything_there(*, others=None, endpoint_tags=(TAG,), **bucket):
     """Return a session in whose account everything exists, next to things of others.
 
     With `others` it answers the whole command, else find_leftovers.
@@ -492,7 +494,7 @@ def test_captures_of_a_foreign_endpoint_keep_even_the_projects_bucket():
 @pytest.mark.parametrize(
     ("tags", "names", "ours"),
     [
-        ((PROJECT_TAG,), (), True),
+        ((TAG,), (), True),
         ((), (), False),
         (None, (MADE,), True),
         (None, (), None),

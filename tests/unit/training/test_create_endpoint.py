@@ -10,7 +10,7 @@ from rich.console import Console
 
 from common import settings
 from common.reports import write_json
-from common.settings import PROJECT_TAG
+from common.settings import project
 from common.waiting import WaitTimeoutError
 from tests.unit.aws_stubs import ACCOUNT, REGION, Body, StubbedSession, client_error
 from training import create_endpoint
@@ -45,6 +45,8 @@ MANIFEST = {
     "files": {"test/bicycle/b.png": {}, "test/bicycle/a.png": {}, "train/bicycle/0.png": {}},
 }
 
+TAG = project().tag
+
 
 @pytest.fixture
 def console():
@@ -59,7 +61,7 @@ def images(monkeypatch):
     return asked
 
 
-def add_endpoint(session, *, status="", tags=(PROJECT_TAG,), instance_type="ml.m5.large"):
+def add_endpoint(session, *, status="", tags=(TAG,), instance_type="ml.m5.large"):
     """Let there be an endpoint in this status, none where it is ""."""
     stub = session.stub("sagemaker")
     if not status:
@@ -406,7 +408,7 @@ def test_the_recommended_threshold_is_reported_and_deployed_with(created):
     report, shown, asked = created(found, "", "--max-error", "0.02")
 
     assert report["recommendation"] == asdict(found)
-    parameters = settings.PARAMETERS | {"EndpointName": "e", "ConfidenceThreshold": "0.8"}
+    parameters = settings.project().parameters | {"EndpointName": "e", "ConfidenceThreshold": "0.8"}
     assert report["deploy_parameters"] == parameters
     assert f"Threshold: {found}" in shown
     assert f"    {deploy_command(parameters)}\n" in shown
@@ -416,7 +418,7 @@ def test_the_recommended_threshold_is_reported_and_deployed_with(created):
 def test_a_model_without_a_recommendation_keeps_the_stacks_threshold(created):
     report, shown, asked = created(None, "It has no held_out.json.", "--model-data", "s3://b/m")
 
-    threshold = settings.PARAMETERS["ConfidenceThreshold"]
+    threshold = settings.project().parameters["ConfidenceThreshold"]
     assert (report["recommendation"], asked) == (None, ("s3://b/m", None))
     assert report["deploy_parameters"]["ConfidenceThreshold"] == threshold
     assert f"Threshold: It has no held_out.json. So {threshold} stays, as in samconfig" in shown

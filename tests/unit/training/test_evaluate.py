@@ -478,12 +478,12 @@ def test_a_model_without_held_out_answers_takes_the_stacks_threshold(run, capsys
 
     assert status == 0
     written = json.loads((out / "evaluation.json").read_text())
-    expected = 0.98 if options else settings.CONFIDENCE_THRESHOLD
+    expected = 0.98 if options else settings.project().confidence_threshold
     assert (written["threshold"], written["recommendation"]) == (expected, None)
     words = "0.98, as asked. Otherwise: " if options else f"{expected:g}. "
     shown = capsys.readouterr().out
     assert f"Threshold   {words}{MODEL_DATA} has no held_out.json: it is older than" in shown
-    assert f"So {settings.CONFIDENCE_THRESHOLD:g} stays, as in samconfig.toml." in shown
+    assert f"So {settings.project().confidence_threshold:g} stays, as in samconfig.toml." in shown
     assert (out / "risk_coverage.png").exists()
 
 

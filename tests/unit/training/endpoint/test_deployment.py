@@ -20,9 +20,8 @@ from training.endpoint.deployment import (
 def _samconfig(monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     parameters = {"EndpointName": "a", "ConfidenceThreshold": "0.90", "ClassNames": "a b"}
-    monkeypatch.setattr(settings, "PARAMETERS", parameters)
-    monkeypatch.setattr(settings, "ENDPOINT_NAME", "a")
-    monkeypatch.setattr(settings, "CONFIDENCE_THRESHOLD", 0.9)
+    project = settings.Project("project", "stack", "a", 0.9, parameters)
+    monkeypatch.setattr(settings, "project", lambda: project)
 
 
 def recommended(threshold, *, met):

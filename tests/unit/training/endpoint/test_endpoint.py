@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from common.settings import PROJECT_TAG
+from common.settings import project
 from tests.unit.aws_stubs import ACCOUNT, REGION, Body, Sleeps, client_error, stubbed
 from training.endpoint.endpoint import (
     DataCaptureOffError,
@@ -156,7 +156,7 @@ def test_a_new_endpoint_is_created_with_its_tag(sagemaker, quiet):
     sagemaker.stubber.add_response(
         "create_endpoint",
         {"EndpointArn": arn("endpoint", NAME)},
-        {"EndpointName": NAME, "EndpointConfigName": CONFIG, "Tags": [PROJECT_TAG]},
+        {"EndpointName": NAME, "EndpointConfigName": CONFIG, "Tags": [project().tag]},
     )
     assert put_endpoint(sagemaker, NAME, CONFIG, **quiet) == ""
 
@@ -176,7 +176,7 @@ def add_update(sagemaker):
 @pytest.mark.parity("endpoint-update", "endpoint-update-capture")
 def test_an_endpoint_in_service_is_updated_in_place(sagemaker, quiet):
     add_looks(sagemaker, endpoint("InService", OLD))
-    add_tags(sagemaker, PROJECT_TAG)
+    add_tags(sagemaker, project().tag)
     add_update(sagemaker)
     assert put_endpoint(sagemaker, NAME, CONFIG, **quiet) == OLD
 
@@ -184,7 +184,7 @@ def test_an_endpoint_in_service_is_updated_in_place(sagemaker, quiet):
 def test_an_endpoint_that_is_being_changed_is_waited_for(sagemaker, quiet):
     moving = endpoint("Updating", OLD)
     add_looks(sagemaker, moving)
-    add_tags(sagemaker, PROJECT_TAG)
+    add_tags(sagemaker, project().tag)
     add_looks(sagemaker, moving, endpoint("InService", OLD))
     add_update(sagemaker)
     put_endpoint(sagemaker, NAME, CONFIG, **quiet)
@@ -194,7 +194,7 @@ def test_an_endpoint_that_is_being_changed_is_waited_for(sagemaker, quiet):
 def test_an_endpoint_beyond_repair_is_deleted_and_made_anew(sagemaker, quiet, status):
     broken = endpoint(status, OLD)
     add_looks(sagemaker, broken)
-    add_tags(sagemaker, PROJECT_TAG)
+    add_tags(sagemaker, project().tag)
     add_looks(sagemaker, broken)
     sagemaker.stubber.add_response("delete_endpoint", {}, {"EndpointName": NAME})
     add_looks(sagemaker, endpoint("Deleting", OLD), None)
@@ -229,7 +229,7 @@ def test_the_model_runs_the_projects_inference_script(sagemaker):
                 },
             },
             "ExecutionRoleArn": role,
-            "Tags": [PROJECT_TAG],
+            "Tags": [project().tag],
         },
     )
     create_model(sagemaker, CONFIG, image="image", model_data="s3://b/model.tar.gz", role_arn=role)
@@ -258,7 +258,7 @@ def test_the_configuration_captures_every_question_and_answer(sagemaker):
                 "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
                 "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
             },
-            "Tags": [PROJECT_TAG],
+            "Tags": [project().tag],
         },
     )
     create_endpoint_config(sagemaker, CONFIG, model="model", instance_type="ml.m5.large", bucket="b")
@@ -279,12 +279,12 @@ def test_only_superseded_things_of_this_endpoint_and_project_are_deleted(sagemak
         add("list_tags", {"Tags": tags}, {"ResourceArn": arn(kind, name)})
 
     add("list_endpoint_configs", {"EndpointConfigs": configs}, {"NameContains": NAME})
-    add_tags("endpoint-config", CONFIG, [PROJECT_TAG])
-    add_tags("endpoint-config", OLD, [PROJECT_TAG])
+    add_tags("endpoint-config", CONFIG, [project().tag])
+    add_tags("endpoint-config", OLD, [project().tag])
     add_tags("endpoint-config", untagged, [{"Key": "Project", "Value": "another"}])
     add("list_models", {"Models": models}, {"NameContains": NAME})
-    add_tags("model", CONFIG, [PROJECT_TAG])
-    add_tags("model", OLD, [PROJECT_TAG])
+    add_tags("model", CONFIG, [project().tag])
+    add_tags("model", OLD, [project().tag])
     add("delete_endpoint_config", {}, {"EndpointConfigName": OLD})
     add("delete_model", {}, {"ModelName": OLD})
     assert delete_superseded(sagemaker, NAME, keep=CONFIG) == 2

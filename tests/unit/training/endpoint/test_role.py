@@ -5,7 +5,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from common.settings import PROJECT_TAG
+from common.settings import project
 from tests.unit.aws_stubs import ACCOUNT, REGION, Sleeps, client_error, stubbed
 from training.endpoint.role import (
     PROPAGATION_DELAY_S,
@@ -163,7 +163,7 @@ def test_a_role_is_made_tagged_with_one_policy_for_one_bucket(iam):
             "RoleName": NAME,
             "AssumeRolePolicyDocument": json.dumps(trust_policy(ACCOUNT)),
             "Description": "SageMaker training and serving of the Scones Unlimited pictures",
-            "Tags": [PROJECT_TAG],
+            "Tags": [project().tag],
         },
     )
     iam.stubber.add_client_error("get_role_policy", "NoSuchEntity", "no", http_status_code=404)
@@ -181,7 +181,7 @@ def test_a_role_is_made_tagged_with_one_policy_for_one_bucket(iam):
 
 
 def test_a_second_run_changes_nothing(iam):
-    iam.stubber.add_response("get_role", role(tags=[PROJECT_TAG]))
+    iam.stubber.add_response("get_role", role(tags=[project().tag]))
     iam.stubber.add_response(
         "get_role_policy",
         {
@@ -195,7 +195,7 @@ def test_a_second_run_changes_nothing(iam):
 
 
 def test_the_policy_of_another_bucket_stays(iam):
-    iam.stubber.add_response("get_role", role(tags=[PROJECT_TAG]))
+    iam.stubber.add_response("get_role", role(tags=[project().tag]))
     iam.stubber.add_client_error("get_role_policy", "NoSuchEntity", "no", http_status_code=404)
     expected = {
         "RoleName": NAME,

@@ -9,7 +9,7 @@ import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
 from rich.console import Console
 
-from common.settings import PROJECT_TAG
+from common.settings import project
 from common.waiting import WaitTimeoutError
 from tests.unit.aws_stubs import ACCOUNT, REGION, Sleeps, boto_session, client_error, stubbed
 from training.endpoint.images import NoImageError, image_uri
@@ -334,7 +334,7 @@ def test_what_the_sdk_sends_for_a_training_job(sent):
     assert body["TrainingJobName"] == job
     assert job.startswith("scones-unlimited-")
     assert body["RoleArn"] == ROLE
-    assert body["Tags"] == [PROJECT_TAG]
+    assert body["Tags"] == [project().tag]
     assert body["HyperParameters"]["epochs"] == "3"
     assert body["OutputDataConfig"]["S3OutputPath"] == "s3://pictures/jobs"
     assert body["StoppingCondition"] == {"MaxRuntimeInSeconds": 1800}

@@ -1,0 +1,38 @@
+"""Run a command of the project: its errors, Ctrl-C and exit status, the same for all of them."""
+
+import sys
+from collections.abc import Callable
+
+from common.errors import ExpectedError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def run_command(
+    name: str,
+    work: Callable[[], int | None],
+    interrupted: str | Callable[[], str] = "",
+    *,
+    expected: tuple[type[Exception], ...] = (),
+) -> int:
+    """Do the work of a command and return its exit status.
+
+    Args:
+        name: the command's name, which begins each of its messages on stderr.
+        work: parses the command line and does the work; returns the exit status, None for 0.
+        interrupted: what Ctrl-C leaves behind, for the message; a function is called only then.
+        expected: errors, besides ExpectedError, those of AWS and of files, that end the command
+            with their message and status 1 instead of a traceback.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    errors: tuple[type[Exception], ...] = (ExpectedError, ClientError, BotoCoreError, OSError, *expected)
+    try:
+        return work() or 0
+    except errors as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        left = interrupted if isinstance(interrupted, str) else interrupted()
+        print("; ".join(filter(None, (f"{name}: interrupted", left))), file=sys.stderr)
+        return INTERRUPTED
