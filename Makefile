@@ -5,20 +5,30 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup lock
+.PHONY: help setup setup-deploy lock
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
 setup: $(VENV)/.installed ## Make .venv and install everything into it
 
-# pip takes torch, since it also finds a local CPU build where one is set up; uv takes the rest, in seconds.
-$(VENV)/.installed: requirements.txt
+setup-deploy: $(VENV)/.installed-deploy ## Make .venv with what deploys and operates the workflow: sam and operations/, no PyTorch
+
+# pip takes uv and torch, since it also finds a local CPU build of torch where one is set up; uv takes the rest, in seconds.
+$(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4) and "Python 3.11.4 or newer is needed: make PYTHON=/path/to/python3.11")'
-	@echo "Setting up $(VENV): PyTorch, then 180 more packages; about 2 GB on disk, minutes on a slow line."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --disable-pip-version-check $$(grep -E '^(uv|torch)==' requirements.txt)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep -E '^uv==' requirements.txt)
+	@touch $@
+
+$(VENV)/.installed: requirements.txt | $(VENV)/.created
+	@echo "Setting up $(VENV): PyTorch, then 200 more packages; about 2 GB on disk, minutes on a slow line."
+	@$(BIN)/python -m pip install --disable-pip-version-check $$(grep -E '^torch==' requirements.txt)
 	@$(BIN)/uv pip install --python $(BIN)/python -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-deploy: requirements-deploy.in requirements.txt | $(VENV)/.created
+	@$(BIN)/uv pip install --python $(BIN)/python -r requirements-deploy.in -c requirements.txt
 	@touch $@
 
 lock: ## Solve requirements.in into requirements.txt
@@ -26,7 +36,7 @@ lock: ## Solve requirements.in into requirements.txt
 	@{ echo '# Made by `make lock` from requirements.in: the one set that was tested.'; \
 	   $(BIN)/uv pip freeze --quiet --python $(BIN)/python | sed -E 's/\+[A-Za-z0-9.]+$$//' | grep -viE '^(nvidia|cuda|triton)'; } > requirements.txt
 
-.PHONY: demo soak test check unit integration browser notebook container-test bench bench-batch bench-cross-validate bench-neither bench-adapt bench-drift bench-monitor hostile clean
+.PHONY: demo soak test quick check format lint types unit integration browser notebook container-test bench bench-batch bench-cross-validate bench-neither bench-adapt bench-drift bench-monitor hostile clean
 
 DATA ?= synthetic
 PICTURES ?= 5000
@@ -36,16 +46,22 @@ RATE ?= 25
 demo: setup ## Run the whole workflow on this machine. DATA=cifar100|ARCHIVE|FOLDER, KEEP=1, PORT=4566
 	@$(BIN)/python -m demo "$(DATA)" --port $(PORT) $(if $(KEEP),--keep)
 
-soak: setup ## Run PICTURES=5000 at RATE=25/s through the workflow with injected faults; verify that none is lost; reports/soak/
+soak: setup ## Run PICTURES=5000 at RATE=25 a second through the workflow with injected faults; verify that none is lost
 	@$(BIN)/python -m demo.soak --pictures $(PICTURES) --rate $(RATE) --port $(PORT)
 
-test: setup check unit integration browser notebook ## Run every check and test that needs no Docker
+STAGES := check unit integration browser notebook
 
-check: setup ## Formatter, linter, type checker, imports, cfn-lint, sam validate, checkov
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy functions common training operations local demo benchmarks tests
-	$(BIN)/lint-imports --no-cache --no-logo
+test: setup ## Run every check and test that needs no Docker; name the stages that failed at the end
+	@failed=; for stage in $(STAGES); do \
+	   began=$$(date +%s); $(MAKE) --no-print-directory $$stage || failed="$$failed $$stage"; \
+	   echo "make $$stage took $$(( $$(date +%s) - began )) s"; \
+	 done; \
+	 if [ -n "$$failed" ]; then echo "make test: FAILED:$$failed. Run one alone with make STAGE."; exit 1; fi; \
+	 echo "make test: all stages passed: $(STAGES)"
+
+quick: setup format lint types unit ## Formatter, linter, types, imports and unit tests: about a minute and a half
+
+check: setup format lint types ## quick's checks, and cfn-lint, sam validate and checkov
 	$(BIN)/cfn-lint template.yaml
 	AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint
 # In an environment of its own, since it wants another boto3; the first run makes it, in seconds. .checkov.yaml has the rest.
@@ -53,14 +69,24 @@ check: setup ## Formatter, linter, type checker, imports, cfn-lint, sam validate
 	@report=$$($(BIN)/uv tool run --quiet --python $(BIN)/python --from checkov==3.3.30 checkov); status=$$?; echo "$$report"; \
 	 case "$$report" in *"Parsing errors"*) status=1;; esac; exit $$status
 
+format: setup
+	$(BIN)/ruff format --check .
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache --no-logo
+
+types: setup
+	$(BIN)/mypy functions common training operations local demo benchmarks tests
+
 unit: setup ## Tests without sockets
 	$(BIN)/python -m pytest tests/unit --numprocesses 2 --dist loadfile
 
 integration: setup ## Tests against the laptop's AWS
-	$(BIN)/python -m pytest tests/integration --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest tests/integration --numprocesses 3 --dist loadfile
 
 browser: setup ## The pages in a real Chromium, where there is one (Debian: apt-get install chromium)
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest tests/browser --numprocesses 2 --dist loadfile
 
 notebook: setup ## Execute notebooks/walkthrough.ipynb from start to end on the laptop's AWS
 	$(BIN)/python -m pytest tests/notebook

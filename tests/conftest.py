@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,8 @@ os.environ.update(
     SAM_CLI_TELEMETRY="0",
     POWERTOOLS_METRICS_NAMESPACE="tests",
 )
+# The virtual environment's own `sam`, also where the environment is not activated.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
     os.environ.pop(name, None)
 
