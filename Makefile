@@ -83,10 +83,10 @@ unit: setup ## Tests without sockets
 	$(BIN)/python -m pytest tests/unit --numprocesses 2 --dist loadfile
 
 integration: setup ## Tests against the laptop's AWS
-	$(BIN)/python -m pytest tests/integration --numprocesses 3 --dist loadfile
+	$(BIN)/python -m pytest tests/integration --numprocesses 4 --dist loadfile
 
 browser: setup ## The pages in a real Chromium, where there is one (Debian: apt-get install chromium)
-	$(BIN)/python -m pytest tests/browser --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest tests/browser --numprocesses 3 --dist loadfile
 
 notebook: setup ## Execute notebooks/walkthrough.ipynb from start to end on the laptop's AWS
 	$(BIN)/python -m pytest tests/notebook
