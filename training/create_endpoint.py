@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common import settings
-from common.arguments import inner_share
+from common.arguments import inner_share, positive_integer
 from common.errors import ExpectedError
 from common.reports import write_json
 from common.waiting import make_console
@@ -86,6 +86,10 @@ class PreflightError(ExpectedError):
         """Keep the errors in `problems`."""
         self.problems = problems
         super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class CheckRefusedError(ExpectedError):
+    """AWS refused a call that a check needs."""
 
 
 class ModelNotServedError(ExpectedError):
@@ -215,13 +219,17 @@ def check_before(
     role_arn = ""
     with _collecting(problems):
         check_bucket(s3, bucket, session.region_name)
-        manifest = read_manifest(s3, bucket)
-        if arguments.model_data:
-            check_model_data(s3, arguments.model_data, bucket, own_role=not arguments.role)
-        elif arguments.checkpoints:
-            check_checkpoints(s3, arguments.checkpoints, bucket, own_role=not arguments.role)
-        if not arguments.role:
-            check_encryption(s3, bucket)
+    if not problems:  # without the bucket, each of these would only say so again
+        with _collecting(problems):
+            manifest = read_manifest(s3, bucket)
+        with _collecting(problems):
+            if arguments.model_data:
+                check_model_data(s3, arguments.model_data, bucket, own_role=not arguments.role)
+            elif arguments.checkpoints:
+                check_checkpoints(s3, arguments.checkpoints, bucket, own_role=not arguments.role)
+        with _collecting(problems):
+            if not arguments.role:
+                check_encryption(s3, bucket)
     with _collecting(problems):
         if arguments.role:
             role_arn = check_role(
@@ -231,8 +239,9 @@ def check_before(
                 account=caller.account,
                 partition=caller.partition,
             )
-    found = find_endpoint(sagemaker, arguments.endpoint)
+    found = None
     with _collecting(problems):
+        found = find_endpoint(sagemaker, arguments.endpoint)
         if found:
             check_ours(sagemaker, found)
     with _collecting(problems):
@@ -245,7 +254,9 @@ def check_before(
             check_instance_type(sagemaker, kind, trains=True, option=option)
             image_uri(session.region_name, kind, "training")
 
-    quotas = _quotas_needed(sagemaker, arguments, found)
+    quotas: list[tuple[str, int, str]] = []
+    with _collecting(problems):
+        quotas = _quotas_needed(sagemaker, arguments, found)
     known = read_quotas(_impatient_client(session, "service-quotas"), {q[0] for q in quotas})
     words = []
     for quota, needed, option in quotas:
@@ -464,7 +475,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add(
         "--max-run",
         metavar="SECONDS",
-        type=int,
+        type=positive_integer,
         default=MAX_RUN_S,
         help=f"SageMaker stops the training after so many seconds ({MAX_RUN_S})",
     )
@@ -477,7 +488,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add(
         "--max-wait",
         metavar="SECONDS",
-        type=int,
+        type=positive_integer,
         help="with --spot, SageMaker gives up after so many seconds of waiting for instances and"
         " training together (twice --max-run)",
     )
@@ -534,11 +545,13 @@ def instance_type(text: str) -> str:
 
 @contextmanager
 def _collecting(problems: list[ExpectedError]) -> Iterator[None]:
-    """Put what is wrong aside, so that all of it is said at once."""
+    """Keep an error for later, so that all of them are reported at once."""
     try:
         yield
     except ExpectedError as error:
         problems.append(error)
+    except ClientError as error:
+        problems.append(CheckRefusedError(f"A check could not be made. {error}"))
 
 
 def _quotas_needed(

@@ -130,7 +130,7 @@ def predict(
             problem, most = error, CONNECTION_TRIES
         except AnswerError as error:
             problem, most = error, 1
-        if tries == most or stop.wait(_pause(tries)):
+        if tries >= most or stop.wait(_pause(tries)):
             return _unanswered(path, true_class, time.monotonic() - began, problem)
     if true_class not in probabilities:
         raise UnknownTruthError(

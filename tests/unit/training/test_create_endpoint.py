@@ -16,6 +16,7 @@ from tests.unit.aws_stubs import ACCOUNT, REGION, Body, StubbedSession, client_e
 from training import create_endpoint
 from training.container.picture_model.calibration import recommend_threshold
 from training.create_endpoint import (
+    CheckRefusedError,
     ModelNotServedError,
     PreflightError,
     TrainingUnwatchedError,
@@ -128,6 +129,30 @@ def test_everything_that_is_wrong_is_said_at_once(console):
     session.assert_no_pending_responses()
 
 
+def test_preflight_refused_calls_do_not_hide_the_other_problems(console):
+    session = StubbedSession()
+    session.stub("s3").add_client_error("head_bucket", "404", http_status_code=404)
+    session.stub("sagemaker").add_client_error("describe_endpoint", "AccessDeniedException")
+    add_quotas(session, **{"ml.m5.large for endpoint usage": 0.0, "ml.m5.xlarge for training job usage": 0.0})
+    with pytest.raises(PreflightError) as caught:
+        check(session, console)
+    assert [type(problem) for problem in caught.value.problems] == [
+        BucketUnreachableError,
+        CheckRefusedError,
+        QuotaExceededError,
+        QuotaExceededError,
+    ]
+    assert "AccessDeniedException" in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["--max-run", "--max-wait"])
+@pytest.mark.parametrize("value", ["0", "-1", "1.5"])
+def test_seconds_that_are_no_positive_integer_are_refused(option, value, capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments(["--spot", option, value])
+    assert f"{value!r} is not a whole number above 0" in capsys.readouterr().err
+
+
 @pytest.mark.parity("endpoint-update", "service-quotas")
 def test_an_update_needs_two_instances_for_a_moment(console):
     session = StubbedSession()
@@ -185,6 +210,7 @@ def test_without_staged_data_nothing_starts(console):
     session = StubbedSession()
     session.stub("s3").add_response("head_bucket", {"ResponseMetadata": {}})
     session.stub("s3").add_client_error("get_object", "NoSuchKey", http_status_code=404)
+    session.stub("s3").add_client_error("get_bucket_encryption", "AccessDenied")
     add_endpoint(session)
     add_quotas(session)
     with pytest.raises(PreflightError) as caught:
@@ -215,9 +241,11 @@ def test_an_error_of_aws_is_a_sentence_and_status_1(monkeypatch, capsys):
     session = StubbedSession()
     session.stub("sts").add_response("get_caller_identity", {"Account": ACCOUNT, "Arn": CALLER.arn})
     session.stub("s3").add_client_error("head_bucket", "503", "Slow down", http_status_code=503)
+    add_endpoint(session)
+    add_quotas(session)
     monkeypatch.setattr("boto3.Session", lambda: session)
     assert main([]) == 1
-    assert "create_endpoint: An error occurred (503)" in capsys.readouterr().err
+    assert "create_endpoint: A check could not be made. An error occurred (503)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

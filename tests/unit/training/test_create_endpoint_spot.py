@@ -116,6 +116,7 @@ def test_the_quota_of_spot_instances_and_the_checkpoints_are_checked_first(conso
     monkeypatch.setattr(create_endpoint, "read_manifest", lambda *_: {"counts": {}})
     session = StubbedSession()
     session.stub("s3").add_response("list_objects_v2", {}, {"Bucket": "b", "Prefix": "checkpoints/none/", "MaxKeys": 1})
+    session.stub("s3").add_client_error("get_bucket_encryption", "AccessDenied")
     session.stub("sagemaker").add_client_error("describe_endpoint", "ValidationException", "Could not find it")
     name = "ml.m5.xlarge for spot training job usage"
     session.stub("service-quotas").add_response(

@@ -204,6 +204,13 @@ def test_what_another_try_cannot_help_is_not_tried_again(code):
     assert runtime.tries == 1
 
 
+def test_prediction_with_mixed_errors_ends():
+    runtime = Failing(BUSY[0], *[busy("ModelError", 424)] * 99)
+
+    assert predict(runtime, "e", PICTURE, None, Event()).label is None
+    assert runtime.tries == 2
+
+
 def test_no_picture_is_tried_again_after_ctrl_c():
     runtime, stop = Failing(*[BUSY[0]] * 99), Event()
     stop.set()
