@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common import settings
+from common.account import check_bucket, check_credentials, check_region
 from common.errors import ExpectedError
 from common.stack import StackNotFoundError, stack_outputs
 from common.waiting import make_console
@@ -29,7 +30,6 @@ from operations.reviewing.predictions_table import PredictionsTable
 from operations.reviewing.review_queue import ReviewQueue
 from operations.reviewing.served_model import ServedModels
 from operations.reviewing.shown_picture import read_shown
-from training.endpoint.preflight import check_bucket, check_credentials, check_region
 
 CONNECTIONS = 40  # as many as the server has threads
 # Somebody waits for each call, at the page or for the end of the server: seconds, and calls.

@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from common import settings
+from common.account import check_region
 from common.arguments import positive_integer, positive_number, seconds, share
 from common.errors import ExpectedError
 from common.progress import progress_bar
@@ -32,7 +33,6 @@ from operations.sending.running import End, carry_out
 from operations.sending.schedule import burst_arrivals, choose_odd, poisson_arrivals
 from operations.sending.tracking import Tracker
 from operations.sending.uploading import UPLOADS_AT_ONCE, Sender
-from training.endpoint.preflight import check_region
 
 DEFAULT_WAIT_S = 120.0  # an execution that meets a busy endpoint retries for two minutes on average
 DEFAULT_MOST = 10_000  # pictures; that many executions of 8 transitions are 2 dollars

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common import settings
+from common.account import check_credentials, check_region
 from common.errors import ExpectedError
 from common.progress import progress_bar
 from common.reports import write_json
@@ -32,7 +33,6 @@ from training.cleaning.leftovers import (
 )
 from training.cleaning.versions import THREADS, delete_versions
 from training.endpoint.endpoint import delete_endpoint
-from training.endpoint.preflight import check_credentials, check_region
 from training.endpoint.role import delete_role
 from training.endpoint.training_job import LOG_GROUP, stop_training_job
 

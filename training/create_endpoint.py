@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common import settings
+from common.account import Caller, check_bucket, check_credentials, check_region
 from common.arguments import inner_share, positive_integer
 from common.errors import ExpectedError
 from common.reports import write_json
@@ -44,15 +45,11 @@ from training.endpoint.endpoint import (
 )
 from training.endpoint.images import image_uri
 from training.endpoint.preflight import (
-    Caller,
-    check_bucket,
     check_checkpoints,
-    check_credentials,
     check_encryption,
     check_instance_type,
     check_model_data,
     check_quota,
-    check_region,
     endpoint_quota,
     read_manifest,
     read_quotas,

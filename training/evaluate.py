@@ -15,12 +15,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from common import settings
+from common.account import check_credentials, check_region
 from common.arguments import inner_share, positive_integer
 from common.arguments import share as share_argument
 from common.errors import ExpectedError
 from common.progress import progress_bar
 from common.waiting import make_console
-from training.endpoint.preflight import check_credentials, check_region
 from training.evaluation.pictures import staged_pictures
 from training.evaluation.predictions import predict_all, runtime_client
 from training.evaluation.result import FILES, show, write

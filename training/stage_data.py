@@ -18,12 +18,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
+from common.account import check_credentials, check_region
 from common.errors import ExpectedError
 from common.labels.question import NEITHER
 from common.progress import progress_bar
 from common.settings import STAGED_FOLDER, STAGED_PREFIX, default_bucket
 from common.waiting import make_console
-from training.endpoint.preflight import check_credentials, check_region
 from training.sources.archive import archive_source
 from training.sources.download import download
 from training.sources.folder import folder_source

@@ -12,11 +12,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from common import settings
+from common.account import check_credentials, check_region
 from common.errors import ExpectedError
 from operations.monitoring.distances import Observer, load_observer
 from operations.monitoring.sample import Sample, read_baseline
 from training.endpoint.model_artifact import endpoint_model_data
-from training.endpoint.preflight import check_credentials, check_region
 from training.evaluation import threshold
 
 # These questions are asked even where there may be nobody to answer them: a laptop's AWS that has

@@ -38,8 +38,8 @@ class RoleUnusableError(ExpectedError):
 
 
 def role_name(region: str) -> str:
-    """Name the role that this project makes: one per region."""
-    return f"SconesUnlimitedSageMakerRole-{region}"
+    """Return the name of the role that this project creates: one per region."""
+    return f"{project().name}-sagemaker-{region}"
 
 
 def policy_name(bucket: str) -> str:

@@ -8,12 +8,12 @@ from queue import Queue
 import pytest
 
 from common import settings
+from common.account import BucketUnreachableError
 from common.stack import StackNotFoundError
 from operations import review
 from operations.review import Found, ReviewerUnknownError, find, main, result_table
 from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession
 from tests.unit.operations.review_places import Office, body
-from training.endpoint.preflight import BucketUnreachableError
 
 WHEN = "2026-11-23T08:00:00Z"
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/review"

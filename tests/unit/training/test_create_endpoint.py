@@ -9,6 +9,7 @@ from botocore.exceptions import EndpointConnectionError
 from rich.console import Console
 
 from common import settings
+from common.account import BucketUnreachableError, Caller
 from common.reports import write_json
 from common.settings import project
 from common.waiting import WaitTimeoutError
@@ -29,13 +30,7 @@ from training.create_endpoint import (
 )
 from training.endpoint.deployment import deploy_command
 from training.endpoint.endpoint import SmokeTestError
-from training.endpoint.preflight import (
-    BucketUnreachableError,
-    Caller,
-    InstanceTypeUnknownError,
-    QuotaExceededError,
-    StagedDataMissingError,
-)
+from training.endpoint.preflight import InstanceTypeUnknownError, QuotaExceededError, StagedDataMissingError
 from training.endpoint.role import Role, RoleUnusableError
 from training.endpoint.training_job import TrainingFailedError, TrainingResult
 

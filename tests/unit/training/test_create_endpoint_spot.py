@@ -6,10 +6,11 @@ import re
 import pytest
 from rich.console import Console
 
+from common.account import Caller
 from tests.unit.aws_stubs import ACCOUNT, StubbedSession
 from training import create_endpoint
 from training.create_endpoint import parse_arguments, train, training_time
-from training.endpoint.preflight import Caller, CheckpointsUnusableError, QuotaExceededError
+from training.endpoint.preflight import CheckpointsUnusableError, QuotaExceededError
 from training.endpoint.role import Role
 from training.endpoint.training_job import TrainingResult
 

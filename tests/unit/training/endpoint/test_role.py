@@ -20,7 +20,7 @@ from training.endpoint.role import (
     trust_policy,
 )
 
-NAME = f"SconesUnlimitedSageMakerRole-{REGION}"
+NAME = f"scones-unlimited-sagemaker-{REGION}"
 ARN = f"arn:aws:iam::{ACCOUNT}:role/{NAME}"
 BUCKET = "pictures"
 
