@@ -124,7 +124,6 @@ NOT_USED: dict[str, dict[str, str]] = {
         "dynamodb:UpdateKinesisStreamingDestination": "no KinesisStreamSpecification",
         "dynamodb:PutResourcePolicy": "no ResourcePolicy",
         "dynamodb:DeleteResourcePolicy": "no ResourcePolicy",
-        "dynamodb:UpdateTimeToLive": "no TimeToLiveSpecification",
         "iam:CreateServiceLinkedRole": "no replicas, no ContributorInsightsSpecification",
         "kinesis:*": "no KinesisStreamSpecification",
         "kms:*": f"{CUSTOM_KEY}; that of AWS lets everybody through who may use DynamoDB",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from common.settings import project
 from tests.integration.deployed_machines import BATCH, altered, deployed_member, ended, start
 from tests.integration.laptop_aws import wait_until
 from tests.integration.workflow_stack import (
@@ -175,6 +176,26 @@ def test_every_picture_ends_in_one_place_and_a_second_run_changes_nothing(stack,
         records = [record(stack, event) for event in events]
         first = first or records
         assert records == first
+        started = execution["startDate"].timestamp()
+        for expires_at in expiries(stack, execution):
+            assert 0 <= expires_at - int(started) - 90 * 86400 <= BATCH_SECONDS
+
+
+def expiries(stack: Stack, execution: dict[str, Any]) -> list[int]:
+    """Return when DynamoDB may delete each row of a batch, in seconds since 1970."""
+    resources = stack.aws.client("cloudformation").describe_stack_resources(StackName=project().stack_name)
+    [table] = [
+        resource["PhysicalResourceId"]
+        for resource in resources["StackResources"]
+        if resource["LogicalResourceId"] == "BatchCountsTable"
+    ]
+    rows = stack.aws.client("dynamodb").query(
+        TableName=table,
+        KeyConditionExpression="batch_arn = :batch",
+        ExpressionAttributeValues={":batch": {"S": execution["executionArn"]}},
+    )["Items"]
+    assert rows
+    return [int(row["expires_at"]["N"]) for row in rows]
 
 
 def test_pictures_that_were_uploaded_before_keep_their_answers(stack, review):

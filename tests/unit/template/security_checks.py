@@ -15,7 +15,7 @@ Statement = dict[str, Any]
 
 # (resource, Sid, action) -> why this action may have a wildcard
 WILDCARD_ACTIONS = {
-    (key, "TheAccountsPoliciesDecide", "kms:*"): (
+    (key, "EnableAccountPolicies", "kms:*"): (
         "a key that its own account may not manage can be managed by nobody, and never deleted"
     )
     for key in ("FailuresKey", "AlarmsKey")
@@ -42,18 +42,18 @@ KNOW_NO_RESOURCES = {
 STATES_ARN = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}"
 # (Sid, resource) -> why this resource may have a wildcard
 WILDCARD_RESOURCES = {
-    ("ReadThePictures", "${PicturesBucket.Arn}/*"): "a picture may have any key",
-    ("ReadPicturesThatCameByReference", "${PicturesBucket.Arn}/*"): "a picture may have any key",
-    ("WriteTheResults", "${PicturesBucket.Arn}/batches/*"): (
+    ("ReadPictures", "${PicturesBucket.Arn}/*"): "a picture may have any key",
+    ("ReadPicturesByReference", "${PicturesBucket.Arn}/*"): "a picture may have any key",
+    ("WriteResults", "${PicturesBucket.Arn}/batches/*"): (
         "Step Functions names the files of each Map Run, below this prefix"
     ),
-    ("FollowAndStopChildren", STATES_ARN + ":execution:${MyBatchStateMachine.Name}:*"): (
+    ("DescribeAndStopChildren", STATES_ARN + ":execution:${MyBatchStateMachine.Name}:*"): (
         "the batch's own executions, whose names are given when they start"
     ),
-    ("FollowAndStopChildren", STATES_ARN + ":execution:${MyBatchStateMachine.Name}/*"): (
+    ("DescribeAndStopChildren", STATES_ARN + ":execution:${MyBatchStateMachine.Name}/*"): (
         "the children of the batch's executions, which Step Functions names"
     ),
-    ("CountThePictures", STATES_ARN + ":mapRun:${MyBatchStateMachine.Name}/*"): (
+    ("DescribeMapRun", STATES_ARN + ":mapRun:${MyBatchStateMachine.Name}/*"): (
         "the Map Runs of the batch, which Step Functions names"
     ),
 }
@@ -64,10 +64,10 @@ WILDCARD_RESOURCES = {
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-troubleshooting.html: a topic's policy
 # cannot have them for EventBridge either. With one, messages are dropped without an error.
 SAY_NOT_FOR_WHOM = {
-    ("FailureTopicPolicy", "TheRuleMayTell"): (
+    ("FailureTopicPolicy", "AllowPublishFromRule"): (
         "a rule of a stranger could at most tell of a failure that there was not"
     ),
-    ("FailuresKey", "EventsMayBeTold"): (
+    ("FailuresKey", "AllowUseByEventBridge"): (
         "the key is of use only to who may publish on what is encrypted with it: the topic"
     ),
 }

@@ -86,7 +86,7 @@ def test_the_batch_may_write_where_its_results_go():
     substituted = RESOURCES["MyBatchStateMachine"]["Properties"]["DefinitionSubstitutions"]
     assert writer["Bucket"] == "${PicturesBucketName}"
     assert substituted["PicturesBucketName"] == {"Ref": "PicturesBucket"}
-    allowed = statement("MyBatchStateMachineRole", "WriteTheResults")
+    allowed = statement("MyBatchStateMachineRole", "WriteResults")
     assert allowed["Resource"] == {"Fn::Sub": f"${{PicturesBucket.Arn}}/{writer['Prefix']}/*"}
     # https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html
     assert set(allowed["Action"]) == {
@@ -154,7 +154,7 @@ def test_whoever_publishes_to_a_topic_may_use_its_key():
         assert [set(s["Action"]) for s in allowed] == [needed], service
     assert not topics
     for role in ("MyStateMachineRole", "MyBatchStateMachineRole"):
-        allowed = [statement(role, "EncryptWhatIsTold")]
+        allowed = [statement(role, "UseFailureTopicKey")]
         assert set(allowed[0]["Action"]) == needed
         assert allowed[0]["Resource"] == {"Fn::GetAtt": ["FailuresKey", "Arn"]}
 

@@ -90,17 +90,17 @@ MUTATIONS: dict[str, Mutation] = {
     "an action by wildcard": (
         wildcard_actions,
         "sqs:*",
-        lambda t: put(statement(t, "MyStateMachineRole", "QueueDoubtfulPictures"), "Action", "sqs:*"),
+        lambda t: put(statement(t, "MyStateMachineRole", "QueueReviews"), "Action", "sqs:*"),
     ),
     "an action by a part of its name": (
         wildcard_actions,
         "s3:Get*",
-        lambda t: statement(t, "SerializeImageDataRole", "ReadThePictures")["Action"].append("s3:Get*"),
+        lambda t: statement(t, "SerializeImageDataRole", "ReadPictures")["Action"].append("s3:Get*"),
     ),
     "all actions but some": (
         wildcard_actions,
         "NotAction",
-        lambda t: put(statement(t, "MyStateMachineRole", "TellOfFailures"), "NotAction", "sns:DeleteTopic"),
+        lambda t: put(statement(t, "MyStateMachineRole", "PublishFailures"), "NotAction", "sns:DeleteTopic"),
     ),
     "a managed policy": (
         wildcard_actions,
@@ -119,7 +119,7 @@ MUTATIONS: dict[str, Mutation] = {
     "any resource": (
         wildcard_resources,
         "on *",
-        lambda t: put(statement(t, "MyStateMachineRole", "QueueDoubtfulPictures"), "Resource", "*"),
+        lambda t: put(statement(t, "MyStateMachineRole", "QueueReviews"), "Resource", "*"),
     ),
     "any resource for an action more": (
         wildcard_resources,
@@ -129,25 +129,25 @@ MUTATIONS: dict[str, Mutation] = {
     "a resource by wildcard": (
         wildcard_resources,
         "function:*",
-        lambda t: statement(t, "MyStateMachineRole", "CallTheThreeFunctions")["Resource"].append(
+        lambda t: statement(t, "MyStateMachineRole", "InvokeFunctions")["Resource"].append(
             {"Fn::Sub": "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:*"}
         ),
     ),
     "all resources but some": (
         wildcard_resources,
         "NotResource",
-        lambda t: put(statement(t, "MyStateMachineRole", "TellOfFailures"), "NotResource", "arn:aws:sns:x"),
+        lambda t: put(statement(t, "MyStateMachineRole", "PublishFailures"), "NotResource", "arn:aws:sns:x"),
     ),
     "everybody in a queue's policy": (
         strangers_let_in,
         "lets in *",
-        lambda t: put(statement(t, "FailedPicturesQueuePolicy", "TheTopicMayWriteHere"), "Principal", "*"),
+        lambda t: put(statement(t, "FailedPicturesQueuePolicy", "AllowMessagesFromTopic"), "Principal", "*"),
     ),
     "another account in the key's policy": (
         strangers_let_in,
         "123456789012",
         lambda t: put(
-            statement(t, "FailuresKey", "TheAccountsPoliciesDecide"),
+            statement(t, "FailuresKey", "EnableAccountPolicies"),
             "Principal",
             {"AWS": "arn:aws:iam::123456789012:root"},
         ),
@@ -155,23 +155,23 @@ MUTATIONS: dict[str, Mutation] = {
     "anybody's alarms on the topic": (
         strangers_let_in,
         "cloudwatch.amazonaws.com for anybody",
-        lambda t: statement(t, "AlarmTopicPolicy", "AlarmsMayTell").pop("Condition"),
+        lambda t: statement(t, "AlarmTopicPolicy", "AllowPublishFromAlarms").pop("Condition"),
     ),
     "anybody's alarms with the key": (
         strangers_let_in,
         "cloudwatch.amazonaws.com for anybody",
-        lambda t: statement(t, "AlarmsKey", "AlarmsMayBeTold").pop("Condition"),
+        lambda t: statement(t, "AlarmsKey", "AllowUseByAlarms").pop("Condition"),
     ),
     "anybody's topics on the queue": (
         strangers_let_in,
         "sns.amazonaws.com for anybody",
-        lambda t: statement(t, "FailedPicturesQueuePolicy", "TheTopicMayWriteHere").pop("Condition"),
+        lambda t: statement(t, "FailedPicturesQueuePolicy", "AllowMessagesFromTopic").pop("Condition"),
     ),
     "a topic that asks EventBridge for whom": (
         events_that_are_refused,
         "FailureTopicPolicy",
         lambda t: put(
-            statement(t, "FailureTopicPolicy", "TheRuleMayTell"),
+            statement(t, "FailureTopicPolicy", "AllowPublishFromRule"),
             "Condition",
             {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["ExecutionFailedRule", "Arn"]}}},
         ),
@@ -180,7 +180,7 @@ MUTATIONS: dict[str, Mutation] = {
         events_that_are_refused,
         "FailuresKey",
         lambda t: put(
-            statement(t, "FailuresKey", "EventsMayBeTold"),
+            statement(t, "FailuresKey", "AllowUseByEventBridge"),
             "Condition",
             {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
         ),
@@ -223,18 +223,18 @@ MUTATIONS: dict[str, Mutation] = {
     "a bucket whose objects go without TLS": (
         open_to_plain_http,
         "PicturesBucket",
-        lambda t: statement(t, "PicturesBucketPolicy", "TlsOnly")["Resource"].pop(),
+        lambda t: statement(t, "PicturesBucketPolicy", "DenyWithoutTls")["Resource"].pop(),
     ),
     "TLS for one principal only": (
         open_to_plain_http,
         "ReviewQueue",
-        lambda t: put(statement(t, "ReviewQueuePolicy", "TlsOnly"), "Principal", {"Service": "x"}),
+        lambda t: put(statement(t, "ReviewQueuePolicy", "DenyWithoutTls"), "Principal", {"Service": "x"}),
     ),
     "TLS under a further condition": (
         open_to_plain_http,
         "AlarmTopic",
         lambda t: put(
-            statement(t, "AlarmTopicPolicy", "TlsOnly"),
+            statement(t, "AlarmTopicPolicy", "DenyWithoutTls"),
             "Condition",
             {"Bool": {"aws:SecureTransport": "false", "aws:ViaAWSService": "true"}},
         ),
@@ -242,12 +242,12 @@ MUTATIONS: dict[str, Mutation] = {
     "TLS for one call only": (
         open_to_plain_http,
         "ReviewQueue",
-        lambda t: put(statement(t, "ReviewQueuePolicy", "TlsOnly"), "Action", "sqs:ReceiveMessage"),
+        lambda t: put(statement(t, "ReviewQueuePolicy", "DenyWithoutTls"), "Action", "sqs:ReceiveMessage"),
     ),
     "TLS allowed, not demanded": (
         open_to_plain_http,
         "FailureTopic",
-        lambda t: put(statement(t, "FailureTopicPolicy", "TlsOnly"), "Effect", "Allow"),
+        lambda t: put(statement(t, "FailureTopicPolicy", "DenyWithoutTls"), "Effect", "Allow"),
     ),
     "a bucket in the clear": (
         not_encrypted,
@@ -375,7 +375,7 @@ MUTATIONS: dict[str, Mutation] = {
         events_that_can_get_lost,
         "ExecutionFailedRule may not write",
         lambda t: put(
-            statement(t, "UndeliveredFailuresQueuePolicy", "TheRuleMayGiveUpHere"),
+            statement(t, "UndeliveredFailuresQueuePolicy", "AllowDeadLettersFromRule"),
             "Condition",
             {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["PictureUploadedRule", "Arn"]}}},
         ),
