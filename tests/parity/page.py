@@ -1,6 +1,5 @@
-"""docs/parity.md, made from the behaviours and from what the tests prove of them."""
+"""docs/parity.md, rendered from the behaviours and from the markers of the tests."""
 
-from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -11,107 +10,44 @@ from tests.parity.proofs import Proof
 FILE = Path(__file__).parents[2] / "docs/parity.md"
 
 INTRODUCTION = Path(__file__).with_name("introduction.md").read_text()
+LETTERS = {"laptop": "L", "container": "C", "template": "T", "unit": "U"}
 
 
 def render(behaviours: list[Behaviour], proofs: Iterable[Proof]) -> str:
-    """Return the page."""
+    """Return the page: what only AWS can show, where the emulation differs, and the rest by service."""
     by_behaviour: dict[str, list[Proof]] = {}
-    for proof in sorted(proofs):
+    for proof in proofs:
         by_behaviour.setdefault(proof.behaviour, []).append(proof)
-    sections = [INTRODUCTION, _figures(behaviours, by_behaviour)]
-    for service, entries in groupby(behaviours, key=lambda entry: entry.service):
-        sections.append(f"## {service}\n\n" + _table(list(entries), by_behaviour))
-    sections += [_only_on_aws(behaviours, by_behaviour), _gaps(behaviours, by_behaviour)]
-    return "\n".join(sections)
+    differs = {id for id, found in by_behaviour.items() if any(proof.kind == "gap" for proof in found)}
+
+    def line(entry: Behaviour) -> str:
+        letters = "".join(LETTERS[kind] for kind in kinds(entry, by_behaviour.get(entry.id, ())) if kind in LETTERS)
+        return f"- {_summary(entry.aws)}{f' ({letters})' if letters else ''}"
+
+    on_aws = [entry for entry in behaviours if entry.only_on_aws]
+    elsewhere = [
+        entry for entry in behaviours if not entry.only_on_aws and (entry.laptop_differs or entry.id in differs)
+    ]
+    proved = [entry for entry in behaviours if entry not in on_aws and entry not in elsewhere]
+    parts = [INTRODUCTION, f"## What only AWS can show ({len(on_aws)} of {len(behaviours)}), and how to check it\n"]
+    parts += [f"{line(entry)} **Check:** {entry.check}" for entry in on_aws]
+    parts += [
+        "\n## Where the laptop's AWS differs\n",
+        "Tests and [laptop-aws.md](laptop-aws.md) hold each difference.\n",
+    ]
+    parts += [line(entry) for entry in elsewhere]
+    parts += ["\n## Proved here"]
+    for service, entries in groupby(proved, key=lambda entry: entry.service):
+        parts += [f"\n### {service}\n", *map(line, entries)]
+    return "\n".join(parts) + "\n"
 
 
 def kinds(behaviour: Behaviour, proofs: Iterable[Proof]) -> list[str]:
     """Return where a behaviour is proved; "only on AWS" last, where something remains."""
     found = {proof.kind for proof in proofs} - {"gap"}
-    here = [kind for kind in ("laptop", "container", "template", "unit") if kind in found]
-    return here + (["only on AWS"] if behaviour.only_on_aws else [])
+    return [kind for kind in LETTERS if kind in found] + (["only on AWS"] if behaviour.only_on_aws else [])
 
 
-def _figures(behaviours: list[Behaviour], proofs: dict[str, list[Proof]]) -> str:
-    found = {entry.id: kinds(entry, proofs.get(entry.id, ())) for entry in behaviours}
-    counts = Counter(kind for where in found.values() for kind in where)
-    rows = [f"| {kind} | {counts[kind]} |" for kind in ("laptop", "container", "template", "unit")]
-    alone = sum(where == ["only on AWS"] for where in found.values())
-    return "\n".join(
-        [
-            f"{len(behaviours)} behaviours, some of them proved in several ways:",
-            "",
-            "| proved | behaviours |",
-            "|---|---|",
-            *rows,
-            f"| partly here, the rest only on AWS | {counts['only on AWS'] - alone} |",
-            f"| nothing of it here, only on AWS | {alone} |",
-            "",
-        ]
-    )
-
-
-def _table(entries: list[Behaviour], proofs: dict[str, list[Proof]]) -> str:
-    lines = ["| behaviour of AWS | what depends on it here | proved | by |", "|---|---|---|---|"]
-    for entry in entries:
-        own = proofs.get(entry.id, [])
-        sentence = f'<a id="{entry.id}"></a>{_cell(entry.aws)}'
-        if entry.source:
-            sentence += f" ([source]({entry.source}))"
-        where = ", ".join(
-            f"[only on AWS](#{entry.id}-on-aws)" if kind == "only on AWS" else kind for kind in kinds(entry, own)
-        )
-        lines.append(f"| {sentence} | {_cell(entry.here)} | {where} | {_tests(own)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _tests(proofs: list[Proof]) -> str:
-    """Return the tests of a behaviour, by file; those of the gaps stand elsewhere."""
-    files = groupby((proof for proof in proofs if proof.kind != "gap"), key=lambda p: p.file)
-    return "<br>".join(
-        f"[{Path(file).stem}](../{file}): " + ", ".join(_words(proof) for proof in tests) for file, tests in files
-    )
-
-
-def _words(proof: Proof) -> str:
-    return proof.test.removeprefix("test_").replace("_", " ")
-
-
-def _only_on_aws(behaviours: list[Behaviour], proofs: dict[str, list[Proof]]) -> str:
-    lines = [
-        "## Only on AWS",
-        "",
-        "| behaviour | why not here | how to see it on AWS |",
-        "|---|---|---|",
-    ]
-    for entry in behaviours:
-        if entry.only_on_aws:
-            here = kinds(entry, proofs.get(entry.id, ()))[:-1]
-            rest = f" (the rest: {', '.join(here)})" if here else ""
-            name = f'<a id="{entry.id}-on-aws"></a>[{entry.id}](#{entry.id}){rest}'
-            lines.append(f"| {name} | {_cell(entry.only_on_aws)} | {_cell(entry.check)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _gaps(behaviours: list[Behaviour], proofs: dict[str, list[Proof]]) -> str:
-    lines = [
-        "## Where the laptop differs",
-        "",
-        "Each test passes while MiniStack differs from AWS, and fails when an upgrade closes the"
-        " gap. What the project puts in front of MiniStack for it, and what it does without, is in"
-        " [laptop-aws.md](laptop-aws.md).",
-        "",
-        "| behaviour | held by |",
-        "|---|---|",
-    ]
-    for entry in behaviours:
-        gaps = [proof for proof in proofs.get(entry.id, ()) if proof.kind == "gap"]
-        if gaps or entry.laptop_differs:
-            tests = ", ".join(_words(proof) for proof in gaps)
-            lines.append(f"| [{entry.id}](#{entry.id}) | {tests or 'laptop-aws.md alone'} |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    """Return a text as it may stand in a cell of a table."""
-    return text.replace("|", "\\|").replace("\n", " ")
+def _summary(sentence: str) -> str:
+    """Return the first clause of a behaviour, as a sentence."""
+    return sentence.partition(";")[0].rstrip(".") + "."

@@ -112,14 +112,26 @@ def test_a_gap_proves_nothing():
     assert kinds(remaining, [gap]) == ["only on AWS"]
 
 
-def test_the_page_says_what_is_proved_where_and_how_the_rest_is_seen():
-    behaviour = Behaviour("x", "S3", "Does a | b.", "Needs it.", only_on_aws="No key here.", check="`aws s3 ls`")
+def test_page_separates_checks_on_aws_differences_and_proofs():
     proof = Proof("laptop", "tests/integration/test_workflow.py", "test_it_does", "x")
-    page = render([behaviour], [proof])
-    assert "## S3" in page
-    assert "Does a \\| b. | Needs it. | laptop, [only on AWS](#x-on-aws)" in page
-    assert "[test_workflow](../tests/integration/test_workflow.py): it does |" in page
-    assert "(the rest: laptop) | No key here. | `aws s3 ls` |" in page
+    gap = Proof("gap", "tests/integration/test_ministack_gaps.py", "test_gap", "y")
+    page = render(
+        [
+            Behaviour("w", "S3", "Does it; much more.", "Needs it.", only_on_aws="No key here.", check="`aws s3 ls`"),
+            Behaviour("x", "S3", "Does that.", "Needs it."),
+            Behaviour("y", "SQS", "Does this.", "Needs it."),
+        ],
+        [proof, gap],
+    )
+    on_aws, rest = page.split("## Where the laptop's AWS differs")
+    differs, proved = rest.split("## Proved here")
+    assert "- Does it. **Check:** `aws s3 ls`" in on_aws
+    assert "- Does this." in differs
+    assert "### S3\n\n- Does that. (L)" in proved
+
+
+def test_page_stays_short_enough_to_be_read():
+    assert len(FILE.read_bytes()) <= 30_000
 
 
 def test_a_call_on_an_unknown_client_is_not_overlooked(monkeypatch):
