@@ -143,6 +143,7 @@ def test_a_batch_of_failures_only_is_a_failed_batch(stack, told):
     "states-sync-express",
     "states-map-run",
     "dynamodb-transaction",
+    "dynamodb-ttl",
     "dynamodb-query",
     "states-jsonata",
     "states-express-at-least-once",

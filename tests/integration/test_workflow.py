@@ -88,7 +88,7 @@ def test_an_endpoint_that_answers_nonsense_fails_with_its_name(well):
     failed_with(well, put(well, WHITE), "InvalidAnswerError")
 
 
-@pytest.mark.parity("states-retry", "invoke-busy")
+@pytest.mark.parity("states-assign", "states-retry", "invoke-busy")
 def test_an_endpoint_that_is_busy_twice_and_then_well_gives_an_answer(well):
     fault(well, {"kind": "throttled", "calls": 2})
     told = execute(well, put(well, WHITE))

@@ -18,7 +18,7 @@ def render(behaviours: list[Behaviour], proofs: Iterable[Proof]) -> str:
     by_behaviour: dict[str, list[Proof]] = {}
     for proof in proofs:
         by_behaviour.setdefault(proof.behaviour, []).append(proof)
-    differs = {id for id, found in by_behaviour.items() if any(proof.kind == "gap" for proof in found)}
+    differs = {name for name, found in by_behaviour.items() if any(proof.kind == "gap" for proof in found)}
 
     def line(entry: Behaviour) -> str:
         letters = "".join(LETTERS[kind] for kind in kinds(entry, by_behaviour.get(entry.id, ())) if kind in LETTERS)

@@ -105,6 +105,8 @@ def _definition(node: Any, field: str = "") -> Iterator[str]:
             yield from (f"asl:error:{error}" for error in value if "." in error)
         elif key in {"Mode", "ExecutionType", "QueryLanguage", "JitterStrategy"}:
             yield f"asl:{key}:{value}"
+        elif key == "Assign":
+            continue  # the names of variables are the project's own
         elif key == "Arguments":
             yield from (f"asl:argument:{_service(node)}:{name}" for name in value)
         if key not in {"Arguments", "Parameters", "ItemSelector", "BatchInput", "Output"}:
