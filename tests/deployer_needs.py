@@ -16,7 +16,8 @@ from samcli.lib.bootstrap.bootstrap import _get_stack_template
 
 from common.settings import ROOT
 from tests.aws_calls import Call, calls_of, methods, services_of
-from tests.unit.docs.test_readme import COMMANDS
+from tests.unit.docs.pages import PAGES
+from tests.unit.docs.test_commands import shell_commands
 from tests.unit.template.test_consistency import RESOURCES
 
 SAM = Path(samcli.__file__).parent
@@ -269,7 +270,7 @@ def sam_calls() -> list[tuple[Call, str]]:
 def documented_calls() -> list[tuple[Call, str]]:
     """Return what the `aws` commands in docs/ call."""
     found = []
-    for command in COMMANDS:
+    for command in sorted({command for page in PAGES for command in shell_commands(page.read_text())}):
         if not command.startswith("aws "):
             continue
         _, service, name, *_ = command.split()

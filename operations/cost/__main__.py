@@ -15,7 +15,7 @@ from operations.cost.inputs import ROOT, read_inputs
 PAGE = ROOT / "docs" / "cost.md"
 
 
-def arguments(argv: list[str] | None) -> argparse.Namespace:
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m operations.cost",
@@ -66,7 +66,7 @@ def write(path: Path, text: str) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Print the tables, or write the page."""
-    parsed = arguments(argv)
+    parsed = parse_arguments(argv)
     console = Console()
     try:
         inputs = read_inputs()
