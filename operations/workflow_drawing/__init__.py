@@ -1,11 +1,6 @@
 """Pictures of a state machine, from its ASL file and from the histories of its executions."""
 
-from operations.workflow_drawing.execution import (
-    ExecutionPath,
-    Step,
-    error_counts,
-    transition_counts,
-)
+from operations.workflow_drawing.execution import ExecutionPath, Step, error_counts, transition_counts
 from operations.workflow_drawing.history import read_path
 from operations.workflow_drawing.states import END, START, Definition, read_definition
 from operations.workflow_drawing.svg import draw

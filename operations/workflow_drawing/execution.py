@@ -1,18 +1,18 @@
-"""What one execution did, step by step, and which ways it took."""
+"""What one execution did, step by step, and which transitions it took."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from operations.workflow_drawing.states import END, START
+from operations.workflow_drawing.states import END, START, Pair
 
 RUNNING = "RUNNING"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One attempt that failed: the error's name, and its cause, which may be empty."""
+    """One failed attempt: the error's name, and its cause, which may be empty."""
 
     error: str
     cause: str
@@ -25,16 +25,16 @@ class Step:
     Attributes:
         state: the state's name.
         kind: its Type, as the name of the event has it.
-        entered: when.
-        seconds: until it was left or the execution ended; None while it is under way.
-        attempts: how often it was tried, in a Task; 0 for others.
-        failures: all attempts that failed, in order.
-        error: the error that it ended with, or None; a caught one is one, too.
-        cause: that of the error.
-        input: what it got, as JSON; None where the history leaves it out.
-        output: what it gave, as JSON; None where it gave nothing.
+        entered: when the state was entered.
+        seconds: until it was left or the execution ended; None while it is running.
+        attempts: the number of attempts of a Task; 0 for others.
+        failures: all failed attempts, in order.
+        error: the error that it ended with, caught or not, or None.
+        cause: the cause of the error.
+        input: its input as JSON; None where the history leaves it out.
+        output: its output as JSON; None where it has none.
         previous: the index in the path's `steps` of the step before; None for a first one.
-        parent: the index of the Map or Parallel state that it is in; None outside.
+        parent: the index of the Map or Parallel state that contains it; None outside of these.
     """
 
     state: str
@@ -53,21 +53,20 @@ class Step:
 
 @dataclass(frozen=True)
 class ExecutionPath:
-    """One execution.
+    """One execution, as DescribeExecution and GetExecutionHistory return it.
 
     Attributes:
-        arn: of the execution.
+        arn: the execution's ARN.
         machine: the name of its state machine.
-        status: as Step Functions says it: RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED,
-            PENDING_REDRIVE.
-        started: when.
-        stopped: when, or None while it runs.
-        redriven: how often it was restarted from where it had failed.
+        status: RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE.
+        started: when it started.
+        stopped: when it stopped, or None while it runs.
+        redriven: how often it was redriven.
         input: as JSON.
-        output: as JSON; None unless it has succeeded.
-        error: the name of what it failed with, or None.
-        cause: that of the error.
-        steps: the visits to states in the order in which they began.
+        output: as JSON; None unless it succeeded.
+        error: the name of the error that it failed with, or None.
+        cause: the cause of the error.
+        steps: the visits to states, in the order in which they began.
     """
 
     arn: str
@@ -84,42 +83,42 @@ class ExecutionPath:
 
     @property
     def name(self) -> str:
-        """The execution's own name, the last part of its ARN."""
+        """The execution's name, the last part of its ARN."""
         return self.arn.rsplit(":", 1)[-1]
 
     @property
     def seconds(self) -> float | None:
-        """How long it took; None while it runs."""
+        """How long it ran; None while it runs."""
         return None if self.stopped is None else (self.stopped - self.started).total_seconds()
 
 
-def taken_ways(path: ExecutionPath) -> Iterator[tuple[tuple[str, str], int | None]]:
-    """Yield every way that was taken, with the index of the step that it led to, None for an end.
+def executed_transitions(path: ExecutionPath) -> Iterator[tuple[Pair, int | None]]:
+    """Yield every executed transition with the index of the step that it led to, None for an end.
 
-    A whole execution begins with (`START`, state); one that has ended ends with (state, `END`),
-    whatever its status. In a Map or Parallel state both of them are that state's own name.
+    The pairs are those of `Definition.pairs`. An execution that stopped ends with (state, `END`)
+    whatever its status.
     """
-    left = {step.previous for step in path.steps}
+    continued = {step.previous for step in path.steps}
     for index, step in enumerate(path.steps):
-        around = None if step.parent is None else path.steps[step.parent].state
-        before = path.steps[step.previous].state if step.previous is not None else around
+        parent = None if step.parent is None else path.steps[step.parent].state
+        before = parent if step.previous is None else path.steps[step.previous].state
         yield (before or START, step.state), index
         # A running execution whose last state was left is on its way to the next one.
-        ended = step.seconds is not None and (around is not None or path.stopped is not None)
-        if index not in left and ended:
-            yield (step.state, around or END), None
+        ended = step.seconds is not None and (parent is not None or path.stopped is not None)
+        if index not in continued and ended:
+            yield (step.state, parent or END), None
 
 
-def transition_counts(paths: Iterable[ExecutionPath]) -> Counter[tuple[str, str]]:
-    """Count how often each way was taken, by (from, to) as `taken_ways` names them."""
-    return Counter(pair for path in paths for pair, _ in taken_ways(path))
+def transition_counts(paths: Iterable[ExecutionPath]) -> Counter[Pair]:
+    """Count how often each transition was executed."""
+    return Counter(pair for path in paths for pair, _ in executed_transitions(path))
 
 
-def error_counts(paths: Iterable[ExecutionPath]) -> Counter[tuple[str, str]]:
-    """Count how often each way was taken after an error that was caught."""
+def error_counts(paths: Iterable[ExecutionPath]) -> Counter[Pair]:
+    """Count how often each transition was executed after an error that was caught."""
     return Counter(
         pair
         for path in paths
-        for pair, index in taken_ways(path)
+        for pair, index in executed_transitions(path)
         if index is not None and (previous := path.steps[index].previous) is not None and path.steps[previous].error
     )

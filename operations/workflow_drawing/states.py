@@ -1,4 +1,4 @@
-"""What a state machine's ASL file says: its states, and every way from one to another."""
+"""Read a state machine in the Amazon States Language: its states and its transitions."""
 
 import json
 import re
@@ -11,29 +11,30 @@ from typing import Any, Literal
 from common.errors import ExpectedError
 from operations.workflow_drawing.conditions import full_condition, short_condition
 
-# What stands in place of a state at the two ends of an execution.
+# The names that stand for the two ends of an execution.
 START = "Start"
 END = "End"
 
-Kind = Literal["next", "choice", "default", "catch", "end"]
+Pair = tuple[str, str]  # the names of two states, or of a state and an end
+Kind = Literal["start", "next", "choice", "default", "catch", "end"]
 
 TYPES = ("Task", "Pass", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map")
 
 
 class NotAStateMachineError(ExpectedError):
-    """A file does not hold a state machine that can be drawn, in the Amazon States Language."""
+    """A file does not hold a state machine in the Amazon States Language."""
 
 
 @dataclass(frozen=True)
 class Transition:
-    """One way from a state to another.
+    """A transition from one state to another.
 
     Attributes:
         source: the state that is left.
         target: the state that is entered; `END` where the machine, or a branch of it, ends.
-        kind: by which field of the state: Next, a rule of Choices, Default, Catch, End.
-        label: when, in few words; empty for Next and End.
-        detail: when, in full.
+        kind: the field of the state: Next, a rule of Choices, Default, Catch, End.
+        label: the condition in a few words; empty for Next and End.
+        detail: the whole condition.
     """
 
     source: str
@@ -45,28 +46,35 @@ class Transition:
 
 @dataclass(frozen=True)
 class State:
-    """One state.
+    """A state.
 
     Attributes:
-        name: unique in the whole file, as AWS demands.
+        name: unique in the whole file, as AWS requires.
         kind: the field Type, one of `TYPES`.
         comment: the field Comment, or empty.
-        does: in few words, what it does: the service it calls, how long it waits.
-        retries: for each rule of Retry the names of errors, and the most attempts after the first.
-        parts: the machines inside: one of a Map, one for each branch of a Parallel.
+        action: what the state does in a few words, such as the service that it calls.
+        retries: the error names and MaxAttempts of each rule of Retry.
+        machines: the machines inside: one of a Map, one for each branch of a Parallel.
     """
 
     name: str
     kind: str
     comment: str
-    does: str
+    action: str
     retries: tuple[tuple[tuple[str, ...], int], ...]
-    parts: tuple["Machine", ...]
+    machines: tuple["Machine", ...]
+
+    def inner_states(self) -> Iterator["State"]:
+        """Yield all states inside of this one, those of inner Map and Parallel states too."""
+        for machine in self.machines:
+            for state in machine.states.values():
+                yield state
+                yield from state.inner_states()
 
 
 @dataclass(frozen=True)
 class Machine:
-    """States that begin at one of them. `transitions` has them in the order of the file."""
+    """The states and transitions of a machine, in the order of the file."""
 
     start_at: str
     states: Mapping[str, State]
@@ -84,36 +92,36 @@ class Definition:
     @cached_property
     def states(self) -> Mapping[str, State]:
         """All states by name, those inside of Map and Parallel states too."""
-        return {s.name: s for machine in _machines(self.machine) for s in machine.states.values()}
+        return {name: state for machine, _ in _machines(self.machine) for name, state in machine.states.items()}
 
     @cached_property
     def transitions(self) -> tuple[Transition, ...]:
-        """All transitions, those inside too."""
-        return tuple(t for machine in _machines(self.machine) for t in machine.transitions)
+        """All transitions, those inside of Map and Parallel states too."""
+        return tuple(transition for machine, _ in _machines(self.machine) for transition in machine.transitions)
 
     @cached_property
-    def pairs(self) -> frozenset[tuple[str, str]]:
-        """Every (from, to) that can happen as the definition has it.
+    def pairs(self) -> frozenset[Pair]:
+        """Every (from, to) that the definition allows.
 
-        A whole execution begins as (`START`, state) and ends as (state, `END`); inside of a Map
-        both of them are the Map's own name.
+        An execution begins with (`START`, state) and ends with (state, `END`). An iteration of a
+        Map, and a branch of a Parallel state, begins and ends at the name of that state instead.
         """
-        found = {(START, self.machine.start_at)}
-        for machine, around in _enclosed(self.machine, END):
-            for transition in machine.transitions:
-                target = around if transition.target == END else transition.target
-                found.add((transition.source, target))
-            found |= {(s.name, around) for s in machine.states.values() if s.kind in {"Succeed", "Fail"}}
-            found |= {(s.name, part.start_at) for s in machine.states.values() for part in s.parts}
-        return frozenset(found)
+        pairs = {(START, self.machine.start_at)}
+        for machine, parent in _machines(self.machine):
+            pairs |= {(t.source, parent if t.target == END else t.target) for t in machine.transitions}
+            for state in machine.states.values():
+                pairs |= {(state.name, inner.start_at) for inner in state.machines}
+                if state.kind in {"Succeed", "Fail"}:
+                    pairs.add((state.name, parent))
+        return frozenset(pairs)
 
 
 def read_definition(path: Path) -> Definition:
-    """Read a state machine's file in the Amazon States Language, in JSON.
+    """Read a JSON file in the Amazon States Language.
 
-    Placeholders for the template's substitutions, such as ${EndpointName}, may be in its texts.
+    Its texts may contain placeholders for the template's substitutions, such as ${EndpointName}.
 
-    Raises NotAStateMachineError naming the file and what is wrong with it.
+    Raises NotAStateMachineError, which names the file and the problem.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -123,35 +131,25 @@ def read_definition(path: Path) -> Definition:
         raise NotAStateMachineError(f"{path} is not JSON: {error}.") from error
     try:
         machine = _machine(content)
-        names = [name for each in _machines(machine) for name in each.states]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise NotAStateMachineError(f"the state {twice!r} is there more than once")
+        names = [name for inner, _ in _machines(machine) for name in inner.states]
+        for name in names:
+            if names.count(name) > 1:
+                raise NotAStateMachineError(f"the state {name!r} is defined more than once")
+            if name in {START, END}:
+                raise NotAStateMachineError(f"the name {name!r} stands for an end of the execution: rename the state")
         comment = str(content.get("Comment", ""))
     except (NotAStateMachineError, AttributeError, TypeError, ValueError) as error:
         # The latter three: a list where an object belongs, or the like.
-        raise NotAStateMachineError(f"{path} is no state machine in the Amazon States Language: {error}.") from error
-    taken = next((name for name in names if name in {START, END}), None)
-    if taken is not None:
-        raise NotAStateMachineError(
-            f"{path} has a state named {taken!r}, which the picture calls an end of the execution: rename the state."
-        )
+        raise NotAStateMachineError(f"{path} is not a valid state machine: {error}.") from error
     return Definition(path.name.removesuffix(".json").removesuffix(".asl"), comment, machine)
 
 
-def _machines(machine: Machine) -> Iterator[Machine]:
-    yield machine
+def _machines(machine: Machine, parent: str = END) -> Iterator[tuple[Machine, str]]:
+    """Yield each machine with the name of the state that contains it, `END` for the outermost."""
+    yield machine, parent
     for state in machine.states.values():
-        for part in state.parts:
-            yield from _machines(part)
-
-
-def _enclosed(machine: Machine, around: str) -> Iterator[tuple[Machine, str]]:
-    """Yield each machine with the name of the state that it is in, `around` for the outermost."""
-    yield machine, around
-    for state in machine.states.values():
-        for part in state.parts:
-            yield from _enclosed(part, state.name)
+        for inner in state.machines:
+            yield from _machines(inner, state.name)
 
 
 def _machine(content: Any) -> Machine:
@@ -163,11 +161,11 @@ def _machine(content: Any) -> Machine:
     )
     start_at = str(content.get("StartAt"))
     if start_at not in states:
-        raise NotAStateMachineError(f"StartAt is {start_at!r}, which is none of its states")
+        raise NotAStateMachineError(f"StartAt is {start_at!r}, which is not one of its states")
     for transition in transitions:
         if transition.target not in states and transition.target != END:
             raise NotAStateMachineError(
-                f"the state {transition.source!r} leads to {transition.target!r}, which is not beside it"
+                f"the state {transition.source!r} leads to {transition.target!r}, which is not in the same States"
             )
     return Machine(start_at, states, transitions)
 
@@ -175,18 +173,18 @@ def _machine(content: Any) -> Machine:
 def _state(name: str, fields: Any) -> State:
     if not isinstance(fields, dict) or fields.get("Type") not in TYPES:
         raise NotAStateMachineError(f"the state {name!r} has no Type of {', '.join(TYPES)}")
-    parts = [fields.get("ItemProcessor", fields.get("Iterator"))] if fields["Type"] == "Map" else []
-    parts += fields.get("Branches", []) if fields["Type"] == "Parallel" else []
+    machines = [fields.get("ItemProcessor", fields.get("Iterator"))] if fields["Type"] == "Map" else []
+    machines += fields.get("Branches", []) if fields["Type"] == "Parallel" else []
     return State(
         name,
         fields["Type"],
         str(fields.get("Comment", "")),
-        _does(fields),
+        _action(fields),
         tuple(
             (tuple(rule.get("ErrorEquals", ())), int(rule.get("MaxAttempts", 3)))  # AWS's default
             for rule in fields.get("Retry", [])
         ),
-        tuple(_machine(part) for part in parts),
+        tuple(map(_machine, machines)),
     )
 
 
@@ -201,35 +199,31 @@ def _transitions(name: str, fields: Mapping[str, Any]) -> Iterator[Transition]:
         yield Transition(name, str(fields["Default"]), "default", "otherwise", "otherwise")
     for rule in fields.get("Catch", []):
         errors = [str(error) for error in rule.get("ErrorEquals", [])]
-        label = str(rule.get("Comment", "")) or " or ".join(map(_in_words, errors))
+        label = str(rule.get("Comment", "")) or " or ".join(map(_error_label, errors))
         yield Transition(name, str(rule.get("Next")), "catch", label, ", ".join(errors))
 
 
 def short_error(error: str) -> str:
-    """Shorten the name of an error: without its service and without "Exception"."""
+    """Return the name of an error without its service and without "Exception"."""
     return error.rsplit(".", 1)[-1].removesuffix("Exception")
 
 
-def _in_words(error: str) -> str:
-    """Put what a Catch is for in words, such as "any error" or "conditional check failed"."""
+def _error_label(error: str) -> str:
+    """Return an error of a Catch in words, such as "any error" or "conditional check failed"."""
     if error == "States.ALL":
         return "any error"
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", short_error(error)).lower()
 
 
-def _does(fields: Mapping[str, Any]) -> str:
+def _action(fields: Mapping[str, Any]) -> str:
     kind = fields["Type"]
     if kind == "Task":
         return _service(str(fields.get("Resource", "")))
     if kind == "Wait":
-        for name in ("Seconds", "SecondsPath", "Timestamp", "TimestampPath"):
-            if isinstance(fields.get(name), int):
-                return f"waits {fields[name]} s"
-        return "waits"
+        return f"waits {fields['Seconds']} s" if isinstance(fields.get("Seconds"), int) else "waits"
     if kind == "Fail":
-        error = fields.get("Error", fields.get("ErrorPath", ""))
-        fixed = error and not str(error).startswith(("{%", "$"))
-        return f"fails: {error}" if fixed else "fails"
+        error = str(fields.get("Error", ""))
+        return f"fails: {error}" if error and not error.startswith("{%") else "fails"
     if kind == "Map":
         config = (fields.get("ItemProcessor") or {}).get("ProcessorConfig") or {}
         return "for each, distributed" if config.get("Mode") == "DISTRIBUTED" else "for each"
@@ -250,10 +244,10 @@ _SERVICES = {
 
 
 def _service(resource: str) -> str:
-    """Put a task's Resource in words, such as "DynamoDB putItem"; a function is "Lambda"."""
-    parts = resource.split(":")
+    """Return the service and action of a task's Resource, such as "DynamoDB putItem"."""
+    fields = resource.split(":")
     if ":::" not in resource:  # the ARN of a function or an activity
-        return {"lambda": "Lambda", "states": "activity"}.get(parts[2] if len(parts) > 2 else "", "task")
-    service, action = (parts[-2], parts[-1].split(".")[0])
+        return {"lambda": "Lambda", "states": "activity"}.get(fields[2] if len(fields) > 2 else "", "task")
+    service, action = fields[-2], fields[-1].split(".")[0]
     name = _SERVICES.get(service, service)
     return name if service == "lambda" else f"{name} {action}"

@@ -1,32 +1,59 @@
-"""A state machine as one SVG, by itself or with what executions did painted on it."""
+"""Draw a state machine as one SVG, alone or with what executions did."""
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+import xml.etree.ElementTree as ET
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from itertools import pairwise
 
-from operations.workflow_drawing.boxes import (
-    Drawn,
-    draw_group,
-    draw_pill,
-    draw_state,
-    draw_terminal,
-    group_size,
-    state_size,
-    terminal_size,
+from common.pages.words import duration
+from operations.workflow_drawing.description import (
+    clock,
+    describe,
+    error_text,
+    headline,
+    legend,
+    listed_steps,
+    title,
+    took,
 )
-from operations.workflow_drawing.description import describe, legend, title
 from operations.workflow_drawing.execution import ExecutionPath
-from operations.workflow_drawing.layout import MARGIN, Layout, Route, lay_out
-from operations.workflow_drawing.paint import Paint, Pair, make_paint
-from operations.workflow_drawing.states import END, START, Definition, Machine, State
-from operations.workflow_drawing.step_list import step_list
-from operations.workflow_drawing.style import LINE, PILL, TEXT_SIZE, css
-from operations.workflow_drawing.text import wrap, xml
-from operations.workflow_drawing.ways import Way, machine_ways, main_way, make_arrows
+from operations.workflow_drawing.graphviz import SVG, Drawing, Mark, bounds, draw_graph
+from operations.workflow_drawing.overlay import Overlay, make_overlay
+from operations.workflow_drawing.states import END, START, Definition, Machine, Pair, State, Transition, short_error
+from operations.workflow_drawing.text import printable, shorten, wrap, xml
 
-HEAD = 8  # pixels: the length of an arrow's head
-LEAST_WIDTH, LEAST_LIST_WIDTH = 480, 820  # pixels of the picture; with a list of steps below
+# Each color in light and dark pictures. Elements have the light one, also for viewers without CSS.
+COLORS = {
+    "paper": ("#ffffff", "#0d1117"),
+    "card": ("#f6f8fa", "#161b22"),
+    "ink": ("#1f2328", "#e6edf3"),
+    "quiet": ("#57606a", "#9ea7b3"),
+    "line": ("#6e7781", "#8b949e"),
+    "faint": ("#c2c6cb", "#42484f"),
+    "taken": ("#0550ae", "#79b8ff"),
+    "bad": ("#b3261e", "#ff8a80"),
+    "pill": ("#ddf4ff", "#12304f"),
+    "number": ("#0a3069", "#e0eeff"),  # of no other text
+}
+LIGHT = {name: light for name, (light, _) in COLORS.items()}
+SHAPES = {
+    "Pass": "shape=box",
+    "Choice": "shape=hexagon margin=0",
+    "Wait": "shape=oval margin=0",
+    "Succeed": 'shape=box style="rounded,filled" peripheries=2',
+    "Fail": 'shape=box style="diagonals,filled"',
+}
+DEFAULT_SHAPE = 'shape=box style="rounded,filled"'
+NAME_SIZE, TEXT_SIZE = 13, 12  # pixels
+NAME_LENGTH, ACTION_LENGTH, LABEL_LENGTH = 24, 28, 20  # characters of a line
+LEGEND_LENGTH, LISTED_LENGTH = 110, 85
+MAX_INPUT, MAX_LISTED_INPUT, MAX_LISTED_CAUSE = 300, 90, 300  # characters
+MAX_TOOLTIP_VISITS = 3
+MAIN_WEIGHT, RAIL_WEIGHT, WEIGHT = 20, 6, 3  # how straight an arrow is; 1 for a Catch
 
 
 def draw(
@@ -39,14 +66,14 @@ def draw(
 ) -> str:
     """Draw a state machine; return the text of an `<svg>` element.
 
-    It brings its style along, for light and dark, and works inside of a page and as a file. The
-    same arguments give the same text, on any machine.
+    It contains its style, for light and dark, and works inside of a page and as a file. The same
+    arguments give the same text on any machine.
 
     Args:
-        definition: what is drawn.
-        counts: how often each way was taken (see `transition_counts`): painted on the arrows.
-        after_errors: how many of the counts came after an error (see `error_counts`): said on
-            arrows that stand for success and for errors.
+        definition: the state machine.
+        counts: how often each transition was executed (see `transition_counts`), for the arrows.
+        after_errors: how many of the counts came after an error (see `error_counts`), for arrows
+            that stand for success and for errors.
         path: instead of counts, one execution: its steps' numbers on the arrows, times, attempts
             and errors on the states.
         steps: whether the path's steps are listed below the picture.
@@ -56,182 +83,428 @@ def draw(
         ValueError: both of them are given, or `after_errors` without `counts`.
     """
     if counts is not None and path is not None:
-        raise ValueError("counts or the path of one execution can be painted, not both")
+        raise ValueError("give counts or the path of one execution, not both")
     if after_errors is not None and counts is None:
-        raise ValueError("`after_errors` says something of `counts`, which are missing")
-    paint = make_paint(definition, counts, path, after_errors)
-    content, width, height = _machine(definition.machine, END, paint)
-    listed = path if steps else None
-    room = max(width, LEAST_LIST_WIDTH if listed else LEAST_WIDTH) - width
-    parts = [f'<g transform="translate({room // 2:g} 0)">{content}</g>' if room else content]
-    width += room
-    for text, lines_height in (
-        _legend(paint, width),
-        step_list(listed, width) if listed else ("", 0),
-    ):
-        parts.append(f'<g transform="translate(0 {height:g})">{text}</g>' if text else "")
-        height += lines_height
-    return _svg(definition, "".join(parts), width, height, paint)
-
-
-def _machine(machine: Machine, around: str, paint: Paint) -> Drawn:
-    """Draw states and arrows; `around` is the state that they are in, `END` for the outermost."""
-    inner = {name: [_machine(part, name, paint) for part in state.parts] for name, state in machine.states.items()}
-    ways = machine_ways(machine, around, paint)
-    main = main_way(machine)
-    sizes = {START: terminal_size(START)}
-    for name, state in machine.states.items():
-        parts = inner[name]
-        sizes[name] = group_size(state, parts, paint) if parts else state_size(state, paint)
-    for way in ways:
-        sizes.setdefault(way.target, terminal_size(END))
-    layout = lay_out(sizes, make_arrows(ways, main, paint.numbers), main)
-    members = [[ways[index] for index in route.arrows] for route in layout.routes]
-    drawn = sorted(  # those that were taken cover the pale ones
-        zip(layout.routes, members, strict=True),
-        key=lambda arrow: paint.style(*(way.pair for way in arrow[1])) != "wf-off",
-    )
-    found = [_arrow(route, ways_of_it, paint) for route, ways_of_it in drawn]
-    found += [_loop(ways[index], layout, paint) for index in layout.loops]
-    found += [_label(route, ways, paint) for route in layout.routes]
-    for key, box in layout.boxes.items():
-        if key not in machine.states:
-            pairs = [way.pair for way in ways if key in {way.source, way.target}]
-            found.append(draw_terminal(key.split("\0", 1)[0], box, paint.style(*pairs)))
-        elif inner[key]:
-            found.append(draw_group(machine.states[key], box, inner[key], paint))
-        else:
-            found.append(draw_state(machine.states[key], box, paint))
-    found += [_ended(state, ways, layout, paint) for state in machine.states.values()]
-    return "".join(found), layout.width, layout.height
-
-
-def _arrow(route: Route, members: Sequence[Way], paint: Paint) -> str:
-    points = list(route.points)
-    head = ""
-    if route.heads:
-        at, down = (0, -1) if route.upwards else (-1, 1)
-        x, y = points[at]
-        head = f'<path class="wf-head" d="M{x:g} {y:g}l-5 {-HEAD * down}h10Z"/>'
-        points[at] = (x, y - (HEAD - 1) * down)
-    d = f"M{points[0][0]:g} {points[0][1]:g}"
-    for (x1, y1), (x2, y2) in pairwise(points):
-        half = (y1 + y2) / 2
-        if x1 != x2:
-            d += f"C{x1:g} {half:g} {x2:g} {half:g} {x2:g} {y2:g}"
-        elif y1 != y2:
-            d += f"V{y2:g}"
-    way = f'<path class="wf-way" d="{d}"{_stroke(members, paint)}/>'
-    return f"{_begin_arrow(members, not route.joined, paint)}{way}{head}</g>"
-
-
-def _begin_arrow(members: Sequence[Way], one: bool, paint: Paint) -> str:
-    classes = ["wf-arrow", paint.style(*(way.pair for way in members))]
-    if all(way.only_catch for way in members):
-        classes.append("wf-catch")
-    data = ""
-    if one:
-        kinds = " ".join(t.kind for t in members[0].transitions) or "start"
-        data = f'{_between(members[0].pair)} data-kind="{kinds}"'
-    details = "\n".join(way.details for way in members if way.details)
-    tooltip = f"<title>{xml(details)}</title>" if details else ""
-    return f'<g class="{" ".join(filter(None, classes))}"{data}>{tooltip}'
-
-
-def _between(pair: Pair) -> str:
-    """Return the attributes that tell which way an element belongs to."""
-    return f' data-from="{xml(pair[0])}" data-to="{xml(pair[1])}"'
-
-
-def _stroke(members: Sequence[Way], paint: Paint) -> str:
-    """Make an arrow the wider the more often it was taken."""
-    taken = sum(paint.count(way.pair) for way in members)
-    if paint.counts is None or paint.path is not None or not taken:
-        return ""
-    share = min(1.0, taken / max(paint.counts.values()))
-    return f' style="stroke-width:{1.6 + 1.8 * math.sqrt(share):.1f}"'
-
-
-def _loop(way: Way, layout: Layout, paint: Paint) -> str:
-    """Return the arrow of a state that leads to itself, at its right side."""
-    box = layout.boxes[way.source]
-    x, y = box.x + box.width, box.y + box.height / 2
+        raise ValueError("`after_errors` needs `counts`")
+    overlay = make_overlay(definition, counts, path, after_errors)
+    footer = [[_cell(line, "quiet", columns=4)] for line in wrap(legend(overlay), LEGEND_LENGTH)]
+    if path is not None and steps:
+        footer += _step_rows(path)
+    drawing = _MachineDrawing(definition.machine, END, overlay).draw(footer)
+    # Pictures in one page need different ids.
+    suffix = f"-{overlay.path.name}" if overlay.path else "-counts" if overlay.counts is not None else ""
+    mark = re.sub(r"[^\w-]", "-", f"wf-{definition.name}{suffix}")
+    width, height = math.ceil(drawing.width), math.ceil(drawing.height)
     return (
-        f"{_begin_arrow([way], True, paint)}"
-        f'<path class="wf-way" d="M{x:g} {y - 8:g}c22 0 22 16 {HEAD} 16"/>'
-        f'<path class="wf-head" d="M{x:g} {y + 8:g}l{HEAD} -4.5v9Z"/></g>'
+        f'<svg xmlns="{SVG.strip("{}")}" class="wf" role="img" width="{width}" height="{height}"'
+        f' viewBox="0 0 {width} {height}" aria-labelledby="{mark}-title" aria-describedby="{mark}-desc">'
+        f'<title id="{mark}-title">{xml(title(definition, overlay))}</title>'
+        f'<desc id="{mark}-desc">{xml(describe(definition, overlay))}</desc>'
+        f"<style>\n{_dark_style()}</style>{_without_namespace(drawing.group)}</svg>\n"
     )
 
 
-def _label(route: Route, ways: Sequence[Way], paint: Paint) -> str:
-    """Return what stands on an arrow: its words, which a bundle has only once, and its number."""
-    if route.label is None:
-        return ""
-    box, way = route.label, ways[route.arrows[0]]
-    alike = [other for other in ways if other.only_catch and other.bundle == way.bundle]
-    pairs = [member.pair for member in alike] if route.joined else [way.pair]
-    lines = way.lines if route.words else ()
-    number = None if route.joined else paint.numbers.get(way.pair)
-    middle = box.x + box.width / 2
-    # What is said of some of a number stands below it; what is said of all of them, above.
-    words_at = box.y + (PILL if number and way.mixed else 0)
-    number_at = box.y if way.mixed else box.y + LINE * len(lines)
-    classes = "wf-label wf-off" if paint.style(*pairs) == "wf-off" else "wf-label"
-    found = [
-        f'<g class="{classes}"{_between(way.pair) if number else ""}>'
-        f'<rect class="wf-halo" x="{box.x:g}" y="{box.y:g}"'
-        f' width="{box.width:g}" height="{box.height:g}" rx="3"/>'
-    ]
-    found += [
-        f'<text class="wf-quiet" x="{middle:g}" y="{words_at + LINE * (index + 1) - 3:g}"'
-        f' text-anchor="middle">{xml(line)}</text>'
-        for index, line in enumerate(lines)
-    ]
-    if number:
-        found.append(draw_pill(number, middle, number_at + 1.5))
-    return "".join(found) + "</g>"
+def _dark_style() -> str:
+    rules = "".join(
+        f'  .wf [{paint}="{light}"] {{ {paint}: {dark}; }}\n'
+        for light, dark in COLORS.values()
+        for paint in ("fill", "stroke")
+    )
+    return f"@media (prefers-color-scheme: dark) {{\n{rules}}}\n"
 
 
-def _ended(state: State, ways: Sequence[Way], layout: Layout, paint: Paint) -> str:
-    """Put at a state's lower edge how many executions ended in it without an arrow that says so.
+def _without_namespace(group: ET.Element) -> str:
+    return ET.tostring(group, encoding="unicode").replace(f' xmlns="{SVG.strip("{}")}"', "", 1)
 
-    They are those of Fail and Succeed states, and those that an abort, a timeout, or an error that
-    nobody catches ended.
+
+def _cell(text: str, color: str = "ink", *, bold: bool = False, size: int = TEXT_SIZE, columns: int = 0) -> str:
+    """Return a cell of a table; with `columns`, one that spans so many and is aligned to the left."""
+    content = xml(text) or " "
+    content = f'<FONT COLOR="{LIGHT[color]}" POINT-SIZE="{size}">{f"<B>{content}</B>" if bold else content}</FONT>'
+    span = f' ALIGN="LEFT" COLSPAN="{columns}"' if columns else ""
+    return f"<TD{span}>{content}</TD>"
+
+
+def _pill(number: str) -> str:
+    """Return a cell with a number in a frame."""
+    return (
+        f'<TD BORDER="1" STYLE="ROUNDED" CELLPADDING="3" COLOR="{LIGHT["taken"]}" BGCOLOR="{LIGHT["pill"]}">'
+        f'<FONT COLOR="{LIGHT["number"]}"><B>{xml(number)}</B></FONT></TD>'
+    )
+
+
+def _table(rows: Sequence[Sequence[str]], padding: int = 0) -> str:
+    """Return rows of cells as an HTML-like label of Graphviz."""
+    cells = "".join(f"<TR>{''.join(row)}</TR>" for row in rows)
+    return f'<<TABLE BORDER="0" CELLSPACING="0" CELLPADDING="{padding}">{cells}</TABLE>>'
+
+
+def _step_rows(path: ExecutionPath) -> Iterator[list[str]]:
+    """Yield the rows of the list of steps: number, time, duration, and the state with its input."""
+    yield [_cell(" ", columns=4)]
+    yield [_cell(f"Execution {path.name}", bold=True, columns=4)]
+    for line in wrap(headline(path), LEGEND_LENGTH):
+        yield [_cell(line, columns=4)]
+    blank = [_cell(" ")] * 3
+    for number, step in listed_steps(path):
+        if step is None:
+            yield [*blank, _cell(f"{number:,} more steps", "quiet", columns=1)]
+            continue
+        yield [
+            _cell(str(number), bold=True, columns=1),
+            _cell(clock(step.entered), "quiet", columns=1),
+            _cell(took(step), columns=1),
+            _cell(step.state, bold=True, columns=1),
+        ]
+        if step.input is not None:
+            yield [*blank, _cell(f"input {shorten(step.input, MAX_LISTED_INPUT)}", "quiet", columns=1)]
+        if step.error:
+            for line in wrap(error_text(step, MAX_LISTED_CAUSE), LISTED_LENGTH):
+                yield [*blank, _cell(line, "bad", bold=True, columns=1)]
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """All transitions from one state to another; `pair` is their key in an overlay's counts."""
+
+    source: str
+    target: str
+    pair: Pair
+    transitions: tuple[Transition, ...]
+
+    @property
+    def only_catch(self) -> bool:
+        """Whether the arrow is taken after errors only."""
+        return all(t.kind == "catch" for t in self.transitions)
+
+    @property
+    def bundle(self) -> tuple[str, ...]:
+        """The key that arrows of the same errors to the same state share."""
+        return (self.target, *(t.detail for t in self.transitions))
+
+    @property
+    def tooltip(self) -> str:
+        """The transitions with their whole conditions, a line each."""
+        return "\n".join(f"{t.source} to {t.target}{t.detail and ': ' + t.detail}" for t in self.transitions)
+
+    def label(self, overlay: Overlay) -> str:
+        """Return the conditions; beside a Next, which other ones lead to the same state."""
+        text = " or ".join(dict.fromkeys(t.label for t in self.transitions if t.label))
+        if not text or not any(t.kind in {"next", "end"} for t in self.transitions):
+            return text
+        if overlay.after_errors is None or not overlay.count(self.pair):
+            return f"also after {text}"
+        errors = overlay.after_errors.get(self.pair, 0)
+        return f"{f'{errors:,}' if errors else 'none'} of them after {text}"
+
+
+def _arrows(machine: Machine, parent: str) -> list[Arrow]:
+    """Return the arrows of a machine; each state that ends it leads to an end of its own."""
+    start = Transition(START, machine.start_at, "start")
+    arrows = [Arrow(START, machine.start_at, (START if parent == END else parent, machine.start_at), (start,))]
+    by_pair: dict[Pair, list[Transition]] = defaultdict(list)
+    for transition in machine.transitions:
+        by_pair[transition.source, transition.target].append(transition)
+    for (source, target), transitions in by_pair.items():
+        ends = target == END
+        pair = (source, parent if ends else target)
+        arrows.append(Arrow(source, f"{END} of {source}" if ends else target, pair, tuple(transitions)))
+    return arrows
+
+
+def _main_path(machine: Machine, arrows: Sequence[Arrow]) -> list[str]:
+    """Return the nodes from the start to the first end without an error; empty if there is none."""
+    targets: dict[str, list[str]] = defaultdict(list)
+    for arrow in arrows:
+        if not arrow.only_catch:
+            targets[arrow.source].append(arrow.target)
+    path, visited, remaining = [START], {START}, [iter(targets[START])]
+    while path:
+        name = next(remaining[-1], None)
+        if name is None:
+            path.pop()
+            remaining.pop()
+        elif name not in machine.states or machine.states[name].kind == "Succeed":
+            return [*path, name]
+        elif name not in visited:
+            visited.add(name)
+            path.append(name)
+            remaining.append(iter(targets[name]))
+    return []
+
+
+def _backward(arrows: Sequence[Arrow]) -> tuple[set[Arrow], dict[str, int]]:
+    """Return the arrows that point up, and the layer of each node when all others point down.
+
+    In a cycle the last arrow points up, in the order in which they are reached from the start with
+    the fewest caught errors.
     """
-    if paint.counts is None or paint.path is not None:
-        return ""
-    drawn = {way.pair for way in ways} | {(state.name, part.start_at) for part in state.parts}
-    ended = {
-        pair: count for pair, count in paint.counts.items() if pair[0] == state.name and pair not in drawn and count
-    }
-    if not ended:
-        return ""
-    box = layout.boxes[state.name]
-    number = f"{sum(ended.values()):,}"
-    pill = draw_pill(number, box.x + box.width / 2, box.y + box.height - PILL / 4)
-    return f"<g{_between(next(iter(ended)))}>{pill}</g>"
+    outgoing: dict[str, list[Arrow]] = defaultdict(list)
+    for arrow in arrows:
+        outgoing[arrow.source].append(arrow)
+    errors, queue = {START: 0}, deque([START])
+    while queue:
+        name = queue.popleft()
+        for arrow in outgoing[name]:
+            distance = errors[name] + arrow.only_catch
+            if distance < errors.get(arrow.target, len(arrows)):
+                errors[arrow.target] = distance
+                (queue.append if arrow.only_catch else queue.appendleft)(arrow.target)
+    above: dict[str, set[str]] = defaultdict(set)
+    backward = set()
+    for arrow in sorted(arrows, key=lambda a: (errors.get(a.source, len(arrows)), a.only_catch)):
+        ancestors, waiting = {arrow.source}, [arrow.source]
+        while waiting:
+            found = above[waiting.pop()] - ancestors
+            ancestors |= found
+            waiting += found
+        if arrow.target in ancestors:
+            backward.add(arrow)
+        else:
+            above[arrow.target].add(arrow.source)
+    layers: dict[str, int] = {}
+    for name in TopologicalSorter(above).static_order():
+        layers[name] = max((layers[source] + 1 for source in above[name]), default=0)
+    return backward, layers
 
 
-def _legend(paint: Paint, width: float) -> tuple[str, float]:
-    lines = wrap(legend(paint), width - 2 * MARGIN, TEXT_SIZE, lines=5)
-    text = "".join(
-        f'<text class="wf-quiet" x="{MARGIN}" y="{16 + LINE * index}">{xml(line)}</text>'
-        for index, line in enumerate(lines)
-    )
-    return text, LINE * len(lines) + MARGIN + 4
+class _MachineDrawing:
+    """Writes the DOT text of a machine; `parent` is the state that contains it, or `END`."""
+
+    def __init__(self, machine: Machine, parent: str, overlay: Overlay) -> None:
+        self._machine, self._parent, self._overlay = machine, parent, overlay
+        self._arrows = _arrows(machine, parent)
+        self._backward, self._layers = _backward(self._arrows)
+        main = _main_path(machine, self._arrows)
+        self._main = set(pairwise(main))
+        names = dict.fromkeys([START, *machine.states, *(arrow.target for arrow in self._arrows)])
+        self._ids = {name: f"n{index}" for index, name in enumerate(names)}
+        self._dot: list[str] = []
+        self._marks: dict[str, Mark] = {}
+
+    def draw(self, footer: Sequence[Sequence[str]] = ()) -> Drawing:
+        """Draw the machine, with rows of text below it."""
+        inner = {
+            name: [_MachineDrawing(machine, name, self._overlay).draw() for machine in state.machines]
+            for name, state in self._machine.states.items()
+        }
+        for name in self._ids:
+            if name in self._machine.states:
+                self._state(self._machine.states[name], inner[name])
+            else:
+                self._terminal(name)
+        bundles = Counter(arrow.bundle for arrow in self._arrows if arrow.only_catch and arrow not in self._backward)
+        rails: dict[tuple[str, ...], list[Arrow]] = defaultdict(list)
+        for arrow in self._arrows:
+            if arrow.only_catch and arrow not in self._backward and bundles[arrow.bundle] > 1:
+                rails[arrow.bundle].append(arrow)
+            else:
+                self._arrow(arrow)
+        for members in rails.values():
+            self._rail(members)
+        background = LIGHT["paper"] if self._parent == END else "transparent"
+        table = f"label={_table(footer, 2)}" if footer else ""
+        drawing = draw_graph(
+            f'digraph {{ graph [outputorder=edgesfirst nodesep=0.2 ranksep=0.33 pad=0.15 mclimit=10 bgcolor="{background}"'
+            f" fontname=Helvetica fontsize={TEXT_SIZE} labelloc=b labeljust=l {table}]\n"
+            f'node [fontname=Helvetica fontsize={TEXT_SIZE} width=0.3 height=0.3 margin="0.12,0.07" style=filled]\n'
+            f"edge [fontname=Helvetica fontsize={TEXT_SIZE} arrowsize=0.8]\n" + "\n".join(self._dot) + "}",
+            self._marks,
+        )
+        for element in list(drawing.group):
+            self._finish(drawing, element, inner)
+        return drawing
+
+    def _finish(self, drawing: Drawing, element: ET.Element, inner: Mapping[str, Sequence[Drawing]]) -> None:
+        """Mark the numbers of an element, and put the machines of a state inside of it."""
+        for text in element.iter(f"{SVG}text"):
+            if text.get("fill") == LIGHT["number"]:
+                text.set("class", "wf-number")
+        machines = inner.get(element.get("data-state", ""), ())
+        if machines:
+            left, _, right, bottom = bounds(element)
+            x = (left + right - sum(machine.width for machine in machines)) / 2
+            height = max(machine.height for machine in machines)
+            for machine in machines:
+                place = ET.SubElement(drawing.group, f"{SVG}g", transform=f"translate({x:.2f} {bottom - height:.2f})")
+                place.append(machine.group)
+                x += machine.width
+
+    def _node(self, key: str, mark: Mark, attributes: str) -> None:
+        self._marks[key] = mark
+        self._dot.append(f"{key} [id={key} {attributes}]")
+
+    def _edge(self, tail: str, head: str, mark: Mark, attributes: str) -> None:
+        key = f"e{len(self._dot)}"
+        self._marks[key] = mark
+        self._dot.append(f"{tail} -> {head} [id={key} {attributes}]")
+
+    def _state(self, state: State, machines: Sequence[Drawing]) -> None:
+        css = self._overlay.state_class(state.name)
+        pale = css == "wf-off"
+        names = [state.name] if machines else wrap(state.name, NAME_LENGTH)
+        rows = [[_cell(line, "quiet" if pale else "ink", bold=True, size=NAME_SIZE)] for line in names]
+        action = f"{state.action}, retries" if state.retries else state.action
+        rows += [[_cell(line, "quiet")] for line in wrap(action, ACTION_LENGTH)]
+        rows += self._visit_rows(state)
+        attributes = {"class": f"wf-state {css}".strip(), "data-state": printable(state.name)}
+        ended = self._ended(state)
+        if ended:
+            rows.append([_pill(f"{sum(ended.values()):,}")])
+            attributes |= _data(next(iter(ended)))
+        if machines:
+            width, height = sum(m.width for m in machines), max(m.height for m in machines)
+            rows.append([f'<TD FIXEDSIZE="TRUE" WIDTH="{width:.0f}" HEIGHT="{height:.0f}"></TD>'])
+        fill = LIGHT["paper" if machines or pale else "card"]
+        shape = SHAPES.get(state.kind, DEFAULT_SHAPE) + (' margin="0.02,0.06"' if machines else "")
+        self._node(
+            self._ids[state.name],
+            Mark(attributes, self._tooltip(state)),
+            f'{shape} fillcolor="{fill}" {_stroke(css)} label={_table(rows)}',
+        )
+
+    def _visit_rows(self, state: State) -> list[list[str]]:
+        """Return how long the visits to a state took, how often it was attempted, and its errors."""
+        visits = self._overlay.visits.get(state.name, [])
+        if not visits:
+            return []
+        known = [visit.seconds for visit in visits if visit.seconds is not None]
+        words = [duration(sum(known)) if len(known) == len(visits) else "running"]
+        attempts = sum(visit.attempts for visit in visits)
+        words += [f"{len(visits)} visits"] * (len(visits) > 1) + [f"{attempts} attempts"] * (attempts > len(visits))
+        rows = [[_cell(" · ".join(words))]]
+        errors = ", ".join(dict.fromkeys(short_error(visit.error) for visit in visits if visit.error))
+        if errors and state.action != f"fails: {errors}":  # which is there already
+            rows += [[_cell(line, "bad", bold=True)] for line in wrap(errors, 30)]
+        return rows
+
+    def _ended(self, state: State) -> dict[Pair, int]:
+        """Return how many executions ended in a state without an arrow that says so.
+
+        They are those of Fail and Succeed states, and those that an abort, a timeout, or an error
+        that nothing catches ended.
+        """
+        if self._overlay.counts is None or self._overlay.path is not None:
+            return {}
+        drawn = {arrow.pair for arrow in self._arrows} | {(state.name, m.start_at) for m in state.machines}
+        counts = self._overlay.counts.items()
+        return {pair: count for pair, count in counts if pair[0] == state.name and pair not in drawn and count}
+
+    def _tooltip(self, state: State) -> str:
+        lines = [f"{state.name} ({state.kind})", state.comment]
+        lines += [f"Retried up to {attempts} times after: {', '.join(errors)}" for errors, attempts in state.retries]
+        for visit in self._overlay.visits.get(state.name, [])[:MAX_TOOLTIP_VISITS]:
+            if visit.input is not None:
+                lines.append(f"Input: {shorten(visit.input, MAX_INPUT)}")
+            if visit.error:
+                lines.append(f"Error: {error_text(visit, MAX_INPUT)}")
+        return printable("\n".join(filter(None, lines)))
+
+    def _terminal(self, name: str) -> None:
+        pairs = [arrow.pair for arrow in self._arrows if name in {arrow.source, arrow.target}]
+        css = self._overlay.arrow_class(*pairs)
+        label = _table([[_cell(START if name == START else END, "quiet")]])
+        fill = LIGHT["paper" if css == "wf-off" else "card"]
+        self._node(
+            self._ids[name],
+            Mark({"class": css} if css else {}),
+            f'{DEFAULT_SHAPE} fillcolor="{fill}" {_stroke(css)} label={label}',
+        )
+
+    def _arrow(self, arrow: Arrow) -> None:
+        main = (arrow.source, arrow.target) in self._main
+        weight = MAIN_WEIGHT if main else 1 if arrow.only_catch else WEIGHT
+        source, target = self._ids[arrow.source], self._ids[arrow.target]
+        style = f"weight={weight} {self._line([arrow])}"
+        label = self._label(arrow, words=True)
+        if not label or source == target:  # an arrow to its own state has its label beside it
+            self._edge(source, target, self._mark(arrow), f"{style} label={label}" if label else style)
+            return
+        node = f"l{len(self._dot)}"
+        self._label_node(node, arrow, label)
+        continued = Mark({"class": self._css([arrow])} | _data(arrow.pair))
+        if arrow in self._backward:
+            self._edge(target, node, continued, f"{style} headport=n dir=back")
+            self._edge(node, source, self._mark(arrow), f"{style} tailport=s dir=none")
+        else:
+            self._edge(source, node, self._mark(arrow), f"{style} headport=n dir=none")
+            self._edge(node, target, continued, f"{style} tailport=s")
+
+    def _rail(self, arrows: Sequence[Arrow]) -> None:
+        """Join the arrows of the same errors to the same state on one line; each keeps its number."""
+        layers: dict[int, list[Arrow]] = defaultdict(list)
+        for arrow in sorted(arrows, key=lambda arrow: self._layers[arrow.source]):
+            layers[self._layers[arrow.source]].append(arrow)
+        group = f"group=r{len(self._dot)}"
+        previous, joined = "", list[Arrow]()
+        for members in layers.values():
+            junction = f"j{len(self._dot)}"
+            self._node(junction, Mark(), f"shape=point style=invis width=0.01 height=0.01 {group}")
+            if previous:
+                self._rail_piece(previous, junction, joined, "dir=none headclip=false")
+            for arrow in members:
+                source, label = self._ids[arrow.source], self._label(arrow, words=False)
+                style = f"{self._line([arrow])} dir=none headclip=false"
+                if label:
+                    node = f"l{len(self._dot)}"
+                    self._label_node(node, arrow, label)
+                    continued = Mark({"class": self._css([arrow])} | _data(arrow.pair))
+                    self._edge(node, junction, continued, f"{style} tailport=s")
+                    self._edge(source, node, self._mark(arrow), f"{self._line([arrow])} dir=none headport=n")
+                else:
+                    self._edge(source, junction, self._mark(arrow), style)
+            previous = junction
+            if not joined:
+                previous = f"l{len(self._dot)}"
+                rows = [[_cell(line, "quiet")] for line in wrap(arrows[0].label(self._overlay), LABEL_LENGTH)]
+                self._label_node(previous, None, _table(rows, 1) + f" {group}")
+                self._rail_piece(junction, previous, members, "dir=none")
+            joined += members
+        self._rail_piece(previous, self._ids[arrows[0].target], joined, "")
+
+    def _rail_piece(self, tail: str, head: str, joined: Sequence[Arrow], attributes: str) -> None:
+        tooltip = "\n".join(arrow.tooltip for arrow in joined)
+        clip = "tailclip=false" if tail.startswith("j") else ""
+        style = f"weight={RAIL_WEIGHT} {self._line(joined)} {clip} {attributes}"
+        self._edge(tail, head, Mark({"class": self._css(joined)}, printable(tooltip)), style)
+
+    def _label(self, arrow: Arrow, *, words: bool) -> str:
+        """Return the label of an arrow: its number, and with `words` its condition; or nothing."""
+        number = self._overlay.numbers.get(arrow.pair)
+        rows = [[_pill(number)]] if number else []
+        if words:
+            rows += [[_cell(line, "quiet")] for line in wrap(arrow.label(self._overlay), LABEL_LENGTH)]
+        return _table(rows, 1) if rows else ""
+
+    def _label_node(self, key: str, arrow: Arrow | None, label: str) -> None:
+        attributes = {"class": "wf-label"} | (_data(arrow.pair) if arrow else {})
+        self._node(key, Mark(attributes), f'shape=plain fillcolor="{LIGHT["paper"]}" label={label}')
+
+    def _css(self, arrows: Sequence[Arrow]) -> str:
+        catch = "wf-catch" if all(arrow.only_catch for arrow in arrows) else ""
+        return " ".join(filter(None, ["wf-arrow", self._overlay.arrow_class(*(a.pair for a in arrows)), catch]))
+
+    def _mark(self, arrow: Arrow) -> Mark:
+        kinds = " ".join(transition.kind for transition in arrow.transitions)
+        return Mark({"class": self._css([arrow])} | _data(arrow.pair) | {"data-kind": kinds}, printable(arrow.tooltip))
+
+    def _line(self, arrows: Sequence[Arrow]) -> str:
+        """Return the style of a line: the wider, the more often it was executed."""
+        counts = self._overlay.counts
+        executed = sum(self._overlay.count(arrow.pair) for arrow in arrows)
+        width = 2.6
+        if counts and executed and self._overlay.path is None:
+            width = 1.6 + 1.8 * math.sqrt(min(1.0, executed / max(counts.values())))
+        dashed = "style=dashed" if all(arrow.only_catch for arrow in arrows) else ""
+        return f"{dashed} {_stroke(self._overlay.arrow_class(*(arrow.pair for arrow in arrows)), width)}"
 
 
-def _svg(definition: Definition, content: str, width: float, height: float, paint: Paint) -> str:
-    # Pictures in one page have names of their own.
-    which = f"-{paint.path.name}" if paint.path else "-counts" if paint.counts is not None else ""
-    mark = re.sub(r"[^\w-]", "-", f"wf-{definition.name}{which}")
-    w, h = math.ceil(width), math.ceil(height)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="wf" role="img" width="{w}" height="{h}"'
-        f' viewBox="0 0 {w} {h}" aria-labelledby="{mark}-title"'
-        f' aria-describedby="{mark}-desc">'
-        f'<title id="{mark}-title">{xml(title(definition, paint))}</title>'
-        f'<desc id="{mark}-desc">{xml(describe(definition, paint))}</desc>'
-        f"<style>\n{css()}</style>"
-        f'<rect class="wf-paper" width="{w}" height="{h}" rx="8"/>{content}</svg>\n'
-    )
+def _stroke(css: str, width: float = 2.4) -> str:
+    """Return color and width of a line; `width` is that of an executed one."""
+    color = "bad" if "failed" in css else "taken" if "taken" in css else "faint" if "off" in css else "line"
+    return f'color="{LIGHT[color]}" penwidth={width if color in {"bad", "taken"} else 1.3:.1f}'
+
+
+def _data(pair: Pair) -> dict[str, str]:
+    """Return the attributes that name the transition of an element."""
+    return {"data-from": printable(pair[0]), "data-to": printable(pair[1])}

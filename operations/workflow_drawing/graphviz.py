@@ -1,0 +1,72 @@
+"""Lay out and draw a graph with Graphviz: text in the DOT language to SVG elements."""
+
+import shutil
+import subprocess
+import sysconfig
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from common.errors import ExpectedError
+
+SVG = "{http://www.w3.org/2000/svg}"
+PROGRAM = "graphviz-pure"
+TIMEOUT_S = 120
+
+ET.register_namespace("", SVG.strip("{}"))
+
+
+class GraphvizMissingError(ExpectedError):
+    """Graphviz is not installed."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What an element of the picture gets besides its drawing.
+
+    Attributes:
+        attributes: its class and data attributes.
+        tooltip: the text of its title, or empty.
+    """
+
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    tooltip: str = ""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A drawn graph: its `<g>` element, and its size in pixels."""
+
+    group: ET.Element
+    width: float
+    height: float
+
+
+def draw_graph(dot: str, marks: Mapping[str, Mark]) -> Drawing:
+    """Draw a graph; `marks` are those of its nodes and edges by their `id` in the DOT text."""
+    program = shutil.which(PROGRAM, path=sysconfig.get_path("scripts")) or shutil.which(PROGRAM)
+    if program is None:
+        raise GraphvizMissingError(f"{PROGRAM}, which draws the state machines, is missing: run `make setup`.")
+    svg = subprocess.run(
+        [program, "-Tsvg"], input=dot.encode(), capture_output=True, check=True, timeout=TIMEOUT_S
+    ).stdout
+    root = ET.fromstring(svg)  # noqa: S314  Graphviz wrote it
+    group = root[0]
+    for element in list(group.iter(f"{SVG}g")):
+        mark = marks.get(element.get("id", ""), Mark())
+        for name in ("id", "class"):
+            element.attrib.pop(name, None)
+        element.attrib.update(mark.attributes)
+        title = element[0]
+        title.text = mark.tooltip
+        if not mark.tooltip:
+            element.remove(title)
+    return Drawing(group, *(float(root.get(side, "").removesuffix("pt")) for side in ("width", "height")))
+
+
+def bounds(element: ET.Element) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom of the outline of a node."""
+    outline = next(child for child in element if child.tag in {f"{SVG}polygon", f"{SVG}path"})
+    text = outline.get("points") or outline.get("d", "")
+    numbers = [float(number) for number in text.translate(str.maketrans("MC,", "   ")).split()]
+    return min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
