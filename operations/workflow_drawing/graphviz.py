@@ -57,9 +57,10 @@ def draw_graph(dot: str, marks: Mapping[str, Mark]) -> Drawing:
         for name in ("id", "class"):
             element.attrib.pop(name, None)
         element.attrib.update(mark.attributes)
-        title = element[0]
-        title.text = mark.tooltip
-        if not mark.tooltip:
+        title = element.find(f"{SVG}title")  # the graph has none
+        if title is not None and mark.tooltip:
+            title.text = mark.tooltip
+        elif title is not None:
             element.remove(title)
     return Drawing(group, *(float(root.get(side, "").removesuffix("pt")) for side in ("width", "height")))
 

@@ -8,7 +8,6 @@ import pytest
 
 from common.settings import ROOT
 from operations import draw_workflow
-from operations.workflow_drawing import history
 from tests.unit.aws_stubs import stubbed
 
 ARN = "arn:aws:states:eu-west-1:123456789012:execution:stack-MyStateMachine:one"
@@ -83,7 +82,7 @@ def test_an_execution_is_drawn_and_told(tmp_path, capsys, stepfunctions):
     picture = (tmp_path / "reports" / "workflow" / "stack-MyStateMachine-one.svg").read_text()
     assert "PictureNotFoundError: inbox/a.png does not exist" in picture
     printed = capsys.readouterr().out
-    assert "RUNNING, still; started 2026-11-23 08:00:00.000 UTC." in printed
+    assert "RUNNING; started 2026-11-23 08:00:00.000 UTC." in printed
     assert "08:00:04.000" in printed
     assert "PictureNotFoundError: inbox/a.png does not exist" in printed
     assert '{"s3_key": "inbox/a.png"}' in printed
@@ -123,7 +122,7 @@ def test_an_express_execution_is_refused_without_asking(capsys):
 def test_a_file_that_is_no_state_machine_is_refused(tmp_path, capsys):
     (tmp_path / "x.json").write_text(json.dumps({"States": []}))
     assert draw_workflow.main(["--definition", "x.json"]) == 1
-    assert "draw_workflow: x.json is no state machine" in capsys.readouterr().err
+    assert "draw_workflow: x.json is not a valid state machine" in capsys.readouterr().err
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path, capsys):
@@ -137,7 +136,7 @@ def test_ctrl_c_writes_nothing(tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(boto3, "client", lambda _: None)
-    monkeypatch.setattr(history, "read_path", interrupted)
+    monkeypatch.setattr(draw_workflow, "read_path", interrupted)
     assert draw_workflow.main(["--execution", ARN]) == 130
     assert "no picture was written" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -155,7 +154,7 @@ def test_the_documentation_has_no_other_place_and_shows_nothing_else(capsys, giv
     with pytest.raises(SystemExit) as ended:
         draw_workflow.main(["--write-docs", given, str(draw_workflow.DEFINITION)])
     assert ended.value.code == 2
-    assert f"--write-docs draws the pictures in docs/, and takes no {given}" in (
+    assert f"--write-docs draws the pictures in docs/ and does not take {given}" in (
         " ".join(capsys.readouterr().err.split())
     )
 

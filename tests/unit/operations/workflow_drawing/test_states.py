@@ -52,12 +52,12 @@ def test_our_machine_is_read_as_it_is_meant():
     definition = read_definition(ROOT / "statemachine" / "MyStateMachine.asl.json")
     assert definition.name == "MyStateMachine"
     assert definition.machine.start_at == "Locate Picture"
-    assert definition.states["Record Prediction"].does == "DynamoDB putItem"
-    assert definition.states["Image Classification"].does == "Lambda"
-    assert definition.states["Wait For The Other Execution"].does == "waits 5 s"
+    assert definition.states["Record Prediction"].action == "DynamoDB putItem"
+    assert definition.states["Image Classification"].action == "Lambda"
+    assert definition.states["Wait For The Other Execution"].action == "waits 5 s"
     fails = definition.states["Threshold Confidence Not Met"]
-    assert (fails.kind, fails.does) == ("Fail", "fails: THRESHOLD_CONFIDENCE_NOT_MET")
-    assert definition.states["Workflow Failed"].does == "fails"  # its error is known when it runs
+    assert (fails.kind, fails.action) == ("Fail", "fails: THRESHOLD_CONFIDENCE_NOT_MET")
+    assert definition.states["Workflow Failed"].action == "fails"  # its error is known when it runs
     catches = [t for t in definition.transitions if t.source == "Record Prediction"][1:]
     assert catches == [
         Transition(
@@ -75,16 +75,16 @@ def test_our_machine_is_read_as_it_is_meant():
 
 def test_states_inside_of_a_map_belong_to_it():
     definition = read_definition(ROOT / "statemachine" / "MyBatchStateMachine.asl.json")
-    [outer] = definition.states["Classify Every Picture"].parts
+    [outer] = definition.states["Classify Every Picture"].machines
     assert outer.start_at == "Classify Pictures"
-    [inner] = outer.states["Classify Pictures"].parts
+    [inner] = outer.states["Classify Pictures"].machines
     assert set(inner.states) == {
         "Classify Picture",
         "Is Somebody Told",
         "Notify Failure",
         "Picture Done",
     }
-    assert definition.states["Classify Every Picture"].does == "for each, distributed"
+    assert definition.states["Classify Every Picture"].action == "for each, distributed"
     assert {
         (START, "Take Input"),
         ("Classify Every Picture", "Classify Pictures"),  # an iteration begins
@@ -102,12 +102,12 @@ def test_states_inside_of_a_map_belong_to_it():
         ("[]", "it has no object States"),
         ({"StartAt": "A"}, "it has no object States"),
         (machine(A={"Type": "Pass", "End": True}) | {"StartAt": "B"}, "StartAt is 'B'"),
-        (machine(A={"Type": "Pass", "Next": "B"}), "'A' leads to 'B', which is not beside it"),
+        (machine(A={"Type": "Pass", "Next": "B"}), "'A' leads to 'B', which is not in the same States"),
         (machine(A={"Type": "Sleep", "End": True}), "'A' has no Type of"),
         (machine(A="Pass"), "'A' has no Type of"),
         (machine(A={"Type": "Map", "End": True}), "it has no object States"),
-        (machine(A={"Type": "Choice", "Choices": ["B"]}), "no state machine"),
-        (machine(A={"Type": "Task", "End": True, "Retry": [1]}), "no state machine"),
+        (machine(A={"Type": "Choice", "Choices": ["B"]}), "is not a valid state machine"),
+        (machine(A={"Type": "Task", "End": True, "Retry": [1]}), "is not a valid state machine"),
         (
             machine(
                 A={
@@ -116,7 +116,7 @@ def test_states_inside_of_a_map_belong_to_it():
                     "ItemProcessor": machine(A={"Type": "Pass", "End": True}),
                 }
             ),
-            "'A' is there more than once",
+            "'A' is defined more than once",
         ),
     ],
 )
@@ -134,7 +134,9 @@ def test_a_state_with_the_name_of_an_end_of_the_picture_is_refused(tmp_path, nam
     if nested:
         content = machine(A={"Type": "Map", "End": True, "ItemProcessor": content})
     path = write(tmp_path, content)
-    with pytest.raises(NotAStateMachineError, match=f"has a state named '{name}'.*rename") as caught:
+    with pytest.raises(
+        NotAStateMachineError, match=f"the name '{name}' stands for an end of the execution: rename"
+    ) as caught:
         read_definition(path)
     assert str(path) in str(caught.value)
 
@@ -187,14 +189,14 @@ def test_a_long_condition_is_cut_and_kept_in_full_beside():
 )
 def test_a_task_is_named_after_the_service_that_it_calls(tmp_path, resource, does):
     path = write(tmp_path, machine(A={"Type": "Task", "Resource": resource, "End": True}))
-    assert read_definition(path).states["A"].does == does
+    assert read_definition(path).states["A"].action == does
 
 
 def test_the_branches_of_a_parallel_state_are_machines_too(tmp_path):
     branches = [machine(B={"Type": "Pass", "End": True}), machine(C={"Type": "Fail"})]
     path = write(tmp_path, machine(A={"Type": "Parallel", "Branches": branches, "End": True}))
     definition = read_definition(path)
-    assert [part.start_at for part in definition.states["A"].parts] == ["B", "C"]
+    assert [part.start_at for part in definition.states["A"].machines] == ["B", "C"]
     assert definition.pairs == {
         (START, "A"),
         ("A", END),
