@@ -1,4 +1,4 @@
-"""What SageMaker tells CloudWatch of each call of an endpoint, in the namespace AWS/SageMaker."""
+"""CloudWatch metrics of each call of an endpoint, in the namespace AWS/SageMaker."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,15 +11,15 @@ _NAMESPACE = "AWS/SageMaker"
 
 
 class MeasuredCall:
-    """The metrics of one call, sent when it is over.
+    """The metrics of one call, sent at its end.
 
-    A call of an endpoint that is not there has no variant, and no metrics, as on AWS. A call that
-    never reached the container has no latencies. One that is throttled counts among the 4XX: its
-    HTTP status is 400.
+    A call of an unknown endpoint has no variant and therefore no metrics, as on AWS. A call that
+    did not reach the container has no latencies. A throttled call has HTTP status 400 and counts
+    as 4XX.
     """
 
     def __init__(self, endpoint: str) -> None:
-        """Start the clock of a call."""
+        """Start to measure."""
         self.variant = ""  # set once it is known
         self._endpoint = endpoint
         self._began = time.perf_counter()
@@ -27,7 +27,7 @@ class MeasuredCall:
 
     @contextmanager
     def model(self) -> Iterator[None]:
-        """Count the time inside as the container's; more than once adds up."""
+        """Count the time in this context as the container's; several contexts add up."""
         began = time.perf_counter()
         try:
             yield
@@ -38,9 +38,8 @@ class MeasuredCall:
         """Send the metrics of the call.
 
         Args:
-            status: the HTTP status: the container's where it gave one, 0 where it gave none in
-                time, otherwise SageMaker's own.
-            record: takes each data point.
+            status: the container's HTTP status, 0 if it timed out, or else SageMaker's own.
+            record: records each data point.
         """
         if not self.variant:
             return

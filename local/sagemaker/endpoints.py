@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from local.periodic import PeriodicTask
 from local.sagemaker.arns import sagemaker_arn
 from local.sagemaker.data_capture import DataCapture
 from local.sagemaker.errors import ValidationFailedError
@@ -19,21 +20,21 @@ from local.sagemaker.model_server import ModelServer, ModelServerError
 from local.sagemaker.paging import list_page
 from local.sagemaker.tags import Tags
 
-# Between two looks at every endpoint. SageMaker takes minutes to write captures; here a test waits.
-ROUND_SECONDS = 2.0
+# SageMaker takes minutes to write captures; here tests wait for them.
+_SUPERVISION_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class Deployment:
-    """One endpoint configuration being served.
+    """An endpoint configuration in service.
 
     Attributes:
         config: the endpoint configuration's record.
-        models: the model's record of each production variant.
-        servers: the serving process of each production variant.
-        capture: its data capture, or None when that is off.
+        models: the record of the model of each production variant.
+        servers: the model server of each production variant.
+        capture: its data capture, or None if that is disabled.
     """
 
     config: dict[str, Any]
@@ -42,7 +43,7 @@ class Deployment:
     capture: DataCapture | None = None
 
     def choose_variant(self, chance: Callable[[], float] = random.random) -> str:
-        """Return the variant that takes the next call, by the variants' weights."""
+        """Return a random variant for the next call, by the weights of the variants."""
         variants = self.config["ProductionVariants"]
         weights = [variant.get("InitialVariantWeight", 1.0) for variant in variants]
         mark = chance() * sum(weights)
@@ -52,7 +53,7 @@ class Deployment:
         return str(variants[-1]["VariantName"])
 
     def supervise(self) -> None:
-        """Write the captures that wait, and start again what has died."""
+        """Write the waiting captures and restart servers that have died."""
         if self.capture is not None:
             self.capture.flush()
         for server in list(self.servers.values()):
@@ -68,7 +69,7 @@ class Deployment:
 
 @dataclass
 class Endpoint:
-    """One endpoint; `deployment` is what serves now, None until the first is up."""
+    """One endpoint; `deployment` is None until the first one is in service."""
 
     name: str
     arn: str
@@ -91,11 +92,10 @@ class Endpoints:
         self._endpoints: dict[str, Endpoint] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._closed = threading.Event()
-        threading.Thread(target=self._supervise, name="endpoints", daemon=True).start()
+        self._supervision = PeriodicTask(_SUPERVISION_SECONDS, self._supervise)
 
     def create(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer CreateEndpoint and start to serve."""
+        """Answer CreateEndpoint and start the deployment."""
         name = request["EndpointName"]
         arn = sagemaker_arn("endpoint", name)
         deployment = self._plan(request["EndpointName"], request["EndpointConfigName"])
@@ -117,15 +117,14 @@ class Endpoints:
             _refuse_in_progress(endpoint)
             if endpoint.deployment is None:
                 raise ValidationFailedError(
-                    f'Cannot update endpoint "{endpoint.arn}": it never came into service. '
-                    "Delete it and create it again."
+                    f'Cannot update endpoint "{endpoint.arn}": it was never in service. Delete it and create it again.'
                 )
             _mark(endpoint, "Updating")
         self._in_thread(self._bring_up, endpoint, deployment)
         return {"EndpointArn": endpoint.arn}
 
     def delete(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer DeleteEndpoint and end what serves it."""
+        """Answer DeleteEndpoint and stop the deployment."""
         with self._lock:
             endpoint = self._find(request["EndpointName"])
             _refuse_in_progress(endpoint)
@@ -151,22 +150,21 @@ class Endpoints:
                 }
                 for endpoint in self._endpoints.values()
             ]
-        page, token = list_page(request, summaries, "EndpointName", "EndpointStatus")
-        return {"Endpoints": page} | ({"NextToken": token} if token else {})
+        return list_page(request, "Endpoints", summaries, "EndpointName", "EndpointStatus")
 
     def serving(self, name: str) -> tuple[str, Deployment | None]:
-        """Return an endpoint's status and what serves it now.
+        """Return an endpoint's status and its current deployment.
 
         Raises:
-            KeyError: when there is no such endpoint.
+            KeyError: when the endpoint does not exist.
         """
         with self._lock:
             endpoint = self._endpoints[name]
             return endpoint.status, endpoint.deployment
 
     def close(self) -> None:
-        """Start nothing more; the processes themselves end with `ChildProcesses.stop_all`."""
-        self._closed.set()
+        """Stop the supervision; `ChildProcesses.stop_all` ends the processes."""
+        self._supervision.stop()
 
     def _plan(self, endpoint_name: str, config_name: str) -> Deployment:
         config = self._catalog.find_config(config_name)
@@ -186,13 +184,13 @@ class Endpoints:
         try:
             if retired is not None:
                 retired.stop()
-        finally:  # however that ends, the endpoint must not stay in progress
+        finally:  # the endpoint must not stay in progress
             with self._lock:
-                # A failed update leaves the old deployment in service, as SageMaker's rollback.
+                # A failed update leaves the old deployment in service, as SageMaker's rollback does.
                 _mark(endpoint, "InService" if endpoint.deployment else "Failed", failure)
 
     def _start(self, name: str, deployment: Deployment) -> str:
-        """Start every variant; return why it failed, empty when it did not."""
+        """Start every variant; return the reason of a failure, or an empty string."""
         try:
             for variant in deployment.config["ProductionVariants"]:
                 folder = self._host.state / "endpoints" / name / f"{next(self._numbers):04d}"
@@ -202,7 +200,7 @@ class Endpoints:
                 server.start(deployment.models[variant["VariantName"]])
         except ModelServerError as error:
             return str(error)
-        except Exception as error:  # whatever it is, an endpoint has to fail with it
+        except Exception as error:  # any error must end in the status Failed
             logger.exception("Endpoint %s", name)
             return f"Failed to download or start the model: {error}"[:1024]
         return ""
@@ -223,22 +221,21 @@ class Endpoints:
         return endpoint
 
     def _supervise(self) -> None:
-        while not self._closed.wait(ROUND_SECONDS):
-            with self._lock:
-                deployments = [endpoint.deployment for endpoint in self._endpoints.values()]
-            for deployment in deployments:
-                if deployment is not None:
-                    _supervise(deployment)
+        with self._lock:
+            deployments = [endpoint.deployment for endpoint in self._endpoints.values()]
+        for deployment in deployments:
+            if deployment is not None:
+                _supervise(deployment)
 
     def _in_thread(self, work: Callable[..., None], *arguments: Any) -> None:
         threading.Thread(target=work, args=arguments, name=work.__name__, daemon=True).start()
 
 
 def _supervise(deployment: Deployment) -> None:
-    """Supervise one deployment; whatever goes wrong with it must not reach the others."""
+    """Supervise one deployment and log its errors."""
     try:
         deployment.supervise()
-    except Exception:  # one thread looks after every endpoint and has to go on
+    except Exception:  # one thread supervises all endpoints and must continue
         logger.exception("Endpoint configuration %s", deployment.config["EndpointConfigName"])
 
 

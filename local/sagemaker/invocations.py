@@ -1,4 +1,4 @@
-"""`POST /endpoints/{name}/invocations`: SageMaker's runtime with its limits and errors."""
+"""InvokeEndpoint, `POST /endpoints/{name}/invocations`, with its limits and errors."""
 
 import json
 import time
@@ -24,13 +24,13 @@ _TIMED_OUT = (
     "latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
 )
 _SERVING = ("InService", "Updating")
-_CONTAINER_ANSWERS = (FaultKind.SLOW, FaultKind.FAILING, FaultKind.REFUSING, FaultKind.NONSENSE)
-_PASSED_ON = ("content-type", "accept", "x-amzn-sagemaker-custom-attributes")
+_FAULTS_IN_CONTAINER = (FaultKind.SLOW, FaultKind.FAILING, FaultKind.REFUSING, FaultKind.NONSENSE)
+_FORWARDED_HEADERS = ("content-type", "accept", "x-amzn-sagemaker-custom-attributes")
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """One call as the client sent it; header names are in lower case."""
+    """One request of a client; header names are in lower case."""
 
     endpoint: str
     body: bytes
@@ -39,7 +39,7 @@ class Invocation:
 
 @dataclass(frozen=True)
 class InvocationAnswer:
-    """A successful answer: the container's body, its content type and the variant that gave it."""
+    """A successful response: the container's body, its content type, and the variant."""
 
     body: bytes
     content_type: str
@@ -47,36 +47,36 @@ class InvocationAnswer:
 
 
 class Invocations:
-    """Answers InvokeEndpoint. Blocking: call it in a thread."""
+    """Answers InvokeEndpoint."""
 
     def __init__(
         self,
         endpoints: Endpoints,
         faults: Faults,
         record: Record,
-        most_seconds: float = INVOCATION_SECONDS,
+        time_limit: float = INVOCATION_SECONDS,
     ) -> None:
         """Set up the answers.
 
         Args:
-            endpoints: whom to ask.
-            faults: what to act out.
-            record: takes the metrics of each call.
-            most_seconds: what a slow call may take.
+            endpoints: the endpoints to invoke.
+            faults: the faults to inject.
+            record: records the metrics of each call.
+            time_limit: of a call with an injected delay, in seconds.
         """
         self._endpoints = endpoints
         self._faults = faults
         self._record = record
-        self._most_seconds = most_seconds
+        self._time_limit = time_limit
 
     def invoke(self, call: Invocation) -> InvocationAnswer:
-        """Return what the endpoint answers.
+        """Return the endpoint's response. This blocks: call it in a thread.
 
         Raises:
-            AwsError: in the codes of the sagemaker-runtime model: `ValidationError` for an
-                endpoint that is not there, 413 for a body over 6 MiB, `ModelError` for what goes
-                wrong in the container, `ServiceUnavailable` for a container that is gone,
-                `ThrottlingException` for a call that is throttled.
+            AwsError: with a code of the sagemaker-runtime model: `ValidationError` for an unknown
+                endpoint, 413 for a body over 6 MiB, `ModelError` for an error in the container,
+                `ServiceUnavailable` for a container that has ended, `ThrottlingException` for a
+                throttled call.
         """
         measured = MeasuredCall(call.endpoint)
         status = 200
@@ -99,9 +99,9 @@ class Invocations:
             message = f"HTTP content length exceeded {MAX_BODY_BYTES} bytes."
             raise AwsError("413", message, status=413)
         if fault is not None:
-            answered = _act(fault, call.endpoint, measured, self._most_seconds)
-            if answered is not None:
-                return answered
+            injected = _inject(fault, call.endpoint, measured, self._time_limit)
+            if injected is not None:
+                return injected
         return self._ask(call, deployment, measured)
 
     def _deployment(self, name: str) -> Deployment:
@@ -110,13 +110,13 @@ class Invocations:
         except KeyError as error:
             raise _not_found(name) from error
         if deployment is None or status not in _SERVING:
-            raise _not_found(name)  # AWS has no other answer for an endpoint that is Creating
+            raise _not_found(name)  # AWS's error for an endpoint that is Creating, too
         return deployment
 
     def _ask(self, call: Invocation, deployment: Deployment, measured: MeasuredCall) -> InvocationAnswer:
         time_in = datetime.now(UTC)
         variant = measured.variant
-        headers = {name: call.headers[name] for name in _PASSED_ON if name in call.headers}
+        headers = {name: call.headers[name] for name in _FORWARDED_HEADERS if name in call.headers}
         headers.setdefault("content-type", "application/octet-stream")
         try:
             with measured.model():
@@ -125,10 +125,10 @@ class Invocations:
             raise _timed_out(call.endpoint) from error
         except ModelServerGoneError as error:
             current = self._deployment(call.endpoint)
-            if current is not deployment:  # an update took over between the look-up and the call
+            if current is not deployment:  # an update ended between the look-up and the call
                 measured.variant = _target_variant(call, current)
                 return self._ask(call, current, measured)
-            raise AwsError("ServiceUnavailable", f"The container of {variant} is gone: {error}", 503) from error
+            raise AwsError("ServiceUnavailable", f"The container of {variant} has ended: {error}", 503) from error
         if not 200 <= answer.status < 300:
             raise model_error(call.endpoint, answer.status, answer.body.decode(errors="replace"))
         if deployment.capture is not None:
@@ -137,12 +137,12 @@ class Invocations:
 
 
 def model_error(endpoint: str, status: int, message: str) -> AwsError:
-    """Return the `ModelError` that SageMaker makes of a container's answer.
+    """Return SageMaker's `ModelError` for a container's response.
 
     Args:
         endpoint: the endpoint's name.
         status: the container's HTTP status, 0 for none.
-        message: the body that it sent with it.
+        message: the body.
     """
     group = f"/aws/sagemaker/Endpoints/{endpoint}"
     whose = "client" if 400 <= status < 500 else "server"
@@ -168,25 +168,25 @@ def _timed_out(endpoint: str) -> AwsError:
     return model_error(endpoint, 0, _TIMED_OUT)
 
 
-def _act(fault: Fault, endpoint: str, measured: MeasuredCall, most_seconds: float) -> InvocationAnswer | None:
-    """Do what a fault does to a call; None lets the call go on to the container."""
-    if fault.kind in _CONTAINER_ANSWERS:
+def _inject(fault: Fault, endpoint: str, measured: MeasuredCall, time_limit: float) -> InvocationAnswer | None:
+    """Inject a fault into a call; return None to continue with the container."""
+    if fault.kind in _FAULTS_IN_CONTAINER:
         with measured.model():
-            time.sleep(min(fault.delay_seconds, most_seconds) if fault.kind is FaultKind.SLOW else 0)
+            time.sleep(min(fault.delay_seconds, time_limit) if fault.kind is FaultKind.SLOW else 0)
     match fault.kind:
         case FaultKind.SLOW:
-            if fault.delay_seconds >= most_seconds:
+            if fault.delay_seconds >= time_limit:
                 raise _timed_out(endpoint)
         case FaultKind.THROTTLED:
             raise AwsError("ThrottlingException", "Rate exceeded")
         case FaultKind.UNAVAILABLE:
             raise AwsError("ServiceUnavailable", "The service is currently unavailable.", 503)
         case FaultKind.FAILING:
-            raise model_error(endpoint, 500, "fault on purpose: the container fails")
+            raise model_error(endpoint, 500, "injected fault: the container fails")
         case FaultKind.REFUSING:
-            raise model_error(endpoint, 400, "fault on purpose: the container refuses the request")
+            raise model_error(endpoint, 400, "injected fault: the container rejects the request")
         case FaultKind.NONSENSE:
-            nonsense = json.dumps({"answer": "fault on purpose: no probabilities in here"})
+            nonsense = json.dumps({"answer": "injected fault: an answer without probabilities"})
             return InvocationAnswer(nonsense.encode(), "application/json", measured.variant)
     return None
 

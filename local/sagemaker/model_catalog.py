@@ -1,4 +1,4 @@
-"""SageMaker's model and endpoint configuration operations: records, checked when they are made."""
+"""SageMaker's operations on models and endpoint configurations."""
 
 import threading
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ class ModelCatalog:
         self._lock = threading.Lock()
 
     def create_model(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer CreateModel; the model's archive must exist, as on AWS."""
+        """Answer CreateModel; the model archive must exist, as on AWS."""
         name = request["ModelName"]
         arn = sagemaker_arn("model", name)
         self._check_archive(model_archive(request))
@@ -46,8 +46,7 @@ class ModelCatalog:
     def list_models(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer ListModels."""
         summaries = _summaries(self._models, ("ModelName", "ModelArn", "CreationTime"))
-        page, token = list_page(request, summaries, "ModelName")
-        return {"Models": page} | ({"NextToken": token} if token else {})
+        return list_page(request, "Models", summaries, "ModelName")
 
     def delete_model(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer DeleteModel."""
@@ -78,8 +77,7 @@ class ModelCatalog:
     def list_configs(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer ListEndpointConfigs."""
         members = ("EndpointConfigName", "EndpointConfigArn", "CreationTime")
-        page, token = list_page(request, _summaries(self._configs, members), "EndpointConfigName")
-        return {"EndpointConfigs": page} | ({"NextToken": token} if token else {})
+        return list_page(request, "EndpointConfigs", _summaries(self._configs, members), "EndpointConfigName")
 
     def delete_config(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer DeleteEndpointConfig."""
@@ -93,7 +91,7 @@ class ModelCatalog:
         """Return an endpoint configuration.
 
         Raises:
-            ValidationFailedError: when there is none of this name.
+            ValidationFailedError: when it does not exist.
         """
         record = self._configs.get(name)
         if record is None:
@@ -105,7 +103,7 @@ class ModelCatalog:
         """Return the model of each production variant of an endpoint configuration.
 
         Raises:
-            ValidationFailedError: when one of them has been deleted since.
+            ValidationFailedError: when one of them was deleted.
         """
         return {
             variant["VariantName"]: self._find_model(variant["ModelName"]) for variant in config["ProductionVariants"]
@@ -124,7 +122,7 @@ class ModelCatalog:
                 "only; give InstanceType and InitialInstanceCount in place of ServerlessConfig"
             )
         if "ModelName" not in variant:
-            raise ValidationFailedError(f"Variant {variant['VariantName']} names no model")
+            raise ValidationFailedError(f"Variant {variant['VariantName']} has no ModelName")
         self._find_model(variant["ModelName"])
 
     def _check_archive(self, uri: str) -> None:
@@ -139,7 +137,7 @@ def container_of(model: dict[str, Any]) -> dict[str, Any]:
     """Return the one container definition of a model.
 
     Raises:
-        ValidationFailedError: for a model of several containers, or of none.
+        ValidationFailedError: for a model without exactly one container.
     """
     containers = model.get("Containers") or [container for container in [model.get("PrimaryContainer")] if container]
     if len(containers) != 1:
@@ -149,7 +147,7 @@ def container_of(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def model_archive(model: dict[str, Any]) -> str:
-    """Return the S3 URI of a model's `model.tar.gz`.
+    """Return the S3 URI of a model's archive, `model.tar.gz`.
 
     Raises:
         ValidationFailedError: for a model without one.

@@ -1,4 +1,4 @@
-"""Our SageMaker: its operations by name, over the records and processes of the other modules."""
+"""The SageMaker stand-in: its operations by name."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ class SageMakerStandIn:
     """The SageMaker of one running laptop's AWS."""
 
     def __init__(self, host: Host, record: Record) -> None:
-        """Set up with no jobs and no endpoints; `record` takes the endpoints' metrics."""
+        """Start without jobs and endpoints; `record` records the metrics of the endpoints."""
         self._host = host
         self.faults = Faults()
         self.interruptions = Interruptions()
@@ -56,11 +56,11 @@ class SageMakerStandIn:
         }
 
     def answer(self, operation: str, body: bytes) -> bytes:
-        """Return the JSON that answers one operation. Blocking: call it in a thread.
+        """Return the JSON answer of one operation. This blocks: call it in a thread.
 
         Raises:
-            AwsError: for everything that AWS, too, would refuse, and for operations that the
-                laptop's AWS does not have.
+            AwsError: for a request that AWS would reject, and for an operation that the laptop's
+                AWS does not have.
         """
         request = parse_request(operation, body)
         run = self._operations.get(operation)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.sagemaker.aws_clients import AwsClients
+from local.sagemaker.host import AwsClients
 from local.sagemaker.child_process import ChildProcesses
 from local.sagemaker.endpoints import Deployment
 from local.sagemaker.errors import AwsError
