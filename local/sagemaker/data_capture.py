@@ -90,7 +90,8 @@ class DataCapture:
         with self._lock:
             waiting, self._waiting = self._waiting, {}
         for folder, lines in waiting.items():
-            name = f"{file_time(datetime.now(UTC))}-{uuid.uuid4()}.jsonl"
+            now = datetime.now(UTC)
+            name = f"{now:%M-%S}-{now.microsecond // 1000:03d}-{uuid.uuid4()}.jsonl"
             key = "/".join(part for part in (self._prefix.strip("/"), folder, name) if part)
             try:
                 self._s3.put_object(Bucket=self._bucket, Key=key, Body="".join(lines).encode())
@@ -121,11 +122,6 @@ def capture_line(config: dict[str, Any], invocation: CapturedInvocation) -> str:
     metadata["inferenceTime"] = f"{invocation.time:%Y-%m-%dT%H:%M:%SZ}"
     line = {"captureData": data, "eventMetadata": metadata, "eventVersion": "0"}
     return json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n"
-
-
-def file_time(now: datetime) -> str:
-    """Return the start of a capture file's name: minutes, seconds and milliseconds."""
-    return f"{now:%M-%S}-{now.microsecond // 1000:03d}"
 
 
 def _side(config: dict[str, Any], mode: str, body: bytes, content_type: str) -> dict[str, str]:

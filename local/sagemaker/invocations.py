@@ -54,7 +54,6 @@ class Invocations:
         endpoints: Endpoints,
         faults: Faults,
         record: Record,
-        time_limit: float = INVOCATION_SECONDS,
     ) -> None:
         """Set up the answers.
 
@@ -62,12 +61,10 @@ class Invocations:
             endpoints: the endpoints to invoke.
             faults: the faults to inject.
             record: records the metrics of each call.
-            time_limit: of a call with an injected delay, in seconds.
         """
         self._endpoints = endpoints
         self._faults = faults
         self._record = record
-        self._time_limit = time_limit
 
     def invoke(self, call: Invocation) -> InvocationAnswer:
         """Return the endpoint's response. This blocks: call it in a thread.
@@ -99,7 +96,7 @@ class Invocations:
             message = f"HTTP content length exceeded {MAX_BODY_BYTES} bytes."
             raise AwsError("413", message, status=413)
         if fault is not None:
-            injected = _inject(fault, call.endpoint, measured, self._time_limit)
+            injected = _inject(fault, call.endpoint, measured)
             if injected is not None:
                 return injected
         return self._ask(call, deployment, measured)
@@ -168,14 +165,14 @@ def _timed_out(endpoint: str) -> AwsError:
     return model_error(endpoint, 0, _TIMED_OUT)
 
 
-def _inject(fault: Fault, endpoint: str, measured: MeasuredCall, time_limit: float) -> InvocationAnswer | None:
+def _inject(fault: Fault, endpoint: str, measured: MeasuredCall) -> InvocationAnswer | None:
     """Inject a fault into a call; return None to continue with the container."""
     if fault.kind in _FAULTS_IN_CONTAINER:
         with measured.model():
-            time.sleep(min(fault.delay_seconds, time_limit) if fault.kind is FaultKind.SLOW else 0)
+            time.sleep(min(fault.delay_seconds, INVOCATION_SECONDS) if fault.kind is FaultKind.SLOW else 0)
     match fault.kind:
         case FaultKind.SLOW:
-            if fault.delay_seconds >= time_limit:
+            if fault.delay_seconds >= INVOCATION_SECONDS:
                 raise _timed_out(endpoint)
         case FaultKind.THROTTLED:
             raise AwsError("ThrottlingException", "Rate exceeded")

@@ -1,4 +1,4 @@
-"""What an endpoint's threads do when something goes wrong, and in which order."""
+"""Errors in the threads of endpoints."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,8 +11,8 @@ from local.sagemaker.endpoints import Deployment, Endpoint, Endpoints
 from local.sagemaker.tags import Tags
 
 
-class Capture:
-    """A data capture that notes when it is flushed, or breaks."""
+class FakeCapture:
+    """A data capture that records the endpoint's status at each flush, or fails."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
@@ -32,12 +32,11 @@ def deployment(capture: Any) -> Deployment:
 
 
 @pytest.fixture
-def every() -> Iterator[Endpoints]:
-    """An account without endpoints; its host and models are not asked for."""
-    nothing: Any = None
-    every = Endpoints(nothing, nothing, Tags())
-    yield every
-    every.close()
+def no_endpoints() -> Iterator[Endpoints]:
+    unused: Any = None
+    created = Endpoints(unused, unused, Tags())
+    yield created
+    created.close()
 
 
 def updating(old: Deployment) -> Endpoint:
@@ -45,25 +44,23 @@ def updating(old: Deployment) -> Endpoint:
     return Endpoint("scones", "arn", old.config, "Updating", now, now, deployment=old)
 
 
-def test_a_deployment_that_breaks_is_logged_and_the_others_go_on(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    endpoints._supervise(deployment(Capture(RuntimeError("no disk"))))
+def test_supervise_with_failing_deployment_logs_the_error(caplog: pytest.LogCaptureFixture) -> None:
+    endpoints._supervise(deployment(FakeCapture(RuntimeError("no disk"))))
     assert "Endpoint configuration scones" in caplog.text
     assert "no disk" in caplog.text
 
 
-def test_the_old_captures_are_written_before_an_update_is_done(every: Endpoints) -> None:
-    capture = Capture()
+def test_update_flushes_the_old_captures_before_it_ends(no_endpoints: Endpoints) -> None:
+    capture = FakeCapture()
     endpoint = capture.endpoint = updating(deployment(capture))
     new = deployment(None)
-    every._bring_up(endpoint, new)
+    no_endpoints._bring_up(endpoint, new)
     assert capture.statuses == ["Updating"]
     assert (endpoint.status, endpoint.deployment) == ("InService", new)
 
 
-def test_an_update_ends_even_when_the_old_captures_cannot_be_written(every: Endpoints) -> None:
-    endpoint = updating(deployment(Capture(RuntimeError("no disk"))))
+def test_update_with_failing_flush_ends_in_service(no_endpoints: Endpoints) -> None:
+    endpoint = updating(deployment(FakeCapture(RuntimeError("no disk"))))
     with pytest.raises(RuntimeError, match="no disk"):
-        every._bring_up(endpoint, deployment(None))
+        no_endpoints._bring_up(endpoint, deployment(None))
     assert endpoint.status == "InService"

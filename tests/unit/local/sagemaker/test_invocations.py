@@ -1,4 +1,3 @@
-import time
 from typing import Any
 
 import pytest
@@ -6,7 +5,7 @@ import pytest
 from local.sagemaker.data_capture import CapturedInvocation
 from local.sagemaker.endpoints import Deployment
 from local.sagemaker.errors import AwsError
-from local.sagemaker.faults import Fault, FaultKind, Faults
+from local.sagemaker.faults import Fault, FaultKind, FaultRequest, Faults
 from local.sagemaker.invocations import MAX_BODY_BYTES, Invocation, Invocations
 from local.sagemaker.model_server import (
     ContainerAnswer,
@@ -17,8 +16,8 @@ from local.sagemaker.model_server import (
 PNG = {"content-type": "image/png", "accept": "application/json", "authorization": "secret"}
 
 
-class Server:
-    """A model server that gives one answer, or raises it."""
+class FakeServer:
+    """A model server that returns or raises one answer."""
 
     def __init__(self, answer: ContainerAnswer | Exception) -> None:
         self.answer = answer
@@ -31,8 +30,8 @@ class Server:
         return self.answer
 
 
-class Endpoints:
-    """One endpoint, `scones`, with a status and what serves it; more deployments come in turn."""
+class FakeEndpoints:
+    """One endpoint, `scones`, with a status; each call returns its next deployment."""
 
     def __init__(self, status: str, *deployments: Deployment | None) -> None:
         self.status = status
@@ -46,30 +45,30 @@ class Endpoints:
         return self.status, first
 
 
-class Captures:
-    """What would have been captured."""
+class FakeCapture:
+    """Records the captured invocations."""
 
     def __init__(self) -> None:
-        self.seen: list[CapturedInvocation] = []
+        self.invocations: list[CapturedInvocation] = []
 
     def record(self, _variant: str, invocation: CapturedInvocation) -> None:
-        self.seen.append(invocation)
+        self.invocations.append(invocation)
 
 
-GOOD = ContainerAnswer(200, b"{}", "application/json")
+ANSWER = ContainerAnswer(200, b"{}", "application/json")
 
 
-def deployment(answer: ContainerAnswer | Exception = GOOD, **weights: float) -> Deployment:
+def deployment(answer: ContainerAnswer | Exception = ANSWER, **weights: float) -> Deployment:
     variants = [
         {"VariantName": name, "InitialVariantWeight": weight}
         for name, weight in (weights or {"AllTraffic": 1.0}).items()
     ]
-    servers: Any = {variant["VariantName"]: Server(answer) for variant in variants}
+    servers: Any = {variant["VariantName"]: FakeServer(answer) for variant in variants}
     return Deployment({"ProductionVariants": variants}, {}, servers)
 
 
-def ignore(*_point: Any, **_about: Any) -> None:
-    """Take a data point of no interest here; tests/unit/local/sagemaker/test_endpoint_metrics.py has them."""
+def ignore(*_point: Any, **_named: Any) -> None:
+    """Ignore a data point; test_endpoint_metrics.py tests them."""
 
 
 def invoke(
@@ -93,59 +92,64 @@ def error_of(endpoints: Any, **arguments: Any) -> AwsError:
 @pytest.mark.parametrize(
     ("endpoints", "name"),
     [
-        (Endpoints("InService", deployment()), "other"),
-        (Endpoints("Creating", None), "scones"),
-        (Endpoints("Failed", None), "scones"),
-        (Endpoints("Deleting", deployment()), "scones"),
+        (FakeEndpoints("InService", deployment()), "other"),
+        (FakeEndpoints("Creating", None), "scones"),
+        (FakeEndpoints("Failed", None), "scones"),
+        (FakeEndpoints("Deleting", deployment()), "scones"),
     ],
     ids=["unknown", "creating", "failed", "deleting"],
 )
-def test_an_endpoint_that_does_not_serve_is_not_found(endpoints: Any, name: str) -> None:
+def test_invoke_endpoint_out_of_service_is_not_found(endpoints: Any, name: str) -> None:
     error = error_of(endpoints, name=name)
     assert (error.code, error.status) == ("ValidationError", 400)
     assert error.message == f"Endpoint {name} of account 000000000000 not found."
 
 
-def test_a_body_over_the_limit_never_reaches_the_container() -> None:
-    error = error_of(Endpoints("InService", deployment(AssertionError())), body=b"x" * (MAX_BODY_BYTES + 1))
+def test_invoke_with_too_large_body_does_not_reach_the_container() -> None:
+    error = error_of(FakeEndpoints("InService", deployment(AssertionError())), body=b"x" * (MAX_BODY_BYTES + 1))
     assert (error.code, error.status) == ("413", 413)
 
 
-def test_a_container_that_takes_longer_than_60_seconds() -> None:
-    error = error_of(Endpoints("InService", deployment(InvocationTimeoutError())))
-    assert (error.code, error.status, error.fields["OriginalStatusCode"]) == ("ModelError", 424, 0)
-    assert "Your invocation timed out while waiting for a response" in error.message
+@pytest.mark.parametrize(
+    ("raised", "code", "status", "message"),
+    [
+        (InvocationTimeoutError(), "ModelError", 424, "Your invocation timed out while waiting for a response"),
+        (ModelServerGoneError("refused"), "ServiceUnavailable", 503, "The container of AllTraffic has ended"),
+    ],
+)
+def test_invoke_with_failing_container_has_the_error_of_aws(
+    raised: Exception, code: str, status: int, message: str
+) -> None:
+    error = error_of(FakeEndpoints("InService", deployment(raised)))
+    assert (error.code, error.status) == (code, status)
+    assert message in error.message
+    assert error.fields.get("OriginalStatusCode") == (0 if code == "ModelError" else None)
 
 
-def test_a_container_that_is_gone() -> None:
-    error = error_of(Endpoints("InService", deployment(ModelServerGoneError("refused"))))
-    assert (error.code, error.status) == ("ServiceUnavailable", 503)
-
-
-def test_a_call_that_an_update_overtakes_goes_to_the_new_deployment() -> None:
+def test_invoke_during_update_uses_the_new_deployment() -> None:
     old, new = deployment(ModelServerGoneError("retired")), deployment()
-    assert invoke(Endpoints("InService", old, new)).body == b"{}"
+    assert invoke(FakeEndpoints("InService", old, new)).body == b"{}"
 
 
 @pytest.mark.parametrize(("status", "whose"), [(415, "client"), (500, "server")])
-def test_a_containers_error_is_passed_on_and_not_captured(status: int, whose: str) -> None:
-    captures = Captures()
+def test_invoke_with_container_error_is_a_model_error_without_capture(status: int, whose: str) -> None:
+    captures = FakeCapture()
     serving = deployment(ContainerAnswer(status, b"not a picture", "text/plain"))
     serving.capture = captures  # type: ignore[assignment]
-    error = error_of(Endpoints("InService", serving))
+    error = error_of(FakeEndpoints("InService", serving))
     assert error.message.startswith(
         f'Received {whose} error ({status}) from primary with message "not a picture". See https://'
     )
     assert error.fields["OriginalMessage"] == "not a picture"
-    assert captures.seen == []
+    assert captures.invocations == []
 
 
-def test_a_good_call_is_captured_and_its_credentials_stay_outside() -> None:
-    captures, serving = Captures(), deployment()
+def test_invoke_is_captured_and_forwards_no_credentials() -> None:
+    captures, serving = FakeCapture(), deployment()
     serving.capture = captures  # type: ignore[assignment]
-    answer = invoke(Endpoints("InService", serving), body=b"picture")
+    answer = invoke(FakeEndpoints("InService", serving), body=b"picture")
     assert (answer.body, answer.variant) == (b"{}", "AllTraffic")
-    [captured] = captures.seen
+    [captured] = captures.invocations
     assert (captured.request_body, captured.request_type) == (b"picture", "image/png")
     server: Any = serving.servers["AllTraffic"]
     assert server.headers == {"content-type": "image/png", "accept": "application/json"}
@@ -161,40 +165,41 @@ def test_a_good_call_is_captured_and_its_credentials_stay_outside() -> None:
         (FaultKind.GONE, "ValidationError", 400),
     ],
 )
-def test_a_fault_is_the_error_that_aws_gives(kind: FaultKind, code: str, status: int) -> None:
+def test_invoke_with_fault_has_the_error_of_aws(kind: FaultKind, code: str, status: int) -> None:
     faults = Faults()
-    faults.put("scones", Fault(kind))
-    error = error_of(Endpoints("InService", deployment(AssertionError())), faults=faults)
+    faults.put("scones", FaultRequest([Fault(kind)]))
+    error = error_of(FakeEndpoints("InService", deployment(AssertionError())), faults=faults)
     assert (error.code, error.status) == (code, status)
 
 
-def test_a_slow_call_is_answered_all_the_same() -> None:
+def test_invoke_with_slow_fault_is_answered_after_the_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    delays: list[float] = []
+    monkeypatch.setattr("local.sagemaker.invocations.time.sleep", delays.append)
     faults = Faults()
-    faults.put("scones", Fault(FaultKind.SLOW, delay_seconds=0.05))
-    began = time.monotonic()
-    assert invoke(Endpoints("InService", deployment()), faults).body == b"{}"
-    assert time.monotonic() - began >= 0.05
+    faults.put("scones", FaultRequest([Fault(FaultKind.SLOW, delay_seconds=5)]))
+    assert invoke(FakeEndpoints("InService", deployment()), faults).body == b"{}"
+    assert delays == [5]
 
 
-def test_the_variants_share_the_calls_by_weight() -> None:
+def test_choose_variant_follows_the_weights() -> None:
     serving = deployment(a=1.0, b=3.0)
     marks = [0.0, 0.24, 0.25, 0.99]
     chosen = [serving.choose_variant(iter([mark]).__next__) for mark in marks]
     assert chosen == ["a", "a", "b", "b"]
 
 
-def test_a_call_can_name_its_variant() -> None:
-    endpoints = Endpoints("InService", deployment(a=1.0, b=1.0))
+def test_invoke_with_target_variant_uses_it() -> None:
+    endpoints = FakeEndpoints("InService", deployment(a=1.0, b=1.0))
     assert invoke(endpoints, target="b").variant == "b"
     assert error_of(endpoints, target="c").message == ("Variant c of endpoint scones not found.")
 
 
-def test_a_call_slower_than_the_limit_times_out_at_the_limit() -> None:
-    """The fault is far slower than any test may be: only its first 0.01 s are waited for."""
+def test_invoke_with_delay_over_the_limit_times_out_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    delays: list[float] = []
+    monkeypatch.setattr("local.sagemaker.invocations.time.sleep", delays.append)
     faults = Faults()
-    faults.put("scones", Fault(FaultKind.SLOW, delay_seconds=86_400))
-    serving: Any = Endpoints("InService", deployment(AssertionError()))
-    with pytest.raises(AwsError) as slow:
-        Invocations(serving, faults, ignore, 0.01).invoke(Invocation("scones", b"x", PNG))
-    assert (slow.value.code, slow.value.fields["OriginalStatusCode"]) == ("ModelError", 0)
-    assert "Your invocation timed out while waiting for a response" in slow.value.message
+    faults.put("scones", FaultRequest([Fault(FaultKind.SLOW, delay_seconds=86_400)]))
+    error = error_of(FakeEndpoints("InService", deployment(AssertionError())), faults=faults)
+    assert (error.code, error.fields["OriginalStatusCode"]) == ("ModelError", 0)
+    assert "Your invocation timed out while waiting for a response" in error.message
+    assert delays == [60]

@@ -1,4 +1,4 @@
-"""A container that dies: started again once at a time, in the background, and not after `stop`."""
+"""Restart of a model server whose process has ended."""
 
 import threading
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from local.sagemaker.host import Host
 from local.sagemaker.model_server import ModelServer
 
 
-class Process:
-    """A process that has ended with an exit code, or runs: None."""
+class FakeProcess:
+    """A process with an exit code, or None while it runs."""
 
     def __init__(self, exit_code: int | None) -> None:
         self.exit_code = exit_code
@@ -22,17 +22,15 @@ class Process:
         return self.exit_code
 
 
-class Clients:
-    """The clients of an AWS that no test here asks anything."""
-
+class FakeClients:
     logs = boto3.client("logs", region_name="us-east-1")
 
 
-class Children:
-    """Starts what the test says, and takes down what is stopped."""
+class FakeChildren:
+    """Starts what a test sets, and records what is stopped."""
 
     def __init__(self) -> None:
-        self.starting: Callable[[], Any] = lambda: Process(None)
+        self.starting: Callable[[], Any] = lambda: FakeProcess(None)
         self.stopped: list[Any] = []
 
     def start(self, *_: object) -> Any:
@@ -43,24 +41,24 @@ class Children:
 
 
 @pytest.fixture
-def children() -> Children:
-    return Children()
+def children() -> FakeChildren:
+    return FakeChildren()
 
 
 @pytest.fixture
-def server(tmp_path: Path, children: Children) -> ModelServer:
-    """A server whose process has died."""
-    clients: Any = Clients()
+def server(tmp_path: Path, children: FakeChildren) -> ModelServer:
+    """A server whose process has ended."""
+    clients: Any = FakeClients()
     starter: Any = children
     host = Host(tmp_path, "http://127.0.0.1:1", clients, starter)
     server = ModelServer("scones", {"VariantName": "AllTraffic"}, tmp_path, host)
-    dead: Any = Process(1)
+    dead: Any = FakeProcess(1)
     server._process = dead
     return server
 
 
 def revive(server: ModelServer) -> None:
-    """Have a server started again and wait until that is over."""
+    """Revive a server and wait for the end of the revival."""
     server.revive()
     wait_for_revival()
 
@@ -68,16 +66,14 @@ def revive(server: ModelServer) -> None:
 def wait_for_revival() -> None:
     for thread in threading.enumerate():
         if thread.name == "revive AllTraffic":
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
 
 
-def test_a_process_that_starts_while_the_server_is_stopped_is_stopped_too(
-    server: ModelServer, children: Children
-) -> None:
-    started = Process(None)
+def test_revive_while_stopping_stops_the_new_process(server: ModelServer, children: FakeChildren) -> None:
+    started = FakeProcess(None)
 
-    def stopped_meanwhile() -> Process:
+    def stopped_meanwhile() -> FakeProcess:
         server.stop()
         return started
 
@@ -88,39 +84,39 @@ def test_a_process_that_starts_while_the_server_is_stopped_is_stopped_too(
     revive(server)  # does nothing once stopped
 
 
-def test_it_does_not_wait_for_a_slow_start_and_starts_one_at_a_time(server: ModelServer, children: Children) -> None:
+def test_revive_twice_during_a_slow_start_starts_one_process(server: ModelServer, children: FakeChildren) -> None:
     begun, go_on = threading.Event(), threading.Event()
-    starts: list[Process] = []
+    starts: list[FakeProcess] = []
 
-    def slowly() -> Process:
-        starts.append(Process(1))
+    def slowly() -> FakeProcess:
+        starts.append(FakeProcess(1))
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return starts[-1]
 
     children.starting = slowly
     server.revive()
-    assert begun.wait(10)
+    assert begun.wait(60)
     server.revive()
     go_on.set()
     wait_for_revival()
     assert len(starts) == 1
 
 
-def test_a_start_that_fails_is_logged_and_tried_again(
-    server: ModelServer, children: Children, caplog: pytest.LogCaptureFixture
+def test_revive_with_failing_start_is_logged_and_repeated(
+    server: ModelServer, children: FakeChildren, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def without_memory() -> Process:
+    def without_memory() -> FakeProcess:
         raise OSError("Cannot allocate memory")
 
     children.starting = without_memory
     revive(server)
-    assert "Variant AllTraffic is not started again" in caplog.text
+    assert "Variant AllTraffic could not be restarted" in caplog.text
     assert "Cannot allocate memory" in caplog.text
     tried = []
 
-    def again() -> Process:
-        tried.append(Process(1))
+    def again() -> FakeProcess:
+        tried.append(FakeProcess(1))
         return tried[-1]
 
     children.starting = again
