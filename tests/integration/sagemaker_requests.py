@@ -155,3 +155,12 @@ def settled_endpoint(aws: LaptopAws, name: str) -> Any:
         return found if found["EndpointStatus"] in ("InService", "Failed") else None
 
     return wait_until(poll)
+
+
+def invoke_endpoint(aws: LaptopAws, name: str, word: str = "hello", **headers: Any) -> Any:
+    """Invoke an endpoint once, without the SDK's retries."""
+    return aws.client("sagemaker-runtime", retries={"total_max_attempts": 1}).invoke_endpoint(
+        EndpointName=name,
+        Body=word.encode(),
+        **({"ContentType": "image/png", "Accept": "application/json"} | headers),
+    )

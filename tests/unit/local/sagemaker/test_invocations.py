@@ -6,7 +6,7 @@ from local.sagemaker.data_capture import CapturedInvocation
 from local.sagemaker.endpoints import Deployment
 from local.sagemaker.errors import AwsError
 from local.sagemaker.faults import Fault, FaultKind, FaultRequest, Faults
-from local.sagemaker.invocations import MAX_BODY_BYTES, Invocation, Invocations
+from local.sagemaker.invocations import Invocation, Invocations
 from local.sagemaker.model_server import (
     ContainerAnswer,
     InvocationTimeoutError,
@@ -105,11 +105,6 @@ def test_invoke_endpoint_out_of_service_is_not_found(endpoints: Any, name: str) 
     assert error.message == f"Endpoint {name} of account 000000000000 not found."
 
 
-def test_invoke_with_too_large_body_does_not_reach_the_container() -> None:
-    error = error_of(FakeEndpoints("InService", deployment(AssertionError())), body=b"x" * (MAX_BODY_BYTES + 1))
-    assert (error.code, error.status) == ("413", 413)
-
-
 @pytest.mark.parametrize(
     ("raised", "code", "status", "message"),
     [
@@ -153,23 +148,6 @@ def test_invoke_is_captured_and_forwards_no_credentials() -> None:
     assert (captured.request_body, captured.request_type) == (b"picture", "image/png")
     server: Any = serving.servers["AllTraffic"]
     assert server.headers == {"content-type": "image/png", "accept": "application/json"}
-
-
-@pytest.mark.parametrize(
-    ("kind", "code", "status"),
-    [
-        (FaultKind.THROTTLED, "ThrottlingException", 400),
-        (FaultKind.UNAVAILABLE, "ServiceUnavailable", 503),
-        (FaultKind.FAILING, "ModelError", 424),
-        (FaultKind.REFUSING, "ModelError", 424),
-        (FaultKind.GONE, "ValidationError", 400),
-    ],
-)
-def test_invoke_with_fault_has_the_error_of_aws(kind: FaultKind, code: str, status: int) -> None:
-    faults = Faults()
-    faults.put("scones", FaultRequest([Fault(kind)]))
-    error = error_of(FakeEndpoints("InService", deployment(AssertionError())), faults=faults)
-    assert (error.code, error.status) == (code, status)
 
 
 def test_invoke_with_slow_fault_is_answered_after_the_delay(monkeypatch: pytest.MonkeyPatch) -> None:
