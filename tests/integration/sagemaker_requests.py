@@ -120,6 +120,12 @@ def ended_job(aws: LaptopAws, name: str) -> Any:
     return wait_until(poll)
 
 
+def run_job(aws: LaptopAws, request: dict[str, Any]) -> Any:
+    """Run a training job and return its description after its end."""
+    aws.client("sagemaker").create_training_job(**request)
+    return ended_job(aws, request["TrainingJobName"])
+
+
 def endpoint_config(aws: LaptopAws, name: str, program: str = ECHO, capture: dict[str, Any] | None = None) -> str:
     """Create a model that answers with `name`, and an endpoint configuration of the same name."""
     files = {"code/inference.py": program, "name.txt": name}

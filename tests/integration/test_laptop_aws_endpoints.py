@@ -18,6 +18,7 @@ from tests.integration.laptop_aws import LaptopAws, unique, wait_until
 from tests.integration.sagemaker_requests import (
     BUCKET,
     CAPTURE,
+    ECHO,
     endpoint_config,
     get,
     invoke_endpoint,
@@ -110,18 +111,21 @@ def test_failed_update_keeps_the_old_model(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("endpoint-update")
-def test_update_answers_without_interruption(laptop_aws: LaptopAws) -> None:
-    name = unique("update")
-    old, new = (endpoint_config(laptop_aws, unique(kind)) for kind in ("old", "new"))
+def test_update_answers_without_interruption(laptop_aws: LaptopAws, tmp_path: Path) -> None:
+    # GIVEN an update to a model that loads until the test releases it
+    name, old = unique("update"), endpoint_config(laptop_aws, unique("old"))
     create(laptop_aws, name, old)
     old_pid = answer(laptop_aws, name)["pid"]
+    held = f"import pathlib, time\nwhile not pathlib.Path({str(tmp_path / 'release')!r}).exists(): time.sleep(0.05)\n"
+    new = endpoint_config(laptop_aws, unique("new"), held + ECHO)
     laptop_aws.client("sagemaker").update_endpoint(EndpointName=name, EndpointConfigName=new)
+    # THEN the old model answers and the endpoint cannot be deleted
+    assert answer(laptop_aws, name)["model"] == old
     with pytest.raises(ClientError, match="Cannot update in-progress endpoint"):
         laptop_aws.client("sagemaker").delete_endpoint(EndpointName=name)
-    models: list[str] = []
-    while not models or models[-1] == old:
-        models.append(answer(laptop_aws, name, "wait")["model"])
-    assert set(models) == {old, new}
+    # WHEN the new model has loaded THEN it answers, and no call fails in between
+    (tmp_path / "release").touch()
+    wait_until(lambda: answer(laptop_aws, name, "wait")["model"] == new)
     assert settled_endpoint(laptop_aws, name)["EndpointConfigName"] == new
     wait_until(lambda: not is_running(old_pid))
     delete(laptop_aws, name)
