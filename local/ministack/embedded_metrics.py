@@ -8,7 +8,6 @@ would not accept as metrics stays a log line.
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from ministack.services import lambda_svc
@@ -22,29 +21,8 @@ _MAX_DIMENSIONS = 30  # in one set; CloudWatch refuses more
 _MAX_VALUES = 100  # of one metric in one line
 
 
-@dataclass(frozen=True)
-class DataPoints:
-    """The data points of one metric and one set of dimensions in one log line.
-
-    Attributes:
-        namespace: of the metric.
-        name: of the metric.
-        values: one or more, in `unit`.
-        unit: as in the line, `None` if it has none.
-        dimensions: name to value; empty for the metric as a whole.
-        timestamp: seconds since 1970, or None if the line has none.
-    """
-
-    namespace: str
-    name: str
-    values: list[float]
-    unit: str
-    dimensions: dict[str, str]
-    timestamp: float | None
-
-
-def metrics_in(line: str) -> list[DataPoints]:
-    """Return the data points in a log line; an ordinary line has none."""
+def metrics_in(line: str) -> list[dict[str, Any]]:
+    """Return the metrics in a log line as arguments of `metrics.record`; an ordinary line has none."""
     if _MARK not in line:
         return []
     try:
@@ -73,19 +51,12 @@ def _record_metrics(emit: Callable[..., None]) -> Callable[..., None]:
         emit(func, request_id, log_text, *arguments, **named)
         for line in (log_text or "").splitlines():
             for found in metrics_in(line):
-                metrics.record(
-                    found.namespace,
-                    found.name,
-                    found.values,
-                    found.unit,
-                    dimensions=found.dimensions,
-                    timestamp=found.timestamp,
-                )
+                metrics.record(**found)
 
     return emit_lambda_logs
 
 
-def _points(directive: dict[str, Any], members: dict[str, Any], timestamp: float | None) -> Iterator[DataPoints]:
+def _points(directive: dict[str, Any], members: dict[str, Any], timestamp: float | None) -> Iterator[dict[str, Any]]:
     namespace = directive.get("Namespace")
     definitions = directive.get("Metrics", [])
     if not isinstance(namespace, str) or not namespace or not isinstance(definitions, list):
@@ -97,7 +68,14 @@ def _points(directive: dict[str, Any], members: dict[str, Any], timestamp: float
             continue
         unit = definition.get("Unit") or "None"
         for dimensions in _dimension_sets(directive.get("Dimensions", [[]]), members):
-            yield DataPoints(namespace, str(name), values, unit, dimensions, timestamp)
+            yield {
+                "namespace": namespace,
+                "name": name,
+                "values": values,
+                "unit": unit,
+                "dimensions": dimensions,
+                "timestamp": timestamp,
+            }
 
 
 def _values(target: Any) -> list[float]:

@@ -2,11 +2,10 @@
 
 import itertools
 import logging
-import random
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +15,7 @@ from local.sagemaker.data_capture import DataCapture
 from local.sagemaker.errors import ValidationFailedError
 from local.sagemaker.host import Host
 from local.sagemaker.model_catalog import ModelCatalog, container_of
-from local.sagemaker.model_server import ModelServer, ModelServerError
+from local.sagemaker.model_server import ContainerAnswer, ModelServer, ModelServerError, ModelServerGoneError
 from local.sagemaker.paging import list_page
 from local.sagemaker.tags import Tags
 
@@ -31,38 +30,43 @@ class Deployment:
     """An endpoint configuration in service.
 
     Attributes:
-        config: the endpoint configuration's record.
-        models: the record of the model of each production variant.
-        servers: the model server of each production variant.
+        config: the record of the endpoint configuration.
+        model: the record of the model.
+        server: its model server, or None before the start.
         capture: its data capture, or None if that is disabled.
     """
 
     config: dict[str, Any]
-    models: dict[str, dict[str, Any]]
-    servers: dict[str, ModelServer] = field(default_factory=dict)
+    model: dict[str, Any]
+    server: ModelServer | None = None
     capture: DataCapture | None = None
 
-    def choose_variant(self, chance: Callable[[], float] = random.random) -> str:
-        """Return a random variant for the next call, by the weights of the variants."""
-        variants = self.config["ProductionVariants"]
-        weights = [variant.get("InitialVariantWeight", 1.0) for variant in variants]
-        mark = chance() * sum(weights)
-        for variant, reach in zip(variants, itertools.accumulate(weights), strict=True):
-            if mark < reach:
-                return str(variant["VariantName"])
-        return str(variants[-1]["VariantName"])
+    @property
+    def variant(self) -> dict[str, Any]:
+        """The one production variant."""
+        variant: dict[str, Any] = self.config["ProductionVariants"][0]
+        return variant
+
+    def invoke(self, body: bytes, headers: dict[str, str]) -> ContainerAnswer:
+        """Send one invocation to the container; errors as in `ModelServer.invoke`."""
+        if self.server is None:
+            raise ModelServerGoneError("the container is not running")
+        return self.server.invoke(body, headers)
 
     def supervise(self) -> None:
-        """Write the waiting captures and restart servers that have died."""
-        if self.capture is not None:
-            self.capture.flush()
-        for server in list(self.servers.values()):
-            server.revive()
+        """Write the waiting captures and restart a server that has died; log errors."""
+        try:
+            if self.capture is not None:
+                self.capture.flush()
+            if self.server is not None:
+                self.server.revive()
+        except Exception:  # one thread supervises all endpoints and must continue
+            logger.exception("Endpoint configuration %s", self.config["EndpointConfigName"])
 
     def stop(self) -> None:
-        """End every process and write the last captures."""
-        for server in self.servers.values():
-            server.stop()
+        """End the process and write the last captures."""
+        if self.server is not None:
+            self.server.stop()
         if self.capture is not None:
             self.capture.flush()
 
@@ -114,7 +118,7 @@ class Endpoints:
         deployment = self._plan(request["EndpointName"], request["EndpointConfigName"])
         with self._lock:
             endpoint = self._find(request["EndpointName"])
-            _refuse_in_progress(endpoint)
+            _check_settled(endpoint)
             if endpoint.deployment is None:
                 raise ValidationFailedError(
                     f'Cannot update endpoint "{endpoint.arn}": it was never in service. Delete it and create it again.'
@@ -127,7 +131,7 @@ class Endpoints:
         """Answer DeleteEndpoint and stop the deployment."""
         with self._lock:
             endpoint = self._find(request["EndpointName"])
-            _refuse_in_progress(endpoint)
+            _check_settled(endpoint)
             _mark(endpoint, "Deleting")
         self._in_thread(self._take_down, endpoint)
         return {}
@@ -168,7 +172,7 @@ class Endpoints:
 
     def _plan(self, endpoint_name: str, config_name: str) -> Deployment:
         config = self._catalog.find_config(config_name)
-        deployment = Deployment(config, self._catalog.models_of(config))
+        deployment = Deployment(config, self._catalog.model_of(config))
         capture = config.get("DataCaptureConfig")
         if capture is not None and capture.get("EnableCapture", True):
             deployment.capture = DataCapture(capture, endpoint_name, self._host.clients.s3)
@@ -190,14 +194,12 @@ class Endpoints:
                 _mark(endpoint, "InService" if endpoint.deployment else "Failed", failure)
 
     def _start(self, name: str, deployment: Deployment) -> str:
-        """Start every variant; return the reason of a failure, or an empty string."""
+        """Start the model server; return the reason of a failure, or an empty string."""
         try:
-            for variant in deployment.config["ProductionVariants"]:
-                folder = self._host.state / "endpoints" / name / f"{next(self._numbers):04d}"
-                folder.mkdir(parents=True)
-                server = ModelServer(name, variant, folder, self._host)
-                deployment.servers[variant["VariantName"]] = server
-                server.start(deployment.models[variant["VariantName"]])
+            folder = self._host.state / "endpoints" / name / f"{next(self._numbers):04d}"
+            folder.mkdir(parents=True)
+            deployment.server = ModelServer(name, deployment.variant, folder, self._host)
+            deployment.server.start(deployment.model)
         except ModelServerError as error:
             return str(error)
         except Exception as error:  # any error must end in the status Failed
@@ -225,21 +227,13 @@ class Endpoints:
             deployments = [endpoint.deployment for endpoint in self._endpoints.values()]
         for deployment in deployments:
             if deployment is not None:
-                _supervise(deployment)
+                deployment.supervise()
 
     def _in_thread(self, work: Callable[..., None], *arguments: Any) -> None:
         threading.Thread(target=work, args=arguments, name=work.__name__, daemon=True).start()
 
 
-def _supervise(deployment: Deployment) -> None:
-    """Supervise one deployment and log its errors."""
-    try:
-        deployment.supervise()
-    except Exception:  # one thread supervises all endpoints and must continue
-        logger.exception("Endpoint configuration %s", deployment.config["EndpointConfigName"])
-
-
-def _refuse_in_progress(endpoint: Endpoint) -> None:
+def _check_settled(endpoint: Endpoint) -> None:
     if endpoint.status not in ("InService", "Failed"):
         raise ValidationFailedError(f'Cannot update in-progress endpoint "{endpoint.arn}".')
 
@@ -260,10 +254,7 @@ def _description(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.failure:
         described["FailureReason"] = endpoint.failure
     if endpoint.deployment is not None:
-        described["ProductionVariants"] = [
-            _variant_summary(variant, endpoint.deployment.models[variant["VariantName"]], endpoint)
-            for variant in endpoint.config["ProductionVariants"]
-        ]
+        described["ProductionVariants"] = [_variant_summary(endpoint.deployment, endpoint.modified)]
         capture = endpoint.config.get("DataCaptureConfig")
         if capture is not None:
             enabled = capture.get("EnableCapture", True)
@@ -277,18 +268,12 @@ def _description(endpoint: Endpoint) -> dict[str, Any]:
     return described
 
 
-def _variant_summary(variant: dict[str, Any], model: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]:
-    image = container_of(model).get("Image", "none")
+def _variant_summary(deployment: Deployment, modified: datetime) -> dict[str, Any]:
+    variant, image = deployment.variant, container_of(deployment.model).get("Image", "none")
     weight, count = variant.get("InitialVariantWeight", 1.0), variant.get("InitialInstanceCount", 1)
     return {
         "VariantName": variant["VariantName"],
-        "DeployedImages": [
-            {
-                "SpecifiedImage": image,
-                "ResolvedImage": image,
-                "ResolutionTime": endpoint.modified,
-            }
-        ],
+        "DeployedImages": [{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": modified}],
         "CurrentWeight": weight,
         "DesiredWeight": weight,
         "CurrentInstanceCount": count,

@@ -12,7 +12,7 @@ class AwsError(Exception):
     """
 
     def __init__(self, code: str, message: str, status: int = 400, fields: dict[str, object] | None = None) -> None:
-        """Set code, message, HTTP status and further members."""
+        """Set the attributes."""
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
@@ -26,11 +26,3 @@ class ValidationFailedError(AwsError):
     def __init__(self, message: str) -> None:
         """Set the message."""
         super().__init__("ValidationException", message)
-
-
-class ResourceInUseError(AwsError):
-    """The resource exists already or is in use (`ResourceInUse`)."""
-
-    def __init__(self, message: str) -> None:
-        """Set the message."""
-        super().__init__("ResourceInUse", message)

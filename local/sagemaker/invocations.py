@@ -13,7 +13,6 @@ from local.sagemaker.errors import AwsError
 from local.sagemaker.faults import Fault, FaultKind, Faults
 from local.sagemaker.model_server import (
     INVOCATION_SECONDS,
-    ContainerAnswer,
     InvocationTimeoutError,
     ModelServerGoneError,
 )
@@ -46,25 +45,19 @@ class InvocationAnswer:
     variant: str
 
 
+@dataclass(frozen=True)
 class Invocations:
-    """Answers InvokeEndpoint."""
+    """Answers InvokeEndpoint.
 
-    def __init__(
-        self,
-        endpoints: Endpoints,
-        faults: Faults,
-        record: Record,
-    ) -> None:
-        """Set up the answers.
+    Attributes:
+        endpoints: the endpoints to invoke.
+        faults: the faults to inject.
+        record: records the metrics of each call.
+    """
 
-        Args:
-            endpoints: the endpoints to invoke.
-            faults: the faults to inject.
-            record: records the metrics of each call.
-        """
-        self._endpoints = endpoints
-        self._faults = faults
-        self._record = record
+    endpoints: Endpoints
+    faults: Faults
+    record: Record
 
     def invoke(self, call: Invocation) -> InvocationAnswer:
         """Return the endpoint's response. This blocks: call it in a thread.
@@ -84,14 +77,14 @@ class Invocations:
             status = original if isinstance(original, int) else error.status
             raise
         finally:
-            measured.send(status, self._record)
+            measured.send(status, self.record)
 
     def _answer(self, call: Invocation, measured: MeasuredCall) -> InvocationAnswer:
-        fault = self._faults.draw(call.endpoint)
+        fault = self.faults.draw(call.endpoint)
         if fault is not None and fault.kind is FaultKind.GONE:
             raise _not_found(call.endpoint)
         deployment = self._deployment(call.endpoint)
-        measured.variant = _target_variant(call, deployment)
+        measured.variant = deployment.variant["VariantName"]
         if len(call.body) > MAX_BODY_BYTES:
             message = f"HTTP content length exceeded {MAX_BODY_BYTES} bytes."
             raise AwsError("413", message, status=413)
@@ -103,7 +96,7 @@ class Invocations:
 
     def _deployment(self, name: str) -> Deployment:
         try:
-            status, deployment = self._endpoints.serving(name)
+            status, deployment = self.endpoints.serving(name)
         except KeyError as error:
             raise _not_found(name) from error
         if deployment is None or status not in _SERVING:
@@ -112,25 +105,34 @@ class Invocations:
 
     def _ask(self, call: Invocation, deployment: Deployment, measured: MeasuredCall) -> InvocationAnswer:
         time_in = datetime.now(UTC)
-        variant = measured.variant
         headers = {name: call.headers[name] for name in _FORWARDED_HEADERS if name in call.headers}
         headers.setdefault("content-type", "application/octet-stream")
         try:
             with measured.model():
-                answer = deployment.servers[variant].invoke(call.body, headers)
+                answer = deployment.invoke(call.body, headers)
         except InvocationTimeoutError as error:
             raise _timed_out(call.endpoint) from error
         except ModelServerGoneError as error:
             current = self._deployment(call.endpoint)
             if current is not deployment:  # an update ended between the look-up and the call
-                measured.variant = _target_variant(call, current)
+                measured.variant = current.variant["VariantName"]
                 return self._ask(call, current, measured)
-            raise AwsError("ServiceUnavailable", f"The container of {variant} has ended: {error}", 503) from error
+            message = f"The container of {measured.variant} has ended: {error}"
+            raise AwsError("ServiceUnavailable", message, 503) from error
         if not 200 <= answer.status < 300:
             raise model_error(call.endpoint, answer.status, answer.body.decode(errors="replace"))
         if deployment.capture is not None:
-            deployment.capture.record(variant, _captured(call, answer, time_in))
-        return InvocationAnswer(answer.body, answer.content_type, variant)
+            captured = CapturedInvocation(
+                request_body=call.body,
+                request_type=headers["content-type"],
+                answer_body=answer.body,
+                answer_type=answer.content_type,
+                time=time_in,
+                inference_id=call.headers.get("x-amzn-sagemaker-inference-id"),
+                custom_attributes=call.headers.get("x-amzn-sagemaker-custom-attributes"),
+            )
+            deployment.capture.record(measured.variant, captured)
+        return InvocationAnswer(answer.body, answer.content_type, measured.variant)
 
 
 def model_error(endpoint: str, status: int, message: str) -> AwsError:
@@ -186,24 +188,3 @@ def _inject(fault: Fault, endpoint: str, measured: MeasuredCall) -> InvocationAn
             nonsense = json.dumps({"answer": "injected fault: an answer without probabilities"})
             return InvocationAnswer(nonsense.encode(), "application/json", measured.variant)
     return None
-
-
-def _target_variant(call: Invocation, deployment: Deployment) -> str:
-    target = call.headers.get("x-amzn-sagemaker-target-variant")
-    if target is None:
-        return deployment.choose_variant()
-    if target not in deployment.servers:
-        raise AwsError("ValidationError", f"Variant {target} of endpoint {call.endpoint} not found.")
-    return target
-
-
-def _captured(call: Invocation, answer: ContainerAnswer, time_in: datetime) -> CapturedInvocation:
-    return CapturedInvocation(
-        request_body=call.body,
-        request_type=call.headers.get("content-type", "application/octet-stream"),
-        answer_body=answer.body,
-        answer_type=answer.content_type,
-        time=time_in,
-        inference_id=call.headers.get("x-amzn-sagemaker-inference-id"),
-        custom_attributes=call.headers.get("x-amzn-sagemaker-custom-attributes"),
-    )

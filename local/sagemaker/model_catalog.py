@@ -60,8 +60,9 @@ class ModelCatalog:
         """Answer CreateEndpointConfig; its models must exist, as on AWS."""
         name = request["EndpointConfigName"]
         arn = sagemaker_arn("endpoint-config", name)
-        for variant in request["ProductionVariants"]:
-            self._check_variant(variant)
+        if len(request["ProductionVariants"]) != 1:
+            raise ValidationFailedError("The laptop's AWS serves endpoints of exactly one production variant")
+        self._check_variant(request["ProductionVariants"][0])
         record = _record(request) | {"EndpointConfigArn": arn, "CreationTime": datetime.now(UTC)}
         with self._lock:
             if name in self._configs:
@@ -99,15 +100,13 @@ class ModelCatalog:
             raise ValidationFailedError(f'Could not find endpoint configuration "{arn}".')
         return record
 
-    def models_of(self, config: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        """Return the model of each production variant of an endpoint configuration.
+    def model_of(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Return the model of an endpoint configuration.
 
         Raises:
-            ValidationFailedError: when one of them was deleted.
+            ValidationFailedError: when it was deleted.
         """
-        return {
-            variant["VariantName"]: self._find_model(variant["ModelName"]) for variant in config["ProductionVariants"]
-        }
+        return self._find_model(config["ProductionVariants"][0]["ModelName"])
 
     def _find_model(self, name: str) -> dict[str, Any]:
         record = self._models.get(name)

@@ -38,13 +38,7 @@ class ModelServerGoneError(Exception):
 
 @dataclass(frozen=True)
 class ContainerAnswer:
-    """A response of the container.
-
-    Attributes:
-        status: the HTTP status.
-        body: the body's bytes.
-        content_type: its content type.
-    """
+    """A response of the container: HTTP status, body and content type."""
 
     status: int
     body: bytes
@@ -185,7 +179,7 @@ class ModelServer:
                 body=body,
                 headers=headers,
                 retries=False,
-                timeout=urllib3.Timeout(connect=5.0, read=self._invocation_seconds),
+                timeout=urllib3.Timeout(connect=60.0, read=self._invocation_seconds),
             )
         except urllib3.exceptions.ReadTimeoutError as error:
             raise InvocationTimeoutError(str(error)) from error
@@ -210,7 +204,7 @@ class ModelServer:
             raise ModelServerError(self._failure())
         self._pool = urllib3.HTTPConnectionPool("127.0.0.1", int(port_file.read_text()), maxsize=64, block=False)
         try:
-            answer = self._pool.urlopen("GET", "/ping", timeout=10.0, retries=3)
+            answer = self._pool.urlopen("GET", "/ping", timeout=60.0, retries=3)
         except urllib3.exceptions.HTTPError as error:
             raise ModelServerError(self._failure()) from error
         if answer.status != 200:

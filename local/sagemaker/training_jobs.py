@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 from local.sagemaker.arns import sagemaker_arn
-from local.sagemaker.errors import AwsError, ResourceInUseError, ValidationFailedError
+from local.sagemaker.errors import AwsError, ValidationFailedError
 from local.sagemaker.host import Host
 from local.sagemaker.interruptions import Interruptions
 from local.sagemaker.job_folder import CONTAINER_PREFIX
@@ -33,9 +33,10 @@ class TrainingJobs:
         arn = sagemaker_arn("training-job", name)
         with self._lock:
             if name in self._runs:
-                raise ResourceInUseError(
+                raise AwsError(
+                    "ResourceInUse",
                     "Job name must be unique within an AWS account and region, and a training job "
-                    f"with this name already exists ({arn})"
+                    f"with this name already exists ({arn})",
                 )
             run = TrainingJobRun(request, arn, self._host, self._interruptions)
             self._runs[name] = run
@@ -78,8 +79,9 @@ class TrainingJobs:
         run = self._find(request)
         described = run.snapshot()
         if described["TrainingJobStatus"] not in _ENDED:
-            raise ResourceInUseError(
-                f"The request was rejected because the training job is in status {described['TrainingJobStatus']}."
+            raise AwsError(
+                "ResourceInUse",
+                f"The request was rejected because the training job is in status {described['TrainingJobStatus']}.",
             )
         with self._lock:
             self._runs.pop(request["TrainingJobName"], None)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from local.ministack.embedded_metrics import DataPoints, metrics_in
+from local.ministack.embedded_metrics import metrics_in
 
 
 def line(directives: Any, **targets: Any) -> str:
@@ -19,8 +19,15 @@ def directive(*dimensions: list[str], **metric: Any) -> dict[str, Any]:
     }
 
 
-def points(values: list[float], unit: str = "None", **dimensions: str) -> DataPoints:
-    return DataPoints("Scones", "Confidence", values, unit, dimensions, 1_700_000_000.0)
+def points(values: list[float], unit: str = "None", **dimensions: str) -> dict[str, Any]:
+    return {
+        "namespace": "Scones",
+        "name": "Confidence",
+        "values": values,
+        "unit": unit,
+        "dimensions": dimensions,
+        "timestamp": 1_700_000_000.0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -68,7 +75,7 @@ def test_metrics_in_invalid_line_is_empty(text: str) -> None:
     ids=["unit", "several values", "several sets of dimensions", "a set with a missing name"],
 )
 def test_metrics_in_valid_line_has_a_metric_per_set_of_dimensions(
-    directives: dict[str, Any], targets: dict[str, Any], expected: list[DataPoints]
+    directives: dict[str, Any], targets: dict[str, Any], expected: list[dict[str, Any]]
 ) -> None:
     assert metrics_in(line([directives], **targets)) == expected
 
@@ -83,5 +90,5 @@ def test_metrics_in_output_of_powertools_has_values_and_dimensions(capsys: pytes
     metrics.add_dimension("label", "bicycle")
     metrics.flush_metrics()
     [found] = metrics_in(capsys.readouterr().out.strip())
-    assert (found.namespace, found.name, found.values) == ("Scones", "Confidence", [0.9, 0.7])
-    assert found.dimensions == {"label": "bicycle", "service": "filter"}
+    assert (found["namespace"], found["name"], found["values"]) == ("Scones", "Confidence", [0.9, 0.7])
+    assert found["dimensions"] == {"label": "bicycle", "service": "filter"}

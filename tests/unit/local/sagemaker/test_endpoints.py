@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from local.sagemaker import endpoints
 from local.sagemaker.endpoints import Deployment, Endpoint, Endpoints
 from local.sagemaker.tags import Tags
 
@@ -28,13 +27,14 @@ class FakeCapture:
 
 def deployment(capture: Any) -> Deployment:
     config = {"EndpointConfigName": "scones", "ProductionVariants": []}
-    return Deployment(config, {}, {}, capture)
+    return Deployment(config, {}, None, capture)
 
 
 @pytest.fixture
-def no_endpoints() -> Iterator[Endpoints]:
+def no_endpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoints]:
     unused: Any = None
     created = Endpoints(unused, unused, Tags())
+    monkeypatch.setattr(created, "_start", lambda *_: "")  # without a model server
     yield created
     created.close()
 
@@ -45,7 +45,7 @@ def updating(old: Deployment) -> Endpoint:
 
 
 def test_supervise_with_failing_deployment_logs_the_error(caplog: pytest.LogCaptureFixture) -> None:
-    endpoints._supervise(deployment(FakeCapture(RuntimeError("no disk"))))
+    deployment(FakeCapture(RuntimeError("no disk"))).supervise()
     assert "Endpoint configuration scones" in caplog.text
     assert "no disk" in caplog.text
 

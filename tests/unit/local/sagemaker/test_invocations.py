@@ -58,13 +58,9 @@ class FakeCapture:
 ANSWER = ContainerAnswer(200, b"{}", "application/json")
 
 
-def deployment(answer: ContainerAnswer | Exception = ANSWER, **weights: float) -> Deployment:
-    variants = [
-        {"VariantName": name, "InitialVariantWeight": weight}
-        for name, weight in (weights or {"AllTraffic": 1.0}).items()
-    ]
-    servers: Any = {variant["VariantName"]: FakeServer(answer) for variant in variants}
-    return Deployment({"ProductionVariants": variants}, {}, servers)
+def deployment(answer: ContainerAnswer | Exception = ANSWER) -> Deployment:
+    server: Any = FakeServer(answer)
+    return Deployment({"ProductionVariants": [{"VariantName": "AllTraffic"}]}, {}, server)
 
 
 def ignore(*_point: Any, **_named: Any) -> None:
@@ -76,11 +72,8 @@ def invoke(
     faults: Faults | None = None,
     body: bytes = b"x",
     name: str = "scones",
-    target: str | None = None,
 ) -> Any:
-    headers = PNG if target is None else PNG | {"x-amzn-sagemaker-target-variant": target}
-    call = Invocation(name, body, headers)
-    return Invocations(endpoints, faults or Faults(), ignore).invoke(call)
+    return Invocations(endpoints, faults or Faults(), ignore).invoke(Invocation(name, body, PNG))
 
 
 def error_of(endpoints: Any, **arguments: Any) -> AwsError:
@@ -146,7 +139,7 @@ def test_invoke_is_captured_and_forwards_no_credentials() -> None:
     assert (answer.body, answer.variant) == (b"{}", "AllTraffic")
     [captured] = captures.invocations
     assert (captured.request_body, captured.request_type) == (b"picture", "image/png")
-    server: Any = serving.servers["AllTraffic"]
+    server: Any = serving.server
     assert server.headers == {"content-type": "image/png", "accept": "application/json"}
 
 
@@ -157,19 +150,6 @@ def test_invoke_with_slow_fault_is_answered_after_the_delay(monkeypatch: pytest.
     faults.put("scones", FaultRequest([Fault(FaultKind.SLOW, delay_seconds=5)]))
     assert invoke(FakeEndpoints("InService", deployment()), faults).body == b"{}"
     assert delays == [5]
-
-
-def test_choose_variant_follows_the_weights() -> None:
-    serving = deployment(a=1.0, b=3.0)
-    marks = [0.0, 0.24, 0.25, 0.99]
-    chosen = [serving.choose_variant(iter([mark]).__next__) for mark in marks]
-    assert chosen == ["a", "a", "b", "b"]
-
-
-def test_invoke_with_target_variant_uses_it() -> None:
-    endpoints = FakeEndpoints("InService", deployment(a=1.0, b=1.0))
-    assert invoke(endpoints, target="b").variant == "b"
-    assert error_of(endpoints, target="c").message == ("Variant c of endpoint scones not found.")
 
 
 def test_invoke_with_delay_over_the_limit_times_out_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
