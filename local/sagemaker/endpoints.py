@@ -171,8 +171,9 @@ class Endpoints:
         self._supervision.stop()
 
     def _plan(self, endpoint_name: str, config_name: str) -> Deployment:
-        config = self._catalog.find_config(config_name)
-        deployment = Deployment(config, self._catalog.model_of(config))
+        config = self._catalog.configs.find(config_name)
+        model = self._catalog.models.find(config["ProductionVariants"][0]["ModelName"])
+        deployment = Deployment(config, model)
         capture = config.get("DataCaptureConfig")
         if capture is not None and capture.get("EnableCapture", True):
             deployment.capture = DataCapture(capture, endpoint_name, self._host.clients.s3)

@@ -45,14 +45,7 @@ class AwsClients:
 
 @dataclass(frozen=True)
 class Host:
-    """The machine under the SageMaker stand-in.
-
-    Attributes:
-        state: folder for the files of jobs and endpoints.
-        endpoint_url: URL of the laptop's AWS.
-        clients: boto3 clients for that URL.
-        children: the processes of jobs and endpoints.
-    """
+    """The state folder, the URL, the clients and the processes of one laptop's AWS."""
 
     state: Path
     endpoint_url: str

@@ -1,6 +1,8 @@
 """SageMaker's operations on models and endpoint configurations."""
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +15,75 @@ from local.sagemaker.object_store import split_s3_uri
 from local.sagemaker.paging import list_page
 from local.sagemaker.tags import Tags
 
+Operation = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass
+class Records:
+    """The resources of one kind, which never change after their creation.
+
+    Attributes:
+        member: the kind in names of members and operations, such as `Model`.
+        kind: the kind in ARNs, such as `model`.
+        noun: the kind in error messages.
+        check: raises for a request that AWS would reject.
+        tags: the tags of all resources.
+        defaults: members of a record that a request may omit.
+    """
+
+    member: str
+    kind: str
+    noun: str
+    check: Callable[[dict[str, Any]], None]
+    tags: Tags
+    defaults: dict[str, Any] = field(default_factory=dict)
+    _records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def operations(self) -> dict[str, Operation]:
+        """Return the operations on these resources by name."""
+        return {
+            f"Create{self.member}": self._create,
+            f"Describe{self.member}": lambda request: dict(self.find(request[f"{self.member}Name"])),
+            f"List{self.member}s": self._list,
+            f"Delete{self.member}": self._delete,
+        }
+
+    def find(self, name: str) -> dict[str, Any]:
+        """Return a record.
+
+        Raises:
+            ValidationFailedError: when it does not exist.
+        """
+        record = self._records.get(name)
+        if record is None:
+            raise ValidationFailedError(f'Could not find {self.noun} "{sagemaker_arn(self.kind, name)}".')
+        return record
+
+    def _create(self, request: dict[str, Any]) -> dict[str, Any]:
+        name = request[f"{self.member}Name"]
+        arn = sagemaker_arn(self.kind, name)
+        self.check(request)
+        record = self.defaults | {key: value for key, value in request.items() if key != "Tags"}
+        with self._lock:
+            if name in self._records:
+                raise ValidationFailedError(f'Cannot create already existing {self.noun} "{arn}".')
+            self._records[name] = record | {f"{self.member}Arn": arn, "CreationTime": datetime.now(UTC)}
+        self.tags.put(arn, request.get("Tags", []))
+        return {f"{self.member}Arn": arn}
+
+    def _list(self, request: dict[str, Any]) -> dict[str, Any]:
+        members = (f"{self.member}Name", f"{self.member}Arn", "CreationTime")
+        summaries = [{member: record[member] for member in members} for record in list(self._records.values())]
+        return list_page(request, f"{self.member}s", summaries, f"{self.member}Name")
+
+    def _delete(self, request: dict[str, Any]) -> dict[str, Any]:
+        record = self.find(request[f"{self.member}Name"])
+        with self._lock:
+            self._records.pop(record[f"{self.member}Name"], None)
+        self.tags.drop(record[f"{self.member}Arn"])
+        return {}
+
 
 class ModelCatalog:
     """Every model and endpoint configuration of one running laptop's AWS."""
@@ -20,101 +91,23 @@ class ModelCatalog:
     def __init__(self, host: Host, tags: Tags) -> None:
         """Start without records."""
         self._clients = host.clients
-        self._tags = tags
-        self._models: dict[str, dict[str, Any]] = {}
-        self._configs: dict[str, dict[str, Any]] = {}
-        self._lock = threading.Lock()
+        self.models = Records("Model", "model", "model", self._check_model, tags, {"EnableNetworkIsolation": False})
+        self.configs = Records("EndpointConfig", "endpoint-config", "endpoint configuration", self._check_config, tags)
 
-    def create_model(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer CreateModel; the model archive must exist, as on AWS."""
-        name = request["ModelName"]
-        arn = sagemaker_arn("model", name)
-        self._check_archive(model_archive(request))
-        record = _record(request) | {"ModelArn": arn, "CreationTime": datetime.now(UTC)}
-        record.setdefault("EnableNetworkIsolation", False)
-        with self._lock:
-            if name in self._models:
-                raise ValidationFailedError(f'Cannot create already existing model "{arn}".')
-            self._models[name] = record
-        self._tags.put(arn, request.get("Tags", []))
-        return {"ModelArn": arn}
+    def _check_model(self, request: dict[str, Any]) -> None:
+        """Raise unless the model archive exists, as on AWS."""
+        uri = model_archive(request)
+        bucket, key = split_s3_uri(uri)
+        try:
+            self._clients.s3.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            raise ValidationFailedError(f"Could not find model data at {uri}.") from error
 
-    def describe_model(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer DescribeModel."""
-        return dict(self._find_model(request["ModelName"]))
-
-    def list_models(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer ListModels."""
-        summaries = _summaries(self._models, ("ModelName", "ModelArn", "CreationTime"))
-        return list_page(request, "Models", summaries, "ModelName")
-
-    def delete_model(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer DeleteModel."""
-        record = self._find_model(request["ModelName"])
-        with self._lock:
-            self._models.pop(request["ModelName"], None)
-        self._tags.drop(record["ModelArn"])
-        return {}
-
-    def create_config(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer CreateEndpointConfig; its models must exist, as on AWS."""
-        name = request["EndpointConfigName"]
-        arn = sagemaker_arn("endpoint-config", name)
+    def _check_config(self, request: dict[str, Any]) -> None:
+        """Raise unless the model exists, as on AWS."""
         if len(request["ProductionVariants"]) != 1:
             raise ValidationFailedError("The laptop's AWS serves endpoints of exactly one production variant")
-        self._check_variant(request["ProductionVariants"][0])
-        record = _record(request) | {"EndpointConfigArn": arn, "CreationTime": datetime.now(UTC)}
-        with self._lock:
-            if name in self._configs:
-                raise ValidationFailedError(f'Cannot create already existing endpoint configuration "{arn}".')
-            self._configs[name] = record
-        self._tags.put(arn, request.get("Tags", []))
-        return {"EndpointConfigArn": arn}
-
-    def describe_config(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer DescribeEndpointConfig."""
-        return dict(self.find_config(request["EndpointConfigName"]))
-
-    def list_configs(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer ListEndpointConfigs."""
-        members = ("EndpointConfigName", "EndpointConfigArn", "CreationTime")
-        return list_page(request, "EndpointConfigs", _summaries(self._configs, members), "EndpointConfigName")
-
-    def delete_config(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer DeleteEndpointConfig."""
-        record = self.find_config(request["EndpointConfigName"])
-        with self._lock:
-            self._configs.pop(request["EndpointConfigName"], None)
-        self._tags.drop(record["EndpointConfigArn"])
-        return {}
-
-    def find_config(self, name: str) -> dict[str, Any]:
-        """Return an endpoint configuration.
-
-        Raises:
-            ValidationFailedError: when it does not exist.
-        """
-        record = self._configs.get(name)
-        if record is None:
-            arn = sagemaker_arn("endpoint-config", name)
-            raise ValidationFailedError(f'Could not find endpoint configuration "{arn}".')
-        return record
-
-    def model_of(self, config: dict[str, Any]) -> dict[str, Any]:
-        """Return the model of an endpoint configuration.
-
-        Raises:
-            ValidationFailedError: when it was deleted.
-        """
-        return self._find_model(config["ProductionVariants"][0]["ModelName"])
-
-    def _find_model(self, name: str) -> dict[str, Any]:
-        record = self._models.get(name)
-        if record is None:
-            raise ValidationFailedError(f'Could not find model "{sagemaker_arn("model", name)}".')
-        return record
-
-    def _check_variant(self, variant: dict[str, Any]) -> None:
+        [variant] = request["ProductionVariants"]
         if "ServerlessConfig" in variant:
             raise ValidationFailedError(
                 f"Variant {variant['VariantName']}: the laptop's AWS serves real-time endpoints "
@@ -122,14 +115,7 @@ class ModelCatalog:
             )
         if "ModelName" not in variant:
             raise ValidationFailedError(f"Variant {variant['VariantName']} has no ModelName")
-        self._find_model(variant["ModelName"])
-
-    def _check_archive(self, uri: str) -> None:
-        bucket, key = split_s3_uri(uri)
-        try:
-            self._clients.s3.head_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            raise ValidationFailedError(f"Could not find model data at {uri}.") from error
+        self.models.find(variant["ModelName"])
 
 
 def container_of(model: dict[str, Any]) -> dict[str, Any]:
@@ -158,11 +144,3 @@ def model_archive(model: dict[str, Any]) -> str:
             "model.tar.gz with code/inference.py in it"
         )
     return uri
-
-
-def _record(request: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in request.items() if key != "Tags"}
-
-
-def _summaries(records: dict[str, dict[str, Any]], members: tuple[str, ...]) -> list[dict[str, Any]]:
-    return [{member: record[member] for member in members} for record in list(records.values())]

@@ -1,8 +1,5 @@
 """The SageMaker stand-in: its operations by name."""
 
-from collections.abc import Callable
-from typing import Any
-
 from local.sagemaker.endpoint_metrics import Record
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.errors import AwsError
@@ -10,12 +7,10 @@ from local.sagemaker.faults import Faults
 from local.sagemaker.host import Host
 from local.sagemaker.interruptions import Interruptions
 from local.sagemaker.invocations import Invocations
-from local.sagemaker.model_catalog import ModelCatalog
+from local.sagemaker.model_catalog import ModelCatalog, Operation
 from local.sagemaker.shapes import parse_request, serialize_answer
 from local.sagemaker.tags import Tags
 from local.sagemaker.training_jobs import TrainingJobs
-
-Operation = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class SageMakerStandIn:
@@ -37,14 +32,8 @@ class SageMakerStandIn:
             "ListTrainingJobs": jobs.list,
             "StopTrainingJob": jobs.stop,
             "DeleteTrainingJob": jobs.delete,
-            "CreateModel": catalog.create_model,
-            "DescribeModel": catalog.describe_model,
-            "ListModels": catalog.list_models,
-            "DeleteModel": catalog.delete_model,
-            "CreateEndpointConfig": catalog.create_config,
-            "DescribeEndpointConfig": catalog.describe_config,
-            "ListEndpointConfigs": catalog.list_configs,
-            "DeleteEndpointConfig": catalog.delete_config,
+            **catalog.models.operations(),
+            **catalog.configs.operations(),
             "CreateEndpoint": self.endpoints.create,
             "DescribeEndpoint": self.endpoints.describe,
             "ListEndpoints": self.endpoints.list,

@@ -7,6 +7,7 @@ import logging
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -148,10 +149,7 @@ class TrainingJobRun:
             if channel["ChannelName"] == "sm_drivers":
                 self._folder.localise_drivers(folder)
         if self._checkpoints:
-            try:
-                self._checkpoints.restore()
-            except ClientError as error:
-                raise JobFailedError(_checkpoints_failed("download", error)) from error
+            self._transfer_checkpoints("download", self._checkpoints.restore)
         self._folder.write_config(self._request)
 
     def _checkpoint_sync(self) -> CheckpointSync | None:
@@ -163,10 +161,14 @@ class TrainingJobRun:
 
     def _sync_checkpoints(self) -> None:
         if self._checkpoints:
-            try:
-                self._checkpoints.sync()
-            except ClientError as error:
-                raise JobFailedError(_checkpoints_failed("upload", error)) from error
+            self._transfer_checkpoints("upload", self._checkpoints.sync)
+
+    def _transfer_checkpoints(self, direction: str, transfer: Callable[[], None]) -> None:
+        try:
+            transfer()
+        except ClientError as error:
+            message = error.response["Error"]["Message"]
+            raise JobFailedError(f"ClientError: Checkpoint {direction} failed: {message}") from error
 
     def _run_command(self) -> tuple[int, tuple[str, str, str] | Interruption | None]:
         """Run the container's command; return its exit code, and the reason if the run ended early."""
@@ -280,10 +282,6 @@ _WAITED_TOO_LONG = (
     "MaxWaitTimeExceeded",
     "Training job stopped: maximum wait time exceeded",
 )
-
-
-def _checkpoints_failed(transfer: str, error: ClientError) -> str:
-    return f"ClientError: Checkpoint {transfer} failed: {error.response['Error']['Message']}"
 
 
 def _first_description(request: dict[str, Any], arn: str, now: datetime) -> dict[str, Any]:
