@@ -1,5 +1,4 @@
-"""Patches that close gaps of MiniStack 1.5.33.
+"""Patches that close gaps of MiniStack 1.5.33, one per module.
 
-Each module closes one gap. tests/integration/test_ministack_gaps.py fails when a new version of
-MiniStack closes it; then the module can go.
+A new version of MiniStack that changes the patched source does not start; see patches.py.
 """

@@ -2,14 +2,13 @@
 
 Each test passes while the difference exists and fails when a new version of MiniStack removes it;
 the message says what to change in the project then. docs/laptop-aws.md lists the differences.
+local/ministack patches others; the digests in its modules show when MiniStack changes there.
 """
 
 import ast
 import importlib.metadata
 import importlib.util
-import inspect
 import json
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.integration.laptop_aws import ROLE, LaptopAws, task, unique, wait_until, zipped
+from tests.integration.laptop_aws import ROLE, LaptopAws, task, unique, wait_until
 
 OVER_THE_LIMIT = 300_000  # characters; a state's payload may have 262,144 bytes
 ABSENCE_SECONDS = 3.0  # an event in the same process would arrive within milliseconds
@@ -29,30 +28,6 @@ EACH_ITEM = {
     "States": {"Each": {"Type": "Pass", "End": True}},
 }
 FAILING = {"StartAt": "F", "States": {"F": {"Type": "Fail", "Error": "Gap", "Cause": "gap"}}}
-
-
-def plain_function(text: str) -> dict[str, Any]:
-    """Return MiniStack's record of a function, for a call in this process."""
-    name = unique("gap")
-    config = {
-        "FunctionName": name,
-        "FunctionArn": f"arn:aws:lambda:us-east-1:000000000000:function:{name}",
-        "Runtime": "python3.13",
-        "Handler": "app.handler",
-        "Timeout": 60,
-    }
-    return {"config": config, "code_zip": zipped(text)}
-
-
-def run_plain(function: dict[str, Any]) -> Any:
-    """Run a function in this process, in MiniStack without patches, and end its worker."""
-    from ministack.core import lambda_runtime
-    from ministack.services import lambda_svc
-
-    try:
-        return lambda_svc._execute_function(function, {})
-    finally:
-        lambda_runtime.invalidate_worker(function["config"]["FunctionName"])
 
 
 def poll_absence(poll: Callable[[], object]) -> object:
@@ -80,7 +55,7 @@ def stack_status(aws: LaptopAws, resources: dict[str, Any], **sections: Any) -> 
     return str(wait_until(ended))
 
 
-def test_gaps_are_those_of_the_pinned_version() -> None:
+def test_the_gaps_are_those_of_the_pinned_version() -> None:
     assert importlib.metadata.version("ministack") == "1.5.33", (
         "MiniStack was upgraded: review this file and docs/laptop-aws.md, then update this version"
     )
@@ -89,7 +64,7 @@ def test_gaps_are_those_of_the_pinned_version() -> None:
 # --- Server ---
 
 
-def test_server_of_ministack_listens_on_every_interface() -> None:
+def test_its_own_server_listens_on_every_interface() -> None:
     """Read its source: a test must not open such a socket."""
     found = importlib.util.find_spec("ministack.app")
     assert found is not None
@@ -108,48 +83,6 @@ def test_server_of_ministack_listens_on_every_interface() -> None:
 
 
 # --- Functions ---
-
-
-@pytest.mark.parity("lambda-error-names")
-def test_exception_has_no_class_name_in_plain_ministack() -> None:
-    result = run_plain(plain_function("def handler(event, context): raise KeyError('s3_key')"))
-    assert result["body"]["errorType"] == "Runtime.HandlerError", (
-        "MiniStack now reports the class of an exception: remove that part of local/ministack/lambda_workers.py"
-    )
-
-
-@pytest.mark.parity("lambda-killed", "states-lambda-throttled")
-def test_crash_and_throttling_have_no_name_in_plain_ministack(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ministack.services import lambda_svc, stepfunctions
-
-    crashing = plain_function("import os\ndef handler(event, context): os._exit(1)")
-    crashed = run_plain(crashing)
-    name = crashing["config"]["FunctionName"]
-    monkeypatch.setitem(lambda_svc._functions, name, crashing | {"concurrency": 0})
-    with pytest.raises(stepfunctions._ExecutionError) as throttled:
-        stepfunctions._call_lambda(name, {})
-    assert (crashed["body"]["errorType"], throttled.value.error) == (
-        "Runtime.HandlerError",
-        "Lambda.Unknown",
-    ), "MiniStack now names a crash or a throttled call: review local/ministack/lambda_failures.py"
-
-
-@pytest.mark.parity("cloudwatch-emf", "cloudwatch-lambda-metrics")
-def test_function_has_no_metrics_in_plain_ministack() -> None:
-    from ministack.services import cloudwatch
-
-    metric = {"Namespace": "Gap", "Dimensions": [[]], "Metrics": [{"Name": "Pictures"}]}
-    line = {"_aws": {"Timestamp": 0, "CloudWatchMetrics": [metric]}, "Pictures": 1}
-    measuring = plain_function(f"import json\ndef handler(event, context): print(json.dumps({line!r}))")
-    answer = run_plain(measuring)
-    assert not answer.get("error"), answer
-    assert ("Gap", "Pictures", "") not in cloudwatch._metrics, (
-        "MiniStack now reads EMF: remove local/ministack/embedded_metrics.py"
-    )
-    name = measuring["config"]["FunctionName"]
-    assert ("AWS/Lambda", "Invocations", f"FunctionName={name}") not in cloudwatch._metrics, (
-        "MiniStack now counts calls that are not HTTP: remove local/ministack/lambda_metrics.py"
-    )
 
 
 @pytest.mark.parity("lambda-runtime")
@@ -181,26 +114,6 @@ def test_function_needs_no_permission(laptop_aws: LaptopAws) -> None:
 
 
 # --- Events ---
-
-
-@pytest.mark.parity("s3-events")
-def test_upload_event_has_no_version_in_plain_ministack(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ministack.services import eventbridge, s3
-
-    events: list[dict[str, Any]] = []
-    monkeypatch.setattr(eventbridge, "_dispatch_event", lambda event, *_: events.append(event))
-    monkeypatch.setitem(
-        s3._bucket_notifications,
-        "gap-events",
-        "<NotificationConfiguration><EventBridgeConfiguration/></NotificationConfiguration>",
-    )
-    s3._fire_s3_event("gap-events", "inbox/a.png", "s3:ObjectCreated:Put", version_id="v1")
-    [event] = events
-    found = json.loads(event["Detail"])["object"]
-    assert found["key"] == "inbox/a.png"
-    assert "version-id" not in found, (
-        "MiniStack's upload events now have the version: remove that part of local/ministack/upload_events.py"
-    )
 
 
 # --- State machines ---
@@ -264,65 +177,6 @@ def test_item_reader_does_not_evaluate_jsonata(laptop_aws: LaptopAws) -> None:
     )
 
 
-@pytest.mark.parity("states-item-batcher", "states-result-writer")
-def test_batches_and_results_are_ignored_in_plain_ministack() -> None:
-    from ministack.services import stepfunctions
-
-    machine_arn = "arn:aws:states:us-east-1:000000000000:stateMachine:gap"
-    run = {"stateMachineArn": machine_arn, "executionArn": "arn:gap"}
-    context = {"QueryLanguage": "JSONPath", "Execution": {"Id": "arn:gap"}}
-    writer = {"Parameters": {"Bucket": "gap-no-such-bucket"}}
-    state = {"ItemBatcher": {"MaxItemsPerBatch": 2}, "ResultWriter": writer, "End": True}
-    own_id = {"Type": "Pass", "Parameters": {"id.$": "$$.Execution.Id", "in.$": "$"}, "End": True}
-    each = EACH_ITEM | {"States": {"Each": own_id}}
-    outputs, _ = stepfunctions._run_distributed_map(state, [1, 2], [1, 2], each, run, context)
-    assert outputs == [{"id": "arn:gap", "in": 1}, {"id": "arn:gap", "in": 2}], (
-        "MiniStack now batches items, writes results or gives children their own context: review "
-        "local/ministack/map_batches.py"
-    )
-
-
-@pytest.mark.parity("states-status-events", "states-express-5-minutes")
-def test_timeout_of_machine_is_ignored_in_plain_ministack(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ministack.services import stepfunctions
-
-    waits = {"Type": "Wait", "Seconds": 1, "End": True}
-    late = {"TimeoutSeconds": 0.2, "StartAt": "W", "States": {"W": waits}}
-    machine_arn, arn = "arn:gap:machine", "arn:gap:execution"
-    execution = {
-        "executionArn": arn,
-        "stateMachineArn": machine_arn,
-        "name": "gap",
-        "status": "RUNNING",
-        "startDate": "2026-01-01T00:00:00.000Z",
-        "input": "{}",
-        "events": [],
-        "sync": True,
-    }
-    gap = {"definition": json.dumps(late), "name": "gap"}
-    monkeypatch.setitem(stepfunctions._state_machines, machine_arn, gap)
-    monkeypatch.setitem(stepfunctions._executions, arn, execution)
-    stepfunctions._run_execution(arn)
-    assert execution["status"] == "SUCCEEDED", (
-        "MiniStack now applies the timeout of a machine: review local/ministack/execution_limits.py"
-    )
-
-
-@pytest.mark.parity("states-retry-jitter")
-def test_jitter_and_maximum_delay_are_ignored_in_plain_ministack() -> None:
-    """Read its source: from outside only the duration would show it."""
-    from ministack.services import stepfunctions
-
-    source = inspect.getsource(stepfunctions)
-    assert "IntervalSeconds" in source
-    assert not {"JitterStrategy", "MaxDelaySeconds"} & set(re.findall(r"\w+", source)), (
-        "MiniStack now knows JitterStrategy or MaxDelaySeconds: review local/ministack/retry_delays.py"
-    )
-    assert "_scaled_sleep(min(sleep_sec, 60))" in source, (
-        "MiniStack's maximum delay is no longer 60 s: update docs/laptop-aws.md"
-    )
-
-
 @pytest.mark.parity("states-sync-express")
 def test_failed_synchronous_execution_has_an_output(laptop_aws: LaptopAws) -> None:
     arn = laptop_aws.create_machine(FAILING, type="EXPRESS")
@@ -357,38 +211,6 @@ def test_state_machine_emits_no_logs_and_metrics(laptop_aws: LaptopAws) -> None:
 
     assert poll_absence(emitted) == [], (
         "MiniStack now emits logs or metrics of Step Functions: test them in the workflow"
-    )
-
-
-@pytest.mark.parity("cloudwatch-alarms")
-def test_alarm_ignores_dimensions_in_plain_ministack() -> None:
-    from ministack.services import cloudwatch
-
-    alarm = {
-        "AlarmName": "gap",
-        "Namespace": "GapAlarm",
-        "MetricName": "Errors",
-        "Dimensions": [{"Name": "FunctionName", "Value": "one"}],
-        "Statistic": "Sum",
-        "Threshold": 0.0,
-        "ComparisonOperator": "GreaterThanThreshold",
-        "StateValue": "OK",
-    }
-    cloudwatch.record_metric("GapAlarm", "Errors", 1, "Count", {"FunctionName": "other"})
-    cloudwatch._evaluate_alarm(alarm)
-    assert alarm["StateValue"] == "ALARM", "MiniStack's alarms now use dimensions: review local/ministack/alarms.py"
-
-
-@pytest.mark.parity("cloudwatch-sns-metrics", "cloudwatch-sqs-metrics")
-def test_topics_and_queues_have_no_metrics_in_plain_ministack() -> None:
-    from ministack.services import cloudwatch, sns, sqs
-
-    queue = sqs._act_create_queue({"QueueName": "gap"}, "")["QueueUrl"]
-    sqs._act_send_message({"QueueUrl": queue, "MessageBody": "gap"}, queue)
-    sns._fanout("arn:aws:sns:us-east-1:000000000000:gap", "id", "gap", "gap")
-    namespaces = {namespace for namespace, *_ in cloudwatch._metrics}
-    assert not namespaces & {"AWS/SNS", "AWS/SQS"}, (
-        "MiniStack now measures topics or queues: review local/ministack/messaging_metrics.py"
     )
 
 

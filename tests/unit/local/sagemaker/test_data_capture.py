@@ -1,4 +1,3 @@
-import base64
 import json
 import re
 from datetime import UTC, datetime
@@ -41,26 +40,6 @@ def structure(value: Any) -> Any:
     return type(value).__name__
 
 
-def test_line_has_request_and_response() -> None:
-    captured = captured_line()
-    assert captured["captureData"] == {
-        "endpointInput": {
-            "observedContentType": "image/png",
-            "mode": "INPUT",
-            "data": "iVBORw==",
-            "encoding": "BASE64",
-        },
-        "endpointOutput": {
-            "observedContentType": "application/json; charset=utf-8",
-            "mode": "OUTPUT",
-            "data": '{"labels": ["é"]}',
-            "encoding": "JSON",
-        },
-    }
-    assert captured["eventMetadata"]["inferenceTime"] == "2026-03-04T05:06:07Z"
-    assert captured["eventVersion"] == "0"
-
-
 @pytest.mark.parametrize(
     ("mode", "sides"),
     [
@@ -74,23 +53,32 @@ def test_line_has_only_the_configured_sides(mode: str, sides: list[str]) -> None
 
 
 @pytest.mark.parity("endpoint-capture")
-def test_line_of_undeclared_content_type_is_base64() -> None:
-    output = captured_line(CaptureContentTypeHeader={})["captureData"]["endpointOutput"]
-    assert output["encoding"] == "BASE64"
-    assert base64.b64decode(output["data"]) == CALL.answer_body
-
-
-def test_line_of_invalid_text_is_base64() -> None:
-    call = CapturedInvocation(b"\xff", "text/csv", b"1", "text/csv", CALL.time)
-    captured = captured_line(call)["captureData"]
-    assert (captured["endpointInput"]["encoding"], captured["endpointInput"]["data"]) == (
-        "BASE64",
-        "/w==",
-    )
-    assert (captured["endpointOutput"]["encoding"], captured["endpointOutput"]["data"]) == (
-        "CSV",
-        "1",
-    )
+@pytest.mark.parametrize(
+    ("declared", "content_type", "body", "encoding", "data"),
+    [
+        (
+            {"JsonContentTypes": ["application/json"]},
+            "application/json; charset=utf-8",
+            b'{"a": "\xc3\xa9"}',
+            "JSON",
+            '{"a": "é"}',
+        ),
+        ({"CsvContentTypes": ["text/csv"]}, "text/csv", b"1", "CSV", "1"),
+        ({"CsvContentTypes": ["text/csv"]}, "text/csv", b"\xff", "BASE64", "/w=="),
+        ({}, "text/csv", b"1", "BASE64", "MQ=="),
+    ],
+    ids=["declared JSON", "declared CSV", "invalid text", "not declared"],
+)
+def test_line_encodes_declared_text_as_text(
+    declared: dict[str, Any], content_type: str, body: bytes, encoding: str, data: str
+) -> None:
+    call = CapturedInvocation(b"", "image/png", body, content_type, CALL.time)
+    assert captured_line(call, CaptureContentTypeHeader=declared)["captureData"]["endpointOutput"] == {
+        "observedContentType": content_type,
+        "mode": "OUTPUT",
+        "data": data,
+        "encoding": encoding,
+    }
 
 
 def test_line_has_inference_id_and_custom_attributes() -> None:
