@@ -38,6 +38,20 @@ from local.sagemaker.host import AwsClients, Host
 from local.sagemaker.stand_in import SageMakerStandIn
 
 _GRACE_SECONDS = 2.0  # for running requests when the server ends
+PATCHES = (
+    metrics.patches,
+    alarms.patches,
+    lambda_failures.patches,
+    lambda_workers.patches,  # after lambda_failures: both patch the same function
+    lambda_metrics.patches,
+    embedded_metrics.patches,
+    messaging_metrics.patches,
+    map_batches.patches,
+    execution_limits.patches,
+    retry_delays.patches,
+    jsonata_parsing.patches,
+    upload_events.patches,
+)
 
 
 async def serve_ministack(port: int, state: Path) -> None:
@@ -46,20 +60,7 @@ async def serve_ministack(port: int, state: Path) -> None:
     Raises:
         MiniStackChangedError: when a new version of MiniStack changed what a patch needs.
     """
-    patches.install(
-        metrics.patches,
-        alarms.patches,
-        lambda_failures.patches,
-        lambda_workers.patches,  # after lambda_failures: both patch the same function
-        lambda_metrics.patches,
-        embedded_metrics.patches,
-        messaging_metrics.patches,
-        map_batches.patches,
-        execution_limits.patches,
-        retry_delays.patches,
-        jsonata_parsing.patches,
-        upload_events.patches,
-    )
+    patches.install(*PATCHES)
     url = endpoint_url(port)
     host = Host(state, url, AwsClients(url), ChildProcesses(state / "children"))
     sagemaker = SageMakerStandIn(host, metrics.record)

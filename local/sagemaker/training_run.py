@@ -4,7 +4,6 @@ A job on spot instances repeats the first two after each spot interruption.
 """
 
 import logging
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from local.sagemaker.checkpoint_sync import CheckpointSync
+from local.sagemaker.child_process import wait_until
 from local.sagemaker.host import Host
 from local.sagemaker.interruptions import Interruption, Interruptions
 from local.sagemaker.job_folder import CONTAINER_PREFIX, JobFolder
@@ -182,7 +182,7 @@ class TrainingJobRun:
         )
         started = synced = time.monotonic()
         try:
-            while (exit_code := self._poll(process)) is None:
+            while not wait_until(lambda: process.poll() is not None, _POLL_SECONDS):
                 ended = self._end(started)
                 if isinstance(ended, Interruption) and not ended.notice_seconds:
                     return 0, ended  # without a last copy of the checkpoints
@@ -194,7 +194,7 @@ class TrainingJobRun:
                 if time.monotonic() - synced >= _SYNC_SECONDS:
                     self._sync_checkpoints()
                     synced = time.monotonic()
-            return exit_code, None
+            return process.returncode, None
         finally:
             self._host.children.forget(process)
 
@@ -211,12 +211,6 @@ class TrainingJobRun:
         if not self._spot:
             return None
         return self._interruptions.draw(self._request["TrainingJobName"], now - started)
-
-    def _poll(self, process: subprocess.Popen[bytes]) -> int | None:
-        try:
-            return process.wait(_POLL_SECONDS)
-        except subprocess.TimeoutExpired:
-            return None
 
     def _command(self) -> list[str]:
         specification = self._request["AlgorithmSpecification"]
@@ -277,11 +271,7 @@ class TrainingJobRun:
 
 _STOPPED = ("Stopped", "Stopped", "Training job stopped")
 _TOO_LONG = ("Stopped", "MaxRuntimeExceeded", "Training job stopped: maximum runtime exceeded")
-_WAITED_TOO_LONG = (
-    "Stopped",
-    "MaxWaitTimeExceeded",
-    "Training job stopped: maximum wait time exceeded",
-)
+_WAITED_TOO_LONG = ("Stopped", "MaxWaitTimeExceeded", "Training job stopped: maximum wait time exceeded")
 
 
 def _first_description(request: dict[str, Any], arn: str, now: datetime) -> dict[str, Any]:

@@ -124,11 +124,6 @@ def test_start_twice_finds_the_running_server(laptop_aws: LaptopAws) -> None:
     assert f"already running on port {port}" in elsewhere.stderr
 
 
-def test_stop_without_server_fails(tmp_path: Path) -> None:
-    stopped = local_command("stop", "--state-dir", str(tmp_path))
-    assert (stopped.returncode, stopped.stderr) == (1, "The laptop's AWS is not running.\n")
-
-
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_interrupted_start_leaves_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> bool:

@@ -1,14 +1,12 @@
-"""Training jobs of the laptop's AWS, driven with boto3 and with the SageMaker SDK."""
+"""Training jobs of the laptop's AWS, driven with boto3."""
 
 import io
 import tarfile
-import textwrap
-from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.integration.laptop_aws import ROLE, LaptopAws, unique, wait_until
+from tests.integration.laptop_aws import LaptopAws, unique, wait_until
 from tests.integration.sagemaker_requests import BUCKET, channel, ended_job, get, job_request, keys, run_job
 
 TRAIN = """
@@ -169,52 +167,3 @@ def test_list_has_pages_and_delete_removes_a_job(laptop_aws: LaptopAws) -> None:
     sagemaker.delete_training_job(TrainingJobName=found[0])
     left = sagemaker.list_training_jobs(NameContains=part)["TrainingJobSummaries"]
     assert len(left) == 2
-
-
-@pytest.mark.parity("training-request", "training-container")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK's own docstrings and shims
-def test_model_trainer_of_the_sdk_runs_its_drivers(
-    laptop_aws: LaptopAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The script uses environment variables of the driver `sm_train.sh`."""
-    for name, value in laptop_aws.env.items():
-        monkeypatch.setenv(name, value)
-    from sagemaker.core.helper.session_helper import Session
-    from sagemaker.train import ModelTrainer
-    from sagemaker.train.configs import Compute, InputData, OutputDataConfig, SourceCode
-    from sagemaker.train.defaults import TrainDefaults
-
-    # The SDK reads the role from IAM; the tests of training/ cover that.
-    monkeypatch.setattr(TrainDefaults, "get_role", lambda **_: ROLE)
-    job_request(laptop_aws, "sdk", "unused")  # uploads the channel's data
-    (tmp_path / "train.py").write_text(
-        textwrap.dedent("""
-        import argparse, os, pathlib
-        parser = argparse.ArgumentParser()
-        parser.add_argument("--epochs", type=int)
-        epochs = parser.parse_args().epochs
-        found = list(pathlib.Path(os.environ["SM_CHANNEL_TRAIN"]).rglob("*.png"))
-        pathlib.Path(os.environ["SM_MODEL_DIR"], "model.txt").write_text(f"{epochs} {len(found)}")
-        """)
-    )
-    prefix = unique("sdk")
-    trainer = ModelTrainer(
-        sagemaker_session=Session(default_bucket=BUCKET),
-        training_image="test",
-        source_code=SourceCode(source_dir=str(tmp_path), entry_script="train.py"),
-        compute=Compute(instance_type="ml.m5.large", instance_count=1, volume_size_in_gb=10),
-        base_job_name=prefix,
-        hyperparameters={"epochs": 3},
-        role=ROLE,
-        output_data_config=OutputDataConfig(s3_output_path=f"s3://{BUCKET}/jobs"),
-    )
-    inputs = [InputData(channel_name="train", data_source=f"s3://{BUCKET}/sdk/train")]
-    trainer.train(input_data_config=inputs, wait=False)
-    [summary] = laptop_aws.client("sagemaker").list_training_jobs(NameContains=prefix)["TrainingJobSummaries"]
-    job = ended_job(laptop_aws, summary["TrainingJobName"])
-    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
-    model = get(laptop_aws, f"jobs/{summary['TrainingJobName']}/output/model.tar.gz")
-    with tarfile.open(fileobj=io.BytesIO(model)) as tar:
-        text = tar.extractfile("model.txt")
-        assert text is not None
-        assert text.read() == b"3 1"

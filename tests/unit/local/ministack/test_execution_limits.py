@@ -7,7 +7,7 @@ import pytest
 from ministack.services import stepfunctions as sfn
 
 from local.ministack import execution_limits
-from local.ministack.execution_limits import _EndedError, _Execution, _seconds
+from local.ministack.execution_limits import _seconds
 
 
 @pytest.mark.parity("states-express-5-minutes")
@@ -100,11 +100,3 @@ def test_stop_while_execution_ends_is_rejected(monkeypatch: pytest.MonkeyPatch, 
     status, _, body = sfn._stop_execution({"executionArn": arn})
     assert (status, json.loads(body)["message"]) == (400, "Execution is not running")
     assert (sfn._executions[arn]["status"], emitted) == ("SUCCEEDED", ["SUCCEEDED"])
-
-
-def test_second_final_status_raises_and_keeps_the_first() -> None:
-    execution = _Execution(status="RUNNING")
-    execution["status"] = "TIMED_OUT"
-    with pytest.raises(_EndedError, match="already TIMED_OUT"):
-        execution["status"] = "SUCCEEDED"
-    assert execution["status"] == "TIMED_OUT"
