@@ -53,9 +53,9 @@ class LaptopAws:
         )
 
     def control(self, method: str, path: str, members: object = None) -> Any:
-        """Send a request below `/_local/` and return the JSON of its answer."""
+        """Send a request to a path below `/_local/` and return the JSON of its answer."""
         body = None if members is None else json.dumps(members).encode()
-        url = f"{self.endpoint_url}/_local/{path}"
+        url = f"{self.endpoint_url}{path}"
         request = urllib.request.Request(url, body, method=method)  # noqa: S310  http on loopback
         with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310  as above
             return json.loads(response.read())

@@ -282,17 +282,17 @@ def test_captures_have_the_layout_of_sagemaker(laptop_aws: LaptopAws) -> None:
 def faulty(laptop_aws: LaptopAws, endpoint: str) -> Iterator[str]:
     """The endpoint; the test's faults end with it."""
     yield endpoint
-    laptop_aws.control("DELETE", f"faults/{endpoint}")
+    laptop_aws.control("DELETE", f"/_local/faults/{endpoint}")
 
 
 def test_fault_with_calls_ends_after_them(laptop_aws: LaptopAws, faulty: str) -> None:
-    laptop_aws.control("PUT", f"faults/{faulty}", {"kind": "throttled", "calls": 2})
+    laptop_aws.control("PUT", f"/_local/faults/{faulty}", {"kind": "throttled", "calls": 2})
     for _ in range(2):
         with pytest.raises(ClientError) as raised:
             invoke_endpoint(laptop_aws, faulty)
         assert raised.value.response["Error"]["Code"] == "ThrottlingException"
     assert answer(laptop_aws, faulty)["word"] == "hello"
-    state = laptop_aws.control("GET", f"faults/{faulty}")
+    state = laptop_aws.control("GET", f"/_local/faults/{faulty}")
     assert state == {"faults": [], "calls": 3, "injected": {"throttled": 2}}
 
 
@@ -307,7 +307,7 @@ def test_fault_with_calls_ends_after_them(laptop_aws: LaptopAws, faulty: str) ->
     ],
 )
 def test_fault_has_the_error_of_aws(laptop_aws: LaptopAws, faulty: str, kind: str, code: str, status: int) -> None:
-    laptop_aws.control("PUT", f"faults/{faulty}", {"kind": kind})
+    laptop_aws.control("PUT", f"/_local/faults/{faulty}", {"kind": kind})
     with pytest.raises(ClientError) as raised:
         invoke_endpoint(laptop_aws, faulty)
     assert raised.value.response["Error"]["Code"] == code
@@ -317,7 +317,7 @@ def test_fault_has_the_error_of_aws(laptop_aws: LaptopAws, faulty: str, kind: st
 def test_several_faults_are_counted_by_kind(laptop_aws: LaptopAws, faulty: str) -> None:
     kinds = ["slow", "throttled", "unavailable", "failing", "refusing", "nonsense", "gone"]
     shares = [{"kind": kind, "share": 0.1, "delay_seconds": 0.01} for kind in kinds]
-    laptop_aws.control("PUT", f"faults/{faulty}", {"faults": shares, "seed": 1})
+    laptop_aws.control("PUT", f"/_local/faults/{faulty}", {"faults": shares, "seed": 1})
     outcomes = {"normal": 0, "nonsense": 0, "error": 0}
     for _ in range(100):
         try:
@@ -325,7 +325,7 @@ def test_several_faults_are_counted_by_kind(laptop_aws: LaptopAws, faulty: str) 
         except ClientError:
             outcome = "error"
         outcomes[outcome] += 1
-    state = laptop_aws.control("GET", f"faults/{faulty}")
+    state = laptop_aws.control("GET", f"/_local/faults/{faulty}")
     injected = state["injected"]
     assert state["calls"] == 100
     assert set(injected) == set(kinds)

@@ -99,7 +99,7 @@ def endpoint(laptop_aws: LaptopAws) -> Iterator[str]:
 @pytest.mark.parity("cloudwatch-endpoint-metrics")
 def test_invocations_of_endpoint_are_measured(laptop_aws: LaptopAws, endpoint: str) -> None:
     def inject(**members: Any) -> None:
-        laptop_aws.control("PUT", f"faults/{endpoint}", members | {"calls": 1})
+        laptop_aws.control("PUT", f"/_local/faults/{endpoint}", members | {"calls": 1})
 
     invoke_endpoint(laptop_aws, endpoint)
     for kind in ("failing", "unavailable", "refusing", "throttled", "gone"):

@@ -60,7 +60,7 @@ def spot_request(aws: LaptopAws, name: str, limit: Path | None = None, **changes
 
 def interrupt(aws: LaptopAws, name: str, **members: Any) -> None:
     """Request interruptions of a job."""
-    aws.control("PUT", f"interruptions/{name}", members)
+    aws.control("PUT", f"/_local/interruptions/{name}", members)
 
 
 def counted(aws: LaptopAws, name: str) -> int:

@@ -46,7 +46,7 @@ class Uploads:
 @pytest.fixture
 def uploads(laptop_aws: LaptopAws) -> Iterator[Uploads]:
     yield Uploads(laptop_aws)
-    laptop_aws.control("DELETE", "uploads")
+    laptop_aws.control("DELETE", "/_local/uploads")
 
 
 def objects(events: list[Any]) -> Counter[tuple[str, str]]:
@@ -56,20 +56,20 @@ def objects(events: list[Any]) -> Counter[tuple[str, str]]:
 
 @pytest.mark.parity("s3-events-at-least-once", "s3-events")
 def test_duplicates_of_all_events_are_identical(laptop_aws: LaptopAws, uploads: Uploads) -> None:
-    before = laptop_aws.control("PUT", "uploads", {"duplicates": 1, "delay_seconds": 0.2})
+    before = laptop_aws.control("PUT", "/_local/uploads", {"duplicates": 1, "delay_seconds": 0.2})
     sent = uploads.upload(5)
     events = uploads.events(10)
     assert objects(events) == sent + sent
     by_id = sorted(events, key=lambda event: str(event["id"]))
     assert by_id[::2] == by_id[1::2]
-    assert laptop_aws.control("GET", "uploads")["sent_twice"] - before["sent_twice"] == 5
+    assert laptop_aws.control("GET", "/_local/uploads")["sent_twice"] - before["sent_twice"] == 5
 
 
 def test_duplicates_of_a_share_of_the_events_are_counted(laptop_aws: LaptopAws, uploads: Uploads) -> None:
-    laptop_aws.control("DELETE", "uploads")
-    laptop_aws.control("PUT", "uploads", {"duplicates": 0.3, "seed": 5})
+    laptop_aws.control("DELETE", "/_local/uploads")
+    laptop_aws.control("PUT", "/_local/uploads", {"duplicates": 0.3, "seed": 5})
     sent = uploads.upload(40)
-    setting = wait_until(lambda: (got := laptop_aws.control("GET", "uploads"))["events"] >= 40 and got)
+    setting = wait_until(lambda: (got := laptop_aws.control("GET", "/_local/uploads"))["events"] >= 40 and got)
     twice = setting["sent_twice"]
     assert 3 <= twice <= 25
     counts = objects(uploads.events(40 + twice))
@@ -78,9 +78,9 @@ def test_duplicates_of_a_share_of_the_events_are_counted(laptop_aws: LaptopAws, 
 
 
 def test_events_without_setting_arrive_once(laptop_aws: LaptopAws, uploads: Uploads) -> None:
-    before = laptop_aws.control("GET", "uploads")
+    before = laptop_aws.control("GET", "/_local/uploads")
     sent = uploads.upload(5)
     assert objects(uploads.events(5)) == sent
     last = uploads.upload(1)  # a duplicate would arrive before it
     assert objects(uploads.events(1)) == last
-    assert laptop_aws.control("GET", "uploads") == before | {"events": before["events"] + 6}
+    assert laptop_aws.control("GET", "/_local/uploads") == before | {"events": before["events"] + 6}
