@@ -5,7 +5,7 @@ from typing import Any
 
 
 class ControlRequestError(Exception):
-    """A setting is invalid; the message names the field and the values that it takes."""
+    """A setting is invalid; the message names the field and its valid values."""
 
 
 def check_members(members: Any, known: Any, example: str) -> dict[str, Any]:
@@ -27,31 +27,31 @@ def check_members(members: Any, known: Any, example: str) -> dict[str, Any]:
     return members
 
 
-def number(members: dict[str, Any], name: str, default: float, most: float = math.inf) -> float:
-    """Return a field's number, at least 0 and at most `most`.
+def number(members: dict[str, Any], name: str, default: float, maximum: float = math.inf) -> float:
+    """Return a field's number, at least 0 and at most `maximum`.
 
     Raises:
         ControlRequestError: for any other value.
     """
     value = members.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        limits = "of at least 0" if most == math.inf else f"from 0 to {most:g}"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= maximum:
+        limits = "of at least 0" if maximum == math.inf else f"from 0 to {maximum:g}"
         raise ControlRequestError(f"{name} must be a number {limits}")
     return float(value)
 
 
-def whole_number(members: dict[str, Any], name: str, default: int, least: int) -> int:
-    """Return a field's whole number, at least `least`.
+def whole_number(members: dict[str, Any], name: str, default: int, minimum: int) -> int:
+    """Return a field's whole number, at least `minimum`.
 
     Raises:
         ControlRequestError: for any other value.
     """
     value = members.get(name, default)
-    if type(value) is not int or value < least:
-        raise ControlRequestError(f"{name} must be a whole number of at least {least}")
+    if type(value) is not int or value < minimum:
+        raise ControlRequestError(f"{name} must be a whole number of at least {minimum}")
     return value
 
 
-def optional_whole_number(members: dict[str, Any], name: str, least: int) -> int | None:
+def optional_whole_number(members: dict[str, Any], name: str, minimum: int) -> int | None:
     """Return a field's whole number as `whole_number` does, or None if it is missing or null."""
-    return None if members.get(name) is None else whole_number(members, name, least, least)
+    return None if members.get(name) is None else whole_number(members, name, minimum, minimum)

@@ -32,7 +32,7 @@ def record(
         name: the metric's name.
         values: in `unit`.
         unit: a unit of CloudWatch, for example `Count` or `Milliseconds`.
-        dimensions: name to value; each set of dimensions is a metric of its own.
+        dimensions: name to value; each set of dimensions is a separate metric.
         timestamp: seconds since 1970; default now.
     """
     named = dict(dimensions or {})

@@ -6,7 +6,7 @@ A module of this package declares its patches once, and `install` applies those 
 
     @patches.wrap(sns, "_fanout", "984cdd91")
     def _count_messages(fanout):
-        ...  # return the function that takes its place
+        ...  # return the replacement of fanout
 
 `install` compares every digest before it changes anything, so an upgrade of MiniStack that touches
 one of these functions stops the server with a message and never half-applies a patch.
@@ -28,7 +28,7 @@ class MiniStackChangedError(Exception):
 
 @dataclass(frozen=True)
 class _Source:
-    """A function or text of MiniStack that a patch needs, and what takes its place, if anything does."""
+    """A function or text of MiniStack that a patch needs; `make` returns its replacement, if any."""
 
     owner: Any
     name: str

@@ -12,7 +12,7 @@ from typing import Any
 
 from local.control_request import ControlRequestError, check_members, number, optional_whole_number
 
-_MAX_DELAY_SECONDS = 3600  # each event waits in a thread of its own
+_MAX_DELAY_SECONDS = 3600  # each waiting event needs a thread
 
 
 @dataclass(frozen=True)

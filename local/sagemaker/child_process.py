@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 _TERM_SECONDS = 5.0  # between SIGTERM and SIGKILL
-_KILL_SECONDS = 5.0  # until a killed script below a shell is gone; it is not our child
+_KILL_SECONDS = 5.0  # until a killed script below a shell has ended; it is not our child
 _POLL_SECONDS = 0.05
 
 

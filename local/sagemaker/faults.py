@@ -6,12 +6,13 @@
 the calls slow and a tenth fail.
 """
 
+import math
 import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -61,22 +62,17 @@ class FaultRequest:
 
 
 @dataclass
-class _Active:
-    """A fault that has not ended: its end, by the clock, and its remaining calls."""
-
-    fault: Fault
-    until: float | None
-    calls_left: int | None
-
-
-@dataclass
 class _EndpointFaults:
-    """The faults and counts of one endpoint."""
+    """The faults of one endpoint with the times of their ends, and the counts."""
 
     chance: Callable[[], float]
-    active: list[_Active] = field(default_factory=list)
+    active: list[tuple[Fault, float]] = field(default_factory=list)
     calls: int = 0
     injected: Counter[str] = field(default_factory=Counter)
+
+    def drop_ended(self, now: float) -> None:
+        """Drop faults without remaining seconds or calls."""
+        self.active = [(fault, end) for fault, end in self.active if now < end and fault.calls != 0]
 
 
 class Faults:
@@ -100,8 +96,7 @@ class Faults:
             found = self._endpoints.setdefault(endpoint, _EndpointFaults(self._chance))
             found.chance = self._chance if request.seed is None else random.Random(request.seed).random  # noqa: S311  not a secret
             found.active = [
-                _Active(fault, None if fault.seconds is None else now + fault.seconds, fault.calls)
-                for fault in request.faults
+                (fault, math.inf if fault.seconds is None else now + fault.seconds) for fault in request.faults
             ]
 
     def get(self, endpoint: str) -> dict[str, Any]:
@@ -114,14 +109,11 @@ class Faults:
             found = self._endpoints.get(endpoint)
             if found is None:
                 return {"faults": [], "calls": 0, "injected": {}}
-            self._drop_ended(found)
+            now = self._clock()
+            found.drop_ended(now)
             faults = [
-                asdict(active.fault)
-                | {
-                    "seconds": active.until and round(active.until - self._clock(), 3),
-                    "calls": active.calls_left,
-                }
-                for active in found.active
+                asdict(fault) | {"seconds": None if end == math.inf else round(end - now, 3)}
+                for fault, end in found.active
             ]
             return {"faults": faults, "calls": found.calls, "injected": dict(found.injected)}
 
@@ -137,26 +129,18 @@ class Faults:
             if found is None:
                 return None
             found.calls += 1
-            self._drop_ended(found)
+            found.drop_ended(self._clock())
             if not found.active:
                 return None
             mark = found.chance()
-            for active in found.active:
-                mark -= active.fault.share
+            for index, (fault, end) in enumerate(found.active):
+                mark -= fault.share
                 if mark < 0:
-                    if active.calls_left is not None:
-                        active.calls_left -= 1
-                    found.injected[active.fault.kind] += 1
-                    return active.fault
+                    if fault.calls is not None:
+                        found.active[index] = (replace(fault, calls=fault.calls - 1), end)
+                    found.injected[fault.kind] += 1
+                    return fault
             return None
-
-    def _drop_ended(self, endpoint: _EndpointFaults) -> None:
-        now = self._clock()
-        endpoint.active = [
-            active
-            for active in endpoint.active
-            if (active.until is None or now < active.until) and active.calls_left != 0
-        ]
 
 
 def parse_faults(members: Any) -> FaultRequest:
