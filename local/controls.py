@@ -20,14 +20,7 @@ class Controls:
     def __init__(
         self, health: dict[str, Any], faults: Faults, duplicates: Duplicates, interruptions: Interruptions
     ) -> None:
-        """Set up the answers.
-
-        Args:
-            health: the answer of the health check.
-            faults: of the endpoints.
-            duplicates: of S3's upload events.
-            interruptions: of training jobs on spot instances.
-        """
+        """Set up the answers; `health` is that of the health check."""
         self._health = health
         self._settings: dict[str, tuple[Any, Callable[[Any], Any]]] = {
             "uploads": (duplicates, parse_duplicates),

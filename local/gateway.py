@@ -35,14 +35,7 @@ class Gateway:
     """Routes each request to the SageMaker stand-in, to the controls or to MiniStack."""
 
     def __init__(self, ministack: Application, sagemaker: SageMakerStandIn, port: int, controls: Controls) -> None:
-        """Set up the routes.
-
-        Args:
-            ministack: MiniStack's ASGI application.
-            sagemaker: the stand-in that answers SageMaker's two APIs.
-            port: the TCP port of 127.0.0.1 that clients connect to.
-            controls: answers requests below `/_local/`.
-        """
+        """Set up the routes; `port` is the TCP port of 127.0.0.1 that clients connect to."""
         self._ministack = ministack
         self._sagemaker = sagemaker
         self._controls = controls

@@ -60,10 +60,7 @@ def _with_named_throttling(call: Callable[[Any, Any], Any]) -> Callable[[Any, An
 def named_failure(result: dict[str, Any], request_id: str, return_code: int | None) -> dict[str, Any]:
     """Return a result of MiniStack's executor with AWS's name for a failure of the process.
 
-    Args:
-        result: MiniStack's result.
-        request_id: of the call.
-        return_code: of the worker's process, negative for a signal, None if unknown.
+    The return code of the worker's process is negative for a signal, and None if unknown.
     """
     body = result.get("body")
     if not result.get("error") or not isinstance(body, dict):

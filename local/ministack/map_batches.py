@@ -57,13 +57,7 @@ class MapRun:
     """The record of a Map Run, as DescribeMapRun shows it; thread-safe."""
 
     def __init__(self, record: dict[str, Any], children: Sequence[Child], tolerated: float) -> None:
-        """Set the initial counts.
-
-        Args:
-            record: MiniStack's own record, which its APIs show; changed in place.
-            children: every child execution of the run.
-            tolerated: the maximum number of failed items.
-        """
+        """Set the initial counts in MiniStack's own record, which its APIs show."""
         self.record = record
         self._tolerated = tolerated
         self._lock = threading.Lock()
@@ -91,13 +85,7 @@ class MapRun:
 
 
 def batched(items: Sequence[Any], max_items: int | None, max_bytes: int | None, shared: dict[str, Any]) -> list[Child]:
-    """Group a map's items into the inputs of its children.
-
-    Args:
-        items: the results of `ItemSelector`, in order.
-        max_items: `MaxItemsPerBatch`.
-        max_bytes: `MaxInputBytesPerBatch`, of a child's input as JSON.
-        shared: `{"BatchInput": ...}`, or empty without one.
+    """Group a map's items into the inputs of its children; `shared` is `{"BatchInput": ...}` or empty.
 
     Raises the execution's `States.ItemReaderFailed` for an item that is too large by itself.
     """

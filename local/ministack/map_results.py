@@ -18,14 +18,9 @@ _STATUSES = ("FAILED", "PENDING", "SUCCEEDED")
 
 
 def write_results(target: dict[str, Any], map_run_arn: str, executions: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Write the files and return the result of the Map.
+    """Write the files to the target's `Bucket` and `Prefix`, and return the result of the Map.
 
-    Raises the execution's `States.ResultWriterFailed` when S3 refuses a file.
-
-    Args:
-        target: `Bucket` and optionally `Prefix`.
-        map_run_arn: the ARN of the run.
-        executions: MiniStack's records of the child executions that have ended.
+    Raises the execution's `States.ResultWriterFailed` when S3 rejects a file.
     """
     bucket = target["Bucket"]
     folder = "/".join(part for part in (target.get("Prefix", "").strip("/"), map_run_arn.rpartition(":")[2]) if part)

@@ -37,12 +37,9 @@ def sample_queues() -> None:
 
 
 def queue_points(messages: Iterable[dict[str, Any]], now: float) -> list[tuple[str, float, str]]:
-    """Return name, value and unit of each metric of a queue.
+    """Return name, value and unit of each metric of a queue; times are in seconds since 1970.
 
-    Args:
-        messages: MiniStack's messages of the queue, with `sent_at` and `visible_at`, and `enqueued_at`
-            where a redrive policy moved the message; all in seconds since 1970.
-        now: in seconds since 1970.
+    A message of MiniStack has `enqueued_at` if a redrive policy moved it.
     """
     waiting = list(messages)
     visible = sum(message["visible_at"] <= now for message in waiting)

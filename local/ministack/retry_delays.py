@@ -38,12 +38,7 @@ def _with_delay(find: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def delay_seconds(retrier: dict[str, Any], retries: int) -> float:
-    """Return the delay before the next attempt, in seconds.
-
-    Args:
-        retrier: a rule of the state's `Retry`.
-        retries: the number of earlier retries by this rule.
-    """
+    """Return the delay before the next attempt after a number of retries by a rule, in seconds."""
     rate = retrier.get("BackoffRate", _BACKOFF_RATE)
     longest = float(retrier.get("IntervalSeconds", _INTERVAL_SECONDS) * rate**retries)
     longest = min(longest, float(retrier.get("MaxDelaySeconds", longest)))

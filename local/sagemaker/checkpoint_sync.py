@@ -11,12 +11,7 @@ from local.sagemaker.object_store import download_prefix, split_s3_uri
 class CheckpointSync:
     """A folder of checkpoints and its copy below an S3 URI.
 
-    Files deleted in the folder stay in S3; AWS documents no deletion.
-
-    Attributes:
-        s3: the S3 client.
-        folder: the folder; it need not exist yet.
-        uri: the URI of the copy.
+    The folder need not exist yet. Files deleted in it stay in S3; AWS documents no deletion.
     """
 
     s3: Any

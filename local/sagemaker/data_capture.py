@@ -23,17 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CapturedInvocation:
-    """One successful invocation of an endpoint.
-
-    Attributes:
-        request_body: the body of the request.
-        request_type: its content type, with any parameters.
-        answer_body: the body of the container's response.
-        answer_type: its content type.
-        time: of the request, UTC.
-        inference_id: the client's id of the invocation, or None.
-        custom_attributes: the client's custom attributes, or None.
-    """
+    """One successful invocation of an endpoint; the types are content types with any parameters."""
 
     request_body: bytes
     request_type: str
@@ -54,13 +44,7 @@ class DataCapture:
         s3: Any,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Set up the capture.
-
-        Args:
-            config: the `DataCaptureConfig` of CreateEndpointConfig.
-            endpoint: the endpoint's name.
-            s3: the S3 client.
-            chance: returns a number in [0, 1), for sampling.
+        """Set up the capture of a `DataCaptureConfig`; `chance` returns a number in [0, 1), for sampling.
 
         Raises:
             ValidationFailedError: for a destination that is not an S3 URI.
@@ -102,10 +86,8 @@ class DataCapture:
 def capture_line(config: dict[str, Any], invocation: CapturedInvocation) -> str:
     """Return one line of a capture file, newline included.
 
-    Args:
-        config: the `DataCaptureConfig`. Its `CaptureOptions` select request and response, its
-            `CaptureContentTypeHeader` the content types that are text and not base64.
-        invocation: the invocation.
+    The `CaptureOptions` of the `DataCaptureConfig` select request and response, its
+    `CaptureContentTypeHeader` the content types that are text and not base64.
     """
     modes = {option["CaptureMode"] for option in config["CaptureOptions"]}
     both = "InputAndOutput" in modes

@@ -35,12 +35,7 @@ class MeasuredCall:
             self._model_seconds = (self._model_seconds or 0.0) + time.perf_counter() - began
 
     def send(self, status: int, record: Record) -> None:
-        """Send the metrics of the call.
-
-        Args:
-            status: the container's HTTP status, 0 if it timed out, or else SageMaker's own.
-            record: records each data point.
-        """
+        """Send the metrics; `status` is the container's HTTP status, 0 for a time-out, or else SageMaker's own."""
         if not self.variant:
             return
         points = [

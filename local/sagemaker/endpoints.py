@@ -27,14 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Deployment:
-    """An endpoint configuration in service.
-
-    Attributes:
-        config: the record of the endpoint configuration.
-        model: the record of the model.
-        server: its model server, or None before the start.
-        capture: its data capture, or None if that is disabled.
-    """
+    """The records of an endpoint configuration and its model, and what serves them once it has started."""
 
     config: dict[str, Any]
     model: dict[str, Any]

@@ -47,13 +47,7 @@ class InvocationAnswer:
 
 @dataclass(frozen=True)
 class Invocations:
-    """Answers InvokeEndpoint.
-
-    Attributes:
-        endpoints: the endpoints to invoke.
-        faults: the faults to inject.
-        record: records the metrics of each call.
-    """
+    """Answers InvokeEndpoint, injects faults and records metrics."""
 
     endpoints: Endpoints
     faults: Faults
@@ -136,13 +130,7 @@ class Invocations:
 
 
 def model_error(endpoint: str, status: int, message: str) -> AwsError:
-    """Return SageMaker's `ModelError` for a container's response.
-
-    Args:
-        endpoint: the endpoint's name.
-        status: the container's HTTP status, 0 for none.
-        message: the body.
-    """
+    """Return SageMaker's `ModelError` for a container's HTTP status, 0 for none, and body."""
     group = f"/aws/sagemaker/Endpoints/{endpoint}"
     whose = "client" if 400 <= status < 500 else "server"
     console = f"https://{REGION}.console.aws.amazon.com/cloudwatch/home?region={REGION}"

@@ -14,13 +14,7 @@ _DRIVER_FAILURES = ("Training Execution failed.", "subprocess.CalledProcessError
 
 
 def final_metrics(log: str, definitions: list[dict[str, str]], finished: datetime) -> list[dict[str, Any]]:
-    """Return `FinalMetricDataList`: the last match in the log of each metric's expression.
-
-    Args:
-        log: the output of the script.
-        definitions: `MetricDefinitions` of the request, each with `Name` and `Regex`.
-        finished: the timestamp of the values.
-    """
+    """Return `FinalMetricDataList`: the last match in the log of each metric's expression."""
     metrics = []
     for definition in definitions:
         value = _last_number(definition["Regex"], log)

@@ -56,15 +56,7 @@ class ModelServer:
         host: Host,
         invocation_seconds: float = INVOCATION_SECONDS,
     ) -> None:
-        """Set up without a process.
-
-        Args:
-            endpoint: the endpoint's name.
-            variant: the production variant's configuration.
-            folder: an empty folder for its files.
-            host: runs the process.
-            invocation_seconds: the time limit of an invocation.
-        """
+        """Set up without a process; `folder` is an empty folder for its files."""
         self._variant = variant
         self._name = variant["VariantName"]
         self._folder = folder

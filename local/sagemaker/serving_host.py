@@ -68,12 +68,7 @@ class ModelProgram:
         self._loaded = load(model_dir)
 
     def answer(self, body: bytes, headers: dict[str, str]) -> tuple[bytes, str]:
-        """Return body and content type of the response to one invocation.
-
-        Args:
-            body: the request's body.
-            headers: its headers, names in lower case.
-        """
+        """Return body and content type of the response to one invocation; header names are in lower case."""
         content_type = headers.get("content-type", "application/json")
         accept = headers.get("accept", "*/*")
         if accept in ("", "*/*"):

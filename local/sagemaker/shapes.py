@@ -64,15 +64,11 @@ def serialize_answer(operation: str, members: dict[str, Any]) -> bytes:
     report = ParamValidator().validate(members, shape)
     if report.has_errors():
         raise AwsError("InternalFailure", f"{operation} made an invalid answer: {report.generate_report()}", 500)
-    return json.dumps(_convert(members, shape, _epoch)).encode()
+    return json.dumps(_convert(members, shape, datetime.timestamp)).encode()
 
 
 def _operation(name: str) -> OperationModel:
     return sagemaker_model().operation_model(name)
-
-
-def _epoch(value: datetime) -> float:
-    return value.timestamp()
 
 
 def _problems(members: dict[str, Any], shape: Shape) -> list[str]:

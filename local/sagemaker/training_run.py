@@ -121,9 +121,13 @@ class TrainingJobRun:
             exit_code, ended = self._run_command()
             if isinstance(ended, Interruption):
                 return ended
-            self._report_metrics()
+            log = self._folder.log.read_text(errors="replace")
+            definitions = self._request["AlgorithmSpecification"].get("MetricDefinitions", [])
+            self._set(FinalMetricDataList=final_metrics(log, definitions, datetime.now(UTC)))
             if exit_code != 0 and ended is None:
-                raise JobFailedError(failure_reason(exit_code, self._log(), self._failure_file()))
+                failure = self._folder.failure
+                written = failure.read_text(errors="replace") if failure.is_file() else ""
+                raise JobFailedError(failure_reason(exit_code, log, written))
             self._enter("Uploading", "Uploading generated training model")
             self._upload()
             return ended or ("Completed", "Completed", "Training job completed")
@@ -227,17 +231,6 @@ class TrainingJobRun:
         if any(self._folder.output_data.iterdir()):
             upload_archive(self._host.clients.s3, self._folder.output_data, f"{output}/output.tar.gz")
         self._sync_checkpoints()
-
-    def _report_metrics(self) -> None:
-        definitions = self._request["AlgorithmSpecification"].get("MetricDefinitions", [])
-        self._set(FinalMetricDataList=final_metrics(self._log(), definitions, datetime.now(UTC)))
-
-    def _log(self) -> str:
-        return self._folder.log.read_text(errors="replace")
-
-    def _failure_file(self) -> str:
-        failure = self._folder.failure
-        return failure.read_text(errors="replace") if failure.is_file() else ""
 
     def _finish(self, status: str, secondary: str, message: str) -> None:
         now = datetime.now(UTC)
