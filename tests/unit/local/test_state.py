@@ -64,6 +64,7 @@ def test_claim_keeps_files_and_prepare_deletes_only_its_own(tmp_path: Path) -> N
 
 def test_stop_waits_for_the_lock_and_not_for_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "_KILLED_SECONDS", 0.0)
+    monkeypatch.setattr(control, "_STOP_SECONDS", 120.0)
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / LOCK_FILE)], stdout=subprocess.PIPE) as holder:
         try:
             assert holder.stdout is not None

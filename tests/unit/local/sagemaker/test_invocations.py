@@ -1,163 +1,103 @@
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-from local.sagemaker.data_capture import CapturedInvocation
 from local.sagemaker.endpoints import Deployment
 from local.sagemaker.errors import AwsError
 from local.sagemaker.faults import Fault, FaultKind, FaultRequest, Faults
 from local.sagemaker.invocations import Invocation, Invocations
-from local.sagemaker.model_server import (
-    ContainerAnswer,
-    InvocationTimeoutError,
-    ModelServerGoneError,
-)
+from local.sagemaker.model_server import ContainerAnswer, InvocationTimeoutError, ModelServerGoneError
 
 PNG = {"content-type": "image/png", "accept": "application/json", "authorization": "secret"}
-
-
-class FakeServer:
-    """A model server that returns or raises one answer."""
-
-    def __init__(self, answer: ContainerAnswer | Exception) -> None:
-        self.answer = answer
-        self.headers: dict[str, str] = {}
-
-    def invoke(self, _body: bytes, headers: dict[str, str]) -> ContainerAnswer:
-        self.headers = headers
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-class FakeEndpoints:
-    """One endpoint, `scones`, with a status; each call returns its next deployment."""
-
-    def __init__(self, status: str, *deployments: Deployment | None) -> None:
-        self.status = status
-        self.deployments = list(deployments)
-
-    def serving(self, name: str) -> tuple[str, Deployment | None]:
-        if name != "scones":
-            raise KeyError(name)
-        first, *rest = self.deployments
-        self.deployments = rest or [first]
-        return self.status, first
-
-
-class FakeCapture:
-    """Records the captured invocations."""
-
-    def __init__(self) -> None:
-        self.invocations: list[CapturedInvocation] = []
-
-    def record(self, _variant: str, invocation: CapturedInvocation) -> None:
-        self.invocations.append(invocation)
-
-
 ANSWER = ContainerAnswer(200, b"{}", "application/json")
 
 
 def deployment(answer: ContainerAnswer | Exception = ANSWER) -> Deployment:
-    server: Any = FakeServer(answer)
-    return Deployment({"ProductionVariants": [{"VariantName": "AllTraffic"}]}, {}, server)
+    """Return a deployment whose container returns or raises an answer."""
+    config = {"ProductionVariants": [{"VariantName": "AllTraffic"}]}
+    return Deployment(config, {}, Mock(invoke=Mock(side_effect=[answer])), Mock())
 
 
-def ignore(*_point: Any, **_named: Any) -> None:
-    """Ignore a data point; test_endpoint_metrics.py tests them."""
-
-
-def invoke(
-    endpoints: Any,
-    faults: Faults | None = None,
-    body: bytes = b"x",
-    name: str = "scones",
-) -> Any:
-    return Invocations(endpoints, faults or Faults(), ignore).invoke(Invocation(name, body, PNG))
-
-
-def error_of(endpoints: Any, **arguments: Any) -> AwsError:
-    with pytest.raises(AwsError) as refused:
-        invoke(endpoints, **arguments)
-    return refused.value
+def invoke(*serving: Any, fault: Fault | None = None) -> Any:
+    """Invoke the endpoint `scones`, whose status and deployment are returned or raised one after the other."""
+    faults = Faults()
+    if fault is not None:
+        faults.put("scones", FaultRequest([fault]))
+    endpoints = Mock(serving=Mock(side_effect=serving))
+    return Invocations(endpoints, faults, Mock()).invoke(Invocation("scones", b"picture", PNG))
 
 
 @pytest.mark.parametrize(
-    ("endpoints", "name"),
-    [
-        (FakeEndpoints("InService", deployment()), "other"),
-        (FakeEndpoints("Creating", None), "scones"),
-        (FakeEndpoints("Failed", None), "scones"),
-        (FakeEndpoints("Deleting", deployment()), "scones"),
-    ],
+    "serving",
+    [KeyError("scones"), ("Creating", None), ("Failed", None), ("Deleting", deployment())],
     ids=["unknown", "creating", "failed", "deleting"],
 )
-def test_invoke_endpoint_out_of_service_is_not_found(endpoints: Any, name: str) -> None:
-    error = error_of(endpoints, name=name)
-    assert (error.code, error.status) == ("ValidationError", 400)
-    assert error.message == f"Endpoint {name} of account 000000000000 not found."
+def test_invoke_endpoint_out_of_service_is_not_found(serving: Any) -> None:
+    with pytest.raises(AwsError) as raised:
+        invoke(serving)
+    assert (raised.value.code, raised.value.status) == ("ValidationError", 400)
+    assert raised.value.message == "Endpoint scones of account 000000000000 not found."
 
 
 @pytest.mark.parametrize(
-    ("raised", "code", "status", "message"),
+    ("answer", "code", "original", "message"),
     [
-        (InvocationTimeoutError(), "ModelError", 424, "Your invocation timed out while waiting for a response"),
-        (ModelServerGoneError("refused"), "ServiceUnavailable", 503, "The container of AllTraffic has ended"),
+        (InvocationTimeoutError(), "ModelError", 0, "Your invocation timed out while waiting for a response"),
+        (ModelServerGoneError("refused"), "ServiceUnavailable", None, "The container of AllTraffic has ended: refused"),
+        (
+            ContainerAnswer(415, b"no", "text/plain"),
+            "ModelError",
+            415,
+            'client error (415) from primary with message "no"',
+        ),
+        (
+            ContainerAnswer(500, b"no", "text/plain"),
+            "ModelError",
+            500,
+            'server error (500) from primary with message "no"',
+        ),
     ],
+    ids=["timeout", "ended", "client error", "server error"],
 )
-def test_invoke_with_failing_container_has_the_error_of_aws(
-    raised: Exception, code: str, status: int, message: str
+def test_invoke_with_failing_container_has_the_error_of_aws_and_no_capture(
+    answer: Any, code: str, original: int | None, message: str
 ) -> None:
-    error = error_of(FakeEndpoints("InService", deployment(raised)))
-    assert (error.code, error.status) == (code, status)
-    assert message in error.message
-    assert error.fields.get("OriginalStatusCode") == (0 if code == "ModelError" else None)
+    failing = deployment(answer)
+    with pytest.raises(AwsError) as raised:
+        invoke(("InService", failing), ("InService", failing))
+    assert (raised.value.code, raised.value.fields.get("OriginalStatusCode")) == (code, original)
+    assert message in raised.value.message
+    capture: Any = failing.capture
+    capture.record.assert_not_called()
 
 
 def test_invoke_during_update_uses_the_new_deployment() -> None:
     old, new = deployment(ModelServerGoneError("retired")), deployment()
-    assert invoke(FakeEndpoints("InService", old, new)).body == b"{}"
-
-
-@pytest.mark.parametrize(("status", "whose"), [(415, "client"), (500, "server")])
-def test_invoke_with_container_error_is_a_model_error_without_capture(status: int, whose: str) -> None:
-    captures = FakeCapture()
-    serving = deployment(ContainerAnswer(status, b"not a picture", "text/plain"))
-    serving.capture = captures  # type: ignore[assignment]
-    error = error_of(FakeEndpoints("InService", serving))
-    assert error.message.startswith(
-        f'Received {whose} error ({status}) from primary with message "not a picture". See https://'
-    )
-    assert error.fields["OriginalMessage"] == "not a picture"
-    assert captures.invocations == []
+    assert invoke(("InService", old), ("InService", new)).body == b"{}"
 
 
 def test_invoke_is_captured_and_forwards_no_credentials() -> None:
-    captures, serving = FakeCapture(), deployment()
-    serving.capture = captures  # type: ignore[assignment]
-    answer = invoke(FakeEndpoints("InService", serving), body=b"picture")
+    serving: Any = deployment()
+    answer = invoke(("InService", serving))
     assert (answer.body, answer.variant) == (b"{}", "AllTraffic")
-    [captured] = captures.invocations
-    assert (captured.request_body, captured.request_type) == (b"picture", "image/png")
-    server: Any = serving.server
-    assert server.headers == {"content-type": "image/png", "accept": "application/json"}
+    serving.server.invoke.assert_called_once_with(
+        b"picture", {"content-type": "image/png", "accept": "application/json"}
+    )
+    [(variant, captured)] = [call.args for call in serving.capture.record.call_args_list]
+    assert (variant, captured.request_body, captured.request_type) == ("AllTraffic", b"picture", "image/png")
 
 
-def test_invoke_with_slow_fault_is_answered_after_the_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("delay_seconds", "slept"), [(5, 5), (86_400, 60)])
+def test_invoke_with_slow_fault_is_delayed_up_to_the_limit(
+    monkeypatch: pytest.MonkeyPatch, delay_seconds: float, slept: float
+) -> None:
     delays: list[float] = []
     monkeypatch.setattr("local.sagemaker.invocations.time.sleep", delays.append)
-    faults = Faults()
-    faults.put("scones", FaultRequest([Fault(FaultKind.SLOW, delay_seconds=5)]))
-    assert invoke(FakeEndpoints("InService", deployment()), faults).body == b"{}"
-    assert delays == [5]
-
-
-def test_invoke_with_delay_over_the_limit_times_out_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    delays: list[float] = []
-    monkeypatch.setattr("local.sagemaker.invocations.time.sleep", delays.append)
-    faults = Faults()
-    faults.put("scones", FaultRequest([Fault(FaultKind.SLOW, delay_seconds=86_400)]))
-    error = error_of(FakeEndpoints("InService", deployment(AssertionError())), faults=faults)
-    assert (error.code, error.fields["OriginalStatusCode"]) == ("ModelError", 0)
-    assert "Your invocation timed out while waiting for a response" in error.message
-    assert delays == [60]
+    slow = Fault(FaultKind.SLOW, delay_seconds=delay_seconds)
+    if slept < 60:
+        assert invoke(("InService", deployment()), fault=slow).body == b"{}"
+    else:
+        with pytest.raises(AwsError, match="Your invocation timed out while waiting for a response"):
+            invoke(("InService", deployment()), fault=slow)
+    assert delays == [slept]
