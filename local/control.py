@@ -22,7 +22,7 @@ from local.sagemaker.log_stream import last_lines
 from local.state_folder import LOCK_FILE, claim_state
 
 DEFAULT_STATE = Path(__file__).resolve().parent.parent / ".local"
-_START_SECONDS = 60.0  # with a cold disk cache several seconds, with a warm one about two
+_START_SECONDS = 120.0  # about two with a warm disk cache, several with a cold one, more on a busy machine
 _STOP_SECONDS = 15.0  # the server's own clean-up: 5 for jobs and endpoints, 2 each for the rest
 _KILLED_SECONDS = 2.0  # a PID 1 that does not collect its children keeps zombies forever
 
