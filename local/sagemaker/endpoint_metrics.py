@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 # local.ministack.metrics.record: namespace, name, value, unit, and `dimensions` by name
-Record = Callable[..., None]
+RecordMetric = Callable[..., None]
 
 _NAMESPACE = "AWS/SageMaker"
 
@@ -34,7 +34,7 @@ class MeasuredCall:
         finally:
             self._model_seconds = (self._model_seconds or 0.0) + time.perf_counter() - began
 
-    def send(self, status: int, record: Record) -> None:
+    def send(self, status: int, record: RecordMetric) -> None:
         """Send the metrics; `status` is the container's HTTP status, 0 for a time-out, or else SageMaker's own."""
         if not self.variant:
             return

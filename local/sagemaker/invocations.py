@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from local.sagemaker.arns import ACCOUNT, REGION
 from local.sagemaker.data_capture import CapturedInvocation
-from local.sagemaker.endpoint_metrics import MeasuredCall, Record
+from local.sagemaker.endpoint_metrics import MeasuredCall, RecordMetric
 from local.sagemaker.endpoints import Deployment, Endpoints
 from local.sagemaker.errors import AwsError
 from local.sagemaker.faults import Fault, FaultKind, Faults
@@ -51,7 +51,7 @@ class Invocations:
 
     endpoints: Endpoints
     faults: Faults
-    record: Record
+    record: RecordMetric
 
     def invoke(self, call: Invocation) -> InvocationAnswer:
         """Return the endpoint's response. This blocks: call it in a thread.

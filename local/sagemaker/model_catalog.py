@@ -19,7 +19,7 @@ Operation = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @dataclass
-class Records:
+class ResourceRecords:
     """The resources of one kind, which never change after their creation.
 
     Attributes:
@@ -91,8 +91,12 @@ class ModelCatalog:
     def __init__(self, host: Host, tags: Tags) -> None:
         """Start without records."""
         self._clients = host.clients
-        self.models = Records("Model", "model", "model", self._check_model, tags, {"EnableNetworkIsolation": False})
-        self.configs = Records("EndpointConfig", "endpoint-config", "endpoint configuration", self._check_config, tags)
+        self.models = ResourceRecords(
+            "Model", "model", "model", self._check_model, tags, {"EnableNetworkIsolation": False}
+        )
+        self.configs = ResourceRecords(
+            "EndpointConfig", "endpoint-config", "endpoint configuration", self._check_config, tags
+        )
 
     def _check_model(self, request: dict[str, Any]) -> None:
         """Raise unless the model archive exists, as on AWS."""

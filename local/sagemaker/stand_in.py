@@ -1,6 +1,6 @@
 """The SageMaker stand-in: its operations by name."""
 
-from local.sagemaker.endpoint_metrics import Record
+from local.sagemaker.endpoint_metrics import RecordMetric
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.errors import AwsError
 from local.sagemaker.faults import Faults
@@ -16,7 +16,7 @@ from local.sagemaker.training_jobs import TrainingJobs
 class SageMakerStandIn:
     """The SageMaker of one running laptop's AWS."""
 
-    def __init__(self, host: Host, record: Record) -> None:
+    def __init__(self, host: Host, record: RecordMetric) -> None:
         """Start without jobs and endpoints; `record` records the metrics of the endpoints."""
         self._host = host
         self.faults = Faults()

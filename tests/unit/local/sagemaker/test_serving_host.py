@@ -6,15 +6,10 @@ import pytest
 from local.sagemaker.serving_host import ModelProgram, ModelProgramError
 
 DOUBLING = """
-class RefusedError(Exception):
-    status_code = 415
-
 def model_fn(model_dir):
     return 2
 
 def input_fn(body, content_type):
-    if content_type != "text/plain":
-        raise RefusedError(content_type)
     return int(body)
 
 def predict_fn(number, model):
@@ -50,18 +45,3 @@ def test_program_without_one_of_the_four_functions_fails(
 def test_answer_calls_the_four_functions_in_order(model: ModelProgram, accept: str, expected: str) -> None:
     headers = {"content-type": "text/plain", "accept": accept}
     assert model.answer(b"21", headers) == (f"42 {expected}".encode(), "text/plain")
-
-
-@pytest.mark.parametrize(
-    ("headers", "body", "status"),
-    [
-        ({"content-type": "image/gif"}, b"1", 415),
-        ({"content-type": "text/plain"}, b"one", 500),
-    ],
-    ids=["an error with a status", "any other error"],
-)
-def test_respond_with_exception_has_its_status(
-    model: ModelProgram, headers: dict[str, str], body: bytes, status: int
-) -> None:
-    answered = model.respond(body, headers)
-    assert (answered[0], answered[2]) == (status, "text/plain")
