@@ -1,4 +1,4 @@
-"""The laptop's AWS: MiniStack and a SageMaker of our own on one loopback port.
+"""The laptop's AWS: MiniStack and a SageMaker stand-in on one loopback port.
 
-`python -m local start` starts it; docs/laptop-aws.md says how it works and what it lacks.
+`python -m local start` starts it; docs/laptop-aws.md describes it and its limits.
 """

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from local import control, docker_network
 from local.address import DEFAULT_PORT, UNSET, client_environment
-from local.docker_network import DockerNetworkError
-from local.errors import AlreadyRunningError, NotRunningError, PortInUseError, StateDirError
+from local.errors import LaptopAwsError, NotRunningError
 from local.server import serve
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 1 with a sentence, or 130 after Ctrl-C."""
+    """Run one command and return its exit code: 0, 1 with a message, or 130 after Ctrl-C."""
     arguments = _parser().parse_args(argv)
     state = arguments.state_dir.resolve()
     try:
@@ -28,13 +27,7 @@ def main(argv: list[str] | None = None) -> int:
             "docker": lambda: _docker(arguments.action, arguments.network, state),
         }
         return commands[arguments.command]()
-    except (
-        AlreadyRunningError,
-        DockerNetworkError,
-        NotRunningError,
-        PortInUseError,
-        StateDirError,
-    ) as error:
+    except LaptopAwsError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -50,11 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in (
         ("start", "start it in the background and wait until it answers"),
-        ("stop", "end it and every process it started"),
-        ("status", "say whether it runs"),
+        ("stop", "stop it and every process that it started"),
+        ("status", "show whether it is running"),
         ("env", "print the environment variables that point AWS's tools at it"),
         ("run", "run it in the foreground until Ctrl-C"),
-        ("docker", "make it reachable for the containers of `sam local invoke`, or end that"),
+        ("docker", "make it reachable for the containers of `sam local invoke`, or undo that"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument(
@@ -74,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--fresh",
                 action="store_true",
-                help="fail when one runs already, or another start is quicker than this one",
+                help="fail if one is already running, or another start wins the race",
             )
         if name == "docker":
             command.add_argument("action", choices=("start", "stop"))
@@ -97,12 +90,12 @@ def _port(text: str) -> int:
 
 
 def _start(port: int, state: Path, fresh: bool) -> int:
-    began = time.monotonic()
+    started_at = time.monotonic()
     running, started = control.start(port, state, fresh=fresh)
     if started:
-        print(f"The laptop's AWS answers at {running.url} after {time.monotonic() - began:.1f} s.")
+        print(f"The laptop's AWS answers at {running.url} after {time.monotonic() - started_at:.1f} s.")
     else:
-        print(f"The laptop's AWS runs already, at {running.url} (process {running.pid}).")
+        print(f"The laptop's AWS is already running at {running.url} (process {running.pid}).")
     print('Point AWS\'s tools at it with: eval "$(python -m local env)"')
     return 0
 
@@ -112,7 +105,7 @@ def _stop(state: Path) -> int:
         running = control.stop(state)
     finally:
         docker_network.stop(state)
-    print(f"The laptop's AWS at {running.url} has ended, with every process it started.")
+    print(f"Stopped the laptop's AWS at {running.url} and every process that it started.")
     return 0
 
 
@@ -137,7 +130,7 @@ def _env(port: int, state: Path) -> int:
 def _run(port: int, state: Path) -> int:
     with control.recorded(port, state):
         serve(port, state)
-    # MiniStack's threads may still wait for something, and a plain return would wait for them.
+    # A plain return would wait for MiniStack's threads.
     sys.stdout.flush()
     os._exit(0)
 
@@ -145,7 +138,7 @@ def _run(port: int, state: Path) -> int:
 def _docker(action: str, network: str, state: Path) -> int:
     if action == "stop":
         removed = docker_network.stop(state)
-        print(f"Removed the Docker network {removed}." if removed else "There was no network.")
+        print(f"Removed the Docker network {removed}." if removed else "No Docker network to remove.")
         return 0
     running = control.find_running(state)
     if running is None:

@@ -1,4 +1,4 @@
-"""Where the laptop's AWS answers, and the environment that leads AWS's tools there."""
+"""Address of the laptop's AWS, and the environment variables that point AWS's tools at it."""
 
 import os
 import socket
@@ -9,10 +9,10 @@ from local.sagemaker.arns import REGION
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
-SOCKET_PATH_BYTES = 103  # macOS's sockaddr_un has 104, Linux's 108, with a zero at the end
+SOCKET_PATH_BYTES = 103  # macOS's sockaddr_un has 104, Linux's 108, with a final zero byte
 _LOOPBACK = (HOST, "localhost")
 
-# They would win over what `env` exports, and lead to AWS itself.
+# They would override what `env` exports and lead to AWS itself.
 UNSET = (
     "AWS_PROFILE",
     "AWS_SESSION_TOKEN",
@@ -22,12 +22,12 @@ UNSET = (
 
 
 def endpoint_url(port: int) -> str:
-    """Return the URL at which the laptop's AWS answers."""
+    """Return the URL of the laptop's AWS."""
     return f"http://{HOST}:{port}"
 
 
 def socket_path(state: Path) -> Path:
-    """Return the UNIX socket on which the laptop's AWS answers too, for containers."""
+    """Return the path of the UNIX socket of the laptop's AWS, for containers."""
     return state / "socket" / "aws.sock"
 
 
@@ -40,36 +40,36 @@ def client_environment(port: int) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": REGION,
         "AWS_REGION": REGION,
-        "AWS_EC2_METADATA_DISABLED": "true",  # no waiting for a metadata server that is not there
+        "AWS_EC2_METADATA_DISABLED": "true",  # do not wait for a metadata server
         "SAM_CLI_TELEMETRY": "0",
         "NO_PROXY": no_proxy,
-        "no_proxy": no_proxy,  # Python takes this one where both are set
+        "no_proxy": no_proxy,  # Python prefers this one
     }
 
 
 def _no_proxy() -> str:
-    """Return the hosts to reach without a proxy: the caller's own, and the loopback's names."""
+    """Return the hosts that need no proxy: the caller's and the names of the loopback interface."""
     given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     hosts = [host.strip() for host in given.split(",") if host.strip()]
     if "*" in hosts:
-        return "*"  # counts only by itself
+        return "*"  # has an effect only on its own
     return ",".join(dict.fromkeys([*_LOOPBACK, *hosts]))
 
 
 def check_port(port: int) -> None:
-    """Make sure that nothing listens on a port.
+    """Check that nothing listens on a port.
 
     Raises:
-        PortInUseError: when something does.
+        PortInUseError: when a program does.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As the server itself does, so that connections of a former one in TIME_WAIT do not count.
+        # As the server does: connections of a former server in TIME_WAIT do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as error:
             raise PortInUseError(
-                f"Port {port} of {HOST} is in use by another program. See which with "
+                f"Port {port} of {HOST} is in use by another program. Find it with "
                 f"`ss -ltnp 'sport = :{port}'` or `lsof -i :{port}` and stop it, or choose "
                 "another port: python -m local start --port 4567"
             ) from error

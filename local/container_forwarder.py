@@ -1,6 +1,6 @@
-"""The program of the forwarder container: passes TCP connections on to the laptop's AWS.
+"""The program of the forwarder container: it forwards TCP connections to the laptop's AWS.
 
-It runs by itself, in the Lambda base image, and imports nothing of this project:
+It runs on its own, in the Lambda base image, and imports nothing of this project:
 `python3 container_forwarder.py 4566 unix:/laptop-aws/aws.sock`. docker_network.py starts it.
 """
 
@@ -14,7 +14,7 @@ async def connect(target: str) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
     """Open a connection to `unix:PATH` or `tcp:HOST:PORT`.
 
     Raises:
-        OSError: when nothing answers there.
+        OSError: when nothing listens there.
     """
     kind, _, address = target.partition(":")
     if kind == "unix":
@@ -24,7 +24,7 @@ async def connect(target: str) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
 
 
 async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Pass bytes on until their end, and then the end itself."""
+    """Copy bytes until their end, then close the writing direction."""
     while chunk := await reader.read(_CHUNK_BYTES):
         writer.write(chunk)
         await writer.drain()
@@ -32,21 +32,21 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def forward(target: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Join one connection with the target until both sides have ended or one has broken off."""
+    """Forward one connection to the target until both directions end or one fails."""
     ends = [writer]
     try:
         target_reader, target_writer = await connect(target)
         ends.append(target_writer)
         await asyncio.gather(copy(reader, target_writer), copy(target_reader, writer))
     except OSError as error:
-        print(f"{target}: {error}", file=sys.stderr, flush=True)  # docker logs shows it
+        print(f"{target}: {error}", file=sys.stderr, flush=True)  # for `docker logs`
     finally:
         for end in ends:
             end.close()
 
 
 async def serve(port: int, target: str) -> None:
-    """Forward every connection to a port of this container, until the container ends."""
+    """Forward every connection to a port of this container."""
     server = await asyncio.start_server(
         lambda reader, writer: forward(target, reader, writer),
         host="0.0.0.0",  # noqa: S104  every interface of the container, none of the host

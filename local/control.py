@@ -1,4 +1,4 @@
-"""Start, stop and look after the server process in the background."""
+"""Start, find and stop the server process in the background."""
 
 import contextlib
 import fcntl
@@ -8,29 +8,28 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
 from local.address import check_port, endpoint_url
 from local.errors import AlreadyRunningError, NotRunningError, PortInUseError
-from local.sagemaker.child_process import signal_group
+from local.sagemaker.child_process import signal_group, wait_until
 from local.sagemaker.log_stream import last_lines
 from local.state_folder import LOCK_FILE, claim_state
 
 DEFAULT_STATE = Path(__file__).resolve().parent.parent / ".local"
-_START_SECONDS = 60.0  # a cold disk cache takes several seconds; a warm one about two
+_START_SECONDS = 120.0  # about two with a warm disk cache, several with a cold one, more on a busy machine
 _STOP_SECONDS = 15.0  # the server's own clean-up: 5 for jobs and endpoints, 2 each for the rest
-_KILLED_SECONDS = 2.0  # a PID 1 that does not collect its children keeps them listed for ever
+_KILLED_SECONDS = 2.0  # a PID 1 that does not collect its children keeps zombies forever
 
 
 @dataclass(frozen=True)
 class Running:
-    """A running server: its process id, port, folder for state, and the session it runs in."""
+    """A running server: process id, port, state folder and session id."""
 
     pid: int
     port: int
@@ -39,14 +38,14 @@ class Running:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Its URL."""
         return endpoint_url(self.port)
 
 
 def find_running(state: Path) -> Running | None:
-    """Return the server that uses a folder for state, or None when there is none."""
-    noted = _noted(state)
-    return None if noted is None or _is_free(state) else noted
+    """Return the server of a state folder, or None."""
+    recorded = _read_record(state)
+    return None if recorded is None or _is_free(state) else recorded
 
 
 def start(port: int, state: Path, *, fresh: bool = False) -> tuple[Running, bool]:
@@ -55,37 +54,36 @@ def start(port: int, state: Path, *, fresh: bool = False) -> tuple[Running, bool
     Args:
         port: TCP port on 127.0.0.1.
         state: folder for logs and files of jobs and endpoints.
-        fresh: whether only a server that this call starts will do.
+        fresh: fail instead of returning a server that is already running.
 
     Returns:
-        The server, and whether this call started it: False when it ran already.
+        The server, and whether this call started it.
 
     Raises:
-        AlreadyRunningError: when it has to be fresh and runs already, or somebody else's start
-            was quicker than this one.
-        PortInUseError: when another program has the port, or this folder's server has another one.
-        NotRunningError: when the server does not come up.
-        StateDirError: when the folder for state cannot be used.
+        AlreadyRunningError: when `fresh` is set and a server is running, or a concurrent start won.
+        PortInUseError: when another program uses the port, or this folder's server has another port.
+        NotRunningError: when the server does not start.
+        StateDirError: when the state folder cannot be used.
     """
     running = find_running(state)
     if running is not None:
         if fresh:
             raise AlreadyRunningError(
-                f"The laptop's AWS runs already, at {running.url} (process {running.pid}), and a "
-                f"fresh one is wanted. End it first, if nobody needs it: {_command('stop', state)}"
+                f"The laptop's AWS is already running at {running.url} (process {running.pid}), but a "
+                f"fresh one is required. Stop it first, if nobody needs it: {_command('stop', state)}"
             )
         if running.port != port:
             raise PortInUseError(
-                f"The laptop's AWS runs already, on port {running.port}. Use that one, or end it "
-                f"first: {_command('stop', state)}"
+                f"The laptop's AWS is already running on port {running.port}. Use it, or stop it first: "
+                f"{_command('stop', state)}"
             )
         return running, False
     claim_state(state)
-    _refuse_other_server(port)
+    _check_other_server(port)
     check_port(port)
     log = state / "server.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603  our own module under our own interpreter
+        process = subprocess.Popen(  # noqa: S603  our own module and interpreter
             [sys.executable, "-m", "local", "run", "--port", str(port), "--state-dir", str(state)],
             cwd=Path(__file__).resolve().parent.parent,
             stdin=subprocess.DEVNULL,
@@ -94,19 +92,18 @@ def start(port: int, state: Path, *, fresh: bool = False) -> tuple[Running, bool
             start_new_session=True,
         )
     try:
-        ready = _wait(lambda: process.poll() is not None or _health(port) == process.pid, _START_SECONDS)
+        ready = wait_until(lambda: process.poll() is not None or _health(port) == process.pid, _START_SECONDS)
         if not ready or process.poll() is not None:
             if process.poll() is not None and not _is_free(state):
                 raise AlreadyRunningError(
-                    f"Another start of the laptop's AWS, with its state in {state}, was quicker "
-                    f"than this one. See it with `{_command('status', state)}`, or start "
-                    "this one again when that one has ended"
+                    f"A concurrent start of the laptop's AWS with the state folder {state} won. See it "
+                    f"with `{_command('status', state)}`, or try again after it has stopped"
                 )
             raise NotRunningError(
                 f"The laptop's AWS did not start; {log} ends with:\n"
                 + last_lines(log.read_text(errors="replace"), 2000)
             )
-    except BaseException:  # Ctrl-C too: the server has a session of its own and would stay
+    except BaseException:  # also for Ctrl-C: the server is in another session and would stay
         if process.poll() is None:
             signal_group(process.pid, signal.SIGKILL)
             process.wait()
@@ -116,82 +113,80 @@ def start(port: int, state: Path, *, fresh: bool = False) -> tuple[Running, bool
 
 @contextlib.contextmanager
 def recorded(port: int, state: Path) -> Iterator[None]:
-    """Be the server of a folder for state: nobody else can be, until this is left.
+    """Hold the lock of a state folder and record this process as its server.
 
-    The lock, and not the process id, says whether the server runs: the number of one that was
-    killed may belong to another program by now.
+    The lock, not the process id, shows that a server is running: the id of a killed server may
+    belong to another program now.
 
     Raises:
-        PortInUseError: when the folder has a server already.
+        PortInUseError: when the folder already has a server.
         StateDirError: when the folder cannot be used.
     """
     claim_state(state)
     with _lock_file(state) as lock:
-        if not _take(lock):
+        if not _acquire(lock):
             raise PortInUseError(
-                f"The laptop's AWS runs already, with its state in {state}. End it first: {_command('stop', state)}"
+                f"The laptop's AWS is already running with the state folder {state}. Stop it first: "
+                f"{_command('stop', state)}"
             )
-        _end_left_behind(state)
-        note = state / "server.json"
+        _end_orphans(state)
+        record = state / "server.json"
         running = Running(os.getpid(), port, str(state), os.getsid(0))
-        note.write_text(json.dumps(asdict(running)))
+        record.write_text(json.dumps(asdict(running)))
         try:
             yield
         finally:
-            note.unlink(missing_ok=True)
+            record.unlink(missing_ok=True)
 
 
 def stop(state: Path) -> Running:
-    """End the server and every process that it started.
+    """Stop the server and every process that it started.
 
     Raises:
         NotRunningError: when it is not running.
     """
     running = find_running(state)
     if running is None:
-        _end_left_behind(state)
+        _end_orphans(state)
         raise NotRunningError("The laptop's AWS is not running.")
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself by now
+        with contextlib.suppress(ProcessLookupError):  # it may have ended in the meantime
             os.kill(running.pid, number)
-        if _wait(lambda: _is_free(state), _STOP_SECONDS):
+        if wait_until(lambda: _is_free(state), _STOP_SECONDS):
             break
-    if running.session == running.pid:  # as `start` makes it; MiniStack's workers are in there too
+    if running.session == running.pid:  # as `start` sets it; MiniStack's workers are in that session too
         signal_group(running.pid, signal.SIGKILL)
-    _wait(lambda: not _is_alive(running.pid), _KILLED_SECONDS)
-    _end_left_behind(state)
+    wait_until(lambda: not _is_alive(running.pid), _KILLED_SECONDS)
+    _end_orphans(state)
     return running
 
 
 def _command(name: str, state: Path) -> str:
-    """Return the command line that does something to the server of a folder for state."""
-    words = ["python", "-m", "local", name]
-    if state.resolve() != DEFAULT_STATE:
-        words += ["--state-dir", str(state)]
-    return shlex.join(words)
+    """Return a command line for the server of a state folder."""
+    option = [] if state.resolve() == DEFAULT_STATE else ["--state-dir", str(state)]
+    return shlex.join(["python", "-m", "local", name, *option])
 
 
-def _end_left_behind(state: Path) -> None:
-    """End the processes of a server that was killed before it could, and drop its note.
+def _end_orphans(state: Path) -> None:
+    """End the processes that a killed server left running, and delete its record.
 
-    A note counts only for a process of the server's own session, since the number may have been
-    given to another program since.
+    Only a process in the server's session counts: the system may have given its id to another program.
     """
-    server = _noted(state)
+    server = _read_record(state)
     if server is None:
         return
-    for note in (state / "children").glob("*"):
-        if not note.name.isdecimal():
+    for file in (state / "children").glob("*"):
+        if not file.name.isdecimal():
             continue
-        pid = int(note.name)
+        pid = int(file.name)
         with contextlib.suppress(ProcessLookupError):
             if os.getsid(pid) == server.session:
                 signal_group(pid, signal.SIGKILL)
-        note.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
     (state / "server.json").unlink(missing_ok=True)
 
 
-def _noted(state: Path) -> Running | None:
+def _read_record(state: Path) -> Running | None:
     try:
         return Running(**json.loads((state / "server.json").read_text()))
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
@@ -199,19 +194,19 @@ def _noted(state: Path) -> Running | None:
 
 
 def _is_free(state: Path) -> bool:
-    """Tell whether no server holds the folder for state."""
+    """Return whether no server holds the lock of a state folder."""
     if not (state / LOCK_FILE).exists():
         return True
     with _lock_file(state) as lock:
-        return _take(lock)
+        return _acquire(lock)
 
 
 def _lock_file(state: Path) -> IO[bytes]:
     return (state / LOCK_FILE).open("ab")
 
 
-def _take(lock: IO[bytes]) -> bool:
-    """Take the lock until the file is closed; tell whether it was free."""
+def _acquire(lock: IO[bytes]) -> bool:
+    """Acquire the lock until the file is closed; return whether it was free."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -219,41 +214,31 @@ def _take(lock: IO[bytes]) -> bool:
     return True
 
 
-def _refuse_other_server(port: int) -> None:
+def _check_other_server(port: int) -> None:
     pid = _health(port)
     if pid is not None:
         raise PortInUseError(
-            f"Port {port} is in use by another laptop's AWS (process {pid}, with another folder "
-            f"for state). Stop that one with `kill {pid}`, or choose another port: "
+            f"Port {port} is in use by another laptop's AWS (process {pid}, with another state folder). "
+            f"Stop it with `kill {pid}`, or choose another port: "
             "python -m local start --port 4567"
         )
 
 
 def _health(port: int) -> int | None:
-    """Return the process id of the laptop's AWS on a port, or None when none answers there."""
+    """Return the process id of the laptop's AWS on a port, or None."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(f"{endpoint_url(port)}/_local/health", timeout=2) as answer:
-            about = json.loads(answer.read())
-            return int(about["pid"])
+            return int(json.loads(answer.read())["pid"])
     except (OSError, urllib.error.URLError, ValueError, KeyError, TypeError):
         return None
 
 
 def _is_alive(pid: int) -> bool:
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)  # collects the server when this process has started it
+        os.waitpid(pid, os.WNOHANG)  # collects a server that this process started
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    return True
-
-
-def _wait(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
     return True

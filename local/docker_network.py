@@ -1,9 +1,9 @@
-"""A Docker network in which http://laptop-aws:4566 is the laptop's AWS, for `sam local invoke`.
+"""A Docker network with the laptop's AWS at http://laptop-aws:4566, for `sam local invoke`.
 
-A container cannot reach its host's loopback interface, and the laptop's AWS listens on no other.
-On Linux it listens on a UNIX socket as well, whose folder the forwarder container mounts. Where
-containers run in a virtual machine (Docker Desktop on macOS and Windows), which no UNIX socket
-reaches, the forwarder uses host.docker.internal, Docker Desktop's way to the host's loopback.
+A container cannot reach the loopback interface of its host, the only one of the laptop's AWS. On
+Linux the laptop's AWS also listens on a UNIX socket, whose folder the forwarder container mounts.
+Docker Desktop (macOS, Windows) runs containers in a virtual machine without access to the socket;
+there the forwarder uses host.docker.internal.
 """
 
 import json
@@ -14,52 +14,49 @@ from pathlib import Path
 
 from local.address import SOCKET_PATH_BYTES, socket_path
 from local.control import Running
+from local.errors import DockerNetworkError
 
-DEFAULT_NETWORK = "scones-local"  # samconfig.toml names it for `sam local invoke`
-HOST_NAME = "laptop-aws"  # these two are in sam-local-env.json
+DEFAULT_NETWORK = "scones-local"  # also in samconfig.toml, for `sam local invoke`
+HOST_NAME = "laptop-aws"  # this and the next are also in sam-local-env.json
 PORT = 4566
-IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"  # the functions' own, so nothing more to pull
+IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"  # the functions' image, so no further pull
 _FORWARDER = Path(__file__).resolve().parent / "container_forwarder.py"
 _COMMAND_SECONDS = 300.0  # the first `docker run` may pull the image, about 250 MB
 _READY_SECONDS = 30.0
-_ASK_HEALTH = (
+_CHECK_HEALTH = (
     "import urllib.request;"
     f"print(urllib.request.urlopen('http://{HOST_NAME}:{PORT}/_local/health', timeout=5)"
     ".read().decode())"
 )
 
 
-class DockerNetworkError(Exception):
-    """The network could not be made or removed; the message says what to do."""
-
-
 def start(running: Running, network: str) -> str:
-    """Make the network and its forwarder, replacing an earlier one of the same laptop's AWS.
+    """Create the network and its forwarder; replace an earlier one of the same laptop's AWS.
 
     Returns:
         The URL of the laptop's AWS for containers of the network.
 
     Raises:
-        DockerNetworkError: without a Docker engine or image, for a network that another laptop's
-            AWS uses, and when the forwarder does not answer.
+        DockerNetworkError: without a Docker engine or image, for a network that exists already, and
+            when the forwarder does not answer.
     """
     state = Path(running.state)
     target, mounts = _target(running)
     stop(state)
     if _docker("network", "ls", "--quiet", "--filter", f"name=^{network}$"):
         raise DockerNetworkError(
-            f"The Docker network {network} exists already and is not this laptop's AWS's. Choose "
+            f"The Docker network {network} already exists and belongs to something else. Choose "
             f"another with --network, or remove it: docker rm --force {network}-forwarder; "
             f"docker network rm {network}"
         )
-    _note(state).write_text(network)
+    _name_file(state).write_text(network)
     _docker("network", "create", network)
     _docker(
         *("run", "--detach", "--rm", "--name", f"{network}-forwarder", "--stop-signal", "SIGKILL"),
         *("--network", network, "--network-alias", HOST_NAME, *mounts),
         *("--entrypoint", "python3", IMAGE, "/forwarder.py", str(PORT), target),
     )
-    _wait_until_it_answers(network, running.pid)
+    _wait_for_forwarder(network, running.pid)
     return f"http://{HOST_NAME}:{PORT}"
 
 
@@ -70,45 +67,45 @@ def stop(state: Path) -> str | None:
         The name of the network, or None when there was none.
 
     Raises:
-        DockerNetworkError: when Docker does not, or containers still use the network.
+        DockerNetworkError: when Docker fails, or containers still use the network.
     """
-    note = _note(state)
-    if not note.exists():
+    name_file = _name_file(state)
+    if not name_file.exists():
         return None
-    network = note.read_text()
+    network = name_file.read_text()
     if _docker("ps", "--all", "--quiet", "--filter", f"name=^{network}-forwarder$"):
         _docker("rm", "--force", f"{network}-forwarder")
     if _docker("network", "ls", "--quiet", "--filter", f"name=^{network}$"):
         _docker("network", "rm", network)
-    note.unlink()
+    name_file.unlink()
     return network
 
 
-def _note(state: Path) -> Path:
+def _name_file(state: Path) -> Path:
     return state / "docker-network"
 
 
 def _target(running: Running) -> tuple[str, list[str]]:
-    """Return where the forwarder finds the laptop's AWS, and what it mounts for that."""
+    """Return the target of the forwarder and the mounts that it needs."""
     mounts = ["--mount", f"type=bind,source={_FORWARDER},target=/forwarder.py,readonly"]
     if sys.platform != "linux":
         return f"tcp:host.docker.internal:{running.port}", mounts
     path = socket_path(Path(running.state))
     if not path.is_socket():
         raise DockerNetworkError(
-            f"{path} is not there: start the laptop's AWS again, with a --state-dir short enough "
-            f"for a UNIX socket (the path may have {SOCKET_PATH_BYTES} bytes)"
+            f"{path} does not exist: restart the laptop's AWS with a --state-dir short enough for a "
+            f"UNIX socket (the path may have {SOCKET_PATH_BYTES} bytes)"
         )
     mounts += ["--mount", f"type=bind,source={path.parent},target=/laptop-aws,readonly"]
     return f"unix:/laptop-aws/{path.name}", mounts
 
 
-def _wait_until_it_answers(network: str, pid: int) -> None:
+def _wait_for_forwarder(network: str, pid: int) -> None:
     """Wait until the forwarder reaches the server process `pid`."""
     deadline = time.monotonic() + _READY_SECONDS
     while True:
         try:
-            answer = _docker("exec", f"{network}-forwarder", "python3", "-c", _ASK_HEALTH)
+            answer = _docker("exec", f"{network}-forwarder", "python3", "-c", _CHECK_HEALTH)
             if json.loads(answer)["pid"] == pid:
                 return
             problem = f"another laptop's AWS answers: {answer}"
@@ -123,10 +120,10 @@ def _wait_until_it_answers(network: str, pid: int) -> None:
 
 
 def _docker(*arguments: str) -> str:
-    """Run the Docker command line and return what it printed.
+    """Run the docker command and return its output.
 
     Raises:
-        DockerNetworkError: when it fails, or there is none.
+        DockerNetworkError: when it fails or does not exist.
     """
     command = ["docker", *arguments]
     try:

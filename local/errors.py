@@ -1,17 +1,25 @@
-"""The errors of the laptop's AWS itself: each is one sentence for the person who runs it."""
+"""Errors of the laptop's AWS; each message tells the user what to do."""
 
 
-class StateDirError(Exception):
-    """The folder for state cannot be used; the message says what to do."""
+class LaptopAwsError(Exception):
+    """The base of these errors."""
 
 
-class PortInUseError(Exception):
-    """Something else listens on the port; the message says what to do."""
+class StateDirError(LaptopAwsError):
+    """The state folder cannot be used."""
 
 
-class NotRunningError(Exception):
-    """The laptop's AWS did not start or is not running; the message says where to look."""
+class PortInUseError(LaptopAwsError):
+    """Another program listens on the port."""
 
 
-class AlreadyRunningError(Exception):
-    """A laptop's AWS runs already where a fresh one is wanted; the message says what to do."""
+class NotRunningError(LaptopAwsError):
+    """The laptop's AWS did not start or is not running."""
+
+
+class AlreadyRunningError(LaptopAwsError):
+    """The laptop's AWS is already running, but the caller needs a fresh one."""
+
+
+class DockerNetworkError(LaptopAwsError):
+    """The Docker network could not be created or removed."""

@@ -1,4 +1,4 @@
-"""The ASGI application on the laptop's one port: SageMaker here, everything else to MiniStack."""
+"""The ASGI application on the one port: SageMaker and `/_local/` here, the rest in MiniStack."""
 
 import asyncio
 import json
@@ -21,11 +21,11 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _INVOCATION = re.compile(r"/endpoints/([^/]+)/invocations")
-_CONTAINERS_HOST = "laptop-aws:4566"  # as containers name it: docker_network.py
-_BROWSERS_OWN = ("origin", "sec-fetch-site")  # no script of a page can leave these out
+_CONTAINER_HOST = "laptop-aws:4566"  # the name for containers, from docker_network.py
+_BROWSER_HEADERS = ("origin", "sec-fetch-site")  # a script in a page cannot omit these
 _TARGET_PREFIX = "SageMaker."
-# Threads of our own, not the loop's: MiniStack keeps those busy with Lambda calls, which wait for
-# endpoints, which would then wait for a thread.
+# Not the loop's threads: MiniStack's Lambda calls may use all of those while they wait for an
+# endpoint, which would then wait for a thread.
 _THREADS = 64
 
 logger = logging.getLogger(__name__)
@@ -35,31 +35,24 @@ class Gateway:
     """Routes each request to the SageMaker stand-in, to the controls or to MiniStack."""
 
     def __init__(self, ministack: Application, sagemaker: SageMakerStandIn, port: int, controls: Controls) -> None:
-        """Set up the routes.
-
-        Args:
-            ministack: MiniStack's ASGI application.
-            sagemaker: the stand-in that answers SageMaker's two APIs.
-            port: the TCP port of 127.0.0.1 that clients connect to.
-            controls: answers what is below `/_local/`.
-        """
+        """Set up the routes; `port` is the TCP port of 127.0.0.1 that clients connect to."""
         self._ministack = ministack
         self._sagemaker = sagemaker
         self._controls = controls
-        self._hosts = (f"127.0.0.1:{port}", f"localhost:{port}", _CONTAINERS_HOST)
+        self._hosts = (f"127.0.0.1:{port}", f"localhost:{port}", _CONTAINER_HOST)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sagemaker")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or pass on the server's start and stop."""
-        if scope["type"] == "websocket" and self._refusal(_headers(scope)):
-            return await send({"type": "websocket.close"})  # before it is open: HTTP 403
+        """Answer one request, or forward the server's start and stop."""
+        if scope["type"] == "websocket" and self._rejection(_headers(scope)):
+            return await send({"type": "websocket.close"})  # before it opens: HTTP 403
         if scope["type"] == "http":
             headers = _headers(scope)
             path = scope["path"]
-            refusal = self._refusal(headers)
-            if refusal:
-                logger.warning("%s %s refused: %s", scope["method"], path, refusal)
-                body = json.dumps({"error": refusal}).encode()
+            rejection = self._rejection(headers)
+            if rejection:
+                logger.warning("%s %s refused: %s", scope["method"], path, rejection)
+                body = json.dumps({"error": rejection}).encode()
                 return await _send(send, 403, body, {"content-type": "application/json"})
             if path.startswith("/_local/"):
                 return await self._local(scope["method"], path, receive, send)
@@ -71,15 +64,14 @@ class Gateway:
                 return await self._runtime(invoked.group(1), headers, receive, send)
         return await self._ministack(scope, receive, send)
 
-    def _refusal(self, headers: dict[str, str]) -> str:
-        """Say why a request is not answered, empty for one that is.
+    def _rejection(self, headers: dict[str, str]) -> str:
+        """Return why a request is rejected, or an empty string.
 
-        MiniStack lets every web page in, and whoever gets in can run code as the user, so nothing
-        that a browser sends may pass: neither under this server's own name nor under a name of the
-        page's that resolves to 127.0.0.1.
+        MiniStack accepts requests of every web page, and a client can run code as the user. So reject
+        all requests of browsers, also with a host name of the page that resolves to 127.0.0.1.
         """
-        if any(name in headers for name in _BROWSERS_OWN):
-            return "The laptop's AWS answers no web browser: use the AWS CLI, an SDK or curl."
+        if any(name in headers for name in _BROWSER_HEADERS):
+            return "The laptop's AWS does not answer web browsers: use the AWS CLI, an SDK or curl."
         if headers.get("host", "").lower() not in self._hosts:
             return (
                 f"The laptop's AWS does not answer for the host {headers.get('host', '')!r}: "
@@ -117,7 +109,6 @@ class Gateway:
         return await _send(send, 200, answer.body, answer_headers)
 
     async def _local(self, method: str, path: str, receive: Receive, send: Send) -> None:
-        """Answer what is no AWS API."""
         status, answer = self._controls.answer(method, path, await _body(receive))
         await _send(send, status, json.dumps(answer).encode(), {"content-type": "application/json"})
 
@@ -130,7 +121,7 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 
 def _is_signed_for_sagemaker(headers: dict[str, str]) -> bool:
-    """Tell an invocation from an S3 request to a bucket named `endpoints`."""
+    """Distinguish an invocation from an S3 request to a bucket named `endpoints`."""
     signature = headers.get("authorization", "")
     return not signature or "/sagemaker/aws4_request" in signature
 
@@ -138,20 +129,20 @@ def _is_signed_for_sagemaker(headers: dict[str, str]) -> bool:
 def _error(error: AwsError, message_key: str) -> tuple[int, bytes, dict[str, str]]:
     members = {"__type": error.code, message_key: error.message, **error.fields}
     headers = {"x-amzn-errortype": error.code}
-    if error.code.isdigit():  # what AWS's own front refuses carries a status and no code
+    if error.code.isdigit():  # errors of AWS's front end have a status and no code
         members.pop("__type")
         headers = {}
     return error.status, json.dumps(members).encode(), headers
 
 
-async def _body(receive: Receive, most: int | None = None) -> bytes:
-    """Return the request's body; past `most` bytes the rest is read and dropped."""
+async def _body(receive: Receive, limit: int | None = None) -> bytes:
+    """Return the request's body; read and drop the rest after `limit` bytes."""
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         part = message.get("body", b"")
-        if most is None or size < most:
+        if limit is None or size < limit:
             parts.append(part)
         size += len(part)
         if message["type"] == "http.disconnect" or not message.get("more_body", False):

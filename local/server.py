@@ -1,4 +1,4 @@
-"""The process of the laptop's AWS: its environment, and one run of it."""
+"""One run of the laptop's AWS in this process."""
 
 import asyncio
 import logging
@@ -11,12 +11,12 @@ from local.state_folder import prepare_state
 
 
 def serve(port: int, state: Path) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP, then end every process that was started.
+    """Serve until SIGINT, SIGTERM or SIGHUP, then end every process that the server started.
 
-    The caller holds the lock of the folder for state.
+    The caller holds the lock of the state folder.
 
     Raises:
-        PortInUseError: when the port is taken.
+        PortInUseError: when another program uses the port.
     """
     check_port(port)
     prepare_state(state)
@@ -30,25 +30,25 @@ def serve(port: int, state: Path) -> None:
 
 
 def _set_ministack_environment(port: int, state: Path) -> None:
-    """Set what MiniStack reads when it is imported."""
-    for name in list(os.environ):  # the caller's own must not reach the functions
+    """Set the environment variables that MiniStack reads at import."""
+    for name in list(os.environ):  # the caller's must not reach the functions
         if name.startswith("AWS_ENDPOINT_URL") or name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
             del os.environ[name]
     os.environ.update(
         client_environment(port),
         GATEWAY_PORT=str(port),
-        BIND_HOST=HOST,  # MiniStack's own default is every interface
-        MINISTACK_HOST=HOST,  # in queue URLs: localhost may mean ::1, where nothing listens
+        BIND_HOST=HOST,  # MiniStack's default is every interface
+        MINISTACK_HOST=HOST,  # in queue URLs; localhost may resolve to ::1, where nothing listens
         MINISTACK_REGION=REGION,
-        IOT_MTLS_ENABLED="0",  # these two would listen on ports of their own
+        IOT_MTLS_ENABLED="0",  # this and the next would open further ports
         SFTP_ENABLED="0",
         PERSIST_STATE="0",
         S3_PERSIST="0",
         LAMBDA_EXECUTOR="local",
-        MINISTACK_WORKER_THREADS="256",  # calls that wait for a worker hold a thread each
-        TMPDIR=str(state / "tmp"),  # the functions' code is unpacked there
-        DOCKER_HOST="unix:///nonexistent",  # functions run as processes; leave Docker alone
+        MINISTACK_WORKER_THREADS="256",  # each call that waits for a worker holds a thread
+        TMPDIR=str(state / "tmp"),  # for the unpacked code of functions
+        DOCKER_HOST="unix:///nonexistent",  # functions run as processes, without Docker
     )
-    # MiniStack gives functions AWS_ENDPOINT_URL from GATEWAY_PORT; a value here would win over one
-    # that the function's own configuration sets.
+    # MiniStack sets AWS_ENDPOINT_URL of functions from GATEWAY_PORT; a value here would override that
+    # of a function's own configuration.
     os.environ.pop("AWS_ENDPOINT_URL")

@@ -1,6 +1,6 @@
-"""The server process: MiniStack and the SageMaker stand-in on one port, until a signal ends it.
+"""The server: MiniStack and the SageMaker stand-in on one port, until a signal ends it.
 
-Import it when MiniStack's environment is set: MiniStack reads it while it is imported.
+MiniStack reads its environment at import, so import this module only after setting it.
 """
 
 import asyncio
@@ -16,7 +16,6 @@ from ministack.app import app as ministack
 
 from local.address import HOST, SOCKET_PATH_BYTES, endpoint_url, socket_path
 from local.controls import Controls
-from local.every import Every
 from local.gateway import Gateway
 from local.ministack import (
     alarms,
@@ -29,45 +28,44 @@ from local.ministack import (
     map_batches,
     messaging_metrics,
     metrics,
+    patches,
     retry_delays,
     upload_events,
 )
-from local.ministack.upload_duplicates import Duplicates
-from local.sagemaker.aws_clients import AwsClients
+from local.periodic import PeriodicTask
 from local.sagemaker.child_process import ChildProcesses
-from local.sagemaker.host import Host
+from local.sagemaker.host import AwsClients, Host
 from local.sagemaker.stand_in import SageMakerStandIn
 
-_GRACE_SECONDS = 2.0  # for requests that are under way when the server ends
+_GRACE_SECONDS = 2.0  # for running requests when the server ends
+PATCHES = (
+    metrics.patches,
+    alarms.patches,
+    lambda_failures.patches,
+    lambda_workers.patches,  # after lambda_failures: both patch the same function
+    lambda_metrics.patches,
+    embedded_metrics.patches,
+    messaging_metrics.patches,
+    map_batches.patches,
+    execution_limits.patches,
+    retry_delays.patches,
+    jsonata_parsing.patches,
+    upload_events.patches,
+)
 
 
 async def serve_ministack(port: int, state: Path) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP, then end every process that was started.
+    """Serve until SIGINT, SIGTERM or SIGHUP, then end every process that the server started.
 
     Raises:
-        MiniStackChangedError: when MiniStack's version has changed.
+        MiniStackChangedError: when a new version of MiniStack changed what a patch needs.
     """
-    for change in (
-        metrics,
-        alarms,
-        lambda_failures,
-        lambda_workers,
-        lambda_metrics,
-        embedded_metrics,
-        messaging_metrics,
-        map_batches,
-        execution_limits,
-        retry_delays,
-        jsonata_parsing,
-    ):
-        change.install()
-    duplicates = Duplicates()
-    upload_events.install(duplicates)
+    patches.install(*PATCHES)
     url = endpoint_url(port)
     host = Host(state, url, AwsClients(url), ChildProcesses(state / "children"))
     sagemaker = SageMakerStandIn(host, metrics.record)
     about = {"service": "laptop-aws", "pid": os.getpid(), "port": port, "state": str(state)}
-    controls = Controls(about, sagemaker.faults, duplicates, sagemaker.interruptions)
+    controls = Controls(about, sagemaker.faults, upload_events.duplicates, sagemaker.interruptions)
     gateway = Gateway(ministack, sagemaker, port, controls)
 
     config = Config()
@@ -87,11 +85,11 @@ async def serve_ministack(port: int, state: Path) -> None:
             loop.add_signal_handler(number, ended.set)
 
     background = [
-        Every(alarms.EVALUATION_SECONDS, alarms.evaluate_alarms),
-        Every(messaging_metrics.SAMPLE_SECONDS, messaging_metrics.sample_queues),
+        PeriodicTask(alarms.EVALUATION_SECONDS, alarms.evaluate_alarms),
+        PeriodicTask(messaging_metrics.SAMPLE_SECONDS, messaging_metrics.sample_queues),
     ]
 
-    # A thread of its own: those of asyncio.to_thread may all be waiting for functions.
+    # Not asyncio.to_thread: all its threads may be waiting for functions.
     cleaner = ThreadPoolExecutor(1, thread_name_prefix="shutdown")
 
     async def shutdown() -> None:
@@ -102,4 +100,4 @@ async def serve_ministack(port: int, state: Path) -> None:
         await loop.run_in_executor(cleaner, lambda_workers.stop_workers)
 
     await serve_asgi(cast("Any", gateway), config, shutdown_trigger=shutdown)
-    lambda_workers.stop_workers()  # those that a call under way has started since
+    lambda_workers.stop_workers()  # those that a running request started in the meantime

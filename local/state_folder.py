@@ -1,4 +1,4 @@
-"""The folder in which the laptop's AWS keeps its files."""
+"""The state folder, with the files of the laptop's AWS."""
 
 import re
 import shutil
@@ -6,33 +6,32 @@ from pathlib import Path
 
 from local.errors import StateDirError
 
-# Shows that a folder is ours, so that its contents may be deleted; the server keeps it locked.
+# Marks a folder whose content may be deleted; the server holds a lock on it.
 LOCK_FILE = "laptop-aws.lock"
-# Training jobs run below the folder for state, through AWS's drivers, whose shell command has the
-# paths unquoted.
+# AWS's training drivers use paths below this folder unquoted in a shell command.
 _SAFE_PATH = re.compile(r"[A-Za-z0-9._/+@=-]+")
 
 
 def claim_state(state: Path) -> None:
-    """Make the folder for state and mark it as ours; nothing in it is deleted.
+    """Create and mark the state folder; delete nothing in it.
 
     Raises:
-        StateDirError: for a path that AWS's training drivers cannot take, and for a folder with
-            files of somebody else.
+        StateDirError: for a path that AWS's training drivers cannot use, and for an unmarked folder
+            with other files.
     """
     choose = "choose another folder: python -m local start --state-dir FOLDER"
     if not _SAFE_PATH.fullmatch(str(state)):
         raise StateDirError(
-            f"The path {str(state)!r} has a character that SageMaker's training scripts cannot "
-            f"take (they take letters of ASCII, digits and ._/+@=-); {choose}"
+            f"The path {str(state)!r} has a character that SageMaker's training scripts do not support "
+            f"(they support ASCII letters, digits and ._/+@=-); {choose}"
         )
     mark = state / LOCK_FILE
     try:
         state.mkdir(parents=True, exist_ok=True)
         if any(state.iterdir()) and not mark.exists():
             raise StateDirError(
-                f"{state} has files in it and is no folder for state of the laptop's AWS, which "
-                f"would delete some of them; empty it, or {choose}"
+                f"{state} is not empty and not a state folder of the laptop's AWS, which would delete "
+                f"some of its files; empty it, or {choose}"
             )
         mark.touch()
     except OSError as error:
@@ -40,7 +39,7 @@ def claim_state(state: Path) -> None:
 
 
 def prepare_state(state: Path) -> None:
-    """Empty the folder for state, which the caller has locked: each start is a fresh AWS."""
+    """Delete the files of the last run; the caller holds the lock of the state folder."""
     for name in ("training-jobs", "endpoints", "children", "tmp"):
         shutil.rmtree(state / name, ignore_errors=True)
     (state / "tmp").mkdir(parents=True)

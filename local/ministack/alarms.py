@@ -1,10 +1,9 @@
-"""CloudWatch's alarms on one metric, evaluated as AWS does.
+"""Evaluation of CloudWatch's alarms on one metric.
 
-MiniStack 1.5.33 evaluates an alarm only when somebody calls PutMetricData, over the points of
-every metric of that name whatever its dimensions, and knows neither `DatapointsToAlarm` nor
-`TreatMissingData`. Here every alarm is evaluated every two seconds, over the points of its own
-metric, period by period. The periods end now, while AWS's end with the clock's minutes.
-tests/integration/test_ministack_gaps.py fails when MiniStack closes the gap.
+MiniStack evaluates an alarm only at PutMetricData, over the data points of every metric of that
+name whatever its dimensions, and ignores `DatapointsToAlarm` and `TreatMissingData`. The patch
+evaluates every alarm every two seconds, over the data points of its own metric, period by period.
+The periods end now, while AWS's end with the minutes of the clock.
 """
 
 import operator
@@ -15,7 +14,7 @@ from typing import Any
 
 from ministack.services import cloudwatch
 
-from local.ministack.ministack_source import check_source
+from local.ministack.patches import Patches
 
 EVALUATION_SECONDS = 2.0
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -26,21 +25,12 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 }
 # With no data point in any period; `ignore` keeps the state.
 _WITHOUT_DATA = {"notBreaching": "OK", "breaching": "ALARM", "missing": "INSUFFICIENT_DATA"}
-_lock = threading.Lock()  # two evaluations at once would tell of one change twice
-
-
-def install() -> None:
-    """Change MiniStack's CloudWatch in this process; call once, before the first alarm.
-
-    Raises:
-        MiniStackChangedError: when MiniStack's version has changed.
-    """
-    check_source(cloudwatch._evaluate_alarm, "a0b0acd3", "local/ministack/alarms.py")
-    cloudwatch._evaluate_alarm = _evaluate
+_lock = threading.Lock()  # two evaluations at once would send two notifications of one change
+patches = Patches(__name__)
 
 
 def evaluate_alarms() -> None:
-    """Bring the state of every alarm up to date, and tell of the changes."""
+    """Update the state of every alarm and send the notifications of each change."""
     cloudwatch._evaluate_all_alarms()
 
 
@@ -63,8 +53,9 @@ def state_of(alarm: dict[str, Any], values: list[float | None]) -> str:
     return "ALARM" if breaching >= needed else "OK"
 
 
+@patches.replace(cloudwatch, "_evaluate_alarm", "a0b0acd3")
 def _evaluate(alarm: dict[str, Any]) -> None:
-    """Bring one alarm's state up to date."""
+    """Update the state of one alarm."""
     if alarm.get("ComparisonOperator") not in _OPERATORS:
         return
     with _lock:

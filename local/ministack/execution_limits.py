@@ -1,34 +1,34 @@
-"""How long an execution of a state machine may take, and that its end is final.
+"""Time-out of an execution of a state machine, and a final status.
 
-MiniStack 1.5.33 ignores `TimeoutSeconds` of a machine and the five minutes of an EXPRESS one, and
-an execution that somebody stops becomes FAILED when the task that was under way fails after that.
-Here an execution that is out of time is TIMED_OUT, with its status event, and keeps that state;
-what its task was doing goes on unseen, as a function's call does on AWS.
-tests/integration/test_ministack_gaps.py fails when MiniStack closes the gap.
+MiniStack ignores `TimeoutSeconds` of a state machine and the five minutes of an EXPRESS one, and a
+stopped execution becomes FAILED when its running task fails later. With the patch an execution that
+exceeds its time is TIMED_OUT, with its status event, and its first final status stays. Its task
+continues without effect on the execution, as an invocation of a function does on AWS.
 """
 
 import contextlib
 import contextvars
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from ministack.services import stepfunctions as sfn
 
-from local.ministack.ministack_source import check_source
+from local.ministack.patches import Patches
 
-_FILE = "local/ministack/execution_limits.py"
 _EXPRESS_SECONDS = 300.0
 _RUNNING = "RUNNING"
-_lock = threading.Lock()  # of two threads that end one execution, the first one does
+_lock = threading.Lock()  # the first of two threads that end one execution wins
+patches = Patches(__name__)
 
 
 class _EndedError(sfn._ExecutionError):  # type: ignore[misc]  # MiniStack has no types
-    """An execution that has ended already cannot end another way."""
+    """An execution with a final status cannot get another one."""
 
 
 class _Execution(dict[str, Any]):
-    """MiniStack's record of an execution, whose first end is its only one."""
+    """MiniStack's record of an execution; its first final status is its only one."""
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name != "status":
@@ -36,31 +36,22 @@ class _Execution(dict[str, Any]):
             return
         with _lock:
             if self["status"] != _RUNNING:
-                raise _EndedError("States.Runtime", f"The execution is {self['status']} already")
+                raise _EndedError("States.Runtime", f"The execution is already {self['status']}")
             super().__setitem__(name, value)
 
 
-def install() -> None:
-    """Change MiniStack's Step Functions in this process; call once, before the first execution.
-
-    Raises:
-        MiniStackChangedError: when MiniStack's version has changed.
-    """
-    run, fail, stop = sfn._run_execution, sfn._fail_execution, sfn._stop_execution
-    check_source(run, "996dff84", _FILE)
-    check_source(fail, "e6da895f", _FILE)
-    check_source(stop, "44d2d84c", _FILE)
-
+@patches.wrap(sfn, "_run_execution", "996dff84")
+def _with_time_out(run: Callable[[str], None]) -> Callable[[str], None]:
     def run_execution(arn: str) -> None:
         found = sfn._executions.get(arn)
-        if found is None:  # MiniStack was reset since it was started
+        if found is None:  # MiniStack was reset in the meantime
             return
         execution = sfn._executions[arn] = _Execution(found)
         seconds = _seconds(sfn._state_machines.get(execution["stateMachineArn"]))
         if seconds is None:
             run(arn)
             return
-        # A context of its own: the account and the region are in it.
+        # Its own context: a context variable holds the account and the region.
         work = threading.Thread(target=contextvars.copy_context().run, args=(run, arn), daemon=True)
         work.start()
         work.join(seconds)
@@ -68,29 +59,37 @@ def install() -> None:
             with contextlib.suppress(_EndedError):
                 _time_out(execution)
 
+    return run_execution
+
+
+@patches.wrap(sfn, "_fail_execution", "e6da895f")
+def _unless_ended(fail: Callable[..., None]) -> Callable[..., None]:
     def fail_execution(execution: dict[str, Any], error: str, cause: str) -> None:
-        # MiniStack sets the status first, so nothing is changed or told of one that has ended.
+        # MiniStack sets the status first, so an ended execution is not changed and emits no event.
         with contextlib.suppress(_EndedError):
             fail(execution, error, cause)
 
+    return fail_execution
+
+
+@patches.wrap(sfn, "_stop_execution", "44d2d84c")
+def _again_if_ended(stop: Callable[..., Any]) -> Callable[..., Any]:
     def stop_execution(request: dict[str, Any]) -> Any:
         try:
             return stop(request)
-        except _EndedError:  # between MiniStack's look and its change; it refuses now
+        except _EndedError:  # it ended between MiniStack's check and its change; now MiniStack refuses
             return stop(request)
 
-    sfn._run_execution = run_execution
-    sfn._fail_execution = fail_execution
-    sfn._stop_execution = stop_execution
+    return stop_execution
 
 
 def _seconds(machine: dict[str, Any] | None) -> float | None:
-    """Return how long an execution of a machine may take, None for as long as it likes."""
+    """Return the maximum duration of an execution, or None for no limit."""
     if machine is None:
         return None
     try:
         definition = json.loads(machine["definition"])
-    except ValueError:  # MiniStack fails the execution for it
+    except ValueError:  # MiniStack itself fails such an execution
         return None
     limits = [definition["TimeoutSeconds"]] if "TimeoutSeconds" in definition else []
     if machine.get("type") == "EXPRESS":

@@ -1,73 +1,66 @@
-"""Functions that die, run out of time or are throttled, in the words that AWS has for it.
+"""AWS's error names for functions that crash, time out or are throttled.
 
-MiniStack 1.5.33 reports a worker process that died as `Runtime.HandlerError`, and a call over the
-function's reserved concurrency to Step Functions as `Lambda.Unknown`. AWS reports
-`Runtime.ExitError` (with what ended the process) and `Lambda.TooManyRequestsException`; a call that
-is out of time is `Sandbox.Timedout` in both. tests/integration/test_ministack_gaps.py fails when
-MiniStack closes the gap.
+MiniStack reports a crashed worker process as `Runtime.HandlerError`, and reports a call over the
+reserved concurrency to Step Functions as `Lambda.Unknown`. AWS reports `Runtime.ExitError` (with
+the exit status or signal) and `Lambda.TooManyRequestsException`; for a call that times out both
+report `Sandbox.Timedout`.
 """
 
-import functools
 import json
 import signal
 import subprocess
 import threading
 import uuid
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc, stepfunctions
 
-from local.ministack.ministack_source import check_source
+from local.ministack.patches import Patches
 
-_FILE = "local/ministack/lambda_failures.py"
-_DEAD = ("Worker process died", "Worker returned no response", "[Errno 32] Broken pipe")
+_CRASHED = ("Worker process died", "Worker returned no response", "[Errno 32] Broken pipe")
 _TIMED_OUT = "Task timed out after "
-_last = threading.local()  # .ended: the return code of the worker that this thread saw end
+_last = threading.local()  # .return_code: of the last worker whose end this thread saw
+patches = Patches(__name__)
+patches.rely_on(lambda_runtime.Worker, "invoke", "96751a75")
 
 
-def install() -> None:
-    """Change MiniStack's Lambda and Step Functions in this process; call once, at first.
-
-    Raises:
-        MiniStackChangedError: when MiniStack's version has changed.
-    """
-    collect = lambda_runtime._collect
-    execute = lambda_svc._execute_function_warm
-    call = stepfunctions._call_lambda
-    check_source(collect, "16607ef8", _FILE)
-    check_source(lambda_runtime.Worker.invoke, "96751a75", _FILE)
-    check_source(call, "25830369", _FILE)
-
-    def collect_and_note(process: subprocess.Popen[str] | None, deadline: float) -> None:
+@patches.wrap(lambda_runtime, "_collect", "16607ef8")
+def _keep_return_code(collect: Callable[..., None]) -> Callable[..., None]:
+    def collect_and_keep(process: subprocess.Popen[str] | None, deadline: float) -> None:
         collect(process, deadline)
         if process is not None:
-            _last.ended = process.returncode
+            _last.return_code = process.returncode
 
-    @functools.wraps(execute)  # local/ministack/lambda_workers.py looks at its source
+    return collect_and_keep
+
+
+@patches.wrap(lambda_svc, "_execute_function_warm", "62b9218b")
+def _with_named_failure(execute: Callable[..., Any]) -> Callable[..., Any]:
     def execute_function_warm(func: dict[str, Any], event: Any, request_id: str) -> dict[str, Any]:
-        _last.ended = None
+        _last.return_code = None
         result: dict[str, Any] = execute(func, event, request_id)
-        return named_failure(result, request_id, _last.ended)
+        return named_failure(result, request_id, _last.return_code)
 
+    return execute_function_warm
+
+
+@patches.wrap(stepfunctions, "_call_lambda", "25830369")
+def _with_named_throttling(call: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def call_lambda(function: Any, event: Any) -> Any:
         try:
             return call(function, event)
         except stepfunctions._ExecutionError as error:
-            _raise_throttled(error)
+            raise throttled_or_same(error) from None
 
-    lambda_runtime._collect = collect_and_note
-    lambda_svc._execute_function_warm = execute_function_warm
-    stepfunctions._call_lambda = call_lambda
+    return call_lambda
 
 
-def named_failure(result: dict[str, Any], request_id: str, ended: int | None) -> dict[str, Any]:
-    """Return what MiniStack's executor answered, with AWS's name for a failure of the process.
+def named_failure(result: dict[str, Any], request_id: str, return_code: int | None) -> dict[str, Any]:
+    """Return a result of MiniStack's executor with AWS's name for a failure of the process.
 
-    Args:
-        result: the answer.
-        request_id: of the call.
-        ended: the return code of the worker's process, below 0 for a signal, None if unknown.
+    The return code of the worker's process is negative for a signal, and None if unknown.
     """
     body = result.get("body")
     if not result.get("error") or not isinstance(body, dict):
@@ -75,8 +68,8 @@ def named_failure(result: dict[str, Any], request_id: str, ended: int | None) ->
     message = str(body.get("errorMessage"))
     if message.startswith(_TIMED_OUT):
         kind = "Sandbox.Timedout"
-    elif message in _DEAD:
-        kind, message = "Runtime.ExitError", f"Runtime exited with error: {_how(ended)}"
+    elif message in _CRASHED:
+        kind, message = "Runtime.ExitError", f"Runtime exited with error: {_end_of_process(return_code)}"
     else:
         return result
     text = f"RequestId: {request_id} Error: {message}"
@@ -84,25 +77,25 @@ def named_failure(result: dict[str, Any], request_id: str, ended: int | None) ->
     return result | {"body": {"errorType": kind, "errorMessage": text}, "log": log}
 
 
-def _how(ended: int | None) -> str:
+def _end_of_process(return_code: int | None) -> str:
     """Return how a process ended, in the words of AWS's runtime."""
-    if ended is None:
+    if return_code is None:
         return "unknown"
-    if ended >= 0:
-        return f"exit status {ended}"
-    words = {signal.SIGKILL: "killed", signal.SIGTERM: "terminated"}
-    return f"signal: {words.get(signal.Signals(-ended), str(-ended))}"
+    if return_code >= 0:
+        return f"exit status {return_code}"
+    signals = {signal.SIGKILL: "killed", signal.SIGTERM: "terminated"}
+    return f"signal: {signals.get(signal.Signals(-return_code), str(-return_code))}"
 
 
-def _raise_throttled(error: Any) -> NoReturn:
-    """Raise a failed call's error again, a throttled one under AWS's name."""
+def throttled_or_same(error: Any) -> Any:
+    """Return AWS's error for a throttled call, or else the given one."""
     try:
         body = json.loads(error.cause)
     except ValueError:
-        raise error from None
+        return error
     if not isinstance(body, dict) or body.get("__type") != "TooManyRequestsException":
-        raise error
-    raise stepfunctions._ExecutionError(
+        return error
+    return stepfunctions._ExecutionError(
         "Lambda.TooManyRequestsException",
         f"Rate Exceeded. (Service: Lambda, Status Code: 429, Request ID: {uuid.uuid4()})",
-    ) from error
+    )

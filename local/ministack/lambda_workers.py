@@ -1,36 +1,28 @@
-"""MiniStack's Python functions, made to fail and to queue as AWS's do.
+"""Exception names of MiniStack's Python functions, and a limit on their worker processes.
 
-Two gaps of MiniStack 1.5.33 are closed here, in its own process:
-
-1. Its worker reports every exception as `Runtime.HandlerError`. AWS reports the class's name, and
-   `Retry` and `Catch` of a state machine match on it. The worker script gets one more `except`
-   that sends the name and the traceback, and the function that makes Lambda's answer of it reads
-   them. As on AWS, and unlike in MiniStack, the worker then stays warm.
-2. It starts one worker for each call that comes while the others are busy, without a limit, so
-   that a burst of executions starts hundreds of Python processes. Here a call waits for one of a
-   few workers.
-
-tests/integration/test_ministack_gaps.py fails when MiniStack closes the first gap itself.
+1. MiniStack's worker reports every exception as `Runtime.HandlerError`. AWS reports the name of the
+   class, which `Retry` and `Catch` of a state machine match. The patched worker script sends the
+   name and the traceback. As on AWS, and unlike in MiniStack, the worker then stays warm.
+2. MiniStack starts one worker for each call that arrives while the others are busy, without a
+   limit: a burst of executions starts hundreds of Python processes. With the patch a call waits
+   for one of a few workers.
 """
 
 import json
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
-from local.ministack.ministack_source import check_source
+from local.ministack.patches import Patches
 
-_FILE = "local/ministack/lambda_workers.py"
 MARK = "__laptop_aws_function_error__"
 _WAIT_SECONDS = 120.0  # for a free worker; then the call is throttled, as on AWS
-
-
-class WorkerScriptError(Exception):
-    """MiniStack's worker script is not the one that this module knows how to change."""
-
+patches = Patches(__name__)
+patches.rely_on(lambda_svc, "_throttle_response", "647221d5")
 
 _HANDLER_EXCEPT = """\
         except Exception as e:
@@ -65,28 +57,14 @@ _INIT_EXCEPT_NAMED = f"""\
 _INIT_PREFIX = "Worker init failed: "
 
 
+@patches.wrap(lambda_runtime, "_PYTHON_WORKER_SCRIPT", "368800ad")
 def named_errors_script(script: str) -> str:
-    """Return MiniStack's Python worker script, changed to send the names of exceptions.
-
-    Raises:
-        WorkerScriptError: when the script is not the known one; MiniStack's version has changed.
-    """
-    for old, new in (
-        (_HANDLER_EXCEPT, _HANDLER_EXCEPT_NAMED),
-        (_INIT_EXCEPT, _INIT_EXCEPT_NAMED),
-    ):
-        if script.count(old) != 1:
-            raise WorkerScriptError(
-                "MiniStack's Python worker script has changed: compare "
-                "ministack/core/lambda_runtime.py with local/ministack/lambda_workers.py, and drop the "
-                "change there if MiniStack now reports the names of exceptions itself"
-            )
-        script = script.replace(old, new)
-    return script
+    """Return MiniStack's Python worker script, changed to send the names of exceptions."""
+    return script.replace(_HANDLER_EXCEPT, _HANDLER_EXCEPT_NAMED).replace(_INIT_EXCEPT, _INIT_EXCEPT_NAMED)
 
 
 def function_error(result: dict[str, Any]) -> dict[str, Any]:
-    """Return what MiniStack's executor answered, with the exception under its own name."""
+    """Return the result of MiniStack's executor with an exception under its own name."""
     body = result.get("body")
     if not isinstance(body, dict):
         return result
@@ -102,23 +80,14 @@ def function_error(result: dict[str, Any]) -> dict[str, Any]:
     return {"body": details, "error": True, "log": log}
 
 
-def install() -> None:
-    """Change MiniStack's Lambda in this process; call once, before its first function.
-
-    Raises:
-        MiniStackChangedError: when MiniStack's version has changed.
-        WorkerScriptError: when its worker script has.
-    """
-    execute = lambda_svc._execute_function_warm
-    check_source(execute, "62b9218b", _FILE)
-    check_source(lambda_svc._throttle_response, "647221d5", _FILE)
-    lambda_runtime._PYTHON_WORKER_SCRIPT = named_errors_script(lambda_runtime._PYTHON_WORKER_SCRIPT)
-    most = workers_per_function()
+@patches.wrap(lambda_svc, "_execute_function_warm", "62b9218b")
+def _limit_workers(execute: Callable[..., Any]) -> Callable[..., Any]:
+    limit = workers_per_function()
     slots: dict[str, threading.BoundedSemaphore] = {}
 
     def execute_function_warm(func: dict[str, Any], event: dict[str, Any], request_id: str) -> dict[str, Any]:
         config = func.get("config") or func
-        slot = slots.setdefault(config.get("FunctionArn", ""), threading.BoundedSemaphore(most))
+        slot = slots.setdefault(config.get("FunctionArn", ""), threading.BoundedSemaphore(limit))
         if not slot.acquire(timeout=_WAIT_SECONDS):
             throttled: dict[str, Any] = lambda_svc._throttle_response(
                 reason_code="ConcurrentInvocationLimitExceeded",
@@ -130,13 +99,13 @@ def install() -> None:
         finally:
             slot.release()
 
-    lambda_svc._execute_function_warm = execute_function_warm
+    return execute_function_warm
 
 
 def workers_per_function() -> int:
-    """Return how many workers one function may have: one for each core, and at least two.
+    """Return the maximum number of workers of one function: one per core, and at least two.
 
-    docs/laptop-aws.md has the measurement. Two is the least with which a function can call itself.
+    docs/laptop-aws.md has the measurement. A function that invokes itself needs two.
     """
     return max(2, os.cpu_count() or 1)
 

@@ -1,18 +1,17 @@
-"""Step Functions' Distributed Map with batches of items, as AWS runs it.
+"""Step Functions' Distributed Map with batches of items.
 
-MiniStack 1.5.33 ignores `ItemBatcher` and `ResultWriter`, gives a child its parent's context
-object, and starts every child even when more have failed than are tolerated. This module's map run
-takes the place of MiniStack's for JSONPath states:
+MiniStack ignores `ItemBatcher` and `ResultWriter`, gives a child execution its parent's context
+object, and starts every child even after too many failures. This module replaces MiniStack's Map
+Run for JSONPath states:
 
 - `ItemSelector` makes each item; `ItemBatcher` groups them into one child's input each,
   `{"BatchInput": ..., "Items": [...]}`. `MaxConcurrency` counts children.
-- A child that fails counts all its items as failed; the tolerated percentage and count are of
-  items. Once they are exceeded no further child starts, and what had not begun is aborted.
-- `ResultWriter` writes the results to S3 (map_results.py), and the Map's result says where.
+- A failed child counts all its items as failed; the tolerated percentage and count are of items.
+  Once they are exceeded no further child starts, and children that have not started are aborted.
+- `ResultWriter` writes the results to S3 (map_results.py); the result of the Map is their location.
 - `$$.Execution` and `$states.context.Execution` inside a child are the child's own.
 
-A Distributed Map whose own query language is JSONata stays MiniStack's.
-tests/integration/test_ministack_gaps.py fails when MiniStack closes the gap.
+A Distributed Map whose own query language is JSONata still runs in MiniStack's code.
 """
 
 import contextvars
@@ -27,10 +26,11 @@ from typing import Any
 from ministack.services import stepfunctions as sfn
 
 from local.ministack.map_results import write_results
-from local.ministack.ministack_source import check_source
+from local.ministack.patches import Patches
 
-_MOST_CHILDREN = 64  # at once, where MaxConcurrency is 0; AWS has 10,000
-_MOST_INPUT_BYTES = 262_144  # a child's input, Step Functions' limit on a payload
+_MAX_CHILDREN = 64  # at once, where MaxConcurrency is 0; AWS has 10,000
+_MAX_INPUT_BYTES = 262_144  # a child's input, Step Functions' limit on a payload
+patches = Patches(__name__)
 _COUNTS = (
     "pending",
     "running",
@@ -47,23 +47,17 @@ _COUNTS = (
 
 @dataclass(frozen=True)
 class Child:
-    """One child to run: its input, and how many of the map's items are in it."""
+    """One child execution to run: its input, and the number of items in it."""
 
     input: Any
     items: int
 
 
 class MapRun:
-    """The record of a Map Run, as DescribeMapRun shows it; safe to use from any thread."""
+    """The record of a Map Run, as DescribeMapRun shows it; thread-safe."""
 
     def __init__(self, record: dict[str, Any], children: Sequence[Child], tolerated: float) -> None:
-        """Fill in the counts.
-
-        Args:
-            record: MiniStack's own record, which its APIs show; changed in place.
-            children: everything that is to run.
-            tolerated: how many items may fail.
-        """
+        """Set the initial counts in MiniStack's own record, which its APIs show."""
         self.record = record
         self._tolerated = tolerated
         self._lock = threading.Lock()
@@ -72,45 +66,39 @@ class MapRun:
             record[name] = dict.fromkeys(_COUNTS, 0) | {"total": total, "pending": total}
 
     def move(self, child: Child, before: str, after: str) -> None:
-        """Count a child and its items in another state."""
+        """Move a child and its items from one count to another."""
         with self._lock:
             for name, amount in (("itemCounts", child.items), ("executionCounts", 1)):
                 self.record[name][before] -= amount
                 self.record[name][after] += amount
 
-    def written(self) -> None:
+    def count_results(self) -> None:
         """Count every child that has ended, and its items, as written to the results."""
         with self._lock:
             for counts in (self.record["itemCounts"], self.record["executionCounts"]):
                 counts["resultsWritten"] = counts["succeeded"] + counts["failed"]
 
     def exceeded(self) -> bool:
-        """Say whether more items have failed than are tolerated."""
+        """Return whether more items have failed than are tolerated."""
         with self._lock:
             return bool(self.record["itemCounts"]["failed"] > self._tolerated)
 
 
-def batched(
-    items: Sequence[Any], most_items: int | None, most_bytes: int | None, shared: dict[str, Any]
-) -> list[Child]:
-    """Group a map's items into the inputs of its children.
-
-    Args:
-        items: what `ItemSelector` made of the data set, in order.
-        most_items: `MaxItemsPerBatch`.
-        most_bytes: `MaxInputBytesPerBatch`: of a child's input as JSON.
-        shared: `{"BatchInput": ...}`, or empty without one.
+def batched(items: Sequence[Any], max_items: int | None, max_bytes: int | None, shared: dict[str, Any]) -> list[Child]:
+    """Group a map's items into the inputs of its children; `shared` is `{"BatchInput": ...}` or empty.
 
     Raises the execution's `States.ItemReaderFailed` for an item that is too large by itself.
     """
-    room = min(most_bytes or _MOST_INPUT_BYTES, _MOST_INPUT_BYTES) - _json_bytes(shared | {"Items": []})
+    room = min(max_bytes or _MAX_INPUT_BYTES, _MAX_INPUT_BYTES) - _json_bytes(shared | {"Items": []})
     groups: list[list[Any]] = []
     size = 0
     for item in items:
         needed = _json_bytes(item) + 1  # and a comma
         if needed - 1 > room:
-            raise sfn._ExecutionError("States.ItemReaderFailed", f"An item of {needed - 1} bytes fits into no batch")
-        full = most_items is not None and bool(groups) and len(groups[-1]) >= most_items
+            raise sfn._ExecutionError(
+                "States.ItemReaderFailed", f"An item of {needed - 1} bytes does not fit into a batch"
+            )
+        full = max_items is not None and bool(groups) and len(groups[-1]) >= max_items
         if not groups or full or size + needed - 1 > room:
             groups.append([])
             size = 0
@@ -119,15 +107,8 @@ def batched(
     return [Child(shared | {"Items": group}, len(group)) for group in groups]
 
 
-def install() -> None:
-    """Change MiniStack's Step Functions in this process; call once, before the first execution.
-
-    Raises:
-        MiniStackChangedError: when MiniStack's version has changed.
-    """
-    original = sfn._run_distributed_map
-    check_source(original, "2b77d3ec", "local/ministack/map_batches.py")
-
+@patches.wrap(sfn, "_run_distributed_map", "2b77d3ec")
+def _with_batches(original: Callable[..., Any]) -> Callable[..., Any]:
     def run(state: dict[str, Any], raw_input: Any, *more: Any) -> Any:
         effective, processor, execution, context = more
         if sfn._state_query_language(state, context) == "JSONata":
@@ -137,7 +118,7 @@ def install() -> None:
         output = sfn._apply_result_path(state, raw_input, result)
         return sfn._apply_output_path(state, output, context), sfn._next_or_end(state)
 
-    sfn._run_distributed_map = run
+    return run
 
 
 def _run_map(
@@ -147,11 +128,11 @@ def _run_map(
     execution: dict[str, Any],
     context: dict[str, Any],
 ) -> Any:
-    """Run every child; return their outputs in order, null for a failed one, or where they are."""
+    """Run every child; return their outputs in order, null for a failed one, or the location of the results."""
     items = _items(state, effective, context)
     children = _children(state, items, effective, context)
-    most = int(state.get("MaxConcurrency") or 0)
-    run = MapRun(_record(state, execution, most), children, _tolerated(state, len(items)))
+    concurrency = int(state.get("MaxConcurrency") or 0)
+    run = MapRun(_record(state, execution, concurrency), children, _tolerated(state, len(items)))
     executions: list[dict[str, Any]] = [{} for _ in children]
 
     def run_child(index: int) -> None:
@@ -163,8 +144,8 @@ def _run_map(
         ended = executions[index] = _run_child(child, processor, execution, context, run.record)
         run.move(child, "running", "succeeded" if ended["status"] == "SUCCEEDED" else "failed")
 
-    with ThreadPoolExecutor(most or _MOST_CHILDREN, thread_name_prefix="map-run") as pool:
-        # A context each: account and region are in it, and a Context runs in one thread at a time.
+    with ThreadPoolExecutor(concurrency or _MAX_CHILDREN, thread_name_prefix="map-run") as pool:
+        # One context each: it holds account and region, and can run in one thread at a time.
         futures = [pool.submit(contextvars.copy_context().run, run_child, index) for index in range(len(children))]
         wait_for(futures)
     for future in futures:
@@ -179,7 +160,7 @@ def _end(
     effective: Any,
     context: dict[str, Any],
 ) -> Any:
-    """Close a run: write its results where the state asks for it, and return the Map's result."""
+    """Close a run, write its results if the state has a ResultWriter, and return the result of the Map."""
     exceeded = run.exceeded()
     run.record.update(status="FAILED" if exceeded else "SUCCEEDED", stopDate=sfn.now_iso())
     result: Any = [json.loads(each["output"]) if each.get("status") == "SUCCEEDED" else None for each in executions]
@@ -187,7 +168,7 @@ def _end(
         target = sfn._resolve_params_obj(state["ResultWriter"]["Parameters"], effective, context)
         ended = [each for each in executions if each]
         result = write_results(target, run.record["mapRunArn"], ended)
-        run.written()
+        run.count_results()
     if exceeded:
         raise sfn._ExecutionError(
             "States.ExceedToleratedFailureThreshold",
@@ -197,7 +178,7 @@ def _end(
 
 
 def _items(state: dict[str, Any], effective: Any, context: dict[str, Any]) -> list[Any]:
-    """Return the data set's items, each as `ItemSelector` makes it."""
+    """Return the items of the data set after `ItemSelector`."""
     if state.get("ItemReader"):
         items = sfn._read_map_items(state["ItemReader"], effective, context)
     else:
@@ -223,17 +204,17 @@ def _children(state: dict[str, Any], items: list[Any], effective: Any, context: 
             return int(sfn._resolve_path_or_ctx(batcher[f"{name}Path"], effective, context))
         return int(batcher[name]) if name in batcher else None
 
-    most_items, most_bytes = limit("MaxItemsPerBatch"), limit("MaxInputBytesPerBatch")
-    if most_items is None and most_bytes is None:
+    max_items, max_bytes = limit("MaxItemsPerBatch"), limit("MaxInputBytesPerBatch")
+    if max_items is None and max_bytes is None:
         raise sfn._ExecutionError("States.Runtime", "ItemBatcher needs MaxItemsPerBatch or MaxInputBytesPerBatch")
     shared = {}
     if "BatchInput" in batcher:
         shared["BatchInput"] = sfn._resolve_params_obj(batcher["BatchInput"], effective, context)
-    return batched(items, most_items, most_bytes, shared)
+    return batched(items, max_items, max_bytes, shared)
 
 
 def _tolerated(state: dict[str, Any], items: int) -> float:
-    """Return how many items may fail; with both settings the stricter one decides, as on AWS."""
+    """Return how many items may fail: the lower of both settings, as on AWS."""
     limits: dict[str, Callable[[float], float]] = {
         "ToleratedFailureCount": lambda count: count,
         "ToleratedFailurePercentage": lambda percentage: percentage * items / 100,
@@ -241,8 +222,8 @@ def _tolerated(state: dict[str, Any], items: int) -> float:
     return min((of(float(state[name])) for name, of in limits.items() if name in state), default=0)
 
 
-def _record(state: dict[str, Any], execution: dict[str, Any], most: int) -> dict[str, Any]:
-    """Add a Map Run to MiniStack's, and return its record without the counts."""
+def _record(state: dict[str, Any], execution: dict[str, Any], concurrency: int) -> dict[str, Any]:
+    """Add a Map Run to MiniStack's and return its record, without the counts."""
     _, _, _, region, account, _, name = execution["stateMachineArn"].split(":", 6)
     label = state.get("Label") or sfn.new_uuid()
     arn = f"arn:aws:states:{region}:{account}:mapRun:{name}/{label}:{sfn.new_uuid()}"
@@ -251,7 +232,7 @@ def _record(state: dict[str, Any], execution: dict[str, Any], most: int) -> dict
         "executionArn": execution["executionArn"],
         "status": "RUNNING",
         "startDate": sfn.now_iso(),
-        "maxConcurrency": most,
+        "maxConcurrency": concurrency,
         "toleratedFailurePercentage": float(state.get("ToleratedFailurePercentage") or 0),
         "toleratedFailureCount": int(state.get("ToleratedFailureCount") or 0),
         "redriveCount": 0,
@@ -265,7 +246,7 @@ def _run_child(
     child: Child,
     processor: dict[str, Any],
     parent: dict[str, Any],
-    parents_context: dict[str, Any],
+    parent_context: dict[str, Any],
     record: dict[str, Any],
 ) -> dict[str, Any]:
     """Run one child and return its execution, which the Map Run's APIs list."""
@@ -289,7 +270,7 @@ def _run_child(
     }
     sfn._executions[execution["executionArn"]] = execution
     context = {
-        "QueryLanguage": parents_context["QueryLanguage"],
+        "QueryLanguage": parent_context["QueryLanguage"],
         "Execution": {
             "Id": execution["executionArn"],
             "Input": child.input,
@@ -306,7 +287,7 @@ def _run_child(
         execution.update(status="SUCCEEDED", output=json.dumps(output))
     except sfn._ExecutionError as error:
         execution.update(status="FAILED", error=error.error, cause=error.cause)
-    except Exception as error:  # noqa: BLE001  a child's failure is its own, whatever raised it
+    except Exception as error:  # noqa: BLE001  any error fails this child only
         execution.update(status="FAILED", error="States.Runtime", cause=str(error))
     execution["stopDate"] = sfn.now_iso()
     return execution

@@ -1,8 +1,8 @@
-"""A Map Run's results in S3, as the `ResultWriter` of a Distributed Map writes them on AWS.
+"""The results of a Map Run in S3, as the `ResultWriter` of a Distributed Map writes them.
 
 `PREFIX/UUID/manifest.json` names the files beside it: `SUCCEEDED_0.json` and `FAILED_0.json`, each
-a list of child executions. AWS splits a list that grows past 5 GB, and can write other formats
-(`WriterConfig`); neither is done here.
+a list of child executions. AWS splits a list of more than 5 GB, and can write other formats
+(`WriterConfig`); this module does neither.
 """
 
 import json
@@ -18,19 +18,14 @@ _STATUSES = ("FAILED", "PENDING", "SUCCEEDED")
 
 
 def write_results(target: dict[str, Any], map_run_arn: str, executions: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Write the files and return the Map's result.
+    """Write the files to the target's `Bucket` and `Prefix`, and return the result of the Map.
 
-    Raises the execution's `States.ResultWriterFailed` when S3 refuses a file.
-
-    Args:
-        target: `Bucket` and perhaps `Prefix`.
-        map_run_arn: of the run.
-        executions: those of the children that have ended, as MiniStack keeps them.
+    Raises the execution's `States.ResultWriterFailed` when S3 rejects a file.
     """
     bucket = target["Bucket"]
     folder = "/".join(part for part in (target.get("Prefix", "").strip("/"), map_run_arn.rpartition(":")[2]) if part)
     files: dict[str, list[dict[str, Any]]] = {status: [] for status in _STATUSES}
-    ended = [result_of(execution) for execution in executions]
+    ended = [_result_of(execution) for execution in executions]
     for status in _STATUSES:
         results = [result for result in ended if result["Status"] == status]
         if results:
@@ -45,8 +40,8 @@ def write_results(target: dict[str, Any], map_run_arn: str, executions: Iterable
     }
 
 
-def result_of(execution: dict[str, Any]) -> dict[str, Any]:
-    """Return what a results file says of one child."""
+def _result_of(execution: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry of one child execution in a results file."""
     result = {
         "ExecutionArn": execution["executionArn"],
         "Input": execution["input"],
@@ -64,7 +59,7 @@ def result_of(execution: dict[str, Any]) -> dict[str, Any]:
 
 
 def _put(bucket: str, key: str, value: Any) -> int:
-    """Write JSON to S3 and return how many bytes it has."""
+    """Write JSON to S3 and return its size in bytes."""
     body = json.dumps(value).encode()
     headers = {"host": "127.0.0.1", "content-type": "application/json"}
     status, _, answer = app.call_service_handler_sync(

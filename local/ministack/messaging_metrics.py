@@ -1,44 +1,34 @@
-"""Metrics of topics and queues, which MiniStack 1.5.33 does not have.
+"""Metrics of SNS topics and SQS queues, which MiniStack does not have.
 
-`NumberOfMessagesPublished` of a topic is counted where every message to a topic passes. How many
-messages wait in a queue, and how long the oldest has waited, are sampled every few seconds; AWS
-samples them once a minute. tests/integration/test_ministack_gaps.py fails when MiniStack closes the
-gap.
+`NumberOfMessagesPublished` counts each message to a topic. The number of messages in a queue and
+the age of the oldest are sampled every few seconds; AWS samples them once a minute.
 """
 
-import functools
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ministack.services import sns, sqs
 
 from local.ministack import metrics
-from local.ministack.ministack_source import check_source
+from local.ministack.patches import Patches
 
 SAMPLE_SECONDS = 5.0
+patches = Patches(__name__)
 
 
-def install() -> None:
-    """Change MiniStack's SNS in this process; call once, before the first message.
-
-    Raises:
-        MiniStackChangedError: when MiniStack's version has changed.
-    """
-    fanout = sns._fanout
-    check_source(fanout, "984cdd91", "local/ministack/messaging_metrics.py")
-
-    @functools.wraps(fanout)
+@patches.wrap(sns, "_fanout", "984cdd91")
+def _count_messages(fanout: Callable[..., Any]) -> Callable[..., Any]:
     def count_and_fanout(topic_arn: str, *arguments: Any, **named: Any) -> Any:
         name = topic_arn.rpartition(":")[2]
         metrics.record("AWS/SNS", "NumberOfMessagesPublished", 1, "Count", dimensions={"TopicName": name})
         return fanout(topic_arn, *arguments, **named)
 
-    sns._fanout = count_and_fanout
+    return count_and_fanout
 
 
 def sample_queues() -> None:
-    """Record how every queue stands now."""
+    """Record the metrics of every queue."""
     now = time.time()
     for url, queue in sqs._queues.items():
         dimensions = {"QueueName": url.rpartition("/")[2]}
@@ -47,12 +37,9 @@ def sample_queues() -> None:
 
 
 def queue_points(messages: Iterable[dict[str, Any]], now: float) -> list[tuple[str, float, str]]:
-    """Return name, value and unit of what is measured of a queue.
+    """Return name, value and unit of each metric of a queue; times are in seconds since 1970.
 
-    Args:
-        messages: the queue's, as MiniStack keeps them: `sent_at`, `visible_at` and, for one that a
-            queue's redrive policy has moved, `enqueued_at`, in seconds since 1970.
-        now: in seconds since 1970.
+    A message of MiniStack has `enqueued_at` if a redrive policy moved it.
     """
     waiting = list(messages)
     visible = sum(message["visible_at"] <= now for message in waiting)

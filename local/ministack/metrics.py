@@ -1,8 +1,7 @@
-"""CloudWatch metrics of services that MiniStack leaves without them.
+"""CloudWatch metrics of services for which MiniStack has none.
 
-`record` is the one way in which the laptop's AWS itself adds a data point. MiniStack keeps its
-points in lists that it makes and replaces without a lock, while here many threads add to them, so
-`install` changes the two functions that do it.
+MiniStack creates and replaces its lists of data points without a lock, while many threads of the
+laptop's AWS add to them. The two patched functions only ever change a list in place.
 """
 
 import time
@@ -11,9 +10,10 @@ from typing import Any
 
 from ministack.services import cloudwatch
 
-from local.ministack.ministack_source import check_source
+from local.ministack.patches import Patches
 
 _KEPT_SECONDS = cloudwatch.TWO_WEEKS_SECONDS
+patches = Patches(__name__)
 
 
 def record(
@@ -25,15 +25,15 @@ def record(
     dimensions: Mapping[str, str] | None = None,
     timestamp: float | None = None,
 ) -> None:
-    """Add one data point, or several of one metric at one time.
+    """Add one or more data points with the same timestamp to a metric.
 
     Args:
         namespace: for example `AWS/SageMaker`.
         name: the metric's name.
         values: in `unit`.
-        unit: one of CloudWatch's, for example `Count`, `Milliseconds`.
-        dimensions: name to value; another set is another metric.
-        timestamp: seconds since 1970, now without one.
+        unit: a unit of CloudWatch, for example `Count` or `Milliseconds`.
+        dimensions: name to value; each set of dimensions is a separate metric.
+        timestamp: seconds since 1970; default now.
     """
     named = dict(dimensions or {})
     points = cloudwatch._metric_bucket((namespace, name, cloudwatch._dims_key(named)))
@@ -42,26 +42,14 @@ def record(
         points.append({"Timestamp": when, "Value": float(value), "Unit": unit, "Dimensions": named})
 
 
-def install() -> None:
-    """Change MiniStack's CloudWatch in this process; call once, before the first data point.
-
-    Raises:
-        MiniStackChangedError: when MiniStack's version has changed.
-    """
-    check_source(cloudwatch._metric_bucket, "be62c5f1", "local/ministack/metrics.py")
-    check_source(cloudwatch._evict_old_metrics, "cf47bc15", "local/ministack/metrics.py")
-    cloudwatch._metric_bucket = _points
-    cloudwatch._evict_old_metrics = _forget_old_points
-
-
-def _points(key: tuple[str, str, str]) -> list[dict[str, Any]]:
-    """Return the list of a metric's points, made in one step if there is none."""
+@patches.replace(cloudwatch, "_metric_bucket", "be62c5f1")
+def _data_points(key: tuple[str, str, str]) -> list[dict[str, Any]]:
     points: list[dict[str, Any]] = cloudwatch._metrics.setdefault(key, [])
     return points
 
 
-def _forget_old_points() -> None:
-    """Drop what is older than two weeks, in the lists themselves: others are adding to them."""
+@patches.replace(cloudwatch, "_evict_old_metrics", "cf47bc15")
+def _drop_old_data_points() -> None:
     cutoff = time.time() - _KEPT_SECONDS
     for _, points in cloudwatch._metrics.items():
         while points and points[0]["Timestamp"] < cutoff:

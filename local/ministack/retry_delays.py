@@ -1,59 +1,47 @@
-"""How long a `Retry` of a state machine waits: `MaxDelaySeconds` and `JitterStrategy`.
+"""`MaxDelaySeconds` and `JitterStrategy` of a state machine's `Retry`.
 
-MiniStack 1.5.33 ignores both: every execution of a burst tries again at the same moment, after
-pauses that double up to 60 s. Here a pause ends at the rule's own bound, and FULL jitter draws it
-between zero and that, as AWS does; MiniStack's bound of 60 s stays. TestState, which waits for
-nothing, names a pause of this kind too, and without the tries before it.
-tests/integration/test_ministack_gaps.py fails when MiniStack closes the gap.
+MiniStack ignores both: every execution of a burst retries at the same moment, after delays that
+double up to 60 s. The patch limits a delay to the rule's own maximum, and FULL jitter draws it
+between zero and that, as AWS does; MiniStack's limit of 60 s stays. TestState, which does not
+wait, reports a delay as well, always that of the first retry.
 """
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from ministack.services import stepfunctions as sfn
 
-from local.ministack.ministack_source import check_source
+from local.ministack.patches import Patches
 
-_FILE = "local/ministack/retry_delays.py"
 # AWS's defaults, https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 _INTERVAL_SECONDS = 1
 _BACKOFF_RATE = 2.0
+patches = Patches(__name__)
+# Both wait as long as the rule says that _find_matching_retrier returns.
+patches.rely_on(sfn, "_execute_task", "53c818d2")
+patches.rely_on(sfn, "_with_retry_and_catch", "b351699d")
 
 
-def install() -> None:
-    """Change MiniStack's Step Functions in this process; call once, before the first execution.
-
-    Raises:
-        MiniStackChangedError: when MiniStack's version has changed.
-    """
-    find = sfn._find_matching_retrier
-    check_source(find, "cb494ae8", _FILE)
-    # These two wait for what the rule that was found says.
-    check_source(sfn._execute_task, "53c818d2", _FILE)
-    check_source(sfn._with_retry_and_catch, "b351699d", _FILE)
-
+@patches.wrap(sfn, "_find_matching_retrier", "cb494ae8")
+def _with_delay(find: Callable[..., Any]) -> Callable[..., Any]:
     def find_matching_retrier(
         retriers: list[dict[str, Any]], error: str, retry_counts: dict[int, int]
     ) -> tuple[dict[str, Any] | None, int]:
         retrier, index = find(retriers, error, retry_counts)
         if retrier is None:
             return None, index
-        pause = delay_seconds(retrier, retry_counts.get(index, 0))
-        return retrier | {"IntervalSeconds": pause, "BackoffRate": 1.0}, index
+        delay = delay_seconds(retrier, retry_counts.get(index, 0))
+        return retrier | {"IntervalSeconds": delay, "BackoffRate": 1.0}, index
 
-    sfn._find_matching_retrier = find_matching_retrier
+    return find_matching_retrier
 
 
 def delay_seconds(retrier: dict[str, Any], retries: int) -> float:
-    """Return how long to wait before a state is tried again, in seconds.
-
-    Args:
-        retrier: a rule of the state's `Retry`.
-        retries: how many there have been by this rule.
-    """
+    """Return the delay before the next attempt after a number of retries by a rule, in seconds."""
     rate = retrier.get("BackoffRate", _BACKOFF_RATE)
     longest = float(retrier.get("IntervalSeconds", _INTERVAL_SECONDS) * rate**retries)
     longest = min(longest, float(retrier.get("MaxDelaySeconds", longest)))
     if retrier.get("JitterStrategy") == "FULL":
-        return random.uniform(0, longest)  # noqa: S311  no secret, a pause
+        return random.uniform(0, longest)  # noqa: S311  a delay, not a secret
     return longest

@@ -1,1 +1,1 @@
-"""Our SageMaker: training jobs, models and endpoints as processes of this machine."""
+"""The SageMaker stand-in: training jobs, models and endpoints as processes of this machine."""

@@ -1,58 +1,58 @@
-"""A training job's checkpoints: from S3 before its script starts, to S3 while it runs."""
+"""Copies of a training job's checkpoints: from S3 before its script starts, to S3 while it runs."""
 
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from local.sagemaker.object_store import download_prefix, split_s3_uri
 
 
+@dataclass
 class CheckpointSync:
-    """One folder of checkpoints and its copy below an S3 URI.
+    """A folder of checkpoints and its copy below an S3 URI.
 
-    Files that are deleted in the folder stay in S3: nothing of AWS's says that they go.
+    The folder need not exist yet. Files deleted in it stay in S3; AWS documents no deletion.
     """
 
-    def __init__(self, s3: Any, folder: Path, uri: str) -> None:
-        """Take the S3 client, the folder, which need not exist yet, and where its copy is."""
-        self._s3 = s3
-        self._folder = folder
-        self._uri = uri
-        self._copied: dict[str, tuple[int, int]] = {}
+    s3: Any
+    folder: Path
+    uri: str
+    _copied: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def restore(self) -> None:
-        """Make the folder, with what S3 has.
+        """Create the folder and download its copy.
 
         Raises:
             botocore.exceptions.ClientError: the bucket cannot be read.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        download_prefix(self._s3, self._uri, self._folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        download_prefix(self.s3, self.uri, self.folder)
         self._copied = {name: mark for name, mark, _ in self._files()}
 
     def sync(self) -> None:
-        """Copy what is new or has changed since the last time.
+        """Upload new and changed files.
 
         Raises:
             botocore.exceptions.ClientError: the bucket cannot be written.
         """
-        bucket, prefix = split_s3_uri(self._uri)
+        bucket, prefix = split_s3_uri(self.uri)
         for name, mark, path in self._files():
             if self._copied.get(name) == mark:
                 continue
             try:
-                # Read in one go: a file that the script replaces meanwhile is still a whole one.
+                # One read: a file that the script replaces in the meantime is still complete.
                 content = path.read_bytes()
             except FileNotFoundError:
                 continue
-            self._s3.put_object(Bucket=bucket, Key=str(PurePosixPath(prefix) / name), Body=content)
+            self.s3.put_object(Bucket=bucket, Key=str(PurePosixPath(prefix) / name), Body=content)
             self._copied[name] = mark
 
     def _files(self) -> list[tuple[str, tuple[int, int], Path]]:
-        """Return name, mark (it changes with the content) and path of every file."""
+        """Return name, version mark and path of every file."""
         try:
-            paths = sorted(self._folder.rglob("*"))
-        except FileNotFoundError:  # a folder went while it was looked through
-            return []  # the next time, then
+            paths = sorted(self.folder.rglob("*"))
+        except FileNotFoundError:  # the script deleted a folder in the meantime
+            return []  # until the next call
         found = []
         for path in paths:
             try:
@@ -60,7 +60,7 @@ class CheckpointSync:
             except FileNotFoundError:  # the script has renamed or deleted it
                 continue
             if path.is_file():
-                name = path.relative_to(self._folder).as_posix()
-                # A replaced file may have the size and, on a coarse clock, the time of the old one.
+                name = path.relative_to(self.folder).as_posix()
+                # The inode too: on a coarse clock a replaced file may have the time of the old one.
                 found.append((name, (status.st_mtime_ns, status.st_ino), path))
         return found

@@ -1,4 +1,4 @@
-"""Processes that the laptop's AWS starts for jobs and endpoints, and how each of them ends."""
+"""Processes of jobs and endpoints: start, and end with their whole process group."""
 
 import contextlib
 import os
@@ -6,11 +6,12 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-_TERM_SECONDS = 5.0  # what a process gets to end on SIGTERM before SIGKILL
-_KILL_SECONDS = 5.0  # what SIGKILL may take with a script below a shell, which nobody waits for
-_LOOK_SECONDS = 0.05
+_TERM_SECONDS = 5.0  # between SIGTERM and SIGKILL
+_KILL_SECONDS = 5.0  # until a killed script below a shell has ended; it is not our child
+_POLL_SECONDS = 0.05
 
 
 class StoppingError(Exception):
@@ -18,14 +19,14 @@ class StoppingError(Exception):
 
 
 class ChildProcesses:
-    """Starts processes and keeps note of them, in memory and as files.
+    """Starts processes and records them, in memory and as files.
 
-    Each gets a process group of its own, so that its own children end with it. The files
-    (`<folder>/<pid>`) let `python -m local stop` end what a killed server left behind.
+    Each process leads a process group, so that its own children end with it. The files
+    (`<folder>/<pid>`) let `python -m local stop` end the processes of a killed server.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Take the folder for the notes; it need not exist yet."""
+        """Set the folder for the files; it need not exist yet."""
         self._folder = folder
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
@@ -34,16 +35,16 @@ class ChildProcesses:
     def start(
         self, command: list[str], environment: dict[str, str], folder: Path, log: Path
     ) -> subprocess.Popen[bytes]:
-        """Start a command in a folder, with its output appended to a log file.
+        """Start a command in a folder and append its output to a log file.
 
         Raises:
-            OSError: for a command that cannot be started.
+            OSError: when the command cannot start.
             StoppingError: after `stop_all`.
         """
         with self._lock, log.open("ab") as output:
             if self._closed:
                 raise StoppingError("the laptop's AWS is stopping")
-            process = subprocess.Popen(  # noqa: S603  the command is the job's own, as on AWS
+            process = subprocess.Popen(  # noqa: S603  the job's own command, as on AWS
                 command,
                 cwd=folder,
                 env=environment,
@@ -62,53 +63,60 @@ class ChildProcesses:
         process: subprocess.Popen[bytes],
         seconds: float = _TERM_SECONDS,
         *,
-        told: bool = False,
+        signalled: bool = False,
     ) -> None:
-        """End a process and its group: SIGTERM, then SIGKILL once `seconds` have passed.
+        """End a process and its group: SIGTERM, then SIGKILL after `seconds`.
 
-        One that was `told` already gets no second SIGTERM, which might end it while it saves.
+        A process that was already `signalled` gets no second SIGTERM, which could end it while it saves.
         """
         with self._lock:
             if process.pid not in self._running:
-                return  # ended before; its number may belong to another process by now
-        if not told:
+                return  # already ended; its id may belong to another process now
+        if not signalled:
             signal_group(process.pid, signal.SIGTERM)
         deadline = time.monotonic() + seconds
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
-        # A shell ends at once; the script that it started may be saving what it has.
-        while group_runs(process.pid) and time.monotonic() < deadline:
-            time.sleep(_LOOK_SECONDS)
+        # A shell ends at once; the script that it started may still be saving.
+        wait_until(lambda: not group_runs(process.pid), deadline - time.monotonic())
         self.forget(process)
 
     def forget(self, process: subprocess.Popen[bytes]) -> None:
-        """End what is left of a process's group and drop the note of it, unless that was done."""
+        """Kill the rest of a process's group and drop its record, unless that was done before."""
         with self._lock:
             if process.pid not in self._running:
                 return
         signal_group(process.pid, signal.SIGKILL)
         process.wait()
-        deadline = time.monotonic() + _KILL_SECONDS
-        while group_runs(process.pid) and time.monotonic() < deadline:
-            time.sleep(_LOOK_SECONDS)
+        wait_until(lambda: not group_runs(process.pid), _KILL_SECONDS)
         with self._lock:
             self._running.pop(process.pid, None)
             (self._folder / str(process.pid)).unlink(missing_ok=True)
 
-    def stop_all(self) -> None:
-        """End every process, all at the same time, and start no more."""
+    def stop_all(self, seconds: float = 2.0) -> None:
+        """End every process at the same time, each within `seconds`, and start no more."""
         with self._lock:
             self._closed = True
             running = list(self._running.values())
         for process in running:
             signal_group(process.pid, signal.SIGTERM)
         for process in running:
-            self.stop(process, 2.0, told=True)
+            self.stop(process, seconds, signalled=True)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Poll a condition until it holds; return whether it did within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
 
 
 def group_runs(group: int) -> bool:
-    """Tell whether a process of a group runs; one that has ended and was not yet seen does not."""
-    if not Path("/proc/self/stat").exists():  # macOS, where init sees to the ended ones at once
+    """Return whether a process of a group is running; a zombie is not."""
+    if not Path("/proc/self/stat").exists():  # macOS, where init collects zombies at once
         try:
             os.killpg(group, 0)
         except (ProcessLookupError, PermissionError):
@@ -116,11 +124,11 @@ def group_runs(group: int) -> bool:
         return True
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # After the name, which is in brackets and may hold any character.
-            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
-        except (OSError, ValueError):  # it ended while it was being looked at
+            # The fields after the name, which is in brackets and may contain any character.
+            state, _, process_group = stat.read_text().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):  # it ended in the meantime
             continue
-        if int(its_group) == group and state not in "ZX":
+        if int(process_group) == group and state not in "ZX":
             return True
     return False
 

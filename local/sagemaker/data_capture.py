@@ -1,4 +1,4 @@
-"""Data capture: what an endpoint was asked and what it answered, as SageMaker writes it to S3.
+"""Data capture: requests and responses of an endpoint, as SageMaker writes them to S3.
 
 One JSON object per line in `<prefix>/<endpoint>/<variant>/yyyy/mm/dd/hh/<MM-SS-mmm>-<uuid>.jsonl`.
 """
@@ -23,17 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CapturedInvocation:
-    """One successful call of an endpoint.
-
-    Attributes:
-        request_body: the bytes that the client sent.
-        request_type: their content type, with any parameters.
-        answer_body: the bytes that the container answered.
-        answer_type: their content type.
-        time: when the call came in, UTC.
-        inference_id: the client's own id of the call, or None.
-        custom_attributes: the client's custom attributes, or None.
-    """
+    """One successful invocation of an endpoint; the types are content types with any parameters."""
 
     request_body: bytes
     request_type: str
@@ -54,15 +44,10 @@ class DataCapture:
         s3: Any,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Take over a `DataCaptureConfig` in the shape of CreateEndpointConfig.
+        """Set up the capture of a `DataCaptureConfig`; `chance` returns a number in [0, 1), for sampling.
 
-        Raises ValidationFailedError for a destination that is no S3 URI.
-
-        Args:
-            config: the `DataCaptureConfig`.
-            endpoint: the endpoint's name.
-            s3: the S3 client to write with.
-            chance: gives a number in [0, 1) per call, for sampling.
+        Raises:
+            ValidationFailedError: for a destination that is not an S3 URI.
         """
         self._config = config
         self._bucket, self._prefix = split_s3_uri(config["DestinationS3Uri"])
@@ -73,7 +58,7 @@ class DataCapture:
         self._lock = threading.Lock()
 
     def record(self, variant: str, invocation: CapturedInvocation) -> None:
-        """Keep one call for the next flush, if it is sampled."""
+        """Keep an invocation for the next flush, if it is in the sample."""
         if self._chance() * 100 >= self._config["InitialSamplingPercentage"]:
             return
         line = capture_line(self._config, invocation)
@@ -82,15 +67,15 @@ class DataCapture:
             self._waiting.setdefault(folder, []).append(line)
 
     def flush(self) -> None:
-        """Write what is waiting to S3, one file per hour and variant.
+        """Write the waiting captures to S3, one file per hour and variant.
 
-        A bucket that refuses it is logged and the captures are dropped, as on AWS: an endpoint
-        must not fail for its captures.
+        An error is logged and the captures are dropped, as on AWS.
         """
         with self._lock:
             waiting, self._waiting = self._waiting, {}
         for folder, lines in waiting.items():
-            name = f"{file_time(datetime.now(UTC))}-{uuid.uuid4()}.jsonl"
+            now = datetime.now(UTC)
+            name = f"{now:%M-%S}-{now.microsecond // 1000:03d}-{uuid.uuid4()}.jsonl"
             key = "/".join(part for part in (self._prefix.strip("/"), folder, name) if part)
             try:
                 self._s3.put_object(Bucket=self._bucket, Key=key, Body="".join(lines).encode())
@@ -101,10 +86,8 @@ class DataCapture:
 def capture_line(config: dict[str, Any], invocation: CapturedInvocation) -> str:
     """Return one line of a capture file, newline included.
 
-    Args:
-        config: the `DataCaptureConfig`: its `CaptureOptions` say which sides are captured, its
-            `CaptureContentTypeHeader` which content types are text and not base64.
-        invocation: the call.
+    The `CaptureOptions` of the `DataCaptureConfig` select request and response, its
+    `CaptureContentTypeHeader` the content types that are text and not base64.
     """
     modes = {option["CaptureMode"] for option in config["CaptureOptions"]}
     both = "InputAndOutput" in modes
@@ -123,11 +106,6 @@ def capture_line(config: dict[str, Any], invocation: CapturedInvocation) -> str:
     return json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n"
 
 
-def file_time(now: datetime) -> str:
-    """Return the start of a capture file's name: minutes, seconds and milliseconds."""
-    return f"{now:%M-%S}-{now.microsecond // 1000:03d}"
-
-
 def _side(config: dict[str, Any], mode: str, body: bytes, content_type: str) -> dict[str, str]:
     declared = config.get("CaptureContentTypeHeader", {})
     plain = content_type.partition(";")[0].strip().lower()
@@ -138,7 +116,7 @@ def _side(config: dict[str, Any], mode: str, body: bytes, content_type: str) -> 
         encoding = "CSV"
     try:
         data = "" if encoding == "BASE64" else body.decode()
-    except UnicodeDecodeError:  # declared as text and is not: keep the bytes
+    except UnicodeDecodeError:  # declared as text, but is not
         encoding = "BASE64"
     if encoding == "BASE64":
         data = base64.b64encode(body).decode()

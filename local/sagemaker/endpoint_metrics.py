@@ -1,25 +1,25 @@
-"""What SageMaker tells CloudWatch of each call of an endpoint, in the namespace AWS/SageMaker."""
+"""CloudWatch metrics of each call of an endpoint, in the namespace AWS/SageMaker."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 # local.ministack.metrics.record: namespace, name, value, unit, and `dimensions` by name
-Record = Callable[..., None]
+RecordMetric = Callable[..., None]
 
 _NAMESPACE = "AWS/SageMaker"
 
 
 class MeasuredCall:
-    """The metrics of one call, sent when it is over.
+    """The metrics of one call, sent at its end.
 
-    A call of an endpoint that is not there has no variant, and no metrics, as on AWS. A call that
-    never reached the container has no latencies. One that is throttled counts among the 4XX: its
-    HTTP status is 400.
+    A call of an unknown endpoint has no variant and therefore no metrics, as on AWS. A call that
+    did not reach the container has no latencies. A throttled call has HTTP status 400 and counts
+    as 4XX.
     """
 
     def __init__(self, endpoint: str) -> None:
-        """Start the clock of a call."""
+        """Start to measure."""
         self.variant = ""  # set once it is known
         self._endpoint = endpoint
         self._began = time.perf_counter()
@@ -27,21 +27,15 @@ class MeasuredCall:
 
     @contextmanager
     def model(self) -> Iterator[None]:
-        """Count the time inside as the container's; more than once adds up."""
+        """Count the time in this context as the container's; several contexts add up."""
         began = time.perf_counter()
         try:
             yield
         finally:
             self._model_seconds = (self._model_seconds or 0.0) + time.perf_counter() - began
 
-    def send(self, status: int, record: Record) -> None:
-        """Send the metrics of the call.
-
-        Args:
-            status: the HTTP status: the container's where it gave one, 0 where it gave none in
-                time, otherwise SageMaker's own.
-            record: takes each data point.
-        """
+    def send(self, status: int, record: RecordMetric) -> None:
+        """Send the metrics; `status` is the container's HTTP status, 0 for a time-out, or else SageMaker's own."""
         if not self.variant:
             return
         points = [

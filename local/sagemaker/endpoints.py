@@ -2,73 +2,71 @@
 
 import itertools
 import logging
-import random
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from local.periodic import PeriodicTask
 from local.sagemaker.arns import sagemaker_arn
 from local.sagemaker.data_capture import DataCapture
 from local.sagemaker.errors import ValidationFailedError
 from local.sagemaker.host import Host
 from local.sagemaker.model_catalog import ModelCatalog, container_of
-from local.sagemaker.model_server import ModelServer, ModelServerError
+from local.sagemaker.model_server import ContainerAnswer, ModelServer, ModelServerError, ModelServerGoneError
 from local.sagemaker.paging import list_page
 from local.sagemaker.tags import Tags
 
-# Between two looks at every endpoint. SageMaker takes minutes to write captures; here a test waits.
-ROUND_SECONDS = 2.0
+# SageMaker takes minutes to write captures; here tests wait for them.
+_SUPERVISION_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class Deployment:
-    """One endpoint configuration being served.
-
-    Attributes:
-        config: the endpoint configuration's record.
-        models: the model's record of each production variant.
-        servers: the serving process of each production variant.
-        capture: its data capture, or None when that is off.
-    """
+    """The records of an endpoint configuration and its model, and what serves them once it has started."""
 
     config: dict[str, Any]
-    models: dict[str, dict[str, Any]]
-    servers: dict[str, ModelServer] = field(default_factory=dict)
+    model: dict[str, Any]
+    server: ModelServer | None = None
     capture: DataCapture | None = None
 
-    def choose_variant(self, chance: Callable[[], float] = random.random) -> str:
-        """Return the variant that takes the next call, by the variants' weights."""
-        variants = self.config["ProductionVariants"]
-        weights = [variant.get("InitialVariantWeight", 1.0) for variant in variants]
-        mark = chance() * sum(weights)
-        for variant, reach in zip(variants, itertools.accumulate(weights), strict=True):
-            if mark < reach:
-                return str(variant["VariantName"])
-        return str(variants[-1]["VariantName"])
+    @property
+    def variant(self) -> dict[str, Any]:
+        """The one production variant."""
+        variant: dict[str, Any] = self.config["ProductionVariants"][0]
+        return variant
+
+    def invoke(self, body: bytes, headers: dict[str, str]) -> ContainerAnswer:
+        """Send one invocation to the container; errors as in `ModelServer.invoke`."""
+        if self.server is None:
+            raise ModelServerGoneError("the container is not running")
+        return self.server.invoke(body, headers)
 
     def supervise(self) -> None:
-        """Write the captures that wait, and start again what has died."""
-        if self.capture is not None:
-            self.capture.flush()
-        for server in list(self.servers.values()):
-            server.revive()
+        """Write the waiting captures and restart a server that has died; log errors."""
+        try:
+            if self.capture is not None:
+                self.capture.flush()
+            if self.server is not None:
+                self.server.revive()
+        except Exception:  # one thread supervises all endpoints and must continue
+            logger.exception("Endpoint configuration %s", self.config["EndpointConfigName"])
 
     def stop(self) -> None:
-        """End every process and write the last captures."""
-        for server in self.servers.values():
-            server.stop()
+        """End the process and write the last captures."""
+        if self.server is not None:
+            self.server.stop()
         if self.capture is not None:
             self.capture.flush()
 
 
 @dataclass
 class Endpoint:
-    """One endpoint; `deployment` is what serves now, None until the first is up."""
+    """One endpoint; `deployment` is None until the first one is in service."""
 
     name: str
     arn: str
@@ -91,11 +89,10 @@ class Endpoints:
         self._endpoints: dict[str, Endpoint] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._closed = threading.Event()
-        threading.Thread(target=self._supervise, name="endpoints", daemon=True).start()
+        self._supervision = PeriodicTask(_SUPERVISION_SECONDS, self._supervise)
 
     def create(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer CreateEndpoint and start to serve."""
+        """Answer CreateEndpoint and start the deployment."""
         name = request["EndpointName"]
         arn = sagemaker_arn("endpoint", name)
         deployment = self._plan(request["EndpointName"], request["EndpointConfigName"])
@@ -114,21 +111,20 @@ class Endpoints:
         deployment = self._plan(request["EndpointName"], request["EndpointConfigName"])
         with self._lock:
             endpoint = self._find(request["EndpointName"])
-            _refuse_in_progress(endpoint)
+            _check_settled(endpoint)
             if endpoint.deployment is None:
                 raise ValidationFailedError(
-                    f'Cannot update endpoint "{endpoint.arn}": it never came into service. '
-                    "Delete it and create it again."
+                    f'Cannot update endpoint "{endpoint.arn}": it was never in service. Delete it and create it again.'
                 )
             _mark(endpoint, "Updating")
         self._in_thread(self._bring_up, endpoint, deployment)
         return {"EndpointArn": endpoint.arn}
 
     def delete(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer DeleteEndpoint and end what serves it."""
+        """Answer DeleteEndpoint and stop the deployment."""
         with self._lock:
             endpoint = self._find(request["EndpointName"])
-            _refuse_in_progress(endpoint)
+            _check_settled(endpoint)
             _mark(endpoint, "Deleting")
         self._in_thread(self._take_down, endpoint)
         return {}
@@ -151,26 +147,26 @@ class Endpoints:
                 }
                 for endpoint in self._endpoints.values()
             ]
-        page, token = list_page(request, summaries, "EndpointName", "EndpointStatus")
-        return {"Endpoints": page} | ({"NextToken": token} if token else {})
+        return list_page(request, "Endpoints", summaries, "EndpointName", "EndpointStatus")
 
     def serving(self, name: str) -> tuple[str, Deployment | None]:
-        """Return an endpoint's status and what serves it now.
+        """Return an endpoint's status and its current deployment.
 
         Raises:
-            KeyError: when there is no such endpoint.
+            KeyError: when the endpoint does not exist.
         """
         with self._lock:
             endpoint = self._endpoints[name]
             return endpoint.status, endpoint.deployment
 
     def close(self) -> None:
-        """Start nothing more; the processes themselves end with `ChildProcesses.stop_all`."""
-        self._closed.set()
+        """Stop the supervision; `ChildProcesses.stop_all` ends the processes."""
+        self._supervision.stop()
 
     def _plan(self, endpoint_name: str, config_name: str) -> Deployment:
-        config = self._catalog.find_config(config_name)
-        deployment = Deployment(config, self._catalog.models_of(config))
+        config = self._catalog.configs.find(config_name)
+        model = self._catalog.models.find(config["ProductionVariants"][0]["ModelName"])
+        deployment = Deployment(config, model)
         capture = config.get("DataCaptureConfig")
         if capture is not None and capture.get("EnableCapture", True):
             deployment.capture = DataCapture(capture, endpoint_name, self._host.clients.s3)
@@ -186,23 +182,21 @@ class Endpoints:
         try:
             if retired is not None:
                 retired.stop()
-        finally:  # however that ends, the endpoint must not stay in progress
+        finally:  # the endpoint must not stay in progress
             with self._lock:
-                # A failed update leaves the old deployment in service, as SageMaker's rollback.
+                # A failed update leaves the old deployment in service, as SageMaker's rollback does.
                 _mark(endpoint, "InService" if endpoint.deployment else "Failed", failure)
 
     def _start(self, name: str, deployment: Deployment) -> str:
-        """Start every variant; return why it failed, empty when it did not."""
+        """Start the model server; return the reason of a failure, or an empty string."""
         try:
-            for variant in deployment.config["ProductionVariants"]:
-                folder = self._host.state / "endpoints" / name / f"{next(self._numbers):04d}"
-                folder.mkdir(parents=True)
-                server = ModelServer(name, variant, folder, self._host)
-                deployment.servers[variant["VariantName"]] = server
-                server.start(deployment.models[variant["VariantName"]])
+            folder = self._host.state / "endpoints" / name / f"{next(self._numbers):04d}"
+            folder.mkdir(parents=True)
+            deployment.server = ModelServer(name, deployment.variant, folder, self._host)
+            deployment.server.start(deployment.model)
         except ModelServerError as error:
             return str(error)
-        except Exception as error:  # whatever it is, an endpoint has to fail with it
+        except Exception as error:  # any error must end in the status Failed
             logger.exception("Endpoint %s", name)
             return f"Failed to download or start the model: {error}"[:1024]
         return ""
@@ -223,26 +217,17 @@ class Endpoints:
         return endpoint
 
     def _supervise(self) -> None:
-        while not self._closed.wait(ROUND_SECONDS):
-            with self._lock:
-                deployments = [endpoint.deployment for endpoint in self._endpoints.values()]
-            for deployment in deployments:
-                if deployment is not None:
-                    _supervise(deployment)
+        with self._lock:
+            deployments = [endpoint.deployment for endpoint in self._endpoints.values()]
+        for deployment in deployments:
+            if deployment is not None:
+                deployment.supervise()
 
     def _in_thread(self, work: Callable[..., None], *arguments: Any) -> None:
         threading.Thread(target=work, args=arguments, name=work.__name__, daemon=True).start()
 
 
-def _supervise(deployment: Deployment) -> None:
-    """Supervise one deployment; whatever goes wrong with it must not reach the others."""
-    try:
-        deployment.supervise()
-    except Exception:  # one thread looks after every endpoint and has to go on
-        logger.exception("Endpoint configuration %s", deployment.config["EndpointConfigName"])
-
-
-def _refuse_in_progress(endpoint: Endpoint) -> None:
+def _check_settled(endpoint: Endpoint) -> None:
     if endpoint.status not in ("InService", "Failed"):
         raise ValidationFailedError(f'Cannot update in-progress endpoint "{endpoint.arn}".')
 
@@ -263,10 +248,7 @@ def _description(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.failure:
         described["FailureReason"] = endpoint.failure
     if endpoint.deployment is not None:
-        described["ProductionVariants"] = [
-            _variant_summary(variant, endpoint.deployment.models[variant["VariantName"]], endpoint)
-            for variant in endpoint.config["ProductionVariants"]
-        ]
+        described["ProductionVariants"] = [_variant_summary(endpoint.deployment, endpoint.modified)]
         capture = endpoint.config.get("DataCaptureConfig")
         if capture is not None:
             enabled = capture.get("EnableCapture", True)
@@ -280,18 +262,12 @@ def _description(endpoint: Endpoint) -> dict[str, Any]:
     return described
 
 
-def _variant_summary(variant: dict[str, Any], model: dict[str, Any], endpoint: Endpoint) -> dict[str, Any]:
-    image = container_of(model).get("Image", "none")
+def _variant_summary(deployment: Deployment, modified: datetime) -> dict[str, Any]:
+    variant, image = deployment.variant, container_of(deployment.model).get("Image", "none")
     weight, count = variant.get("InitialVariantWeight", 1.0), variant.get("InitialInstanceCount", 1)
     return {
         "VariantName": variant["VariantName"],
-        "DeployedImages": [
-            {
-                "SpecifiedImage": image,
-                "ResolvedImage": image,
-                "ResolutionTime": endpoint.modified,
-            }
-        ],
+        "DeployedImages": [{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": modified}],
         "CurrentWeight": weight,
         "DesiredWeight": weight,
         "CurrentInstanceCount": count,

@@ -1,18 +1,18 @@
-"""The errors that the laptop's AWS answers with, worded and coded as AWS does."""
+"""Error answers of the SageMaker stand-in, with AWS's codes and messages."""
 
 
 class AwsError(Exception):
     """An error answer of an AWS API.
 
     Attributes:
-        code: what boto3 shows as `response["Error"]["Code"]`.
-        message: the sentence beside it.
+        code: boto3's `response["Error"]["Code"]`.
+        message: boto3's `response["Error"]["Message"]`.
         status: the HTTP status.
         fields: further members of the error's shape, such as `OriginalStatusCode`.
     """
 
     def __init__(self, code: str, message: str, status: int = 400, fields: dict[str, object] | None = None) -> None:
-        """Take code, message, HTTP status and the shape's further members."""
+        """Set the attributes."""
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
@@ -21,16 +21,8 @@ class AwsError(Exception):
 
 
 class ValidationFailedError(AwsError):
-    """The request is wrong, or names something that is not there (`ValidationException`)."""
+    """The request is invalid or names an unknown resource (`ValidationException`)."""
 
     def __init__(self, message: str) -> None:
-        """Take what is wrong."""
+        """Set the message."""
         super().__init__("ValidationException", message)
-
-
-class ResourceInUseError(AwsError):
-    """A training job of this name exists already (`ResourceInUse`)."""
-
-    def __init__(self, message: str) -> None:
-        """Take what is in use."""
-        super().__init__("ResourceInUse", message)

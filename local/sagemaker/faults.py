@@ -1,35 +1,34 @@
-"""Faults on purpose: an endpoint that is slow, busy, failing or gone, for a share of its calls.
+"""Fault injection: an endpoint that is slow, throttled, failing or missing, for a share of its calls.
 
-`PUT /_local/faults/{endpoint}` sets one or several, `GET` shows them and counts what they did,
-`DELETE` ends them. "Throttled for the next two calls, then well" is
-`{"kind": "throttled", "calls": 2}`; "a tenth slow and a tenth failing" is
-`{"faults": [{"kind": "slow", "share": 0.1}, {"kind": "failing", "share": 0.1}]}`.
+`PUT /_local/faults/{endpoint}` sets one fault or several, `GET` returns them with their counts,
+`DELETE` ends them. `{"kind": "throttled", "calls": 2}` throttles the next two calls;
+`{"faults": [{"kind": "slow", "share": 0.1}, {"kind": "failing", "share": 0.1}]}` makes a tenth of
+the calls slow and a tenth fail.
 """
 
+import math
 import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from local.control_request import ControlRequestError, check_members, number, optional_whole_number
+
 
 class FaultKind(StrEnum):
-    """What a faulty call gets."""
+    """The effect of a fault on a call."""
 
-    SLOW = "slow"  # the right answer after delay_seconds; past 60 s ModelError: timed out
+    SLOW = "slow"  # the right answer after delay_seconds; after more than 60 s a ModelError, timed out
     THROTTLED = "throttled"  # ThrottlingException
     UNAVAILABLE = "unavailable"  # ServiceUnavailable, HTTP 503
     FAILING = "failing"  # ModelError: the container answered 500
     REFUSING = "refusing"  # ModelError: the container answered 400
-    NONSENSE = "nonsense"  # HTTP 200 with an answer that holds no probabilities
+    NONSENSE = "nonsense"  # HTTP 200 with an answer without probabilities
     GONE = "gone"  # ValidationError: endpoint not found
-
-
-class FaultRequestError(Exception):
-    """A fault that cannot be set; the message says which field is wrong."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,11 @@ class Fault:
     """A fault of one endpoint.
 
     Attributes:
-        kind: what a faulty call gets.
-        share: the share of calls that are faulty, above 0 and up to 1.
-        seconds: how long the fault lasts from now, or None for until it is deleted.
-        calls: how many calls it hits before it is over, or None for no limit.
-        delay_seconds: for `slow`, how much longer a call takes.
+        kind: its effect on a call.
+        share: the share of calls that it hits, above 0 and up to 1.
+        seconds: how long it lasts, or None for until it is deleted.
+        calls: the number of calls that it hits, or None for no limit.
+        delay_seconds: for `slow`, the additional duration of a call.
     """
 
     kind: FaultKind
@@ -53,33 +52,31 @@ class Fault:
 
 @dataclass(frozen=True)
 class FaultRequest:
-    """What a PUT asks for: the faults, and a seed with which the same calls are hit each time."""
+    """The faults of one endpoint, and a seed to hit the same calls each time.
+
+    The shares add up to at most 1; a call gets one of the faults or none.
+    """
 
     faults: Sequence[Fault]
     seed: int | None = None
 
 
 @dataclass
-class _Active:
-    """A fault that is not over: until when, by the clock, and for how many calls more."""
-
-    fault: Fault
-    until: float | None
-    calls_left: int | None
-
-
-@dataclass
-class _Endpoint:
-    """The faults of one endpoint, and what has come of them."""
+class _EndpointFaults:
+    """The faults of one endpoint with the times of their ends, and the counts."""
 
     chance: Callable[[], float]
-    active: list[_Active] = field(default_factory=list)
+    active: list[tuple[Fault, float]] = field(default_factory=list)
     calls: int = 0
     injected: Counter[str] = field(default_factory=Counter)
 
+    def drop_ended(self, now: float) -> None:
+        """Drop faults without remaining seconds or calls."""
+        self.active = [(fault, end) for fault, end in self.active if now < end and fault.calls != 0]
+
 
 class Faults:
-    """The faults of every endpoint; safe to use from any thread."""
+    """The faults of every endpoint; thread-safe."""
 
     def __init__(
         self,
@@ -89,137 +86,95 @@ class Faults:
         """Start without faults; `clock` counts seconds, `chance` draws from [0, 1) per call."""
         self._clock = clock
         self._chance = chance
-        self._endpoints: dict[str, _Endpoint] = {}
+        self._endpoints: dict[str, _EndpointFaults] = {}
         self._lock = threading.Lock()
 
-    def put(self, endpoint: str, *faults: Fault, seed: int | None = None) -> None:
-        """Give an endpoint faults, in place of those that it has; the counts go on.
-
-        Args:
-            endpoint: the endpoint's name.
-            faults: their shares together are at most 1; a call gets one of them or none.
-            seed: for draws that are the same each time, in the order of the calls.
-        """
+    def put(self, endpoint: str, request: FaultRequest) -> None:
+        """Replace the faults of an endpoint; the counts continue."""
         now = self._clock()
         with self._lock:
-            found = self._endpoints.setdefault(endpoint, _Endpoint(self._chance))
-            # No secrets are drawn here: the numbers decide which calls fail on purpose.
-            found.chance = self._chance if seed is None else random.Random(seed).random  # noqa: S311
+            found = self._endpoints.setdefault(endpoint, _EndpointFaults(self._chance))
+            found.chance = self._chance if request.seed is None else random.Random(request.seed).random  # noqa: S311  not a secret
             found.active = [
-                _Active(fault, None if fault.seconds is None else now + fault.seconds, fault.calls) for fault in faults
+                (fault, math.inf if fault.seconds is None else now + fault.seconds) for fault in request.faults
             ]
 
     def get(self, endpoint: str) -> dict[str, Any]:
-        """Return an endpoint's faults with what is left of them, and the counts.
+        """Return an endpoint's faults with their remaining seconds and calls, and the counts.
 
-        `calls` are those of the endpoint and `injected` those that a fault has hit, by kind, since
-        the first fault or since `clear`.
+        `calls` counts all calls, `injected` those that a fault hit, by kind; both since the first
+        fault or since `clear`.
         """
         with self._lock:
             found = self._endpoints.get(endpoint)
             if found is None:
                 return {"faults": [], "calls": 0, "injected": {}}
-            self._drop_what_is_over(found)
+            now = self._clock()
+            found.drop_ended(now)
             faults = [
-                asdict(active.fault)
-                | {
-                    "seconds": active.until and round(active.until - self._clock(), 3),
-                    "calls": active.calls_left,
-                }
-                for active in found.active
+                asdict(fault) | {"seconds": None if end == math.inf else round(end - now, 3)}
+                for fault, end in found.active
             ]
             return {"faults": faults, "calls": found.calls, "injected": dict(found.injected)}
 
     def clear(self, endpoint: str) -> None:
-        """End an endpoint's faults, if it has any, and forget the counts."""
+        """End an endpoint's faults and reset the counts."""
         with self._lock:
             self._endpoints.pop(endpoint, None)
 
     def draw(self, endpoint: str) -> Fault | None:
-        """Decide one call: return the fault that it gets, or None for a healthy call."""
+        """Count one call; return the fault that hits it, or None."""
         with self._lock:
             found = self._endpoints.get(endpoint)
             if found is None:
                 return None
             found.calls += 1
-            self._drop_what_is_over(found)
+            found.drop_ended(self._clock())
             if not found.active:
                 return None
             mark = found.chance()
-            for active in found.active:
-                mark -= active.fault.share
+            for index, (fault, end) in enumerate(found.active):
+                mark -= fault.share
                 if mark < 0:
-                    if active.calls_left is not None:
-                        active.calls_left -= 1
-                    found.injected[active.fault.kind] += 1
-                    return active.fault
+                    if fault.calls is not None:
+                        found.active[index] = (replace(fault, calls=fault.calls - 1), end)
+                    found.injected[fault.kind] += 1
+                    return fault
             return None
-
-    def _drop_what_is_over(self, endpoint: _Endpoint) -> None:
-        now = self._clock()
-        endpoint.active = [
-            active
-            for active in endpoint.active
-            if (active.until is None or now < active.until) and active.calls_left != 0
-        ]
 
 
 def parse_faults(members: Any) -> FaultRequest:
-    """Return what a request's JSON describes: one fault, or a list of them.
+    """Return the fault or the list of faults in a request's JSON.
 
     Raises:
-        FaultRequestError: naming the wrong field and what it takes.
+        ControlRequestError: for an invalid field.
     """
     if not isinstance(members, dict) or "faults" not in members:
-        return FaultRequest([parse_fault(members)])
-    unknown = set(members) - {"faults", "seed"}
-    if unknown:
-        raise FaultRequestError(f"Unknown field {sorted(unknown)[0]!r} beside faults and seed")
-    listed, seed = members["faults"], members.get("seed")
+        return FaultRequest([_parse_fault(members)])
+    listed = check_members(members, FaultRequest.__dataclass_fields__, "")["faults"]
     if not isinstance(listed, list) or not listed:
-        raise FaultRequestError('faults must be a list such as [{"kind": "slow", "share": 0.1}]')
-    if seed is not None and type(seed) is not int:
-        raise FaultRequestError("seed must be a whole number, or null for none")
-    faults = [parse_fault(fault) for fault in listed]
-    together = sum(fault.share for fault in faults)
-    if together > 1 + 1e-9:
-        raise FaultRequestError(f"The shares must be at most 1 together; they are {together:g}")
-    return FaultRequest(faults, seed)
+        raise ControlRequestError('faults must be a list such as [{"kind": "slow", "share": 0.1}]')
+    faults = [_parse_fault(fault) for fault in listed]
+    total = sum(fault.share for fault in faults)
+    if total > 1 + 1e-9:
+        raise ControlRequestError(f"The shares must add up to at most 1; they add up to {total:g}")
+    return FaultRequest(faults, optional_whole_number(members, "seed", 0))
 
 
-def parse_fault(members: Any) -> Fault:
-    """Return the fault that a request's JSON describes.
-
-    Raises:
-        FaultRequestError: naming the wrong field and what it takes.
-    """
-    if not isinstance(members, dict):
-        raise FaultRequestError('The body must be a JSON object such as {"kind": "throttled"}')
-    unknown = set(members) - set(Fault.__dataclass_fields__)
-    if unknown:
-        raise FaultRequestError(
-            f"Unknown field {sorted(unknown)[0]!r}; a fault has " + ", ".join(Fault.__dataclass_fields__)
-        )
+def _parse_fault(members: Any) -> Fault:
+    members = check_members(members, Fault.__dataclass_fields__, '{"kind": "throttled"}')
     kinds = [kind.value for kind in FaultKind]
     if members.get("kind") not in kinds:
-        raise FaultRequestError(f"kind must be one of {', '.join(kinds)}")
-    share = _number(members, "share", 1.0)
-    if share is None or not 0 < share <= 1:
-        raise FaultRequestError("share must be above 0 and up to 1")
-    calls = members.get("calls")
-    if calls is not None and (type(calls) is not int or calls < 1):
-        raise FaultRequestError("calls must be a whole number from 1, or null for no limit")
-    seconds = _number(members, "seconds", None)
-    delay = _number(members, "delay_seconds", 1.0)
-    if (seconds is not None and seconds <= 0) or delay is None or delay < 0:
-        raise FaultRequestError("seconds must be above 0 and delay_seconds not below 0")
-    return Fault(FaultKind(members["kind"]), share, seconds, calls, delay)
-
-
-def _number(members: dict[str, Any], name: str, default: float | None) -> float | None:
-    value = members.get(name, default)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise FaultRequestError(f"{name} must be a number")
-    return float(value)
+        raise ControlRequestError(f"kind must be one of {', '.join(kinds)}")
+    share = number(members, "share", 1.0, 1)
+    seconds = None if members.get("seconds") is None else number(members, "seconds", 0.0)
+    for name, value in (("share", share), ("seconds", seconds)):
+        if value == 0:
+            raise ControlRequestError(f"{name} must be above 0")
+    return Fault(
+        FaultKind(members["kind"]),
+        share,
+        seconds,
+        optional_whole_number(members, "calls", 1),
+        number(members, "delay_seconds", 1.0),
+    )

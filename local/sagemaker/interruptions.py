@@ -1,29 +1,26 @@
-"""Interruptions on purpose: spot instances that are taken away from training jobs.
+"""Fault injection: spot interruptions of training jobs.
 
 `PUT /_local/interruptions/{name}` with `{"times": 2, "after_seconds": 5}` interrupts the spot jobs
-of that name, or whose name begins with it and a hyphen, twice, each time that long after their
-script has started. `GET` shows what is left and how many there were, `DELETE` ends it.
+of that name, or whose name begins with it and a hyphen, twice, each time five seconds after the
+start of their script. `GET` returns what is left and the count, `DELETE` ends it.
 """
 
 import threading
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-
-class InterruptionRequestError(Exception):
-    """A setting that cannot be taken; the message says which field is wrong."""
+from local.control_request import check_members, number, whole_number
 
 
 @dataclass(frozen=True)
 class Interruption:
-    """How a spot job loses its instance.
+    """A spot interruption of a training job.
 
     Attributes:
-        times: how often it happens before it is over.
-        after_seconds: how long after the start of the script.
-        notice_seconds: how long the script has between SIGTERM and SIGKILL; 0 for SIGKILL at once,
-            without SIGTERM.
-        away_seconds: how long no other instance is to be had.
+        times: the number of interruptions.
+        after_seconds: from the start of the script to the interruption.
+        notice_seconds: between SIGTERM and SIGKILL; 0 for SIGKILL at once, without SIGTERM.
+        away_seconds: until the next instance is available.
     """
 
     times: int = 1
@@ -33,64 +30,55 @@ class Interruption:
 
 
 class Interruptions:
-    """The interruptions that were asked for, by name; safe to use from any thread."""
+    """The requested interruptions by name; thread-safe."""
 
     def __init__(self) -> None:
-        """Start with none."""
-        self._asked: dict[str, Interruption] = {}
+        """Start without interruptions."""
+        self._requested: dict[str, Interruption] = {}
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def put(self, name: str, interruption: Interruption) -> None:
-        """Ask for interruptions of the jobs of a name, in place of those asked for before."""
+        """Replace the interruptions of a name."""
         with self._lock:
-            self._asked[name] = interruption
+            self._requested[name] = interruption
             self._counts.setdefault(name, 0)
 
     def get(self, name: str) -> dict[str, Any]:
-        """Return what is left, and how often jobs were `interrupted` since `clear`."""
+        """Return what is left, and the number `interrupted` since `clear`."""
         with self._lock:
-            asked = self._asked.get(name, Interruption(times=0))
-            return asdict(asked) | {"interrupted": self._counts.get(name, 0)}
+            requested = self._requested.get(name, Interruption(times=0))
+            return asdict(requested) | {"interrupted": self._counts.get(name, 0)}
 
     def clear(self, name: str) -> None:
-        """Ask for no more of them, and forget the count."""
+        """End the interruptions of a name and reset the count."""
         with self._lock:
-            self._asked.pop(name, None)
+            self._requested.pop(name, None)
             self._counts.pop(name, None)
 
     def draw(self, job: str, seconds: float) -> Interruption | None:
-        """Return the interruption that a job gets now, and count it; None for none.
-
-        `seconds` is how long the job's script has been running.
-        """
+        """Return and count the interruption that is due for a job whose script has run for `seconds`, or None."""
         with self._lock:
-            for name, asked in self._asked.items():
+            for name, requested in self._requested.items():
                 of_name = job == name or job.startswith(f"{name}-")
-                if of_name and asked.times > 0 and seconds >= asked.after_seconds:
-                    self._asked[name] = replace(asked, times=asked.times - 1)
+                if of_name and requested.times > 0 and seconds >= requested.after_seconds:
+                    self._requested[name] = replace(requested, times=requested.times - 1)
                     self._counts[name] += 1
-                    return asked
+                    return requested
         return None
 
 
 def parse_interruption(members: Any) -> Interruption:
-    """Return the interruption that a request's JSON describes.
+    """Return the interruption in a request's JSON.
 
     Raises:
-        InterruptionRequestError: naming the wrong field and what it takes.
+        ControlRequestError: for an invalid field.
     """
-    if not isinstance(members, dict):
-        raise InterruptionRequestError('The body must be a JSON object such as {"times": 1}')
-    known = Interruption.__dataclass_fields__
-    unknown = sorted(set(members) - set(known))
-    if unknown:
-        raise InterruptionRequestError(f"Unknown field {unknown[0]!r}; there are " + ", ".join(known))
-    times = members.get("times", 1)
-    if type(times) is not int or times < 1:
-        raise InterruptionRequestError("times must be a whole number from 1")
-    seconds = {name: value for name, value in members.items() if name != "times"}
-    for name, value in seconds.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-            raise InterruptionRequestError(f"{name} must be a number, not below 0")
-    return Interruption(times, **{name: float(value) for name, value in seconds.items()})
+    members = check_members(members, Interruption.__dataclass_fields__, '{"times": 1}')
+    default = Interruption()
+    return Interruption(
+        whole_number(members, "times", default.times, 1),
+        number(members, "after_seconds", default.after_seconds),
+        number(members, "notice_seconds", default.notice_seconds),
+        number(members, "away_seconds", default.away_seconds),
+    )

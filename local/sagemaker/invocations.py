@@ -1,4 +1,4 @@
-"""`POST /endpoints/{name}/invocations`: SageMaker's runtime with its limits and errors."""
+"""InvokeEndpoint, `POST /endpoints/{name}/invocations`, with its limits and errors."""
 
 import json
 import time
@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 
 from local.sagemaker.arns import ACCOUNT, REGION
 from local.sagemaker.data_capture import CapturedInvocation
-from local.sagemaker.endpoint_metrics import MeasuredCall, Record
+from local.sagemaker.endpoint_metrics import MeasuredCall, RecordMetric
 from local.sagemaker.endpoints import Deployment, Endpoints
 from local.sagemaker.errors import AwsError
 from local.sagemaker.faults import Fault, FaultKind, Faults
 from local.sagemaker.model_server import (
     INVOCATION_SECONDS,
-    ContainerAnswer,
     InvocationTimeoutError,
     ModelServerGoneError,
 )
@@ -24,13 +23,13 @@ _TIMED_OUT = (
     "latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
 )
 _SERVING = ("InService", "Updating")
-_CONTAINER_ANSWERS = (FaultKind.SLOW, FaultKind.FAILING, FaultKind.REFUSING, FaultKind.NONSENSE)
-_PASSED_ON = ("content-type", "accept", "x-amzn-sagemaker-custom-attributes")
+_FAULTS_IN_CONTAINER = (FaultKind.SLOW, FaultKind.FAILING, FaultKind.REFUSING, FaultKind.NONSENSE)
+_FORWARDED_HEADERS = ("content-type", "accept", "x-amzn-sagemaker-custom-attributes")
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """One call as the client sent it; header names are in lower case."""
+    """One request of a client; header names are in lower case."""
 
     endpoint: str
     body: bytes
@@ -39,44 +38,29 @@ class Invocation:
 
 @dataclass(frozen=True)
 class InvocationAnswer:
-    """A successful answer: the container's body, its content type and the variant that gave it."""
+    """A successful response: the container's body, its content type, and the variant."""
 
     body: bytes
     content_type: str
     variant: str
 
 
+@dataclass(frozen=True)
 class Invocations:
-    """Answers InvokeEndpoint. Blocking: call it in a thread."""
+    """Answers InvokeEndpoint, injects faults and records metrics."""
 
-    def __init__(
-        self,
-        endpoints: Endpoints,
-        faults: Faults,
-        record: Record,
-        most_seconds: float = INVOCATION_SECONDS,
-    ) -> None:
-        """Set up the answers.
-
-        Args:
-            endpoints: whom to ask.
-            faults: what to act out.
-            record: takes the metrics of each call.
-            most_seconds: what a slow call may take.
-        """
-        self._endpoints = endpoints
-        self._faults = faults
-        self._record = record
-        self._most_seconds = most_seconds
+    endpoints: Endpoints
+    faults: Faults
+    record: RecordMetric
 
     def invoke(self, call: Invocation) -> InvocationAnswer:
-        """Return what the endpoint answers.
+        """Return the endpoint's response. This blocks: call it in a thread.
 
         Raises:
-            AwsError: in the codes of the sagemaker-runtime model: `ValidationError` for an
-                endpoint that is not there, 413 for a body over 6 MiB, `ModelError` for what goes
-                wrong in the container, `ServiceUnavailable` for a container that is gone,
-                `ThrottlingException` for a call that is throttled.
+            AwsError: with a code of the sagemaker-runtime model: `ValidationError` for an unknown
+                endpoint, 413 for a body over 6 MiB, `ModelError` for an error in the container,
+                `ServiceUnavailable` for a container that has ended, `ThrottlingException` for a
+                throttled call.
         """
         measured = MeasuredCall(call.endpoint)
         status = 200
@@ -87,63 +71,66 @@ class Invocations:
             status = original if isinstance(original, int) else error.status
             raise
         finally:
-            measured.send(status, self._record)
+            measured.send(status, self.record)
 
     def _answer(self, call: Invocation, measured: MeasuredCall) -> InvocationAnswer:
-        fault = self._faults.draw(call.endpoint)
+        fault = self.faults.draw(call.endpoint)
         if fault is not None and fault.kind is FaultKind.GONE:
             raise _not_found(call.endpoint)
         deployment = self._deployment(call.endpoint)
-        measured.variant = _target_variant(call, deployment)
+        measured.variant = deployment.variant["VariantName"]
         if len(call.body) > MAX_BODY_BYTES:
             message = f"HTTP content length exceeded {MAX_BODY_BYTES} bytes."
             raise AwsError("413", message, status=413)
         if fault is not None:
-            answered = _act(fault, call.endpoint, measured, self._most_seconds)
-            if answered is not None:
-                return answered
+            injected = _inject(fault, call.endpoint, measured)
+            if injected is not None:
+                return injected
         return self._ask(call, deployment, measured)
 
     def _deployment(self, name: str) -> Deployment:
         try:
-            status, deployment = self._endpoints.serving(name)
+            status, deployment = self.endpoints.serving(name)
         except KeyError as error:
             raise _not_found(name) from error
         if deployment is None or status not in _SERVING:
-            raise _not_found(name)  # AWS has no other answer for an endpoint that is Creating
+            raise _not_found(name)  # AWS's error for an endpoint that is Creating, too
         return deployment
 
     def _ask(self, call: Invocation, deployment: Deployment, measured: MeasuredCall) -> InvocationAnswer:
         time_in = datetime.now(UTC)
-        variant = measured.variant
-        headers = {name: call.headers[name] for name in _PASSED_ON if name in call.headers}
+        headers = {name: call.headers[name] for name in _FORWARDED_HEADERS if name in call.headers}
         headers.setdefault("content-type", "application/octet-stream")
         try:
             with measured.model():
-                answer = deployment.servers[variant].invoke(call.body, headers)
+                answer = deployment.invoke(call.body, headers)
         except InvocationTimeoutError as error:
             raise _timed_out(call.endpoint) from error
         except ModelServerGoneError as error:
             current = self._deployment(call.endpoint)
-            if current is not deployment:  # an update took over between the look-up and the call
-                measured.variant = _target_variant(call, current)
+            if current is not deployment:  # an update ended between the look-up and the call
+                measured.variant = current.variant["VariantName"]
                 return self._ask(call, current, measured)
-            raise AwsError("ServiceUnavailable", f"The container of {variant} is gone: {error}", 503) from error
+            message = f"The container of {measured.variant} has ended: {error}"
+            raise AwsError("ServiceUnavailable", message, 503) from error
         if not 200 <= answer.status < 300:
             raise model_error(call.endpoint, answer.status, answer.body.decode(errors="replace"))
         if deployment.capture is not None:
-            deployment.capture.record(variant, _captured(call, answer, time_in))
-        return InvocationAnswer(answer.body, answer.content_type, variant)
+            captured = CapturedInvocation(
+                request_body=call.body,
+                request_type=headers["content-type"],
+                answer_body=answer.body,
+                answer_type=answer.content_type,
+                time=time_in,
+                inference_id=call.headers.get("x-amzn-sagemaker-inference-id"),
+                custom_attributes=call.headers.get("x-amzn-sagemaker-custom-attributes"),
+            )
+            deployment.capture.record(measured.variant, captured)
+        return InvocationAnswer(answer.body, answer.content_type, measured.variant)
 
 
 def model_error(endpoint: str, status: int, message: str) -> AwsError:
-    """Return the `ModelError` that SageMaker makes of a container's answer.
-
-    Args:
-        endpoint: the endpoint's name.
-        status: the container's HTTP status, 0 for none.
-        message: the body that it sent with it.
-    """
+    """Return SageMaker's `ModelError` for a container's HTTP status, 0 for none, and body."""
     group = f"/aws/sagemaker/Endpoints/{endpoint}"
     whose = "client" if 400 <= status < 500 else "server"
     console = f"https://{REGION}.console.aws.amazon.com/cloudwatch/home?region={REGION}"
@@ -168,45 +155,24 @@ def _timed_out(endpoint: str) -> AwsError:
     return model_error(endpoint, 0, _TIMED_OUT)
 
 
-def _act(fault: Fault, endpoint: str, measured: MeasuredCall, most_seconds: float) -> InvocationAnswer | None:
-    """Do what a fault does to a call; None lets the call go on to the container."""
-    if fault.kind in _CONTAINER_ANSWERS:
+def _inject(fault: Fault, endpoint: str, measured: MeasuredCall) -> InvocationAnswer | None:
+    """Inject a fault into a call; return None to continue with the container."""
+    if fault.kind in _FAULTS_IN_CONTAINER:
         with measured.model():
-            time.sleep(min(fault.delay_seconds, most_seconds) if fault.kind is FaultKind.SLOW else 0)
+            time.sleep(min(fault.delay_seconds, INVOCATION_SECONDS) if fault.kind is FaultKind.SLOW else 0)
     match fault.kind:
         case FaultKind.SLOW:
-            if fault.delay_seconds >= most_seconds:
+            if fault.delay_seconds >= INVOCATION_SECONDS:
                 raise _timed_out(endpoint)
         case FaultKind.THROTTLED:
             raise AwsError("ThrottlingException", "Rate exceeded")
         case FaultKind.UNAVAILABLE:
             raise AwsError("ServiceUnavailable", "The service is currently unavailable.", 503)
         case FaultKind.FAILING:
-            raise model_error(endpoint, 500, "fault on purpose: the container fails")
+            raise model_error(endpoint, 500, "injected fault: the container fails")
         case FaultKind.REFUSING:
-            raise model_error(endpoint, 400, "fault on purpose: the container refuses the request")
+            raise model_error(endpoint, 400, "injected fault: the container rejects the request")
         case FaultKind.NONSENSE:
-            nonsense = json.dumps({"answer": "fault on purpose: no probabilities in here"})
+            nonsense = json.dumps({"answer": "injected fault: an answer without probabilities"})
             return InvocationAnswer(nonsense.encode(), "application/json", measured.variant)
     return None
-
-
-def _target_variant(call: Invocation, deployment: Deployment) -> str:
-    target = call.headers.get("x-amzn-sagemaker-target-variant")
-    if target is None:
-        return deployment.choose_variant()
-    if target not in deployment.servers:
-        raise AwsError("ValidationError", f"Variant {target} of endpoint {call.endpoint} not found.")
-    return target
-
-
-def _captured(call: Invocation, answer: ContainerAnswer, time_in: datetime) -> CapturedInvocation:
-    return CapturedInvocation(
-        request_body=call.body,
-        request_type=call.headers.get("content-type", "application/octet-stream"),
-        answer_body=answer.body,
-        answer_type=answer.content_type,
-        time=time_in,
-        inference_id=call.headers.get("x-amzn-sagemaker-inference-id"),
-        custom_attributes=call.headers.get("x-amzn-sagemaker-custom-attributes"),
-    )

@@ -1,6 +1,6 @@
-"""The folder that stands for `/opt/ml` in a training job: what SageMaker writes before the start.
+"""The folder that replaces `/opt/ml` in a training job, with the files that SageMaker writes.
 
-AWS documents these files under "How Amazon SageMaker AI provides training information".
+AWS documents them under "How Amazon SageMaker AI provides training information".
 """
 
 import json
@@ -10,17 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from local.sagemaker.arns import REGION
-
 CONTAINER_PREFIX = "/opt/ml"
 _HOST = "algo-1"
 
 
 class JobFolder:
-    """The paths below one job's stand-in for `/opt/ml`."""
+    """The paths of one training job."""
 
     def __init__(self, root: Path) -> None:
-        """Take the job's folder; `make` makes what is in it."""
+        """Set the job's folder; `make` creates its content."""
         self.opt_ml = root / "opt" / "ml"
         self.config = self.opt_ml / "input" / "config"
         self.data = self.opt_ml / "input" / "data"
@@ -33,21 +31,14 @@ class JobFolder:
         self.log = root / "log.txt"
 
     def make(self) -> None:
-        """Make every folder that a training container finds, as on an instance of its own.
+        """Create the folders of a training container on a new instance.
 
-        What another instance left is deleted; only the log goes on.
+        Delete the files of the previous instance, except the log.
         """
-        for former in (self.opt_ml, self.scratch):
-            if former.exists():
-                shutil.rmtree(former)
-        for folder in (
-            self.config,
-            self.data,
-            self.code,
-            self.model,
-            self.output_data,
-            self.scratch,
-        ):
+        for folder in (self.opt_ml, self.scratch):
+            if folder.exists():
+                shutil.rmtree(folder)
+        for folder in (self.config, self.data, self.code, self.model, self.output_data, self.scratch):
             folder.mkdir(parents=True, exist_ok=True)
         self.log.touch()
 
@@ -89,11 +80,7 @@ class JobFolder:
             (self.config / name).write_text(json.dumps(content))
 
     def localise_drivers(self, drivers: Path) -> None:
-        """Make the SDK's container drivers work in this folder.
-
-        They name `/opt/ml` as a constant; in this job's copy of them it reads as the job's folder.
-        Nothing else in AWS's own files changes.
-        """
+        """Replace the constant `/opt/ml` by this folder in the job's copy of the SDK's container drivers."""
         for path in drivers.rglob("*"):
             if path.suffix in (".sh", ".py") and path.is_file():
                 text = path.read_text()
@@ -104,25 +91,17 @@ class JobFolder:
         """Return a text with `/opt/ml` replaced by this folder."""
         return text.replace(CONTAINER_PREFIX, str(self.opt_ml))
 
-    def environment(self, request: dict[str, Any], arn: str, endpoint_url: str) -> dict[str, str]:
-        """Return the environment variables of the training container.
+    def environment(self, request: dict[str, Any], arn: str, base: dict[str, str]) -> dict[str, str]:
+        """Return the environment variables of the training container: `base` and those of the job.
 
-        Only what a container has, so that a script cannot lean on the user's shell; no
-        OMP_NUM_THREADS, so that torch takes every core of the machine.
+        A script cannot depend on the user's shell. Without OMP_NUM_THREADS torch uses every core.
         """
-        name = request["TrainingJobName"]
         return {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "HOME": str(self.scratch),
             "TMPDIR": str(self.scratch),
-            "LANG": "C.UTF-8",
-            "PYTHONUNBUFFERED": "1",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ENDPOINT_URL": endpoint_url,
-            "TRAINING_JOB_NAME": name,
+            **base,
+            "TRAINING_JOB_NAME": request["TrainingJobName"],
             "TRAINING_JOB_ARN": arn,
             **request.get("Environment", {}),
         }

@@ -1,4 +1,4 @@
-"""What a training job's log says: its metrics, and why it failed."""
+"""The metrics and the failure reason in a training job's log."""
 
 import re
 from datetime import datetime
@@ -14,13 +14,7 @@ _DRIVER_FAILURES = ("Training Execution failed.", "subprocess.CalledProcessError
 
 
 def final_metrics(log: str, definitions: list[dict[str, str]], finished: datetime) -> list[dict[str, Any]]:
-    """Return `FinalMetricDataList`: the last match in the log of each metric's expression.
-
-    Args:
-        log: everything that the script printed.
-        definitions: `MetricDefinitions` of the request, each with `Name` and `Regex`.
-        finished: the timestamp that the values get.
-    """
+    """Return `FinalMetricDataList`: the last match in the log of each metric's expression."""
     metrics = []
     for definition in definitions:
         value = _last_number(definition["Regex"], log)
@@ -30,23 +24,22 @@ def final_metrics(log: str, definitions: list[dict[str, str]], finished: datetim
 
 
 def failure_reason(exit_code: int, log: str, failure_file: str) -> str:
-    """Return why a job failed, as SageMaker words it, at most 1024 characters.
+    """Return the `FailureReason` of a job in SageMaker's format, at most 1024 characters.
 
-    SageMaker shows what the script wrote to `/opt/ml/output/failure`. The SDK's drivers write
-    there too, but only that some command failed; the script's own last lines say more, so those
-    come in their place.
+    SageMaker shows the text that the script wrote to `/opt/ml/output/failure`. The SDK's drivers
+    write there only that a command failed; the script's last lines replace that.
     """
-    own_words = failure_file.strip()
-    if not own_words or any(mark in own_words for mark in _DRIVER_FAILURES):
-        own_words = script_output(log)
-    # A container killed by a signal has the shell's code for it, 137 for SIGKILL.
+    reason = failure_file.strip()
+    if not reason or any(mark in reason for mark in _DRIVER_FAILURES):
+        reason = script_output(log)
+    # The shell's exit code for a signal, 137 for SIGKILL.
     shown = exit_code if exit_code >= 0 else 128 - exit_code
     start, end = "AlgorithmError: ", f", exit code: {shown}"
-    return start + last_lines(own_words, _REASON_CHARACTERS - len(start) - len(end)) + end
+    return start + last_lines(reason, _REASON_CHARACTERS - len(start) - len(end)) + end
 
 
 def script_output(log: str) -> str:
-    """Return the part of a log that the entry script printed, without the drivers around it."""
+    """Return the output of the entry script in a log, without that of the drivers."""
     lines = log.splitlines()
     starts = [i for i, line in enumerate(lines) if line.startswith(_DRIVER_STARTS_SCRIPT)]
     begin = starts[-1] + 1 if starts else 0
@@ -66,4 +59,4 @@ def _last_number(expression: str, log: str) -> float | None:
     try:
         return float(last.group(1) if last.re.groups else last.group(0))
     except ValueError:
-        return None  # SageMaker, too, publishes nothing for a match that is not a number
+        return None  # as SageMaker: no value for a match that is not a number

@@ -1,4 +1,4 @@
-"""A job's or endpoint's log file, copied into CloudWatch Logs while it grows."""
+"""Copy of a growing log file into CloudWatch Logs."""
 
 import contextlib
 import logging
@@ -10,17 +10,17 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 _POLL_SECONDS = 0.5
-_BATCH_EVENTS = 1000  # AWS takes up to 10,000 events and 1 MiB in a call
-_LINE_BYTES = 32_000  # keeps a batch of long lines below 1 MiB in practice; AWS takes 256 KB a line
+_BATCH_EVENTS = 1000  # AWS accepts up to 10,000 events and 1 MiB per call
+_LINE_BYTES = 32_000  # keeps a batch of long lines below 1 MiB in practice; AWS accepts 256 KB per line
 
 logger = logging.getLogger(__name__)
 
 
 class LogStream:
-    """Copies one file into one CloudWatch log stream until `finish` is called."""
+    """Copies one file into one CloudWatch log stream."""
 
     def __init__(self, logs: Any, group: str, stream: str, path: Path, offset: int = 0) -> None:
-        """Take the Logs client, where to copy to, and the file to copy from, from this byte on."""
+        """Set the Logs client, the target, the file and the offset of its first byte to copy."""
         self._logs = logs
         self._group = group
         self._stream = stream
@@ -30,14 +30,14 @@ class LogStream:
         self._thread = threading.Thread(target=self._run, name=f"log {stream}", daemon=True)
 
     def start(self) -> None:
-        """Create group and stream, and begin to copy."""
+        """Create group and stream and start to copy."""
         with contextlib.suppress(self._logs.exceptions.ResourceAlreadyExistsException):
             self._logs.create_log_group(logGroupName=self._group)
         self._logs.create_log_stream(logGroupName=self._group, logStreamName=self._stream)
         self._thread.start()
 
     def finish(self) -> None:
-        """Copy what is left and end; waits for it at most 10 seconds."""
+        """Copy the rest and end; wait at most 10 seconds."""
         self._done.set()
         if self._thread.is_alive():
             self._thread.join(10)
@@ -48,7 +48,7 @@ class LogStream:
             try:
                 self._copy(last)
             except (BotoCoreError, ClientError) as error:
-                # The file still has everything; a log group deleted under a job must not end it.
+                # A deleted log group must not end the job; the file still has everything.
                 logger.warning("Log stream %s stopped: %s", self._stream, error)
                 return
             if last:
@@ -74,18 +74,18 @@ class LogStream:
             )
 
 
-def last_lines(text: str, most: int) -> str:
-    """Return as many whole lines from the end of a text as fit into `most` characters.
+def last_lines(text: str, characters: int) -> str:
+    """Return as many whole lines from the end of a text as fit into a number of characters.
 
-    A single line that is too long keeps its end, since that is where Python names the error.
+    A last line that is too long keeps its end, where Python names the error.
     """
     chosen: list[str] = []
-    room = most
+    room = characters
     for line in reversed(text.strip().splitlines()):
         if len(line) + 1 > room:
             break
         chosen.append(line.rstrip())
         room -= len(line) + 1
     if not chosen:
-        return text.strip()[-most:]
+        return text.strip()[-characters:]
     return "\n".join(reversed(chosen))

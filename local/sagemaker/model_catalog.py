@@ -1,6 +1,8 @@
-"""SageMaker's model and endpoint configuration operations: records, checked when they are made."""
+"""SageMaker's operations on models and endpoint configurations."""
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +15,75 @@ from local.sagemaker.object_store import split_s3_uri
 from local.sagemaker.paging import list_page
 from local.sagemaker.tags import Tags
 
+Operation = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass
+class ResourceRecords:
+    """The resources of one kind, which never change after their creation.
+
+    Attributes:
+        member: the kind in names of members and operations, such as `Model`.
+        kind: the kind in ARNs, such as `model`.
+        noun: the kind in error messages.
+        check: raises for a request that AWS would reject.
+        tags: the tags of all resources.
+        defaults: members of a record that a request may omit.
+    """
+
+    member: str
+    kind: str
+    noun: str
+    check: Callable[[dict[str, Any]], None]
+    tags: Tags
+    defaults: dict[str, Any] = field(default_factory=dict)
+    _records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def operations(self) -> dict[str, Operation]:
+        """Return the operations on these resources by name."""
+        return {
+            f"Create{self.member}": self._create,
+            f"Describe{self.member}": lambda request: dict(self.find(request[f"{self.member}Name"])),
+            f"List{self.member}s": self._list,
+            f"Delete{self.member}": self._delete,
+        }
+
+    def find(self, name: str) -> dict[str, Any]:
+        """Return a record.
+
+        Raises:
+            ValidationFailedError: when it does not exist.
+        """
+        record = self._records.get(name)
+        if record is None:
+            raise ValidationFailedError(f'Could not find {self.noun} "{sagemaker_arn(self.kind, name)}".')
+        return record
+
+    def _create(self, request: dict[str, Any]) -> dict[str, Any]:
+        name = request[f"{self.member}Name"]
+        arn = sagemaker_arn(self.kind, name)
+        self.check(request)
+        record = self.defaults | {key: value for key, value in request.items() if key != "Tags"}
+        with self._lock:
+            if name in self._records:
+                raise ValidationFailedError(f'Cannot create already existing {self.noun} "{arn}".')
+            self._records[name] = record | {f"{self.member}Arn": arn, "CreationTime": datetime.now(UTC)}
+        self.tags.put(arn, request.get("Tags", []))
+        return {f"{self.member}Arn": arn}
+
+    def _list(self, request: dict[str, Any]) -> dict[str, Any]:
+        members = (f"{self.member}Name", f"{self.member}Arn", "CreationTime")
+        summaries = [{member: record[member] for member in members} for record in list(self._records.values())]
+        return list_page(request, f"{self.member}s", summaries, f"{self.member}Name")
+
+    def _delete(self, request: dict[str, Any]) -> dict[str, Any]:
+        record = self.find(request[f"{self.member}Name"])
+        with self._lock:
+            self._records.pop(record[f"{self.member}Name"], None)
+        self.tags.drop(record[f"{self.member}Arn"])
+        return {}
+
 
 class ModelCatalog:
     """Every model and endpoint configuration of one running laptop's AWS."""
@@ -20,126 +91,42 @@ class ModelCatalog:
     def __init__(self, host: Host, tags: Tags) -> None:
         """Start without records."""
         self._clients = host.clients
-        self._tags = tags
-        self._models: dict[str, dict[str, Any]] = {}
-        self._configs: dict[str, dict[str, Any]] = {}
-        self._lock = threading.Lock()
+        self.models = ResourceRecords(
+            "Model", "model", "model", self._check_model, tags, {"EnableNetworkIsolation": False}
+        )
+        self.configs = ResourceRecords(
+            "EndpointConfig", "endpoint-config", "endpoint configuration", self._check_config, tags
+        )
 
-    def create_model(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer CreateModel; the model's archive must exist, as on AWS."""
-        name = request["ModelName"]
-        arn = sagemaker_arn("model", name)
-        self._check_archive(model_archive(request))
-        record = _record(request) | {"ModelArn": arn, "CreationTime": datetime.now(UTC)}
-        record.setdefault("EnableNetworkIsolation", False)
-        with self._lock:
-            if name in self._models:
-                raise ValidationFailedError(f'Cannot create already existing model "{arn}".')
-            self._models[name] = record
-        self._tags.put(arn, request.get("Tags", []))
-        return {"ModelArn": arn}
-
-    def describe_model(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer DescribeModel."""
-        return dict(self._find_model(request["ModelName"]))
-
-    def list_models(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer ListModels."""
-        summaries = _summaries(self._models, ("ModelName", "ModelArn", "CreationTime"))
-        page, token = list_page(request, summaries, "ModelName")
-        return {"Models": page} | ({"NextToken": token} if token else {})
-
-    def delete_model(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer DeleteModel."""
-        record = self._find_model(request["ModelName"])
-        with self._lock:
-            self._models.pop(request["ModelName"], None)
-        self._tags.drop(record["ModelArn"])
-        return {}
-
-    def create_config(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer CreateEndpointConfig; its models must exist, as on AWS."""
-        name = request["EndpointConfigName"]
-        arn = sagemaker_arn("endpoint-config", name)
-        for variant in request["ProductionVariants"]:
-            self._check_variant(variant)
-        record = _record(request) | {"EndpointConfigArn": arn, "CreationTime": datetime.now(UTC)}
-        with self._lock:
-            if name in self._configs:
-                raise ValidationFailedError(f'Cannot create already existing endpoint configuration "{arn}".')
-            self._configs[name] = record
-        self._tags.put(arn, request.get("Tags", []))
-        return {"EndpointConfigArn": arn}
-
-    def describe_config(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer DescribeEndpointConfig."""
-        return dict(self.find_config(request["EndpointConfigName"]))
-
-    def list_configs(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer ListEndpointConfigs."""
-        members = ("EndpointConfigName", "EndpointConfigArn", "CreationTime")
-        page, token = list_page(request, _summaries(self._configs, members), "EndpointConfigName")
-        return {"EndpointConfigs": page} | ({"NextToken": token} if token else {})
-
-    def delete_config(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Answer DeleteEndpointConfig."""
-        record = self.find_config(request["EndpointConfigName"])
-        with self._lock:
-            self._configs.pop(request["EndpointConfigName"], None)
-        self._tags.drop(record["EndpointConfigArn"])
-        return {}
-
-    def find_config(self, name: str) -> dict[str, Any]:
-        """Return an endpoint configuration.
-
-        Raises:
-            ValidationFailedError: when there is none of this name.
-        """
-        record = self._configs.get(name)
-        if record is None:
-            arn = sagemaker_arn("endpoint-config", name)
-            raise ValidationFailedError(f'Could not find endpoint configuration "{arn}".')
-        return record
-
-    def models_of(self, config: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        """Return the model of each production variant of an endpoint configuration.
-
-        Raises:
-            ValidationFailedError: when one of them has been deleted since.
-        """
-        return {
-            variant["VariantName"]: self._find_model(variant["ModelName"]) for variant in config["ProductionVariants"]
-        }
-
-    def _find_model(self, name: str) -> dict[str, Any]:
-        record = self._models.get(name)
-        if record is None:
-            raise ValidationFailedError(f'Could not find model "{sagemaker_arn("model", name)}".')
-        return record
-
-    def _check_variant(self, variant: dict[str, Any]) -> None:
-        if "ServerlessConfig" in variant:
-            raise ValidationFailedError(
-                f"Variant {variant['VariantName']}: the laptop's AWS serves real-time endpoints "
-                "only; give InstanceType and InitialInstanceCount in place of ServerlessConfig"
-            )
-        if "ModelName" not in variant:
-            raise ValidationFailedError(f"Variant {variant['VariantName']} names no model")
-        self._find_model(variant["ModelName"])
-
-    def _check_archive(self, uri: str) -> None:
+    def _check_model(self, request: dict[str, Any]) -> None:
+        """Raise unless the model archive exists, as on AWS."""
+        uri = model_archive(request)
         bucket, key = split_s3_uri(uri)
         try:
             self._clients.s3.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
             raise ValidationFailedError(f"Could not find model data at {uri}.") from error
 
+    def _check_config(self, request: dict[str, Any]) -> None:
+        """Raise unless the model exists, as on AWS."""
+        if len(request["ProductionVariants"]) != 1:
+            raise ValidationFailedError("The laptop's AWS serves endpoints of exactly one production variant")
+        [variant] = request["ProductionVariants"]
+        if "ServerlessConfig" in variant:
+            raise ValidationFailedError(
+                f"Variant {variant['VariantName']}: the laptop's AWS serves real-time endpoints "
+                "only; give InstanceType and InitialInstanceCount in place of ServerlessConfig"
+            )
+        if "ModelName" not in variant:
+            raise ValidationFailedError(f"Variant {variant['VariantName']} has no ModelName")
+        self.models.find(variant["ModelName"])
+
 
 def container_of(model: dict[str, Any]) -> dict[str, Any]:
     """Return the one container definition of a model.
 
     Raises:
-        ValidationFailedError: for a model of several containers, or of none.
+        ValidationFailedError: for a model without exactly one container.
     """
     containers = model.get("Containers") or [container for container in [model.get("PrimaryContainer")] if container]
     if len(containers) != 1:
@@ -149,7 +136,7 @@ def container_of(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def model_archive(model: dict[str, Any]) -> str:
-    """Return the S3 URI of a model's `model.tar.gz`.
+    """Return the S3 URI of a model's archive, `model.tar.gz`.
 
     Raises:
         ValidationFailedError: for a model without one.
@@ -161,11 +148,3 @@ def model_archive(model: dict[str, Any]) -> str:
             "model.tar.gz with code/inference.py in it"
         )
     return uri
-
-
-def _record(request: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in request.items() if key != "Tags"}
-
-
-def _summaries(records: dict[str, dict[str, Any]], members: tuple[str, ...]) -> list[dict[str, Any]]:
-    return [{member: record[member] for member in members} for record in list(records.values())]

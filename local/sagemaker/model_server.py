@@ -1,32 +1,31 @@
-"""A model being served: the process that does it, and calls to it."""
+"""The process that serves one production variant of a model, and invocations of it."""
 
 import logging
 import os
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import urllib3
 
-from local.sagemaker.arns import REGION
+from local.sagemaker.child_process import wait_until
 from local.sagemaker.host import Host
 from local.sagemaker.log_stream import LogStream, last_lines
 from local.sagemaker.model_catalog import container_of, model_archive
 from local.sagemaker.object_store import download_archive
 
-INVOCATION_SECONDS = 60.0  # SageMaker's limit for a container's answer
-_STARTUP_SECONDS = 300.0  # unless the configuration gives ContainerStartupHealthCheckTimeout
+INVOCATION_SECONDS = 60.0  # SageMaker's limit for a container's response
+_STARTUP_SECONDS = 300.0  # without ContainerStartupHealthCheckTimeoutInSeconds
 _SERVING_HOST = Path(__file__).with_name("serving_host.py")
 
 logger = logging.getLogger(__name__)
 
 
 class ModelServerError(Exception):
-    """The model does not come up; the message is the endpoint's `FailureReason`."""
+    """The model did not start; the message is the endpoint's `FailureReason`."""
 
 
 class InvocationTimeoutError(Exception):
@@ -34,18 +33,12 @@ class InvocationTimeoutError(Exception):
 
 
 class ModelServerGoneError(Exception):
-    """The container's process does not answer any more."""
+    """The container's process has ended."""
 
 
 @dataclass(frozen=True)
 class ContainerAnswer:
-    """What the container answered.
-
-    Attributes:
-        status: the HTTP status.
-        body: the body's bytes.
-        content_type: its content type.
-    """
+    """A response of the container: HTTP status, body and content type."""
 
     status: int
     body: bytes
@@ -53,7 +46,7 @@ class ContainerAnswer:
 
 
 class ModelServer:
-    """The serving process of one production variant."""
+    """The model server of one production variant."""
 
     def __init__(
         self,
@@ -63,15 +56,7 @@ class ModelServer:
         host: Host,
         invocation_seconds: float = INVOCATION_SECONDS,
     ) -> None:
-        """Set up without a process.
-
-        Args:
-            endpoint: the endpoint's name.
-            variant: the production variant's configuration.
-            folder: an empty folder for its files.
-            host: where the process runs.
-            invocation_seconds: what a call may take.
-        """
+        """Set up without a process; `folder` is an empty folder for its files."""
         self._variant = variant
         self._name = variant["VariantName"]
         self._folder = folder
@@ -87,7 +72,7 @@ class ModelServer:
         self._environment_given: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._pool: urllib3.HTTPConnectionPool | None = None
-        self._under_way = 0
+        self._running_calls = 0
         self._changed = threading.Condition()
         self._stopped = False
         self._reviving = False
@@ -96,9 +81,9 @@ class ModelServer:
         """Unpack the model, start the process and wait until it answers `/ping`.
 
         Raises:
-            ModelServerError: when it does not; nothing is left running.
-            tarfile.TarError, botocore.exceptions.ClientError: for a model archive that cannot be
-                had or unpacked.
+            ModelServerError: when it does not; its process has then ended.
+            tarfile.TarError, botocore.exceptions.ClientError: when the model archive cannot be
+                downloaded or unpacked.
         """
         model_dir = self._folder / "model"
         download_archive(self._host.clients.s3, model_archive(model), model_dir)
@@ -108,10 +93,9 @@ class ModelServer:
         self._launch()
 
     def revive(self) -> None:
-        """Start the process again when it has died, as SageMaker restarts a container.
+        """Restart the process in the background if it has died, as SageMaker restarts a container.
 
-        Returns at once. A container that does not come up is logged, and the next call of `revive`
-        tries again.
+        A failure is logged; the next call of `revive` tries again.
         """
         with self._changed:
             process = self._process
@@ -124,12 +108,12 @@ class ModelServer:
 
     def _revive(self, dead: subprocess.Popen[bytes]) -> None:
         try:
-            self._host.children.stop(dead)  # and what is left of its group
+            self._host.children.stop(dead)  # and the rest of its group
             self._launch()
         except ModelServerError as error:
             logger.warning("%s", error)
-        except Exception:  # a thread's end: nobody else would hear of it
-            logger.exception("Variant %s is not started again", self._name)
+        except Exception:  # nothing above this thread would log it
+            logger.exception("Variant %s could not be restarted", self._name)
         finally:
             with self._changed:
                 self._reviving = False
@@ -152,7 +136,7 @@ class ModelServer:
         with self._changed:
             self._process = process
             stopped = self._stopped
-        if stopped:  # while it was being started again, so `stop` did not know of it
+        if stopped:  # during the restart, so `stop` did not know this process
             self._host.children.stop(process)
             return
         try:
@@ -162,21 +146,21 @@ class ModelServer:
             raise
 
     def invoke(self, body: bytes, headers: dict[str, str]) -> ContainerAnswer:
-        """Send one call to the container.
+        """Send one invocation to the container.
 
         Raises:
-            InvocationTimeoutError: after `invocation_seconds` without an answer.
+            InvocationTimeoutError: after `invocation_seconds` without a response.
             ModelServerGoneError: when the process has ended.
         """
         with self._changed:
             if self._pool is None or self._stopped:
                 raise ModelServerGoneError("the container is not running")
-            self._under_way += 1
+            self._running_calls += 1
         try:
             return self._post(self._pool, body, headers)
         finally:
             with self._changed:
-                self._under_way -= 1
+                self._running_calls -= 1
                 self._changed.notify_all()
 
     def _post(self, pool: urllib3.HTTPConnectionPool, body: bytes, headers: dict[str, str]) -> ContainerAnswer:
@@ -187,7 +171,7 @@ class ModelServer:
                 body=body,
                 headers=headers,
                 retries=False,
-                timeout=urllib3.Timeout(connect=5.0, read=self._invocation_seconds),
+                timeout=urllib3.Timeout(connect=60.0, read=self._invocation_seconds),
             )
         except urllib3.exceptions.ReadTimeoutError as error:
             raise InvocationTimeoutError(str(error)) from error
@@ -196,10 +180,10 @@ class ModelServer:
         return ContainerAnswer(answer.status, answer.data, answer.headers.get("content-type", "application/json"))
 
     def stop(self) -> None:
-        """End the process and its log stream, once the calls under way are answered."""
+        """End the process and its log stream after the running invocations."""
         with self._changed:
             self._stopped = True
-            self._changed.wait_for(lambda: self._under_way == 0, self._invocation_seconds)
+            self._changed.wait_for(lambda: self._running_calls == 0, self._invocation_seconds)
             process = self._process
         if process is not None:
             self._host.children.stop(process)
@@ -207,41 +191,33 @@ class ModelServer:
 
     def _wait(self, process: subprocess.Popen[bytes], port_file: Path) -> None:
         seconds = self._variant.get("ContainerStartupHealthCheckTimeoutInSeconds", _STARTUP_SECONDS)
-        deadline = time.monotonic() + seconds
-        while not port_file.exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise ModelServerError(self._failure())
-            time.sleep(0.05)
+        wait_until(lambda: port_file.exists() or process.poll() is not None, seconds)
+        if not port_file.exists():
+            raise ModelServerError(self._failure())
         self._pool = urllib3.HTTPConnectionPool("127.0.0.1", int(port_file.read_text()), maxsize=64, block=False)
         try:
-            answer = self._pool.urlopen("GET", "/ping", timeout=10.0, retries=3)
+            answer = self._pool.urlopen("GET", "/ping", timeout=60.0, retries=3)
         except urllib3.exceptions.HTTPError as error:
             raise ModelServerError(self._failure()) from error
         if answer.status != 200:
             raise ModelServerError(self._failure())
 
     def _failure(self) -> str:
-        sentence = (
+        message = (
             f"The primary container for production variant {self._name} did not pass the ping "
             "health check. Please check CloudWatch logs for this endpoint. Its last lines:\n"
         )
         log = self._log.read_text(errors="replace")
-        return sentence + last_lines(log, 1024 - len(sentence))
+        return message + last_lines(log, 1024 - len(message))
 
     def _environment(self, given: dict[str, str], model_dir: Path) -> dict[str, str]:
-        """Return the container's environment: what SageMaker sets, then what the model gives."""
+        """Return the environment of the container, with the variables `given` by the model."""
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(self._folder),
-            "LANG": "C.UTF-8",
-            "PYTHONUNBUFFERED": "1",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ENDPOINT_URL": self._host.endpoint_url,
+            **self._host.environment(),
             **given,
-            # The images name /opt/ml/model here; in this process it is the unpacked archive.
+            # /opt/ml/model in SageMaker's images; here the unpacked archive.
             "SM_MODEL_DIR": str(model_dir),
             "SAGEMAKER_SUBMIT_DIRECTORY": str(model_dir / "code"),
         }

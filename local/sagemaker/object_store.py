@@ -1,4 +1,4 @@
-"""Folders and archives to and from S3, as SageMaker moves them around a job or an endpoint."""
+"""Transfers of folders and archives between S3 and a job or an endpoint."""
 
 import tarfile
 import tempfile
@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 from local.sagemaker.errors import ValidationFailedError
 
-_PARALLEL = 8  # transfers at once: hides the round trips of many small pictures
+_PARALLEL = 8  # transfers at a time; hides the round trips of many small pictures
 
 
 def split_s3_uri(uri: str) -> tuple[str, str]:
     """Return bucket and key of an `s3://bucket/key` URI.
 
     Raises:
-        ValidationFailedError: for anything else.
+        ValidationFailedError: for any other text.
     """
     parts = urlsplit(uri)
     if parts.scheme != "s3" or not parts.netloc:
@@ -25,16 +25,16 @@ def split_s3_uri(uri: str) -> tuple[str, str]:
 
 
 def list_keys(s3: Any, bucket: str, prefix: str) -> list[str]:
-    """Return every key under a prefix, without the empty folder markers of consoles."""
+    """Return every key under a prefix, without the folder markers of the S3 console."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     return [entry["Key"] for page in pages for entry in page.get("Contents", []) if not entry["Key"].endswith("/")]
 
 
 def relative_name(key: str, prefix: str) -> str:
-    """Return where a key of a channel lands in the channel's folder.
+    """Return the path of a key in the folder of its channel.
 
-    SageMaker drops the prefix up to its last slash when the prefix names one object, and the
-    whole prefix when it names a folder, with or without a trailing slash.
+    SageMaker drops the whole prefix if it names a folder, with or without a trailing slash, and
+    the prefix up to its last slash if it names an object.
     """
     folder = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
     if key.startswith(folder):
@@ -43,10 +43,10 @@ def relative_name(key: str, prefix: str) -> str:
 
 
 def download_prefix(s3: Any, uri: str, folder: Path) -> int:
-    """Download everything under an S3 URI into a folder and return how many objects there were.
+    """Download every object under an S3 URI into a folder and return their number.
 
     Raises:
-        ValidationFailedError: for a key that would land outside the folder.
+        ValidationFailedError: for a key with a path outside the folder.
     """
     bucket, prefix = split_s3_uri(uri)
     keys = list_keys(s3, bucket, prefix)
@@ -63,7 +63,7 @@ def download_prefix(s3: Any, uri: str, folder: Path) -> int:
 
 
 def upload_archive(s3: Any, folder: Path, uri: str) -> None:
-    """Pack a folder's contents into a .tar.gz and upload it to an S3 URI."""
+    """Pack the content of a folder into a .tar.gz and upload it to an S3 URI."""
     bucket, key = split_s3_uri(uri)
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / "archive.tar.gz"
@@ -77,7 +77,7 @@ def download_archive(s3: Any, uri: str, folder: Path) -> None:
     """Download a .tar.gz and unpack it into a folder.
 
     Raises:
-        tarfile.TarError: for an object that is not such an archive or reaches out of the folder.
+        tarfile.TarError: for an object that is not a .tar.gz, or has a path outside the folder.
     """
     bucket, key = split_s3_uri(uri)
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,5 +91,5 @@ def download_archive(s3: Any, uri: str, folder: Path) -> None:
 def _safe_relative(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
-        raise ValidationFailedError(f"The key {name!r} would leave the channel's folder")
+        raise ValidationFailedError(f"The key {name!r} has a path outside the channel's folder")
     return path

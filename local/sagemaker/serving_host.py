@@ -1,14 +1,14 @@
 """The process that serves one model: `/ping` and `/invocations`, as a SageMaker container does.
 
-It runs by itself (`python -P serving_host.py`) and imports nothing of this project, because the
-model's `inference.py` must find there what it finds on AWS: its own folder and the site-packages.
-The contract is the one of the sagemaker-inference-toolkit: `model_fn(model_dir)`,
-`input_fn(body, content_type)`, `predict_fn(data, model)`, `output_fn(prediction, accept)`; an
-exception with a `status_code` between 400 and 599 becomes that status, every other one becomes 500.
-The toolkit's defaults for functions that a program leaves out are not here, nor is `context`.
+It runs on its own (`python -P serving_host.py`) and imports nothing of this project, because the
+model's `inference.py` must find the same modules as on AWS: its own folder and the site-packages.
+The contract is that of the sagemaker-inference-toolkit: `model_fn(model_dir)`,
+`input_fn(body, content_type)`, `predict_fn(data, model)`, `output_fn(prediction, accept)`. An
+exception with a `status_code` between 400 and 599 becomes that status, any other becomes 500.
+The toolkit's defaults for missing functions and its `context` argument are not implemented.
 
-Each connection has a thread, from the first byte to the last: beside a network that answers in a
-millisecond or two, every hand-over between threads shows (`python -m benchmarks.serving`).
+Each connection has its own thread: with a model that answers in a millisecond or two, every
+hand-over between threads is measurable (`python -m benchmarks.serving`).
 """
 
 import argparse
@@ -29,29 +29,29 @@ from socketserver import ThreadingTCPServer
 from types import ModuleType
 from typing import Any
 
-# What TorchServe takes unless it is told otherwise; InvokeEndpoint takes less (6 MiB).
-MOST_BODY_BYTES = 6_553_500
-_LENGTH_DIGITS = 10  # of a Content-Length that is worth reading as a number
-SILENCE_S = 60.0  # after which a client that is in the middle of its request is given up
-# What is still taken in of a body that was refused, before the connection is closed.
-_DRAINED_BYTES, _DRAINED_S, _DRAINED_SILENCE_S = 64 * 1024 * 1024, 10.0, 1.0
+# TorchServe's default; InvokeEndpoint accepts less (6 MiB).
+MAX_BODY_BYTES = 6_553_500
+_LENGTH_DIGITS = 10  # longer values of Content-Length are not parsed
+SILENCE_S = 60.0  # maximum pause of a client within a request
+# Limits for reading a rejected body before the connection is closed.
+_DRAIN_BYTES, DRAIN_S, DRAIN_SILENCE_S = 64 * 1024 * 1024, 10.0, 1.0
 
 
 class ModelProgramError(Exception):
-    """The model's program breaks the contract; the message says which function is missing."""
+    """The model's program lacks a function of the contract; the message names it."""
 
 
-class Model:
-    """The four functions of a model's program, and what its `model_fn` loaded.
+class ModelProgram:
+    """The four functions of a model's program and its loaded model.
 
-    Threads may call it at the same time, and so its `input_fn`, `predict_fn` and `output_fn`.
+    Threads call it, and so `input_fn`, `predict_fn` and `output_fn`, at the same time.
     """
 
     def __init__(self, model_dir: str, program: str) -> None:
         """Import the program and load the model.
 
         Raises:
-            ModelProgramError: for a program without one of the four.
+            ModelProgramError: for a program without one of the four functions.
         """
         sys.path.insert(0, str(Path(model_dir) / "code"))
         module = importlib.import_module(Path(program).stem)
@@ -60,26 +60,21 @@ class Model:
         self._predict = _function(module, "predict_fn")
         self._output = _function(module, "output_fn")
         cores = _cores()
-        # A decoded picture may take a hundred megabytes while it is made and tens afterwards, so
-        # few are decoded at a time and the others wait as bytes. More are let in than there are
-        # cores, because a program may answer several in one go.
-        self._room = threading.Semaphore(4 * cores)
+        # Decoding a picture may take a hundred megabytes, and the result tens of megabytes, so few
+        # are decoded at a time and the others wait as bytes. More requests than cores are admitted,
+        # because a program may process several in one batch.
+        self._admission = threading.Semaphore(4 * cores)
         self._decoding = threading.Semaphore(cores)
         self._loaded = load(model_dir)
 
     def answer(self, body: bytes, headers: dict[str, str]) -> tuple[bytes, str]:
-        """Return the body and content type that answer one invocation.
-
-        Args:
-            body: the request's body.
-            headers: its headers, names in lower case.
-        """
+        """Return body and content type of the response to one invocation; header names are in lower case."""
         content_type = headers.get("content-type", "application/json")
         accept = headers.get("accept", "*/*")
         if accept in ("", "*/*"):
             accept = "application/json"
-        with self._room:
-            # No name is kept for the data: predict_fn is the last to hold it, and may let it go.
+        with self._admission:
+            # No variable holds the data, so that predict_fn can free it.
             prediction = self._predict(self._decode(body, content_type), self._loaded)
         result = self._output(prediction, accept)
         if isinstance(result, tuple):
@@ -87,15 +82,15 @@ class Model:
         return (result.encode() if isinstance(result, str) else bytes(result)), accept
 
     def respond(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:
-        """Return status, body and content type for one invocation, whatever becomes of it."""
+        """Return status, body and content type of the response to one invocation, also for an error."""
         try:
             return 200, *self.answer(body, headers)
-        except Exception as error:  # noqa: BLE001  user code may raise anything; it becomes a status
+        except Exception as error:  # noqa: BLE001  any error of the program becomes a status
             traceback.print_exc()
             status = getattr(error, "status_code", 500)
             if not isinstance(status, int) or not 400 <= status <= 599:
                 status = 500
-            message = getattr(error, "message", None)  # where the toolkit's errors keep it
+            message = getattr(error, "message", None)  # the attribute of the toolkit's errors
             return status, str(message or error).encode(), "text/plain"
 
     def _decode(self, body: bytes, content_type: str) -> Any:
@@ -103,49 +98,49 @@ class Model:
             return self._input(body, content_type)
 
 
-class Server(ThreadingTCPServer):
+class ModelHttpServer(ThreadingTCPServer):
     """Listens on a free port of 127.0.0.1, with a thread for each connection."""
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: ModelProgram) -> None:
         """Open the port."""
         super().__init__(("127.0.0.1", 0), Connection)
         self.model = model
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Write down what went wrong, unless it is a client that did not wait for its answer."""
+        """Log an error, unless the client closed the connection."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
 class Connection(BaseHTTPRequestHandler):
-    """Answers the requests of one connection: two routes."""
+    """Answers the requests of one connection."""
 
-    server: Server
+    server: ModelHttpServer
     protocol_version = "HTTP/1.1"  # connections are kept open
     disable_nagle_algorithm = True
-    wbufsize = -1  # head and body leave in one piece, when the request is answered
+    wbufsize = -1  # sends head and body together
 
     def handle_one_request(self) -> None:
-        """Answer one request; between two of them the client may be silent as long as it likes."""
+        """Answer one request; the pause before it is not limited."""
         self.connection.settimeout(None)
         super().handle_one_request()
 
     def parse_request(self) -> bool:
-        """Read the head of the request, whose first line is there."""
+        """Read the rest of the head; pauses are limited from here on."""
         self.connection.settimeout(SILENCE_S)
         return super().parse_request()
 
     def handle_expect_100(self) -> bool:
-        """Have the client send its body, at once: it waits for that."""
-        goes_on = super().handle_expect_100()
+        """Send 100 Continue at once: the client waits for it."""
+        continues = super().handle_expect_100()
         self.wfile.flush()
-        return goes_on
+        return continues
 
     def do_GET(self) -> None:
-        """Say that the model is loaded."""
+        """Answer the health check."""
         if self.path == "/ping":
             self._send(HTTPStatus.OK, b"", "application/json")
         else:
@@ -163,38 +158,38 @@ class Connection(BaseHTTPRequestHandler):
         self._send(*self.server.model.respond(body, headers))
 
     def log_request(self, *_: object) -> None:
-        """Write no line per request: the log belongs to the model's program."""
+        """Log nothing: the log belongs to the model's program."""
 
     def _body(self) -> bytes | None:
-        """Read the request's body; None for one that is refused, and the connection is closed."""
+        """Return the body of the request, or None after rejecting it or losing the client."""
         length = self.headers.get("content-length", "")
         if not (length.isascii() and length.isdigit()) or "transfer-encoding" in self.headers:
-            self._refuse(HTTPStatus.LENGTH_REQUIRED, "send the body with a Content-Length")
+            self._reject(HTTPStatus.LENGTH_REQUIRED, "send the body with a Content-Length")
             return None
-        if len(length) > _LENGTH_DIGITS or int(length) > MOST_BODY_BYTES:
+        if len(length) > _LENGTH_DIGITS or int(length) > MAX_BODY_BYTES:
             size = f"{int(length):,}" if len(length) <= _LENGTH_DIGITS else "too many"
-            message = f"the body has {size} bytes: at most {MOST_BODY_BYTES:,} are taken"
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
+            message = f"the body has {size} bytes; the limit is {MAX_BODY_BYTES:,}"
+            self._reject(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
             return None
         body = self.rfile.read(int(length))
-        if len(body) < int(length):  # the client has gone: nobody is left to answer
+        if len(body) < int(length):  # the client closed the connection
             self.close_connection = True
             return None
         return body
 
-    def _refuse(self, status: HTTPStatus, message: str) -> None:
-        """Answer a request without its body.
+    def _reject(self, status: HTTPStatus, message: str) -> None:
+        """Reject a request without its body.
 
-        Closing a connection on bytes that nobody has read resets it, and the client may lose the
-        answer. So some of the body is taken in first.
+        Closing a connection with unread bytes resets it, and the client may lose the response. So
+        read some of the body first.
         """
-        self.close_connection = True  # what follows is the body, and no request
+        self.close_connection = True  # the next bytes are the body, not a request
         self._send(status, message.encode(), "text/plain")
         self.wfile.flush()
-        deadline, left = time.monotonic() + _DRAINED_S, _DRAINED_BYTES
-        with contextlib.suppress(OSError):  # the client is silent, or has gone
+        deadline, left = time.monotonic() + DRAIN_S, _DRAIN_BYTES
+        with contextlib.suppress(OSError):  # the client is silent or closed the connection
             self.connection.shutdown(socket.SHUT_WR)
-            self.connection.settimeout(_DRAINED_SILENCE_S)
+            self.connection.settimeout(DRAIN_SILENCE_S)
             while left > 0 and time.monotonic() < deadline and (part := self.rfile.read1(65536)):
                 left -= len(part)
 
@@ -219,14 +214,14 @@ def _function(module: ModuleType, name: str) -> Callable[..., Any]:
 
 
 def _cores() -> int:
-    """Return how many processor cores this process may use."""
+    """Return the number of processor cores available to this process."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _end_with_parent(parent: int) -> None:
-    """End this process when the one that started it is gone, however it went."""
+    """End this process when its parent has ended in any way."""
     pause = threading.Event()
     while os.getppid() == parent:
         pause.wait(1.0)
@@ -234,15 +229,15 @@ def _end_with_parent(parent: int) -> None:
 
 
 def main() -> None:
-    """Load the model, listen on a free port of 127.0.0.1, and say which in the port file."""
+    """Load the model, listen on a free port of 127.0.0.1, and write it to the port file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model-dir", required=True, help="folder with the unpacked model.tar.gz")
     parser.add_argument("--program", default="inference.py", help="file in its code/ folder")
-    parser.add_argument("--port-file", required=True, help="written once the port is open")
+    parser.add_argument("--port-file", required=True, help="file for the number of the open port")
     arguments = parser.parse_args()
     parent = os.getppid()
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
-    with Server(Model(arguments.model_dir, arguments.program)) as server:
+    with ModelHttpServer(ModelProgram(arguments.model_dir, arguments.program)) as server:
         port_file = Path(arguments.port_file)
         unfinished = port_file.with_suffix(".unfinished")
         unfinished.write_text(str(server.server_address[1]))

@@ -1,8 +1,7 @@
-"""Requests and answers held to botocore's own model of SageMaker.
+"""Validation of requests and answers against botocore's model of SageMaker.
 
-AWS publishes each operation's members, types, patterns, lengths and enumerations; botocore ships
-them. A request that AWS would refuse is refused here, and an answer that AWS could not have given
-is a defect of the laptop's AWS, so it is checked too.
+The model has the members, types, patterns, lengths and enumerations of each operation. The stand-in
+rejects a request that AWS would reject, and its own answer if it does not match its shape.
 """
 
 import json
@@ -32,7 +31,7 @@ def parse_request(operation: str, body: bytes) -> dict[str, Any]:
     Raises:
         AwsError: `UnknownOperationException` for an operation that SageMaker does not have,
             `SerializationException` for a body that is not a JSON object, `ValidationException`
-            for what the operation's shape refuses.
+            for a request that does not match the operation's shape.
     """
     if operation not in sagemaker_model().operation_names:
         raise AwsError("UnknownOperationException", f"SageMaker has no operation {operation}")
@@ -57,23 +56,19 @@ def serialize_answer(operation: str, members: dict[str, Any]) -> bytes:
     """Return the JSON of an answer, with timestamps as seconds since 1970.
 
     Raises:
-        AwsError: `InternalFailure` when the answer breaks the operation's own shape.
+        AwsError: `InternalFailure` when the answer does not match the operation's shape.
     """
     shape = _operation(operation).output_shape
     if shape is None:
         return b""
     report = ParamValidator().validate(members, shape)
     if report.has_errors():
-        raise AwsError("InternalFailure", f"{operation} made a wrong answer: {report.generate_report()}", 500)
-    return json.dumps(_convert(members, shape, _epoch)).encode()
+        raise AwsError("InternalFailure", f"{operation} made an invalid answer: {report.generate_report()}", 500)
+    return json.dumps(_convert(members, shape, datetime.timestamp)).encode()
 
 
 def _operation(name: str) -> OperationModel:
     return sagemaker_model().operation_model(name)
-
-
-def _epoch(value: datetime) -> float:
-    return value.timestamp()
 
 
 def _problems(members: dict[str, Any], shape: Shape) -> list[str]:
@@ -84,7 +79,7 @@ def _problems(members: dict[str, Any], shape: Shape) -> list[str]:
 
 
 def _constraint_problems(value: Any, shape: Shape, path: str) -> Iterator[str]:
-    """Yield what breaks a length, range, pattern or enumeration, in AWS's words."""
+    """Yield AWS's message for each violated length, range, pattern or enumeration."""
     if isinstance(shape, StructureShape):
         for name, member in value.items():
             child = f"{path}.{_lower_first(name)}" if path else _lower_first(name)
@@ -100,21 +95,21 @@ def _constraint_problems(value: Any, shape: Shape, path: str) -> Iterator[str]:
         yield from _size_problems(value, len(value), shape, path, "length")
         pattern = _compiled(shape.metadata.get("pattern"))
         if pattern is not None and not pattern.fullmatch(value):
-            yield _refusal(value, path, f"satisfy regular expression pattern: {shape.metadata['pattern']}")
+            yield _violation(value, path, f"satisfy regular expression pattern: {shape.metadata['pattern']}")
         enum = shape.metadata.get("enum")
         if enum and value not in enum:
-            yield _refusal(value, path, f"satisfy enum value set: [{', '.join(enum)}]")
+            yield _violation(value, path, f"satisfy enum value set: [{', '.join(enum)}]")
     elif shape.type_name in ("integer", "long", "float", "double"):
         yield from _size_problems(value, value, shape, path, "value")
 
 
-def _size_problems(value: Any, size: float, shape: Shape, path: str, what: str) -> Iterator[str]:
-    most = shape.metadata.get("max")  # ParamValidator has looked at "min"
-    if most is not None and size > most:
-        yield _refusal(value, path, f"have {what} less than or equal to {most}")
+def _size_problems(value: Any, size: float, shape: Shape, path: str, measure: str) -> Iterator[str]:
+    limit = shape.metadata.get("max")  # ParamValidator checks "min"
+    if limit is not None and size > limit:
+        yield _violation(value, path, f"have {measure} less than or equal to {limit}")
 
 
-def _refusal(value: Any, path: str, constraint: str) -> str:
+def _violation(value: Any, path: str, constraint: str) -> str:
     shown = str(value)[:200]
     return f"Value '{shown}' at '{path}' failed to satisfy constraint: Member must {constraint}"
 
@@ -130,11 +125,11 @@ def _compiled(pattern: str | None) -> re.Pattern[str] | None:
     try:
         return re.compile(pattern, re.ASCII | re.DOTALL)
     except re.error:
-        return None  # AWS writes Java's dialect; the few classes that Python lacks go unchecked
+        return None  # AWS uses Java's dialect; patterns that Python cannot compile are not checked
 
 
 def _convert(value: Any, shape: Shape, timestamp: Any) -> Any:
-    """Return a copy of a value with every timestamp in it passed through `timestamp`."""
+    """Return a copy of a value with `timestamp` applied to every timestamp."""
     if isinstance(shape, StructureShape):
         return {
             name: _convert(member, shape.members[name], timestamp)

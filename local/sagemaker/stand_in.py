@@ -1,28 +1,23 @@
-"""Our SageMaker: its operations by name, over the records and processes of the other modules."""
+"""The SageMaker stand-in: its operations by name."""
 
-from collections.abc import Callable
-from typing import Any
-
-from local.sagemaker.endpoint_metrics import Record
+from local.sagemaker.endpoint_metrics import RecordMetric
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.errors import AwsError
 from local.sagemaker.faults import Faults
 from local.sagemaker.host import Host
 from local.sagemaker.interruptions import Interruptions
 from local.sagemaker.invocations import Invocations
-from local.sagemaker.model_catalog import ModelCatalog
+from local.sagemaker.model_catalog import ModelCatalog, Operation
 from local.sagemaker.shapes import parse_request, serialize_answer
 from local.sagemaker.tags import Tags
 from local.sagemaker.training_jobs import TrainingJobs
-
-Operation = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class SageMakerStandIn:
     """The SageMaker of one running laptop's AWS."""
 
-    def __init__(self, host: Host, record: Record) -> None:
-        """Set up with no jobs and no endpoints; `record` takes the endpoints' metrics."""
+    def __init__(self, host: Host, record: RecordMetric) -> None:
+        """Start without jobs and endpoints; `record` records the metrics of the endpoints."""
         self._host = host
         self.faults = Faults()
         self.interruptions = Interruptions()
@@ -37,14 +32,8 @@ class SageMakerStandIn:
             "ListTrainingJobs": jobs.list,
             "StopTrainingJob": jobs.stop,
             "DeleteTrainingJob": jobs.delete,
-            "CreateModel": catalog.create_model,
-            "DescribeModel": catalog.describe_model,
-            "ListModels": catalog.list_models,
-            "DeleteModel": catalog.delete_model,
-            "CreateEndpointConfig": catalog.create_config,
-            "DescribeEndpointConfig": catalog.describe_config,
-            "ListEndpointConfigs": catalog.list_configs,
-            "DeleteEndpointConfig": catalog.delete_config,
+            **catalog.models.operations(),
+            **catalog.configs.operations(),
             "CreateEndpoint": self.endpoints.create,
             "DescribeEndpoint": self.endpoints.describe,
             "ListEndpoints": self.endpoints.list,
@@ -56,11 +45,11 @@ class SageMakerStandIn:
         }
 
     def answer(self, operation: str, body: bytes) -> bytes:
-        """Return the JSON that answers one operation. Blocking: call it in a thread.
+        """Return the JSON answer of one operation. This blocks: call it in a thread.
 
         Raises:
-            AwsError: for everything that AWS, too, would refuse, and for operations that the
-                laptop's AWS does not have.
+            AwsError: for a request that AWS would reject, and for an operation that the laptop's
+                AWS does not have.
         """
         request = parse_request(operation, body)
         run = self._operations.get(operation)

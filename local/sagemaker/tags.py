@@ -1,25 +1,25 @@
-"""Tags of SageMaker resources, by ARN."""
+"""Tags of SageMaker resources."""
 
 from typing import Any
 
 
 class Tags:
-    """What AddTags, ListTags and DeleteTags read and write."""
+    """The tags of each resource, by ARN."""
 
     def __init__(self) -> None:
         """Start without tags."""
         self._by_arn: dict[str, dict[str, str]] = {}
 
     def put(self, arn: str, tags: list[dict[str, str]]) -> None:
-        """Add tags to a resource, or change the values of those it has."""
+        """Add tags to a resource or replace their values."""
         self._by_arn.setdefault(arn, {}).update({tag["Key"]: tag["Value"] for tag in tags})
 
     def drop(self, arn: str) -> None:
-        """Forget a deleted resource's tags."""
+        """Drop the tags of a deleted resource."""
         self._by_arn.pop(arn, None)
 
     def of(self, arn: str) -> list[dict[str, str]]:
-        """Return a resource's tags in AWS's shape."""
+        """Return the tags of a resource in AWS's shape."""
         return [{"Key": key, "Value": value} for key, value in self._by_arn.get(arn, {}).items()]
 
     def add_tags(self, request: dict[str, Any]) -> dict[str, Any]:

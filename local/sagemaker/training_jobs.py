@@ -4,13 +4,13 @@ import threading
 from typing import Any
 
 from local.sagemaker.arns import sagemaker_arn
-from local.sagemaker.errors import AwsError, ResourceInUseError, ValidationFailedError
+from local.sagemaker.errors import AwsError, ValidationFailedError
 from local.sagemaker.host import Host
 from local.sagemaker.interruptions import Interruptions
 from local.sagemaker.job_folder import CONTAINER_PREFIX
 from local.sagemaker.paging import list_page
 from local.sagemaker.tags import Tags
-from local.sagemaker.training_run import MAX_RUNTIME_SECONDS, TrainingRun
+from local.sagemaker.training_run import MAX_RUNTIME_SECONDS, TrainingJobRun
 
 _ENDED = ("Completed", "Failed", "Stopped")
 
@@ -19,25 +19,26 @@ class TrainingJobs:
     """Every training job of one running laptop's AWS."""
 
     def __init__(self, host: Host, tags: Tags, interruptions: Interruptions) -> None:
-        """Start without jobs; `interruptions` are those of jobs on spot instances."""
+        """Start without jobs; `interruptions` apply to jobs on spot instances."""
         self._host = host
         self._tags = tags
         self._interruptions = interruptions
-        self._runs: dict[str, TrainingRun] = {}
+        self._runs: dict[str, TrainingJobRun] = {}
         self._lock = threading.Lock()
 
     def create(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer CreateTrainingJob and start the job."""
-        _refuse_what_cannot_run(request)
+        _check_request(request)
         name = request["TrainingJobName"]
         arn = sagemaker_arn("training-job", name)
         with self._lock:
             if name in self._runs:
-                raise ResourceInUseError(
+                raise AwsError(
+                    "ResourceInUse",
                     "Job name must be unique within an AWS account and region, and a training job "
-                    f"with this name already exists ({arn})"
+                    f"with this name already exists ({arn})",
                 )
-            run = TrainingRun(request, arn, self._host, self._interruptions)
+            run = TrainingJobRun(request, arn, self._host, self._interruptions)
             self._runs[name] = run
         self._tags.put(arn, request.get("Tags", []))
         run.start()
@@ -64,8 +65,7 @@ class TrainingJobs:
             {member: described[member] for member in members if member in described}
             for described in (run.snapshot() for run in runs)
         ]
-        page, token = list_page(request, summaries, "TrainingJobName", "TrainingJobStatus")
-        return {"TrainingJobSummaries": page} | ({"NextToken": token} if token else {})
+        return list_page(request, "TrainingJobSummaries", summaries, "TrainingJobName", "TrainingJobStatus")
 
     def stop(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer StopTrainingJob."""
@@ -79,15 +79,16 @@ class TrainingJobs:
         run = self._find(request)
         described = run.snapshot()
         if described["TrainingJobStatus"] not in _ENDED:
-            raise ResourceInUseError(
-                f"The request was rejected because the training job is in status {described['TrainingJobStatus']}."
+            raise AwsError(
+                "ResourceInUse",
+                f"The request was rejected because the training job is in status {described['TrainingJobStatus']}.",
             )
         with self._lock:
             self._runs.pop(request["TrainingJobName"], None)
         self._tags.drop(described["TrainingJobArn"])
         return {}
 
-    def _find(self, request: dict[str, Any]) -> TrainingRun:
+    def _find(self, request: dict[str, Any]) -> TrainingJobRun:
         with self._lock:
             run = self._runs.get(request["TrainingJobName"])
         if run is None:
@@ -96,17 +97,17 @@ class TrainingJobs:
         return run
 
 
-def _refuse_what_cannot_run(request: dict[str, Any]) -> None:
-    """Raise for a job that has no process to start here."""
+def _check_request(request: dict[str, Any]) -> None:
+    """Raise for a job that the laptop's AWS cannot run."""
     specification = request["AlgorithmSpecification"]
     if not specification.get("ContainerEntrypoint") and not specification.get("ContainerArguments"):
         raise ValidationFailedError(
-            "The laptop's AWS has no container images, so it runs only jobs that bring their "
-            "command (AlgorithmSpecification.ContainerEntrypoint and ContainerArguments), as the "
+            "The laptop's AWS has no container images, so a job needs a command "
+            "of its own (AlgorithmSpecification.ContainerEntrypoint and ContainerArguments), as the "
             "SageMaker SDK's ModelTrainer with SourceCode does."
         )
     if "OutputDataConfig" not in request:
-        raise ValidationFailedError("OutputDataConfig.S3OutputPath is needed")
+        raise ValidationFailedError("OutputDataConfig.S3OutputPath is required")
     if request["ResourceConfig"].get("InstanceCount", 1) != 1:
         raise ValidationFailedError("The laptop's AWS runs jobs of one instance only")
     _check_spot(request)
@@ -127,7 +128,7 @@ def _refuse_what_cannot_run(request: dict[str, Any]) -> None:
 
 
 def _check_spot(request: dict[str, Any]) -> None:
-    """Raise where the time to wait for spot instances does not fit the rest, in AWS's words."""
+    """Raise, with AWS's message, for a wait time that contradicts the rest of the request."""
     condition = request["StoppingCondition"]
     wait = condition.get("MaxWaitTimeInSeconds")
     if request.get("EnableManagedSpotTraining"):

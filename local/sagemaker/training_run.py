@@ -1,12 +1,12 @@
 """One run of a training job: download, run the container's command, upload.
 
-A job on spot instances does the first two again each time that its instance is taken away.
+A job on spot instances repeats the first two after each spot interruption.
 """
 
 import logging
-import subprocess
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from local.sagemaker.checkpoint_sync import CheckpointSync
+from local.sagemaker.child_process import wait_until
 from local.sagemaker.host import Host
 from local.sagemaker.interruptions import Interruption, Interruptions
 from local.sagemaker.job_folder import CONTAINER_PREFIX, JobFolder
@@ -25,23 +26,22 @@ LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 MAX_RUNTIME_SECONDS = 86_400  # AWS's default
 _POLL_SECONDS = 0.1
 _SYNC_SECONDS = 1.0  # AWS does not say how often it copies checkpoints
-# What spot instances cost of the price on demand. AWS bills the day's price, up to 90 % less, and
-# shows it as fewer billable seconds.
+# Of the on-demand price. AWS bills the current spot price, up to 90 % less, as fewer billable seconds.
 _SPOT_PRICE_SHARE = 0.3
-_STOP_SECONDS = 120.0  # what SageMaker gives a script between SIGTERM and SIGKILL
+_STOP_SECONDS = 120.0  # between SIGTERM and SIGKILL, as on SageMaker
 
 logger = logging.getLogger(__name__)
 
 
 class JobFailedError(Exception):
-    """The job cannot go on; the message is its `FailureReason`."""
+    """The job failed; the message is its `FailureReason`."""
 
 
-class TrainingRun:
-    """Runs one training job in a thread and keeps what `DescribeTrainingJob` answers."""
+class TrainingJobRun:
+    """Runs one training job in a thread and keeps its description."""
 
     def __init__(self, request: dict[str, Any], arn: str, host: Host, interruptions: Interruptions) -> None:
-        """Take over a CreateTrainingJob request; `start` starts it."""
+        """Set up the run of a CreateTrainingJob request."""
         name = request["TrainingJobName"]
         self._request = request
         self._spot = bool(request.get("EnableManagedSpotTraining"))
@@ -63,15 +63,12 @@ class TrainingRun:
         self._thread.start()
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the job's description as it stands, in the shape of `DescribeTrainingJob`."""
+        """Return a copy of the job's description, in the shape of `DescribeTrainingJob`."""
         with self._lock:
             return {key: list(value) if isinstance(value, list) else value for key, value in self._description.items()}
 
     def request_stop(self) -> str:
-        """Ask the job to stop, as `StopTrainingJob` does, and return the status that it had.
-
-        It stops only if that was `InProgress`.
-        """
+        """Stop the job if it is `InProgress`; return its status before."""
         with self._lock:
             status = str(self._description["TrainingJobStatus"])
             if status == "InProgress":
@@ -86,7 +83,7 @@ class TrainingRun:
         except JobFailedError as error:
             status, secondary, message = "Failed", "Failed", "Training job failed"
             self._set(FailureReason=str(error))
-        except Exception as error:  # whatever it is, a job has to end in a status
+        except Exception as error:  # any error must end in a status
             status, secondary, message = "Failed", "Failed", "Training job failed"
             self._set(FailureReason=f"InternalServerError: {error}"[:1024])
             logger.exception("Training job %s", self._request["TrainingJobName"])
@@ -95,7 +92,7 @@ class TrainingRun:
     def _train(self) -> tuple[str, str, str]:
         self._set(TrainingStartTime=datetime.now(UTC))
         while isinstance(end := self._attempt(), Interruption):
-            self._enter("Interrupted", "Training job interrupted: its spot instance was taken away")
+            self._enter("Interrupted", "Training job interrupted: spot interruption")
             self._stop.wait(min(end.away_seconds, max(0.0, self._wait_end - time.monotonic())))
             if self._stop.is_set():
                 return _STOPPED
@@ -105,13 +102,13 @@ class TrainingRun:
         return end
 
     def _attempt(self) -> tuple[str, str, str] | Interruption:
-        """Run the job on an instance of its own; return how it ended, or why it has to go on."""
+        """Run the job on a new instance; return its final status, or the interruption after which it continues."""
         started = time.monotonic()
         self._folder.make()
         stream = LogStream(
             self._host.clients.logs,
             LOG_GROUP,
-            # As SageMaker names a stream: host and start in milliseconds.
+            # SageMaker's name of a stream: host and start in milliseconds.
             f"{self._request['TrainingJobName']}/algo-1-{int(time.time() * 1000)}",
             self._folder.log,
             self._folder.log.stat().st_size,
@@ -124,9 +121,13 @@ class TrainingRun:
             exit_code, ended = self._run_command()
             if isinstance(ended, Interruption):
                 return ended
-            self._report_metrics()
+            log = self._folder.log.read_text(errors="replace")
+            definitions = self._request["AlgorithmSpecification"].get("MetricDefinitions", [])
+            self._set(FinalMetricDataList=final_metrics(log, definitions, datetime.now(UTC)))
             if exit_code != 0 and ended is None:
-                raise JobFailedError(failure_reason(exit_code, self._log(), self._failure_file()))
+                failure = self._folder.failure
+                written = failure.read_text(errors="replace") if failure.is_file() else ""
+                raise JobFailedError(failure_reason(exit_code, log, written))
             self._enter("Uploading", "Uploading generated training model")
             self._upload()
             return ended or ("Completed", "Completed", "Training job completed")
@@ -152,10 +153,7 @@ class TrainingRun:
             if channel["ChannelName"] == "sm_drivers":
                 self._folder.localise_drivers(folder)
         if self._checkpoints:
-            try:
-                self._checkpoints.restore()
-            except ClientError as error:
-                raise JobFailedError(_checkpoints_failed("download", error)) from error
+            self._transfer_checkpoints("download", self._checkpoints.restore)
         self._folder.write_config(self._request)
 
     def _checkpoint_sync(self) -> CheckpointSync | None:
@@ -167,27 +165,31 @@ class TrainingRun:
 
     def _sync_checkpoints(self) -> None:
         if self._checkpoints:
-            try:
-                self._checkpoints.sync()
-            except ClientError as error:
-                raise JobFailedError(_checkpoints_failed("upload", error)) from error
+            self._transfer_checkpoints("upload", self._checkpoints.sync)
+
+    def _transfer_checkpoints(self, direction: str, transfer: Callable[[], None]) -> None:
+        try:
+            transfer()
+        except ClientError as error:
+            message = error.response["Error"]["Message"]
+            raise JobFailedError(f"ClientError: Checkpoint {direction} failed: {message}") from error
 
     def _run_command(self) -> tuple[int, tuple[str, str, str] | Interruption | None]:
-        """Run the container's command; return its exit code and how it was ended, if it was."""
+        """Run the container's command; return its exit code, and the reason if the run ended early."""
         if self._stop.is_set():
             return 0, _STOPPED
         process = self._host.children.start(
             self._command(),
-            self._folder.environment(self._request, self._arn, self._host.endpoint_url),
+            self._folder.environment(self._request, self._arn, self._host.environment()),
             self._folder.code,
             self._folder.log,
         )
         started = synced = time.monotonic()
         try:
-            while (exit_code := self._poll(process)) is None:
+            while not wait_until(lambda: process.poll() is not None, _POLL_SECONDS):
                 ended = self._end(started)
                 if isinstance(ended, Interruption) and not ended.notice_seconds:
-                    return 0, ended  # without the last copy of the checkpoints, too
+                    return 0, ended  # without a last copy of the checkpoints
                 if ended is not None:
                     notice = ended.notice_seconds if isinstance(ended, Interruption) else None
                     self._host.children.stop(process, _STOP_SECONDS if notice is None else notice)
@@ -196,17 +198,17 @@ class TrainingRun:
                 if time.monotonic() - synced >= _SYNC_SECONDS:
                     self._sync_checkpoints()
                     synced = time.monotonic()
-            return exit_code, None
+            return process.returncode, None
         finally:
             self._host.children.forget(process)
 
     def _end(self, started: float) -> tuple[str, str, str] | Interruption | None:
-        """Say how a script that was started then has to end now, None where it may go on."""
+        """Return the reason to end a script that started at `started`, or None."""
         now = time.monotonic()
         if self._stop.is_set():
             return _STOPPED
-        most = self._request["StoppingCondition"].get("MaxRuntimeInSeconds", MAX_RUNTIME_SECONDS)
-        if self._seconds + now - started > most:
+        limit = self._request["StoppingCondition"].get("MaxRuntimeInSeconds", MAX_RUNTIME_SECONDS)
+        if self._seconds + now - started > limit:
             return _TOO_LONG
         if now > self._wait_end:
             return _WAITED_TOO_LONG
@@ -214,19 +216,13 @@ class TrainingRun:
             return None
         return self._interruptions.draw(self._request["TrainingJobName"], now - started)
 
-    def _poll(self, process: subprocess.Popen[bytes]) -> int | None:
-        try:
-            return process.wait(_POLL_SECONDS)
-        except subprocess.TimeoutExpired:
-            return None
-
     def _command(self) -> list[str]:
         specification = self._request["AlgorithmSpecification"]
-        words = specification.get("ContainerEntrypoint", []) + specification.get("ContainerArguments", [])
-        return [self._folder.localise(word) for word in words]
+        command = specification.get("ContainerEntrypoint", []) + specification.get("ContainerArguments", [])
+        return [self._folder.localise(part) for part in command]
 
     def _upload(self) -> None:
-        base = f"{self._request['OutputDataConfig']['S3OutputPath'].rstrip('/')}"
+        base = self._request["OutputDataConfig"]["S3OutputPath"].rstrip("/")
         output = f"{base}/{self._request['TrainingJobName']}/output"
         if any(self._folder.model.iterdir()):
             artifact = f"{output}/model.tar.gz"
@@ -235,17 +231,6 @@ class TrainingRun:
         if any(self._folder.output_data.iterdir()):
             upload_archive(self._host.clients.s3, self._folder.output_data, f"{output}/output.tar.gz")
         self._sync_checkpoints()
-
-    def _report_metrics(self) -> None:
-        definitions = self._request["AlgorithmSpecification"].get("MetricDefinitions", [])
-        self._set(FinalMetricDataList=final_metrics(self._log(), definitions, datetime.now(UTC)))
-
-    def _log(self) -> str:
-        return self._folder.log.read_text(errors="replace")
-
-    def _failure_file(self) -> str:
-        failure = self._folder.failure
-        return failure.read_text(errors="replace") if failure.is_file() else ""
 
     def _finish(self, status: str, secondary: str, message: str) -> None:
         now = datetime.now(UTC)
@@ -264,7 +249,7 @@ class TrainingRun:
             self._description.update(members)
 
     def _enter(self, secondary: str, message: str, **members: Any) -> None:
-        """Go into a secondary status, and change other members in the same moment."""
+        """Enter a secondary status and set further members in one step."""
         now = members.get("TrainingEndTime") or datetime.now(UTC)
         entered = {"Status": secondary, "StartTime": now, "StatusMessage": message}
         if "TrainingEndTime" in members:
@@ -279,15 +264,7 @@ class TrainingRun:
 
 _STOPPED = ("Stopped", "Stopped", "Training job stopped")
 _TOO_LONG = ("Stopped", "MaxRuntimeExceeded", "Training job stopped: maximum runtime exceeded")
-_WAITED_TOO_LONG = (
-    "Stopped",
-    "MaxWaitTimeExceeded",
-    "Training job stopped: maximum wait time exceeded",
-)
-
-
-def _checkpoints_failed(what: str, error: ClientError) -> str:
-    return f"ClientError: Checkpoint {what} failed: {error.response['Error']['Message']}"
+_WAITED_TOO_LONG = ("Stopped", "MaxWaitTimeExceeded", "Training job stopped: maximum wait time exceeded")
 
 
 def _first_description(request: dict[str, Any], arn: str, now: datetime) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the integration tests run against."""
+"""Fixtures of the integration tests."""
 
 import os
 import subprocess
@@ -14,45 +14,45 @@ from tests.integration.workflow_stack import Stack, deployed_stack, fault
 
 @pytest.fixture(scope="session")
 def laptop_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaptopAws]:
-    """One laptop's AWS for every test that does not end it."""
+    """One laptop's AWS for every test that does not stop it."""
     with run_laptop_aws(tmp_path_factory.mktemp("laptop-aws")) as aws:
         yield aws
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Build the functions once, also when several processes share the tests."""
+    """Build the functions once, also for several pytest-xdist workers."""
     run = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        run = run.parent  # each worker has a folder in the run's
+        run = run.parent  # each worker has its own folder below
     done = run / "sam-built"
     with FileLock(run / "sam-build.lock"):
         if not done.exists():
-            subprocess.run(["sam", "build"], cwd=ROOT, check=True, timeout=300)
+            subprocess.run(["sam", "build"], cwd=ROOT, check=True, timeout=900)
             done.touch()
 
 
 @pytest.fixture(scope="module")
 def stack(built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The workflow, deployed once for the tests of a module, and an endpoint."""
+    """The deployed workflow and an endpoint, once per module."""
     with deployed_stack(tmp_path_factory.mktemp("aws")) as deployed:
         yield deployed
 
 
 @pytest.fixture
 def well(stack: Stack) -> Iterator[Stack]:
-    """The stack; a fault that a test gives the endpoint ends with the test."""
+    """The stack; a fault that a test injects ends with the test."""
     yield stack
     fault(stack, None)
 
 
 @pytest.fixture(scope="module")
 def review(stack: Stack) -> Mailbox:
-    """What the review queue holds for people."""
+    """The messages of the review queue."""
     return Mailbox(stack, stack.outputs["ReviewQueueUrl"])
 
 
 @pytest.fixture(scope="module")
 def told(stack: Stack) -> Mailbox:
-    """What the failure topic has told."""
+    """The notifications of the failure topic."""
     return Mailbox(stack, stack.failures)

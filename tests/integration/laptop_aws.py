@@ -1,10 +1,15 @@
-"""A laptop's AWS of the tests' own: a free port, a folder for state that goes away with it."""
+"""A laptop's AWS for tests, on a free port and with a temporary state folder."""
 
+import io
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
+import uuid
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +23,7 @@ from botocore.config import Config
 from local.address import client_environment
 
 ROOT = Path(__file__).resolve().parents[2]
+ROLE = "arn:aws:iam::000000000000:role/test"
 T = TypeVar("T")
 
 
@@ -26,9 +32,9 @@ class LaptopAws:
     """A running laptop's AWS.
 
     Attributes:
-        endpoint_url: where it answers.
+        endpoint_url: its URL.
         env: the environment variables that point AWS's tools at it.
-        state: its folder for logs and files of jobs and endpoints.
+        state: its state folder, with logs and files of jobs and endpoints.
     """
 
     endpoint_url: str
@@ -36,7 +42,7 @@ class LaptopAws:
     state: Path
 
     def client(self, service: str, **config: Any) -> Any:
-        """Return a boto3 client for it; `config` goes into botocore's Config."""
+        """Return a boto3 client; `config` are arguments of botocore's Config."""
         return boto3.client(
             service,
             endpoint_url=self.endpoint_url,
@@ -45,6 +51,102 @@ class LaptopAws:
             region_name=self.env["AWS_REGION"],
             config=Config(**config),
         )
+
+    def control(self, method: str, path: str, members: object = None) -> Any:
+        """Send a request to a path below `/_local/` and return the JSON of its answer."""
+        body = None if members is None else json.dumps(members).encode()
+        url = f"{self.endpoint_url}{path}"
+        request = urllib.request.Request(url, body, method=method)  # noqa: S310  http on loopback
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310  as above
+            return json.loads(response.read())
+
+    def create_function(self, text: str, **settings: Any) -> str:
+        """Create a function from the text of its module, and return its name."""
+        name = unique("function")
+        self.client("lambda").create_function(
+            FunctionName=name,
+            Runtime="python3.13",
+            Role=ROLE,
+            Handler="app.handler",
+            Code={"ZipFile": zipped(text)},
+            **({"Timeout": 60} | settings),
+        )
+        return name
+
+    def invoke(self, function: str, event: object = None) -> tuple[str | None, Any]:
+        """Return the error mark of an invocation, or None, and its payload."""
+        answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+        return answer.get("FunctionError"), json.loads(answer["Payload"].read())
+
+    def create_machine(self, definition: dict[str, Any], **settings: Any) -> str:
+        """Create a state machine and return its ARN; a definition without `States` is its only state."""
+        if "States" not in definition:
+            definition = {"StartAt": "Only", "States": {"Only": definition | {"End": True}}}
+        answer = self.client("stepfunctions").create_state_machine(
+            name=unique("machine"), definition=json.dumps(definition), roleArn=ROLE, **settings
+        )
+        return str(answer["stateMachineArn"])
+
+    def start(self, machine: str, event: object = None) -> str:
+        """Start an execution and return its ARN."""
+        started = self.client("stepfunctions").start_execution(stateMachineArn=machine, input=json.dumps(event or {}))
+        return str(started["executionArn"])
+
+    def ended(self, execution: str) -> Any:
+        """Return the description of an execution after its end."""
+        stepfunctions = self.client("stepfunctions")
+
+        def poll() -> Any:
+            found = stepfunctions.describe_execution(executionArn=execution)
+            return found if found["status"] != "RUNNING" else None
+
+        return wait_until(poll)
+
+    def execute(self, machine: str, event: object = None) -> Any:
+        """Run a state machine and return the description of the execution after its end."""
+        return self.ended(self.start(machine, event))
+
+    def create_queue(self) -> tuple[str, str]:
+        """Create a queue and return its URL and ARN."""
+        sqs = self.client("sqs")
+        url = sqs.create_queue(QueueName=unique("queue"))["QueueUrl"]
+        return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+    def send_events_to_queue(self, pattern: dict[str, Any], input_path: str) -> str:
+        """Send matching events of EventBridge to a new queue and return its URL."""
+        url, arn = self.create_queue()
+        events, name = self.client("events"), unique("rule")
+        events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+        events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn, "InputPath": input_path}])
+        return url
+
+    def receive(self, queue: str, **settings: Any) -> list[Any]:
+        """Receive up to ten messages of a queue, and return their JSON."""
+        answer = self.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10, **settings)
+        return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
+
+
+def task(function: str, **fields: Any) -> dict[str, Any]:
+    """Return a Task state that invokes a function with its input."""
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke",
+        "Parameters": {"FunctionName": function, "Payload.$": "$"},
+        "OutputPath": "$.Payload",
+    } | fields
+
+
+def unique(kind: str) -> str:
+    """Return a new name."""
+    return f"{kind}-{uuid.uuid4().hex[:8]}"
+
+
+def zipped(text: str) -> bytes:
+    """Return the package of a function with one module, app.py."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.writestr("app.py", text)
+    return package.getvalue()
 
 
 def free_port() -> int:
@@ -55,21 +157,21 @@ def free_port() -> int:
 
 
 def local_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m local` with arguments and return how it ended."""
+    """Run `python -m local` with arguments."""
     return subprocess.run(
         [sys.executable, "-m", "local", *arguments],
         cwd=ROOT,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
 
 @contextmanager
 def run_laptop_aws(state: Path) -> Iterator[LaptopAws]:
-    """Start a laptop's AWS on a free port, with its files in `state`; stop it at the end."""
+    """Start a laptop's AWS on a free port with a state folder; stop it at the end."""
     port = free_port()
     started = local_command("start", "--port", str(port), "--state-dir", str(state))
     assert started.returncode == 0, started.stderr
@@ -81,18 +183,18 @@ def run_laptop_aws(state: Path) -> Iterator[LaptopAws]:
     assert stopped.returncode == 0, stopped.stderr
 
 
-def wait_until(look: Callable[[], T | None], seconds: float = 90.0) -> T:
-    """Return what `look` finds, once it finds something true; fail after some seconds."""
+def wait_until(poll: Callable[[], T | None], seconds: float = 90.0) -> T:
+    """Poll until the result is true and return it; fail after some seconds."""
     deadline = time.monotonic() + seconds
-    while not (found := look()):
+    while not (found := poll()):
         if time.monotonic() > deadline:
-            pytest.fail(f"nothing within {seconds} s; last seen: {found!r}")
+            pytest.fail(f"nothing within {seconds} s; last result: {found!r}")
         time.sleep(0.05)
     return found
 
 
 def processes(marks: list[str]) -> set[int]:
-    """Return the ids of the processes whose command line or folder has one of the marks."""
+    """Return the ids of the processes with one of the marks in their command line or folder."""
     found = set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:

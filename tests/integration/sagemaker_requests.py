@@ -1,13 +1,11 @@
-"""Requests to the laptop's SageMaker that its tests share: tiny jobs, models and endpoints."""
+"""Requests to the SageMaker stand-in: tiny jobs, models and endpoints."""
 
 import io
 import tarfile
-import uuid
 from typing import Any
 
-from tests.integration.laptop_aws import LaptopAws, wait_until
+from tests.integration.laptop_aws import ROLE, LaptopAws, wait_until
 
-ROLE = "arn:aws:iam::000000000000:role/test"
 BUCKET = "sagemaker-tests"
 CAPTURE = {
     "EnableCapture": True,
@@ -37,16 +35,13 @@ def predict_fn(word, model):
         os._exit(1)
     if word == "wait":
         time.sleep(1)
+    if word == "hang":
+        time.sleep(3600)
     return {"model": model, "word": word, "pid": os.getpid()}
 
 def output_fn(prediction, accept):
     return json.dumps(prediction), accept
 """
-
-
-def unique(kind: str) -> str:
-    """Return a name that nothing else has."""
-    return f"{kind}-{uuid.uuid4().hex[:8]}"
 
 
 def put(aws: LaptopAws, key: str, body: bytes) -> str:
@@ -81,7 +76,7 @@ def archive(files: dict[str, str]) -> bytes:
 
 
 def job_request(aws: LaptopAws, name: str, script: str, **changes: Any) -> dict[str, Any]:
-    """Return a CreateTrainingJob request that runs a Python script on one channel, `train`."""
+    """Return a CreateTrainingJob request for a Python script with one channel, `train`."""
     uri = put(aws, f"{name}/code/train.py", script.encode())
     data = put(aws, f"{name}/train/bicycle/a b.png", b"picture")
     return {
@@ -104,7 +99,7 @@ def job_request(aws: LaptopAws, name: str, script: str, **changes: Any) -> dict[
             "InstanceCount": 1,
             "VolumeSizeInGB": 10,
         },
-        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
     } | changes
 
 
@@ -115,18 +110,24 @@ def channel(name: str, uri: str) -> dict[str, Any]:
 
 
 def ended_job(aws: LaptopAws, name: str) -> Any:
-    """Return the description of a training job once it has ended."""
+    """Return the description of a training job after its end."""
     sagemaker = aws.client("sagemaker")
 
-    def look() -> Any:
+    def poll() -> Any:
         found = sagemaker.describe_training_job(TrainingJobName=name)
         return found if found["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
 
-    return wait_until(look)
+    return wait_until(poll)
+
+
+def run_job(aws: LaptopAws, request: dict[str, Any]) -> Any:
+    """Run a training job and return its description after its end."""
+    aws.client("sagemaker").create_training_job(**request)
+    return ended_job(aws, request["TrainingJobName"])
 
 
 def endpoint_config(aws: LaptopAws, name: str, program: str = ECHO, capture: dict[str, Any] | None = None) -> str:
-    """Create a model that answers with `name`, and a configuration of the same name for it."""
+    """Create a model that answers with `name`, and an endpoint configuration of the same name."""
     files = {"code/inference.py": program, "name.txt": name}
     uri = put(aws, f"models/{name}/model.tar.gz", archive(files))
     sagemaker = aws.client("sagemaker")
@@ -152,11 +153,20 @@ def endpoint_config(aws: LaptopAws, name: str, program: str = ECHO, capture: dic
 
 
 def settled_endpoint(aws: LaptopAws, name: str) -> Any:
-    """Return the description of an endpoint once nothing about it is in progress."""
+    """Return the description of an endpoint after its creation or update."""
     sagemaker = aws.client("sagemaker")
 
-    def look() -> Any:
+    def poll() -> Any:
         found = sagemaker.describe_endpoint(EndpointName=name)
         return found if found["EndpointStatus"] in ("InService", "Failed") else None
 
-    return wait_until(look)
+    return wait_until(poll)
+
+
+def invoke_endpoint(aws: LaptopAws, name: str, word: str = "hello", **headers: Any) -> Any:
+    """Invoke an endpoint once, without the SDK's retries."""
+    return aws.client("sagemaker-runtime", retries={"total_max_attempts": 1}).invoke_endpoint(
+        EndpointName=name,
+        Body=word.encode(),
+        **({"ContentType": "image/png", "Accept": "application/json"} | headers),
+    )

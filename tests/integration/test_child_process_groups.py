@@ -1,4 +1,4 @@
-"""How the process group of a job ends: the script below a shell gets its time to save."""
+"""End of a job's process group, with a script below a shell."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ import pytest
 from local.sagemaker.child_process import ChildProcesses, group_runs
 from tests.integration.laptop_aws import wait_until
 
-# What SageMaker's drivers are: a shell, below it a script that has something to do at SIGTERM.
+# As with SageMaker's drivers: the script below a shell saves at SIGTERM.
 SAVES = """
 import pathlib, signal, sys, time
 def save(*_):
@@ -18,13 +18,13 @@ def save(*_):
     sys.exit(143)
 signal.signal(signal.SIGTERM, save)
 pathlib.Path("ready").touch()
-time.sleep(60)
+time.sleep(3600)
 """
 IGNORES = """
 import pathlib, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 pathlib.Path("ready").touch()
-time.sleep(60)
+time.sleep(3600)
 """
 
 
@@ -44,7 +44,7 @@ def started(tmp_path):
     children.stop_all()
 
 
-def test_a_script_that_ignores_sigterm_is_killed_when_its_time_is_over(started, tmp_path):
+def test_stop_of_script_that_ignores_sigterm_kills_it(started, tmp_path):
     children, process = started(IGNORES)
     assert group_runs(process.pid)
     children.stop(process, 0.3)
@@ -52,26 +52,26 @@ def test_a_script_that_ignores_sigterm_is_killed_when_its_time_is_over(started, 
     assert not list(Path(tmp_path, "children").iterdir())
 
 
-def test_a_script_below_a_shell_gets_the_time_to_save(started, tmp_path):
+def test_stop_gives_a_script_below_a_shell_time_to_save(started, tmp_path):
     children, process = started(SAVES)
     children.stop(process, 60)
     assert (tmp_path / "saved").exists()
     assert not group_runs(process.pid)
 
 
-def test_an_end_without_notice_leaves_no_time(started, tmp_path):
+def test_forget_kills_without_notice(started, tmp_path):
     children, process = started(SAVES)
     children.forget(process)
     assert not group_runs(process.pid)
     assert not (tmp_path / "saved").exists()
-    children.forget(process)  # the number may be another process's by now
+    children.forget(process)  # no effect: the id may belong to another process now
     children.stop(process)
 
 
-def test_the_end_of_all_is_told_once(started, tmp_path):
-    """As training/container/picture_model/checkpoint.py has it, a second SIGTERM ends the script at once."""
+def test_stop_all_signals_each_script_once(started, tmp_path):
+    """A second SIGTERM would end the script at once, as in picture_model/checkpoint.py."""
     once = "    signal.signal(signal.SIGTERM, signal.SIG_DFL)\n    time.sleep"
     children, process = started(SAVES.replace("    time.sleep", once, 1))
-    children.stop_all()
+    children.stop_all(60)
     assert (tmp_path / "saved").exists()
     assert not group_runs(process.pid)

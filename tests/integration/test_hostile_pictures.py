@@ -24,7 +24,7 @@ from benchmarks.hostile_pictures.model import write_model
 from common.settings import ROOT, project
 from tests.integration import sagemaker_requests
 from tests.integration.deployed_machines import PICTURE, entered
-from tests.integration.laptop_aws import processes, wait_until
+from tests.integration.laptop_aws import ROLE, processes, wait_until
 from tests.integration.mailbox import Mailbox
 from tests.integration.workflow_stack import Stack
 from training.container.picture_model import network
@@ -49,7 +49,7 @@ def serving(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     sagemaker = stack.aws.client("sagemaker")
     sagemaker.create_model(
         ModelName="hostile",
-        ExecutionRoleArn=sagemaker_requests.ROLE,
+        ExecutionRoleArn=ROLE,
         PrimaryContainer={
             "Image": "test",
             "ModelDataUrl": uri,

@@ -1,16 +1,14 @@
-"""A Distributed Map of the laptop's AWS: batches, counts, tolerated failures, contexts."""
+"""A Distributed Map of the laptop's AWS: batches, counts, tolerated failures, contexts, results."""
 
 import json
-import uuid
 from typing import Any
 
 import pytest
 
-from tests.integration.laptop_aws import LaptopAws, wait_until
+from tests.integration.laptop_aws import LaptopAws
 
-ROLE = "arn:aws:iam::000000000000:role/test"
 TOO_MANY = "States.ExceedToleratedFailureThreshold"
-# Fails for a batch that has a 13 in it; says what it got, and whose execution it is.
+# Fails for a batch with a 13 in it; returns its input and its execution id.
 CHILD = {
     "StartAt": "Unlucky",
     "States": {
@@ -24,7 +22,7 @@ CHILD = {
         "Done": {
             "Type": "Pass",
             "QueryLanguage": "JSONata",
-            "Output": {"got": "{% $states.input %}", "id": "{% $states.context.Execution.Id %}"},
+            "Output": {"input": "{% $states.input %}", "id": "{% $states.context.Execution.Id %}"},
             "End": True,
         },
     },
@@ -32,7 +30,7 @@ CHILD = {
 
 
 def execute(aws: LaptopAws, event: object, **fields: Any) -> Any:
-    """Run a machine of one Distributed Map and return how its execution ended."""
+    """Run a machine of one Distributed Map and return the ended execution."""
     state = {
         "Type": "Map",
         "ItemsPath": "$.items",
@@ -44,25 +42,12 @@ def execute(aws: LaptopAws, event: object, **fields: Any) -> Any:
         "MaxConcurrency": 2,
         "Label": "Pictures",
         "ItemProcessor": CHILD | {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"}},
-        "End": True,
     }
-    stepfunctions = aws.client("stepfunctions")
-    machine = stepfunctions.create_state_machine(
-        name=f"map-{uuid.uuid4().hex[:8]}",
-        definition=json.dumps({"StartAt": "M", "States": {"M": state | fields}}),
-        roleArn=ROLE,
-    )["stateMachineArn"]
-    arn = stepfunctions.start_execution(stateMachineArn=machine, input=json.dumps(event))["executionArn"]
-
-    def ended() -> Any:
-        found = stepfunctions.describe_execution(executionArn=arn)
-        return found if found["status"] != "RUNNING" else None
-
-    return wait_until(ended)
+    return aws.execute(aws.create_machine(state | fields), event)
 
 
 def run_map(aws: LaptopAws, event: object, **fields: Any) -> Any:
-    """Do as `execute` and return how its Map Run ended, too."""
+    """Do as `execute` and return the ended Map Run, too."""
     execution = execute(aws, event, **fields)
     stepfunctions = aws.client("stepfunctions")
     [map_run] = stepfunctions.list_map_runs(executionArn=execution["executionArn"])["mapRuns"]
@@ -74,22 +59,22 @@ def counted(counts: dict[str, int]) -> dict[str, int]:
 
 
 @pytest.mark.parity("states-item-batcher", "states-item-selector", "states-distributed-map")
-def test_each_child_gets_a_batch(laptop_aws: LaptopAws) -> None:
+def test_items_are_grouped_into_batches(laptop_aws: LaptopAws) -> None:
     execution, map_run = run_map(laptop_aws, {"bucket": "pictures", "items": list(range(12))})
     assert execution["status"] == "SUCCEEDED"
     first, second = json.loads(execution["output"])
     shared = {"bucket": "pictures", "parent": execution["executionArn"], "fixed": 1}
-    assert first["got"] == {
+    assert first["input"] == {
         "BatchInput": shared,
         "Items": [{"n": n, "bucket": "pictures"} for n in range(10)],
     }
-    assert second["got"]["Items"] == [{"n": n, "bucket": "pictures"} for n in (10, 11)]
+    assert second["input"]["Items"] == [{"n": n, "bucket": "pictures"} for n in (10, 11)]
     assert counted(map_run["itemCounts"]) == {"succeeded": 12, "total": 12}
     assert counted(map_run["executionCounts"]) == {"succeeded": 2, "total": 2}
 
 
 @pytest.mark.parity("states-context")
-def test_a_childs_execution_is_its_own(laptop_aws: LaptopAws) -> None:
+def test_child_has_its_own_execution_context(laptop_aws: LaptopAws) -> None:
     execution, map_run = run_map(laptop_aws, {"bucket": "b", "items": list(range(12))})
     children = laptop_aws.client("stepfunctions").list_executions(mapRunArn=map_run["mapRunArn"])
     arns = {child["executionArn"] for child in children["executions"]}
@@ -99,7 +84,7 @@ def test_a_childs_execution_is_its_own(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("states-empty-map")
-def test_no_items_are_a_success_without_children(laptop_aws: LaptopAws) -> None:
+def test_map_without_items_succeeds(laptop_aws: LaptopAws) -> None:
     execution, map_run = run_map(laptop_aws, {"bucket": "b", "items": []})
     assert (execution["status"], execution["output"]) == ("SUCCEEDED", "[]")
     assert counted(map_run["itemCounts"]) == counted(map_run["executionCounts"]) == {}
@@ -108,7 +93,7 @@ def test_no_items_are_a_success_without_children(laptop_aws: LaptopAws) -> None:
 
 @pytest.mark.parity("states-tolerated-failures")
 @pytest.mark.parametrize(("percentage", "status"), [(50, "SUCCEEDED"), (49, "FAILED")])
-def test_a_failed_child_counts_with_all_its_items(laptop_aws: LaptopAws, percentage: int, status: str) -> None:
+def test_failed_child_counts_all_its_items(laptop_aws: LaptopAws, percentage: int, status: str) -> None:
     event = {"bucket": "b", "items": list(range(20))}
     execution, map_run = run_map(laptop_aws, event, ToleratedFailurePercentage=percentage)
     assert execution["status"] == map_run["status"] == status
@@ -118,20 +103,20 @@ def test_a_failed_child_counts_with_all_its_items(laptop_aws: LaptopAws, percent
 
 
 @pytest.mark.parity("states-tolerated-failures")
-def test_too_many_failures_end_the_run(laptop_aws: LaptopAws) -> None:
+def test_too_many_failures_abort_the_rest(laptop_aws: LaptopAws) -> None:
     execution, map_run = run_map(laptop_aws, {"bucket": "b", "items": [13] * 10 + list(range(30))}, MaxConcurrency=1)
     assert (execution["status"], execution["error"]) == ("FAILED", TOO_MANY)
     assert counted(map_run["itemCounts"]) == {"failed": 10, "aborted": 30, "total": 40}
 
 
-def test_a_batcher_without_a_limit_is_refused(laptop_aws: LaptopAws) -> None:
+def test_batcher_without_limit_fails(laptop_aws: LaptopAws) -> None:
     ended = execute(laptop_aws, {"bucket": "b", "items": [1]}, ItemBatcher={})
     assert (ended["status"], ended["error"]) == ("FAILED", "States.Runtime")
     assert "MaxItemsPerBatch or MaxInputBytesPerBatch" in ended["cause"]
 
 
 @pytest.mark.parity("states-result-writer")
-def test_results_are_written_to_s3(laptop_aws: LaptopAws) -> None:
+def test_result_writer_writes_results_to_s3(laptop_aws: LaptopAws) -> None:
     s3 = laptop_aws.client("s3")
     s3.create_bucket(Bucket="map-results")
     writer = {
@@ -170,7 +155,7 @@ def test_results_are_written_to_s3(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("states-result-writer")
-def test_a_bucket_that_takes_no_results(laptop_aws: LaptopAws) -> None:
+def test_result_writer_with_missing_bucket_fails(laptop_aws: LaptopAws) -> None:
     writer = {
         "Resource": "arn:aws:states:::s3:putObject",
         "Parameters": {"Bucket": "map-results-nowhere"},

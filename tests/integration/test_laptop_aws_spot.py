@@ -1,20 +1,19 @@
-"""Jobs on spot instances of the laptop's AWS: taken away, started again, stopped, given up."""
+"""Training jobs on spot instances of the laptop's AWS: interrupted, restarted, stopped."""
 
-import json
 import re
-import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.integration.laptop_aws import LaptopAws, wait_until
-from tests.integration.sagemaker_requests import BUCKET, ended_job, get, job_request, keys, unique
+from tests.integration.laptop_aws import LaptopAws, unique, wait_until
+from tests.integration.sagemaker_requests import BUCKET, ended_job, get, job_request, keys, run_job
 
-# Counts up to 12, a line and a file at a time, from where the file of the last instance is; slow
-# enough to be met on the way. `root` is this instance's /opt/ml.
+# Counts up to 12, one line and one checkpoint at a time, from the checkpoint of the last instance;
+# never beyond the number in the file LIMIT, which the test writes. `root` is this instance's /opt/ml.
 COUNTS = """
-import pathlib, signal, sys, time
+import os, pathlib, signal, sys, time
 root = pathlib.Path(__file__).parents[3]
 counted = root / "checkpoints" / "deep" / "counted.txt"
 start = int(counted.read_text()) if counted.exists() else 0
@@ -26,45 +25,46 @@ def save(*_):
 signal.signal(signal.SIGTERM, save)
 counted.parent.mkdir(exist_ok=True)
 for number in range(start + 1, 13):
+    while number > int(pathlib.Path(os.environ["LIMIT"]).read_text()):
+        time.sleep(0.05)
     partial = counted.with_suffix(".partial")
     partial.write_text(str(number))
     partial.replace(counted)
     print(f"loss={1 / number}", flush=True)
-    time.sleep(0.5)
 """
-WAIT = {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 120}
 
 
-def spot_request(aws: LaptopAws, name: str, **changes: Any) -> dict[str, Any]:
-    """Return a request for a job on spot instances that keeps checkpoints."""
-    return (
-        job_request(aws, name, COUNTS)
-        | {
-            "EnableManagedSpotTraining": True,
-            "StoppingCondition": WAIT,
-            "CheckpointConfig": {"S3Uri": checkpoints(name)},
-        }
-        | changes
-    )
+@pytest.fixture
+def limit(tmp_path: Path) -> Path:
+    """The file with the number up to which the script counts."""
+    file = tmp_path / "limit"
+    file.write_text("2")
+    return file
 
 
-def checkpoints(name: str) -> str:
-    return f"s3://{BUCKET}/checkpoints/{name}"
+def raise_limit(file: Path, number: int) -> None:
+    file.with_suffix(".new").write_text(str(number))
+    file.with_suffix(".new").replace(file)
 
 
-def interrupt(aws: LaptopAws, name: str, **members: Any) -> Any:
-    """Ask for interruptions of a job."""
-    request = urllib.request.Request(  # noqa: S310  the laptop's AWS
-        f"{aws.endpoint_url}/_local/interruptions/{name}",
-        json.dumps(members).encode(),
-        method="PUT",
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  the laptop's AWS
-        return json.load(answer)
+def spot_request(aws: LaptopAws, name: str, limit: Path | None = None, **changes: Any) -> dict[str, Any]:
+    """Return a request for a job on spot instances with checkpoints."""
+    spot = {
+        "EnableManagedSpotTraining": True,
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 1200},
+        "CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/checkpoints/{name}"},
+        "Environment": {"LIMIT": str(limit)},
+    }
+    return job_request(aws, name, COUNTS) | spot | changes
+
+
+def interrupt(aws: LaptopAws, name: str, **members: Any) -> None:
+    """Request interruptions of a job."""
+    aws.control("PUT", f"/_local/interruptions/{name}", members)
 
 
 def counted(aws: LaptopAws, name: str) -> int:
-    """Return how far the job's copy in S3 has counted."""
+    """Return the number in the job's checkpoint in S3."""
     key = f"checkpoints/{name}/deep/counted.txt"
     return int(get(aws, key)) if key in keys(aws, f"checkpoints/{name}/") else 0
 
@@ -74,7 +74,7 @@ def statuses(job: Any) -> list[str]:
 
 
 def starts(aws: LaptopAws, name: str) -> list[int]:
-    """Return from where each instance has counted."""
+    """Return the start of each instance's count."""
     log = aws.state / "training-jobs" / name / "log.txt"
     return [int(number) for number in re.findall(r"^from (\d+),", log.read_text(), re.MULTILINE)]
 
@@ -97,33 +97,31 @@ def starts(aws: LaptopAws, name: str) -> list[int]:
     ],
 )
 @pytest.mark.parity("training-spot")
-def test_a_wrong_request_is_refused(laptop_aws: LaptopAws, changes: Any, message: str) -> None:
+def test_create_with_invalid_request_fails(laptop_aws: LaptopAws, changes: Any, message: str) -> None:
     request = spot_request(laptop_aws, unique("wrong"), **changes)
     with pytest.raises(ClientError, match=message) as refused:
         laptop_aws.client("sagemaker").create_training_job(**request)
     assert refused.value.response["Error"]["Code"] == "ValidationException"
 
 
-def test_checkpoints_in_a_bucket_that_is_not_there_fail_the_job(laptop_aws: LaptopAws) -> None:
-    name = unique("nowhere")
-    config = {"CheckpointConfig": {"S3Uri": "s3://no-such-bucket-at-all/c"}}
-    laptop_aws.client("sagemaker").create_training_job(**spot_request(laptop_aws, name, **config))
-    job = ended_job(laptop_aws, name)
+def test_job_with_missing_checkpoint_bucket_fails(laptop_aws: LaptopAws) -> None:
+    config = {"S3Uri": "s3://no-such-bucket-at-all/c"}
+    job = run_job(laptop_aws, spot_request(laptop_aws, unique("nowhere"), CheckpointConfig=config))
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("ClientError: Checkpoint download failed: ")
 
 
 @pytest.mark.parity("training-stop", "training-spot")
-def test_a_job_can_be_stopped_while_it_waits_for_another_instance(laptop_aws: LaptopAws) -> None:
+def test_stop_while_waiting_for_an_instance_ends_the_job(laptop_aws: LaptopAws, limit: Path) -> None:
     name, sagemaker = unique("waits"), laptop_aws.client("sagemaker")
     interrupt(laptop_aws, name, notice_seconds=0, away_seconds=3600)
-    sagemaker.create_training_job(**spot_request(laptop_aws, name))
+    sagemaker.create_training_job(**spot_request(laptop_aws, name, limit))
 
-    def look() -> Any:
+    def interrupted() -> Any:
         found = sagemaker.describe_training_job(TrainingJobName=name)
         return found if found["SecondaryStatus"] == "Interrupted" else None
 
-    assert wait_until(look)["TrainingJobStatus"] == "InProgress"
+    assert wait_until(interrupted)["TrainingJobStatus"] == "InProgress"
     sagemaker.stop_training_job(TrainingJobName=name)
     job = ended_job(laptop_aws, name)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "Stopped")
@@ -131,85 +129,70 @@ def test_a_job_can_be_stopped_while_it_waits_for_another_instance(laptop_aws: La
 
 
 @pytest.mark.parity("training-spot")
-def test_a_job_that_finds_no_other_instance_in_time_is_given_up(laptop_aws: LaptopAws) -> None:
+def test_job_over_its_wait_time_is_stopped(laptop_aws: LaptopAws, limit: Path) -> None:
     name = unique("given-up")
     interrupt(laptop_aws, name, notice_seconds=0, away_seconds=3600)
-    condition = {"MaxRuntimeInSeconds": 2, "MaxWaitTimeInSeconds": 2}
-    request = spot_request(laptop_aws, name, StoppingCondition=condition)
-    laptop_aws.client("sagemaker").create_training_job(**request)
-    job = ended_job(laptop_aws, name)
+    condition = {"MaxRuntimeInSeconds": 5, "MaxWaitTimeInSeconds": 5}
+    job = run_job(laptop_aws, spot_request(laptop_aws, name, limit, StoppingCondition=condition))
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
 
 
-def test_a_job_on_demand_is_never_interrupted(laptop_aws: LaptopAws) -> None:
+def test_job_on_demand_is_not_interrupted(laptop_aws: LaptopAws) -> None:
     name = unique("on-demand")
     interrupt(laptop_aws, name, notice_seconds=0)
-    request = job_request(laptop_aws, name, "print('fine')")
-    laptop_aws.client("sagemaker").create_training_job(**request)
-    job = ended_job(laptop_aws, name)
+    job = run_job(laptop_aws, job_request(laptop_aws, name, "pass"))
     assert statuses(job) == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
     assert job["BillableTimeInSeconds"] == job["TrainingTimeInSeconds"]
     assert not (laptop_aws.state / "training-jobs" / name / "opt" / "ml" / "checkpoints").exists()
 
 
 @pytest.mark.parity("training-spot", "training-checkpoints")
-def test_an_instance_that_is_killed_without_notice_loses_only_what_s3_has_not(
-    laptop_aws: LaptopAws,
-) -> None:
-    # GIVEN a job whose checkpoints are in S3 while it runs
-    name, sagemaker = unique("killed"), laptop_aws.client("sagemaker")
-    sagemaker.create_training_job(**spot_request(laptop_aws, name))
-    wait_until(lambda: counted(laptop_aws, name) >= 2)
-    # WHEN its instance is taken away, and the next one too, once that has come further
+def test_job_interrupted_without_notice_continues_from_s3(laptop_aws: LaptopAws, limit: Path) -> None:
+    # GIVEN a job with checkpoints in S3
+    name = unique("killed")
+    laptop_aws.client("sagemaker").create_training_job(**spot_request(laptop_aws, name, limit))
+    wait_until(lambda: counted(laptop_aws, name) == 2)
+    # WHEN its instance is interrupted, and the next one too, after further checkpoints
     interrupt(laptop_aws, name, notice_seconds=0, away_seconds=0.1)
     wait_until(lambda: len(starts(laptop_aws, name)) == 2)
-    wait_until(lambda: counted(laptop_aws, name) > starts(laptop_aws, name)[1])
+    raise_limit(limit, 4)
+    wait_until(lambda: counted(laptop_aws, name) == 4)
     interrupt(laptop_aws, name, notice_seconds=0, away_seconds=0.1)
+    wait_until(lambda: len(starts(laptop_aws, name)) == 3)
+    raise_limit(limit, 12)
     job = ended_job(laptop_aws, name)
-    # THEN it goes through AWS's statuses and completes, each time from what S3 had
+    # THEN it has AWS's statuses and completes, each time from the checkpoint in S3
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
     attempt = ["Starting", "Downloading", "Training"]
-    assert statuses(job) == [
-        *attempt,
-        "Interrupted",
-        *attempt,
-        "Interrupted",
-        *attempt,
-        "Uploading",
-        "Completed",
-    ]
-    first, second, third = starts(laptop_aws, name)
-    assert first == 0 < second < third < 12
+    interrupted = [*attempt, "Interrupted"]
+    assert statuses(job) == [*interrupted, *interrupted, *attempt, "Uploading", "Completed"]
+    assert starts(laptop_aws, name) == [0, 2, 4]
     assert counted(laptop_aws, name) == 12
-    # AND each instance is a new one: all that comes back are the checkpoints
+    # AND each instance is new, with nothing but the checkpoints
     log = (laptop_aws.state / "training-jobs" / name / "log.txt").read_text()
     assert log.count(", with []\n") == 3
     assert "notice.txt" not in str(keys(laptop_aws, f"checkpoints/{name}/"))
-    # AND what is billed is less than the time, and a stream each tells what the instances printed
-    assert 0 < job["BillableTimeInSeconds"] < job["TrainingTimeInSeconds"]
+    # AND the spot price is .3 of the on-demand price, and each instance has a log stream
+    assert job["BillableTimeInSeconds"] == max(1, round(0.3 * job["TrainingTimeInSeconds"]))
     assert job["FinalMetricDataList"][0]["Value"] == pytest.approx(1 / 12)
-    streams = laptop_aws.client("logs").describe_log_streams(
-        logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{name}/"
-    )["logStreams"]
-    firsts = [
-        laptop_aws.client("logs").get_log_events(
-            logGroupName="/aws/sagemaker/TrainingJobs",
-            logStreamName=stream["logStreamName"],
-            startFromHead=True,
-        )["events"][0]["message"]
+    logs, group = laptop_aws.client("logs"), "/aws/sagemaker/TrainingJobs"
+    streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/")["logStreams"]
+    first_lines = [
+        logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)["events"][0]
         for stream in streams
     ]
-    assert firsts == [f"from {number}, with []" for number in (first, second, third)]
+    assert [line["message"] for line in first_lines] == [f"from {number}, with []" for number in (0, 2, 4)]
 
 
 @pytest.mark.parity("training-spot", "training-checkpoints")
-def test_what_a_script_saves_at_the_notice_is_kept(laptop_aws: LaptopAws) -> None:
-    name, sagemaker = unique("noticed"), laptop_aws.client("sagemaker")
-    config = {"S3Uri": f"{checkpoints(name)}/", "LocalPath": "/opt/ml/checkpoints"}
-    sagemaker.create_training_job(**spot_request(laptop_aws, name, CheckpointConfig=config))
-    wait_until(lambda: counted(laptop_aws, name) >= 1)
-    answer = interrupt(laptop_aws, name, notice_seconds=60, away_seconds=0)
-    assert answer["times"] == 1
+def test_checkpoint_saved_at_the_notice_is_kept(laptop_aws: LaptopAws, limit: Path) -> None:
+    name = unique("noticed")
+    config = {"S3Uri": f"s3://{BUCKET}/checkpoints/{name}/", "LocalPath": "/opt/ml/checkpoints"}
+    laptop_aws.client("sagemaker").create_training_job(**spot_request(laptop_aws, name, limit, CheckpointConfig=config))
+    wait_until(lambda: counted(laptop_aws, name) == 2)
+    interrupt(laptop_aws, name, notice_seconds=60, away_seconds=0)
+    wait_until(lambda: len(starts(laptop_aws, name)) == 2)
+    raise_limit(limit, 12)
     job = ended_job(laptop_aws, name)
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
     assert statuses(job).count("Interrupted") == 1

@@ -1,24 +1,13 @@
-"""Training jobs of the laptop's AWS, driven with boto3 and with the SageMaker SDK."""
+"""Training jobs of the laptop's AWS, driven with boto3."""
 
 import io
 import tarfile
-import textwrap
-from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.integration.laptop_aws import LaptopAws, wait_until
-from tests.integration.sagemaker_requests import (
-    BUCKET,
-    ROLE,
-    channel,
-    ended_job,
-    get,
-    job_request,
-    keys,
-    unique,
-)
+from tests.integration.laptop_aws import LaptopAws, unique, wait_until
+from tests.integration.sagemaker_requests import BUCKET, channel, ended_job, get, job_request, keys, run_job
 
 TRAIN = """
 import json, os, pathlib
@@ -39,52 +28,46 @@ print("loss=0.9")
 print("loss=0.25")
 """
 FAIL = "print('reading')\nprint('no picture of class bicycle')\nraise SystemExit(3)"
-SLEEP = "import time\nprint('asleep', flush=True)\ntime.sleep(60)"
+SLEEP = "import time\nprint('asleep', flush=True)\ntime.sleep(600)"
 
 
 @pytest.mark.parity("training-failure")
-def test_a_script_that_fails_shows_its_last_lines(laptop_aws: LaptopAws) -> None:
+def test_job_with_failing_script_has_its_last_lines(laptop_aws: LaptopAws) -> None:
     name = unique("failing")
-    laptop_aws.client("sagemaker").create_training_job(**job_request(laptop_aws, name, FAIL))
-    job = ended_job(laptop_aws, name)
+    job = run_job(laptop_aws, job_request(laptop_aws, name, FAIL))
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"] == ("AlgorithmError: reading\nno picture of class bicycle, exit code: 3")
     assert job["SecondaryStatus"] == "Failed"
     assert keys(laptop_aws, f"jobs/{name}") == []
 
 
-def test_a_channel_without_objects_fails_the_job(laptop_aws: LaptopAws) -> None:
+def test_job_with_empty_channel_fails(laptop_aws: LaptopAws) -> None:
     name = unique("empty")
     request = job_request(laptop_aws, name, TRAIN)
     request["InputDataConfig"].append(channel("validation", f"s3://{BUCKET}/nothing"))
-    laptop_aws.client("sagemaker").create_training_job(**request)
-    assert ended_job(laptop_aws, name)["FailureReason"] == (
+    assert run_job(laptop_aws, request)["FailureReason"] == (
         f"ClientError: Data download failed:S3 key: s3://{BUCKET}/nothing matched no files on s3"
     )
 
 
-def test_a_job_ends_whatever_goes_wrong_around_its_script(laptop_aws: LaptopAws) -> None:
-    name = unique("odd")
-    request = job_request(laptop_aws, name, "print('fine')")
+def test_job_with_internal_error_fails(laptop_aws: LaptopAws) -> None:
+    request = job_request(laptop_aws, unique("internal"), "pass")
     request["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "loss", "Regex": "("}]
-    laptop_aws.client("sagemaker").create_training_job(**request)
-    job = ended_job(laptop_aws, name)
+    job = run_job(laptop_aws, request)
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("InternalServerError: missing ), unterminated")
 
 
 @pytest.mark.parity("training-failure")
-def test_the_maximum_runtime_ends_a_job(laptop_aws: LaptopAws) -> None:
-    name = unique("long")
+def test_job_over_its_maximum_runtime_is_stopped(laptop_aws: LaptopAws) -> None:
     condition = {"MaxRuntimeInSeconds": 1}
-    request = job_request(laptop_aws, name, SLEEP, StoppingCondition=condition)
-    laptop_aws.client("sagemaker").create_training_job(**request)
-    job = ended_job(laptop_aws, name)
+    request = job_request(laptop_aws, unique("long"), SLEEP, StoppingCondition=condition)
+    job = run_job(laptop_aws, request)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
 
 
 @pytest.mark.parity("training-stop")
-def test_a_job_can_be_stopped_and_then_not_again(laptop_aws: LaptopAws) -> None:
+def test_stop_twice_fails_the_second_time(laptop_aws: LaptopAws) -> None:
     name, sagemaker = unique("stopped"), laptop_aws.client("sagemaker")
     sagemaker.create_training_job(**job_request(laptop_aws, name, SLEEP))
     log = laptop_aws.state / "training-jobs" / name / "log.txt"
@@ -96,7 +79,7 @@ def test_a_job_can_be_stopped_and_then_not_again(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("training-request")
-def test_a_wrong_request_is_refused_as_aws_does(laptop_aws: LaptopAws) -> None:
+def test_create_with_invalid_request_has_the_error_of_aws(laptop_aws: LaptopAws) -> None:
     sagemaker = laptop_aws.client("sagemaker", parameter_validation=False)
     request = job_request(laptop_aws, "with_underscore", TRAIN)
     with pytest.raises(ClientError) as refused:
@@ -113,7 +96,7 @@ def test_a_wrong_request_is_refused_as_aws_does(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("training-container", "training-output", "training-metrics")
-def test_a_job_that_completes(laptop_aws: LaptopAws) -> None:
+def test_job_has_inputs_outputs_metrics_and_logs_of_a_container(laptop_aws: LaptopAws) -> None:
     name, sagemaker = unique("good"), laptop_aws.client("sagemaker")
     request = job_request(
         laptop_aws,
@@ -166,12 +149,11 @@ def test_a_job_that_completes(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("sagemaker-lists")
-def test_jobs_are_listed_in_pages(laptop_aws: LaptopAws) -> None:
+def test_list_has_pages_and_delete_removes_a_job(laptop_aws: LaptopAws) -> None:
     sagemaker, part = laptop_aws.client("sagemaker"), unique("page")
     names = {f"{part}-{number}" for number in range(3)}
     for name in names:
-        sagemaker.create_training_job(**job_request(laptop_aws, name, "pass"))
-        ended_job(laptop_aws, name)
+        run_job(laptop_aws, job_request(laptop_aws, name, "pass"))
     found, request = [], {"NameContains": part, "MaxResults": 2}
     pages = 0
     while True:
@@ -185,52 +167,3 @@ def test_jobs_are_listed_in_pages(laptop_aws: LaptopAws) -> None:
     sagemaker.delete_training_job(TrainingJobName=found[0])
     left = sagemaker.list_training_jobs(NameContains=part)["TrainingJobSummaries"]
     assert len(left) == 2
-
-
-@pytest.mark.parity("training-request", "training-container")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK's own docstrings and shims
-def test_the_sdks_model_trainer_runs_its_own_drivers(
-    laptop_aws: LaptopAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """GIVEN a script that leans on what `sm_train.sh` sets WHEN ModelTrainer runs it."""
-    for name, value in laptop_aws.env.items():
-        monkeypatch.setenv(name, value)
-    from sagemaker.core.helper.session_helper import Session
-    from sagemaker.train import ModelTrainer
-    from sagemaker.train.configs import Compute, InputData, OutputDataConfig, SourceCode
-    from sagemaker.train.defaults import TrainDefaults
-
-    # The SDK asks IAM what the role may do; that is the subject of the tests of training/.
-    monkeypatch.setattr(TrainDefaults, "get_role", lambda **_: ROLE)
-    job_request(laptop_aws, "sdk", "unused")  # puts the channel's data
-    (tmp_path / "train.py").write_text(
-        textwrap.dedent("""
-        import argparse, os, pathlib
-        parser = argparse.ArgumentParser()
-        parser.add_argument("--epochs", type=int)
-        epochs = parser.parse_args().epochs
-        found = list(pathlib.Path(os.environ["SM_CHANNEL_TRAIN"]).rglob("*.png"))
-        pathlib.Path(os.environ["SM_MODEL_DIR"], "model.txt").write_text(f"{epochs} {len(found)}")
-        """)
-    )
-    prefix = unique("sdk")
-    trainer = ModelTrainer(
-        sagemaker_session=Session(default_bucket=BUCKET),
-        training_image="test",
-        source_code=SourceCode(source_dir=str(tmp_path), entry_script="train.py"),
-        compute=Compute(instance_type="ml.m5.large", instance_count=1, volume_size_in_gb=10),
-        base_job_name=prefix,
-        hyperparameters={"epochs": 3},
-        role=ROLE,
-        output_data_config=OutputDataConfig(s3_output_path=f"s3://{BUCKET}/jobs"),
-    )
-    inputs = [InputData(channel_name="train", data_source=f"s3://{BUCKET}/sdk/train")]
-    trainer.train(input_data_config=inputs, wait=False)
-    [summary] = laptop_aws.client("sagemaker").list_training_jobs(NameContains=prefix)["TrainingJobSummaries"]
-    job = ended_job(laptop_aws, summary["TrainingJobName"])
-    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
-    model = get(laptop_aws, f"jobs/{summary['TrainingJobName']}/output/model.tar.gz")
-    with tarfile.open(fileobj=io.BytesIO(model)) as tar:
-        text = tar.extractfile("model.txt")
-        assert text is not None
-        assert text.read() == b"3 1"

@@ -19,14 +19,13 @@ from operations.monitor import main
 from operations.monitoring import publish, reading
 from operations.monitoring.places import FolderCaptures
 from operations.monitoring.reading import read_captures
-from tests.integration.laptop_aws import ROOT, LaptopAws, wait_until
+from tests.integration.laptop_aws import ROOT, LaptopAws, unique, wait_until
 from tests.integration.sagemaker_requests import (
     CAPTURE,
     endpoint_config,
     get,
     keys,
     settled_endpoint,
-    unique,
 )
 from tests.unit.operations.captures import a_few_hours, drawn, line, named, write
 

@@ -8,7 +8,7 @@ from local.ministack.upload_duplicates import Duplicates
 from local.sagemaker.faults import Faults
 from local.sagemaker.interruptions import Interruptions
 
-ABOUT = {"service": "laptop-aws"}
+HEALTH = {"service": "laptop-aws"}
 FAULTS = "/_local/faults/scones"
 UPLOADS = "/_local/uploads"
 INTERRUPTIONS = "/_local/interruptions/scones"
@@ -16,63 +16,58 @@ INTERRUPTIONS = "/_local/interruptions/scones"
 
 @pytest.fixture
 def controls() -> Controls:
-    return Controls(ABOUT, Faults(), Duplicates(), Interruptions())
+    return Controls(HEALTH, Faults(), Duplicates(), Interruptions())
 
 
-def ask(controls: Controls, method: str, path: str, members: object = None) -> Any:
+def send(controls: Controls, method: str, path: str, members: object = None) -> Any:
     return controls.answer(method, path, json.dumps(members).encode())
+
+
+def test_get_health_returns_it(controls: Controls) -> None:
+    assert send(controls, "GET", "/_local/health") == (200, HEALTH)
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/_local/"), ("POST", FAULTS), ("GET", FAULTS + "/x"), ("PUT", "/_local/health")],
 )
-def test_what_is_not_there(controls: Controls, method: str, path: str) -> None:
-    status, answer = ask(controls, method, path)
-    assert (status, answer["error"]) == (404, f"No {method} {path}; see docs/laptop-aws.md")
-
-
-@pytest.mark.parametrize("path", [FAULTS, UPLOADS, INTERRUPTIONS])
-def test_a_body_that_is_no_json(controls: Controls, path: str) -> None:
-    status, answer = controls.answer("PUT", path, b"{")
-    assert status == 400
-    assert answer["error"].startswith("The body is no JSON: ")
+def test_unknown_route_is_not_found(controls: Controls, method: str, path: str) -> None:
+    assert send(controls, method, path) == (404, {"error": f"No {method} {path}; see docs/laptop-aws.md"})
 
 
 @pytest.mark.parametrize(
-    ("path", "members", "error"),
+    ("path", "body", "error"),
     [
-        (FAULTS, {"kind": "tired"}, "kind must be one of "),
-        (UPLOADS, {"duplicates": 2}, "duplicates must be a number from 0 to 1"),
-        (INTERRUPTIONS, {"times": 0}, "times must be a whole number from 1"),
+        (FAULTS, b"{", "The body is not JSON: "),
+        (FAULTS, b'{"kind": "tired"}', "kind must be one of "),
+        (UPLOADS, b'{"duplicates": 2}', "duplicates must be a number from 0 to 1"),
+        (INTERRUPTIONS, b'{"times": 0}', "times must be a whole number of at least 1"),
     ],
 )
-def test_a_wrong_field(controls: Controls, path: str, members: object, error: str) -> None:
-    status, answer = ask(controls, "PUT", path, members)
+def test_put_invalid_body_is_rejected(controls: Controls, path: str, body: bytes, error: str) -> None:
+    status, answer = controls.answer("PUT", path, body)
     assert status == 400
     assert answer["error"].startswith(error)
 
 
-def test_the_health(controls: Controls) -> None:
-    assert ask(controls, "GET", "/_local/health") == (200, ABOUT)
-
-
-def test_faults_from_first_to_last(controls: Controls) -> None:
-    nothing = {"faults": [], "calls": 0, "injected": {}}
-    assert ask(controls, "GET", FAULTS) == (200, nothing)
-    status, answer = ask(controls, "PUT", FAULTS, {"kind": "gone"})
-    assert (status, [fault["kind"] for fault in answer["faults"]]) == (200, ["gone"])
-    assert ask(controls, "DELETE", FAULTS) == (200, nothing)
-
-
-def test_duplicates_from_first_to_last(controls: Controls) -> None:
-    status, answer = ask(controls, "PUT", UPLOADS, {"duplicates": 0.5})
-    assert (status, answer["duplicates"]) == (200, 0.5)
-    assert ask(controls, "DELETE", UPLOADS)[1]["duplicates"] == 0.0
-
-
-def test_interruptions_from_first_to_last(controls: Controls) -> None:
-    status, answer = ask(controls, "PUT", INTERRUPTIONS, {"times": 2, "notice_seconds": 0})
-    assert (status, answer["times"], answer["notice_seconds"]) == (200, 2, 0.0)
-    assert ask(controls, "GET", INTERRUPTIONS)[1] == answer
-    assert ask(controls, "DELETE", INTERRUPTIONS)[1]["times"] == 0
+@pytest.mark.parametrize(
+    ("path", "members", "field", "value"),
+    [
+        (
+            FAULTS,
+            {"kind": "gone"},
+            "faults",
+            [{"kind": "gone", "share": 1.0, "seconds": None, "calls": None, "delay_seconds": 1.0}],
+        ),
+        (UPLOADS, {"duplicates": 0.5}, "duplicates", 0.5),
+        (INTERRUPTIONS, {"times": 2}, "times", 2),
+    ],
+)
+def test_put_then_delete_sets_and_clears(
+    controls: Controls, path: str, members: object, field: str, value: object
+) -> None:
+    before = send(controls, "GET", path)
+    status, answer = send(controls, "PUT", path, members)
+    assert (status, answer[field]) == (200, value)
+    assert send(controls, "GET", path) == (200, answer)
+    assert send(controls, "DELETE", path) == before

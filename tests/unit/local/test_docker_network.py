@@ -1,4 +1,4 @@
-"""The Docker network of `sam local invoke`, with a `docker` command of the test's own."""
+"""The Docker network of `sam local invoke`, with a fake `docker` command."""
 
 import sys
 from pathlib import Path
@@ -8,9 +8,9 @@ import pytest
 from local import docker_network
 from local.__main__ import main
 from local.control import Running
-from local.docker_network import DockerNetworkError
+from local.errors import DockerNetworkError
 
-# Writes down how it was called, and knows the networks and containers in $EXISTING.
+# Records its calls; the networks and containers in $EXISTING exist.
 FAKE_DOCKER = """#!/bin/sh
 echo "$*" >> "$CALLS"
 case "$*" in
@@ -48,7 +48,7 @@ def running(tmp_path: Path) -> Running:
     return Running(pid=42, port=4601, state=str(state))
 
 
-def test_without_docker_it_says_what_to_install(
+def test_start_without_docker_names_what_to_install(
     running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -57,24 +57,26 @@ def test_without_docker_it_says_what_to_install(
         docker_network.start(running, "scones-local")
 
 
-def test_a_network_of_somebody_else_is_left_alone(
+def test_start_with_foreign_network_fails_and_keeps_it(
     calls: Path, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EXISTING", "scones-local")
-    with pytest.raises(DockerNetworkError, match=r"scones-local exists already .* --network"):
+    with pytest.raises(DockerNetworkError, match=r"scones-local already exists .* --network"):
         docker_network.start(running, "scones-local")
     assert docker_network.stop(Path(running.state)) is None
     assert "rm" not in calls.read_text()
 
 
-def test_dockers_own_reason_is_passed_on(calls: Path, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_with_failing_docker_shows_its_reason(
+    calls: Path, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("REFUSED", "network create")
     with pytest.raises(DockerNetworkError, match="`docker network create`: Error: network create"):
         docker_network.start(running, "scones-local")
     assert "run" not in calls.read_text()
 
 
-def test_a_forwarder_that_reaches_another_server_is_an_error(
+def test_start_with_forwarder_to_another_server_fails(
     calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(docker_network, "_READY_SECONDS", 0.0)
@@ -84,18 +86,20 @@ def test_a_forwarder_that_reaches_another_server_is_an_error(
 
 
 @pytest.mark.usefixtures("calls")
-def test_without_its_unix_socket_linux_says_so(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_on_linux_without_socket_fails(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    with pytest.raises(DockerNetworkError, match=r"aws\.sock is not there: start the laptop's AWS"):
+    with pytest.raises(DockerNetworkError, match=r"aws\.sock does not exist: restart the laptop's AWS"):
         docker_network.start(running, "scones-local")
 
 
-def test_start_twice_then_stop_leaves_nothing(calls: Path, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_twice_then_stop_removes_both_networks(
+    calls: Path, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     state = Path(running.state)
     # GIVEN a network and its forwarder
     assert docker_network.start(running, "scones-local") == "http://laptop-aws:4566"
     assert "tcp:host.docker.internal:4601" in calls.read_text()
-    # WHEN it is started again under another name: the first is removed before
+    # WHEN started again under another name THEN the first is removed before
     monkeypatch.setenv("EXISTING", "scones-local scones-local-forwarder")
     calls.write_text("")
     docker_network.start(running, "another")
@@ -110,7 +114,7 @@ def test_start_twice_then_stop_leaves_nothing(calls: Path, running: Running, mon
     assert docker_network.stop(state) is None
 
 
-def test_the_command_needs_a_running_laptops_aws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_docker_command_without_server_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["docker", "start", "--state-dir", str(tmp_path)]) == 1
     assert capsys.readouterr().err == ("The laptop's AWS is not running. Start it: python -m local start\n")
     assert main(["docker", "stop", "--state-dir", str(tmp_path)]) == 0

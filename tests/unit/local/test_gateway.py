@@ -1,4 +1,4 @@
-"""Whom the laptop's AWS answers: no web browser, and nobody under another host's name."""
+"""The gateway rejects web browsers and foreign host names."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ PAGE = "https://example.org"
 
 
 class MiniStack:
-    """Takes down what reaches it."""
+    """Records the paths that reach it."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []
@@ -23,7 +23,9 @@ class MiniStack:
         await send({"type": "http.response.body", "body": b""})
 
 
-def ask(ministack: MiniStack, headers: dict[str, str], kind: str = "http", **scope: str) -> list[dict[str, Any]]:
+def send_request(
+    ministack: MiniStack, headers: dict[str, str], kind: str = "http", **scope: str
+) -> list[dict[str, Any]]:
     """Send one request through a gateway on port 4599 and return the messages that answer it."""
     sent: list[dict[str, Any]] = []
 
@@ -35,7 +37,7 @@ def ask(ministack: MiniStack, headers: dict[str, str], kind: str = "http", **sco
 
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     request = {"type": kind, "method": "POST", "path": "/", "headers": raw} | scope
-    sagemaker: Any = None  # no request here may get as far
+    sagemaker: Any = None  # no request reaches it
     controls: Any = None
     asyncio.run(Gateway(ministack, sagemaker, 4599, controls)(request, receive, send))
     return sent
@@ -53,12 +55,12 @@ def ask(ministack: MiniStack, headers: dict[str, str], kind: str = "http", **sco
 )
 @pytest.mark.parametrize("path", ["/2015-03-31/functions", "/_local/faults/scones", "/endpoints/scones/invocations"])
 @pytest.mark.parametrize("method", ["OPTIONS", "POST", "PUT", "GET"])
-def test_a_web_browser_is_refused(headers: dict[str, str], path: str, method: str) -> None:
+def test_request_of_browser_is_forbidden(headers: dict[str, str], path: str, method: str) -> None:
     ministack = MiniStack()
     host = {"Host": "127.0.0.1:4599"}
-    start, body = ask(ministack, host | headers, path=path, method=method)
+    start, body = send_request(ministack, host | headers, path=path, method=method)
     assert start["status"] == 403
-    assert "answers no web browser" in json.loads(body["body"])["error"]
+    assert "does not answer web browsers" in json.loads(body["body"])["error"]
     assert not [name for name, _ in start["headers"] if name.startswith(b"access-control")]
     assert ministack.paths == []
 
@@ -67,24 +69,24 @@ def test_a_web_browser_is_refused(headers: dict[str, str], path: str, method: st
     "host",
     ["", "127.0.0.1", "127.0.0.1:4598", "localhost", "evil.example:4599", "pictures.s3.localhost"],
 )
-def test_another_hosts_name_is_refused(host: str) -> None:
-    """A page whose own name resolves to 127.0.0.1 sends no Origin with a GET."""
+def test_request_for_foreign_host_is_forbidden(host: str) -> None:
+    """A page whose host name resolves to 127.0.0.1 sends no Origin with a GET."""
     ministack = MiniStack()
-    start, body = ask(ministack, {"Host": host} if host else {})
+    start, body = send_request(ministack, {"Host": host} if host else {})
     assert start["status"] == 403
     assert f"for the host {host!r}: use http://127.0.0.1:4599" in json.loads(body["body"])["error"]
     assert ministack.paths == []
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:4599", "localhost:4599", "LocalHost:4599", "laptop-aws:4566"])
-def test_its_own_names_are_answered(host: str) -> None:
+def test_request_for_own_host_is_answered(host: str) -> None:
     ministack = MiniStack()
-    start, _ = ask(ministack, {"Host": host}, path="/bucket/key")
+    start, _ = send_request(ministack, {"Host": host}, path="/bucket/key")
     assert (start["status"], ministack.paths) == (200, ["/bucket/key"])
 
 
-def test_a_pages_web_socket_is_refused() -> None:
+def test_web_socket_of_browser_is_closed() -> None:
     ministack = MiniStack()
     headers = {"Host": "127.0.0.1:4599", "Origin": PAGE}
-    assert ask(ministack, headers, kind="websocket") == [{"type": "websocket.close"}]
+    assert send_request(ministack, headers, kind="websocket") == [{"type": "websocket.close"}]
     assert ministack.paths == []

@@ -17,7 +17,7 @@ def alarm(**settings: Any) -> dict[str, Any]:
 
 @pytest.mark.parity("cloudwatch-alarms")
 @pytest.mark.parametrize(
-    ("comparison", "breaching", "well"),
+    ("comparison", "breaching", "normal"),
     [
         ("GreaterThanThreshold", 5.1, 5.0),
         ("GreaterThanOrEqualToThreshold", 5.0, 4.9),
@@ -25,50 +25,37 @@ def alarm(**settings: Any) -> dict[str, Any]:
         ("LessThanOrEqualToThreshold", 5.0, 5.1),
     ],
 )
-def test_the_edge_of_each_comparison(comparison: str, breaching: float, well: float) -> None:
+def test_state_at_the_threshold_depends_on_the_comparison(comparison: str, breaching: float, normal: float) -> None:
     one = alarm(ComparisonOperator=comparison, EvaluationPeriods=1)
-    assert (state_of(one, [breaching]), state_of(one, [well])) == ("ALARM", "OK")
+    assert (state_of(one, [breaching]), state_of(one, [normal])) == ("ALARM", "OK")
 
 
-@pytest.mark.parity("cloudwatch-alarms")
+@pytest.mark.parity("cloudwatch-alarms", "cloudwatch-missing-data")
 @pytest.mark.parametrize(
-    ("values", "state"),
-    [([9, 9, 9], "ALARM"), ([9, 9, 1], "OK"), ([9, 9, None], "OK"), ([1, None, None], "OK")],
-)
-def test_every_period_must_breach(values: list[float | None], state: str) -> None:
-    assert state_of(alarm(), values) == state
-
-
-@pytest.mark.parametrize(("values", "state"), [([1, 9, 9], "ALARM"), ([1, 1, 9], "OK")])
-def test_some_of_the_periods_may_be_enough(values: list[float | None], state: str) -> None:
-    assert state_of(alarm(DatapointsToAlarm=2), values) == state
-
-
-@pytest.mark.parity("cloudwatch-missing-data")
-@pytest.mark.parametrize(
-    ("treated", "state"),
+    ("settings", "values", "state"),
     [
-        ("missing", "INSUFFICIENT_DATA"),
-        (None, "INSUFFICIENT_DATA"),
-        ("notBreaching", "OK"),
-        ("breaching", "ALARM"),
-        ("ignore", "ALARM"),
+        ({}, [9, 9, 9], "ALARM"),
+        ({}, [9, 9, 1], "OK"),
+        ({}, [9, 9, None], "OK"),
+        ({}, [1, None, None], "OK"),
+        ({"DatapointsToAlarm": 2}, [1, 9, 9], "ALARM"),
+        ({"DatapointsToAlarm": 2}, [1, 1, 9], "OK"),
+        ({"TreatMissingData": "breaching"}, [9, None, 9], "ALARM"),
+        ({"TreatMissingData": "missing"}, [None, None, None], "INSUFFICIENT_DATA"),
+        ({}, [None, None, None], "INSUFFICIENT_DATA"),
+        ({"TreatMissingData": "notBreaching", "StateValue": "ALARM"}, [None, None, None], "OK"),
+        ({"TreatMissingData": "breaching"}, [None, None, None], "ALARM"),
+        ({"TreatMissingData": "ignore", "StateValue": "ALARM"}, [None, None, None], "ALARM"),
     ],
 )
-def test_without_any_data(treated: str | None, state: str) -> None:
-    quiet = alarm(TreatMissingData=treated, StateValue="ALARM")
-    assert state_of(quiet, [None, None, None]) == state
-
-
-@pytest.mark.parity("cloudwatch-missing-data")
-def test_a_period_without_data_can_count_as_breaching() -> None:
-    assert state_of(alarm(TreatMissingData="breaching"), [9, None, 9]) == "ALARM"
-
-
-def test_points_count_by_their_time_and_not_by_their_order(
-    monkeypatch: pytest.MonkeyPatch,
+def test_state_follows_from_breaching_and_missing_periods(
+    settings: dict[str, Any], values: list[float | None], state: str
 ) -> None:
-    """A metric filter, EMF or PutMetricData may add a point of hours ago after one of now."""
+    assert state_of(alarm(**settings), values) == state
+
+
+def test_values_of_unordered_points_are_grouped_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EMF or PutMetricData may add an old data point after a new one."""
     now = 1_000_000.0
     points = [
         {"Timestamp": now - seconds, "Value": value, "Unit": "Count"}

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from local.ministack.embedded_metrics import DataPoints, metrics_in
+from local.ministack.embedded_metrics import metrics_in
 
 
 def line(directives: Any, **targets: Any) -> str:
@@ -19,8 +19,15 @@ def directive(*dimensions: list[str], **metric: Any) -> dict[str, Any]:
     }
 
 
-def points(values: list[float], unit: str = "None", **dimensions: str) -> DataPoints:
-    return DataPoints("Scones", "Confidence", values, unit, dimensions, 1_700_000_000.0)
+def points(values: list[float], unit: str = "None", **dimensions: str) -> dict[str, Any]:
+    return {
+        "namespace": "Scones",
+        "name": "Confidence",
+        "values": values,
+        "unit": unit,
+        "dimensions": dimensions,
+        "timestamp": 1_700_000_000.0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -45,35 +52,36 @@ def points(values: list[float], unit: str = "None", **dimensions: str) -> DataPo
         line([directive(["label"])], Confidence=0.9, label=""),
     ],
 )
-def test_what_is_no_metric_stays_a_log_line(text: str) -> None:
+def test_metrics_in_invalid_line_is_empty(text: str) -> None:
     assert metrics_in(text) == []
 
 
-def test_a_value_with_its_unit() -> None:
-    assert metrics_in(line([directive([], Unit="Percent")], Confidence=93)) == [points([93.0], "Percent")]
-
-
-def test_many_values_at_once() -> None:
-    assert metrics_in(line([directive([])], Confidence=[0.5, 1])) == [points([0.5, 1.0])]
-
-
-def test_each_set_of_dimensions_is_a_metric_of_its_own() -> None:
-    sets = directive([], ["label"], ["label", "service"])
-    found = metrics_in(line([sets], Confidence=0.9, label="bicycle", service="filter"))
-    assert found == [
-        points([0.9]),
-        points([0.9], label="bicycle"),
-        points([0.9], label="bicycle", service="filter"),
-    ]
-
-
-def test_a_set_that_lacks_a_name_leaves_the_others() -> None:
-    found = metrics_in(line([directive(["label"], ["absent"])], Confidence=1, label="bicycle"))
-    assert found == [points([1.0], label="bicycle")]
+@pytest.mark.parametrize(
+    ("directives", "targets", "expected"),
+    [
+        (directive([], Unit="Percent"), {"Confidence": 93}, [points([93.0], "Percent")]),
+        (directive([]), {"Confidence": [0.5, 1]}, [points([0.5, 1.0])]),
+        (
+            directive([], ["label"], ["label", "service"]),
+            {"Confidence": 0.9, "label": "bicycle", "service": "filter"},
+            [points([0.9]), points([0.9], label="bicycle"), points([0.9], label="bicycle", service="filter")],
+        ),
+        (
+            directive(["label"], ["absent"]),
+            {"Confidence": 1, "label": "bicycle"},
+            [points([1.0], label="bicycle")],
+        ),
+    ],
+    ids=["unit", "several values", "several sets of dimensions", "a set with a missing name"],
+)
+def test_metrics_in_valid_line_has_a_metric_per_set_of_dimensions(
+    directives: dict[str, Any], targets: dict[str, Any], expected: list[dict[str, Any]]
+) -> None:
+    assert metrics_in(line([directives], **targets)) == expected
 
 
 @pytest.mark.parity("cloudwatch-emf")
-def test_what_powertools_prints_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_in_output_of_powertools_has_values_and_dimensions(capsys: pytest.CaptureFixture[str]) -> None:
     from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
     metrics = Metrics(service="filter", namespace="Scones")
@@ -82,5 +90,5 @@ def test_what_powertools_prints_is_read(capsys: pytest.CaptureFixture[str]) -> N
     metrics.add_dimension("label", "bicycle")
     metrics.flush_metrics()
     [found] = metrics_in(capsys.readouterr().out.strip())
-    assert (found.namespace, found.name, found.values) == ("Scones", "Confidence", [0.9, 0.7])
-    assert found.dimensions == {"label": "bicycle", "service": "filter"}
+    assert (found["namespace"], found["name"], found["values"]) == ("Scones", "Confidence", [0.9, 0.7])
+    assert found["dimensions"] == {"label": "bicycle", "service": "filter"}

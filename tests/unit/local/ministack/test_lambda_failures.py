@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from ministack.services import stepfunctions
 
-from local.ministack.lambda_failures import _raise_throttled, named_failure
+from local.ministack.lambda_failures import named_failure, throttled_or_same
 
 
 def failed(message: str, kind: str = "Runtime.HandlerError") -> dict[str, Any]:
@@ -12,7 +12,7 @@ def failed(message: str, kind: str = "Runtime.HandlerError") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("ended", "how"),
+    ("return_code", "end"),
     [
         (-9, "signal: killed"),
         (-15, "signal: terminated"),
@@ -22,14 +22,14 @@ def failed(message: str, kind: str = "Runtime.HandlerError") -> dict[str, Any]:
         (None, "unknown"),
     ],
 )
-def test_a_process_that_died(ended: int | None, how: str) -> None:
-    result = named_failure(failed("Worker process died"), "id-1", ended)
-    text = f"RequestId: id-1 Error: Runtime exited with error: {how}"
+def test_named_failure_of_crashed_process_has_its_end(return_code: int | None, end: str) -> None:
+    result = named_failure(failed("Worker process died"), "id-1", return_code)
+    text = f"RequestId: id-1 Error: Runtime exited with error: {end}"
     assert result["body"] == {"errorType": "Runtime.ExitError", "errorMessage": text}
     assert (result["error"], result["log"]) == (True, f"before\n{text}")
 
 
-def test_a_call_out_of_time() -> None:
+def test_named_failure_of_time_out_is_sandbox_timedout() -> None:
     result = named_failure(failed("Task timed out after 3.00 seconds"), "id-1", -15)
     assert result["body"] == {
         "errorType": "Sandbox.Timedout",
@@ -46,21 +46,18 @@ def test_a_call_out_of_time() -> None:
         failed("no picture at inbox/a.png", "PictureMissingError"),
     ],
 )
-def test_every_other_answer_stays(result: dict[str, Any]) -> None:
+def test_named_failure_of_other_result_is_unchanged(result: dict[str, Any]) -> None:
     assert named_failure(result, "id-1", None) is result
 
 
-def test_a_throttled_call_has_its_name_in_step_functions() -> None:
+def test_throttled_call_has_the_name_of_aws() -> None:
     body = {"__type": "TooManyRequestsException", "message": "Rate Exceeded"}
-    with pytest.raises(stepfunctions._ExecutionError) as raised:
-        _raise_throttled(stepfunctions._ExecutionError("Lambda.Unknown", json.dumps(body)))
-    assert raised.value.error == "Lambda.TooManyRequestsException"
-    assert "Status Code: 429" in raised.value.cause
+    error = throttled_or_same(stepfunctions._ExecutionError("Lambda.Unknown", json.dumps(body)))
+    assert error.error == "Lambda.TooManyRequestsException"
+    assert "Status Code: 429" in error.cause
 
 
 @pytest.mark.parametrize("cause", ["Function not found: x", "[1]", '{"errorType": "KeyError"}'])
-def test_every_other_failed_call_is_raised_as_it_was(cause: str) -> None:
+def test_other_failed_call_keeps_its_error(cause: str) -> None:
     error = stepfunctions._ExecutionError("Lambda.ResourceNotFoundException", cause)
-    with pytest.raises(stepfunctions._ExecutionError) as raised:
-        _raise_throttled(error)
-    assert raised.value is error
+    assert throttled_or_same(error) is error

@@ -12,16 +12,16 @@ def inputs(children: list[Child]) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("count", "most", "sizes"),
+    ("count", "limit", "sizes"),
     [(0, 10, []), (1, 10, [1]), (2, 10, [2]), (10, 10, [10]), (11, 10, [10, 1]), (3, 1, [1, 1, 1])],
 )
-def test_so_many_items_a_child(count: int, most: int, sizes: list[int]) -> None:
-    children = batched(range(count), most, None, {})
+def test_batched_by_items_keeps_order_and_limit(count: int, limit: int, sizes: list[int]) -> None:
+    children = batched(range(count), limit, None, {})
     assert [child.items for child in children] == sizes
     assert [item for each in inputs(children) for item in each["Items"]] == list(range(count))
 
 
-def test_what_all_share_is_in_each() -> None:
+def test_batched_adds_batch_input_to_each_child() -> None:
     children = batched(["a", "b"], 1, None, {"BatchInput": {"bucket": "pictures"}})
     assert inputs(children) == [
         {"BatchInput": {"bucket": "pictures"}, "Items": ["a"]},
@@ -29,25 +29,25 @@ def test_what_all_share_is_in_each() -> None:
     ]
 
 
-@pytest.mark.parametrize("most_items", [None, 3])
-def test_so_many_bytes_a_child(most_items: int | None) -> None:
+@pytest.mark.parametrize("max_items", [None, 3])
+def test_batched_by_bytes_keeps_the_limit(max_items: int | None) -> None:
     """`{"Items":["xx","xx"]}` has 21 bytes."""
-    children = batched(["xx"] * 5, most_items, 21, {})
+    children = batched(["xx"] * 5, max_items, 21, {})
     assert [child.items for child in children] == [2, 2, 1]
     sizes = [len(json.dumps(each, separators=(",", ":"))) for each in inputs(children)]
     assert sizes == [21, 21, 16]
 
 
-def test_a_batch_stays_below_step_functions_own_limit() -> None:
+def test_batched_without_byte_limit_keeps_the_payload_limit() -> None:
     children = batched(["x" * 100_000] * 5, 10, None, {})
     assert [child.items for child in children] == [2, 2, 1]
 
 
-def test_an_item_that_fits_into_no_batch() -> None:
+def test_batched_with_too_large_item_fails() -> None:
     with pytest.raises(sfn._ExecutionError) as refused:
         batched(["x" * 100], None, 50, {})
     assert refused.value.error == "States.ItemReaderFailed"
-    assert refused.value.cause == "An item of 102 bytes fits into no batch"
+    assert refused.value.cause == "An item of 102 bytes does not fit into a batch"
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,11 @@ def test_an_item_that_fits_into_no_batch() -> None:
         ({"ToleratedFailurePercentage": 5, "ToleratedFailureCount": 3}, 2),
     ],
 )
-def test_what_is_tolerated_is_a_number_of_items(state: dict[str, int], expected: int) -> None:
+def test_tolerated_failures_are_the_stricter_limit_in_items(state: dict[str, int], expected: int) -> None:
     assert _tolerated(state, 40) == expected
 
 
-def test_a_child_counts_once_and_its_items_each() -> None:
+def test_map_run_counts_children_and_items() -> None:
     children = [Child("a", 10), Child("b", 3)]
     run = MapRun({}, children, 9)
     for child, after in zip(children, ("failed", "succeeded"), strict=True):
@@ -77,7 +77,7 @@ def test_a_child_counts_once_and_its_items_each() -> None:
     assert run.exceeded()
 
 
-def test_as_many_failures_as_are_tolerated_are_not_too_many() -> None:
+def test_map_run_with_exactly_the_tolerated_failures_is_not_exceeded() -> None:
     child = Child("a", 10)
     run = MapRun({}, [child], 10)
     run.move(child, "pending", "failed")

@@ -10,49 +10,42 @@ RULE = {"ErrorEquals": ["BusyError"], "IntervalSeconds": 2, "MaxAttempts": 6}
 
 
 @pytest.mark.parametrize(
-    ("members", "pauses"),
+    ("rule", "delays"),
     [
-        ({}, [2, 4, 8, 16, 32, 64]),
-        ({"MaxDelaySeconds": 10}, [2, 4, 8, 10, 10, 10]),
-        ({"MaxDelaySeconds": 10, "BackoffRate": 3}, [2, 6, 10, 10, 10, 10]),
-        ({"MaxDelaySeconds": 10, "JitterStrategy": "NONE"}, [2, 4, 8, 10, 10, 10]),
+        (RULE, [2, 4, 8, 16, 32, 64]),
+        ({"ErrorEquals": ["E"]}, [1, 2, 4, 8, 16, 32]),
+        (RULE | {"MaxDelaySeconds": 10}, [2, 4, 8, 10, 10, 10]),
+        (RULE | {"MaxDelaySeconds": 10, "BackoffRate": 3}, [2, 6, 10, 10, 10, 10]),
+        (RULE | {"MaxDelaySeconds": 10, "JitterStrategy": "NONE"}, [2, 4, 8, 10, 10, 10]),
     ],
     ids=str,
 )
-def test_a_pause_grows_up_to_its_bound(members: dict[str, Any], pauses: list[float]) -> None:
-    assert [delay_seconds(RULE | members, retries) for retries in range(6)] == pauses
+def test_delay_doubles_up_to_its_maximum(rule: dict[str, Any], delays: list[float]) -> None:
+    assert [delay_seconds(rule, retries) for retries in range(6)] == delays
 
 
-def test_a_rule_without_members_has_the_defaults_of_aws() -> None:
-    assert [delay_seconds({"ErrorEquals": ["E"]}, retries) for retries in range(3)] == [1, 2, 4]
-
-
-def test_full_jitter_draws_between_zero_and_the_bound() -> None:
+def test_delay_with_full_jitter_is_between_zero_and_maximum() -> None:
     rule = RULE | {"MaxDelaySeconds": 10, "JitterStrategy": "FULL"}
-    pauses = [delay_seconds(rule, 5) for _ in range(1000)]
-    assert 0 <= min(pauses) < 1
-    assert 9 < max(pauses) <= 10
-    assert 4.5 < sum(pauses) / 1000 < 5.5  # five standard deviations of the mean
+    delays = [delay_seconds(rule, 5) for _ in range(1000)]
+    assert 0 <= min(delays) < 1
+    assert 9 < max(delays) <= 10
+    assert 4.5 < sum(delays) / 1000 < 5.5  # five standard deviations of the mean
 
 
 @pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that MiniStack makes, with the change installed for one test."""
-    made: list[float] = []
-    find = sfn._find_matching_retrier
-    monkeypatch.setattr(sfn, "_find_matching_retrier", find)  # and back to it at the end
-    monkeypatch.setattr(sfn, "_scaled_sleep", made.append)
-    retry_delays.install()
-    return made
+def delays(monkeypatch: pytest.MonkeyPatch, install_for_test: Any) -> list[float]:
+    """The delays of MiniStack, with the patches installed."""
+    found: list[float] = []
+    install_for_test(retry_delays.patches)
+    monkeypatch.setattr(sfn, "_scaled_sleep", found.append)
+    return found
 
 
 def busy(*_: object) -> Any:
     raise sfn._ExecutionError("BusyError", "busy")
 
 
-def test_a_task_of_ministacks_waits_that_long_and_tries_no_more_often(
-    monkeypatch: pytest.MonkeyPatch, pauses: list[float]
-) -> None:
+def test_task_retries_with_the_delays_of_its_rule(monkeypatch: pytest.MonkeyPatch, delays: list[float]) -> None:
     monkeypatch.setattr(sfn, "_invoke_resource", busy)
     task = {
         "Type": "Task",
@@ -63,20 +56,20 @@ def test_a_task_of_ministacks_waits_that_long_and_tries_no_more_often(
     context = {"QueryLanguage": "JSONPath", "State": {"Name": "Task"}}
     with pytest.raises(sfn._ExecutionError, match="BusyError"):
         sfn._execute_task(task, {}, {"events": []}, context)
-    assert pauses == [2, 4, 8, 10, 10, 10]
+    assert delays == [2, 4, 8, 10, 10, 10]
 
 
-def test_a_map_or_parallel_of_ministacks_waits_that_long(pauses: list[float]) -> None:
+def test_map_retries_with_jitter_up_to_the_delays(delays: list[float]) -> None:
     state = {"Retry": [RULE | {"MaxDelaySeconds": 10, "JitterStrategy": "FULL"}]}
     with pytest.raises(sfn._ExecutionError, match="BusyError"):
         sfn._with_retry_and_catch(state, {}, {"State": {"Name": "Map"}}, busy)
-    assert len(pauses) == 6
-    assert all(0 <= pause <= most for pause, most in zip(pauses, [2, 4, 8, 10, 10, 10], strict=True))
-    assert pauses != [2, 4, 8, 10, 10, 10]
+    assert len(delays) == 6
+    assert all(0 <= delay <= limit for delay, limit in zip(delays, [2, 4, 8, 10, 10, 10], strict=True))
+    assert delays != [2, 4, 8, 10, 10, 10]
 
 
-def test_an_error_without_a_rule_is_not_tried_again(pauses: list[float]) -> None:
+def test_error_without_a_rule_has_no_retry(delays: list[float]) -> None:
     state = {"Retry": [RULE | {"ErrorEquals": ["OtherError"]}]}
     with pytest.raises(sfn._ExecutionError, match="BusyError"):
         sfn._with_retry_and_catch(state, {}, {"State": {"Name": "Map"}}, busy)
-    assert pauses == []
+    assert delays == []

@@ -2,12 +2,8 @@ from typing import Any
 
 import pytest
 
-from local.ministack.upload_duplicates import (
-    Duplicates,
-    DuplicatesRequestError,
-    DuplicatesSetting,
-    parse_duplicates,
-)
+from local.control_request import ControlRequestError
+from local.ministack.upload_duplicates import Duplicates, DuplicatesSetting, parse_duplicates
 
 
 @pytest.mark.parametrize(
@@ -15,35 +11,30 @@ from local.ministack.upload_duplicates import (
     [
         ([], "must be a JSON object"),
         ({}, "must be a JSON object"),
-        ({"duplicates": 0.1, "delay": 1}, "Unknown field 'delay'; there are duplicates, "),
+        ({"duplicates": 0.1, "delay": 1}, "Unknown field 'delay'; the fields are duplicates, "),
         ({"duplicates": 1.1}, "duplicates must be a number from 0 to 1"),
-        ({"duplicates": -0.1}, "duplicates must be a number from 0 to 1"),
-        ({"duplicates": float("nan")}, "duplicates must be a number from 0 to 1"),
-        ({"duplicates": True}, "duplicates must be a number from 0 to 1"),
-        ({"duplicates": "1"}, "duplicates must be a number from 0 to 1"),
-        ({"duplicates": 1, "delay_seconds": -1}, "delay_seconds must be a number from 0 to 3600"),
         ({"duplicates": 1, "delay_seconds": 1e9}, "delay_seconds must be a number from 0 to 3600"),
         ({"duplicates": 1, "seed": 1.5}, "seed must be a whole number"),
     ],
 )
-def test_a_wrong_setting_is_refused(members: Any, message: str) -> None:
-    with pytest.raises(DuplicatesRequestError) as refused:
+def test_parse_invalid_setting_fails(members: Any, message: str) -> None:
+    with pytest.raises(ControlRequestError) as refused:
         parse_duplicates(members)
     assert message in str(refused.value)
 
 
-def test_a_setting_with_everything() -> None:
+def test_parse_setting_with_all_fields() -> None:
     members = {"duplicates": 0.1, "delay_seconds": 0.5, "seed": 3}
     assert parse_duplicates(members) == DuplicatesSetting(0.1, 0.5, 3)
 
 
-def test_no_event_comes_twice_unless_asked() -> None:
+def test_draw_without_setting_has_no_duplicates() -> None:
     duplicates = Duplicates()
     assert [duplicates.draw() for _ in range(100)] == [None] * 100
     assert duplicates.get()["events"] == 100
 
 
-def test_a_share_of_the_events_comes_twice_the_same_each_time() -> None:
+def test_draw_with_seed_repeats_the_same_share() -> None:
     duplicates = Duplicates()
     draws = []
     for _ in range(2):
@@ -56,7 +47,7 @@ def test_a_share_of_the_events_comes_twice_the_same_each_time() -> None:
     assert (counts["events"], counts["sent_twice"]) == (2000, 2 * (1000 - draws[0].count(None)))
 
 
-def test_all_of_them_and_then_none() -> None:
+def test_clear_ends_duplicates_and_resets_counts() -> None:
     duplicates = Duplicates()
     duplicates.put(DuplicatesSetting(1.0))
     assert duplicates.draw() == 0.0

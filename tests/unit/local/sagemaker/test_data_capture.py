@@ -1,5 +1,5 @@
-import base64
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from common.settings import ROOT
-from local.sagemaker.data_capture import CapturedInvocation, DataCapture, capture_line, file_time
+from local.sagemaker.data_capture import CapturedInvocation, DataCapture, capture_line
 
 CONFIG: dict[str, Any] = {
     "InitialSamplingPercentage": 100,
@@ -29,7 +29,7 @@ CALL = CapturedInvocation(
 REAL = ROOT.parent / "shared" / "data" / "data-capture"
 
 
-def line(call: CapturedInvocation = CALL, **changes: Any) -> Any:
+def captured_line(call: CapturedInvocation = CALL, **changes: Any) -> Any:
     return json.loads(capture_line(CONFIG | changes, call))
 
 
@@ -40,26 +40,6 @@ def structure(value: Any) -> Any:
     return type(value).__name__
 
 
-def test_both_sides_of_a_call() -> None:
-    captured = line()
-    assert captured["captureData"] == {
-        "endpointInput": {
-            "observedContentType": "image/png",
-            "mode": "INPUT",
-            "data": "iVBORw==",
-            "encoding": "BASE64",
-        },
-        "endpointOutput": {
-            "observedContentType": "application/json; charset=utf-8",
-            "mode": "OUTPUT",
-            "data": '{"labels": ["é"]}',
-            "encoding": "JSON",
-        },
-    }
-    assert captured["eventMetadata"]["inferenceTime"] == "2026-03-04T05:06:07Z"
-    assert captured["eventVersion"] == "0"
-
-
 @pytest.mark.parametrize(
     ("mode", "sides"),
     [
@@ -68,50 +48,55 @@ def test_both_sides_of_a_call() -> None:
         ("InputAndOutput", ["endpointInput", "endpointOutput"]),
     ],
 )
-def test_only_the_sides_that_are_asked_for(mode: str, sides: list[str]) -> None:
-    assert list(line(CaptureOptions=[{"CaptureMode": mode}])["captureData"]) == sides
+def test_line_has_only_the_configured_sides(mode: str, sides: list[str]) -> None:
+    assert list(captured_line(CaptureOptions=[{"CaptureMode": mode}])["captureData"]) == sides
 
 
 @pytest.mark.parity("endpoint-capture")
-def test_content_types_that_are_not_declared_are_base64() -> None:
-    output = line(CaptureContentTypeHeader={})["captureData"]["endpointOutput"]
-    assert output["encoding"] == "BASE64"
-    assert base64.b64decode(output["data"]) == CALL.answer_body
+@pytest.mark.parametrize(
+    ("declared", "content_type", "body", "encoding", "data"),
+    [
+        (
+            {"JsonContentTypes": ["application/json"]},
+            "application/json; charset=utf-8",
+            b'{"a": "\xc3\xa9"}',
+            "JSON",
+            '{"a": "é"}',
+        ),
+        ({"CsvContentTypes": ["text/csv"]}, "text/csv", b"1", "CSV", "1"),
+        ({"CsvContentTypes": ["text/csv"]}, "text/csv", b"\xff", "BASE64", "/w=="),
+        ({}, "text/csv", b"1", "BASE64", "MQ=="),
+    ],
+    ids=["declared JSON", "declared CSV", "invalid text", "not declared"],
+)
+def test_line_encodes_declared_text_as_text(
+    declared: dict[str, Any], content_type: str, body: bytes, encoding: str, data: str
+) -> None:
+    call = CapturedInvocation(b"", "image/png", body, content_type, CALL.time)
+    assert captured_line(call, CaptureContentTypeHeader=declared)["captureData"]["endpointOutput"] == {
+        "observedContentType": content_type,
+        "mode": "OUTPUT",
+        "data": data,
+        "encoding": encoding,
+    }
 
 
-def test_declared_text_that_is_none_keeps_its_bytes() -> None:
-    call = CapturedInvocation(b"\xff", "text/csv", b"1", "text/csv", CALL.time)
-    captured = line(call)["captureData"]
-    assert (captured["endpointInput"]["encoding"], captured["endpointInput"]["data"]) == (
-        "BASE64",
-        "/w==",
-    )
-    assert (captured["endpointOutput"]["encoding"], captured["endpointOutput"]["data"]) == (
-        "CSV",
-        "1",
-    )
-
-
-def test_what_the_client_says_about_its_call() -> None:
+def test_line_has_inference_id_and_custom_attributes() -> None:
     call = CapturedInvocation(b"", "image/png", b"", "a/b", CALL.time, "id-1", "colour=red")
-    metadata = line(call)["eventMetadata"]
+    metadata = captured_line(call)["eventMetadata"]
     assert (metadata["inferenceId"], metadata["customAttributes"]) == ("id-1", ["colour=red"])
 
 
 @pytest.mark.parity("endpoint-capture")
-@pytest.mark.skipif(not REAL.is_dir(), reason="no captures of a real endpoint beside the project")
-def test_lines_are_built_like_those_of_a_real_endpoint() -> None:
+@pytest.mark.skipif(not REAL.is_dir(), reason="captures of a real endpoint are not available")
+def test_line_has_the_structure_of_a_real_endpoints() -> None:
     lines = [text for path in REAL.rglob("*.jsonl") for text in path.read_text().splitlines()]
     assert lines, f"{REAL} holds no captures"
     for real in lines:
-        assert structure(json.loads(real)) == structure(line())
+        assert structure(json.loads(real)) == structure(captured_line())
 
 
-def test_a_files_name_starts_with_its_time() -> None:
-    assert file_time(CALL.time) == "06-07-089"
-
-
-def test_the_sample_decides_which_calls_are_written() -> None:
+def test_flush_writes_the_sampled_calls_once() -> None:
     chances = iter([0.19, 0.2, 0.99])
     s3 = boto3.client("s3", region_name="us-east-1")
     capture = DataCapture(CONFIG | {"InitialSamplingPercentage": 20}, "scones", s3, lambda: next(chances))
@@ -122,16 +107,14 @@ def test_the_sample_decides_which_calls_are_written() -> None:
         s3.meta.events.register("before-parameter-build.s3.PutObject", lambda params, **_: sent.update(params))
         stub.add_response("put_object", {}, {"Bucket": "bucket", "Key": ANY, "Body": ANY})
         capture.flush()
-        capture.flush()  # nothing is left: no second call
+        capture.flush()  # nothing is waiting: no second call
         stub.assert_no_pending_responses()
     assert sent["Key"].startswith("captures/scones/AllTraffic/2026/03/04/05/")
-    assert sent["Key"].endswith(".jsonl")
+    assert re.search(r"/\d\d-\d\d-\d{3}-[0-9a-f-]{36}\.jsonl$", sent["Key"])
     assert len(sent["Body"].splitlines()) == 1
 
 
-def test_a_bucket_that_is_gone_does_not_break_the_endpoint(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_flush_to_missing_bucket_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     s3 = boto3.client("s3", region_name="us-east-1")
     capture = DataCapture(CONFIG, "scones", s3)
     capture.record("AllTraffic", CALL)

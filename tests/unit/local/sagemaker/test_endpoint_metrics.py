@@ -6,57 +6,32 @@ from local.sagemaker.endpoint_metrics import MeasuredCall
 
 
 class Recorder:
-    """The data points that were sent, by name."""
+    """The recorded values by name."""
 
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
-        self.about: set[tuple[str, str, str]] = set()
 
-    def __call__(self, namespace: str, name: str, value: float, unit: str, **about: Any) -> None:
-        dimensions = about["dimensions"]
+    def __call__(self, namespace: str, name: str, value: float, unit: str, **named: Any) -> None:
         self.values[name] = value
-        self.about.add((namespace, dimensions["EndpointName"], dimensions["VariantName"]))
+        dimensions = {"EndpointName": "scones", "VariantName": "AllTraffic"}
+        assert (namespace, named) == ("AWS/SageMaker", {"dimensions": dimensions})
         assert unit == ("Microseconds" if name.endswith("Latency") else "None")
-
-
-def sent(status: int, variant: str = "AllTraffic", *, asked: bool = True) -> Recorder:
-    call = MeasuredCall("scones")
-    call.variant = variant
-    if asked:
-        with call.model():
-            pass
-    recorder = Recorder()
-    call.send(status, recorder)
-    return recorder
 
 
 @pytest.mark.parametrize(
     ("status", "client", "server"),
     [(200, 0, 0), (400, 1, 0), (415, 1, 0), (500, 0, 1), (503, 0, 1), (0, 0, 1)],
 )
-def test_errors_count_by_whose_they_are(status: int, client: int, server: int) -> None:
-    values = sent(status).values
+def test_send_counts_errors_by_status(status: int, client: int, server: int) -> None:
+    call, recorder = MeasuredCall("scones"), Recorder()
+    call.variant = "AllTraffic"
+    call.send(status, recorder)
+    values = recorder.values
     assert values["Invocations"] == 1
     assert (values["Invocation4XXErrors"], values["Invocation5XXErrors"]) == (client, server)
 
 
-def test_they_are_of_one_endpoint_and_variant() -> None:
-    assert sent(200, "Green").about == {("AWS/SageMaker", "scones", "Green")}
-
-
-def test_an_endpoint_that_is_not_there_has_none() -> None:
-    assert sent(400, "").values == {}
-
-
-def test_a_call_that_never_reached_the_container_has_no_latency() -> None:
-    assert set(sent(400, asked=False).values) == {
-        "Invocations",
-        "Invocation4XXErrors",
-        "Invocation5XXErrors",
-    }
-
-
-def test_the_containers_time_is_told_from_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_send_separates_model_and_overhead_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 1.0, 3.0, 4.0, 4.5, 5.0])
     monkeypatch.setattr("local.sagemaker.endpoint_metrics.time.perf_counter", now.__next__)
     call = MeasuredCall("scones")

@@ -1,43 +1,19 @@
-"""What an endpoint's threads do when something goes wrong, and in which order."""
+"""Errors in the threads of endpoints."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-from local.sagemaker import endpoints
 from local.sagemaker.endpoints import Deployment, Endpoint, Endpoints
 from local.sagemaker.tags import Tags
 
 
-class Capture:
-    """A data capture that notes when it is flushed, or breaks."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
-        self.statuses: list[str] = []
-        self.endpoint: Endpoint | None = None
-
-    def flush(self) -> None:
-        if self.error is not None:
-            raise self.error
-        if self.endpoint is not None:
-            self.statuses.append(self.endpoint.status)
-
-
-def deployment(capture: Any) -> Deployment:
+def deployment(flush: Any = None) -> Deployment:
     config = {"EndpointConfigName": "scones", "ProductionVariants": []}
-    return Deployment(config, {}, {}, capture)
-
-
-@pytest.fixture
-def every() -> Iterator[Endpoints]:
-    """An account without endpoints; its host and models are not asked for."""
-    nothing: Any = None
-    every = Endpoints(nothing, nothing, Tags())
-    yield every
-    every.close()
+    return Deployment(config, {}, None, Mock(flush=Mock(side_effect=flush)))
 
 
 def updating(old: Deployment) -> Endpoint:
@@ -45,25 +21,31 @@ def updating(old: Deployment) -> Endpoint:
     return Endpoint("scones", "arn", old.config, "Updating", now, now, deployment=old)
 
 
-def test_a_deployment_that_breaks_is_logged_and_the_others_go_on(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    endpoints._supervise(deployment(Capture(RuntimeError("no disk"))))
+@pytest.fixture
+def endpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoints]:
+    created = Endpoints(Mock(), Mock(), Tags())
+    monkeypatch.setattr(created, "_start", lambda *_: "")  # without a model server
+    yield created
+    created.close()
+
+
+def test_supervise_with_failing_deployment_logs_the_error(caplog: pytest.LogCaptureFixture) -> None:
+    deployment(RuntimeError("no disk")).supervise()
     assert "Endpoint configuration scones" in caplog.text
     assert "no disk" in caplog.text
 
 
-def test_the_old_captures_are_written_before_an_update_is_done(every: Endpoints) -> None:
-    capture = Capture()
-    endpoint = capture.endpoint = updating(deployment(capture))
-    new = deployment(None)
-    every._bring_up(endpoint, new)
-    assert capture.statuses == ["Updating"]
+def test_update_flushes_the_old_captures_before_it_ends(endpoints: Endpoints) -> None:
+    statuses: list[str] = []
+    endpoint: Endpoint = updating(deployment(lambda: statuses.append(endpoint.status)))
+    new = deployment()
+    endpoints._bring_up(endpoint, new)
+    assert statuses == ["Updating"]
     assert (endpoint.status, endpoint.deployment) == ("InService", new)
 
 
-def test_an_update_ends_even_when_the_old_captures_cannot_be_written(every: Endpoints) -> None:
-    endpoint = updating(deployment(Capture(RuntimeError("no disk"))))
+def test_update_with_failing_flush_ends_in_service(endpoints: Endpoints) -> None:
+    endpoint = updating(deployment(RuntimeError("no disk")))
     with pytest.raises(RuntimeError, match="no disk"):
-        every._bring_up(endpoint, deployment(None))
+        endpoints._bring_up(endpoint, deployment())
     assert endpoint.status == "InService"

@@ -1,200 +1,103 @@
-import time
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-from local.sagemaker.data_capture import CapturedInvocation
 from local.sagemaker.endpoints import Deployment
 from local.sagemaker.errors import AwsError
-from local.sagemaker.faults import Fault, FaultKind, Faults
-from local.sagemaker.invocations import MAX_BODY_BYTES, Invocation, Invocations
-from local.sagemaker.model_server import (
-    ContainerAnswer,
-    InvocationTimeoutError,
-    ModelServerGoneError,
-)
+from local.sagemaker.faults import Fault, FaultKind, FaultRequest, Faults
+from local.sagemaker.invocations import Invocation, Invocations
+from local.sagemaker.model_server import ContainerAnswer, InvocationTimeoutError, ModelServerGoneError
 
 PNG = {"content-type": "image/png", "accept": "application/json", "authorization": "secret"}
+ANSWER = ContainerAnswer(200, b"{}", "application/json")
 
 
-class Server:
-    """A model server that gives one answer, or raises it."""
-
-    def __init__(self, answer: ContainerAnswer | Exception) -> None:
-        self.answer = answer
-        self.headers: dict[str, str] = {}
-
-    def invoke(self, _body: bytes, headers: dict[str, str]) -> ContainerAnswer:
-        self.headers = headers
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
+def deployment(answer: ContainerAnswer | Exception = ANSWER) -> Deployment:
+    """Return a deployment whose container returns or raises an answer."""
+    config = {"ProductionVariants": [{"VariantName": "AllTraffic"}]}
+    return Deployment(config, {}, Mock(invoke=Mock(side_effect=[answer])), Mock())
 
 
-class Endpoints:
-    """One endpoint, `scones`, with a status and what serves it; more deployments come in turn."""
-
-    def __init__(self, status: str, *deployments: Deployment | None) -> None:
-        self.status = status
-        self.deployments = list(deployments)
-
-    def serving(self, name: str) -> tuple[str, Deployment | None]:
-        if name != "scones":
-            raise KeyError(name)
-        first, *rest = self.deployments
-        self.deployments = rest or [first]
-        return self.status, first
-
-
-class Captures:
-    """What would have been captured."""
-
-    def __init__(self) -> None:
-        self.seen: list[CapturedInvocation] = []
-
-    def record(self, _variant: str, invocation: CapturedInvocation) -> None:
-        self.seen.append(invocation)
-
-
-GOOD = ContainerAnswer(200, b"{}", "application/json")
-
-
-def deployment(answer: ContainerAnswer | Exception = GOOD, **weights: float) -> Deployment:
-    variants = [
-        {"VariantName": name, "InitialVariantWeight": weight}
-        for name, weight in (weights or {"AllTraffic": 1.0}).items()
-    ]
-    servers: Any = {variant["VariantName"]: Server(answer) for variant in variants}
-    return Deployment({"ProductionVariants": variants}, {}, servers)
-
-
-def ignore(*_point: Any, **_about: Any) -> None:
-    """Take a data point of no interest here; tests/unit/local/sagemaker/test_endpoint_metrics.py has them."""
-
-
-def invoke(
-    endpoints: Any,
-    faults: Faults | None = None,
-    body: bytes = b"x",
-    name: str = "scones",
-    target: str | None = None,
-) -> Any:
-    headers = PNG if target is None else PNG | {"x-amzn-sagemaker-target-variant": target}
-    call = Invocation(name, body, headers)
-    return Invocations(endpoints, faults or Faults(), ignore).invoke(call)
-
-
-def error_of(endpoints: Any, **arguments: Any) -> AwsError:
-    with pytest.raises(AwsError) as refused:
-        invoke(endpoints, **arguments)
-    return refused.value
+def invoke(*serving: Any, fault: Fault | None = None) -> Any:
+    """Invoke the endpoint `scones`, whose status and deployment are returned or raised one after the other."""
+    faults = Faults()
+    if fault is not None:
+        faults.put("scones", FaultRequest([fault]))
+    endpoints = Mock(serving=Mock(side_effect=serving))
+    return Invocations(endpoints, faults, Mock()).invoke(Invocation("scones", b"picture", PNG))
 
 
 @pytest.mark.parametrize(
-    ("endpoints", "name"),
-    [
-        (Endpoints("InService", deployment()), "other"),
-        (Endpoints("Creating", None), "scones"),
-        (Endpoints("Failed", None), "scones"),
-        (Endpoints("Deleting", deployment()), "scones"),
-    ],
+    "serving",
+    [KeyError("scones"), ("Creating", None), ("Failed", None), ("Deleting", deployment())],
     ids=["unknown", "creating", "failed", "deleting"],
 )
-def test_an_endpoint_that_does_not_serve_is_not_found(endpoints: Any, name: str) -> None:
-    error = error_of(endpoints, name=name)
-    assert (error.code, error.status) == ("ValidationError", 400)
-    assert error.message == f"Endpoint {name} of account 000000000000 not found."
-
-
-def test_a_body_over_the_limit_never_reaches_the_container() -> None:
-    error = error_of(Endpoints("InService", deployment(AssertionError())), body=b"x" * (MAX_BODY_BYTES + 1))
-    assert (error.code, error.status) == ("413", 413)
-
-
-def test_a_container_that_takes_longer_than_60_seconds() -> None:
-    error = error_of(Endpoints("InService", deployment(InvocationTimeoutError())))
-    assert (error.code, error.status, error.fields["OriginalStatusCode"]) == ("ModelError", 424, 0)
-    assert "Your invocation timed out while waiting for a response" in error.message
-
-
-def test_a_container_that_is_gone() -> None:
-    error = error_of(Endpoints("InService", deployment(ModelServerGoneError("refused"))))
-    assert (error.code, error.status) == ("ServiceUnavailable", 503)
-
-
-def test_a_call_that_an_update_overtakes_goes_to_the_new_deployment() -> None:
-    old, new = deployment(ModelServerGoneError("retired")), deployment()
-    assert invoke(Endpoints("InService", old, new)).body == b"{}"
-
-
-@pytest.mark.parametrize(("status", "whose"), [(415, "client"), (500, "server")])
-def test_a_containers_error_is_passed_on_and_not_captured(status: int, whose: str) -> None:
-    captures = Captures()
-    serving = deployment(ContainerAnswer(status, b"not a picture", "text/plain"))
-    serving.capture = captures  # type: ignore[assignment]
-    error = error_of(Endpoints("InService", serving))
-    assert error.message.startswith(
-        f'Received {whose} error ({status}) from primary with message "not a picture". See https://'
-    )
-    assert error.fields["OriginalMessage"] == "not a picture"
-    assert captures.seen == []
-
-
-def test_a_good_call_is_captured_and_its_credentials_stay_outside() -> None:
-    captures, serving = Captures(), deployment()
-    serving.capture = captures  # type: ignore[assignment]
-    answer = invoke(Endpoints("InService", serving), body=b"picture")
-    assert (answer.body, answer.variant) == (b"{}", "AllTraffic")
-    [captured] = captures.seen
-    assert (captured.request_body, captured.request_type) == (b"picture", "image/png")
-    server: Any = serving.servers["AllTraffic"]
-    assert server.headers == {"content-type": "image/png", "accept": "application/json"}
+def test_invoke_endpoint_out_of_service_is_not_found(serving: Any) -> None:
+    with pytest.raises(AwsError) as raised:
+        invoke(serving)
+    assert (raised.value.code, raised.value.status) == ("ValidationError", 400)
+    assert raised.value.message == "Endpoint scones of account 000000000000 not found."
 
 
 @pytest.mark.parametrize(
-    ("kind", "code", "status"),
+    ("answer", "code", "original", "message"),
     [
-        (FaultKind.THROTTLED, "ThrottlingException", 400),
-        (FaultKind.UNAVAILABLE, "ServiceUnavailable", 503),
-        (FaultKind.FAILING, "ModelError", 424),
-        (FaultKind.REFUSING, "ModelError", 424),
-        (FaultKind.GONE, "ValidationError", 400),
+        (InvocationTimeoutError(), "ModelError", 0, "Your invocation timed out while waiting for a response"),
+        (ModelServerGoneError("refused"), "ServiceUnavailable", None, "The container of AllTraffic has ended: refused"),
+        (
+            ContainerAnswer(415, b"no", "text/plain"),
+            "ModelError",
+            415,
+            'client error (415) from primary with message "no"',
+        ),
+        (
+            ContainerAnswer(500, b"no", "text/plain"),
+            "ModelError",
+            500,
+            'server error (500) from primary with message "no"',
+        ),
     ],
+    ids=["timeout", "ended", "client error", "server error"],
 )
-def test_a_fault_is_the_error_that_aws_gives(kind: FaultKind, code: str, status: int) -> None:
-    faults = Faults()
-    faults.put("scones", Fault(kind))
-    error = error_of(Endpoints("InService", deployment(AssertionError())), faults=faults)
-    assert (error.code, error.status) == (code, status)
+def test_invoke_with_failing_container_has_the_error_of_aws_and_no_capture(
+    answer: Any, code: str, original: int | None, message: str
+) -> None:
+    failing = deployment(answer)
+    with pytest.raises(AwsError) as raised:
+        invoke(("InService", failing), ("InService", failing))
+    assert (raised.value.code, raised.value.fields.get("OriginalStatusCode")) == (code, original)
+    assert message in raised.value.message
+    capture: Any = failing.capture
+    capture.record.assert_not_called()
 
 
-def test_a_slow_call_is_answered_all_the_same() -> None:
-    faults = Faults()
-    faults.put("scones", Fault(FaultKind.SLOW, delay_seconds=0.05))
-    began = time.monotonic()
-    assert invoke(Endpoints("InService", deployment()), faults).body == b"{}"
-    assert time.monotonic() - began >= 0.05
+def test_invoke_during_update_uses_the_new_deployment() -> None:
+    old, new = deployment(ModelServerGoneError("retired")), deployment()
+    assert invoke(("InService", old), ("InService", new)).body == b"{}"
 
 
-def test_the_variants_share_the_calls_by_weight() -> None:
-    serving = deployment(a=1.0, b=3.0)
-    marks = [0.0, 0.24, 0.25, 0.99]
-    chosen = [serving.choose_variant(iter([mark]).__next__) for mark in marks]
-    assert chosen == ["a", "a", "b", "b"]
+def test_invoke_is_captured_and_forwards_no_credentials() -> None:
+    serving: Any = deployment()
+    answer = invoke(("InService", serving))
+    assert (answer.body, answer.variant) == (b"{}", "AllTraffic")
+    serving.server.invoke.assert_called_once_with(
+        b"picture", {"content-type": "image/png", "accept": "application/json"}
+    )
+    [(variant, captured)] = [call.args for call in serving.capture.record.call_args_list]
+    assert (variant, captured.request_body, captured.request_type) == ("AllTraffic", b"picture", "image/png")
 
 
-def test_a_call_can_name_its_variant() -> None:
-    endpoints = Endpoints("InService", deployment(a=1.0, b=1.0))
-    assert invoke(endpoints, target="b").variant == "b"
-    assert error_of(endpoints, target="c").message == ("Variant c of endpoint scones not found.")
-
-
-def test_a_call_slower_than_the_limit_times_out_at_the_limit() -> None:
-    """The fault is far slower than any test may be: only its first 0.01 s are waited for."""
-    faults = Faults()
-    faults.put("scones", Fault(FaultKind.SLOW, delay_seconds=86_400))
-    serving: Any = Endpoints("InService", deployment(AssertionError()))
-    with pytest.raises(AwsError) as slow:
-        Invocations(serving, faults, ignore, 0.01).invoke(Invocation("scones", b"x", PNG))
-    assert (slow.value.code, slow.value.fields["OriginalStatusCode"]) == ("ModelError", 0)
-    assert "Your invocation timed out while waiting for a response" in slow.value.message
+@pytest.mark.parametrize(("delay_seconds", "slept"), [(5, 5), (86_400, 60)])
+def test_invoke_with_slow_fault_is_delayed_up_to_the_limit(
+    monkeypatch: pytest.MonkeyPatch, delay_seconds: float, slept: float
+) -> None:
+    delays: list[float] = []
+    monkeypatch.setattr("local.sagemaker.invocations.time.sleep", delays.append)
+    slow = Fault(FaultKind.SLOW, delay_seconds=delay_seconds)
+    if slept < 60:
+        assert invoke(("InService", deployment()), fault=slow).body == b"{}"
+    else:
+        with pytest.raises(AwsError, match="Your invocation timed out while waiting for a response"):
+            invoke(("InService", deployment()), fault=slow)
+    assert delays == [slept]

@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> JobFolder:
     return made
 
 
-def test_the_drivers_read_as_the_jobs_folder_and_nothing_else_changes(folder: JobFolder) -> None:
+def test_localise_drivers_replaces_the_constant_path_in_scripts_only(folder: JobFolder) -> None:
     drivers = folder.channel("sm_drivers")
     drivers.mkdir()
     (drivers / "sm_train.sh").write_text("cat /opt/ml/input/config/x\n")
@@ -33,7 +33,7 @@ def test_the_drivers_read_as_the_jobs_folder_and_nothing_else_changes(folder: Jo
 
 
 @pytest.mark.parity("training-container")
-def test_the_configuration_files_of_a_container(folder: JobFolder) -> None:
+def test_write_config_has_the_files_of_a_container(folder: JobFolder) -> None:
     folder.write_config(REQUEST)
     read = {path.name: json.loads(path.read_text()) for path in folder.config.iterdir()}
     assert read["hyperparameters.json"] == {"epochs": "2"}
@@ -43,12 +43,10 @@ def test_the_configuration_files_of_a_container(folder: JobFolder) -> None:
 
 
 @pytest.mark.parity("training-container")
-def test_the_environment_is_the_containers_and_not_the_users(
-    folder: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_has_no_variables_of_the_user(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    environment = folder.environment(REQUEST, "arn", "http://127.0.0.1:4566")
+    environment = folder.environment(REQUEST, "arn", {"AWS_ENDPOINT_URL": "http://127.0.0.1:4566"})
     assert environment["COLOUR"] == "red"
     assert environment["TRAINING_JOB_NAME"] == "job"
     assert environment["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"

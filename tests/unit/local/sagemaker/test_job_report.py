@@ -6,7 +6,7 @@ from local.sagemaker.job_report import failure_reason, final_metrics, script_out
 from local.sagemaker.log_stream import last_lines
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-# As AWS's drivers (sagemaker-train 1.27) write it around the script's own output.
+# The output of AWS's drivers (sagemaker-train 1.27) around that of the script.
 DRIVER_LOG = """\
 + python3 /opt/ml/input/data/sm_drivers/distributed_drivers/basic_script_driver.py
 Executing command: /usr/bin/python3 train.py --epochs 2
@@ -21,39 +21,49 @@ An error occurred with exit code 1
 DRIVER_FAILURE = "subprocess.CalledProcessError: Command '['python3']' returned non-zero"
 
 
-def test_the_scripts_last_lines_are_the_reason() -> None:
-    assert failure_reason(1, DRIVER_LOG, DRIVER_FAILURE) == (
-        "AlgorithmError: epoch 1 loss=0.9\nTraceback (most recent call last):\n"
-        "ValueError: no picture of class bicycle, exit code: 1"
-    )
-
-
-def test_what_the_script_wrote_itself_comes_first() -> None:
-    assert failure_reason(2, DRIVER_LOG, "disk is full\n") == ("AlgorithmError: disk is full, exit code: 2")
+@pytest.mark.parametrize(
+    ("exit_code", "log", "failure_file", "reason"),
+    [
+        (
+            1,
+            DRIVER_LOG,
+            DRIVER_FAILURE,
+            "AlgorithmError: epoch 1 loss=0.9\nTraceback (most recent call last):\n"
+            "ValueError: no picture of class bicycle, exit code: 1",
+        ),
+        (2, DRIVER_LOG, "disk is full\n", "AlgorithmError: disk is full, exit code: 2"),
+        (-9, "loading", "", "AlgorithmError: loading, exit code: 137"),
+    ],
+    ids=["last lines of the script", "failure file of the script", "signal"],
+)
+def test_failure_reason_has_the_scripts_own_text(exit_code: int, log: str, failure_file: str, reason: str) -> None:
+    assert failure_reason(exit_code, log, failure_file) == reason
 
 
 @pytest.mark.parametrize("log", ["line\n" * 1000, "x" * 5000, ""])
-def test_a_reason_fits_into_1024_characters(log: str) -> None:
+def test_failure_reason_has_at_most_1024_characters(log: str) -> None:
     reason = failure_reason(1, log, "")
     assert len(reason) <= 1024
     assert reason.startswith("AlgorithmError: ")
     assert reason.endswith(", exit code: 1")
 
 
-def test_a_killed_script_has_the_shells_exit_code() -> None:
-    assert failure_reason(-9, "loading", "") == "AlgorithmError: loading, exit code: 137"
+@pytest.mark.parametrize(
+    ("log", "output"),
+    [
+        (
+            "Executing command: python3 train.py\nCommand failed with exit code 1. Traceback: none\n",
+            "Command failed with exit code 1. Traceback: none",
+        ),
+        ("one\ntwo", "one\ntwo"),
+    ],
+    ids=["silent script", "no drivers"],
+)
+def test_script_output_without_output_between_drivers_is_the_log(log: str, output: str) -> None:
+    assert script_output(log) == output
 
 
-def test_a_script_that_says_nothing_shows_the_drivers_words() -> None:
-    log = "Executing command: python3 train.py\nCommand failed with exit code 1. Traceback: none\n"
-    assert script_output(log) == "Command failed with exit code 1. Traceback: none"
-
-
-def test_a_log_without_drivers_is_the_scripts_own() -> None:
-    assert script_output("one\ntwo") == "one\ntwo"
-
-
-def test_a_metric_is_its_last_match() -> None:
+def test_final_metrics_have_the_last_numeric_match() -> None:
     definitions = [
         {"Name": "loss", "Regex": r"loss=([0-9.]+)"},
         {"Name": "nothing", "Regex": "f1=(.*)"},
@@ -64,7 +74,7 @@ def test_a_metric_is_its_last_match() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "most", "tail"),
+    ("text", "characters", "tail"),
     [
         ("one\ntwo\nthree\n", 10, "two\nthree"),
         ("one\ntwo\nthree\n", 9, "three"),
@@ -72,5 +82,5 @@ def test_a_metric_is_its_last_match() -> None:
         ("", 10, ""),
     ],
 )
-def test_last_lines_are_whole_where_they_can_be(text: str, most: int, tail: str) -> None:
-    assert last_lines(text, most) == tail
+def test_last_lines_are_whole_if_they_fit(text: str, characters: int, tail: str) -> None:
+    assert last_lines(text, characters) == tail

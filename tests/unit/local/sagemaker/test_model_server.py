@@ -1,130 +1,82 @@
-"""A container that dies: started again once at a time, in the background, and not after `stop`."""
+"""Restart of a model server whose process has ended."""
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
-import boto3
 import pytest
 
 from local.sagemaker.host import Host
 from local.sagemaker.model_server import ModelServer
 
-
-class Process:
-    """A process that has ended with an exit code, or runs: None."""
-
-    def __init__(self, exit_code: int | None) -> None:
-        self.exit_code = exit_code
-
-    def poll(self) -> int | None:
-        return self.exit_code
-
-
-class Clients:
-    """The clients of an AWS that no test here asks anything."""
-
-    logs = boto3.client("logs", region_name="us-east-1")
-
-
-class Children:
-    """Starts what the test says, and takes down what is stopped."""
-
-    def __init__(self) -> None:
-        self.starting: Callable[[], Any] = lambda: Process(None)
-        self.stopped: list[Any] = []
-
-    def start(self, *_: object) -> Any:
-        return self.starting()
-
-    def stop(self, process: Any) -> None:
-        self.stopped.append(process)
+ENDED: Any = Mock(poll=lambda: 1)
 
 
 @pytest.fixture
-def children() -> Children:
-    return Children()
+def children() -> Mock:
+    """Starts and stops processes."""
+    return Mock()
 
 
 @pytest.fixture
-def server(tmp_path: Path, children: Children) -> ModelServer:
-    """A server whose process has died."""
-    clients: Any = Clients()
-    starter: Any = children
-    host = Host(tmp_path, "http://127.0.0.1:1", clients, starter)
+def server(tmp_path: Path, children: Mock) -> ModelServer:
+    """A server whose process has ended."""
+    host = Host(tmp_path, "http://127.0.0.1:1", Mock(), children)
     server = ModelServer("scones", {"VariantName": "AllTraffic"}, tmp_path, host)
-    dead: Any = Process(1)
-    server._process = dead
+    server._process = ENDED
+    (tmp_path / "log.txt").touch()
     return server
-
-
-def revive(server: ModelServer) -> None:
-    """Have a server started again and wait until that is over."""
-    server.revive()
-    wait_for_revival()
 
 
 def wait_for_revival() -> None:
     for thread in threading.enumerate():
         if thread.name == "revive AllTraffic":
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
 
 
-def test_a_process_that_starts_while_the_server_is_stopped_is_stopped_too(
-    server: ModelServer, children: Children
-) -> None:
-    started = Process(None)
+def test_revive_while_stopping_stops_the_new_process(server: ModelServer, children: Mock) -> None:
+    started = Mock()
 
-    def stopped_meanwhile() -> Process:
+    def stop_and_start(*_: object) -> Mock:
         server.stop()
         return started
 
-    children.starting = stopped_meanwhile
-    revive(server)
-    assert children.stopped[-1] is started
-    children.starting = pytest.fail
-    revive(server)  # does nothing once stopped
-
-
-def test_it_does_not_wait_for_a_slow_start_and_starts_one_at_a_time(server: ModelServer, children: Children) -> None:
-    begun, go_on = threading.Event(), threading.Event()
-    starts: list[Process] = []
-
-    def slowly() -> Process:
-        starts.append(Process(1))
-        begun.set()
-        assert go_on.wait(10)
-        return starts[-1]
-
-    children.starting = slowly
+    children.start.side_effect = stop_and_start
     server.revive()
-    assert begun.wait(10)
+    wait_for_revival()
+    children.stop.assert_called_with(started)
+    server.revive()  # does nothing once stopped
+    children.start.assert_called_once()
+
+
+def test_revive_twice_during_a_slow_start_starts_one_process(server: ModelServer, children: Mock) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def start_slowly(*_: object) -> Any:
+        begun.set()
+        assert go_on.wait(60)
+        return ENDED
+
+    children.start.side_effect = start_slowly
+    server.revive()
+    assert begun.wait(60)
     server.revive()
     go_on.set()
     wait_for_revival()
-    assert len(starts) == 1
+    children.start.assert_called_once()
 
 
-def test_a_start_that_fails_is_logged_and_tried_again(
-    server: ModelServer, children: Children, caplog: pytest.LogCaptureFixture
+def test_revive_with_failing_start_is_logged_and_repeated(
+    server: ModelServer, children: Mock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def without_memory() -> Process:
-        raise OSError("Cannot allocate memory")
-
-    children.starting = without_memory
-    revive(server)
-    assert "Variant AllTraffic is not started again" in caplog.text
+    children.start.side_effect = [OSError("Cannot allocate memory"), ENDED]
+    server.revive()
+    wait_for_revival()
+    assert "Variant AllTraffic could not be restarted" in caplog.text
     assert "Cannot allocate memory" in caplog.text
-    tried = []
-
-    def again() -> Process:
-        tried.append(Process(1))
-        return tried[-1]
-
-    children.starting = again
-    server._log.touch()
-    revive(server)
-    assert len(tried) == 1
+    server.revive()
+    wait_for_revival()
+    assert children.start.call_count == 2
     assert "did not pass the ping health check" in caplog.text

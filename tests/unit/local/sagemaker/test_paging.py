@@ -17,37 +17,32 @@ SUMMARIES = [
 
 
 def names(**request: object) -> list[str]:
-    page, _ = list_page(request, list(SUMMARIES), "EndpointName", "EndpointStatus")
-    return [summary["EndpointName"] for summary in page]
+    answer = list_page(request, "Endpoints", list(SUMMARIES), "EndpointName", "EndpointStatus")
+    return [summary["EndpointName"] for summary in answer["Endpoints"]]
 
 
-def test_a_token_of_somebody_else_is_refused() -> None:
+def test_list_with_foreign_token_fails() -> None:
     with pytest.raises(ValidationFailedError, match="Invalid NextToken: elsewhere"):
         names(NextToken="elsewhere")
 
 
-def test_newest_first() -> None:
-    assert names() == ["scones-b", "Scones-a", "old"]
+@pytest.mark.parametrize(
+    ("request_members", "expected"),
+    [
+        ({}, ["scones-b", "Scones-a", "old"]),
+        ({"SortBy": "Name", "SortOrder": "Ascending"}, ["Scones-a", "old", "scones-b"]),
+        ({"NameContains": "scones"}, ["scones-b", "Scones-a"]),
+        ({"StatusEquals": "Failed"}, ["old"]),
+        ({"CreationTimeAfter": START + timedelta(minutes=1)}, ["scones-b"]),
+        ({"CreationTimeBefore": START + timedelta(minutes=1)}, ["old"]),
+    ],
+)
+def test_list_filters_and_sorts(request_members: dict[str, object], expected: list[str]) -> None:
+    assert names(**request_members) == expected
 
 
-def test_order_by_name() -> None:
-    assert names(SortBy="Name", SortOrder="Ascending") == ["Scones-a", "old", "scones-b"]
-
-
-def test_filters() -> None:
-    assert names(NameContains="scones") == ["scones-b", "Scones-a"]
-    assert names(StatusEquals="Failed") == ["old"]
-    assert names(CreationTimeAfter=START + timedelta(minutes=1)) == ["scones-b"]
-    assert names(CreationTimeBefore=START + timedelta(minutes=1)) == ["old"]
-
-
-def test_pages_join_without_gap_or_overlap() -> None:
-    seen: list[str] = []
-    token = None
-    while True:
-        request = {"MaxResults": 2} | ({"NextToken": token} if token else {})
-        page, token = list_page(request, list(SUMMARIES), "EndpointName")
-        seen += [summary["EndpointName"] for summary in page]
-        if token is None:
-            break
-    assert seen == ["scones-b", "Scones-a", "old"]
+def test_list_pages_have_every_summary_once() -> None:
+    first = list_page({"MaxResults": 2}, "Endpoints", list(SUMMARIES), "EndpointName")
+    second = list_page({"MaxResults": 2, "NextToken": first["NextToken"]}, "Endpoints", list(SUMMARIES), "EndpointName")
+    assert first["Endpoints"] + second["Endpoints"] == SUMMARIES[::-1]
+    assert "NextToken" not in second

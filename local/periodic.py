@@ -1,4 +1,4 @@
-"""Work that is done again and again in the background, until it is stopped."""
+"""Work that repeats in the background until it is stopped."""
 
 import logging
 import threading
@@ -7,11 +7,11 @@ from collections.abc import Callable
 logger = logging.getLogger(__name__)
 
 
-class Every:
-    """Calls a function every so many seconds, in a thread of its own."""
+class PeriodicTask:
+    """Calls a function every few seconds in its own thread."""
 
     def __init__(self, seconds: float, work: Callable[[], None]) -> None:
-        """Start; the first call comes at once. What the function raises is logged."""
+        """Start with a first call at once; log what the function raises."""
         self._seconds = seconds
         self._work = work
         self._ended = threading.Event()
@@ -19,7 +19,7 @@ class Every:
         self._thread.start()
 
     def stop(self) -> None:
-        """End it, after the call that is under way."""
+        """Stop after the current call."""
         self._ended.set()
         self._thread.join()
 
@@ -28,5 +28,5 @@ class Every:
             try:
                 self._work()
             except Exception:
-                logger.exception("%s failed; it is tried again", self._thread.name)
+                logger.exception("%s failed; it will run again", self._thread.name)
             self._ended.wait(self._seconds)
