@@ -87,7 +87,7 @@ def expected_tiles(summary: dict[str, Any]) -> dict[str, list[str]]:
     tiles = {
         "Executions": [str(executions["started"]), "one per test picture"],
         "Accepted": [str(executions["accepted"]), f"coverage {share(summary['coverage'])}"],
-        "Below the threshold": [str(executions["below_threshold"]), "sent to the review queue"],
+        "Below the threshold": [str(executions["review"]), "sent to the review queue"],
         "Failed": [str(executions["failed"]), "each is told to somebody"],
         "Accuracy, accepted": [share(summary["accuracy_accepted"]), "of the answers given"],
         "Accuracy, all": [share(summary["accuracy"]), "doubtful ones by their guess"],
@@ -117,9 +117,9 @@ def expected_results(summary: dict[str, Any]) -> list[list[str]]:
     rows = []
     for name in [*sorted(summary["data"]["test"]), "all"]:
         own = [p for p in pictures if name in ("all", p["truth"])]
-        accepted = [p["label"] == p["truth"] for p in own if p["place"] == "accepted"]
-        doubtful = [p for p in own if p["place"] == "below_threshold"]
-        failed = [p for p in own if p["place"] == "failed"]
+        accepted = [p["label"] == p["truth"] for p in own if p["outcome"] == "accepted"]
+        doubtful = [p for p in own if p["outcome"] == "review"]
+        failed = [p for p in own if p["outcome"] == "failed"]
         counts = (len(own), sum(accepted), accepted.count(False), len(doubtful), len(failed))
         rows.append([name, *map(str, counts)])
     return rows
@@ -127,8 +127,8 @@ def expected_results(summary: dict[str, Any]) -> list[list[str]]:
 
 def picture_row(picture: dict[str, Any]) -> list[str]:
     """Return the cells of one picture."""
-    place, right = picture["place"], picture["label"] == picture["truth"]
-    words = {"failed": "failed", "below_threshold": "doubtful"}.get(
+    place, right = picture["outcome"], picture["label"] == picture["truth"]
+    words = {"failed": "failed", "review": "doubtful"}.get(
         place, "accepted, right" if right else "accepted, wrong"
     )
     confidence = picture["confidence"]

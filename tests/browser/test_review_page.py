@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from common.settings import ROOT
-from operations.reviewing.private_page import private_page
+from operations.review import private_page
 from tests.browser.conftest import DESKTOP, PHONE, WIDTHS
 from tests.browser.review_stack import HOLD_SECONDS, ReviewStack, make_stack, plain_picture
 from tests.integration.laptop_aws import run_laptop_aws, wait_until
@@ -152,7 +152,7 @@ def test_an_empty_queue_is_said_to_be_empty_and_the_page_keeps_looking(empty, se
     assert wait_for_picture(seen.page) == "inbox/late.png"
 
 
-def test_keys_decide_skip_and_take_back(empty, server, watched):
+def test_keys_decide_skip_and_undo(empty, server, watched):
     keys = {empty.ask(f"key-{number}", plain_picture(number)) for number in range(4)}
     seen = open_page(watched, server.address)
     page = seen.page
@@ -362,7 +362,7 @@ def test_what_somebody_else_decided_first_is_told(empty, server, watched):
     key = wait_for_picture(mine)
     with review_server(empty.aws, "--reviewer", "bob") as other:  # which got it as a second message
         empty.ask_again(key)
-        [asked] = wait_until(lambda: other.post("look")["pictures"] or None, 20)
+        [asked] = wait_until(lambda: other.post("poll")["pictures"] or None, 20)
         other.post("decide", picture=asked["id"], answer="motorcycle")
         press(mine, "1")
         assert "bob was first, and decided motorcycle." in mine.inner_text("#note")
@@ -391,7 +391,7 @@ def test_a_page_that_stays_open_keeps_its_picture(empty, server, watched):
     with review_server(empty.aws, "--reviewer", "bob") as other:
         deadline = time.monotonic() + 1.5 * HOLD_SECONDS
         while time.monotonic() < deadline:
-            assert other.post("look")["pictures"] == []
+            assert other.post("poll")["pictures"] == []
     assert on_page(page) == key
 
 

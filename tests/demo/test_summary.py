@@ -17,7 +17,7 @@ def summary() -> dict[str, Any]:
 def test_every_picture_is_accounted_for(summary):
     executions = summary["executions"]
     assert sum(summary["data"]["test"].values()) == executions["started"] == 200
-    assert executions["accepted"] + executions["below_threshold"] == 200
+    assert executions["accepted"] + executions["review"] == 200
     assert executions["failed"] == 0
 
 
@@ -49,7 +49,7 @@ def test_the_arrows_of_the_workflow_carry_every_picture(summary):
     assert sum(n for (before, _), n in taken.items() if before == "Start") == 200
     assert sum(n for (_, after), n in taken.items() if after == "End") == 200
     assert taken["Is Accepted", "Record Prediction"] == executions["accepted"]
-    assert taken["Is Accepted", "Claim Review"] == executions["below_threshold"]
+    assert taken["Is Accepted", "Claim Review"] == executions["review"]
 
 
 def test_every_call_of_the_endpoint_is_in_the_monitoring_report(summary):

@@ -68,7 +68,7 @@ def doubtful(stack: Stack, brightness: int) -> dict[str, str]:
 
 def shown(server: ReviewServer, event: dict[str, str]) -> dict[str, Any]:
     """Look until a picture is on the page; return what the page gets of it."""
-    return wait_until(lambda: next((p for p in server.post("look")["pictures"] if p["key"] == event["s3_key"]), None))
+    return wait_until(lambda: next((p for p in server.post("poll")["pictures"] if p["key"] == event["s3_key"]), None))
 
 
 def labels(stack: Stack) -> list[dict[str, Any]]:
@@ -201,13 +201,13 @@ def test_a_picture_that_was_deleted_can_be_decided_all_the_same(stack, server):
 def test_two_servers_share_the_queue_and_ctrl_c_gives_back(stack, server):
     events = [doubtful(stack, brightness) for brightness in (154, 155, 156)]
     with review_server(stack.aws, "--reviewer", "bob") as other:
-        first = wait_until(lambda: two(server.post("look")["pictures"]))
-        second = wait_until(lambda: other.post("look")["pictures"] or None)
+        first = wait_until(lambda: two(server.post("poll")["pictures"]))
+        second = wait_until(lambda: other.post("poll")["pictures"] or None)
         assert sorted(p["key"] for p in (*first, *second)) == sorted(e["s3_key"] for e in events)
         server.stop()
-        third = wait_until(lambda: two(other.post("look")["pictures"]))
+        third = wait_until(lambda: two(other.post("poll")["pictures"]))
         assert {p["key"] for p in third} & {p["key"] for p in first}
-        while asked := other.post("look")["pictures"]:
+        while asked := other.post("poll")["pictures"]:
             other.post("decide", picture=asked[0]["id"], answer="bicycle")
         assert "3" in other.stop()
     assert waiting(stack, "ReviewQueueUrl") == 0
@@ -255,7 +255,7 @@ def test_a_second_ctrl_c_does_not_wait_for_aws(stack, server, waits_for):
     # GIVEN a server with a picture and a decision, and an AWS that does not answer any more
     brightness = 160 if waits_for == "the queue" else 157
     events = [doubtful(stack, brightness), doubtful(stack, brightness + 1)]
-    first, _ = wait_until(lambda: two(server.post("look")["pictures"]))
+    first, _ = wait_until(lambda: two(server.post("poll")["pictures"]))
     server.post("decide", picture=first["id"], answer="motorcycle")
     port = urllib.parse.urlsplit(server.address).port
     frozen = processes([str(stack.aws.state)])
@@ -288,7 +288,7 @@ def test_a_second_ctrl_c_does_not_wait_for_aws(stack, server, waits_for):
 
 def ask(server: ReviewServer) -> None:
     with suppress(OSError, HTTPException):
-        server.post("look")
+        server.post("poll")
 
 
 def listens(port: int | None) -> bool:

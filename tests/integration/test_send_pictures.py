@@ -114,7 +114,7 @@ def test_a_stream_tells_where_every_picture_is(stack, staged, tmp_path):
     assert len(ledger) == 24
     for one in report["pictures_sent"]:
         item = ledger[one["key"], one["version_id"]]
-        assert item["outcome"]["S"] == one["place"]
+        assert item["outcome"]["S"] == one["outcome"]
         assert item.get("label", {}).get("S") == one["label"]
         assert item["execution_arn"]["S"] == one["execution_arn"]
     due = [one["at"] for one in report["pictures_sent"]]
@@ -171,7 +171,7 @@ def test_a_burst_of_odd_pictures_names_every_failure(stack, staged, tmp_path):
     stepfunctions = stack.aws.client("stepfunctions")
     ledger = items(stack, report["run"])
     for one in report["pictures_sent"]:
-        if one["place"] != "failed":
+        if one["outcome"] != "failed":
             continue
         told = stepfunctions.describe_execution(executionArn=one["execution_arn"])
         assert (told["status"], told["error"]) == ("FAILED", one["error"])

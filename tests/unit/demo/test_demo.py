@@ -42,7 +42,7 @@ def described(**changes: str) -> dict:
     } | changes
 
 
-def told(answer: dict, recorded: dict, queued: dict) -> Outcome:
+def told(answer: dict, recorded: dict, queued: dict) -> PictureOutcome:
     client = stepfunctions()
     with Stubber(client) as stub:
         stub.add_response("describe_execution", answer, {"executionArn": ARN})
@@ -63,23 +63,23 @@ def test_a_picture_that_is_not_where_its_execution_says_is_an_error(answer):
 
 def test_an_accepted_picture_is_read_from_the_table():
     item = {"label": {"S": "bicycle"}, "confidence": {"N": "0.98"}}
-    assert told(described(), {ARN: item}, {}) == Outcome(KEY, "bicycle", "accepted", "bicycle", 0.98)
+    assert told(described(), {ARN: item}, {}) == PictureOutcome(KEY, "bicycle", "accepted", "bicycle", 0.98)
 
 
 def test_a_doubtful_picture_is_read_from_the_review_queue():
     answer = described(status="FAILED", error="THRESHOLD_CONFIDENCE_NOT_MET")
     message = {"label": "motorcycle", "confidence": 0.6}
-    assert told(answer, {}, {ARN: message}) == Outcome(KEY, "bicycle", "below_threshold", "motorcycle", 0.6)
+    assert told(answer, {}, {ARN: message}) == PictureOutcome(KEY, "bicycle", "review", "motorcycle", 0.6)
 
 
 def test_any_other_error_is_a_failure_with_its_name():
     outcome = told(described(status="FAILED", error="NotAPictureError", cause="why"), {}, {})
-    assert (outcome.place, outcome.error) == ("failed", "NotAPictureError: why")
+    assert (outcome.outcome, outcome.error) == ("failed", "NotAPictureError: why")
 
 
 def test_an_execution_that_timed_out_is_a_failure():
     outcome = told(described(status="TIMED_OUT"), {}, {})
-    assert (outcome.place, outcome.error) == ("failed", "TIMED_OUT: ")
+    assert (outcome.outcome, outcome.error) == ("failed", "TIMED_OUT: ")
 
 
 def listing(*statuses: str) -> dict:
@@ -149,16 +149,16 @@ def test_all_accepted_answers_on_all_pages_of_the_table_are_read():
 
 
 PICTURES = [
-    Outcome("1", "bicycle", "accepted", "bicycle", 0.95),
-    Outcome("2", "bicycle", "accepted", "motorcycle", 0.92),
-    Outcome("3", "motorcycle", "below_threshold", "motorcycle", 0.6),
-    Outcome("4", "motorcycle", "failed", error="NotAPictureError: why"),
+    PictureOutcome("1", "bicycle", "accepted", "bicycle", 0.95),
+    PictureOutcome("2", "bicycle", "accepted", "motorcycle", 0.92),
+    PictureOutcome("3", "motorcycle", "review", "motorcycle", 0.6),
+    PictureOutcome("4", "motorcycle", "failed", error="NotAPictureError: why"),
 ]
 
 
 def test_figures_are_over_all_pictures():
     assert figures(PICTURES, 0.9) == {
-        "executions": {"started": 4, "accepted": 2, "below_threshold": 1, "failed": 1},
+        "executions": {"started": 4, "accepted": 2, "review": 1, "failed": 1},
         "threshold": 0.9,
         "accuracy": 0.5,
         "accuracy_accepted": 0.5,
@@ -176,7 +176,7 @@ def test_no_pictures_have_no_shares():
 
 
 def report(**changes: object) -> dict:
-    executions = {"started": 4, "accepted": 3, "below_threshold": 1, "failed": 0}
+    executions = {"started": 4, "accepted": 3, "review": 1, "failed": 0}
     return {
         "data": {"test": {"bicycle": 2, "motorcycle": 2}},
         "executions": executions,
@@ -220,7 +220,7 @@ def report(**changes: object) -> dict:
     ],
 )
 def test_a_run_with_wrong_figures_is_an_error(changes, says):
-    with pytest.raises(demo.PicturesLostError, match=says):
+    with pytest.raises(demo.RunCheckError, match=says):
         demo.check(report(**changes))
 
 
@@ -356,4 +356,4 @@ def test_the_demo_deploys_and_counts_with_the_threshold_that_create_endpoint_wro
     asked = [command[2] for command in ran if command[1:2] == ("-m",)]
     assert asked.index("operations.monitor") < asked.index("training.evaluate")
     assert set(report["monitor"]) == {*demo.MONITORED, "drifted", "drift_verdict"}
-    assert [Outcome(**picture) for picture in report["pictures"]] == PICTURES
+    assert [PictureOutcome(**picture) for picture in report["pictures"]] == PICTURES

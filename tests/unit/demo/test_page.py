@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from common.settings import ROOT
-from demo.charts import charts, confusion_words
-from demo.outcomes import Outcome
-from demo.page import results, source_words, write_demo_page
+from demo.charts import charts, confusion_text
+from demo.outcomes import PictureOutcome
+from demo.page import results, source_text, write_demo_page
 from demo.samples import CAUSE_LENGTH, SHOWN_AT_MOST, groups
 from tests.unit.demo.demo_runs import HOSTILE_ERROR, Run, make_run
 from training.evaluation.plots.confusion import MOST_WITH_NUMBERS
@@ -70,29 +70,29 @@ def test_a_run_without_its_summary_is_an_error(tmp_path):
         write_demo_page(tmp_path, tmp_path, DEFINITION)
 
 
-def picture(place: str, truth: str, label: str | None, confidence: float | None) -> Outcome:
-    return Outcome("inbox/a/b.png", truth, place, label, confidence)  # type: ignore[arg-type]
+def picture(place: str, truth: str, label: str | None, confidence: float | None) -> PictureOutcome:
+    return PictureOutcome("inbox/a/b.png", truth, place, label, confidence)  # type: ignore[arg-type]
 
 
 def test_results_are_counted_by_true_class_and_in_all():
     pictures = [
         picture("accepted", "car", "car", 0.9),
         picture("accepted", "car", "van", 0.9),
-        picture("below_threshold", "van", "van", 0.6),
+        picture("review", "van", "van", 0.6),
         picture("failed", "van", None, None),
     ]
     assert results(pictures) == [
-        {"name": "car", "pictures": 2, "right": 1, "wrong": 1, "below_threshold": 0, "failed": 0},
-        {"name": "van", "pictures": 2, "right": 0, "wrong": 0, "below_threshold": 1, "failed": 1},
-        {"name": "all", "pictures": 4, "right": 1, "wrong": 1, "below_threshold": 1, "failed": 1},
+        {"name": "car", "pictures": 2, "right": 1, "wrong": 1, "review": 0, "failed": 0},
+        {"name": "van", "pictures": 2, "right": 0, "wrong": 0, "review": 1, "failed": 1},
+        {"name": "all", "pictures": 4, "right": 1, "wrong": 1, "review": 1, "failed": 1},
     ]
 
 
 def test_pictures_are_grouped_by_how_they_ended(run):
-    pictures = [Outcome(**p) for p in run.summary["pictures"]]
+    pictures = [PictureOutcome(**p) for p in run.summary["pictures"]]
     right, wrong, doubtful, failed = groups(pictures, run.staged / "test")
 
-    accepted = [p for p in pictures if p.place == "accepted"]
+    accepted = [p for p in pictures if p.outcome == "accepted"]
     assert right.words.startswith(f"{sum(p.label == p.truth for p in accepted)} of 40 pictures")
     assert wrong.words == f"{sum(p.label != p.truth for p in accepted)} of 40 pictures"
     assert wrong.samples[0].answer == "motorcycle, 0.9875"  # the surest first
@@ -110,7 +110,7 @@ def test_pictures_are_grouped_by_how_they_ended(run):
 
 def test_a_run_without_failures_or_mistakes_has_empty_groups_and_no_failures(run):
     only = [picture("accepted", "bicycle", "bicycle", 0.9)]
-    only[0] = Outcome("inbox/bicycle/bicycle-00001.png", "bicycle", "accepted", "bicycle", 0.9)
+    only[0] = PictureOutcome("inbox/bicycle/bicycle-00001.png", "bicycle", "accepted", "bicycle", 0.9)
     found = groups(only, run.staged / "test")
     assert [(g.title, len(g.samples)) for g in found] == [
         ("Accepted and right", 1),
@@ -123,7 +123,7 @@ def test_a_long_cause_is_shortened_under_its_picture(run):
     """GIVEN a Lambda function's whole answer as a cause, THEN the caption has its beginning."""
     error = "Lambda.Unknown: " + json.dumps({"errorMessage": "x" * 32_000}, indent=2)
     key = "inbox/bicycle/bicycle-00001.png"
-    [*_, failed] = groups([Outcome(key, "bicycle", "failed", error=error)], run.staged / "test")
+    [*_, failed] = groups([PictureOutcome(key, "bicycle", "failed", error=error)], run.staged / "test")
     [sample] = failed.samples
     assert sample.verdict.startswith('Lambda.Unknown: { "errorMessage": "xxx')
     assert len(sample.verdict) == CAUSE_LENGTH
@@ -149,7 +149,7 @@ def test_charts_say_their_figures_in_words(run):
 def test_many_classes_tell_their_commonest_mistakes():
     names = [f"class {n}" for n in range(10)]
     counts = [[50 if i == j else i + j for j in range(10)] for i in range(10)]
-    words = confusion_words(counts, names)
+    words = confusion_text(counts, names)
     assert "17 class 9 taken for class 8" in words
     assert words.endswith("78 rarer kinds of mistakes.")
 
@@ -199,7 +199,7 @@ def test_an_endpoint_that_answered_nothing_has_charts_all_the_same(run):
     ],
 )
 def test_the_source_is_said_in_words(source, words):
-    assert source_words(source) == words
+    assert source_text(source) == words
 
 
 def test_every_stage_of_the_demo_has_words_on_the_page():

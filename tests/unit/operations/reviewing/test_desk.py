@@ -9,9 +9,9 @@ from common.labels.label import LabelError
 from common.labels.question import NEITHER
 from operations.reviewing import desk as desk_module
 from operations.reviewing.desk import AHEAD, SKIP_SECONDS, DeskClosedError, UnknownAnswerError
-from operations.reviewing.shown_picture import ShownPicture
+from operations.reviewing.page_picture import PagePicture
 from tests.unit.aws_stubs import client_error
-from tests.unit.operations.review_places import HOLD, MODEL, Office, body, label
+from tests.unit.operations.review_backend import HOLD, MODEL, Office, body, label
 
 DOWN = client_error("ServiceUnavailable", "not now")
 
@@ -39,10 +39,10 @@ def ids(view):
 def test_a_decision_is_in_bucket_and_table_and_its_message_goes_with_the_next_one():
     office = Office(body(0), body(1), body(2))
     desk = office.desk()
-    first, second = ids(desk.look("page"))
+    first, second = ids(desk.poll("page"))
     view = desk.decide("page", first, "motorcycle")
     assert office.decisions() == {"inbox/0.png": "motorcycle"}
-    [written] = office.labels.there.values()
+    [written] = office.labels.stored.values()
     assert (written.decided_by, written.model) == ("ada", MODEL)
     assert first in office.queue.bodies
     assert (view.last.label.label, ids(view), view.note) == ("motorcycle", [second], "")
@@ -55,17 +55,17 @@ def test_a_decision_is_in_bucket_and_table_and_its_message_goes_with_the_next_on
 def test_an_answer_that_the_picture_does_not_have_is_refused():
     office = Office(body(0))
     desk = office.desk()
-    [first] = ids(desk.look("page"))
+    [first] = ids(desk.poll("page"))
     with pytest.raises(UnknownAnswerError, match="'truck' is no class of this picture"):
         desk.decide("page", first, "truck")
     assert office.decisions() == {}
-    assert ids(desk.look("page")) == [first]
+    assert ids(desk.poll("page")) == [first]
 
 
 def test_a_picture_that_the_page_does_not_have_is_not_decided():
     office = Office(body(0))
     desk = office.desk()
-    desk.look("page")
+    desk.poll("page")
     view = desk.decide("another", "m0", "bicycle")
     assert (view.pictures, office.decisions()) == ((), {})
     assert "gone back" in view.note
@@ -75,7 +75,7 @@ def test_a_picture_that_the_page_does_not_have_is_not_decided():
 def test_two_pages_never_have_the_same_picture():
     office = Office(*map(body, range(5)))
     desk, other = office.desk(), office.desk("bob")
-    views = [desk.look("one"), desk.look("two"), other.look("three")]
+    views = [desk.poll("one"), desk.poll("two"), other.poll("three")]
     assert [len(view.pictures) for view in views] == [AHEAD, AHEAD, 1]
     assert len({key for view in views for key in keys(view)}) == 5
 
@@ -84,10 +84,10 @@ def test_two_pages_never_have_the_same_picture():
 def test_a_message_that_comes_twice_is_asked_once(twin):
     office = Office(body(0), *([body(0)] if twin == "another message" else []))
     desk = office.desk()
-    [held] = desk.look("one").pictures
+    [held] = desk.poll("one").pictures
     if twin == "the same message":
         office.queue.reappear()
-    assert desk.look("two").pictures == ()
+    assert desk.poll("two").pictures == ()
     if twin == "the same message":
         assert held.message.receipt == "m0-2"  # only the newest deletes it
     desk.decide("one", "m0", "bicycle")
@@ -99,13 +99,13 @@ def test_a_message_that_comes_twice_is_asked_once(twin):
 
 def desk_of_next(office):
     """Return what the next server asks."""
-    return office.desk("next").look("page").pictures
+    return office.desk("next").poll("page").pictures
 
 
 def test_undo_takes_all_of_a_decision_back_and_shows_the_picture_again():
     office = Office(body(0), body(1))
     desk = office.desk()
-    first, second = ids(desk.look("page"))
+    first, second = ids(desk.poll("page"))
     desk.decide("page", first, "motorcycle")
     view = desk.undo("page")
     assert (ids(view), view.last, office.decisions()) == ([first, second], None, {})
@@ -118,7 +118,7 @@ def test_undo_takes_all_of_a_decision_back_and_shows_the_picture_again():
 def test_only_the_last_decision_can_be_taken_back_and_only_for_a_minute(clock):
     office = Office(body(0), body(1))
     desk = office.desk()
-    first, second = ids(desk.look("page"))
+    first, second = ids(desk.poll("page"))
     desk.decide("page", first, "bicycle")
     desk.decide("page", second, "bicycle")
     desk.undo("page")
@@ -126,7 +126,7 @@ def test_only_the_last_decision_can_be_taken_back_and_only_for_a_minute(clock):
     assert office.decisions() == {"inbox/0.png": "bicycle"}
     desk.decide("page", second, "bicycle")
     clock(61)
-    desk.keep("page")
+    desk.heartbeat("page")
     desk.sweep()
     assert office.queue.bodies == {}
     assert "nothing left" in desk.undo("page").note
@@ -136,17 +136,17 @@ def test_only_the_last_decision_can_be_taken_back_and_only_for_a_minute(clock):
 def test_a_decision_that_was_changed_elsewhere_stands():
     office = Office(body(0))
     desk = office.desk()
-    desk.look("page")
+    desk.poll("page")
     desk.decide("page", "m0", "bicycle")
-    office.table.there.clear()
+    office.table.stored.clear()
     assert "changed elsewhere" in desk.undo("page").note
-    assert len(office.labels.there) == 1
+    assert len(office.labels.stored) == 1
 
 
 def test_a_message_that_somebody_finished_is_sent_again_on_undo():
     office = Office(body(0))
     desk = office.desk()
-    desk.look("page")
+    desk.poll("page")
     desk.decide("page", "m0", "bicycle")
     del office.queue.bodies["m0"]
     view = desk.undo("page")
@@ -161,7 +161,7 @@ def test_a_decision_whose_undo_broke_off_stands_in_the_end(clock, place, then):
     # GIVEN an undo that fails at the record, or between the record and the label
     office = Office(body(0), body(1))
     desk = office.desk()
-    first, second = ids(desk.look("page"))
+    first, second = ids(desk.poll("page"))
     desk.decide("page", first, "bicycle")
     office.table.fails = DOWN if place == "record" else None
     office.labels.fails_to_delete = DOWN
@@ -180,7 +180,7 @@ def test_a_decision_whose_undo_broke_off_stands_in_the_end(clock, place, then):
     # THEN the message comes back, and finishes the decision
     assert first in office.queue.bodies
     office.queue.reappear()
-    view = office.desk("bob").look("page")
+    view = office.desk("bob").poll("page")
     assert keys(view) == ([] if then == "decides" else ["inbox/1.png"])
     decided = {"inbox/0.png": "bicycle"} | ({"inbox/1.png": "motorcycle"} if then == "decides" else {})
     assert office.decisions() == decided
@@ -190,7 +190,7 @@ def test_a_decision_whose_undo_broke_off_stands_in_the_end(clock, place, then):
 def test_a_skipped_picture_is_put_off_and_can_be_taken_back():
     office = Office(body(0), body(1))
     desk = office.desk()
-    first, second = ids(desk.look("page"))
+    first, second = ids(desk.poll("page"))
     assert ids(desk.skip("page", first)) == [second]
     assert office.queue.hidden[first] == SKIP_SECONDS
     assert ids(desk.undo("page")) == [first, second]
@@ -201,7 +201,7 @@ def test_a_skipped_picture_is_put_off_and_can_be_taken_back():
 def test_what_somebody_else_decided_first_stands_and_is_told():
     office = Office(body(0))
     desk = office.desk()
-    desk.look("page")
+    desk.poll("page")
     earlier = label(0, "motorcycle", by="bob")
     office.labels.put(earlier)
     view = desk.decide("page", "m0", "bicycle")
@@ -215,11 +215,11 @@ def test_what_somebody_else_decided_first_stands_and_is_told():
 def test_an_answer_that_the_workflow_has_accepted_stands():
     office = Office(body(0))
     desk = office.desk()
-    [held] = desk.look("page").pictures
+    [held] = desk.poll("page").pictures
     office.table.accepted.add(held.question.picture)
     view = desk.decide("page", "m0", "motorcycle")
     assert "has this picture as accepted: bicycle. That answer stands" in view.note
-    assert (office.labels.there, office.queue.bodies) == ({}, {})
+    assert (office.labels.stored, office.queue.bodies) == ({}, {})
 
 
 def test_a_label_that_the_table_contradicts_is_not_left_to_be_trained_on():
@@ -233,23 +233,23 @@ def test_a_label_that_the_table_contradicts_is_not_left_to_be_trained_on():
     # WHEN the label cannot be deleted, THEN the message stays
     office.labels.fails_to_delete = DOWN
     with pytest.raises(type(DOWN)):
-        desk.look("page")
+        desk.poll("page")
     assert list(office.queue.bodies) == ["m0"]
     assert office.queue.visible == ["m0"]
 
     # AND once it can, both go
     office.labels.fails_to_delete = None
-    assert desk.look("page").pictures == ()
-    assert (office.labels.there, office.queue.bodies) == ({}, {})
-    assert "as accepted: bicycle. That answer stands." in office.told[-1]
-    assert "The label motorcycle is deleted." in office.told[-1]
+    assert desk.poll("page").pictures == ()
+    assert (office.labels.stored, office.queue.bodies) == ({}, {})
+    assert "as accepted: bicycle. That answer stands." in office.warnings[-1]
+    assert "The label motorcycle is deleted." in office.warnings[-1]
 
 
 @pytest.mark.parametrize("again", ["bicycle", "motorcycle"])
 def test_a_label_whose_answer_was_lost_is_ones_own(again):
     office = Office(body(0))
     desk = office.desk()
-    desk.look("page")
+    desk.poll("page")
     office.labels.loses_answer = DOWN
     with pytest.raises(type(DOWN)):
         desk.decide("page", "m0", "bicycle")
@@ -266,7 +266,7 @@ def test_a_label_whose_answer_was_lost_is_ones_own(again):
 def test_a_request_that_comes_twice_is_done_once():
     office = Office(*map(body, range(3)))
     desk = office.desk()
-    first, second = ids(desk.look("page"))
+    first, second = ids(desk.poll("page"))
     desk.decide("page", first, "bicycle")
     view = desk.decide("page", first, "bicycle")  # the page did not get the answer
     assert (view.note, ids(view), view.last.label.label) == ("", [second], "bicycle")
@@ -283,12 +283,12 @@ def test_a_request_that_comes_twice_is_done_once():
 def test_a_failed_write_leaves_the_picture_and_the_next_try_goes_on(place):
     office = Office(body(0))
     desk = office.desk()
-    desk.look("page")
+    desk.poll("page")
     getattr(office, place).fails = DOWN
     with pytest.raises(type(DOWN)):
         desk.decide("page", "m0", "bicycle")
     getattr(office, place).fails = None
-    view = desk.look("page")
+    view = desk.poll("page")
     assert (ids(view), view.last) == (["m0"], None)
     view = desk.decide("page", "m0", "motorcycle")
     first = place == "table"  # whose label had been written
@@ -301,7 +301,7 @@ def test_a_server_that_was_killed_loses_nothing_and_asks_nobody_twice(written):
     # GIVEN a server that was killed in the middle of a decision
     office = Office(body(0))
     desk = office.desk()
-    desk.look("page")
+    desk.poll("page")
     if written == "label":
         office.table.fails = DOWN
         with pytest.raises(type(DOWN)):
@@ -313,7 +313,7 @@ def test_a_server_that_was_killed_loses_nothing_and_asks_nobody_twice(written):
     # WHEN the message comes back to the next one
     office.queue.reappear()
     next_desk = office.desk("bob")
-    view = next_desk.look("page")
+    view = next_desk.poll("page")
 
     # THEN what had a label is finished, and what had none is asked
     assert keys(view) == (["inbox/0.png"] if written == "nothing" else [])
@@ -327,7 +327,7 @@ def test_a_server_that_was_killed_loses_nothing_and_asks_nobody_twice(written):
 def test_a_closed_page_gives_its_pictures_back_and_its_decision_stands():
     office = Office(*map(body, range(3)))
     desk = office.desk()
-    first, second = ids(desk.look("page"))
+    first, second = ids(desk.poll("page"))
     desk.decide("page", first, "bicycle")
     desk.leave("page")
     assert (office.queue.hidden[second], first in office.queue.bodies) == (0, False)
@@ -338,12 +338,12 @@ def test_a_closed_page_gives_its_pictures_back_and_its_decision_stands():
 def test_a_page_that_is_heard_of_keeps_its_pictures_and_a_silent_one_does_not(clock):
     office = Office(*map(body, range(4)))
     desk = office.desk()
-    desk.look("open")
-    desk.look("silent")
+    desk.poll("open")
+    desk.poll("silent")
     for _ in range(4):
         clock(HOLD / 4)
         office.queue.hidden.clear()
-        view = desk.keep("open")
+        view = desk.heartbeat("open")
         desk.sweep()
     assert ids(view) == ["m0", "m1"]
     assert office.queue.hidden == {"m0": HOLD, "m1": HOLD}
@@ -353,21 +353,21 @@ def test_a_page_that_is_heard_of_keeps_its_pictures_and_a_silent_one_does_not(cl
 def test_a_picture_that_was_kept_too_long_is_taken_off_the_page():
     office = Office(body(0), body(1))
     desk = office.desk()
-    desk.look("page")
+    desk.poll("page")
     office.queue.lost.add("m0")  # SQS ends every hold after twelve hours
-    assert ids(desk.keep("page")) == ["m1"]
+    assert ids(desk.heartbeat("page")) == ["m1"]
 
 
 def test_a_picture_that_somebody_else_has_by_now_is_neither_kept_nor_given_back():
     office = Office(body(0), body(1))
     desk, other = office.desk(), office.desk("bob")
-    desk.look("page")
+    desk.poll("page")
     desk.decide("page", "m0", "bicycle")
     office.queue.reappear()  # this server was not heard of for too long
-    assert ids(other.look("page")) == ["m1"]  # and m0 is finished there
+    assert ids(other.poll("page")) == ["m1"]  # and m0 is finished there
     view = desk.undo("page")
     assert "in the queue again" in view.note
-    assert ids(desk.keep("page")) == []
+    assert ids(desk.heartbeat("page")) == []
     desk.close()
     assert office.queue.hidden["m1"] == HOLD
     assert office.queue.visible == []
@@ -380,21 +380,21 @@ def test_a_picture_that_somebody_else_has_by_now_is_neither_kept_nor_given_back(
 def test_closing_gives_back_what_is_not_decided_and_hands_out_nothing_more():
     office = Office(*map(body, range(5)))
     desk = office.desk()
-    first, *_ = ids(desk.look("one"))
-    desk.look("two")
+    first, *_ = ids(desk.poll("one"))
+    desk.poll("two")
     desk.decide("one", first, "bicycle")
     desk.close()
     assert sorted(office.queue.visible) == ["m1", "m2", "m3", "m4"]
     assert list(office.queue.bodies) == ["m1", "m2", "m3", "m4"]
     with pytest.raises(DeskClosedError, match="ending"):
-        desk.look("three")
+        desk.poll("three")
 
 
 def test_a_page_that_closes_while_pictures_come_does_not_keep_them():
     office = Office(body(0))
     desk = office.desk()
     office.queue.polled = lambda: desk.leave("page")
-    assert desk.look("page").pictures == ()
+    assert desk.poll("page").pictures == ()
     assert office.queue.visible == ["m0"]
 
 
@@ -411,10 +411,10 @@ def test_a_second_look_does_not_wait_for_the_first():
     thread = threading.Thread(target=desk.look, args=["page"])
     thread.start()
     assert polling.wait(10)
-    assert desk.look("page").pictures == ()
+    assert desk.poll("page").pictures == ()
     go_on.set()
     thread.join(10)
-    assert ids(desk.keep("page")) == ["m0"]
+    assert ids(desk.heartbeat("page")) == ["m0"]
 
 
 def test_pictures_that_cannot_be_read_now_go_back_at_once():
@@ -425,7 +425,7 @@ def test_pictures_that_cannot_be_read_now_go_back_at_once():
 
     office.read = fail
     with pytest.raises(type(DOWN)):
-        office.desk().look("page")
+        office.desk().poll("page")
     assert sorted(office.queue.visible) == ["m0", "m1"]
 
 
@@ -435,7 +435,7 @@ def test_two_messages_of_one_picture_that_come_at_once_are_asked_once():
 
     def read(_):
         both.wait(10)  # neither page has the picture yet
-        return ShownPicture(b"png", "image/png", 32, 32)
+        return PagePicture(b"png", "image/png", 32, 32)
 
     taken = threading.Lock()
 
@@ -449,7 +449,7 @@ def test_two_messages_of_one_picture_that_come_at_once_are_asked_once():
     views = {}
 
     def look(name):
-        views[name] = desk.look(name)
+        views[name] = desk.poll(name)
 
     threads = [threading.Thread(target=look, args=[name]) for name in ("one", "two")]
     for thread in threads:
@@ -462,7 +462,7 @@ def test_two_messages_of_one_picture_that_come_at_once_are_asked_once():
 def test_an_undo_beside_the_sweep_is_no_error(monkeypatch, clock):
     office = Office(body(0))
     desk = office.desk()
-    desk.look("page")
+    desk.poll("page")
     desk.decide("page", "m0", "bicycle")
     clock(61)
     now, asked = time.monotonic(), []
@@ -482,7 +482,7 @@ def test_an_undo_beside_the_sweep_is_no_error(monkeypatch, clock):
 def test_the_sweep_finishes_no_decision_but_the_one_that_is_old(clock):
     office = Office(body(0))
     desk = office.desk()
-    desk.look("page")
+    desk.poll("page")
     desk.decide("page", "m0", "bicycle")
     clock(61)
     reviewer = desk._reviewers["page"]
@@ -509,17 +509,17 @@ def test_the_sweep_finishes_no_decision_but_the_one_that_is_old(clock):
 
 def test_what_could_not_be_seen_is_no_class():
     office = Office(body(0))
-    office.read = lambda _: ShownPicture(problem="You may not read it.")
+    office.read = lambda _: PagePicture(problem="You may not read it.")
     desk = office.desk()
-    desk.look("page")
+    desk.poll("page")
     for answer in ("bicycle", NEITHER):
         with pytest.raises(UnknownAnswerError, match="cannot be seen"):
             desk.decide("page", "m0", answer)
     desk.skip("page", "m0")
     office.queue.reappear()
-    office.read = lambda _: ShownPicture(problem="It is gone.", for_good=True)
+    office.read = lambda _: PagePicture(problem="It is gone.", permanent=True)
     desk = office.desk()
-    desk.look("page")
+    desk.poll("page")
     with pytest.raises(UnknownAnswerError, match="cannot be seen"):
         desk.decide("page", "m0", "bicycle")
     desk.decide("page", "m0", NEITHER)
@@ -528,29 +528,29 @@ def test_what_could_not_be_seen_is_no_class():
 
 def test_a_message_that_names_no_picture_is_passed_over_and_told():
     office = Office("no json", body(1))
-    view = office.desk().look("page")
+    view = office.desk().poll("page")
     assert keys(view) == ["inbox/1.png"]
     assert office.queue.hidden["m0"] == SKIP_SECONDS
-    assert "names no picture" in office.told[0]
+    assert "names no picture" in office.warnings[0]
 
 
 def test_a_damaged_label_is_told_and_its_picture_waits():
     office = Office(body(0))
-    office.labels.fails = LabelError("s3://b/labels/x.json is no label")
-    assert office.desk().look("page").pictures == ()
-    assert office.told == ["s3://b/labels/x.json is no label"]
+    office.labels.fails = LabelError("s3://b/labels/x.json is not a label")
+    assert office.desk().poll("page").pictures == ()
+    assert office.warnings == ["s3://b/labels/x.json is not a label"]
     assert "m0" in office.queue.bodies
 
 
 def test_a_queue_that_does_not_answer_undoes_no_decision():
     office = Office(body(0), body(1))
     desk = office.desk()
-    first, second = ids(desk.look("page"))
+    first, second = ids(desk.poll("page"))
     desk.decide("page", first, "bicycle")
     office.queue.fails = DOWN
     desk.decide("page", second, "bicycle")
     assert len(office.decisions()) == 2
-    assert "comes back once" in office.told[0]
+    assert "comes back once" in office.warnings[0]
     desk.close()
 
 
@@ -558,19 +558,19 @@ def test_more_pages_than_anybody_means_are_refused(monkeypatch):
     monkeypatch.setattr(desk_module, "MOST_REVIEWERS", 2)
     desk = Office().desk()
     for page in ("one", "two", "one"):
-        desk.look(page)
+        desk.poll(page)
     with pytest.raises(DeskClosedError, match="2 pages are open"):
-        desk.look("three")
+        desk.poll("three")
 
 
 def test_what_waits_and_what_others_have_is_counted():
     office = Office(*map(body, range(7)))
     desk, other = office.desk(), office.desk("bob")
-    other.look("page")
-    view = desk.look("page")
+    other.poll("page")
+    view = desk.poll("page")
     assert (view.waiting, view.put_off) == (3, 2)
     office.queue.fails = DOWN
-    view = office.desk().keep("page")
+    view = office.desk().heartbeat("page")
     assert (view.waiting, view.put_off) == (None, None)
 
 
@@ -592,7 +592,7 @@ def test_many_pages_at_once_decide_each_picture_once():
     desk = office.desk()
 
     def work(name):
-        while view := desk.look(name).pictures:
+        while view := desk.poll(name).pictures:
             desk.decide(name, view[0].message.message_id, "bicycle")
 
     threads = [threading.Thread(target=work, args=[f"page{n}"]) for n in range(6)]
@@ -603,4 +603,4 @@ def test_many_pages_at_once_decide_each_picture_once():
     desk.close()
     assert len(office.decisions()) == desk.decided["bicycle"] == 120
     assert office.queue.bodies == {}
-    assert office.told == []
+    assert office.warnings == []

@@ -13,9 +13,9 @@ from common.labels.question import NEITHER, QuestionError, read_message
 from common.s3_picture import Picture
 from common.settings import ROOT
 from operations.reviewing.served_model import ServedModels
-from operations.reviewing.shown_picture import LONG_SIDE, read_shown, show
+from operations.reviewing.page_picture import LONG_SIDE, read_page_picture, show
 from tests.unit.aws_stubs import SHARED, Body, stubbed
-from tests.unit.operations.review_places import WHEN, body, label, question
+from tests.unit.operations.review_backend import WHEN, body, label, question
 
 # `printf b/k | sha256sum`
 SHA_256_OF_B_K = "710800c9e207017de17bae08517e6f4be26fb0ada2b05edb083c85538fb0c0ac"
@@ -116,14 +116,14 @@ def test_other_objects_are_not_taken_for_labels(key):
     ("content", "why"),
     [
         (b"{", "Expecting"),
-        (b"[]", "no JSON object"),
+        (b"[]", "not a JSON object"),
         (b"\xff", "utf-8"),
         (b"{}", "names no picture"),
         (json.dumps({**json.loads(body()), "decided_at": "x"}).encode(), "its decided_by is None"),
     ],
 )
 def test_a_damaged_label_is_named(content, why):
-    with pytest.raises(LabelError, match=rf"^s3://b/x.json is no label .*{why}") as raised:
+    with pytest.raises(LabelError, match=rf"^s3://b/x.json is not a label .*{why}") as raised:
         read_label(content, "s3://b/x.json")
     assert "delete" not in str(raised.value)  # it may be anything, and anybody's
 
@@ -162,7 +162,7 @@ def test_a_photo_is_shown_upright():
 @pytest.mark.parametrize("content", [b"", b"<svg onload=alert(1)>", picture()[:60]])
 def test_what_is_no_picture_is_said_to_be_none(content):
     shown = show(content)
-    assert (shown.content, shown.for_good) == (b"", True)
+    assert (shown.content, shown.permanent) == (b"", True)
     assert shown.problem.startswith("It cannot be decoded: ")
     assert "object at 0x" not in shown.problem
 
@@ -175,12 +175,12 @@ def test_the_very_version_is_read():
         {"ContentLength": len(content), "Body": Body(content)},
         {"Bucket": "pictures", "Key": "inbox/1.png", "VersionId": "v1"},
     )
-    assert read_shown(s3, question(1).picture).width == 32
+    assert read_page_picture(s3, question(1).picture).width == 32
     stub.assert_no_pending_responses()
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "problem", "for_good"),
+    ("code", "status", "problem", "permanent"),
     [
         ("NoSuchVersion", 404, "It is gone", True),
         ("NoSuchKey", 404, "It is gone", True),
@@ -191,26 +191,26 @@ def test_the_very_version_is_read():
         ("InvalidObjectState", 403, "S3 refuses it (InvalidObjectState", False),
     ],
 )
-def test_a_picture_that_s3_does_not_give_is_no_reason_to_stop(code, status, problem, for_good):
+def test_a_picture_that_s3_does_not_give_is_no_reason_to_stop(code, status, problem, permanent):
     s3, stub = stubbed("s3")
     stub.add_client_error("get_object", code, "log in", http_status_code=status)
-    shown = read_shown(s3, question().picture)
+    shown = read_page_picture(s3, question().picture)
     assert problem in shown.problem
-    assert shown.for_good is for_good
+    assert shown.permanent is permanent
 
 
 def test_a_picture_of_too_many_bytes_is_not_fetched():
     s3, stub = stubbed("s3")
     stub.add_response("get_object", {"ContentLength": 7_000_000, "Body": Body(b"")})
-    shown = read_shown(s3, question().picture)
+    shown = read_page_picture(s3, question().picture)
     assert "7,000,000 bytes" in shown.problem
-    assert shown.for_good
+    assert shown.permanent
 
 
 def test_an_impossible_place_is_no_reason_to_stop():
-    shown = read_shown(SHARED.client("s3"), Picture("a b", "k", None))
+    shown = read_page_picture(SHARED.client("s3"), Picture("a b", "k", None))
     assert "no possible one" in shown.problem
-    assert shown.for_good
+    assert shown.permanent
 
 
 @pytest.mark.parametrize(("code", "status"), [("SlowDown", 503), ("TooManyRequests", 429)])
@@ -218,7 +218,7 @@ def test_s3_being_busy_is_an_error_for_now(code, status):
     s3, stub = stubbed("s3")
     stub.add_client_error("get_object", code, http_status_code=status)
     with pytest.raises(s3.exceptions.ClientError, match=code):
-        read_shown(s3, question().picture)
+        read_page_picture(s3, question().picture)
 
 
 ENDPOINT = {

@@ -10,7 +10,7 @@ from common.labels.label import LabelError
 from operations.reviewing.guard import MOST_BODY_BYTES, Guard
 from operations.reviewing.web import review_app
 from tests.unit.aws_stubs import client_error
-from tests.unit.operations.review_places import Office, body
+from tests.unit.operations.review_backend import Office, body
 
 TOKEN = "a-token-of-a-test"  # noqa: S105  of this test
 HOST = "127.0.0.1:4711"
@@ -86,7 +86,7 @@ def test_another_host_name_is_refused(server, host):
 def test_both_names_of_this_machine_are_known(server):
     for host in (HOST, "localhost:4711"):
         assert server.request("GET", f"/{TOKEN}/", host=host)[0] == 200
-        assert server.post("keep", host=host, origin=f"http://{host}")[0] == 200
+        assert server.post("heartbeat", host=host, origin=f"http://{host}")[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_both_names_of_this_machine_are_known(server):
     ids=str,
 )
 def test_no_other_page_can_change_anything(server, headers):
-    assert server.post("look", **headers)[0] == 403
+    assert server.post("poll", **headers)[0] == 403
     assert len(server.office.queue.visible) == 3
 
 
@@ -152,7 +152,7 @@ def test_a_reviewers_name_is_shown_as_text():
 
 
 def test_a_picture_is_looked_at_and_decided(server):
-    status, answer = server.post("look")
+    status, answer = server.post("poll")
     view = json.loads(answer)
     first, second = view["pictures"]
     assert status == 200
@@ -173,7 +173,7 @@ def test_a_picture_is_looked_at_and_decided(server):
 
     assert json.loads(server.post("undo")[1])["pictures"][0]["id"] == first["id"]
     assert json.loads(server.post("skip", {"picture": first["id"]})[1])["undo"]["label"] is None
-    assert json.loads(server.post("keep")[1])["pictures"][0]["id"] == second["id"]
+    assert json.loads(server.post("heartbeat")[1])["pictures"][0]["id"] == second["id"]
     assert server.post("leave") == (204, b"")
     assert server.request("GET", f"/{TOKEN}/pictures/{second['id']}")[0] == 404
 
@@ -189,7 +189,7 @@ def test_a_picture_is_looked_at_and_decided(server):
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused(server, action, fields, why):
-    server.post("look")
+    server.post("poll")
     status, answer = server.post(action, fields)
     assert status == 400
     assert why in json.loads(answer)["error"]
@@ -202,7 +202,7 @@ def test_what_is_no_json_object_is_refused(server, content):
 
 
 def test_what_aws_refuses_is_told_to_the_reviewer(server):
-    server.post("look")
+    server.post("poll")
     server.office.labels.fails = client_error("AccessDenied", "not you")
     status, answer = server.post("decide", {"picture": "m0", "answer": "bicycle"})
     assert status == 502
@@ -210,17 +210,17 @@ def test_what_aws_refuses_is_told_to_the_reviewer(server):
 
 
 def test_a_damaged_label_is_told_to_the_reviewer(server):
-    server.post("look")
-    server.office.labels.fails = LabelError("s3://b/x.json is no label")
+    server.post("poll")
+    server.office.labels.fails = LabelError("s3://b/x.json is not a label")
     status, answer = server.post("decide", {"picture": "m0", "answer": "bicycle"})
-    assert (status, json.loads(answer)) == (409, {"error": "s3://b/x.json is no label"})
+    assert (status, json.loads(answer)) == (409, {"error": "s3://b/x.json is not a label"})
 
 
 def test_a_message_that_cannot_be_written_down_is_no_error_of_the_page():
     server = Server(Office(body(s3_key="\ud800"), body(class_names=["\ud800"]), body(2)))
     keys = []
     for _ in range(2):
-        status, answer = server.post("look")
+        status, answer = server.post("poll")
         assert status == 200
         keys += [picture["key"] for picture in json.loads(answer)["pictures"]]
     assert keys == ["inbox/2.png"]
@@ -228,4 +228,4 @@ def test_a_message_that_cannot_be_written_down_is_no_error_of_the_page():
 
 def test_an_ending_server_says_so(server):
     server.desk.close()
-    assert server.post("look")[0] == 503
+    assert server.post("poll")[0] == 503

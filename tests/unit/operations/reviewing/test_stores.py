@@ -8,7 +8,7 @@ from operations.reviewing.label_store import TRIES, LabelStore
 from operations.reviewing.predictions_table import AlreadyDecidedError, PredictionsTable
 from operations.reviewing.review_queue import Message, ReviewQueue
 from tests.unit.aws_stubs import Body, stubbed
-from tests.unit.operations.review_places import WHEN, label
+from tests.unit.operations.review_backend import WHEN, label
 
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/review"
 MINE, OTHER = label(1, "bicycle"), label(1, "motorcycle", by="bob", at="2026-11-23T08:59:59.000Z")
@@ -188,21 +188,21 @@ def test_a_decision_is_taken_back_to_review_and_not_queued_again(table):
             },
         },
     )
-    assert predictions.take_back(MINE, "earlier") is True
+    assert predictions.undo(MINE, "earlier") is True
 
 
 def test_what_was_changed_since_is_not_taken_back(table):
     predictions, stub = table
     stub.add_client_error("update_item", "ConditionalCheckFailedException")
-    assert predictions.take_back(MINE, "earlier") is False
+    assert predictions.undo(MINE, "earlier") is False
 
 
-@pytest.mark.parametrize("method", ["record", "take_back"])
+@pytest.mark.parametrize("method", ["record", "undo"])
 def test_a_table_that_refuses_is_an_error(table, method):
     predictions, stub = table
     stub.add_client_error("update_item", "AccessDeniedException")
     with pytest.raises(Exception, match="AccessDeniedException"):
-        getattr(predictions, method)(MINE, *(["x"] if method == "take_back" else []))
+        getattr(predictions, method)(MINE, *(["x"] if method == "undo" else []))
 
 
 @pytest.fixture
