@@ -1,4 +1,4 @@
-"""A small made-up demo run, complete with its files: pictures, summary and evaluation."""
+"""A small fake demo run with its files: pictures, summary and evaluation."""
 
 import json
 from collections import Counter
@@ -7,7 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from demo.outcomes import PictureOutcome, Place, figures
+from common.predictions import Outcome
+from demo.outcomes import PictureOutcome, figures
 from training.container.picture_model.calibration import recommend_threshold
 from training.evaluation.predictions import Prediction
 from training.evaluation.summary import summarise
@@ -49,14 +50,14 @@ class Run(NamedTuple):
 
 
 def outcome(class_name: str, number: int) -> PictureOutcome:
-    """Return what became of a picture: one of four classes is wrong, the first one failed."""
+    """Return the outcome of a picture: one of four labels is wrong, the first picture failed."""
     key = f"inbox/{class_name}/{class_name}-{number:05d}.png"
     if (class_name, number) == ("bicycle", 0):
         return PictureOutcome(key, class_name, "failed", error=HOSTILE_ERROR)
     confidence = 0.5125 + number * 0.025
     label = CLASSES[(CLASSES.index(class_name) + (number % 4 == 3)) % 2]
-    place: Place = "accepted" if confidence >= THRESHOLD else "review"
-    return PictureOutcome(key, class_name, place, label, confidence)
+    result: Outcome = "accepted" if confidence >= THRESHOLD else "review"
+    return PictureOutcome(key, class_name, result, label, confidence)
 
 
 def make_run(folder: Path, **changes: object) -> Run:
@@ -81,7 +82,7 @@ def make_run(folder: Path, **changes: object) -> Run:
 
 
 def _evaluation(pictures: list[PictureOutcome]) -> dict[str, Any]:
-    """Return what evaluating would say: the same answers, and one for the picture that failed."""
+    """Return an evaluation with the same answers, and one for the failed picture."""
     predictions = []
     for number, picture in enumerate(pictures):
         label, confidence = picture.label or "bicycle", picture.confidence or 0.5125
@@ -112,7 +113,7 @@ def _evaluation(pictures: list[PictureOutcome]) -> dict[str, Any]:
 
 
 def _summary(pictures: list[PictureOutcome], evaluation: dict[str, Any]) -> dict[str, Any]:
-    taken = Counter(step for p in pictures for step in pairwise(ENDINGS[p.outcome]))
+    transitions = Counter(step for p in pictures for step in pairwise(ENDINGS[p.outcome]))
     calls = sum(p.outcome != "failed" for p in pictures) + 1
     return {
         "began": "2026-11-23T08:15:00+00:00",
@@ -140,7 +141,8 @@ def _summary(pictures: list[PictureOutcome], evaluation: dict[str, Any]) -> dict
         },
         "failures": [f"{p.key}: {p.error}" for p in pictures if p.outcome == "failed"],
         "transitions": [
-            {"from": before, "to": after, "times": times, "after_errors": 0} for (before, after), times in taken.items()
+            {"from": before, "to": after, "times": times, "after_errors": 0}
+            for (before, after), times in transitions.items()
         ],
         "pictures": [asdict(p) for p in pictures],
         "resources_left": 0,
