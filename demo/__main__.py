@@ -159,10 +159,7 @@ def run_monitor(session: LaptopSession, created: dict[str, Any], calls: int) -> 
     session.run(sys.executable, "-m", "operations.monitor", "--out", str(folder))
     found = json.loads((folder / "monitor.json").read_text())
     drift = found["drift"]
-    return {name: found[name] for name in MONITORED} | {
-        "drifted": drift["drifted"],
-        "drift_verdict": drift["verdict"],
-    }
+    return {name: found[name] for name in MONITORED} | {"drifted": drift["drifted"], "drift_verdict": drift["verdict"]}
 
 
 def clean_up(session: LaptopSession) -> int:

@@ -79,10 +79,7 @@ def wait_for_executions(
 
 
 def picture_outcomes(
-    stepfunctions: Any,
-    executions: Iterable[str],
-    recorded: dict[str, Prediction],
-    queued: dict[str, dict[str, Any]],
+    stepfunctions: Any, executions: Iterable[str], recorded: dict[str, Prediction], queued: dict[str, dict[str, Any]]
 ) -> list[PictureOutcome]:
     """Return the outcome of each execution's picture.
 

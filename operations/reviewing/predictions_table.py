@@ -33,8 +33,7 @@ class PredictionsTable:
         """Give the picture's item the outcome "reviewed" and its label; create it if it is missing.
 
         The state Already Decided reads `label`, `confidence` and `threshold`: the last two stay those of the model's
-        guess. The call is idempotent. Returns the item's previous `decided_at`, for `undo`. Raises
-        AlreadyDecidedError.
+        guess. The call is idempotent. Returns the item's previous `decided_at`, for `undo`. Raises AlreadyDecidedError.
         """
         question = label.question
         changes = ["outcome = :reviewed", "#label = :label", "decided_by = :by", "decided_at = :at"]

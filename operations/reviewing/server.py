@@ -26,13 +26,7 @@ class PortTakenError(ExpectedError):
     """The port is in use or not allowed."""
 
 
-def serve(
-    desk: Desk,
-    reviewer: str,
-    port: int,
-    ready: Callable[[str], None],
-    give_up: Callable[[], None],
-) -> None:
+def serve(desk: Desk, reviewer: str, port: int, ready: Callable[[str], None], give_up: Callable[[], None]) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP; then give all pictures back to the queue.
 
     A `port` of 0 chooses a free one. `ready` gets the page's address once the server listens. `give_up` is called at a
@@ -64,11 +58,7 @@ def _listen(port: int) -> socket.socket:
 
 
 async def _serve(
-    desk: Desk,
-    reviewer: str,
-    listening: socket.socket,
-    ready: Callable[[str], None],
-    give_up: Callable[[], None],
+    desk: Desk, reviewer: str, listening: socket.socket, ready: Callable[[str], None], give_up: Callable[[], None]
 ) -> None:
     token, port = secrets.token_urlsafe(TOKEN_BYTES), listening.getsockname()[1]
     app, headers = review_app(desk, reviewer)

@@ -21,14 +21,7 @@ from operations.reviewing.desk import Desk, DeskClosedError, Held, UnknownAnswer
 TEMPLATE = Path(__file__).with_name("review.html.j2")
 CLIENT_ID = re.compile(r"[0-9a-f-]{16,64}")
 # The methods of the desk that the page may call, and the fields that each takes.
-ACTIONS = {
-    "poll": (),
-    "decide": ("picture", "answer"),
-    "skip": ("picture",),
-    "undo": (),
-    "heartbeat": (),
-    "leave": (),
-}
+ACTIONS = {"poll": (), "decide": ("picture", "answer"), "skip": ("picture",), "undo": (), "heartbeat": (), "leave": ()}
 
 
 class BadRequestError(Exception):

@@ -95,10 +95,7 @@ def picture_facts(arrival: Arrival, began: float, offset_s: float) -> dict[str, 
     body = facts.pop("body")
     facts["file"] = str(body) if isinstance(body, Path) else None
     answer = answer_s(arrival, began, offset_s)
-    return facts | {
-        "outcome": outcome_of(arrival),
-        "answer_s": None if answer is None else round(answer, 4),
-    }
+    return facts | {"outcome": outcome_of(arrival), "answer_s": None if answer is None else round(answer, 4)}
 
 
 def _counts(names: Iterable[str | None]) -> dict[str, int]:

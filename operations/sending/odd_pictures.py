@@ -35,10 +35,7 @@ class OddPicture:
 
 
 def make_odd_pictures(
-    wanted: dict[str, int],
-    sources: Sequence[SourcePicture],
-    seed: int,
-    report: Callable[[int, int | None], None],
+    wanted: dict[str, int], sources: Sequence[SourcePicture], seed: int, report: Callable[[int, int | None], None]
 ) -> dict[str, list[OddPicture]]:
     """Return odd pictures by kind, at most MOST_OF_A_KIND of each.
 

@@ -44,10 +44,7 @@ class Watched:
         self.page = page
         self.complaints: list[str] = []
         self.asked: list[str] = []
-        page.on(
-            "console",
-            lambda m: self.complaints.append(m.text) if m.type in {"error", "warning"} else None,
-        )
+        page.on("console", lambda m: self.complaints.append(m.text) if m.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.asked.append(request.url))
 

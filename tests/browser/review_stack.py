@@ -141,8 +141,7 @@ def make_stack(aws: LaptopAws) -> ReviewStack:
     aws.client("s3").create_bucket(Bucket=TRAINING_BUCKET)
     cloudformation = aws.client("cloudformation")
     cloudformation.create_stack(
-        StackName=project().stack_name,
-        TemplateBody=json.dumps({"Resources": RESOURCES, "Outputs": OUTPUTS}),
+        StackName=project().stack_name, TemplateBody=json.dumps({"Resources": RESOURCES, "Outputs": OUTPUTS})
     )
     cloudformation.get_waiter("stack_create_complete").wait(StackName=project().stack_name, WaiterConfig={"Delay": 1})
     [stack] = cloudformation.describe_stacks(StackName=project().stack_name)["Stacks"]

@@ -60,7 +60,4 @@ class Mailbox:
 
     def wait_for_end(self, execution_arn: str) -> None:
         """Wait for EventBridge's message of an execution."""
-        wait_until(
-            lambda: any("executionArn" in body for body in self.of(execution_arn)) or None,
-            ANSWER_SECONDS,
-        )
+        wait_until(lambda: any("executionArn" in body for body in self.of(execution_arn)) or None, ANSWER_SECONDS)

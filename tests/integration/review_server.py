@@ -73,10 +73,7 @@ class ReviewServer:
         request = urllib.request.Request(  # noqa: S310  loopback
             self.address + action,
             data=json.dumps({"client": page, **fields}).encode(),
-            headers={
-                "Content-Type": "application/json",
-                "Origin": self.address.rpartition("/")[0].rpartition("/")[0],
-            },
+            headers={"Content-Type": "application/json", "Origin": self.address.rpartition("/")[0].rpartition("/")[0]},
         )
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  loopback
             view: dict[str, Any] = json.load(answer)

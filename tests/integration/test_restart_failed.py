@@ -8,16 +8,7 @@ import pytest
 from tests.integration.commands import run_module
 from tests.integration.deployed_machines import BATCH, ended, start
 from tests.integration.laptop_aws import wait_until
-from tests.integration.workflow_stack import (
-    ANSWER_SECONDS,
-    BLACK,
-    WHITE,
-    Stack,
-    execute,
-    fault,
-    put,
-    record,
-)
+from tests.integration.workflow_stack import ANSWER_SECONDS, BLACK, WHITE, Stack, execute, fault, put, record
 
 
 def restart(stack: Stack, *arguments: str) -> str:
@@ -126,9 +117,7 @@ def test_picture_that_failed_again_after_an_unfinished_run_is_started_again(well
     ]
     fault(well, {"kind": "nonsense"})
     arn = well.aws.client("stepfunctions").start_execution(
-        stateMachineArn=well.outputs["StateMachineArn"],
-        name=f"restart-{message}",
-        input=json.dumps(event),
+        stateMachineArn=well.outputs["StateMachineArn"], name=f"restart-{message}", input=json.dumps(event)
     )["executionArn"]
     assert ended(well, arn)["status"] == "FAILED"
     fault(well, None)
@@ -177,9 +166,7 @@ def test_undelivered_upload_is_started(well):
     well.aws.client("sqs").send_message(
         QueueUrl=well.outputs["UndeliveredUploadsQueueUrl"],
         MessageBody=json.dumps(letter),
-        MessageAttributes={
-            "ERROR_CODE": {"DataType": "String", "StringValue": "NO_PERMISSIONS"},
-        },
+        MessageAttributes={"ERROR_CODE": {"DataType": "String", "StringValue": "NO_PERMISSIONS"}},
     )
     printed = restart(well, "--queue", "undelivered-uploads")
     assert "NO_PERMISSIONS" in printed

@@ -112,11 +112,7 @@ def test_picture_in_review_is_decided_recorded_and_trained_on(stack, server, tra
 
     # AND stage_data takes it for training, from the project's own bucket
     out = str(training_bucket)
-    printed = run(
-        stack,
-        "training.stage_data",
-        *("synthetic", "--count", "20", "--out", out, "--labels", "project"),
-    )
+    printed = run(stack, "training.stage_data", *("synthetic", "--count", "20", "--out", out, "--labels", "project"))
     assert "1 of 1 labels" in printed
     manifest = json.loads((training_bucket / "manifest.json").read_text())
     [(path, address)] = manifest["reviews"]["pictures"].items()

@@ -28,14 +28,7 @@ BEGINNING = (
 )
 ENDINGS = {
     "accepted": (*BEGINNING, "Record Prediction", "End"),
-    "review": (
-        *BEGINNING,
-        "Claim Review",
-        "Send To Review",
-        "Confirm Review",
-        "Threshold Confidence Not Met",
-        "End",
-    ),
+    "review": (*BEGINNING, "Claim Review", "Send To Review", "Confirm Review", "Threshold Confidence Not Met", "End"),
     "failed": (*BEGINNING[:3], "Notify Failure", "Workflow Failed", "End"),
 }
 
@@ -99,9 +92,7 @@ def _evaluation(pictures: list[PictureOutcome]) -> dict[str, Any]:
             )
         )
     found = recommend_threshold(
-        [p.confidence or 0.0 for p in predictions],
-        [p.label == p.true_class for p in predictions],
-        0.01,
+        [p.confidence or 0.0 for p in predictions], [p.label == p.true_class for p in predictions], 0.01
     )
     return {
         "endpoint": "scones-unlimited",

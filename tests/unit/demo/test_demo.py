@@ -52,10 +52,7 @@ def report(**changes: object) -> dict:
             {"monitor": {"lines": 9, "predictions": 9, "damaged": 0, "threshold": 0.9}},
             r"monitored at a threshold of 0\.9 and deployed with 0\.9123",
         ),
-        (
-            {"evaluated_threshold": 0.9},
-            r"evaluated at a threshold of 0\.9 and deployed with 0\.9123",
-        ),
+        ({"evaluated_threshold": 0.9}, r"evaluated at a threshold of 0\.9 and deployed with 0\.9123"),
     ],
 )
 def test_run_with_wrong_figures_is_an_error(changes, says):
@@ -133,10 +130,7 @@ def test_demo_deploys_with_the_recommended_threshold(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     parameters = {"EndpointName": "e", "ConfidenceThreshold": "0.8123"}
     files = {
-        "data/staged/manifest.json": {
-            "counts": {"test": {"bicycle": 1}},
-            "source": {"kind": "synthetic"},
-        },
+        "data/staged/manifest.json": {"counts": {"test": {"bicycle": 1}}, "source": {"kind": "synthetic"}},
         "reports/create_endpoint/endpoint.json": {
             "training": {"seconds": 1, "validation_accuracy": 0.9},
             "recommendation": {"threshold": 0.8123, "max_error": 0.01, "met": True},
@@ -144,10 +138,7 @@ def test_demo_deploys_with_the_recommended_threshold(monkeypatch, tmp_path):
             "endpoint": "e",
             "bucket": "b",
         },
-        "reports/evaluate/evaluation.json": {
-            "threshold": 0.8123,
-            "expected_calibration_error": 0.02,
-        },
+        "reports/evaluate/evaluation.json": {"threshold": 0.8123, "expected_calibration_error": 0.02},
         "reports/demo/monitor/monitor.json": {
             **dict.fromkeys([*demo.MONITORED, "more"], 0.8123),
             "drift": {"drifted": False, "verdict": "none", "features": []},

@@ -60,10 +60,7 @@ def broken(found: dict[str, Any]) -> dict[str, str]:
         ({"notifications": [message(A, "arn:f")]}, "every failed execution sends a notification"),
         ({"reviews": [message(R), message(R)]}, "no picture is queued for review twice"),
         ({"reviews": [message(R), message(A)]}, "no picture is queued for review twice"),
-        (
-            {"items": {A: item("accepted", 0.89), R: item("review")}},
-            "no answer below the threshold is accepted",
-        ),
+        ({"items": {A: item("accepted", 0.89), R: item("review")}}, "no answer below the threshold is accepted"),
         ({"items": {A: item("accepted", None), R: item("review")}}, "no answer below the threshold is accepted"),
         (
             {"items": {A: item("accepted"), R: item("review"), STRANGER: item("accepted", 0.5)}},

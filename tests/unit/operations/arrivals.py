@@ -9,11 +9,7 @@ BUCKET = "pictures"
 LATER_S = 30.0  # when a picture is due that no passing test waits for
 BEGAN = 1_800_000_000.0  # seconds since 1970
 MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:m"
-OUTPUTS = {
-    "PicturesBucketName": BUCKET,
-    "PredictionsTableName": "table",
-    "StateMachineArn": MACHINE,
-}
+OUTPUTS = {"PicturesBucketName": BUCKET, "PredictionsTableName": "table", "StateMachineArn": MACHINE}
 
 
 def execution_arn(name: str) -> str:

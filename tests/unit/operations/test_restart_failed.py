@@ -41,10 +41,7 @@ OUTPUTS = {
 }
 EVENT = {"s3_bucket": "bucket", "s3_key": "inbox/a.png", "s3_version_id": "v1"}
 A = Picture("bucket", "inbox/a.png", "v1")
-NOTIFICATION = EVENT | {
-    "error": {"Error": "EndpointBusyError", "Cause": "did not answer"},
-    "execution_arn": EXECUTION,
-}
+NOTIFICATION = EVENT | {"error": {"Error": "EndpointBusyError", "Cause": "did not answer"}, "execution_arn": EXECUTION}
 S3_EVENT = {"bucket": {"name": "bucket"}, "object": {"key": "inbox/a.png", "version-id": "v1"}}
 
 
@@ -228,8 +225,7 @@ def test_queue_is_read(most, answers, asked):
 
 @pytest.mark.parity("sqs-visibility")
 @pytest.mark.parametrize(
-    ("operation", "change"),
-    [("delete_message_batch", delete_messages), ("change_message_visibility_batch", give_back)],
+    ("operation", "change"), [("delete_message_batch", delete_messages), ("change_message_visibility_batch", give_back)]
 )
 def test_many_messages_go_in_batches_also_after_a_refusal(operation, change):
     sqs, stub = stubbed("sqs")

@@ -118,8 +118,7 @@ def test_only_a_load_is_waited_for_by_default(words, wait):
 
 
 @pytest.mark.parametrize(
-    "words",
-    [["--burst", "11"], ["--rate", "5", "--duration", "60"], ["--rate", "5", "--count", "11"]],
+    "words", [["--burst", "11"], ["--rate", "5", "--duration", "60"], ["--rate", "5", "--count", "11"]]
 )
 def test_load_above_the_limit_is_refused(folder, words):
     with pytest.raises(TooManyPicturesError, match="more than 10"):
@@ -132,8 +131,7 @@ def test_stream_without_arrivals_is_refused(folder):
 
 
 @pytest.mark.parametrize(
-    ("path", "keys"),
-    [(".", ["inbox/bicycle/a b.png", "inbox/empty.png"]), ("bicycle/a b.png", ["inbox/a b.png"])],
+    ("path", "keys"), [(".", ["inbox/bicycle/a b.png", "inbox/empty.png"]), ("bicycle/a b.png", ["inbox/a b.png"])]
 )
 def test_files_are_due_at_once_under_their_path_below_the_folder(folder, path, keys):
     assert [(a.at, a.key) for a in planned(str(folder / path))] == [(0.0, key) for key in keys]
@@ -156,8 +154,7 @@ def test_interrupt_before_the_upload_is_reported(folder, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("version", "note"),
-    [(None, "nothing was sent"), ("v", "the workflow goes on with what was sent")],
+    ("version", "note"), [(None, "nothing was sent"), ("v", "the workflow goes on with what was sent")]
 )
 def test_interrupt_says_whether_anything_was_sent(folder, session, monkeypatch, capsys, version, note):
     def interrupted(_sender: object, _tracker: object, arrivals: list, **_: object) -> End:

@@ -152,10 +152,7 @@ def test_page_polls_decides_undoes_and_skips(server):
     view = json.loads(answer)
     first, second = view["pictures"]
     assert status == 200
-    assert first["classes"] == [
-        {"name": "bicycle", "probability": 0.625},
-        {"name": "motorcycle", "probability": 0.375},
-    ]
+    assert first["classes"] == [{"name": "bicycle", "probability": 0.625}, {"name": "motorcycle", "probability": 0.375}]
     assert (first["guess"], first["confidence"], first["threshold"]) == ("bicycle", 0.625, 0.9)
     assert (view["undo"], view["waiting"], view["put_off"]) == (None, 1, 0)
     status, headers, content = server.request("GET", f"/{TOKEN}/pictures/{first['id']}")

@@ -20,13 +20,7 @@ PICTURES = [
     arrival("not-begun", 8),
 ]
 OUTCOMES = {"accepted": 3, "review": 1, "failed": 1, "no_answer": 1, "upload_failed": 1, "not_sent": 1}
-ASKED = {
-    "followed": True,
-    "interrupted": False,
-    "problem": None,
-    "tracking_error": "",
-    "load": {"wait": 120.0},
-}
+ASKED = {"followed": True, "interrupted": False, "problem": None, "tracking_error": "", "load": {"wait": 120.0}}
 
 
 def printed(pictures: list, **changes: object) -> str:

@@ -8,13 +8,7 @@ import pytest
 from PIL import Image, UnidentifiedImageError
 
 from operations.sending.arrivals import SourcePicture
-from operations.sending.odd_pictures import (
-    HUGE_PIXELS,
-    UnreadableSourceError,
-    corrupt,
-    make_odd,
-    make_odd_pictures,
-)
+from operations.sending.odd_pictures import HUGE_PIXELS, UnreadableSourceError, corrupt, make_odd, make_odd_pictures
 
 
 @pytest.fixture
@@ -57,11 +51,7 @@ def test_a_rotated_picture_is_turned_by_quarters(source):
     original = Image.open(source.path)
     turned = {
         original.transpose(turn).tobytes()
-        for turn in (
-            Image.Transpose.ROTATE_90,
-            Image.Transpose.ROTATE_180,
-            Image.Transpose.ROTATE_270,
-        )
+        for turn in (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
     }
     made = [make_odd("rotated", source, chance(seed)) for seed in range(20)]
     assert {opened(picture.content).tobytes() for picture in made} == turned

@@ -37,8 +37,7 @@ def test_files_above_the_limit_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("manifest", "error"),
-    [(None, NotStagedError), ('{"files": {"train/bicycle/x.png": {}}}', NoPicturesError)],
+    ("manifest", "error"), [(None, NotStagedError), ('{"files": {"train/bicycle/x.png": {}}}', NoPicturesError)]
 )
 def test_folder_without_a_staged_test_split_is_an_error(tmp_path, manifest, error):
     if manifest:
