@@ -24,7 +24,7 @@ STOP_TIME_GRACE_S = 15.0
 BATCH_GET_KEYS = 100  # most keys of one BatchGetItem
 KNOWN_OUTCOMES = (ACCEPTED, REVIEW, REVIEWED)
 
-TRANSIENT_CODES = {
+TRANSIENT_ERRORS = {
     "InternalServerError",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -191,5 +191,5 @@ def is_transient(error: Exception) -> bool:
     """Tell whether the same call may succeed a little later."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return error.response["Error"].get("Code") in TRANSIENT_CODES or status >= 500
+        return error.response["Error"].get("Code") in TRANSIENT_ERRORS or status >= 500
     return isinstance(error, (AwsConnectionError, HTTPClientError))

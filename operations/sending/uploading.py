@@ -18,7 +18,7 @@ UPLOADS_AT_ONCE = 64  # connections; with more a picture waits for one, which it
 TICK_S = 0.2  # how often progress is shown and a broken run noticed
 
 # Errors that every upload would meet, and what to do about them.
-FATAL_CODES = {
+FATAL_ERRORS = {
     "NoSuchBucket": "deploy the stack again with `sam build && sam deploy`",
     "AccessDenied": "ask for s3:PutObject on the bucket",
     "AllAccessDisabled": "ask who closed the bucket",
@@ -160,7 +160,7 @@ def dispatch(
 
 def refusal(error: Exception, bucket: str) -> UploadsRefusedError | None:
     """Return the error for the whole run, None where only this upload failed."""
-    advice = "log in" if isinstance(error, NoCredentialsError) else FATAL_CODES.get(error_name(error))
+    advice = "log in" if isinstance(error, NoCredentialsError) else FATAL_ERRORS.get(error_name(error))
     return UploadsRefusedError(f"S3 refuses every upload to {bucket} ({error}): {advice}.") if advice else None
 
 

@@ -16,14 +16,18 @@ STATES = json.loads((ROOT / "statemachine/MyStateMachine.asl.json").read_text())
 VALUES = {"S": "text", "N": "0.5", "BOOL": False}
 
 
+def example(attribute: Any) -> dict[str, Any]:
+    """Return an attribute with an example instead of each expression; a whole one is an attribute of the key."""
+    if isinstance(attribute, str):
+        return {"S": "text"}
+    return {kind: VALUES[kind] if str(value).startswith("{%") else value for kind, value in attribute.items()}
+
+
 def written_item(state: str) -> dict[str, Any]:
-    """Return the item that a state writes, with an example instead of each expression."""
+    """Return the item that a state writes."""
     item = STATES[state]["Arguments"]["Item"]
     assert isinstance(item, dict)
-    return {
-        name: {kind: VALUES[kind] if str(value).startswith("{%") else value for kind, value in attribute.items()}
-        for name, attribute in item.items()
-    }
+    return {name: example(attribute) for name, attribute in item.items()}
 
 
 @pytest.mark.parametrize(

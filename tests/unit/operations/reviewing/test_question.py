@@ -21,10 +21,21 @@ from tests.unit.operations.review_backend import WHEN, body, label, question
 SHA_256_OF_B_K = "710800c9e207017de17bae08517e6f4be26fb0ada2b05edb083c85538fb0c0ac"
 
 
+def field_names(value, assigned):
+    """Return the names in a JSONata object, or in the objects that its variables were assigned."""
+    if isinstance(value, dict):
+        return set(value)
+    names = set(re.findall(r"'(\w+)': ", value))
+    for variable in set(re.findall(r"\$(\w+)", value)) & set(assigned):
+        names |= field_names(assigned[variable], assigned)
+    return names
+
+
 def test_message_of_the_workflow_has_the_fields_of_the_tests():
-    definition = json.loads((ROOT / "statemachine/MyStateMachine.asl.json").read_text())
-    written = definition["States"]["Send To Review"]["Arguments"]["MessageBody"]
-    assert set(re.findall(r"'(\w+)': ", written)) == set(json.loads(body()))
+    states = json.loads((ROOT / "statemachine/MyStateMachine.asl.json").read_text())["States"]
+    assigned = {name: value for state in states.values() for name, value in state.get("Assign", {}).items()}
+    written = states["Send To Review"]["Arguments"]["MessageBody"]
+    assert field_names(written, assigned) == set(json.loads(body()))
 
 
 def test_message_is_read_with_the_models_answer():
