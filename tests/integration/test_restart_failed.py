@@ -109,7 +109,7 @@ def test_message_that_is_handled_twice_starts_one_execution(well):
 
 
 def test_picture_that_failed_again_after_an_unfinished_run_is_started_again(well):
-    """The earlier run's execution failed as well, and told of it in a message of its own."""
+    """The execution of the earlier run failed too, and its notification is another message."""
     event = put(well, WHITE)
     notification = event | {"error": {"Error": "EndpointBusyError", "Cause": ""}, "execution_arn": ""}
     message = well.aws.client("sqs").send_message(QueueUrl=well.failures, MessageBody=json.dumps(notification))[

@@ -218,10 +218,10 @@ def test_missing_resource_ends_with_a_sentence(stack, training_bucket):
     assert printed.startswith("review: There is no stack none")
     printed = run(stack, "operations.review", "--no-browser", "--bucket", "none", expect=1)
     assert printed.startswith("review: The bucket none does not exist")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
+    with socket.socket() as used:
+        used.bind(("127.0.0.1", 0))
+        used.listen()
+        port = str(used.getsockname()[1])
         printed = run(stack, "operations.review", "--no-browser", "--port", port, expect=1)
     assert printed.startswith(f"review: The server cannot listen on port {port}")
 

@@ -41,8 +41,8 @@ def session(monkeypatch):
     return made
 
 
-def planned(*words: str) -> list:
-    return plan(parse_arguments([*words]), "run", Console(file=io.StringIO()))
+def planned(*arguments: str) -> list:
+    return plan(parse_arguments([*arguments]), "run", Console(file=io.StringIO()))
 
 
 def test_missing_stack_is_an_error():
@@ -72,7 +72,7 @@ def test_path_without_visible_files_is_an_error(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         ([], "give either PATH or --staged"),
         (["p", "--staged"], "give either PATH or --staged"),
@@ -95,15 +95,15 @@ def test_path_without_visible_files_is_an_error(tmp_path, name):
         (["p", "--max", "0"], "'0' is not a whole number above 0"),
     ],
 )
-def test_contradictory_arguments_are_refused(words, message, capsys):
+def test_contradictory_arguments_are_refused(arguments, message, capsys):
     with pytest.raises(SystemExit) as ended:
-        parse_arguments(words)
+        parse_arguments(arguments)
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("words", "wait"),
+    ("arguments", "wait"),
     [
         (["p"], None),
         (["p", "--wait", "5"], 5),
@@ -113,16 +113,16 @@ def test_contradictory_arguments_are_refused(words, message, capsys):
         (["p", "--burst", "3", "--no-wait"], None),
     ],
 )
-def test_only_a_load_is_waited_for_by_default(words, wait):
-    assert parse_arguments(words).wait == wait
+def test_only_a_load_is_waited_for_by_default(arguments, wait):
+    assert parse_arguments(arguments).wait == wait
 
 
 @pytest.mark.parametrize(
-    "words", [["--burst", "11"], ["--rate", "5", "--duration", "60"], ["--rate", "5", "--count", "11"]]
+    "arguments", [["--burst", "11"], ["--rate", "5", "--duration", "60"], ["--rate", "5", "--count", "11"]]
 )
-def test_load_above_the_limit_is_refused(folder, words):
+def test_load_above_the_limit_is_refused(folder, arguments):
     with pytest.raises(TooManyPicturesError, match="more than 10"):
-        planned(str(folder), *words, "--max", "10")
+        planned(str(folder), *arguments, "--max", "10")
 
 
 def test_stream_without_arrivals_is_refused(folder):

@@ -293,7 +293,7 @@ def test_killed_server_loses_nothing_and_asks_nobody_twice(written):
     next_desk = office.desk("bob")
     view = next_desk.poll("page")
 
-    # THEN what had a label is finished, and what had none is asked
+    # THEN a picture with a label is completed, and one without is asked
     assert keys(view) == (["inbox/0.png"] if written == "nothing" else [])
     if written == "nothing":
         next_desk.decide("page", "m0", "bicycle")
@@ -411,21 +411,21 @@ def test_two_messages_of_one_picture_at_the_same_time_are_asked_once():
         both.wait(10)  # neither page has the picture yet
         return PagePicture(b"png", "image/png", 32, 32)
 
-    taken = threading.Lock()
+    receiving = threading.Lock()
 
     def receive(most, receive=office.queue.receive):
         assert most == AHEAD
-        with taken:
+        with receiving:
             return receive(1)
 
     office.queue.receive, office.read = receive, read  # type: ignore[method-assign]
     desk = office.desk()
     views = {}
 
-    def look(name):
+    def poll(name):
         views[name] = desk.poll(name)
 
-    run_threads(look, ("one", "two"))
+    run_threads(poll, ("one", "two"))
     assert sorted(len(view.pictures) for view in views.values()) == [0, 1]
 
 

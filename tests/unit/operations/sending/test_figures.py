@@ -124,8 +124,8 @@ def test_progress_counts_ended_uploads_and_pictures():
 )
 def test_tables_and_notes_describe_the_run(changes, present, absent):
     text = printed(PICTURES, **changes)
-    assert [words for words in present if words not in text] == []
-    assert [words for words in absent if words in text] == []
+    assert [part for part in present if part not in text] == []
+    assert [part for part in absent if part in text] == []
 
 
 def test_long_list_of_unanswered_pictures_is_cut():
