@@ -163,9 +163,12 @@ def test_empty_queue_is_shown_and_polled_again(empty, visit, width):
     assert wait_for_picture(seen.page) == "inbox/late.png"
 
 
-def test_keys_decide_skip_and_undo(empty, server, visit):
-    page = visit(*(f"key-{number}" for number in range(4))).page
-    first = on_page(page)
+def test_keys_decide_skip_and_undo(empty, server, watched):
+    for number in range(4):
+        empty.ask(f"key-{number}", plain_picture(number))
+    seen = open_page(watched, server.address)
+    page = seen.page
+    first = wait_for_picture(page)
 
     press(page, "2")
     assert empty.labels()[first]["label"] == "motorcycle"
@@ -190,6 +193,7 @@ def test_keys_decide_skip_and_undo(empty, server, visit):
     assert len({first, second, third, fourth}) == 4
     labels = {key: label["label"] for key, label in empty.labels().items()}
     assert labels == {first: "neither", third: "bicycle", fourth: "bicycle"}
+    assert seen.complaints == []
     server.stop()
     assert empty.waiting() == 1  # the skipped one, which nobody sees for a while
 
@@ -345,9 +349,10 @@ def test_many_classes_have_buttons_and_nine_have_keys(empty, visit):
     assert empty.labels()["inbox/classes.png"]["label"] == "class-12"
 
 
-def test_earlier_decision_of_another_reviewer_is_shown(empty, server, visit):
-    mine = visit("twice").page
-    key = on_page(mine)
+def test_earlier_decision_of_another_reviewer_is_shown(empty, server, watched):
+    empty.ask("twice", plain_picture(1))
+    mine = open_page(watched, server.address).page
+    key = wait_for_picture(mine)
     with review_server(empty.aws, "--reviewer", "bob") as other:  # which got it as a second message
         empty.ask_again(key)
         [asked] = wait_until(lambda: other.post("poll")["pictures"] or None, PATIENCE_SECONDS)
