@@ -33,7 +33,8 @@ from common import settings
 from common.arguments import positive_integer
 from common.command import run_command
 from common.errors import ExpectedError
-from common.metrics import is_accepted, share, wilson_interval
+from common.metrics import share, wilson_interval
+from common.predictions import is_accepted
 from common.reports import write_json
 from common.waiting import make_console
 from training.container.picture_model.calibration import expected_calibration_error

@@ -70,12 +70,6 @@ def wilson_interval(hits: int, total: int, z: float = 1.96) -> tuple[float, floa
     return low, high
 
 
-def is_accepted(probabilities: Sequence[float], threshold: float) -> bool:
-    """Tell whether the workflow takes this answer: from the threshold on, but never a tie."""
-    confidence = max(probabilities)
-    return confidence >= threshold and list(probabilities).count(confidence) == 1
-
-
 def quantile(values: Sequence[float], level: float) -> float | None:
     """Return the value that `level` of the values do not exceed, linear in between (as numpy)."""
     if not values:

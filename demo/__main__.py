@@ -1,6 +1,6 @@
-"""The whole workflow on a laptop, from pictures to answers: `python -m demo` (`make demo`).
+"""Run the whole workflow on a laptop, from pictures to answers: `python -m demo` (`make demo`).
 
-Runs the very commands that a user runs on AWS, one after the other, against the laptop's AWS.
+Runs the commands that a user runs on AWS, one after the other, against the laptop's AWS.
 """
 
 import argparse
@@ -16,8 +16,10 @@ from typing import Any
 from rich.console import Console
 
 from common import settings
+from common.arguments import port
 from common.command import run_command
 from common.errors import ExpectedError
+from common.predictions import FAILED
 from common.progress import progress_bar
 from common.reports import write_json
 from common.stack import stack_outputs
@@ -25,15 +27,15 @@ from common.waiting import make_console
 from demo.captures import wait_for_captures
 from demo.leftovers import leftovers
 from demo.outcomes import (
-    Outcome,
+    PictureOutcome,
+    count_transitions,
     figures,
-    outcomes,
+    picture_outcomes,
     queued_reviews,
     recorded_predictions,
     wait_for_executions,
 )
 from demo.page import write_demo_page
-from demo.paths import count_transitions
 from demo.session import LaptopSession
 from demo.table import show
 from local.address import DEFAULT_PORT
@@ -41,35 +43,32 @@ from local.address import DEFAULT_PORT
 REPORT = settings.REPORTS_FOLDER / "demo"
 CREATE_REPORT = settings.REPORTS_FOLDER / "create_endpoint" / "endpoint.json"
 EVALUATION = settings.REPORTS_FOLDER / "evaluate" / "evaluation.json"
-# What one execution may take, times the pictures, and a start: a bound for a machine far slower
-# than the 0.3 s that one takes on two cores.
+# Limits for a slow machine: on two cores an execution takes 0.3 s.
 SECONDS_PER_PICTURE = 3
 SECONDS_TO_START = 120
-SECONDS_TO_CAPTURE = 60  # the laptop's AWS writes what its endpoints were asked every two seconds
-SMOKE_TESTS = 1  # calls with which create_endpoint tries out what it made
+SECONDS_TO_CAPTURE = 60  # the laptop's AWS writes captures every two seconds
+SMOKE_TESTS = 1  # calls of create_endpoint
 MONITORED = ("files", "lines", "damaged", "predictions", "threshold", "coverage", "mean_confidence")
 DEFINITION = settings.ROOT / "statemachine" / "MyStateMachine.asl.json"
 
 
-class PicturesLostError(ExpectedError):
+class RunCheckError(ExpectedError):
     """The run ended, and its figures are not what they must be."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the demo; return the exit status."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    REPORT.mkdir(parents=True, exist_ok=True)
-    return run_command("demo", lambda: run(arguments, console))
+    return run_command("demo", lambda: run(parse_arguments(argv), make_console()))
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
-    """Start the laptop's AWS, go through every stage, report, and stop it unless it is kept."""
-    forget_older_run()
+    """Start the laptop's AWS, run every stage, report, and stop it unless it is kept."""
+    delete_older_run()
+    REPORT.mkdir(parents=True, exist_ok=True)
     began, since = datetime.now(UTC), time.monotonic()
     session = LaptopSession(arguments.port, console, REPORT)
     with session.laptop_aws():
-        report = go_through(session, arguments.data)
+        report = run_stages(session, arguments.data)
         session.keep = arguments.keep
         if not session.keep:
             report["resources_left"] = clean_up(session)
@@ -79,21 +78,20 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         with session.stage("page", "Write the page"):
             page = write_demo_page(settings.REPORTS_FOLDER, settings.STAGED_FOLDER, DEFINITION)
         show(report, REPORT, console)
-        console.print(f"Look at it: {page.resolve().as_uri()}", markup=False, soft_wrap=True)
+        console.print(f"Page of this run: {page.resolve().as_uri()}", markup=False, soft_wrap=True)
         check(report)
     if session.keep:
-        console.print(what_to_try(arguments.port), markup=False, highlight=False)
+        console.print(next_commands(arguments.port), markup=False, highlight=False)
 
 
-def forget_older_run() -> None:
-    """Delete what an older run reported, so that a run that fails leaves nothing of it."""
+def delete_older_run() -> None:
+    """Delete the report of an older run, so that a failed run does not leave it as its own."""
     for path in (REPORT / "summary.json", REPORT / "index.html", *REPORT.glob("page-*.png")):
         path.unlink(missing_ok=True)
-    if (REPORT / "monitor").exists():
-        shutil.rmtree(REPORT / "monitor")
+    shutil.rmtree(REPORT / "monitor", ignore_errors=True)
 
 
-def go_through(session: LaptopSession, data: str) -> dict[str, Any]:
+def run_stages(session: LaptopSession, data: str) -> dict[str, Any]:
     """Run all stages up to the evaluation; return the report without times."""
     python = sys.executable
     staged = settings.STAGED_FOLDER
@@ -108,10 +106,10 @@ def go_through(session: LaptopSession, data: str) -> dict[str, Any]:
         manifest = json.loads((staged / "manifest.json").read_text())
         expected = sum(manifest["counts"]["test"].values())
         pictures, transitions = run_workflow(session, staged / "test", expected)
-    with session.stage("monitor", "Report on what the endpoint was asked and answered"):
-        # Before the evaluation asks about the same pictures once more: a sample that holds each of
-        # them twice would look twice as sure of any drift as it is.
-        calls = sum(p.place != "failed" for p in pictures) + SMOKE_TESTS
+    with session.stage("monitor", "Report on the captured calls of the endpoint"):
+        # Before the evaluation classifies the same pictures again: a sample with each of them twice would overstate the
+        # significance of drift.
+        calls = sum(p.outcome != FAILED for p in pictures) + SMOKE_TESTS
         monitor = run_monitor(session, created, calls)
     with session.stage("evaluate", "Evaluate the endpoint"):
         session.run(python, "-m", "training.evaluate", "--staged", str(staged))
@@ -120,50 +118,40 @@ def go_through(session: LaptopSession, data: str) -> dict[str, Any]:
     return {
         "source": manifest["source"],
         "data": manifest["counts"],
-        "training": {
-            "seconds": training["seconds"],
-            "validation_accuracy": training["validation_accuracy"],
-        },
+        "training": {name: training[name] for name in ("seconds", "validation_accuracy")},
         **figures(pictures, float(parameters["ConfidenceThreshold"])),
         "recommendation": created["recommendation"],
         "evaluated_threshold": evaluation["threshold"],
         "expected_calibration_error": evaluation["expected_calibration_error"],
         "monitor": monitor,
-        "failures": [f"{p.key}: {p.error}" for p in pictures if p.place == "failed"],
+        "failures": [f"{p.key}: {p.error}" for p in pictures if p.outcome == FAILED],
         "transitions": transitions,
         "pictures": [asdict(p) for p in pictures],
     }
 
 
-def run_workflow(session: LaptopSession, folder: Path, expected: int) -> tuple[list[Outcome], list[dict[str, Any]]]:
-    """Send the pictures below `folder` to the inbox; return where each ended up.
-
-    Also returns how often executions went from one state to another.
-    """
+def run_workflow(
+    session: LaptopSession, folder: Path, expected: int
+) -> tuple[list[PictureOutcome], list[dict[str, Any]]]:
+    """Send the pictures below `folder` to the inbox; return the outcomes, and the counts of state transitions."""
     session.run(sys.executable, "-m", "operations.send_pictures", str(folder))
     outputs = stack_outputs(session.client("cloudformation"), settings.project().stack_name)
     stepfunctions = session.client("stepfunctions")
+    timeout_s = SECONDS_TO_START + SECONDS_PER_PICTURE * expected
     with progress_bar(session.console, "Executions") as report:
-        executions = wait_for_executions(
-            stepfunctions,
-            outputs["StateMachineArn"],
-            expected,
-            SECONDS_TO_START + SECONDS_PER_PICTURE * expected,
-            report,
-        )
-    found = outcomes(
+        executions = wait_for_executions(stepfunctions, outputs["StateMachineArn"], lambda: expected, timeout_s, report)
+    found = picture_outcomes(
         stepfunctions,
         executions,
         recorded_predictions(session.client("dynamodb"), outputs["PredictionsTableName"]),
         queued_reviews(session.client("sqs"), outputs["ReviewQueueUrl"]),
     )
     with progress_bar(session.console, "Histories") as report:
-        arns = [execution["executionArn"] for execution in executions]
-        return found, count_transitions(stepfunctions, arns, report)
+        return found, count_transitions(stepfunctions, executions, report)
 
 
 def run_monitor(session: LaptopSession, created: dict[str, Any], calls: int) -> dict[str, Any]:
-    """Report on the captures of the run once they hold so many calls; return the main figures."""
+    """Report on the captures once they have so many calls; return the main figures."""
     prefix = f"{settings.CAPTURES_PREFIX}/{created['endpoint']}/"
     s3 = session.client("s3")
     wait_for_captures(s3, created["bucket"], prefix, calls, SECONDS_TO_CAPTURE)
@@ -171,14 +159,11 @@ def run_monitor(session: LaptopSession, created: dict[str, Any], calls: int) -> 
     session.run(sys.executable, "-m", "operations.monitor", "--out", str(folder))
     found = json.loads((folder / "monitor.json").read_text())
     drift = found["drift"]
-    return {name: found[name] for name in MONITORED} | {
-        "drifted": drift["drifted"],
-        "drift_verdict": drift["verdict"],
-    }
+    return {name: found[name] for name in MONITORED} | {"drifted": drift["drifted"], "drift_verdict": drift["verdict"]}
 
 
 def clean_up(session: LaptopSession) -> int:
-    """Delete all that the demo made; return how many resources are left, and name them."""
+    """Delete all resources of the demo; return how many are left, and name them."""
     with session.stage("clean_up", "Clean up"):
         session.run(sys.executable, "-m", "training.cleanup", "--yes")
         session.run("sam", "delete", "--no-prompts", "--config-env", "local", log="sam-delete.log")
@@ -189,7 +174,7 @@ def clean_up(session: LaptopSession) -> int:
 
 
 def check(report: dict[str, Any]) -> None:
-    """Raise PicturesLostError unless every picture is accounted for and nothing is left."""
+    """Raise RunCheckError unless every picture has an outcome and no resource is left."""
     wrong = []
     executions = report["executions"]
     expected = sum(report["data"]["test"].values())
@@ -211,12 +196,12 @@ def check(report: dict[str, Any]) -> None:
     if report.get("resources_left"):
         wrong.append(f"{report['resources_left']} resources left")
     if wrong:
-        raise PicturesLostError("; ".join(wrong))
+        raise RunCheckError("; ".join(wrong))
 
 
-def what_to_try(port: int) -> str:
+def next_commands(laptop_port: int) -> str:
     """Return commands for a laptop's AWS that was kept running."""
-    given = f" --port {port}" if port != DEFAULT_PORT else ""
+    given = f" --port {laptop_port}" if laptop_port != DEFAULT_PORT else ""
     return f"""\
 The laptop's AWS is still running. Try:
     . .venv/bin/activate && eval "$(python -m local env{given})"
@@ -232,25 +217,18 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m demo",
-        description="Stage, train, serve, deploy, classify the test pictures, evaluate and clean"
-        " up, on the laptop's AWS.",
+        description="Stage, train, serve, deploy, classify the test split, evaluate and clean up, on the laptop's AWS.",
     )
+    data_help = (
+        "what to stage: synthetic (the default), cifar100, or the path of an archive or of a folder of"
+        " <class>/<picture> files"
+    )
+    parser.add_argument("data", metavar="SOURCE", nargs="?", default="synthetic", help=data_help)
+    port_help = f"loopback port of the laptop's AWS ({DEFAULT_PORT})"
+    parser.add_argument("--port", metavar="N", type=port, default=DEFAULT_PORT, help=port_help)
     parser.add_argument(
-        "data",
-        metavar="SOURCE",
-        nargs="?",
-        default="synthetic",
-        help="what to stage: synthetic (the default), cifar100, or the path of an archive or of a"
-        " folder of <class>/<picture> files",
+        "--keep", action="store_true", help="leave everything running at the end, and print commands to try"
     )
-    parser.add_argument(
-        "--port",
-        metavar="N",
-        type=int,
-        default=DEFAULT_PORT,
-        help=f"loopback port of the laptop's AWS ({DEFAULT_PORT})",
-    )
-    parser.add_argument("--keep", action="store_true", help="leave everything running at the end, and say what to try")
     return parser.parse_args(argv)
 
 

@@ -1,4 +1,4 @@
-"""Wait until every call of an endpoint is captured: the files come to S3 some time after it."""
+"""Wait for the data capture of an endpoint, which reaches S3 some time after the calls."""
 
 import time
 from typing import Any
@@ -9,7 +9,7 @@ POLL_SECONDS = 0.5
 
 
 class CapturesMissingError(ExpectedError):
-    """Calls of the endpoint are not in its data capture, though there was time enough."""
+    """Calls of the endpoint are still missing in its data capture."""
 
 
 def wait_for_captures(s3: Any, bucket: str, prefix: str, expected: int, timeout_s: float) -> None:
@@ -18,7 +18,7 @@ def wait_for_captures(s3: Any, bucket: str, prefix: str, expected: int, timeout_
     Raises CapturesMissingError after `timeout_s` seconds.
     """
     deadline = time.monotonic() + timeout_s
-    lines: dict[str, int] = {}  # of each file: one that is there does not change any more
+    lines: dict[str, int] = {}  # of each file; files do not change
     while True:
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         for key in [content["Key"] for page in pages for content in page.get("Contents", [])]:

@@ -1,4 +1,4 @@
-"""The charts of the demo's page, from evaluation.json, each with what it shows in words."""
+"""The charts of the demo's page, from evaluation.json, each with a text alternative."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any
 
 from common.pages.charts import WIDTH, Theme, chart
 from common.pages.words import percent
+from common.predictions import meets_threshold
 from training.container.picture_model.calibration import Recommendation, reliability_bins
 from training.evaluation.plots.confusion import MOST_WITH_NUMBERS, draw_confusion
 from training.evaluation.plots.reliability import draw_reliability
@@ -13,27 +14,27 @@ from training.evaluation.plots.risk_coverage import Answers, draw_risk_coverage
 from training.evaluation.predictions import Prediction
 from training.evaluation.summary import acceptable, answered
 
-HEIGHT = 3.5  # inches: the legend stands below the axes, where it hides nothing
+HEIGHT = 3.5  # inches, with the legend below the axes
 CLASS_INCHES = 0.8  # that a class takes in the confusion matrix
-MISTAKES_IN_WORDS = 12
+MISTAKES_LISTED = 12
 NOTHING_ACCEPTED = "Nothing is accepted at the threshold."
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart's title, its HTML with the text alternative, and how to read it.
+    """A chart's title, its HTML with the text alternative, and its caption.
 
-    A `wide` one gets a row of its own, and is not made smaller than it was drawn.
+    A `wide` chart gets a row of its own and is not scaled down.
     """
 
     title: str
     html: Any
-    words: str
+    caption: str
     wide: bool = False
 
 
 def charts(evaluation: dict[str, Any]) -> list[Chart]:
-    """Draw confusion matrix, error against coverage, and whether confidence is deserved."""
+    """Draw the confusion matrix, the risk-coverage curve and the reliability diagram."""
     predictions = [Prediction(**p) for p in evaluation["predictions"]]
     return [_confusion(evaluation), _risk(evaluation, predictions), _reliability(predictions)]
 
@@ -48,17 +49,17 @@ def _confusion(evaluation: dict[str, Any]) -> Chart:
     side = max(WIDTH, CLASS_INCHES * min(len(classes), MOST_WITH_NUMBERS))
     return Chart(
         "Confusion matrix",
-        chart(draw, confusion_words(counts, classes), side, 0.85 * side),
+        chart(draw, confusion_text(counts, classes), side, 0.85 * side),
         "A row holds the pictures of one class, a column those that the model takes for it.",
         wide=side > WIDTH,
     )
 
 
-def confusion_words(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
-    """Tell what is right of each class, and what is taken for what most often."""
+def confusion_text(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
+    """Describe the correct answers of each class, and the most frequent mistakes."""
     right = [
-        f"{row[place]} of {sum(row)} {name} right"
-        for place, (name, row) in enumerate(zip(classes, counts, strict=True))
+        f"{row[index]} of {sum(row)} {name} right"
+        for index, (name, row) in enumerate(zip(classes, counts, strict=True))
     ]
     mistakes = sorted(
         (-count, f"{count} {classes[true]} taken for {classes[answer]}")
@@ -66,14 +67,14 @@ def confusion_words(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> 
         for answer, count in enumerate(row)
         if true != answer and count
     )
-    told = [words for _, words in mistakes[:MISTAKES_IN_WORDS]]
-    if mistakes[MISTAKES_IN_WORDS:]:
-        told.append(f"{len(mistakes) - MISTAKES_IN_WORDS} rarer kinds of mistakes")
-    return f"Confusion matrix: {', '.join([*right, *told])}."
+    listed = [text for _, text in mistakes[:MISTAKES_LISTED]]
+    if mistakes[MISTAKES_LISTED:]:
+        listed.append(f"{len(mistakes) - MISTAKES_LISTED} rarer kinds of mistakes")
+    return f"Confusion matrix: {', '.join([*right, *listed])}."
 
 
 def _risk(evaluation: dict[str, Any], predictions: Sequence[Prediction]) -> Chart:
-    found, threshold = evaluation["recommendation"], evaluation["threshold"]
+    recommendation, threshold = evaluation["recommendation"], evaluation["threshold"]
     confidences, correct = acceptable(predictions)
 
     def draw(axes: Any, theme: Theme) -> None:
@@ -83,13 +84,13 @@ def _risk(evaluation: dict[str, Any], predictions: Sequence[Prediction]) -> Char
             held_out=None,
             split=Answers(f"{evaluation['split']} split", confidences, correct),
             threshold=threshold,
-            recommendation=Recommendation(**found) if found else None,
+            recommendation=Recommendation(**recommendation) if recommendation else None,
         )
         axes.set_ylabel("errors among the accepted")
-        axes.set_xlabel("coverage: share that is accepted")
+        axes.set_xlabel("coverage: accepted share")
         _legend_below(axes)
 
-    accepted = [r for c, r in zip(confidences, correct, strict=True) if c and c >= threshold]
+    accepted = [r for c, r in zip(confidences, correct, strict=True) if c and meets_threshold(c, threshold)]
     alt = (
         f"Error against coverage: of all {len(correct)} answers {correct.count(False)} are wrong;"
         f" at the threshold {threshold:g} {len(accepted)} are accepted"
@@ -98,8 +99,8 @@ def _risk(evaluation: dict[str, Any], predictions: Sequence[Prediction]) -> Char
     return Chart(
         "Error against coverage",
         chart(draw, alt, WIDTH, HEIGHT),
-        "The further right, the more answers are accepted, the surest first."
-        + (" The dot is where the threshold is." if accepted else f" {NOTHING_ACCEPTED}"),
+        "The further right, the more answers are accepted, by falling confidence."
+        + (" The dot marks the threshold." if accepted else f" {NOTHING_ACCEPTED}"),
     )
 
 
@@ -111,16 +112,15 @@ def _reliability(predictions: Sequence[Prediction]) -> Chart:
         axes.set_xlabel("confidence")
         _legend_below(axes)
 
-    told = [
+    bins = [
         f"confidence {percent(b.mean_confidence)}, right {b.correct} of {b.pictures}"
         for b in (reliability_bins(confidences, correct) if confidences else [])
     ]
-    alt = f"Accuracy by confidence: {'; '.join(told) or 'no picture got an answer'}."
+    alt = f"Accuracy by confidence: {'; '.join(bins) or 'no picture got an answer'}."
     return Chart(
-        "Is confidence deserved?",
+        "Reliability",
         chart(draw, alt, WIDTH, HEIGHT),
-        "On the line, answers are right as often as their confidence says. Each dot is a group of"
-        " answers of similar confidence.",
+        "On the line, accuracy equals confidence. Each dot is a group of answers of similar confidence.",
     )
 
 

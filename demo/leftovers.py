@@ -1,4 +1,4 @@
-"""What a demo run has left behind, by asking each service for what bears one of its names.
+"""List the resources that a demo run has left, by asking each service for names of the project.
 
 SAM's own bucket for uploads (stack `aws-sam-cli-managed-default`) belongs to the account, not to
 this project, and stays.
@@ -11,7 +11,7 @@ from common import settings
 from training.endpoint.role import role_name
 from training.endpoint.training_job import LOG_GROUP
 
-# service, operation that lists, where the names are; each lists all of its pages
+# service, list operation, path of the names
 LISTS = [
     ("cloudformation", "describe_stacks", "Stacks[].StackName"),
     ("cloudwatch", "describe_alarms", "MetricAlarms[].AlarmName"),
@@ -34,26 +34,18 @@ LISTS = [
 
 
 def leftovers(client: Callable[[str], Any], region: str) -> list[str]:
-    """Return `service: name` for everything with a name of the project, stack or role in it."""
-    names = {
-        settings.project().name,
-        settings.project().stack_name,
-        settings.project().endpoint_name,
-        role_name(region),
-    }
+    """Return `service: name` for every resource whose name contains one of the project, stack, endpoint or role."""
+    project = settings.project()
+    names = {project.name, project.stack_name, project.endpoint_name, role_name(region)}
     found = [(service, name) for service, operation, path in LISTS for name in listed(client(service), operation, path)]
-    if ("logs", LOG_GROUP) in found:  # AWS keeps the group of all training jobs, empty or not
-        streams = listed(
-            client("logs"),
-            "describe_log_streams",
-            "logStreams[].logStreamName",
-            logGroupName=LOG_GROUP,
-        )
+    if ("logs", LOG_GROUP) in found:  # the group of all training jobs stays in the account
+        path = "logStreams[].logStreamName"
+        streams = listed(client("logs"), "describe_log_streams", path, logGroupName=LOG_GROUP)
         found += [("logs", stream) for stream in streams]
     return [f"{service}: {name}" for service, name in found if any(n in name for n in names)]
 
 
 def listed(client: Any, operation: str, path: str, **arguments: str) -> Iterable[str]:
-    """Return what one list operation names, over all pages."""
+    """Return the names on all pages of a list operation."""
     pages = client.get_paginator(operation).paginate(**arguments)
     return [name for name in pages.search(path) if name]

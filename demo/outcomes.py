@@ -1,18 +1,33 @@
-"""Where every picture of a demo run ended up, read from where a person would look for it."""
+"""The outcome of every picture of a run, from its execution and from the place that a person would look at."""
 
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from common import metrics
 from common.errors import ExpectedError
-from operations.sending.executions import LOW_CONFIDENCE
+from common.parallel import run_parallel
+from common.predictions import (
+    ACCEPTED,
+    FAILED,
+    LOW_CONFIDENCE_ERROR,
+    REVIEW,
+    Outcome,
+    Prediction,
+    meets_threshold,
+    read_item,
+)
+from common.s3_address import split_s3_address
+from operations.sending.executions import ENDED_STATUSES, PAGE, describe
+from operations.workflow_drawing import error_counts, read_path, transition_counts
 
 POLL_SECONDS = 0.5
+THREADS = 8  # histories read at a time: as many connections as a client keeps
 
-Place = Literal["accepted", "below_threshold", "failed"]
+Transitions = Counter[tuple[str, str]]
 
 
 class ExecutionsUnfinishedError(ExpectedError):
@@ -20,16 +35,16 @@ class ExecutionsUnfinishedError(ExpectedError):
 
 
 class UnaccountedPictureError(ExpectedError):
-    """An execution says that its picture is somewhere, and it is not there."""
+    """A picture is not where its execution says."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """One picture: its class and where it ended. `confidence` is a probability, `label` a class."""
+class PictureOutcome:
+    """One picture: its class and its outcome. `confidence` is a probability, `label` a class."""
 
     key: str
     truth: str
-    place: Place
+    outcome: Outcome
     label: str | None = None
     confidence: float | None = None
     error: str | None = None
@@ -38,84 +53,74 @@ class Outcome:
 def wait_for_executions(
     stepfunctions: Any,
     state_machine: str,
-    expected: int,
+    expected: Callable[[], int],
     timeout_s: float,
     report: Callable[[int, int | None], None],
-) -> list[dict[str, Any]]:
-    """Return `expected` executions once all of them have ended.
+) -> list[str]:
+    """Return the ARNs of the ended executions once as many as `expected` have ended.
 
-    Raises ExecutionsUnfinishedError after `timeout_s` seconds.
+    `expected` is called at each poll. Raises ExecutionsUnfinishedError after `timeout_s` seconds.
     """
     deadline = time.monotonic() + timeout_s
     while True:
-        pages = stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=state_machine)
+        wanted = expected()
+        pages = stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=state_machine, maxResults=PAGE)
         executions = [execution for page in pages for execution in page["executions"]]
-        ended = [e for e in executions if e["status"] != "RUNNING"]
-        report(len(ended), expected)
-        if len(ended) >= expected:
+        ended = [execution["executionArn"] for execution in executions if execution["status"] in ENDED_STATUSES]
+        report(len(ended), wanted)
+        if len(ended) >= wanted:
             return ended
         if time.monotonic() > deadline:
             raise ExecutionsUnfinishedError(
-                f"After {timeout_s:.0f} s {len(executions)} of {expected} pictures had started an"
-                f" execution and {len(ended)} had ended: see .local/ for the logs."
+                f"after {timeout_s:.0f} s {len(executions)} of {wanted} executions had started and {len(ended)} had"
+                " ended: see .local/ for the logs"
             )
         time.sleep(POLL_SECONDS)
 
 
-def outcomes(
-    stepfunctions: Any,
-    executions: Iterable[dict[str, Any]],
-    recorded: dict[str, dict[str, Any]],
-    queued: dict[str, dict[str, Any]],
-) -> list[Outcome]:
-    """Return where each execution's picture is.
+def picture_outcomes(
+    stepfunctions: Any, executions: Iterable[str], recorded: dict[str, Prediction], queued: dict[str, dict[str, Any]]
+) -> list[PictureOutcome]:
+    """Return the outcome of each execution's picture.
 
-    `recorded` holds the items of the table and `queued` the messages of the review queue, both by
-    the ARN of the execution. Raises UnaccountedPictureError for a picture that is in neither
-    although its execution says so.
+    `recorded` has the accepted answers and `queued` the messages of the review queue, both by the ARN of their
+    execution. Raises UnaccountedPictureError for a picture that is in neither, although its execution says so.
     """
     found = []
-    for execution in executions:
-        arn = execution["executionArn"]
-        told = stepfunctions.describe_execution(executionArn=arn)
-        key = json.loads(told["input"])["object"]["key"]  # S3's event, as the rule hands it over
+    for arn in executions:
+        execution = describe(stepfunctions, arn)
+        key = split_s3_address(execution.picture.picture)[1] if execution.picture else ""
         truth = key.split("/")[-2]
         try:
-            if told["status"] == "SUCCEEDED":
-                item = recorded[arn]
-                outcome = Outcome(key, truth, "accepted", item["label"]["S"], float(item["confidence"]["N"]))
-            elif told.get("error") == LOW_CONFIDENCE:
-                message = queued[arn]
-                outcome = Outcome(key, truth, "below_threshold", message["label"], message["confidence"])
+            if not execution.error:
+                outcome, label, confidence = ACCEPTED, recorded[arn].label, recorded[arn].confidence
+            elif execution.error == LOW_CONFIDENCE_ERROR:
+                outcome, label, confidence = REVIEW, queued[arn]["label"], queued[arn]["confidence"]
             else:
-                error = f"{told.get('error', told['status'])}: {told.get('cause', '')}"
-                outcome = Outcome(key, truth, "failed", error=error)
+                outcome, label, confidence = FAILED, None, None
         except KeyError as error:
             raise UnaccountedPictureError(
-                f"{key} is in neither the predictions table nor the review queue, but its"
-                f" execution {arn} ended as {told['status']} {told.get('error', '')}."
+                f"{key} is neither in the predictions table nor in the review queue, but its execution {arn} ended with"
+                f" {execution.error or 'success'}."
             ) from error
-        found.append(outcome)
+        failure = f"{execution.error}: {execution.cause}" if outcome == FAILED else None
+        found.append(PictureOutcome(key, truth, outcome, label, confidence, failure))
     return found
 
 
-def recorded_predictions(dynamodb: Any, table: str) -> dict[str, dict[str, Any]]:
+def recorded_predictions(dynamodb: Any, table: str) -> dict[str, Prediction]:
     """Return the accepted answers in the predictions table by the ARN of their execution."""
     pages = dynamodb.get_paginator("scan").paginate(TableName=table)
-    items = [item for page in pages for item in page["Items"]]
-    return {i["execution_arn"]["S"]: i for i in items if i["outcome"]["S"] == "accepted"}
+    predictions = (read_item(item) for page in pages for item in page["Items"])
+    return {p.execution_arn: p for p in predictions if p.outcome == ACCEPTED and p.execution_arn}
 
 
 def queued_reviews(sqs: Any, queue_url: str) -> dict[str, dict[str, Any]]:
-    """Return the bodies of the waiting messages by the ARN of their execution.
-
-    The messages stay in the queue, and are there for the next reader when this returns.
-    """
+    """Return the bodies of the review queue's messages by the ARN of their execution, and leave them in the queue."""
     found: dict[str, dict[str, Any]] = {}
     receipts = []
-    while messages := sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get(
-        "Messages"
-    ):
+    given = {"QueueUrl": queue_url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
+    while messages := sqs.receive_message(**given).get("Messages"):
         for message in messages:
             body = json.loads(message["Body"])
             found[body["execution_arn"]] = body
@@ -125,28 +130,47 @@ def queued_reviews(sqs: Any, queue_url: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def share(part: int, whole: int) -> float | None:
-    """Return part of whole in [0, 1], or None where there is nothing to share."""
-    return round(part / whole, 4) if whole else None
+def count_transitions(
+    stepfunctions: Any, executions: Sequence[str], report: Callable[[int, int], None]
+) -> list[dict[str, Any]]:
+    """Count the transitions between states in the histories of executions, given by their ARNs.
+
+    Returns {"from", "to", "times", "after_errors"} of each transition, in the order of the first execution;
+    "after_errors" counts the times after a caught error.
+    """
+
+    def count(arn: str) -> tuple[Transitions, Transitions]:
+        path = [read_path(stepfunctions, arn, data=False)]
+        return transition_counts(path), error_counts(path)
+
+    total: Transitions = Counter()
+    after_errors: Transitions = Counter()
+    for transitions, errors in run_parallel(count, executions, threads=THREADS, report=report):
+        total.update(transitions)
+        after_errors.update(errors)
+    return [
+        {"from": start, "to": end, "times": times, "after_errors": after_errors[start, end]}
+        for (start, end), times in total.items()
+    ]
 
 
-def figures(pictures: list[Outcome], threshold: float) -> dict[str, Any]:
+def figures(pictures: list[PictureOutcome], threshold: float) -> dict[str, Any]:
     """Return counts and shares over all pictures; shares are in [0, 1].
 
-    `accuracy` is over all pictures: doubtful ones count by their label, failed ones as wrong.
+    `accuracy` is over all pictures: those in review count by the model's guess, failed ones as wrong.
     """
-    places = Counter(p.place for p in pictures)
-    accepted = [p for p in pictures if p.place == "accepted"]
+    counts = Counter(p.outcome for p in pictures)
+    accepted = [p for p in pictures if p.outcome == ACCEPTED]
     return {
-        "executions": {
-            "started": len(pictures),
-            "accepted": places["accepted"],
-            "below_threshold": places["below_threshold"],
-            "failed": places["failed"],
-        },
+        "executions": {"started": len(pictures)} | {name: counts[name] for name in (ACCEPTED, REVIEW, FAILED)},
         "threshold": threshold,
-        "accuracy": share(sum(p.label == p.truth for p in pictures), len(pictures)),
-        "accuracy_accepted": share(sum(p.label == p.truth for p in accepted), len(accepted)),
-        "coverage": share(len(accepted), len(pictures)),
-        "accepted_below_threshold": sum((p.confidence or 0) < threshold for p in accepted),
+        "accuracy": _share(sum(p.label == p.truth for p in pictures), len(pictures)),
+        "accuracy_accepted": _share(sum(p.label == p.truth for p in accepted), len(accepted)),
+        "coverage": _share(len(accepted), len(pictures)),
+        "accepted_below_threshold": sum(not meets_threshold(p.confidence, threshold) for p in accepted),
     }
+
+
+def _share(part: int, whole: int) -> float | None:
+    exact = metrics.share(part, whole)
+    return None if exact is None else round(exact, 4)

@@ -1,4 +1,4 @@
-"""Which pictures of a demo run its page shows: right, wrong, doubtful and failed ones."""
+"""Choose the pictures that the page of a demo run shows: right, wrong, in review and failed."""
 
 import random
 from collections.abc import Sequence
@@ -8,16 +8,17 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from common.pages.thumbnails import thumbnail
-from demo.outcomes import Outcome
+from common.predictions import ACCEPTED, FAILED, REVIEW
+from demo.outcomes import PictureOutcome
 from operations.workflow_drawing.text import shorten
 
-SHOWN_AT_MOST = 12  # of a kind: two rows at a desk, and six of a phone
+SHOWN_AT_MOST = 12  # of a group
 CAUSE_LENGTH = 200  # characters of an error under its picture; summary.json has all of it
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture as the page shows it: its address, what is to be seen in words, and a caption."""
+    """A picture of the page: its data URL, its text alternative and its caption."""
 
     image: str
     alt: str
@@ -28,28 +29,28 @@ class Sample:
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures that ended alike; `words` says how many there are and which are shown."""
+    """Pictures of the same outcome; `summary` says how many there are and which are shown."""
 
     title: str
-    words: str
+    summary: str
     samples: list[Sample]
 
 
-def groups(pictures: Sequence[Outcome], staged: Path, seed: int = 0) -> list[Group]:
-    """Return the groups, with the pictures themselves from the folder of the staged test split.
+def groups(pictures: Sequence[PictureOutcome], staged: Path, seed: int = 0) -> list[Group]:
+    """Return the groups, with the pictures from the folder of the staged test split.
 
     Raises OSError for a picture that cannot be read.
     """
-    accepted = [p for p in pictures if p.place == "accepted"]
+    accepted = [p for p in pictures if p.outcome == ACCEPTED]
     right = [p for p in accepted if p.label == p.truth]
     random.Random(seed).shuffle(right)  # noqa: S311  a choice, not a secret
     wrong = sorted((p for p in accepted if p.label != p.truth), key=_confidence, reverse=True)
-    doubtful = sorted((p for p in pictures if p.place == "below_threshold"), key=_confidence)
-    failed = [p for p in pictures if p.place == "failed"]
+    review = sorted((p for p in pictures if p.outcome == REVIEW), key=_confidence)
+    failed = [p for p in pictures if p.outcome == FAILED]
     found = [
         ("Accepted and right", "drawn at random", right),
-        ("Accepted but wrong", "those that the model was surest of", wrong),
-        ("Doubtful: a person decides", "the most doubtful", doubtful),
+        ("Accepted but wrong", "with the highest confidence", wrong),
+        ("Review: a person decides", "with the lowest confidence", review),
     ]
     if failed:
         found.append(("Failed", "the first", failed))
@@ -64,20 +65,20 @@ def groups(pictures: Sequence[Outcome], staged: Path, seed: int = 0) -> list[Gro
 
 
 def _counted(members: int, pictures: int, which: str) -> str:
-    words = f"{members} of {pictures} pictures"
-    return f"{words}; here are {SHOWN_AT_MOST}, {which}" if members > SHOWN_AT_MOST else words
+    total = f"{members} of {pictures} pictures"
+    return f"{total}; here are {SHOWN_AT_MOST}, {which}" if members > SHOWN_AT_MOST else total
 
 
-def _confidence(picture: Outcome) -> float:
+def _confidence(picture: PictureOutcome) -> float:
     return picture.confidence or 0.0
 
 
-def _sample(picture: Outcome, staged: Path) -> Sample:
+def _sample(picture: PictureOutcome, staged: Path) -> Sample:
     name = PurePosixPath(picture.key).name
     with Image.open(staged / picture.truth / name) as opened:
         image = thumbnail(opened)
     right = picture.label == picture.truth
-    if picture.place == "failed":
+    if picture.outcome == FAILED:
         answer, verdict = "no answer", shorten(f"{picture.error}", CAUSE_LENGTH)
     else:
         answer = f"{picture.label}, {picture.confidence:.4f}"

@@ -1,4 +1,4 @@
-"""Run the commands of this project, one after the other, against a laptop's AWS of one's own."""
+"""Run the commands of this project against a fresh laptop's AWS."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from local.control import DEFAULT_STATE, find_running
 from training.endpoint.deployment import parameter_overrides
 
 LOG_LINES_SHOWN = 30
-INTERRUPTED_SECONDS = 60  # that a command has after Ctrl-C to write what it has
+INTERRUPTED_SECONDS = 60  # for a command to end after Ctrl-C
 
 
 class CommandFailedError(ExpectedError):
@@ -26,14 +26,14 @@ class CommandFailedError(ExpectedError):
 
 
 class LaptopAwsRunningError(ExpectedError):
-    """A laptop's AWS is already running, and a fresh one is needed."""
+    """A laptop's AWS is already running."""
 
 
 class LaptopSession:
-    """One run: its environment, its console, and the seconds that each stage took."""
+    """A run: its environment, its console, and the seconds of each stage."""
 
     def __init__(self, port: int, console: Console, report: Path) -> None:
-        """Run commands against the laptop's AWS on a port; their logs go into `report`."""
+        """Run commands against the laptop's AWS on a port; write their logs into `report`."""
         # The venv's own commands, `sam` above all, also where the venv is not activated.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         caller = {name: value for name, value in os.environ.items() if name not in UNSET}
@@ -42,11 +42,11 @@ class LaptopSession:
         self.port = port
         self.report = report
         self.seconds: dict[str, float] = {}
-        self.keep = False  # whether the laptop's AWS is left running at the end
+        self.keep = False  # whether the laptop's AWS stays running at the end
 
     @contextlib.contextmanager
     def stage(self, name: str, title: str) -> Iterator[None]:
-        """Head a stage with its title and note how long it takes."""
+        """Print a stage's title and measure its time."""
         self.console.rule(f"[bold]{len(self.seconds) + 1}. {title}", align="left")
         start = time.monotonic()
         yield
@@ -60,24 +60,17 @@ class LaptopSession:
         """
         shown = shlex.join("python" if part == sys.executable else part for part in command)
         self.console.print(f"[bold]$[/] {shown}", highlight=False)
+        output = ""
         if log is None:
-            status = ended(subprocess.Popen(command, env=self.environment))  # noqa: S603  our own commands
-            words = ""
+            status = wait(subprocess.Popen(command, env=self.environment))  # noqa: S603  our own commands
         else:
             path = self.report / log
-            with path.open("w") as output, self.console.status(f"{shown} (output in {path})"):
-                status = ended(
-                    subprocess.Popen(  # noqa: S603  our own commands
-                        command,
-                        env=self.environment,
-                        stdout=output,
-                        stderr=subprocess.STDOUT,
-                        stdin=subprocess.DEVNULL,
-                    )
-                )
-            words = "\n".join(path.read_text().splitlines()[-LOG_LINES_SHOWN:])
+            with path.open("w") as file, self.console.status(f"{shown} (output in {path})"):
+                streams: Any = {"stdout": file, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
+                status = wait(subprocess.Popen(command, env=self.environment, **streams))  # noqa: S603
+            output = "\n".join(path.read_text().splitlines()[-LOG_LINES_SHOWN:])
         if status:
-            raise CommandFailedError(f"{words}\n`{shown}` ended with status {status}.".strip())
+            raise CommandFailedError(f"{output}\n`{shown}` ended with status {status}.".strip())
 
     def client(self, service: str, **config: Any) -> Any:
         """Return a boto3 client for the laptop's AWS; `config` goes into botocore's Config."""
@@ -99,8 +92,8 @@ class LaptopSession:
         running = find_running(DEFAULT_STATE)
         if running:
             raise LaptopAwsRunningError(
-                f"The laptop's AWS runs already, at {running.url}, and this wants a fresh one:"
-                " end it with `python -m local stop`."
+                f"The laptop's AWS is already running at {running.url}, and this needs a fresh one: stop it with"
+                " `python -m local stop`."
             )
         with self.stage("laptop_aws", "Start the laptop's AWS"):
             port = str(self.port)
@@ -117,31 +110,18 @@ class LaptopSession:
         Returns the staged folder. Raises CommandFailedError.
         """
         staged = self.report / "staged"
+        python = (sys.executable, "-m")
         with self.stage("stage_data", "Draw the pictures"):
-            self.run(
-                sys.executable,
-                "-m",
-                "training.stage_data",
-                "synthetic",
-                "--count",
-                str(pictures_per_class),
-                "--out",
-                str(staged),
-            )
+            options = ("--count", str(pictures_per_class), "--out", str(staged))
+            self.run(*python, "training.stage_data", "synthetic", *options)
         with self.stage("create_endpoint", "Train a small model and create its endpoint"):
-            self.run(
-                sys.executable,
-                "-m",
-                "training.create_endpoint",
-                "--hyperparameters",
-                f"epochs={epochs}",
-                log="create-endpoint.log",
-            )
+            hyperparameters = ("--hyperparameters", f"epochs={epochs}")
+            self.run(*python, "training.create_endpoint", *hyperparameters, log="create-endpoint.log")
         self.deploy()
         return staged
 
     def deploy(self, parameters: Mapping[str, str] | None = None) -> None:
-        """Build the functions and deploy the workflow, with samconfig.toml's parameters or these.
+        """Build the functions and deploy the workflow, with these parameters or samconfig.toml's.
 
         Raises CommandFailedError.
         """
@@ -152,8 +132,8 @@ class LaptopSession:
             self.run("sam", "deploy", "--config-env", "local", *given, log="sam-deploy.log")
 
 
-def ended(process: "subprocess.Popen[bytes]") -> int:
-    """Return the process's exit status; a Ctrl-C, which it got too, leaves it time to end."""
+def wait(process: "subprocess.Popen[bytes]") -> int:
+    """Return the process's exit status. On Ctrl-C, which reaches the process too, give it time to end."""
     try:
         return process.wait()
     except KeyboardInterrupt:

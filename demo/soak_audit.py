@@ -1,26 +1,15 @@
-"""Where every picture of a soak run is, by what AWS holds, and what is wrong with it."""
+"""Compare what AWS holds after a soak run with the promises of the workflow."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from operations.sending.executions import LOW_CONFIDENCE
+from common.predictions import ACCEPTED, LOW_CONFIDENCE_ERROR, REVIEW, Prediction, PredictionKey, meets_threshold
+from common.s3_picture import find_picture
+from operations.sending.executions import DescribedExecution
 
-
-class Version(NamedTuple):
-    """One version of one object: what a person calls a picture."""
-
-    key: str
-    version_id: str
-
-
-class Execution(NamedTuple):
-    """An execution that has ended; `error` is empty for one that succeeded."""
-
-    arn: str
-    picture: Version
-    error: str
+Figures = Mapping[str, Any]
 
 
 @dataclass
@@ -28,20 +17,20 @@ class Evidence:
     """What was sent, and what AWS holds after the run.
 
     Attributes:
-        sent: every version that S3 has in the inbox.
-        items: the predictions table, an item of DynamoDB's for each version.
+        sent: every version in the bucket's inbox.
+        items: the predictions table.
         reviews: the bodies of the review queue's messages.
-        told: the bodies of the failed-pictures queue's messages.
-        executions: those of the workflow, all ended.
+        notifications: the bodies of the failed-pictures queue's messages.
+        executions: all executions of the workflow, all ended.
         wanted: how many pictures were to be sent.
-        events_sent_twice: how many upload events came a second time.
+        events_sent_twice: how many upload events were repeated.
     """
 
-    sent: Sequence[Version]
-    items: Mapping[Version, dict[str, Any]]
+    sent: Sequence[PredictionKey]
+    items: Mapping[PredictionKey, Prediction]
     reviews: Sequence[dict[str, Any]]
-    told: Sequence[dict[str, Any]]
-    executions: Sequence[Execution]
+    notifications: Sequence[dict[str, Any]]
+    executions: Sequence[DescribedExecution]
     wanted: int
     events_sent_twice: int
 
@@ -49,27 +38,21 @@ class Evidence:
 def audit(evidence: Evidence, threshold: float) -> dict[str, Any]:
     """Return the figures of a run; `threshold` is a probability.
 
-    A picture's item in the table says where it ended: what another execution of the same picture
-    came to does not count. A picture without an item failed, if an execution of it did; `notified`
-    says of how many of these somebody was told.
-    `duplicated` counts pictures with more than one review message, or with one although the table
-    does not say review.
+    A picture's item overrides the failures of its other executions. A picture without an item failed, if an execution
+    of it did; `notified` counts those of them with a notification. `duplicated` counts pictures with more than one
+    review message, or with one although the table does not say review.
     """
     sent = set(evidence.sent)
-    outcome = {version: item["outcome"]["S"] for version, item in evidence.items.items()}
-    accepted = {v for v in sent if outcome.get(v) == "accepted"}
-    messages = Counter(picture_of(body) for body in evidence.reviews)
-    review = {v for v in sent if outcome.get(v) == "review" and messages[v]}
-    told = Counter(told_by(body) for body in evidence.told)
-    failures = [e for e in evidence.executions if e.error not in {"", LOW_CONFIDENCE}]
-    told_of = [e for e in failures if told[e.arn, e.picture] or told[e.arn, None]]
-    failed = {e.picture for e in failures} & sent - set(outcome)
-    notified = {e.picture for e in told_of} & failed
-    low = [
-        item
-        for item in evidence.items.values()
-        if item["outcome"]["S"] == "accepted" and float(item["confidence"]["N"]) < threshold
-    ]
+    outcome = {key: prediction.stored_outcome for key, prediction in evidence.items.items()}
+    accepted = {key for key in sent if outcome.get(key) == ACCEPTED}
+    messages = Counter(_picture_of(body) for body in evidence.reviews)
+    review = {key for key in sent if outcome.get(key) == REVIEW and messages[key]}
+    notifications = Counter(_subject_of(body) for body in evidence.notifications)
+    failures = [e for e in evidence.executions if e.error not in {"", LOW_CONFIDENCE_ERROR}]
+    notified = [e for e in failures if notifications[e.arn, e.picture] or notifications[e.arn, None]]
+    failed = {e.picture for e in failures if e.picture} & sent - set(outcome)
+    lost = sent - accepted - review - failed
+    answers = [p for p in evidence.items.values() if p.stored_outcome == ACCEPTED]
     seen = {*outcome, *messages, *(e.picture for e in evidence.executions)}
     return {
         "wanted": evidence.wanted,
@@ -77,65 +60,101 @@ def audit(evidence: Evidence, threshold: float) -> dict[str, Any]:
         "accepted": len(accepted),
         "review": len(review),
         "failed": len(failed),
-        "notified": len(notified),
-        "lost": len(sent - accepted - review - failed),
-        "duplicated": sum(n > 1 or outcome.get(v) != "review" for v, n in messages.items()),
-        "accepted_below_threshold": len(low),
+        "notified": len({e.picture for e in notified} & failed),
+        "lost": len(lost),
+        "duplicated": sum(n > 1 or outcome.get(key or _NO_KEY) != REVIEW for key, n in messages.items()),
+        "accepted_below_threshold": sum(not meets_threshold(p.confidence, threshold) for p in answers),
         "executions": len(evidence.executions),
-        "repeated_executions": repeated(evidence.executions),
+        "repeated_executions": len(evidence.executions) - len({e.picture for e in evidence.executions}),
         "events_sent_twice": evidence.events_sent_twice,
         "failed_executions": len(failures),
-        "notified_executions": len(told_of),
-        "notified_twice": sum(count > 1 for count in told.values()),
-        "notified_without_failure": len({arn for arn, _ in told} - {e.arn for e in failures}),
+        "notified_executions": len(notified),
+        "notified_twice": sum(count > 1 for count in notifications.values()),
+        "notified_without_failure": len({arn for arn, _ in notifications} - {e.arn for e in failures}),
         "failed_by_error": dict(Counter(e.error for e in failures).most_common()),
         "never_uploaded": len(seen - sent),
-        "lost_pictures": sorted(sent - accepted - review - failed)[:20],
+        "lost_pictures": sorted(lost)[:20],
     }
 
 
-def problems(figures: Mapping[str, Any]) -> list[str]:
-    """Return, in words, what must not be so."""
-    found = [
-        f"{figures[name]} {words}"
-        for name, words in (
-            ("lost", "pictures are nowhere"),
-            ("duplicated", "pictures are in the review queue twice, or there and accepted"),
-            ("accepted_below_threshold", "answers were accepted below the threshold"),
-            ("notified_twice", "failures were told twice"),
-            ("notified_without_failure", "failures were told that were none"),
-            ("never_uploaded", "pictures are somewhere that were never uploaded"),
-        )
-        if figures[name]
-    ]
-    for expected, got, words in (
-        ("wanted", "pictures", "pictures were to be uploaded, and S3 has"),
-        ("failed", "notified", "pictures failed, and somebody was told of"),
-        ("failed_executions", "notified_executions", "executions failed, and told of were"),
-        ("events_sent_twice", "repeated_executions", "events came twice, and executions repeated"),
-    ):
-        if figures[expected] != figures[got]:
-            found.append(f"{figures[expected]} {words} {figures[got]}")
-    return found
+_NO_KEY = PredictionKey("", "")
 
 
-def repeated(executions: Iterable[Execution]) -> int:
-    """Return how many executions had a picture that an earlier one had as well."""
-    counts = Counter(execution.picture for execution in executions)
-    return sum(count - 1 for count in counts.values())
+def _picture_of(body: Mapping[str, Any]) -> PredictionKey | None:
+    picture = find_picture(dict(body))
+    return PredictionKey.of(picture) if picture else None
 
 
-def picture_of(body: Mapping[str, Any]) -> Version:
-    """Return the picture that a message of the workflow is about."""
-    return Version(str(body.get("s3_key")), str(body.get("s3_version_id") or "null"))
+def _subject_of(body: Mapping[str, Any]) -> tuple[str, PredictionKey | None]:
+    """Return the execution of a notification, and the picture if the workflow sent it.
 
-
-def told_by(body: Mapping[str, Any]) -> tuple[str, Version | None]:
-    """Return which execution a failure message is about, and the picture if the workflow told.
-
-    EventBridge, which tells of an execution alone, may tell again of an error of Step Functions'
-    own that the workflow did catch and tell of.
+    EventBridge sends one for the execution alone, and may repeat an error of Step Functions that the workflow caught.
     """
     if "execution_arn" in body:
-        return str(body["execution_arn"]), picture_of(body)
+        return str(body["execution_arn"]), _picture_of(body)
     return str(body["executionArn"]), None
+
+
+class Promise(NamedTuple):
+    """What the workflow promises: a name, and a function that describes how the figures break it, "" if they do not."""
+
+    name: str
+    violation: Callable[[Figures], str]
+
+
+ALL_UPLOADED = "every picture is uploaded"
+ALL_ENDED = "every execution ends"
+
+
+def _none(name: str, description: str) -> Callable[[Figures], str]:
+    return lambda figures: f"{figures[name]} {description}" if figures[name] else ""
+
+
+def _equal(expected: str, actual: str, description: str) -> Callable[[Figures], str]:
+    def violation(figures: Figures) -> str:
+        wanted, found = figures[expected], figures[actual]
+        return "" if wanted == found else description.format(wanted=wanted, found=found)
+
+    return violation
+
+
+def _all_occurred(figures: Figures) -> str:
+    cases = {name: figures[name] for name in ("accepted", "review", "failed", "repeated_executions")}
+    missing = [name.replace("_", " ") for name, count in (cases | figures["faults"]).items() if not count]
+    return f"none of: {', '.join(missing)}" if missing else ""
+
+
+PROMISES = (
+    Promise(ALL_UPLOADED, _equal("wanted", "pictures", "{found} of {wanted} pictures are in S3")),
+    Promise("no picture is lost", _none("lost", "pictures are neither accepted nor in review nor failed")),
+    Promise(
+        "no picture is queued for review twice",
+        _none("duplicated", "pictures are in the review queue twice, or there although they are not in review"),
+    ),
+    Promise("no answer below the threshold is accepted", _none("accepted_below_threshold", "answers were accepted")),
+    Promise(
+        "every failed picture sends a notification",
+        _equal("failed", "notified", "{found} of {wanted} failed pictures sent one"),
+    ),
+    Promise(
+        "every failed execution sends a notification",
+        _equal("failed_executions", "notified_executions", "{found} of {wanted} failed executions sent one"),
+    ),
+    Promise("no failure sends two notifications", _none("notified_twice", "failures sent more than one")),
+    Promise(
+        "only failures send notifications",
+        _none("notified_without_failure", "executions sent one without having failed"),
+    ),
+    Promise("every outcome belongs to an upload", _none("never_uploaded", "pictures were never uploaded")),
+    Promise(
+        "every repeated event starts an execution",
+        _equal("events_sent_twice", "repeated_executions", "{wanted} events were repeated, {found} executions were"),
+    ),
+    Promise("every outcome and every fault occurs", _all_occurred),
+)
+
+
+def broken_promises(figures: Figures) -> dict[str, str]:
+    """Return how the figures break each promise that they break, by the promise's name."""
+    violations = {promise.name: promise.violation(figures) for promise in PROMISES}
+    return {name: violation for name, violation in violations.items() if violation}

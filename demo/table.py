@@ -1,4 +1,4 @@
-"""What came out of a demo run, as a table for the terminal."""
+"""The result of a demo run, as a table for the terminal."""
 
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from common.pages.words import percent
 
 
 def show(report: dict[str, Any], folder: Path, console: Console) -> None:
-    """Print what came out, for a person, and where the files of the run are."""
-    table = Table(title="What came out", show_header=False)
+    """Print the figures, and the path of the run's files."""
+    table = Table(title="Result", show_header=False)
     for split, counts in report["data"].items():
         listed = ", ".join(f"{count} {name}" for name, count in counts.items())
         table.add_row(f"{split} pictures", Text(listed))  # a class may be called [so]
@@ -22,11 +22,10 @@ def show(report: dict[str, Any], folder: Path, console: Console) -> None:
     executions = report["executions"]
     table.add_row("executions", str(executions["started"]))
     table.add_row("  accepted", f"{executions['accepted']} (recorded in the predictions table)")
-    doubtful = f"{executions['below_threshold']} (sent to the review queue)"
-    table.add_row("  below the threshold", doubtful)
+    table.add_row("  review", f"{executions['review']} (sent to the review queue)")
     table.add_row("  failed", str(executions["failed"]))
     table.add_section()
-    table.add_row("threshold", threshold_words(report))
+    table.add_row("threshold", f"{report['threshold']:g} ({threshold_reason(report)})")
     table.add_row("accuracy, all test pictures", percent(report["accuracy"]))
     table.add_row("accuracy, accepted answers", percent(report["accuracy_accepted"]))
     table.add_row("coverage (share accepted)", percent(report["coverage"]))
@@ -44,13 +43,8 @@ def show(report: dict[str, Any], folder: Path, console: Console) -> None:
     console.print(f"Figures: {folder / 'summary.json'}; logs beside it.", markup=False)
 
 
-def threshold_words(report: dict[str, Any]) -> str:
-    """Say what the threshold is and why."""
-    return f"{report['threshold']:g} ({threshold_reason(report)})"
-
-
 def threshold_reason(report: dict[str, Any]) -> str:
-    """Say where the threshold comes from."""
+    """Return the source of the threshold."""
     recommendation = report["recommendation"]
     if recommendation is None or recommendation["threshold"] != report["threshold"]:
         return "samconfig.toml"

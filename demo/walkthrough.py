@@ -1,6 +1,6 @@
-"""What the notebook would otherwise have to think about: where it runs, and how it shows things.
+"""Helpers of notebooks/walkthrough.ipynb: choose AWS or the laptop's AWS, and show pictures and pages.
 
-notebooks/walkthrough.ipynb itself only calls commands, on AWS or on the laptop's AWS.
+The notebook itself only runs commands.
 """
 
 import html
@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -18,27 +19,22 @@ from common.errors import ExpectedError
 from demo.session import CommandFailedError
 from local.address import DEFAULT_PORT, UNSET, client_environment
 from local.control import DEFAULT_STATE, find_running, start, stop
-from training.create_endpoint import (
-    ENDPOINT_INSTANCE,
-    HOSTING_USD_PER_HOUR,
-    TRAINING_INSTANCE,
-    cost_reminder,
-)
+from training.create_endpoint import ENDPOINT_INSTANCE, HOSTING_USD_PER_HOUR, TRAINING_INSTANCE, cost_reminder
 
 PLACES = ("", "laptop", "aws")
-# SageMaker takes the same for an hour of training as for one of serving, on these types.
+# On these instance types an hour of training costs as much as an hour of serving.
 TRAINING_USD_PER_HOUR = HOSTING_USD_PER_HOUR[TRAINING_INSTANCE]
 
 
 class PlaceUnknownError(ExpectedError):
-    """PLACE has a value that means nothing."""
+    """PLACE has an unknown value."""
 
 
 class CostsNotAgreedError(ExpectedError):
-    """There are AWS credentials, and nobody has said that money may be spent."""
+    """There are AWS credentials, and the user has not agreed to the costs."""
 
     def __init__(self) -> None:
-        """Say what it would cost, and how to say yes or to stay on the laptop."""
+        """Name the costs, and how to agree or to stay on the laptop."""
         super().__init__(
             f"There are AWS credentials, so this would run on AWS. {costs()}"
             ' Nothing has been started. Set PLACE = "aws" in the first cell to go on there, or'
@@ -59,43 +55,38 @@ class Place:
     started: bool = False
 
     def sam(self, *arguments: str) -> None:
-        """Run AWS SAM with samconfig.toml's part for this place; print what it says as it does.
+        """Run AWS SAM with the section of samconfig.toml for this place, and print its output.
 
         Raises CommandFailedError.
         """
         part = "default" if self.name == "aws" else "local"
         command = ["sam", *arguments, "--config-env", part]
         print(f"$ {shlex.join(command)}")
-        with subprocess.Popen(  # noqa: S603  the project's own commands
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
+        streams: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        with subprocess.Popen(command, text=True, **streams) as process:  # noqa: S603  the project's own commands
             assert process.stdout is not None  # noqa: S101  it is a pipe, which mypy cannot know
             for line in process.stdout:
                 print(line, end="")
         done(process.returncode)
 
     def leave(self) -> None:
-        """Stop the laptop's AWS if `begin` has started it."""
+        """Stop the laptop's AWS if `begin` started it."""
         if self.started:
             stop(DEFAULT_STATE)
             print("The laptop's AWS is stopped.")
 
 
 def done(status: int) -> None:
-    """Go on to the next cell only if a command ended well. Raises CommandFailedError."""
+    """Raise CommandFailedError unless a command's exit status is 0."""
     if status:
         raise CommandFailedError(f"This ended with status {status}: the lines above say why.")
 
 
 def begin(place: str = "", port: int = DEFAULT_PORT) -> Place:
-    """Go to the project's folder, and choose between AWS and the laptop's AWS; start the latter.
+    """Change to the project's folder, and choose AWS or the laptop's AWS; start the latter.
 
-    Without a `place` it is what the environment points at: the AWS of AWS_ENDPOINT_URL, or AWS
-    where there are credentials, else the laptop's. `port` is of 127.0.0.1.
+    Without a `place` the environment decides: AWS_ENDPOINT_URL, then credentials for AWS, otherwise the laptop's AWS.
+    `port` is of 127.0.0.1.
 
     Raises PlaceUnknownError, CostsNotAgreedError, and what local.control.start raises.
     """
@@ -118,7 +109,7 @@ def begin(place: str = "", port: int = DEFAULT_PORT) -> Place:
 
 
 def begin_on_laptop(port: int) -> Place:
-    """Start the laptop's AWS unless it runs, and point this process at it."""
+    """Start the laptop's AWS unless it runs, and configure this process for it."""
     running, started = find_running(DEFAULT_STATE), False
     if running is None:
         running, started = start(port, DEFAULT_STATE)
@@ -137,7 +128,7 @@ def has_credentials() -> bool:
 
 
 def costs() -> str:
-    """Say what running the notebook on AWS costs."""
+    """Describe the costs of running the notebook on AWS."""
     return (
         f"{cost_reminder(ENDPOINT_INSTANCE)} The notebook deletes it in its last cell: run all of"
         f" it. Its training job costs about {TRAINING_USD_PER_HOUR} USD an hour"
@@ -146,7 +137,7 @@ def costs() -> str:
 
 
 def samples(folder: Path, each: int) -> Markup:
-    """Show the first `each` pictures of each class of a folder of <class>/<picture>, as HTML."""
+    """Return HTML with the first `each` pictures of each class of a folder of <class>/<picture>."""
     from PIL import Image
 
     from common.pages.thumbnails import thumbnail
@@ -162,11 +153,11 @@ def samples(folder: Path, each: int) -> Markup:
 
 
 def embedded(page: Path, height: int = 700) -> str:
-    """Show one of the project's pages, which need nothing but themselves, as a frame of HTML.
+    """Return HTML with one of the project's self-contained pages in a frame.
 
     `height` is in CSS pixels.
     """
     text = html.escape(page.read_text(encoding="utf-8"), quote=True)
     title = html.escape(page.stem, quote=True)
     frame = f'<iframe title="{title}" srcdoc="{text}" width="100%" height="{height}"></iframe>'
-    return f"<div>{frame}</div>"  # IPython warns of a frame, expecting the address of a page
+    return f"<div>{frame}</div>"  # IPython warns about a bare frame

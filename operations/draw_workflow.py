@@ -80,8 +80,8 @@ def draw_workflow(arguments: argparse.Namespace) -> None:
     """Draw the pictures that the arguments name."""
     console = make_console()
     if arguments.write_docs:
-        for picture, definition in DOCS.items():
-            _write(picture, docs_picture(definition), console)
+        for picture, source in DOCS.items():
+            _write(picture, docs_picture(source), console)
         return
     definition = read_definition(arguments.definition)
     name, path = definition.name, None

@@ -1,11 +1,11 @@
-"""What the queues of failures hold: messages of three shapes, and the pictures they are about.
+"""Read and change the messages of the failure queues.
 
-The workflow tells of its own failures,
+The workflow sends a notification of its own failures,
     {"s3_bucket", "s3_key", "s3_version_id", "error": {"Error", "Cause"}, "execution_arn"}
-and EventBridge of what the workflow could not tell of: the `detail` of Step Functions' own event,
+and EventBridge of those that the workflow could not notify: the `detail` of Step Functions' event,
     {"executionArn", "stateMachineArn", "status", "error", "cause", "input": "<JSON>", ...}
-whose input is the workflow's: a picture's place, S3's event, or a batch's {"s3_bucket", "prefix"}.
-A dead letter is a whole event with such a detail, or S3's, and says in attributes why it is dead.
+whose input is the workflow's: a picture, S3's event, or a batch's {"s3_bucket", "prefix"}. A dead letter is a whole
+event with such a detail, or S3's event, with the reason in its attributes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,38 +14,37 @@ from typing import Any, NamedTuple
 from common.errors import ExpectedError
 from common.s3_picture import Picture, find_picture, json_object
 
-RECEIVED_AT_ONCE = 10  # messages; SQS's limit, as is the next one's
-BATCH = 10
+BATCH = 10  # messages; SQS's limit of each call
 # Long polling asks every server of SQS, so that an empty answer means an empty queue.
 POLL_SECONDS = 2
-# What was read stays away from others for so long, should this program be killed.
+# Received messages stay hidden for so long if this program is killed.
 HIDDEN_SECONDS = 900
 
 
 class MessagesRefusedError(ExpectedError):
-    """SQS did not do with some messages what it was asked to."""
+    """SQS refused to delete or give back some messages."""
 
-    def __init__(self, what: str, reasons: Iterable[str]) -> None:
-        """Say what was not done, how often and why."""
-        told = list(reasons)
+    def __init__(self, action: str, codes: Iterable[str]) -> None:
+        """Say what was refused, how often and why."""
+        refused = list(codes)
         super().__init__(
-            f"SQS refused to {what} {len(told)} messages ({', '.join(sorted(set(told)))}). They are"
-            f" in the queue again in {HIDDEN_SECONDS // 60} minutes at the latest: run this again"
-            " then, no picture is started twice."
+            f"SQS refused to {action} {len(refused)} messages ({', '.join(sorted(set(refused)))}). They are in the"
+            f" queue again in {HIDDEN_SECONDS // 60} minutes at the latest: run this again then, no picture is started"
+            " twice."
         )
 
 
-class Failure(NamedTuple):
-    """One message of the queue.
+class FailureMessage(NamedTuple):
+    """One message of a failure queue.
 
     Attributes:
         message_id: SQS's, the same each time that the message is received.
         receipt: what deletes the message.
-        error: name of what went wrong, or the execution's status where there is none.
-        cause: in words; may be empty.
+        error: name of the error, or the execution's status if it has none.
+        cause: may be empty.
         execution: ARN of the execution; may be empty.
-        picture: what failed, None where it was no picture.
-        batch: {"s3_bucket", "prefix"} of a batch that failed, otherwise None.
+        picture: the failed picture, None if there is none.
+        batch: {"s3_bucket", "prefix"} of a failed batch, otherwise None.
     """
 
     message_id: str
@@ -57,55 +56,47 @@ class Failure(NamedTuple):
     batch: dict[str, str] | None
 
 
-def read_failure(message: dict[str, Any]) -> Failure:
-    """Read what SQS handed out. A body of no known shape becomes a failure of no picture."""
+def read_failure(message: dict[str, Any]) -> FailureMessage:
+    """Read a message as SQS returns it. A body of unknown shape becomes a failure without a picture."""
     body = json_object(message["Body"])
     if isinstance(body.get("detail"), dict):
         body = body["detail"]
-    told = body.get("error")
-    if isinstance(told, dict):  # the workflow's own words
-        error, cause, where = told.get("Error"), told.get("Cause"), body
+    error: Any = body.get("error")
+    if isinstance(error, dict):  # the workflow's own notification
+        error, cause, event = error.get("Error"), error.get("Cause"), body
         execution = body.get("execution_arn")
     else:
-        error = told or body.get("status") or attribute(message, "ERROR_CODE")
-        cause = body.get("cause") or attribute(message, "ERROR_MESSAGE")
-        where = json_object(body["input"]) if "input" in body else body
+        error = error or body.get("status") or _attribute(message, "ERROR_CODE")
+        cause = body.get("cause") or _attribute(message, "ERROR_MESSAGE")
+        event = json_object(body["input"]) if "input" in body else body
         execution = body.get("executionArn")
-    picture = find_picture(where)
-    return Failure(
+    picture = find_picture(event)
+    batch: dict[str, Any] = {name: event.get(name) for name in ("s3_bucket", "prefix")}
+    return FailureMessage(
         message["MessageId"],
         message["ReceiptHandle"],
         error=str(error or "no name"),
         cause=str(cause or ""),
         execution=str(execution or ""),
         picture=picture,
-        batch=None if picture else find_batch(where),
+        batch=batch if picture is None and all(isinstance(v, str) for v in batch.values()) else None,
     )
 
 
-def attribute(message: dict[str, Any], name: str) -> str:
-    """Return what EventBridge notes on a dead letter, nothing where it does not."""
+def _attribute(message: dict[str, Any], name: str) -> str:
     return str(message.get("MessageAttributes", {}).get(name, {}).get("StringValue", ""))
 
 
-def find_batch(where: dict[str, Any]) -> dict[str, str] | None:
-    """Return the batch that an execution's input asks for."""
-    batch = {name: where.get(name) for name in ("s3_bucket", "prefix")}
-    if not all(isinstance(value, str) for value in batch.values()):
-        return None
-    return {name: str(value) for name, value in batch.items()}
+def read_queue(sqs: Any, queue_url: str, most: int) -> Iterator[list[FailureMessage]]:
+    """Yield messages as they are received, until the queue is empty or `most` have been received.
 
-
-def read_queue(sqs: Any, queue_url: str, most: int) -> Iterator[list[Failure]]:
-    """Yield messages as they are received, until the queue is empty or `most` are there.
-
-    Nobody else sees them for `HIDDEN_SECONDS`. SQS may hand out a message twice.
+    They are hidden for `HIDDEN_SECONDS`. SQS may return a message twice.
     """
     received = 0
     while received < most:
         messages = sqs.receive_message(
             QueueUrl=queue_url,
-            MaxNumberOfMessages=min(RECEIVED_AT_ONCE, most - received),
+            MaxNumberOfMessages=min(BATCH, most - received),
             VisibilityTimeout=HIDDEN_SECONDS,
             WaitTimeSeconds=POLL_SECONDS,
             MessageAttributeNames=["All"],
@@ -116,24 +107,20 @@ def read_queue(sqs: Any, queue_url: str, most: int) -> Iterator[list[Failure]]:
         yield [read_failure(message) for message in messages]
 
 
-def delete_messages(sqs: Any, queue_url: str, failures: Iterable[Failure]) -> dict[str, str]:
-    """Take messages out of the queue. Returns why, by message, where SQS refuses."""
+def delete_messages(sqs: Any, queue_url: str, failures: Iterable[FailureMessage]) -> dict[str, str]:
+    """Delete messages. Returns SQS's code by message id for those that it refuses."""
     return _in_batches(sqs.delete_message_batch, queue_url, failures, {})
 
 
-def give_back(sqs: Any, queue_url: str, failures: Iterable[Failure]) -> dict[str, str]:
-    """Let others see messages again that were read. Returns why, by message, where SQS refuses."""
-    visible = {"VisibilityTimeout": 0}
-    return _in_batches(sqs.change_message_visibility_batch, queue_url, failures, visible)
+def give_back(sqs: Any, queue_url: str, failures: Iterable[FailureMessage]) -> dict[str, str]:
+    """Make received messages visible again. Returns SQS's code by message id for those that it refuses."""
+    return _in_batches(sqs.change_message_visibility_batch, queue_url, failures, {"VisibilityTimeout": 0})
 
 
 def _in_batches(
-    call: Callable[..., dict[str, Any]],
-    queue_url: str,
-    failures: Iterable[Failure],
-    more: dict[str, int],
+    call: Callable[..., dict[str, Any]], queue_url: str, failures: Iterable[FailureMessage], more: dict[str, int]
 ) -> dict[str, str]:
-    """Call for all messages, whatever becomes of some; return why, where SQS refuses."""
+    """Call for all messages, also after a refusal."""
     refused: dict[str, str] = {}
     entries = [{"Id": f.message_id, "ReceiptHandle": f.receipt} | more for f in failures]
     for start in range(0, len(entries), BATCH):

@@ -1,10 +1,9 @@
-"""Start failed pictures again, once the cause is mended: `python -m operations.restart_failed`.
+"""Restart failed pictures once the cause is fixed: `python -m operations.restart_failed`.
 
-Failures wait in the failed-pictures queue, each until somebody deals with it. This starts the
-workflow again with the same version of the same picture, as a new execution, and takes the message
-out of the queue once that has begun. What is decided already is only taken out, and with --drop
-what would fail again. It may be run twice: an execution is named after its message, and Step
-Functions refuses a second one of a name.
+Each failure waits in the failed-pictures queue. This command starts a new execution with the same version of the same
+picture, and deletes the message once the execution has started. A message of a decided picture is only deleted, and
+with --drop those of an error that would occur again. The command may be repeated: an execution is named after its
+message, and Step Functions refuses a second one of the same name.
 """
 
 import argparse
@@ -16,34 +15,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from common import settings
 from common.arguments import positive_integer
-from common.errors import ExpectedError
+from common.command import run_command
 from common.parallel import run_parallel
+from common.predictions import PredictionKey, read_item
 from common.progress import progress_bar
 from common.s3_picture import Picture, json_object
-from common.stack import stack_outputs
+from common.stack import add_stack_argument, stack_outputs
 from common.waiting import make_console
 from operations.failures import (
     HIDDEN_SECONDS,
-    Failure,
+    FailureMessage,
     MessagesRefusedError,
     delete_messages,
     give_back,
     read_queue,
 )
 
-# Each start is a call; more at once would only press on the endpoint that has just recovered.
-THREADS = 8
+THREADS = 8  # more starts at a time would overload an endpoint that has just recovered
 DEFAULT_LIMIT = 1000  # pictures
-MOST_READ = 10_000  # messages: what is read at 10 a call within the time that they are hidden
+MOST_READ = 10_000  # messages: what 10 a call can read within HIDDEN_SECONDS
 CAUSE_LENGTH = 60  # characters of a cause in the table
-# What --queue calls them, and the outputs of the stack with their addresses.
+# The values of --queue, and the stack's outputs with their addresses.
 QUEUES = {
     "failed": "FailedPicturesQueueUrl",
     "undelivered-uploads": "UndeliveredUploadsQueueUrl",
@@ -51,12 +48,8 @@ QUEUES = {
 }
 
 
-class QueueMissingError(ExpectedError):
-    """The deployed stack has no such queue."""
-
-
 class Stack(NamedTuple):
-    """Clients, and what of the deployed stack they are used on."""
+    """Clients, and the resources of the stack that they use."""
 
     sqs: Any
     dynamodb: Any
@@ -67,66 +60,51 @@ class Stack(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is to be done with what the queue held.
+    """What to do with the messages of the queue.
 
     Attributes:
-        pictures: to start again or to drop, each with its messages: it may have failed twice.
-        others: failures of no picture: a batch, or an input that names none.
-        left: not asked for: another error's, or beyond the limit.
+        pictures: to restart or to drop, each with its messages: it may have failed twice.
+        others: failures without a picture: a batch, or an input that names none.
+        left: failures with another error, or beyond the limit.
     """
 
-    pictures: dict[Picture, list[Failure]]
-    others: list[Failure]
-    left: list[Failure]
+    pictures: dict[Picture, list[FailureMessage]]
+    others: list[FailureMessage]
+    left: list[FailureMessage]
 
 
 class Done(NamedTuple):
     """What has been done so far; threads add to both.
 
     Attributes:
-        outcomes: what became of each picture: "started again", "started before", "already
-            decided" or "dropped".
-        messages: ids of those that are out of the queue.
+        results: of each picture: "started again", "started before", "already decided" or "dropped".
+        messages: ids of the deleted messages.
     """
 
-    outcomes: list[str]
+    results: list[str]
     messages: set[str]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Restart what failed; return the exit status."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    try:
-        import boto3
+    """Restart failed pictures; return the exit status."""
+    left = (
+        f"messages that were not handled are in the queue, all of them in {HIDDEN_SECONDS // 60} minutes at the latest"
+    )
+    return run_command("restart_failed", lambda: run(parse_arguments(argv)), left)
 
-        stack = find_stack(boto3.Session(), arguments.stack_name, arguments.queue)
-        return restart_failed(stack, arguments, console)
-    except (ExpectedError, ClientError, BotoCoreError) as error:
-        print(f"restart_failed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(
-            "restart_failed: interrupted; what was not dealt with is in the queue, all of it in"
-            f" {HIDDEN_SECONDS // 60} minutes at the latest",
-            file=sys.stderr,
-        )
-        return 130
+
+def run(arguments: argparse.Namespace) -> None:
+    """Find the stack and restart its failures."""
+    import boto3
+
+    restart_failed(find_stack(boto3.Session(), arguments.stack_name, arguments.queue), arguments, make_console())
 
 
 def find_stack(session: Any, name: str, queue: str) -> Stack:
-    """Return the deployed stack, with one of its `QUEUES`.
-
-    Raises StackNotFoundError or QueueMissingError.
-    """
+    """Return the deployed stack, with one of its `QUEUES`. Raises StackNotFoundError."""
     from botocore.config import Config
 
-    outputs = stack_outputs(session.client("cloudformation"), name)
-    if QUEUES[queue] not in outputs:
-        raise QueueMissingError(
-            f"The stack {name} gives no {QUEUES[queue]}: it is an older one, deploy it again with"
-            " `sam build && sam deploy`."
-        )
+    outputs = stack_outputs(session.client("cloudformation"), name, QUEUES[queue])
     config = Config(max_pool_connections=THREADS, retries={"mode": "standard"})
     return Stack(
         sqs=session.client("sqs", config=config),
@@ -138,16 +116,16 @@ def find_stack(session: Any, name: str, queue: str) -> Stack:
     )
 
 
-def restart_failed(stack: Stack, arguments: argparse.Namespace, console: Console) -> int:
-    """Read the queue, show what failed, start it again or drop it; return the exit status.
+def restart_failed(stack: Stack, arguments: argparse.Namespace, console: Console) -> None:
+    """Read the queue, show the failures, and restart or drop them.
 
-    Raises MessagesRefusedError, ClientError: what was done until then is shown.
+    Raises MessagesRefusedError, ClientError, after showing what was done.
     """
-    with taken(stack, console) as (messages, done):
+    with received_messages(stack, console) as (messages, done):
         failures = list(messages.values())
         if not failures:
             console.print("The queue is empty.")
-            return 0
+            return
         plan = make_plan(failures, arguments.error, arguments.limit)
         console.print(failures_table(failures))
         for failure in plan.others:
@@ -159,21 +137,20 @@ def restart_failed(stack: Stack, arguments: argparse.Namespace, console: Console
         if arguments.dry_run:
             verb = "dropped" if arguments.drop else "started again"
             console.print(f"{len(plan.pictures)} pictures would be {verb}; nothing was.")
-            return 0
+            return
         carry_out(stack, plan, arguments, done, console)
         if len(plan.pictures) >= arguments.limit or len(failures) >= MOST_READ:
             console.print("There may be more in the queue: run it again for the rest.")
-    return 0
 
 
 @contextmanager
-def taken(stack: Stack, console: Console) -> Iterator[tuple[dict[str, Failure], Done]]:
-    """Yield the queue's failures by message, and a record of what is done with them.
+def received_messages(stack: Stack, console: Console) -> Iterator[tuple[dict[str, FailureMessage], Done]]:
+    """Yield the queue's failures by message id, and a record of what is done with them.
 
-    Whatever happens, the messages that are not in it are in the queue again at the end. Raises
-    MessagesRefusedError where some will only be there after HIDDEN_SECONDS.
+    At the end, whatever happens, the messages that were not deleted are visible again. Raises MessagesRefusedError for
+    those that are visible only after HIDDEN_SECONDS.
     """
-    failures: dict[str, Failure] = {}
+    failures: dict[str, FailureMessage] = {}
     done = Done([], set())
 
     def give_rest_back() -> dict[str, str]:
@@ -182,39 +159,34 @@ def taken(stack: Stack, console: Console) -> Iterator[tuple[dict[str, Failure], 
 
     try:
         with progress_bar(console, "Reading the queue") as report:
-            for some in read_queue(stack.sqs, stack.queue_url, MOST_READ):
-                failures |= {failure.message_id: failure for failure in some}
+            for received in read_queue(stack.sqs, stack.queue_url, MOST_READ):
+                failures |= {failure.message_id: failure for failure in received}
                 report(len(failures), None)
         yield failures, done
     except BaseException:
-        give_rest_back()  # what SQS refuses comes back by itself; what came first is told
+        give_rest_back()  # refused messages come back by themselves; the first error is reported
         raise
     if refused := give_rest_back():
         raise MessagesRefusedError("give back", refused.values())
 
 
 def carry_out(stack: Stack, plan: Plan, arguments: argparse.Namespace, done: Done, console: Console) -> None:
-    """Do what is planned; show what was done, also where an error or Ctrl-C ends it."""
+    """Carry out the plan; show what was done, also after an error or Ctrl-C."""
     act = drop if arguments.drop else restart
     dropped_others = False
     try:
         with progress_bar(console, "Dropping" if arguments.drop else "Starting again") as report:
-            run_parallel(
-                lambda item: act(stack, *item, done),
-                plan.pictures.items(),
-                threads=THREADS,
-                report=report,
-            )
+            run_parallel(lambda item: act(stack, *item, done), plan.pictures.items(), threads=THREADS, report=report)
         if arguments.drop_others:
-            take_out(stack, plan.others, done)
+            delete(stack, plan.others, done)
             dropped_others = True
     finally:
-        console.print(result_table(Counter(done.outcomes), plan, dropped_others))
+        console.print(result_table(Counter(done.results), plan, dropped_others))
 
 
-def make_plan(failures: list[Failure], error: str | None, limit: int) -> Plan:
-    """Choose what to start again: failures named `error` if given, `limit` pictures at most."""
-    pictures: dict[Picture, list[Failure]] = defaultdict(list)
+def make_plan(failures: list[FailureMessage], error: str | None, limit: int) -> Plan:
+    """Choose what to restart: failures with `error` if given, at most `limit` pictures."""
+    pictures: dict[Picture, list[FailureMessage]] = defaultdict(list)
     others, left = [], []
     for failure in failures:
         if error is not None and failure.error != error:
@@ -228,36 +200,34 @@ def make_plan(failures: list[Failure], error: str | None, limit: int) -> Plan:
     return Plan(dict(pictures), others, left)
 
 
-def restart(stack: Stack, picture: Picture, failures: list[Failure], done: Done) -> None:
-    """Start one picture again unless it is decided, and take its messages out.
+def restart(stack: Stack, picture: Picture, failures: list[FailureMessage], done: Done) -> None:
+    """Restart a picture unless it is decided, and delete its messages.
 
-    A message whose execution exists was dealt with by an earlier run, which was ended before it
-    could delete it. That execution may have failed as well and told of it: then the picture has
-    another message, in whose name it is started now.
+    If the execution of a message exists, an earlier run started it and ended before it deleted the message. Where that
+    execution failed too, its notification is another message, which starts another execution.
     """
     if is_decided(stack, picture):
-        done.outcomes.append("already decided")
-        take_out(stack, failures, done)
+        done.results.append("already decided")
+        delete(stack, failures, done)
         return
-    waiting = sorted(failures)
-    while waiting:
-        if start(stack, picture, waiting[0].message_id):
-            done.outcomes.append("started again")
-            take_out(stack, waiting, done)
+    remaining = sorted(failures)
+    while remaining:
+        if start(stack, picture, remaining[0].message_id):
+            done.results.append("started again")
+            delete(stack, remaining, done)
             return
-        take_out(stack, [waiting.pop(0)], done)
-    done.outcomes.append("started before")
+        delete(stack, [remaining.pop(0)], done)
+    done.results.append("started before")
 
 
-def drop(stack: Stack, picture: Picture, failures: list[Failure], done: Done) -> None:
-    """Take a picture's messages out and start nothing."""
-    del picture
-    take_out(stack, failures, done)
-    done.outcomes.append("dropped")
+def drop(stack: Stack, _picture: Picture, failures: list[FailureMessage], done: Done) -> None:
+    """Delete a picture's messages and start nothing."""
+    delete(stack, failures, done)
+    done.results.append("dropped")
 
 
-def take_out(stack: Stack, failures: list[Failure], done: Done) -> None:
-    """Delete messages. Raises MessagesRefusedError for those that are still there."""
+def delete(stack: Stack, failures: list[FailureMessage], done: Done) -> None:
+    """Delete messages. Raises MessagesRefusedError for those that SQS keeps."""
     refused = delete_messages(stack.sqs, stack.queue_url, failures)
     done.messages.update({failure.message_id for failure in failures} - refused.keys())
     if refused:
@@ -265,82 +235,73 @@ def take_out(stack: Stack, failures: list[Failure], done: Done) -> None:
 
 
 def is_decided(stack: Stack, picture: Picture) -> bool:
-    """Tell whether this version is accepted, in the review queue, or decided by a person.
-
-    An item that says anything else is no outcome, as for the workflow itself.
-
-    Where the message does not say which version it was, the workflow finds out by itself.
-    """
+    """Tell whether this version has an outcome; the workflow finds an unknown version's by itself."""
     if picture.version_id is None:
         return False
-    key = {"picture": {"S": picture.uri}, "version_id": {"S": picture.version_id}}
-    item = stack.dynamodb.get_item(TableName=stack.table, Key=key, ConsistentRead=True).get("Item")
-    outcome = item.get("outcome", {}).get("S") if item else None
-    if outcome == "review":
-        return item.get("queued", {}).get("BOOL") is True
-    return outcome in {"accepted", "reviewed"} and "label" in item
+    key = PredictionKey.of(picture).attributes()
+    item = stack.dynamodb.get_item(TableName=stack.table, Key=key, ConsistentRead=True).get("Item", {})
+    return read_item(item).outcome is not None
 
 
 def start(stack: Stack, picture: Picture, message_id: str) -> bool:
-    """Start the workflow in a message's name; tell whether one runs now, False if one has ended."""
+    """Start the workflow with a name from the message; return False if an execution of that name has ended."""
     event = {"s3_bucket": picture.bucket, "s3_key": picture.key}
     if picture.version_id is not None:
         event["s3_version_id"] = picture.version_id
     try:
         stack.stepfunctions.start_execution(
-            stateMachineArn=stack.state_machine,
-            name=f"restart-{message_id}",
-            input=json.dumps(event),
+            stateMachineArn=stack.state_machine, name=f"restart-{message_id}", input=json.dumps(event)
         )
     except stack.stepfunctions.exceptions.ExecutionAlreadyExists:
         return False
     return True
 
 
-def advice(failure: Failure) -> str:
-    """Say what to do about a failure of no picture."""
-    what = f"{failure.execution or 'a message'}: {failure.error}: {in_words(failure.cause)[:300]}"
+def advice(failure: FailureMessage) -> str:
+    """Say what to do about a failure without a picture."""
+    description = f"{failure.execution or 'a message'}: {failure.error}: {cause_text(failure.cause)[:300]}"
     if failure.batch is not None:
-        event = json.dumps(failure.batch)
+        event = shlex.quote(json.dumps(failure.batch))
         return (
-            f"A batch failed: {what}\n  Once that is mended: sam remote invoke MyBatchStateMachine"
-            f" --event {shlex.quote(event)} (what is decided is not done again), then"
-            " --drop-others."
+            f"A batch failed: {description}\n  Once that is fixed: sam remote invoke MyBatchStateMachine --event"
+            f" {event} (decided pictures are not classified again), then --drop-others."
         )
-    return f"No picture to start again: {what}\n  Once looked at: --drop-others."
+    return f"No picture to start again: {description}\n  Once you have looked at it: --drop-others."
 
 
-def failures_table(failures: list[Failure]) -> Table:
-    """Show what failed, by the name of the error."""
-    table = Table("error", "messages", "pictures", "for example", title="What failed")
-    by_error: dict[str, list[Failure]] = defaultdict(list)
+def failures_table(failures: list[FailureMessage]) -> Table:
+    """Lay out the failures by the name of their error."""
+    table = Table("error", "messages", "pictures", "for example", title="Failures")
+    by_error: dict[str, list[FailureMessage]] = defaultdict(list)
     for failure in failures:
         by_error[failure.error].append(failure)
-    for error, found in sorted(by_error.items(), key=lambda item: -len(item[1])):
-        pictures = {failure.picture for failure in found} - {None}
-        example = " ".join(in_words(found[0].cause).split())[:CAUSE_LENGTH]
-        table.add_row(Text(error), str(len(found)), str(len(pictures)), Text(example))
+    for error, members in sorted(by_error.items(), key=lambda item: -len(item[1])):
+        pictures = {failure.picture for failure in members} - {None}
+        example = " ".join(cause_text(members[0].cause).split())[:CAUSE_LENGTH]
+        table.add_row(Text(error), str(len(members)), str(len(pictures)), Text(example))
     return table
 
 
-def in_words(cause: str) -> str:
-    """Return what a function said, out of the JSON that Lambda wraps it in; else the cause."""
+def cause_text(cause: str) -> str:
+    """Return the function's message from the JSON that Lambda puts around it; any other cause as it is."""
     return str(json_object(cause).get("errorMessage") or cause)
 
 
-def result_table(outcomes: Counter[str], plan: Plan, dropped_others: bool) -> Table:
-    """Show what became of the messages."""
+def result_table(results: Counter[str], plan: Plan, dropped_others: bool) -> Table:
+    """Lay out what was done with the messages."""
     table = Table("", "count", title="Done")
-    for outcome in ("started again", "already decided"):
-        table.add_row(f"pictures {outcome}", str(outcomes[outcome]))
-    if before := outcomes["started before"]:
-        table.add_row("pictures that an earlier run had started", str(before))
-    if dropped := outcomes["dropped"]:
-        table.add_row("pictures dropped", str(dropped))
-    if left := len(plan.pictures) - outcomes.total():
-        table.add_row("pictures not got to, kept in the queue", str(left))
-    fate = "dropped" if dropped_others else "kept in the queue"
-    table.add_row(f"failures of no picture, {fate}", str(len(plan.others)))
+    for result in ("started again", "already decided"):
+        table.add_row(f"pictures {result}", str(results[result]))
+    optional = {
+        "pictures that an earlier run had started": results["started before"],
+        "pictures dropped": results["dropped"],
+        "pictures not reached, kept in the queue": len(plan.pictures) - results.total(),
+    }
+    for title, count in optional.items():
+        if count:
+            table.add_row(title, str(count))
+    others = "dropped" if dropped_others else "kept in the queue"
+    table.add_row(f"failures without a picture, {others}", str(len(plan.others)))
     table.add_row("messages not asked for, kept in the queue", str(len(plan.left)))
     return table
 
@@ -349,46 +310,27 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m operations.restart_failed",
-        description="Start failed pictures again, with the same version of the same picture. What"
-        " is decided already is only taken out of the queue; what is no picture stays in it.",
+        description="Restart failed pictures, with the same version of the same picture. A message of a decided picture"
+        " is only deleted; a message without a picture stays in the queue.",
     )
     add = parser.add_argument
-    add(
-        "--queue",
-        choices=QUEUES,
-        default="failed",
-        help="where from: what failed (default), upload events that started nothing, or failures"
-        " that EventBridge could not tell of",
+    queue_help = (
+        "queue to read: failed pictures (default), upload events that started no execution, or failures that"
+        " EventBridge could not deliver"
     )
-    add("--error", metavar="NAME", help="only what failed with this error, for example EndpointBusyError")
-    add(
-        "--limit",
-        metavar="N",
-        type=positive_integer,
-        default=DEFAULT_LIMIT,
-        help=f"deal with at most N pictures ({DEFAULT_LIMIT}); the rest stays queued",
-    )
-    add(
-        "--drop",
-        action="store_true",
-        help="delete the messages of the pictures that failed with --error NAME, and start nothing:"
-        " for what would only fail again",
-    )
-    add(
-        "--drop-others",
-        action="store_true",
-        help="delete the messages that are about no picture, such as failed batches",
-    )
-    add("--dry-run", action="store_true", help="only show what failed")
-    add(
-        "--stack-name",
-        metavar="NAME",
-        default=settings.project().stack_name,
-        help=f"the workflow's stack ({settings.project().stack_name}, from samconfig.toml)",
-    )
+    add("--queue", choices=QUEUES, default="failed", help=queue_help)
+    add("--error", metavar="NAME", help="only failures with this error, for example EndpointBusyError")
+    limit_help = f"handle at most N pictures ({DEFAULT_LIMIT}); the rest stays queued"
+    add("--limit", metavar="N", type=positive_integer, default=DEFAULT_LIMIT, help=limit_help)
+    drop_help = "delete the messages of pictures that failed with --error NAME, and start nothing"
+    add("--drop", action="store_true", help=drop_help)
+    others_help = "delete the messages that name no picture, such as those of failed batches"
+    add("--drop-others", action="store_true", help=others_help)
+    add("--dry-run", action="store_true", help="only show the failures")
+    add_stack_argument(parser)
     arguments = parser.parse_args(argv)
     if arguments.drop and arguments.error is None:
-        parser.error("--drop needs --error NAME: it takes out what failed with one error")
+        parser.error("--drop needs --error NAME: it deletes the messages of one error")
     return arguments
 
 

@@ -1,135 +1,139 @@
-"""Decide the pictures whose answer was not certain enough: `python -m operations.review`.
+"""Review the pictures whose confidence is below the threshold: `python -m operations.review`.
 
-Serves a page on this machine that shows one picture after the other out of the review queue. Each
-decision becomes a label in the training bucket, from which `stage_data --labels` trains, and the
-record in the predictions table. Several people may review at once, on one machine or on many.
+Serves a page on this machine that shows one picture of the review queue after the other. Each decision becomes a label
+in the training bucket, which `stage_data --labels` trains on, and changes the item in the predictions table. Several
+people may review at once, on one machine or on many.
 """
 
 import argparse
 import getpass
+import html
 import os
 import sys
+import tempfile
 import threading
 import webbrowser
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
 from common import settings
 from common.account import check_bucket, check_credentials, check_region
+from common.arguments import port
+from common.command import INTERRUPTED, run_command
 from common.errors import ExpectedError
-from common.stack import StackNotFoundError, stack_outputs
+from common.stack import add_stack_argument, stack_outputs
 from common.waiting import make_console
-from operations.reviewing.desk import Desk, Places
+from operations.reviewing.desk import Backend, Desk
 from operations.reviewing.label_store import LabelStore
+from operations.reviewing.page_picture import read_page_picture
 from operations.reviewing.predictions_table import PredictionsTable
 from operations.reviewing.review_queue import ReviewQueue
 from operations.reviewing.served_model import ServedModels
-from operations.reviewing.shown_picture import read_shown
 
 CONNECTIONS = 40  # as many as the server has threads
-# Somebody waits for each call, at the page or for the end of the server: seconds, and calls.
+# A person waits for each call: seconds, and calls.
 CONNECT_SECONDS, READ_SECONDS, TRIES = 5, 15, 2
-INTERRUPTED = 130  # the exit status
-QUEUE_OUTPUT = "ReviewQueueUrl"
 
 
 class ReviewerUnknownError(ExpectedError):
-    """Nobody knows who decides."""
+    """The reviewer has no name."""
 
 
-class Found(NamedTuple):
-    """What a review needs of the account.
+class ReviewResources(NamedTuple):
+    """The account's resources that a review uses.
 
     Attributes:
-        places: the queue, the labels, the table, the models and the pictures.
+        backend: the queue, the labels, the table, the models and the pictures.
         labels_uri: where labels go, s3://bucket/prefix/.
-        hold_seconds: how long the queue hides a picture that somebody has.
+        hold_seconds: the queue's VisibilityTimeout.
         waiting: about how many pictures wait.
     """
 
-    places: Places
+    backend: Backend
     labels_uri: str
     hold_seconds: int
     waiting: int
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve the page until Ctrl-C, which is how it is meant to end; return the exit status."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    try:
-        review(arguments, console)
-    except (ExpectedError, ClientError, BotoCoreError) as error:
-        print(f"review: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:  # before there was a server to end
-        print("review: interrupted; nothing was decided", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    """Serve the page until Ctrl-C, the normal end; return the exit status."""
+    return run_command("review", lambda: review(parse_arguments(argv), make_console()), "nothing was decided")
 
 
 def review(arguments: argparse.Namespace, console: Console) -> None:
-    """Find everything, serve, and say at the end what was decided. Raises ExpectedError."""
+    """Find the resources, serve the page, and print the decisions at the end. Raises ExpectedError."""
     import boto3
 
-    from operations.reviewing.private_page import private_page
     from operations.reviewing.server import serve
 
     reviewer = arguments.reviewer or _user_name()
-    found = find(boto3.Session(), arguments.stack_name, arguments.bucket)
+    resources = find_resources(boto3.Session(), arguments.stack_name, arguments.bucket)
 
-    def tell(sentence: str) -> None:
+    def write(sentence: str) -> None:
         console.print(sentence, markup=False, soft_wrap=True)
 
     def ready(address: str) -> None:
-        tell(f"Review page: {address}")
-        tell(
-            f"About {found.waiting} pictures wait. Labels go to {found.labels_uri}, as decided by"
-            f" {reviewer}. Keep the address to yourself; Ctrl-C ends the page, and what was not"
-            " decided goes back to the queue."
+        write(f"Review page: {address}")
+        write(
+            f"About {resources.waiting} pictures wait. Labels go to {resources.labels_uri}, as decided by {reviewer}."
+            " Keep the address secret. Ctrl-C ends the server; undecided pictures go back to the queue."
         )
         if not arguments.no_browser:
-            page = until_the_end.enter_context(private_page(address)).as_uri()
-            # A browser of the terminal's would keep the server from serving until it ends.
+            page = until_end.enter_context(private_page(address)).as_uri()
+            # In a thread: a text browser would block the server until it ends.
             threading.Thread(target=webbrowser.open, args=[page], daemon=True).start()
 
     def give_up() -> None:
-        """End at once: neither the event loop nor threads that wait for AWS could be waited for."""
-        until_the_end.close()
-        tell(
-            "Ended without waiting for AWS: what was decided is written, and the rest comes back"
-            f" to the queue by itself within {found.hold_seconds} s."
+        """End at once, without waiting for the event loop and for threads that wait for AWS."""
+        until_end.close()
+        write(
+            "Ended without waiting for AWS: all decisions are written, and the other pictures come back to the queue"
+            f" within {resources.hold_seconds} s."
         )
         console.print(result_table(desk.decided))
         sys.stdout.flush()
         os._exit(INTERRUPTED)
 
-    desk = Desk(found.places, reviewer, found.hold_seconds, tell)
-    with ExitStack() as until_the_end:
+    desk = Desk(resources.backend, reviewer, resources.hold_seconds, write)
+    with ExitStack() as until_end:
         serve(desk, reviewer, arguments.port, ready, give_up)
     console.print(result_table(desk.decided))
 
 
-def find(session: Any, stack_name: str, bucket: str | None) -> Found:
+@contextmanager
+def private_page(address: str) -> Iterator[Path]:
+    """Write a page that redirects to `address` and that only its owner can read; delete it at the end.
+
+    A browser that is started with the address itself shows it to every user of the machine, in the list of processes.
+    """
+    with tempfile.TemporaryDirectory(prefix="review-") as folder:  # mode 0700
+        path = Path(folder) / "review.html"
+        target = html.escape(address, quote=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(
+                '<!doctype html>\n<meta charset="utf-8">\n<title>Review page</title>\n'
+                f'<meta http-equiv="refresh" content="0; url={target}">\n'
+                f'<p><a href="{target}">Go to the review page</a></p>\n'
+            )
+        yield path
+
+
+def find_resources(session: Any, stack_name: str, bucket: str | None) -> ReviewResources:
     """Find queue, table and bucket, and check that they can be used.
 
-    `bucket` is the one with the labels, None for the project's own. Raises ExpectedError.
+    `bucket` is the one for labels, None for the project's own. Raises ExpectedError.
     """
     from botocore.config import Config
 
     region = check_region(session)
     account = check_credentials(session.client("sts")).account
-    outputs = stack_outputs(session.client("cloudformation"), stack_name)
-    if QUEUE_OUTPUT not in outputs:
-        raise StackNotFoundError(
-            f"The stack {stack_name} gives no {QUEUE_OUTPUT}: it is an older one, deploy it again"
-            " with `sam build && sam deploy`."
-        )
+    outputs = stack_outputs(session.client("cloudformation"), stack_name, "ReviewQueueUrl")
     config = Config(
         max_pool_connections=CONNECTIONS,
         connect_timeout=CONNECT_SECONDS,
@@ -139,27 +143,23 @@ def find(session: Any, stack_name: str, bucket: str | None) -> Found:
     s3 = session.client("s3", config=config)
     bucket = bucket or settings.default_bucket(account, region)
     check_bucket(s3, bucket, region)
-    queue = ReviewQueue(session.client("sqs", config=config), outputs[QUEUE_OUTPUT])
-    places = Places(
+    queue = ReviewQueue(session.client("sqs", config=config), outputs["ReviewQueueUrl"])
+    backend = Backend(
         queue=queue,
         labels=LabelStore(s3, bucket),
         table=PredictionsTable(session.client("dynamodb", config=config), outputs["PredictionsTableName"]),
         models=ServedModels(session.client("sagemaker", config=config)),
-        read=lambda question: read_shown(s3, question.picture),
+        read=lambda question: read_page_picture(s3, question.picture),
     )
-    return Found(
-        places,
-        labels_uri=f"s3://{bucket}/{settings.LABELS_PREFIX}/",
-        hold_seconds=queue.hold_seconds(),
-        waiting=queue.waiting()[0],
-    )
+    labels_uri = f"s3://{bucket}/{settings.LABELS_PREFIX}/"
+    return ReviewResources(backend, labels_uri, queue.hold_seconds(), queue.waiting()[0])
 
 
 def result_table(decided: Counter[str]) -> Table:
-    """Lay out how many pictures were decided as what."""
+    """Lay out the number of decisions by label."""
     table = Table("label", "pictures", title="Decided")
     table.columns[1].justify = "right"
-    for label, count in sorted((+decided).items()):  # not what was taken back
+    for label, count in sorted((+decided).items()):  # without labels whose decisions were all undone
         table.add_row(label, str(count))
     table.add_section()
     table.add_row("all", str(decided.total()))
@@ -170,35 +170,23 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m operations.review",
-        description="Serve a page on this machine on which people decide the pictures of the review"
-        " queue. Several may do so at once; each gets other pictures.",
+        description="Serve a page on this machine on which people decide the pictures of the review queue. Several may"
+        " do so at once; each gets other pictures.",
     )
     add = parser.add_argument
-    add(
-        "--stack-name",
-        metavar="NAME",
-        default=settings.project().stack_name,
-        help=f"the workflow's stack ({settings.project().stack_name}, from samconfig.toml)",
-    )
+    add_stack_argument(parser)
     add("--bucket", metavar="NAME", help=f"bucket for labels ({settings.default_bucket('ACCOUNT', 'REGION')})")
-    add("--reviewer", metavar="NAME", help="who decides, as it stands in each label (your user name)")
-    add("--port", type=_port, default=0, help="TCP port of 127.0.0.1, 0 to 65535 (0: one that is free)")
+    add("--reviewer", metavar="NAME", help="the reviewer's name in each label (your user name)")
+    add("--port", metavar="N", type=port, default=0, help="TCP port of 127.0.0.1 (0: a free one)")
     add("--no-browser", action="store_true", help="only print the address")
     return parser.parse_args(argv)
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port: give 0 to 65535")
-    return port
 
 
 def _user_name() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError) as error:  # what it raises changed with Python 3.13
-        raise ReviewerUnknownError("You have no user name here: give --reviewer NAME.") from error
+    except (OSError, KeyError) as error:  # KeyError before Python 3.13
+        raise ReviewerUnknownError("Your user name is unknown: give --reviewer NAME.") from error
 
 
 if __name__ == "__main__":

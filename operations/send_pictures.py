@@ -1,8 +1,7 @@
-"""Put pictures into the workflow's inbox: `python -m operations.send_pictures FOLDER_OR_FILE ...`.
+"""Send pictures into the workflow's inbox: `python -m operations.send_pictures FOLDER_OR_FILE ...`.
 
-Each object created under `inbox/` of the stack's bucket starts one execution. Files are sent as
-they are, whatever they hold: what is no picture ends as a failure with a name. With --rate or
---burst they are a load, and every picture is followed to where it ends.
+Each object created under `inbox/` of the stack's bucket starts one execution. Files are sent unchanged: a file that is
+not a picture fails with a named error. With --rate or --burst the command sends a load and reports every outcome.
 """
 
 import argparse
@@ -12,48 +11,48 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from common import settings
 from common.account import check_region
 from common.arguments import positive_integer, positive_number, seconds, share
-from common.errors import ExpectedError
+from common.command import INTERRUPTED, run_command
 from common.progress import progress_bar
 from common.reports import write_json
-from common.stack import stack_outputs
+from common.stack import add_stack_argument, stack_outputs
 from common.waiting import make_console
-from operations.sending.arrivals import INBOX, Arrival, SourcePicture
+from operations.sending.arrivals import INBOX, Arrival
 from operations.sending.display import progress, show
 from operations.sending.figures import figures, picture_facts
 from operations.sending.odd_pictures import KINDS, make_odd_pictures
-from operations.sending.pictures import NoPicturesError, pictures_of, staged_test_pictures
-from operations.sending.plan import new_run_id, plan_files, plan_load, shuffled
+from operations.sending.plan import (
+    NoPicturesError,
+    burst_arrivals,
+    choose_odd,
+    new_run_id,
+    pictures_of,
+    plan_files,
+    plan_load,
+    poisson_arrivals,
+    shuffled,
+    staged_test_pictures,
+)
 from operations.sending.running import End, carry_out
-from operations.sending.schedule import burst_arrivals, choose_odd, poisson_arrivals
 from operations.sending.tracking import Tracker
 from operations.sending.uploading import UPLOADS_AT_ONCE, Sender
 
 DEFAULT_WAIT_S = 120.0  # an execution that meets a busy endpoint retries for two minutes on average
 DEFAULT_MOST = 10_000  # pictures; that many executions of 8 transitions are 2 dollars
+LOAD_FACTS = ("rate", "duration", "count", "burst", "seed", "odd", "odd_kinds", "wait")  # as the report has them
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Send the pictures; return 0, 1 where one was not sent or not answered, or 130."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    try:
-        return run(arguments, console)
-    except (ExpectedError, ClientError, BotoCoreError, OSError) as error:
-        print(f"send_pictures: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("send_pictures: interrupted", file=sys.stderr)
-        return 130
+    """Send the pictures; return 0, 1 if one was not uploaded or not answered, or 130."""
+    return run_command("send_pictures", lambda: run(parse_arguments(argv), make_console()))
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Do what the command line says; return the exit status. Raises ExpectedError, ClientError."""
+    """Send, track and report; return the exit status. Raises ExpectedError, ClientError."""
     import boto3
 
     run_id = new_run_id()
@@ -65,87 +64,74 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     sender = Sender(client(session, "s3"), outputs["PicturesBucketName"], stop)
     tracker = None
     if arguments.wait is not None:
-        tables, machines = client(session, "dynamodb"), client(session, "stepfunctions")
-        tracker = Tracker(machines, tables, outputs, arrivals=arrivals, clock=sender)
+        dynamodb, stepfunctions = client(session, "dynamodb"), client(session, "stepfunctions")
+        tracker = Tracker(stepfunctions, dynamodb, outputs, arrivals=arrivals, clock=sender)
     with progress(console, arrivals, tracker is not None) as tick:
         end = carry_out(sender, tracker, arrivals, wait_s=arguments.wait or 0, stop=stop, tick=tick)
-    found = {
+    report = {
         "run": run_id,
         "stack": arguments.stack_name,
-        "load": load_facts(arguments),
+        "load": {name: getattr(arguments, name) for name in LOAD_FACTS},
         "began": sender.began,
         "followed": tracker is not None,
         "interrupted": end.interrupted,
         "problem": str(end.problem) if end.problem else None,
-        "trouble": tracker.trouble if tracker else "",
+        "tracking_error": tracker.last_error if tracker else "",
         **figures(arrivals, sender.began, sender.offset_s),
     }
     if arguments.out:
         pictures = [picture_facts(a, sender.began, sender.offset_s) for a in arrivals]
-        write_json(arguments.out, found | {"pictures_sent": pictures})
-    return report(console, outputs, arrivals, found, end=end, out=arguments.out)
+        write_json(arguments.out, report | {"pictures_sent": pictures})
+    return show_result(console, outputs, arrivals, report, end=end, out=arguments.out)
 
 
 def plan(arguments: argparse.Namespace, run_id: str, console: Console) -> list[Arrival]:
-    """Return what will be sent when. Raises ExpectedError."""
-    pictures: list[SourcePicture] = (
-        staged_test_pictures(arguments.staged) if arguments.staged else pictures_of(arguments.paths)
-    )
+    """Return the pictures to send, with their times. Raises ExpectedError."""
+    pictures = staged_test_pictures(arguments.staged) if arguments.staged else pictures_of(arguments.paths)
     if arguments.rate is None and arguments.burst is None:
         return plan_files(pictures, arguments.max)
     seed, most = arguments.seed, arguments.max
     if arguments.burst is not None:
         times = burst_arrivals(arguments.burst, most=most)
     else:
-        times = poisson_arrivals(
-            arguments.rate,
-            duration=arguments.duration,
-            count=arguments.count,
-            seed=seed,
-            most=most,
-        )
+        duration, count = arguments.duration, arguments.count
+        times = poisson_arrivals(arguments.rate, duration=duration, count=count, seed=seed, most=most)
     if not times:
         raise NoPicturesError(
-            f"No picture comes within {arguments.duration:g} s at this rate: give a longer --duration, or --count."
+            f"No picture arrives within {arguments.duration:g} s at this rate: give a longer --duration, or --count."
         )
     pictures = shuffled(pictures, seed)
     odd = choose_odd(len(times), arguments.odd, arguments.odd_kinds, seed)
-    with progress_bar(console, "Making odd pictures") as made:
-        odd_pictures = make_odd_pictures(Counter(odd.values()), pictures, seed, made)
+    with progress_bar(console, "Making odd pictures") as report:
+        odd_pictures = make_odd_pictures(Counter(odd.values()), pictures, seed, report)
     return plan_load(times, pictures, odd, odd_pictures, run_id)
 
 
 def client(session: Any, service: str) -> Any:
-    """Return a client with a connection for each upload, whose calls do not hang for minutes."""
+    """Return a client with a connection for each upload and short timeouts."""
     from botocore.config import Config
 
     return session.client(
         service,
         config=Config(
             max_pool_connections=UPLOADS_AT_ONCE,
-            connect_timeout=5,  # seconds; times the tries, what a Ctrl-C may have to wait for
+            connect_timeout=5,  # seconds; times the tries, the longest that Ctrl-C waits
             read_timeout=10,
             retries={"mode": "standard", "total_max_attempts": 3},
         ),
     )
 
 
-def load_facts(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what was asked for, as the report holds it; rates are per second, times seconds."""
-    names = ("rate", "duration", "count", "burst", "seed", "odd", "odd_kinds", "wait")
-    return {name: getattr(arguments, name) for name in names}
-
-
-def report(
+def show_result(
     console: Console,
     outputs: dict[str, str],
     arrivals: list[Arrival],
-    found: dict[str, Any],
+    report: dict[str, Any],
     *,
     end: End,
     out: Path | None,
 ) -> int:
-    """Print what the run came to; return the exit status."""
+    """Print the result of the run; return the exit status."""
     uploaded = sum(arrival.version_id is not None for arrival in arrivals)
     console.print(
         f"Sent {uploaded} files to s3://{outputs['PicturesBucketName']}/{INBOX}/: each starts"
@@ -153,35 +139,33 @@ def report(
         markup=False,
         soft_wrap=True,
     )
-    if found["followed"] or uploaded < len(arrivals):
-        show(console, found, arrivals)
+    if report["followed"] or uploaded < len(arrivals):
+        show(console, report, arrivals)
     if out:
         console.print(f"Wrote {out}", markup=False, soft_wrap=True)
     if end.interrupted:
-        what = "what was sent is being worked on" if uploaded else "nothing was sent"
-        print(f"send_pictures: interrupted; {what}", file=sys.stderr)
-        return 130
+        note = "the workflow goes on with what was sent" if uploaded else "nothing was sent"
+        print(f"send_pictures: interrupted; {note}", file=sys.stderr)
+        return INTERRUPTED
     if end.problem:
         print(f"send_pictures: {end.problem}", file=sys.stderr)
         return 1
-    lost = found["upload_failed"] + found["not_sent"]
-    lost += found["no_answer"] if found["followed"] else 0
-    return 1 if lost else 0
+    missing = report["upload_failed"] + report["not_sent"]
+    missing += report["no_answer"] if report["followed"] else 0
+    return 1 if missing else 0
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Read the command line. Exits with status 2 where it makes no sense."""
+    """Read the command line. Exits with status 2 for contradictions."""
     parser = argparse.ArgumentParser(
         prog="python -m operations.send_pictures",
-        description="Upload pictures to the inbox of the deployed workflow. Each starts one"
-        " execution. Alone, all files are sent once and not waited for; --rate makes them a steady"
-        " stream and --burst a burst, under keys of their own, and both tell where each one ended.",
+        description="Upload pictures to the inbox of the deployed workflow. Each starts one execution. Alone, all files"
+        " are sent once, and the command does not wait. --rate makes them a steady stream and --burst a burst, under"
+        " keys of their own; both report the outcome of every picture.",
     )
-    what = parser.add_argument_group("what is sent")
-    what.add_argument(
-        "paths", metavar="PATH", nargs="*", type=Path, help="a file, or a folder whose files keep their path below it"
-    )
-    what.add_argument(
+    add = parser.add_argument_group("pictures").add_argument
+    add("paths", metavar="PATH", nargs="*", type=Path, help="a file, or a folder whose files keep their path below it")
+    add(
         "--staged",
         metavar="FOLDER",
         nargs="?",
@@ -189,64 +173,30 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         const=settings.STAGED_FOLDER,
         help=f"instead of PATH: the test pictures of a staged folder ({settings.STAGED_FOLDER}), whose class is known",
     )
-    what.add_argument(
-        "--odd",
-        metavar="SHARE",
-        type=share,
-        default=0.0,
-        help="share of a stream or burst that is made odd, 0 to 1 (default: 0)",
+    odd_help = "share of a stream or burst that is made odd, 0 to 1 (default: 0)"
+    add("--odd", metavar="SHARE", type=share, default=0.0, help=odd_help)
+    kinds_help = f"kinds of odd pictures: any of {', '.join(KINDS)} (default: all)"
+    add("--odd-kinds", metavar="KIND", nargs="+", choices=KINDS, help=kinds_help)
+
+    add = parser.add_argument_group("load").add_argument
+    rate_help = "pictures per second on average, at random times (Poisson) that do not wait for earlier pictures"
+    add("--rate", metavar="R", type=positive_number, help=rate_help)
+    add("--duration", metavar="S", type=positive_number, help="length of the stream in seconds")
+    add("--count", metavar="N", type=positive_integer, help="pictures of the stream, instead of --duration")
+    add("--burst", metavar="N", type=positive_integer, help="send N pictures at once, each as often as needed")
+    add("--seed", type=int, default=0, help="number that decides times, order and odd pictures (default: 0)")
+    max_help = f"refuse to send more than N pictures (default: {DEFAULT_MOST})"
+    add("--max", metavar="N", type=positive_integer, default=DEFAULT_MOST, help=max_help)
+
+    group = parser.add_argument_group("outcomes")
+    wait = group.add_mutually_exclusive_group()
+    wait_help = (
+        f"seconds to wait for outcomes after the last upload (default: {DEFAULT_WAIT_S:g} for a stream or burst)"
     )
-    what.add_argument(
-        "--odd-kinds",
-        metavar="KIND",
-        nargs="+",
-        choices=KINDS,
-        help=f"what odd means: any of {', '.join(KINDS)} (default: all)",
-    )
-    when = parser.add_argument_group("when it is sent")
-    when.add_argument(
-        "--rate",
-        metavar="R",
-        type=positive_number,
-        help="pictures per second on average, at random moments (Poisson) that do not wait for earlier pictures",
-    )
-    when.add_argument("--duration", metavar="S", type=positive_number, help="seconds that the stream lasts")
-    when.add_argument(
-        "--count", metavar="N", type=positive_integer, help="pictures that the stream has, instead of --duration"
-    )
-    when.add_argument(
-        "--burst",
-        metavar="N",
-        type=positive_integer,
-        help="send N pictures at once, those that there are again and again",
-    )
-    when.add_argument(
-        "--seed", type=int, default=0, help="number that decides moments, order and odd pictures (default: 0)"
-    )
-    when.add_argument(
-        "--max",
-        metavar="N",
-        type=positive_integer,
-        default=DEFAULT_MOST,
-        help=f"refuse to send more than N pictures (default: {DEFAULT_MOST})",
-    )
-    after = parser.add_argument_group("what is told")
-    wait = after.add_mutually_exclusive_group()
-    wait.add_argument(
-        "--wait",
-        metavar="S",
-        type=seconds,
-        help="seconds to wait for answers after the last upload"
-        f" (default: {DEFAULT_WAIT_S:g} for a stream or burst, else not at all)",
-    )
-    wait.add_argument("--no-wait", action="store_true", help="end with the last upload; answers are not looked for")
-    after.add_argument("--out", metavar="FILE", type=Path, help="write all figures and pictures to this file, as JSON")
-    parser.add_argument(
-        "--stack-name",
-        metavar="NAME",
-        default=settings.project().stack_name,
-        help=f"the workflow's stack ({settings.project().stack_name}, from samconfig.toml)",
-    )
+    wait.add_argument("--wait", metavar="S", type=seconds, help=wait_help)
+    wait.add_argument("--no-wait", action="store_true", help="end with the last upload; do not track outcomes")
+    group.add_argument("--out", metavar="FILE", type=Path, help="write all figures and pictures to this file, as JSON")
+    add_stack_argument(parser)
     arguments = parser.parse_args(argv)
     if problem := contradiction(arguments):
         parser.error(problem)
@@ -257,7 +207,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def contradiction(arguments: argparse.Namespace) -> str | None:
-    """Return what does not go together on the command line, None where all does."""
+    """Return the first contradiction on the command line, None if there is none."""
     rate, times = arguments.rate is not None, (arguments.duration, arguments.count)
     load = rate or arguments.burst is not None
     problems = {
@@ -268,7 +218,7 @@ def contradiction(arguments: argparse.Namespace) -> str | None:
         "--odd belongs to --rate or --burst": arguments.odd and not load,
         "--odd-kinds needs --odd, a share above 0": arguments.odd_kinds and not arguments.odd,
     }
-    return next((problem for problem, there in problems.items() if there), None)
+    return next((problem for problem, present in problems.items() if present), None)
 
 
 if __name__ == "__main__":

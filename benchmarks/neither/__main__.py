@@ -25,7 +25,8 @@ from common.arguments import positive_integer
 from common.arguments import share as share_argument
 from common.command import run_command
 from common.errors import ExpectedError
-from common.metrics import is_accepted, wilson_interval
+from common.metrics import wilson_interval
+from common.predictions import is_accepted
 from common.progress import progress_bar
 from common.reports import write_json
 from common.waiting import make_console

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from common.metrics import is_accepted
+from common.predictions import is_accepted
 
 SIDE = 64  # pixels that each picture gets
 COLUMNS, ROWS = 12, 5

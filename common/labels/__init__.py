@@ -1,1 +1,1 @@
-"""Labels that people gave, and the pictures that they are for."""
+"""Labels, the decisions of people, and the pictures that they are about."""

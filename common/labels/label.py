@@ -12,25 +12,25 @@ from common.labels.question import Question, QuestionError, read_question
 from common.s3_picture import Picture
 from common.settings import LABELS_PREFIX
 
-MOVE = "move it, since nothing but labels may lie there"
-# A label's key: the checksum of the picture's place, and its version.
+MOVE = "move it, since that prefix is for labels only"
+# A label's key: the checksum of the picture's bucket and key, and its version.
 KEY_PATTERN = re.compile(rf"{LABELS_PREFIX}/[0-9a-f]{{64}}/[^/]+\.json")
 
 
 class LabelError(ExpectedError):
-    """An object among the labels is not one."""
+    """An object below the labels' prefix is not a label."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """A decision.
+    """A person's decision about a picture.
 
     Attributes:
-        question: the picture, and what the model made of it.
+        question: the picture, and the model's answer.
         label: the class, or `question.NEITHER`.
-        decided_by: who decided.
-        decided_at: when, in UTC as ISO 8601.
-        model: name of the model that had guessed, None where it can no longer be told.
+        decided_by: the person.
+        decided_at: time in UTC as ISO 8601.
+        model: name of the model that answered, None if it is unknown.
     """
 
     question: Question
@@ -41,11 +41,11 @@ class Label:
 
     @property
     def key(self) -> str:
-        """The label's key in the training bucket: one for each version of a picture."""
+        """The label's key in the training bucket, one for each version of a picture."""
         return label_key(self.question.picture)
 
     def body(self) -> bytes:
-        """Return the object's content: one JSON object, in lines."""
+        """Return the object's content, an indented JSON object."""
         question = self.question
         fields = {
             "s3_bucket": question.picture.bucket,
@@ -68,13 +68,13 @@ class Label:
 
 def label_key(picture: Picture) -> str:
     """Return the key of a picture's label in the training bucket."""
-    # The picture's own key may be as long as a key can be: its checksum stands for it.
-    place = hashlib.sha256(f"{picture.bucket}/{picture.key}".encode()).hexdigest()
-    return f"{LABELS_PREFIX}/{place}/{picture.version_id or 'null'}.json"
+    # A checksum, since the picture's own key may have the maximum length.
+    checksum = hashlib.sha256(f"{picture.bucket}/{picture.key}".encode()).hexdigest()
+    return f"{LABELS_PREFIX}/{checksum}/{picture.version_id or 'null'}.json"
 
 
 def is_label_key(key: str) -> bool:
-    """Tell whether an object of that key is a label of this project's."""
+    """Tell whether a key is one of a label."""
     return KEY_PATTERN.fullmatch(key) is not None
 
 
@@ -83,17 +83,17 @@ def read_label(content: bytes, where: str) -> Label:
     try:
         fields: Any = json.loads(content)
         if not isinstance(fields, dict):
-            raise QuestionError("it is no JSON object")
+            raise QuestionError("it is not a JSON object")
         question = read_question(fields, fields.get("guess"))
     except (ValueError, RecursionError, QuestionError) as error:
-        raise LabelError(f"{where} is no label ({error}): {MOVE}.") from error
+        raise LabelError(f"{where} is not a label ({error}): {MOVE}.") from error
     texts: dict[str, Any] = {name: fields.get(name) for name in ("label", "decided_by", "decided_at", "model")}
     for name, text in texts.items():
         if not (isinstance(text, str) and text) and not (name == "model" and text is None):
-            raise LabelError(f"{where} is no label (its {name} is {text!r}): {MOVE}.")
+            raise LabelError(f"{where} is not a label (its {name} is {text!r}): {MOVE}.")
     return Label(question, **texts)
 
 
 def now() -> str:
-    """Return the time as labels and the predictions table have it, to the millisecond."""
+    """Return the time in the format of labels and the predictions table, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

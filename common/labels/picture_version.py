@@ -1,4 +1,4 @@
-"""Read the very version of a picture that a question or a label is about."""
+"""Read the version of a picture that a question or a label is about."""
 
 from typing import Any
 
@@ -6,34 +6,34 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 from common.s3_picture import Picture
 
-MOST_BYTES = 6 * 1024 * 1024  # what the workflow takes: functions/serialize_image_data/app.py
+MOST_BYTES = 6 * 1024 * 1024  # the workflow's limit: functions/serialize_image_data/app.py
 GONE_CODES = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "MethodNotAllowed"}
-LATER_CODES = {"SlowDown", "Throttling", "RequestTimeout", "TooManyRequests"}
+TRANSIENT_CODES = {"SlowDown", "Throttling", "RequestTimeout", "TooManyRequests"}
 
 
 class PictureGoneError(Exception):
-    """Nobody will ever get this version. Says why in a sentence."""
+    """This version cannot be read any more; the message is a sentence."""
 
 
 class PictureRefusedError(Exception):
-    """S3 does not give this version now, to this person. Says why in a sentence."""
+    """S3 refuses this version now, to this person; the message is a sentence."""
 
 
 def read_version(s3: Any, picture: Picture) -> bytes:
-    """Return the bytes of that version, of the newest one where none is named.
+    """Return the bytes of this version, or of the newest one if the picture has no version.
 
-    Raises PictureGoneError, PictureRefusedError, and botocore's errors where asking again may help.
+    Raises PictureGoneError, PictureRefusedError, and botocore's errors if a retry may help.
     """
     version = {"VersionId": picture.version_id} if picture.version_id else {}
     try:
         answer = s3.get_object(Bucket=picture.bucket, Key=picture.key, **version)
         size = answer["ContentLength"]
         if size > MOST_BYTES:
-            raise PictureGoneError(f"It has {size:,} bytes, too many to be one of ours.")
+            raise PictureGoneError(f"It has {size:,} bytes, more than the workflow accepts.")
         content: bytes = answer["Body"].read()
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        if code in LATER_CODES or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+        if code in TRANSIENT_CODES or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
             raise
         if code in GONE_CODES:
             raise PictureGoneError("It is gone: this version was deleted from S3.") from error
@@ -43,5 +43,5 @@ def read_version(s3: Any, picture: Picture) -> bytes:
             reason = f"S3 refuses it ({code}: {error.response['Error'].get('Message', '')})."
         raise PictureRefusedError(reason) from error
     except ParamValidationError as error:
-        raise PictureGoneError("Its place is no possible one in S3.") from error
+        raise PictureGoneError("Its bucket or key is not valid in S3.") from error
     return content

@@ -1,4 +1,4 @@
-"""What the workflow asks a person: one version of a picture, and what the model makes of it."""
+"""The question to a person: which class has one version of a picture, given the model's answer."""
 
 import json
 import math
@@ -8,24 +8,24 @@ from typing import Any
 from common.errors import ExpectedError
 from common.s3_picture import Picture, find_picture, json_object
 
-NEITHER = "neither"  # what people decide where none of the classes is in the picture
+NEITHER = "neither"  # the label of a picture without any of the classes
 
 
 class QuestionError(ExpectedError):
-    """A message of the review queue, or a label, is none that anybody could decide."""
+    """A message of the review queue, or a label, has no question that a person can answer."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A picture to decide. What was not told is None, or empty.
+    """A picture to decide. A field that the message lacks is None, or empty.
 
     Attributes:
-        picture: which version of which object.
-        guess: the class that the model holds for likeliest.
-        confidence: its probability of that, in [0, 1].
+        picture: the version of an object.
+        guess: the model's likeliest class.
+        confidence: the probability of the guess, in [0, 1].
         inferences: probabilities in the order of `class_names`, or none.
-        class_names: the classes there are to choose from.
-        threshold: what the confidence was held against, in [0, 1].
+        class_names: the classes to choose from.
+        threshold: the confidence threshold, in [0, 1].
         endpoint_name: the endpoint that answered.
         execution_arn: the execution that queued it.
     """
@@ -40,13 +40,13 @@ class Question:
     execution_arn: str | None
 
     def probabilities(self) -> list[tuple[str, float | None]]:
-        """Return each class with its probability, where the model's answer came along."""
+        """Return each class with its probability, None if the message has none."""
         known = dict(zip(self.class_names, self.inferences, strict=False))
         return [(name, known.get(name)) for name in self.class_names]
 
 
 def read_message(body: str) -> Question:
-    """Read what the state Send To Review writes. Raises QuestionError."""
+    """Read a message of the state Send To Review. Raises QuestionError."""
     message = json_object(body)
     return read_question(message, guess=message.get("label"))
 
@@ -58,15 +58,15 @@ def read_question(fields: dict[str, Any], guess: object) -> Question:
         raise QuestionError(f"it names no picture: {str(fields)[:120]}")
     try:
         json.dumps(fields, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:  # half of a pair of surrogates, which JSON can spell
-        raise QuestionError(f"it has text that is none: {str(fields)[:120]}") from error
+    except UnicodeEncodeError as error:  # a lone surrogate, which JSON can spell
+        raise QuestionError(f"it has text that is not Unicode: {str(fields)[:120]}") from error
     names = _texts(fields.get("class_names"))
     inferences = _numbers(fields.get("inferences"))
     label = guess if isinstance(guess, str) and guess else None
     if not names and label:
         names = (label,)
     if NEITHER in names:
-        raise QuestionError(f"its class {NEITHER!r} is what people choose where none fits")
+        raise QuestionError(f"its class {NEITHER!r} is reserved for pictures without any class")
     return Question(
         picture,
         guess=label,
@@ -100,5 +100,5 @@ def _number(value: object) -> float | None:
 
 
 def _numbers(value: object) -> tuple[float, ...]:
-    found = [_number(number) for number in value] if isinstance(value, list) else []
-    return tuple(number for number in found if number is not None)
+    numbers = map(_number, value) if isinstance(value, list) else ()
+    return tuple(number for number in numbers if number is not None)

@@ -1,1 +1,1 @@
-"""What people decide about pictures whose answer was not certain enough."""
+"""The page and the server on which people decide the pictures in review."""

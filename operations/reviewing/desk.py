@@ -1,10 +1,9 @@
-"""Hand pictures to reviewers and write down what they decide, whatever fails on the way.
+"""Hand pictures to reviewers and write their decisions, without losing any when a call or the program fails.
 
-A picture's message is deleted only after its label and its record are written, and that of a
-reviewer's last decision only once the next one is made or a minute has passed, so that the decision
-can be taken back. Where a program ends in between, SQS hands the message out again: a picture that
-has a label by then is finished without asking anybody, any other is asked again. So nothing is
-lost, and at most one picture for each reviewer is asked twice.
+A picture's message is deleted only after its label and its item are written. The message of a reviewer's last decision
+is deleted only after the next decision or a minute, so that the decision can be undone. If the program ends in between,
+SQS delivers the message again: a picture with a label is then completed without asking anybody, any other is asked
+again. So nothing is lost, and at most one picture of each reviewer is asked twice.
 """
 
 import threading
@@ -19,20 +18,20 @@ from botocore.exceptions import BotoCoreError, ClientError
 from common.labels.label import Label, LabelError, now
 from common.labels.question import NEITHER, Question, QuestionError, read_message
 from operations.reviewing.label_store import LabelStore
+from operations.reviewing.page_picture import PagePicture
 from operations.reviewing.predictions_table import AlreadyDecidedError, PredictionsTable
 from operations.reviewing.review_queue import Message, ReviewQueue
 from operations.reviewing.served_model import ServedModels
-from operations.reviewing.shown_picture import ShownPicture
 
-AHEAD = 2  # pictures that a reviewer holds: the one on the page, and the next
-UNDO_SECONDS = 60  # for so long a last decision waits to be taken back
-SKIP_SECONDS = 600  # for so long nobody is asked about a picture that somebody skipped
-COUNTED_SECONDS = 2  # for so long a count of the queue is good enough
+AHEAD = 2  # pictures that a page holds: the one it shows, and the next
+UNDO_SECONDS = 60  # after which a decision can no longer be undone
+SKIP_SECONDS = 600  # for which a skipped picture is hidden
+COUNTED_SECONDS = 2  # for which a count of the queue is cached
 MOST_REVIEWERS = 50  # open pages; each holds pictures
 
 
 class DeskClosedError(Exception):
-    """The server is ending, or more pages are open than anybody could mean."""
+    """The server is ending, or too many pages are open."""
 
 
 class UnknownAnswerError(Exception):
@@ -41,23 +40,23 @@ class UnknownAnswerError(Exception):
 
 @dataclass
 class Held:
-    """A picture that one reviewer has, and nobody else."""
+    """A picture that one page holds."""
 
     message: Message
     question: Question
-    shown: ShownPicture
-    tried: list[Label] = field(default_factory=list)  # of tries that failed: S3 may have one
+    picture: PagePicture
+    attempts: list[Label] = field(default_factory=list)  # of failed calls: S3 may have stored one
 
     def answers(self) -> tuple[str, ...]:
-        """Return what can be decided: nobody can tell a class of what cannot be seen."""
-        if not self.shown.problem:
+        """Return the possible answers: a picture that cannot be shown has no class."""
+        if not self.picture.problem:
             return (*self.question.class_names, NEITHER)
-        return (NEITHER,) if self.shown.for_good else ()
+        return (NEITHER,) if self.picture.permanent else ()
 
 
 @dataclass
-class Last:
-    """What a reviewer did last: a decision, or a skip if there is no label."""
+class Action:
+    """A reviewer's last action: a decision, or a skip if there is no label."""
 
     held: Held
     at: float  # time.monotonic()
@@ -69,61 +68,61 @@ class Last:
 class Reviewer:
     """One open page."""
 
-    seen: float  # time.monotonic(), when the page was last heard of
+    seen: float  # time.monotonic() of the page's last request
     held: list[Held] = field(default_factory=list)
-    last: Last | None = None
+    last: Action | None = None
     gone: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
     filling: threading.Lock = field(default_factory=threading.Lock)
 
     def in_flight(self) -> list[Held]:
         """Return the pictures whose messages must stay in flight for this page."""
-        last = self.last  # which another thread may take away
+        last = self.last  # another thread may reset it
         return [*self.held, *([last.held] if last and last.label else [])]
 
 
 @dataclass(frozen=True)
 class View:
-    """What a page is to show: pictures, the first of them now, and what can be taken back."""
+    """What a page shows: pictures, the first of them now, and the action that can be undone."""
 
     pictures: tuple[Held, ...]
-    last: Last | None
-    waiting: int | None  # about, and without those of `pictures`; None where SQS did not tell
-    put_off: int | None  # about: in others' hands, or skipped
+    last: Action | None
+    waiting: int | None  # about, and without those of `pictures`; None if SQS did not answer
+    put_off: int | None  # about: on others' pages, or skipped
     note: str = ""
 
 
 @dataclass(frozen=True)
-class Places:
+class Backend:
     """Where pictures come from and decisions go."""
 
     queue: ReviewQueue
     labels: LabelStore
     table: PredictionsTable
     models: ServedModels
-    read: Callable[[Question], ShownPicture]
+    read: Callable[[Question], PagePicture]
 
 
 class Desk:
-    """Every method may be called by many threads at once, each for its reviewer's page."""
+    """Hands pictures to pages. Every method may be called by many threads at once, each for its page."""
 
-    def __init__(self, places: Places, reviewer: str, hold_seconds: int, tell: Callable[[str], None]) -> None:
-        """Decide as `reviewer`; `hold_seconds` is how long the queue hides a message.
+    def __init__(self, backend: Backend, reviewer: str, hold_seconds: int, warn: Callable[[str], None]) -> None:
+        """Decide as `reviewer`; `hold_seconds` is the queue's VisibilityTimeout.
 
-        `tell` gets a sentence about what the person at the terminal should know.
+        `warn` gets a sentence for the person at the terminal.
         """
-        self._places, self._reviewer, self._tell = places, reviewer, tell
+        self._backend, self._reviewer, self._warn = backend, reviewer, warn
         self.hold_seconds = hold_seconds
         self._reviewers: dict[str, Reviewer] = {}
-        self._lock = threading.Lock()  # of the two around it
+        self._lock = threading.Lock()  # of `_reviewers` and `_closed`
         self._closed = False
         self._counted: tuple[float, int | None, int | None] = (0.0, None, None)
-        self.decided: Counter[str] = Counter()  # by label, less what was taken back
+        self.decided: Counter[str] = Counter()  # by label, without undone decisions
 
-    def look(self, name: str) -> View:
-        """Give a page pictures until it has enough; it is called again while there are none."""
+    def poll(self, name: str) -> View:
+        """Fill a page up with pictures; the page repeats this while it has too few."""
         reviewer = self._reviewer_of(name)
-        if reviewer.filling.acquire(blocking=False):  # another call of this page is at it
+        if reviewer.filling.acquire(blocking=False):  # otherwise another request of this page fills it
             try:
                 self._fill(reviewer)
             finally:
@@ -131,19 +130,19 @@ class Desk:
         return self._view(reviewer)
 
     def decide(self, name: str, message_id: str, answer: str) -> View:
-        """Write down what a picture shows: one of its classes, or `NEITHER`.
+        """Write the decision about a picture: one of its classes, or `NEITHER`.
 
-        Raises UnknownAnswerError, and botocore's errors where nothing, or not everything, could be
-        written: the picture stays on the page, and deciding again goes on from there.
+        Raises UnknownAnswerError, and botocore's errors if a write failed. The picture then stays on the page, and the
+        next decision completes the write.
         """
-        with self._at_work(name) as reviewer:
+        with self._locked(name) as reviewer:
             held = _find(reviewer, message_id)
             if held is None:
-                return self._view(reviewer, _why_not_here(reviewer, message_id, answer))
-            if held.shown.problem and answer not in held.answers():
-                raise UnknownAnswerError(f"a picture that cannot be seen is not {answer!r}")
+                return self._view(reviewer, _missing_note(reviewer, message_id, answer))
             if answer not in held.answers():
-                raise UnknownAnswerError(f"{answer!r} is no class of this picture")
+                if held.picture.problem:
+                    raise UnknownAnswerError(f"a picture that cannot be shown is not {answer!r}")
+                raise UnknownAnswerError(f"{answer!r} is not a class of this picture")
             last, note = self._write(held, answer)
             reviewer.held.remove(held)
             self._finish(reviewer)
@@ -151,64 +150,60 @@ class Desk:
         return self._view(reviewer, note)
 
     def skip(self, name: str, message_id: str) -> View:
-        """Put a picture off, for somebody else or for later."""
-        with self._at_work(name) as reviewer:
+        """Leave a picture to somebody else, or to later."""
+        with self._locked(name) as reviewer:
             held = _find(reviewer, message_id)
             if held is None:
-                return self._view(reviewer, _why_not_here(reviewer, message_id, None))
-            self._places.queue.hide([held.message], SKIP_SECONDS)
+                return self._view(reviewer, _missing_note(reviewer, message_id, None))
+            self._backend.queue.hide([held.message], SKIP_SECONDS)
             reviewer.held.remove(held)
             self._finish(reviewer)
-            reviewer.last = Last(held, time.monotonic())
+            reviewer.last = Action(held, time.monotonic())
         return self._view(reviewer)
 
     def undo(self, name: str) -> View:
-        """Take back what the reviewer did last, and show that picture again.
+        """Undo the reviewer's last action, and show that picture again.
 
-        Raises botocore's errors where it broke off. Then the message comes back by itself, and
-        finishes the decision if its label is still there.
+        Raises botocore's errors if a write failed. The message then comes back by itself, and completes the decision if
+        its label is still there.
         """
-        with self._at_work(name) as reviewer:
+        with self._locked(name) as reviewer:
             last, reviewer.last = reviewer.last, None
             if last is None:
-                return self._view(reviewer, "There is nothing left to take back.")
-            if last.label and not self._take_back(last):
+                return self._view(reviewer, "There is nothing to undo.")
+            if last.label and not self._undo_decision(last):
                 return self._view(reviewer, "The decision was changed elsewhere, and stands.")
-            if not self._places.queue.hide([last.held.message], self.hold_seconds):
+            if not self._backend.queue.hide([last.held.message], self.hold_seconds):
                 reviewer.held.insert(0, last.held)
                 return self._view(reviewer)
-            if last.label:  # somebody finished it in between: it has to be asked again
-                self._places.queue.send(last.held.message.body)
-        return self._view(reviewer, "It is taken back, and the picture is in the queue again.")
+            if last.label:  # somebody has deleted its message meanwhile
+                self._backend.queue.send(last.held.message.body)
+        return self._view(reviewer, "It is undone, and the picture is in the queue again.")
 
-    def keep(self, name: str) -> View:
-        """Keep a page's pictures from others for another while; called as long as it is open."""
-        with self._at_work(name) as reviewer:
-            self._keep(reviewer)
+    def heartbeat(self, name: str) -> View:
+        """Keep a page's pictures from others; called regularly as long as the page is open."""
+        with self._locked(name) as reviewer:
+            messages = [held.message for held in reviewer.in_flight()]
+            lost = self._backend.queue.hide(messages, self.hold_seconds)
+            reviewer.held = [held for held in reviewer.held if held.message.message_id not in lost]
         return self._view(reviewer)
 
     def leave(self, name: str) -> None:
-        """Give a closed page's pictures back, and let its last decision stand."""
+        """Give a closed page's pictures back, and complete its last decision."""
         with self._lock:
             reviewer = self._reviewers.pop(name, None)
         if reviewer:
             self._dismiss(reviewer)
 
-    def picture(self, message_id: str) -> ShownPicture | None:
-        """Return a picture that some page has."""
+    def picture(self, message_id: str) -> PagePicture | None:
+        """Return a picture that some page holds."""
         with self._lock:
             reviewers = list(self._reviewers.values())
-        for reviewer in reviewers:
-            for held in reviewer.in_flight():
-                if held.message.message_id == message_id:
-                    return held.shown
-        return None
+        held = (held for reviewer in reviewers for held in reviewer.in_flight())
+        return next((one.picture for one in held if one.message.message_id == message_id), None)
 
     def sweep(self) -> None:
-        """Finish decisions that can no longer be taken back, and part with pages long unheard of.
-
-        To be called about once a second.
-        """
+        """Complete old decisions and dismiss silent pages; called about once a second."""
         with self._lock:
             reviewers = list(self._reviewers.items())
         for name, reviewer in reviewers:
@@ -217,11 +212,11 @@ class Desk:
                 self.leave(name)
             elif last and time.monotonic() - last.at > UNDO_SECONDS:
                 with reviewer.lock:
-                    if reviewer.last is last:  # no newer one by now
+                    if reviewer.last is last:  # otherwise there is a newer one
                         self._finish(reviewer)
 
     def close(self) -> None:
-        """Give all pictures back and finish all decisions; nothing is handed out any more."""
+        """Give all pictures back, complete all decisions and hand out nothing any more."""
         with self._lock:
             self._closed = True
             reviewers = list(self._reviewers.values())
@@ -231,18 +226,18 @@ class Desk:
 
     def _reviewer_of(self, name: str) -> Reviewer:
         with self._lock:
-            found = self._reviewers.get(name)
-            if found is None:
+            reviewer = self._reviewers.get(name)
+            if reviewer is None:
                 if self._closed:
                     raise DeskClosedError("the server is ending")
                 if len(self._reviewers) >= MOST_REVIEWERS:
                     raise DeskClosedError(f"{MOST_REVIEWERS} pages are open: close some")
-                found = self._reviewers[name] = Reviewer(time.monotonic())
-        found.seen = time.monotonic()
-        return found
+                reviewer = self._reviewers[name] = Reviewer(time.monotonic())
+        reviewer.seen = time.monotonic()
+        return reviewer
 
     @contextmanager
-    def _at_work(self, name: str) -> Iterator[Reviewer]:
+    def _locked(self, name: str) -> Iterator[Reviewer]:
         reviewer = self._reviewer_of(name)
         with reviewer.lock:
             yield reviewer
@@ -251,7 +246,7 @@ class Desk:
         missing = AHEAD - len(reviewer.held)
         if missing <= 0:
             return
-        messages = self._places.queue.receive(missing)
+        messages = self._backend.queue.receive(missing)
         unused = list(messages)
         try:
             for message in messages:
@@ -260,90 +255,85 @@ class Desk:
                     if reviewer.gone:
                         break
                     unused.remove(message)
-                    # Another page may have got it while this one's was read.
-                    if held is not None and not self._is_here(message, held.question):
+                    # Another page may have got the picture while this one's was read.
+                    if held is not None and not self._is_held(message, held.question):
                         reviewer.held.append(held)
         finally:  # the page was closed meanwhile, or a picture could not be read
-            self._places.queue.hide(unused, 0)
+            self._backend.queue.hide(unused, 0)
 
     def _prepare(self, message: Message) -> Held | None:
-        """Return a message to ask about, None for one that needs no asking."""
+        """Return the picture of a message, None if nobody need be asked."""
         try:
             question = read_message(message.body)
-        except QuestionError as error:
-            self._tell(f"A message of the review queue was passed over: {error}")
-            self._places.queue.hide([message], SKIP_SECONDS)
+            with self._lock:
+                if self._is_held(message, question):
+                    return None
+            label = self._backend.labels.find(question.picture)
+        except (QuestionError, LabelError) as error:
+            prefix = "A message of the review queue was skipped: " if isinstance(error, QuestionError) else ""
+            self._warn(f"{prefix}{error}")
+            self._backend.queue.hide([message], SKIP_SECONDS)
             return None
-        with self._lock:
-            if self._is_here(message, question):
-                return None
-        try:
-            label = self._places.labels.find(question.picture)
-        except LabelError as error:
-            self._tell(str(error))
-            self._places.queue.hide([message], SKIP_SECONDS)
-            return None
-        if label is not None:  # a program ended between the label and the message
+        if label is not None:  # a program ended after it wrote the label
             self._complete(label, message)
             return None
-        return Held(message, question, self._places.read(question))
+        return Held(message, question, self._backend.read(question))
 
-    def _is_here(self, message: Message, question: Question) -> bool:
-        """Tell whether a page of this server has this picture: SQS may hand out a message twice.
+    def _is_held(self, message: Message, question: Question) -> bool:
+        """Tell whether a page of this server holds this picture: SQS may deliver a message twice.
 
         The caller has the lock.
         """
         for reviewer in self._reviewers.values():
             for held in reviewer.in_flight():
                 if held.message.message_id == message.message_id:
-                    held.message.receipt = message.receipt  # only the newest one counts
+                    held.message.receipt = message.receipt  # only the newest is valid
                     return True
-                if held.question.picture == question.picture:  # it stays hidden for a while
+                if held.question.picture == question.picture:
                     return True
         return False
 
-    def _write(self, held: Held, answer: str) -> tuple[Last | None, str]:
-        """Write label and record; return what can be taken back, and what to tell the reviewer."""
+    def _write(self, held: Held, answer: str) -> tuple[Action | None, str]:
+        """Write label and item; return the action that can be undone, and a note for the reviewer."""
         question = held.question
         label = Label(
             question,
             label=answer,
             decided_by=self._reviewer,
             decided_at=now(),
-            model=self._places.models.name(question.endpoint_name, held.message.sent),
+            model=self._backend.models.name(question.endpoint_name, held.message.sent),
         )
-        held.tried.append(label)
-        standing = self._places.labels.put(label)
-        if standing not in held.tried:
+        held.attempts.append(label)
+        standing = self._backend.labels.put(label)
+        if standing not in held.attempts:
             self._complete(standing, held.message)
             return None, f"{standing.decided_by} was first, and decided {standing.label}."
         try:
-            was = self._places.table.record(standing)
+            was_decided_at = self._backend.table.record(standing)
         except AlreadyDecidedError as error:
-            self._places.labels.delete(standing)
+            self._backend.labels.delete(standing)
             self._delete(held.message)
             return None, str(error)
-        held.tried.clear()
+        held.attempts.clear()
         with self._lock:
             self.decided[standing.label] += 1
-        note = "" if standing.label == answer else _first_answer(standing.label)
-        return Last(held, time.monotonic(), standing, was), note
+        note = "" if standing.label == answer else _first_answer_note(standing.label)
+        return Action(held, time.monotonic(), standing, was_decided_at), note
 
     def _complete(self, label: Label, message: Message) -> None:
-        """Bring table and queue to where a decision says that they should be."""
+        """Write the item of a label, and delete the message."""
         try:
-            self._places.table.record(label)
+            self._backend.table.record(label)
         except AlreadyDecidedError as error:
-            self._places.labels.delete(label)  # or it would be trained on
-            uri = label.question.picture.uri
-            self._tell(f"{uri}: {error} The label {label.label} is deleted.")
+            self._backend.labels.delete(label)  # otherwise it would be trained on
+            self._warn(f"{label.question.picture.uri}: {error} The label {label.label} is deleted.")
         self._delete(message)
 
-    def _take_back(self, last: Last) -> bool:
-        """Undo the record, then the label: broken off in between, the decision stands."""
-        if last.label is None or not self._places.table.take_back(last.label, last.was_decided_at):
+    def _undo_decision(self, last: Action) -> bool:
+        """Undo the item, then the label: if the program ends in between, the decision stands."""
+        if last.label is None or not self._backend.table.undo(last.label, last.was_decided_at):
             return False
-        self._places.labels.delete(last.label)
+        self._backend.labels.delete(last.label)
         with self._lock:
             self.decided[last.label.label] -= 1
         return True
@@ -355,39 +345,33 @@ class Desk:
 
     def _delete(self, message: Message) -> None:
         try:
-            self._places.queue.delete(message)
-        except (ClientError, BotoCoreError) as error:  # it is decided: nobody will be asked again
-            self._tell(f"A message could not be deleted, and comes back once: {error}")
-
-    def _keep(self, reviewer: Reviewer) -> None:
-        messages = [held.message for held in reviewer.in_flight()]
-        lost = self._places.queue.hide(messages, self.hold_seconds)
-        reviewer.held = [held for held in reviewer.held if held.message.message_id not in lost]
+            self._backend.queue.delete(message)
+        except (ClientError, BotoCoreError) as error:  # the label completes it when the message comes back
+            self._warn(f"A message could not be deleted, and comes back once: {error}")
 
     def _dismiss(self, reviewer: Reviewer) -> None:
         with reviewer.lock:
             reviewer.gone = True
             self._finish(reviewer)
-            back, reviewer.held = reviewer.held, []
+            held, reviewer.held = reviewer.held, []
             try:
-                self._places.queue.hide([held.message for held in back], 0)
+                self._backend.queue.hide([one.message for one in held], 0)
             except (ClientError, BotoCoreError) as error:
-                self._tell(f"{len(back)} pictures come back only by themselves: {error}")
+                self._warn(f"{len(held)} pictures come back only after the queue's timeout: {error}")
 
     def _view(self, reviewer: Reviewer, note: str = "") -> View:
         waiting, in_flight = self._count()
         with self._lock:
-            ours = sum(len(other.in_flight()) for other in self._reviewers.values())
-        pictures = tuple(reviewer.held)
-        others = None if in_flight is None else max(0, in_flight - ours)
-        return View(pictures, reviewer.last, waiting, others, note)
+            own = sum(len(other.in_flight()) for other in self._reviewers.values())
+        put_off = None if in_flight is None else max(0, in_flight - own)
+        return View(tuple(reviewer.held), reviewer.last, waiting, put_off, note)
 
     def _count(self) -> tuple[int | None, int | None]:
         at, waiting, in_flight = self._counted
         if not at or time.monotonic() - at > COUNTED_SECONDS:
-            # A decision that is written must not look like a failed one for want of a count.
+            # A written decision must not look like a failed one because the count failed.
             with suppress(ClientError, BotoCoreError):
-                waiting, in_flight = self._places.queue.waiting()
+                waiting, in_flight = self._backend.queue.waiting()
             self._counted = (time.monotonic(), waiting, in_flight)
         return waiting, in_flight
 
@@ -396,16 +380,16 @@ def _find(reviewer: Reviewer, message_id: str) -> Held | None:
     return next((held for held in reviewer.held if held.message.message_id == message_id), None)
 
 
-def _why_not_here(reviewer: Reviewer, message_id: str, answer: str | None) -> str:
-    """Say why a page's request, an answer or a skip, is about a picture that it has not got."""
+def _missing_note(reviewer: Reviewer, message_id: str, answer: str | None) -> str:
+    """Explain a request, an answer or a skip, about a picture that the page does not hold."""
     last = reviewer.last
     if last is None or last.held.message.message_id != message_id:
         return "That picture had gone back to the queue."
-    done = last.label.label if last.label else None
-    if done == answer:  # the same request again, whose answer was lost
+    decided = last.label.label if last.label else None
+    if decided == answer:  # the same request again, because its answer was lost
         return ""
-    return _first_answer(done) if done else "That picture was skipped."
+    return _first_answer_note(decided) if decided else "That picture was skipped."
 
 
-def _first_answer(label: str) -> str:
+def _first_answer_note(label: str) -> str:
     return f"Your first answer, {label}, was written."

@@ -1,26 +1,26 @@
 
 "use strict";
 (() => {
-  const LOOK_AGAIN_MS = 5000;
+  const POLL_MS = 5000;
   const AHEAD = 2;
-  const SMALL = 256; // pixels of the longer side, below which single pixels are shown
-  const MOST_TIMES = 8; // a small picture is enlarged: beyond, nobody can see what it shows
+  const SMALL = 256; // pixels of the longer side, below which pixels are not smoothed
+  const MOST_TIMES = 8; // that a small picture is enlarged
   const element = (id) => document.getElementById(id);
   const review = element("review");
   const client = crypto.randomUUID();
-  const images = new Map(); // by picture: loaded before it is its turn
+  const images = new Map(); // by picture id: preloaded
   let current = null; // the picture on the page
-  let answers = []; // its classes, in the order of their keys; none of a picture that is not seen
+  let answers = []; // its classes, in the order of their keys; empty if the picture cannot be shown
   let canBeNeither = false;
   let held = 0; // pictures that this page has
   let busy = false; // a request is under way, or the picture is not on the screen yet
-  let looking = false;
-  let epoch = 0; // of what the reviewer did: an older view is not shown any more
+  let polling = false;
+  let epoch = 0; // increases with each action of the reviewer: an older view is not shown
 
   class Refused extends Error {}
 
   async function ask(action, fields = {}) {
-    let answer, told;
+    let answer, view;
     try {
       answer = await fetch(action, {
         method: "POST",
@@ -28,28 +28,28 @@
         body: JSON.stringify({ client, ...fields }),
       });
       const isJson = answer.headers.get("content-type")?.includes("json");
-      told = isJson ? await answer.json() : {};
-    } catch { // or the answer broke off
+      view = isJson ? await answer.json() : {};
+    } catch { // also where the answer was cut off
       throw new Refused("The server does not answer. Start it again with “python -m operations.review”, and open"
-        + " the address that it prints. What you have decided is written.");
+        + " the address that it prints. Your decisions are written.");
     }
     if (answer.status === 404) {
-      throw new Refused("This address is no longer valid: open the one that “python -m operations.review” printed last.");
+      throw new Refused("This address is no longer valid: open the newest one that “python -m operations.review” printed.");
     }
     if (!answer.ok) {
-      throw new Refused(`That did not work: ${told.error ?? answer.statusText}. Try again.`);
+      throw new Refused(`That did not work: ${view.error ?? answer.statusText}. Try again.`);
     }
-    return told;
+    return view;
   }
 
-  // ------------------------------------------------------------------ what is to be seen
-  const percent = (share) => `${(100 * share).toFixed(1)} %`;
+  // ------------------------------------------------------------------ the view
+  const percent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
 
   function preload(picture) {
     if (!images.has(picture.id)) {
       const image = new Image();
       image.src = `pictures/${encodeURIComponent(picture.id)}`;
-      image.alt = `Picture ${picture.key}, ${picture.width} by ${picture.height} pixels. ${guessed(picture)}`;
+      image.alt = `Picture ${picture.key}, ${picture.width} by ${picture.height} pixels. ${guessText(picture)}`;
       image.style.maxWidth = `${MOST_TIMES * picture.width}px`;
       image.style.maxHeight = `${MOST_TIMES * picture.height}px`;
       image.classList.toggle("small", Math.max(picture.width, picture.height) < SMALL);
@@ -58,27 +58,27 @@
     return images.get(picture.id);
   }
 
-  function guessed(picture) {
-    if (picture.guess === null) return "The model’s guess is not known.";
-    const sure = picture.confidence === null ? "" : `, ${percent(picture.confidence)} sure`;
-    const needed = picture.threshold === null ? "" : ` (${percent(picture.threshold)} would do)`;
-    return `The model’s guess: ${picture.guess}${sure}${needed}.`;
+  function guessText(picture) {
+    if (picture.guess === null) return "The model’s guess is unknown.";
+    const confidence = picture.confidence === null ? "" : `, confidence ${percent(picture.confidence)}`;
+    const threshold = picture.threshold === null ? "" : ` (threshold ${percent(picture.threshold)})`;
+    return `The model’s guess: ${picture.guess}${confidence}${threshold}.`;
   }
 
-  // Everything changes at once, when the picture is there to be seen: until then no key counts.
+  // Change everything at once, when the picture is loaded: until then keys do nothing.
   async function showPicture(picture) {
     const shown = picture && (picture.problem ? problem(picture) : await loaded(picture));
-    const isSeen = shown instanceof HTMLImageElement;
-    const classes = isSeen ? picture.classes : [];
+    const isVisible = shown instanceof HTMLImageElement;
+    const classes = isVisible ? picture.classes : [];
     current = picture;
     answers = classes.map((one) => one.name);
-    canBeNeither = isSeen || Boolean(picture?.for_good);
+    canBeNeither = isVisible || Boolean(picture?.permanent);
     element("frame").hidden = !picture;
     element("nothing").hidden = Boolean(picture);
     element("answers").replaceChildren(...classes.map(answerButton));
     element("picture").replaceChildren(...(picture ? [shown] : []));
     if (!picture) return;
-    element("guess").textContent = guessed(picture);
+    element("guess").textContent = guessText(picture);
     element("place").textContent = `${picture.key} · queued ${picture.sent.slice(0, 16).replace("T", " ")} UTC`;
   }
 
@@ -89,19 +89,19 @@
       return image;
     } catch {
       images.delete(picture.id);
-      return words("It could not be loaded. Reload this page, or skip it.");
+      return notice("It could not be loaded. Reload this page, or skip it.");
     }
   }
 
-  // A decision is for ever: not about a picture that somebody else, or a later day, can see.
+  // A decision is final, so it must wait while somebody else, or somebody later, may see the picture.
   function problem(picture) {
-    return words(picture.problem + (picture.for_good
-      ? ` Choose “${review.dataset.neither}”, or skip it.` : " Skip it, and tell those who run this workflow."));
+    return notice(picture.problem + (picture.permanent
+      ? ` Choose “${review.dataset.neither}”, or skip it.` : " Skip it, and inform the operators of this workflow."));
   }
 
-  function words(text) {
+  function notice(text) {
     const paragraph = document.createElement("p");
-    paragraph.textContent = `There is no picture to see. ${text}`;
+    paragraph.textContent = `The picture cannot be shown. ${text}`;
     return paragraph;
   }
 
@@ -119,13 +119,13 @@
     label.textContent = name;
     button.append(label);
     if (probability !== null) {
-      const share = document.createElement("span");
-      share.className = "probability";
-      share.textContent = percent(probability);
+      const figure = document.createElement("span");
+      figure.className = "probability";
+      figure.textContent = percent(probability);
       const bar = document.createElement("span");
       bar.className = "share";
       bar.style.width = `${100 * probability}%`;
-      button.append(" ", share, bar);
+      button.append(" ", figure, bar);
     }
     onClick(button, () => decide(name));
     return button;
@@ -140,8 +140,8 @@
     if (first?.id !== current?.id || !first) await showPicture(first);
     const left = view.waiting === null ? null : view.waiting + view.pictures.length;
     element("left").textContent = left === null ? "" : `About ${left} left`
-      + (view.put_off ? `, and ${view.put_off} put off or with others.` : ".");
-    element("waiting").textContent = "Nothing to decide now. This page looks for more every few seconds.";
+      + (view.put_off ? `, and ${view.put_off} skipped or on other pages.` : ".");
+    element("waiting").textContent = "No pictures wait. This page checks again every few seconds.";
     element("undo-text").textContent = view.undo ? `undo ${view.undo.label ?? "skip"}` : "undo";
     element("undo").setAttribute("aria-disabled", String(!view.undo));
     element("neither").setAttribute("aria-disabled", String(!canBeNeither));
@@ -150,17 +150,17 @@
     review.dataset.views = Number(review.dataset.views ?? 0) + 1;
   }
 
-  // What went wrong stays to be read until the same goes well: `by` is the reviewer, or the page.
-  function trouble(error, by) {
+  // An error stays until a request by the same succeeds: `by` is the reviewer, or the page.
+  function showError(error, by) {
     if (error !== null && !(error instanceof Refused)) throw error;
-    const box = element("trouble");
+    const box = element("error");
     if (error === null && box.dataset.by && box.dataset.by !== by) return;
     box.hidden = error === null;
     box.textContent = error?.message ?? "";
     box.dataset.by = error === null ? "" : by;
   }
 
-  // ------------------------------------------------------------------ what the reviewer does
+  // ------------------------------------------------------------------ actions of the reviewer
   async function act(action, fields) {
     if (busy) return;
     busy = true;
@@ -169,15 +169,15 @@
       const view = await ask(action, fields);
       await show(view);
       element("note").textContent = view.note;
-      trouble(null, "reviewer");
+      showError(null, "reviewer");
     } catch (error) {
-      trouble(error, "reviewer");
+      showError(error, "reviewer");
     } finally {
       epoch += 1;
       busy = false;
       review.dataset.acts = Number(review.dataset.acts ?? 0) + 1;
     }
-    look();
+    poll();
   }
 
   const decide = (answer) => current && act("decide", { picture: current.id, answer });
@@ -185,7 +185,7 @@
   const skip = () => current && act("skip", { picture: current.id });
   const undo = () => element("undo").getAttribute("aria-disabled") !== "true" && act("undo");
 
-  // The second click of a double click would decide the next picture, which nobody has looked at.
+  // The second click of a double click would decide the next picture unseen.
   function onClick(button, action) {
     button.addEventListener("click", (event) => { if (event.detail < 2) action(); });
   }
@@ -195,7 +195,7 @@
   onClick(element("undo"), undo);
 
   document.addEventListener("keydown", (event) => {
-    // A key that is held down would do the same, also as clicks on the button that has the focus.
+    // So would a key that is held down, also as clicks on the focused button.
     if (event.repeat && ["Enter", " "].includes(event.key)) event.preventDefault();
     if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
     const key = event.key.toLowerCase();
@@ -206,7 +206,7 @@
     else if (key === "u") undo();
   });
 
-  // ------------------------------------------------------------------ what goes on by itself
+  // ------------------------------------------------------------------ requests of the page
   async function refresh(action) {
     const before = epoch;
     try {
@@ -218,29 +218,29 @@
       } finally {
         busy = false;
       }
-      trouble(null, "page");
+      showError(null, "page");
     } catch (error) {
-      trouble(error, "page");
+      showError(error, "page");
     }
   }
 
-  // Only a page that is looked at takes pictures; the one that it has, it keeps from others.
-  async function look() {
-    if (looking || document.hidden || held >= AHEAD) return;
-    looking = true;
+  // Only a visible page polls for pictures; its heartbeat keeps those that it has from others.
+  async function poll() {
+    if (polling || document.hidden || held >= AHEAD) return;
+    polling = true;
     try {
-      await refresh("look");
+      await refresh("poll");
     } finally {
-      looking = false;
+      polling = false;
     }
   }
 
-  setInterval(() => { if (!current) look(); }, LOOK_AGAIN_MS);
-  setInterval(() => refresh("keep"), Number(review.dataset.heartbeat));
-  document.addEventListener("visibilitychange", look);
+  setInterval(() => { if (!current) poll(); }, POLL_MS);
+  setInterval(() => refresh("heartbeat"), Number(review.dataset.heartbeat));
+  document.addEventListener("visibilitychange", poll);
   addEventListener("pagehide", () => {
     navigator.sendBeacon("leave", new Blob([JSON.stringify({ client })], { type: "application/json" }));
   });
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
-  look();
+  poll();
 })();

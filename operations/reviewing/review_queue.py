@@ -1,4 +1,4 @@
-"""The review queue: a message that is in flight is a picture that somebody looks at."""
+"""The review queue: a message in flight is a picture on somebody's page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-# Long polling asks every server of SQS; without it an empty answer says little.
+# Long polling asks every server of SQS, so that an empty answer means an empty queue.
 POLL_SECONDS = 1
-# SQS's ways of saying that the message is gone, or in somebody else's hands by now.
+# SQS's codes for a message that is deleted, or in flight for somebody else.
 LOST_CODES = {"ReceiptHandleIsInvalid", "InvalidParameterValue"}
 
 
 @dataclass
 class Message:
-    """A message in flight. Its receipt changes each time that SQS hands it out."""
+    """A message in flight. Its receipt changes each time that it is received."""
 
     message_id: str
     receipt: str
@@ -24,7 +24,7 @@ class Message:
 
 
 class ReviewQueue:
-    """Takes messages out of everybody's sight, puts them back, deletes them."""
+    """Receives, hides and deletes messages."""
 
     def __init__(self, sqs: Any, url: str) -> None:
         """Use the queue at `url`."""
@@ -35,13 +35,13 @@ class ReviewQueue:
         return int(self._attributes("VisibilityTimeout")["VisibilityTimeout"])
 
     def waiting(self) -> tuple[int, int]:
-        """Return about how many messages wait, and about how many somebody has or put off."""
+        """Return about how many messages are visible, and about how many are in flight."""
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
         found = self._attributes(*names)
         return int(found[names[0]]), int(found[names[1]])
 
     def receive(self, most: int) -> list[Message]:
-        """Take up to `most` messages (10 at most), for as long as the queue hides them."""
+        """Receive up to `most` messages (10 at most); the queue hides them for its VisibilityTimeout."""
         found = self._sqs.receive_message(
             QueueUrl=self._url,
             MaxNumberOfMessages=most,
@@ -59,30 +59,28 @@ class ReviewQueue:
         ]
 
     def hide(self, messages: Sequence[Message], seconds: int) -> set[str]:
-        """Hide messages for so long from now on, 0 to put them back; return the ids of lost ones.
+        """Hide messages for so long from now on, 0 to show them again; return the ids of lost ones.
 
-        A message is lost to this program when it is deleted, somebody else has it, or after the
-        twelve hours that SQS lets anybody have one.
+        This program loses a message that is deleted, that somebody else has received, or that has been in flight for
+        twelve hours.
         """
-        entries = [
-            {"Id": str(number), "ReceiptHandle": message.receipt, "VisibilityTimeout": seconds}
-            for number, message in enumerate(messages)
-        ]
-        if not entries:
-            return set()
-        ids = [message.message_id for message in messages]
         lost: set[str] = set()
-        for start in range(0, len(entries), 10):
-            answer = self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries[start : start + 10])
+        for start in range(0, len(messages), 10):
+            batch = messages[start : start + 10]
+            entries = [
+                {"Id": str(number), "ReceiptHandle": message.receipt, "VisibilityTimeout": seconds}
+                for number, message in enumerate(batch)
+            ]
+            answer = self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
             lost |= {
-                ids[int(entry["Id"])]
+                batch[int(entry["Id"])].message_id
                 for entry in answer.get("Failed", [])
-                if entry["SenderFault"]  # else SQS could not do it now, and will the next time
+                if entry["SenderFault"]  # otherwise SQS failed, and the next call may succeed
             }
         return lost
 
     def delete(self, message: Message) -> None:
-        """Delete a message, unless it is no longer this program's to delete."""
+        """Delete a message, unless this program has lost it."""
         try:
             self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt)
         except ClientError as error:
@@ -90,11 +88,10 @@ class ReviewQueue:
                 raise
 
     def send(self, body: str) -> None:
-        """Queue a question again, whose message somebody else has finished."""
+        """Queue a question again after somebody else has deleted its message."""
         self._sqs.send_message(QueueUrl=self._url, MessageBody=body)
 
     def _attributes(self, *names: str) -> dict[str, str]:
-        found: dict[str, str] = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=list(names))[
-            "Attributes"
-        ]
+        answer = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=list(names))
+        found: dict[str, str] = answer["Attributes"]
         return found

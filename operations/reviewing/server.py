@@ -23,21 +23,14 @@ GRACE_SECONDS = 3.0  # for requests under way when the server ends
 
 
 class PortTakenError(ExpectedError):
-    """Nobody can listen on the port that was asked for."""
+    """The port is in use or not allowed."""
 
 
-def serve(
-    desk: Desk,
-    reviewer: str,
-    port: int,
-    ready: Callable[[str], None],
-    give_up: Callable[[], None],
-) -> None:
+def serve(desk: Desk, reviewer: str, port: int, ready: Callable[[str], None], give_up: Callable[[], None]) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP; then give all pictures back to the queue.
 
-    A `port` of 0 takes a free one. `ready` gets the page's address once it can be opened.
-    `give_up` is called at a second signal, while AWS is waited for, and should end the program.
-    Raises PortTakenError.
+    A `port` of 0 chooses a free one. `ready` gets the page's address once the server listens. `give_up` is called at a
+    second signal, while the server waits for AWS, and should end the program. Raises PortTakenError.
     """
     listening = _listen(port)
     try:
@@ -59,22 +52,18 @@ def _listen(port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise PortTakenError(
-            f"Port {port} cannot be had ({error.strerror}): give another --port, or leave it out."
+            f"The server cannot listen on port {port} ({error.strerror}): give another --port, or leave it out."
         ) from error
     return listening
 
 
 async def _serve(
-    desk: Desk,
-    reviewer: str,
-    listening: socket.socket,
-    ready: Callable[[str], None],
-    give_up: Callable[[], None],
+    desk: Desk, reviewer: str, listening: socket.socket, ready: Callable[[str], None], give_up: Callable[[], None]
 ) -> None:
     token, port = secrets.token_urlsafe(TOKEN_BYTES), listening.getsockname()[1]
     app, headers = review_app(desk, reviewer)
     config = Config()
-    config.bind = [f"fd://{listening.detach()}"]  # hypercorn's from here on, to close too
+    config.bind = [f"fd://{listening.detach()}"]  # hypercorn closes it
     config.graceful_timeout = GRACE_SECONDS
     config.include_server_header = False
     config.loglevel = "WARNING"
@@ -90,7 +79,7 @@ async def _serve(
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
             loop.add_signal_handler(number, end)
     sweeping = asyncio.create_task(_sweep(desk))
-    sweeping.add_done_callback(lambda _: ended.set())  # it never ends by itself, but by a defect
+    sweeping.add_done_callback(lambda _: ended.set())  # it ends only by a bug
     ready(f"http://{HOST}:{port}/{token}/")
     guarded: Any = Guard(cast("Any", app), token, port, headers)
     try:

@@ -1,4 +1,4 @@
-"""The review page as a web application: the page, its pictures, and what its buttons ask for."""
+"""The review page as a web application: the page, its pictures, and the actions of its buttons."""
 
 import base64
 import hashlib
@@ -20,38 +20,52 @@ from operations.reviewing.desk import Desk, DeskClosedError, Held, UnknownAnswer
 
 TEMPLATE = Path(__file__).with_name("review.html.j2")
 CLIENT_ID = re.compile(r"[0-9a-f-]{16,64}")
+# The methods of the desk that the page may call, and the fields that each takes.
+ACTIONS = {"poll": (), "decide": ("picture", "answer"), "skip": ("picture",), "undo": (), "heartbeat": (), "leave": ()}
 
 
 class BadRequestError(Exception):
-    """The page did not send what it should."""
+    """The request is malformed."""
 
 
 def review_app(desk: Desk, reviewer: str) -> tuple[Starlette, dict[str, str]]:
-    """Return the application, and the headers that belong on each of its answers."""
+    """Return the application, and the headers of each of its answers."""
     heartbeat = min(30.0, max(0.5, desk.hold_seconds / 10))
     page = render(TEMPLATE, reviewer=reviewer, neither=NEITHER, heartbeat_ms=round(1000 * heartbeat))
-    web = _Web(desk, page)
-    actions = {
-        "look": web.look,
-        "decide": web.decide,
-        "skip": web.skip,
-        "undo": web.undo,
-        "keep": web.keep,
-        "leave": web.leave,
-    }
+
+    async def get_page(_: Request) -> Response:
+        return HTMLResponse(page)
+
+    async def get_picture(request: Request) -> Response:
+        picture = desk.picture(request.path_params["message_id"])
+        if picture is None or not picture.content:
+            return Response("There is no such picture.\n", 404, media_type="text/plain")
+        return Response(picture.content, media_type=picture.media_type)
+
+    async def act(request: Request) -> Response:
+        """Call the desk in a thread: it waits for AWS."""
+        action = request.url.path.rpartition("/")[2]
+        fields = await _read(request)
+        arguments = [_text(fields, name) for name in ("client", *ACTIONS[action])]
+        if not CLIENT_ID.fullmatch(arguments[0]):
+            raise BadRequestError("the page's id is malformed")
+        view = await run_in_threadpool(getattr(desk, action), *arguments)
+        return Response(status_code=204) if view is None else _view(view)
+
     routes = [
-        Route("/", web.page),
-        Route("/pictures/{message_id}", web.picture),
-        *[Route(f"/{name}", action, methods=["POST"]) for name, action in actions.items()],
+        Route("/", get_page),
+        Route("/pictures/{message_id}", get_picture),
+        *[Route(f"/{action}", act, methods=["POST"]) for action in ACTIONS],
     ]
-    handlers: Any = {
-        BadRequestError: _answer(400),
-        UnknownAnswerError: _answer(400),
-        ExpectedError: _answer(409),
-        DeskClosedError: _answer(503),
-        ClientError: _answer(502),
-        BotoCoreError: _answer(502),
+    statuses = {
+        BadRequestError: 400,
+        UnknownAnswerError: 400,
+        ExpectedError: 409,
+        DeskClosedError: 503,
+        ClientError: 502,
+        BotoCoreError: 502,
     }
+    handlers: Any = {error: _error_handler(status) for error, status in statuses.items()}
     return Starlette(routes=routes, exception_handlers=handlers), security_headers(page)
 
 
@@ -74,65 +88,19 @@ def security_headers(page: str) -> dict[str, str]:
 
 
 def _hashes(page: str, tag: str) -> str:
-    found = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
-    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()) for text in found]
+    contents = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()) for text in contents]
     return " ".join(f"'sha256-{digest.decode()}'" for digest in digests) or "'none'"
 
 
-class _Web:
-    """Answers requests by asking the desk, in threads: it waits for AWS."""
-
-    def __init__(self, desk: Desk, page: str) -> None:
-        self._desk, self._page = desk, page
-
-    async def page(self, _: Request) -> Response:
-        return HTMLResponse(self._page)
-
-    async def picture(self, request: Request) -> Response:
-        shown = self._desk.picture(request.path_params["message_id"])
-        if shown is None or not shown.content:
-            return Response("There is no such picture.\n", 404, media_type="text/plain")
-        return Response(shown.content, media_type=shown.media_type)
-
-    async def look(self, request: Request) -> Response:
-        client, _ = await _read(request)
-        return _view(await run_in_threadpool(self._desk.look, client))
-
-    async def decide(self, request: Request) -> Response:
-        client, fields = await _read(request)
-        picture, answer = _text(fields, "picture"), _text(fields, "answer")
-        return _view(await run_in_threadpool(self._desk.decide, client, picture, answer))
-
-    async def skip(self, request: Request) -> Response:
-        client, fields = await _read(request)
-        return _view(await run_in_threadpool(self._desk.skip, client, _text(fields, "picture")))
-
-    async def undo(self, request: Request) -> Response:
-        client, _ = await _read(request)
-        return _view(await run_in_threadpool(self._desk.undo, client))
-
-    async def keep(self, request: Request) -> Response:
-        client, _ = await _read(request)
-        return _view(await run_in_threadpool(self._desk.keep, client))
-
-    async def leave(self, request: Request) -> Response:
-        client, _ = await _read(request)
-        await run_in_threadpool(self._desk.leave, client)
-        return Response(status_code=204)
-
-
-async def _read(request: Request) -> tuple[str, dict[str, Any]]:
-    """Return the page's id and all that it sent."""
+async def _read(request: Request) -> dict[str, Any]:
     try:
         fields = await request.json()
     except ValueError as error:
         raise BadRequestError("the request is not JSON") from error
     if not isinstance(fields, dict):
-        raise BadRequestError("the request is no JSON object")
-    client = _text(fields, "client")
-    if not CLIENT_ID.fullmatch(client):
-        raise BadRequestError("the page's id is none")
-    return client, fields
+        raise BadRequestError("the request is not a JSON object")
+    return fields
 
 
 def _text(fields: dict[str, Any], name: str) -> str:
@@ -157,15 +125,15 @@ def _view(view: View) -> Response:
 
 
 def _picture(held: Held) -> dict[str, Any]:
-    question, shown = held.question, held.shown
+    question, picture = held.question, held.picture
     return {
         "id": held.message.message_id,
         "key": question.picture.key,
         "sent": held.message.sent.isoformat(),
-        "width": shown.width,
-        "height": shown.height,
-        "problem": shown.problem,
-        "for_good": shown.for_good,
+        "width": picture.width,
+        "height": picture.height,
+        "problem": picture.problem,
+        "permanent": picture.permanent,
         "guess": question.guess,
         "confidence": question.confidence,
         "threshold": question.threshold,
@@ -173,7 +141,7 @@ def _picture(held: Held) -> dict[str, Any]:
     }
 
 
-def _answer(status: int) -> Any:
+def _error_handler(status: int) -> Any:
     async def handler(_: Request, error: Exception) -> Response:
         return JSONResponse({"error": str(error)}, status)
 

@@ -1,1 +1,1 @@
-"""Send pictures into the workflow's inbox, as a stream or a burst, and learn where each went."""
+"""Send pictures into the workflow's inbox, as a stream or a burst, and find out the outcome of each."""

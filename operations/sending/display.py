@@ -1,4 +1,4 @@
-"""Show a run while it goes on, and what it came to."""
+"""Show the progress of a run, and its result."""
 
 import time
 from collections import Counter
@@ -10,25 +10,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from common.predictions import ACCEPTED, FAILED, REVIEW
 from operations.sending.arrivals import AS_IT_IS, Arrival
-from operations.sending.figures import (
-    ACCEPTED,
-    FAILED,
-    LEVELS,
-    NO_ANSWER,
-    NOT_SENT,
-    NOT_UPLOADED,
-    REVIEW,
-    place_of,
-)
+from operations.sending.figures import LEVELS, NO_ANSWER, NOT_SENT, NOT_UPLOADED, outcome_of
 
-SECONDS_BETWEEN_LINES = 10.0  # where there is no terminal to draw a bar on
+SECONDS_BETWEEN_LINES = 10.0  # without a terminal
 LISTED_AT_MOST = 10
 
 
 @contextmanager
 def progress(console: Console, arrivals: Sequence[Arrival], follows: bool) -> Iterator[Callable[[], None]]:
-    """Yield a function that shows how far the run is; `follows` tells whether answers are read."""
+    """Yield a function that shows the run's progress; `follows` says whether outcomes are tracked."""
     if not console.is_terminal:
         yield _lines(console, arrivals, follows)
         return
@@ -37,16 +29,16 @@ def progress(console: Console, arrivals: Sequence[Arrival], follows: bool) -> It
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[words]}", style="dim"),
+        TextColumn("{task.fields[outcomes]}", style="dim"),
         console=console,
     ) as bars:
-        sent = bars.add_task("Sent ", total=len(arrivals), words="")
-        ended = bars.add_task("Ended", total=len(arrivals), words="", visible=follows)
+        sent = bars.add_task("Sent ", total=len(arrivals), outcomes="")
+        ended = bars.add_task("Ended", total=len(arrivals), outcomes="", visible=follows)
 
         def tick() -> None:
-            done, over, words = how_far(arrivals)
-            bars.update(sent, completed=done)
-            bars.update(ended, completed=over, words=words)
+            uploads, over, outcomes = count_ended(arrivals)
+            bars.update(sent, completed=uploads)
+            bars.update(ended, completed=over, outcomes=outcomes)
 
         yield tick
 
@@ -58,50 +50,53 @@ def _lines(console: Console, arrivals: Sequence[Arrival], follows: bool) -> Call
         nonlocal last
         if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            done, over, words = how_far(arrivals)
-            line = f"Sent {done} of {len(arrivals)}"
+            uploads, over, outcomes = count_ended(arrivals)
+            line = f"Sent {uploads} of {len(arrivals)}"
             if follows:
-                line += f", ended {over}{f' ({words})' if words else ''}"
+                line += f", ended {over}{f' ({outcomes})' if outcomes else ''}"
             console.print(line, markup=False)
 
     return tick
 
 
-def how_far(arrivals: Sequence[Arrival]) -> tuple[int, int, str]:
-    """Return how many uploads and how many pictures are over, and where these are, in words."""
-    places = Counter(map(place_of, arrivals))
-    over = places[ACCEPTED] + places[REVIEW] + places[FAILED] + places[NOT_UPLOADED]
-    words = ", ".join(f"{places[place]} {place}" for place in (ACCEPTED, REVIEW, FAILED, NOT_UPLOADED) if places[place])
-    return len(arrivals) - places[NOT_SENT], over, words
+def count_ended(arrivals: Sequence[Arrival]) -> tuple[int, int, str]:
+    """Return how many uploads and how many pictures have ended, and the latter by outcome as text."""
+    counts = Counter(map(outcome_of, arrivals))
+    final = {name: counts[name] for name in (ACCEPTED, REVIEW, FAILED, NOT_UPLOADED) if counts[name]}
+    by_outcome = ", ".join(f"{count} {name}" for name, count in final.items())
+    return len(arrivals) - counts[NOT_SENT], sum(final.values()), by_outcome
 
 
-def show(console: Console, found: dict[str, Any], arrivals: Sequence[Arrival]) -> None:
-    """Print what a run came to: `found` is its figures, and how it was asked for and ended."""
-    show_latencies(console, found)
-    show_kinds(console, found)
-    show_places(console, found)
-    show_notes(console, found, arrivals)
+def show(console: Console, report: dict[str, Any], arrivals: Sequence[Arrival]) -> None:
+    """Print the result of a run: `report` has its figures and its load, and says how it ended."""
+    _show_latencies(console, report)
+    _show_kinds(console, report)
+    _show_outcomes(console, report)
+    _show_notes(console, report, arrivals)
 
 
-def show_places(console: Console, found: dict[str, Any]) -> None:
-    """Print the table of where every picture went."""
-    followed = found["followed"]
-    table = Table(title="Where the pictures went")
-    table.add_column("place")
-    table.add_column("pictures", justify="right")
-    table.add_column("share", justify="right")
-    rows = [(f"accepted as {label}", n) for label, n in found["accepted_by_label"].items()]
-    rows += [("review", found["review"])] if followed else []
-    rows += [(f"failed: {error}", n) for error, n in found["failed_by_error"].items()]
-    if followed:
-        broken = found["interrupted"] or found["problem"]
-        unanswered = f"no answer within {found['load']['wait']:g} s of the last upload"
-        rows.append(("no answer yet" if broken else unanswered, found["no_answer"]))
+def _table(title: str, first: str, *figures: str) -> Table:
+    table = Table(first, title=title)
+    for heading in figures:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _show_outcomes(console: Console, report: dict[str, Any]) -> None:
+    rows = [(f"accepted as {label}", n) for label, n in report["accepted_by_label"].items()]
+    rows += [("review", report["review"])] if report["followed"] else []
+    rows += [(f"failed: {error}", n) for error, n in report["failed_by_error"].items()]
+    if not report["followed"]:
+        no_answer = "uploaded, answer not waited for"
+    elif report["interrupted"] or report["problem"]:
+        no_answer = "no answer yet"
     else:
-        rows.append(("uploaded, answer not waited for", found["no_answer"]))
-    rows += [(f"upload failed: {error}", n) for error, n in found["upload_failed_by_error"].items()]
-    rows += [("not sent", found["not_sent"])] if found["not_sent"] else []
-    total = found["pictures"]
+        no_answer = f"no answer within {report['load']['wait']:g} s of the last upload"
+    rows.append((no_answer, report["no_answer"]))
+    rows += [(f"upload failed: {error}", n) for error, n in report["upload_failed_by_error"].items()]
+    rows += [("not sent", report["not_sent"])] if report["not_sent"] else []
+    table = _table("Outcomes", "outcome", "pictures", "share")
+    total = report["pictures"]
     for name, number in rows:
         table.add_row(name, str(number), f"{number / total:.1%}" if total else "-")
     table.add_section()
@@ -109,74 +104,55 @@ def show_places(console: Console, found: dict[str, Any]) -> None:
     console.print(table)
 
 
-def show_kinds(console: Console, found: dict[str, Any]) -> None:
-    """Print the table by kind, where any picture was odd."""
-    if set(found["by_kind"]) <= {AS_IT_IS}:
+def _show_kinds(console: Console, report: dict[str, Any]) -> None:
+    if set(report["by_kind"]) <= {AS_IT_IS}:
         return
-    table = Table(title="By kind of picture")
-    table.add_column("kind")
-    headings = ("pictures", ACCEPTED, REVIEW, FAILED, NO_ANSWER, "accuracy of accepted")
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    for kind, facts in found["by_kind"].items():
-        counts = [str(facts[name.replace(" ", "_")]) for name in headings[:-1]]
-        table.add_row(kind, *counts, _figure(facts["accuracy_accepted"]))
+    counts = ("pictures", ACCEPTED, REVIEW, FAILED, NO_ANSWER)
+    table = _table("By kind of picture", "kind", *counts, "accuracy of accepted")
+    for kind, facts in report["by_kind"].items():
+        cells = [str(facts[name.replace(" ", "_")]) for name in counts]
+        table.add_row(kind, *cells, _figure(facts["accuracy_accepted"]))
     console.print(table)
 
 
-def show_latencies(console: Console, found: dict[str, Any]) -> None:
-    """Print the table of latencies."""
-    table = Table(title="Latency in seconds")
-    table.add_column("from, to")
-    for heading in ("pictures", *LEVELS):
-        table.add_column(heading, justify="right")
-    rows = {"upload alone": "upload", "due until its upload began": "late"}
-    if found["followed"]:
-        rows |= {
-            "due until execution's end, accepted": "answer_accepted",
-            "due until execution's end, review": "answer_review",
-            "due until execution's end, failed": "answer_failed",
-            "due until execution's end, all": "answer",
-        }
-    for title, name in rows.items():
-        spread = found["latency_s"][name]
+def _show_latencies(console: Console, report: dict[str, Any]) -> None:
+    rows = {"upload": "upload alone", "late": "due until its upload began"}
+    if report["followed"]:
+        rows |= {f"answer_{name}": f"due until execution's end, {name}" for name in (ACCEPTED, REVIEW, FAILED)}
+        rows["answer"] = "due until execution's end, all"
+    table = _table("Latency in seconds", "from, to", "pictures", *LEVELS)
+    for name, title in rows.items():
+        spread = report["latency_s"][name]
         if spread["count"]:
-            figures = [_figure(spread[level]) for level in LEVELS]
-            table.add_row(title, str(spread["count"]), *figures)
+            table.add_row(title, str(spread["count"]), *(_figure(spread[level]) for level in LEVELS))
     console.print(table)
 
 
-def show_notes(console: Console, found: dict[str, Any], arrivals: Sequence[Arrival]) -> None:
-    """Print what the tables leave open, and name the pictures that something is wrong with."""
+def _show_notes(console: Console, report: dict[str, Any], arrivals: Sequence[Arrival]) -> None:
+    """Print what qualifies the tables, and name the pictures without an answer or an upload."""
     notes = []
-    if found["accuracy_accepted"] is not None:
-        low, high = found["accuracy_accepted_interval_95"]
-        notes.append(f"Accuracy among accepted: {found['accuracy_accepted']:.3f} (95 %: {low:.3f} to {high:.3f})")
-    placed = found["accepted"] + found["review"] + found["failed"]
-    if untimed := placed - found["latency_s"]["answer"]["count"]:
-        notes.append(f"{untimed} answered pictures are not among the latencies: no end was listed.")
-    if found["clock_offset_s"]:
-        notes.append(
-            f"AWS's clock is {found['clock_offset_s']:+.1f} s from this machine's; the latencies are corrected for it."
-        )
-    if found["trouble"]:
-        notes.append(f"The last look for answers failed: {found['trouble']}")
+    if report["accuracy_accepted"] is not None:
+        low, high = report["accuracy_accepted_interval_95"]
+        notes.append(f"Accuracy among accepted: {report['accuracy_accepted']:.3f} (95 %: {low:.3f} to {high:.3f})")
+    decided = report["accepted"] + report["review"] + report["failed"]
+    if untimed := decided - report["latency_s"]["answer"]["count"]:
+        notes.append(f"The latencies lack {untimed} decided pictures, whose execution's end was not listed.")
+    if report["clock_offset_s"]:
+        offset = f"{report['clock_offset_s']:+.1f} s"
+        notes.append(f"AWS's clock is {offset} from this machine's; the latencies are corrected for it.")
+    if report["tracking_error"]:
+        notes.append(f"The last poll for outcomes failed: {report['tracking_error']}")
     for note in notes:
         console.print(note, markup=False, soft_wrap=True)
-    for place in (NO_ANSWER, NOT_UPLOADED):
-        if place == NO_ANSWER and not found["followed"]:
-            continue
-        those = [arrival for arrival in arrivals if place_of(arrival) == place]
-        for arrival in those[:LISTED_AT_MOST]:
-            why = f": {arrival.upload_error}" if arrival.upload_error else ""
-            console.print(f"  {place}: {printable(arrival.key)}{why}", markup=False, soft_wrap=True)
-        if len(those) > LISTED_AT_MOST:
-            console.print(f"  and {len(those) - LISTED_AT_MOST} more; --out lists all")
-
-
-def printable(key: str) -> str:
-    """Return the key with what is no UTF-8, in a file's name, as \\udc..: a terminal takes none."""
-    return key.encode("utf-8", "backslashreplace").decode()
+    for outcome in (NO_ANSWER, NOT_UPLOADED) if report["followed"] else (NOT_UPLOADED,):
+        members = [arrival for arrival in arrivals if outcome_of(arrival) == outcome]
+        for arrival in members[:LISTED_AT_MOST]:
+            # A file name that is not UTF-8 has surrogates, which a terminal does not print.
+            key = arrival.key.encode("utf-8", "backslashreplace").decode()
+            reason = f": {arrival.upload_error}" if arrival.upload_error else ""
+            console.print(f"  {outcome}: {key}{reason}", markup=False, soft_wrap=True)
+        if len(members) > LISTED_AT_MOST:
+            console.print(f"  and {len(members) - LISTED_AT_MOST} more; --out lists all")
 
 
 def _figure(value: float | None) -> str:

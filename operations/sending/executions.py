@@ -1,71 +1,57 @@
-"""Ask Step Functions, as little as possible, which executions have ended and why they failed.
+"""List ended executions and describe failed ones, with as few calls as possible.
 
-Both calls are throttled for the whole account: ListExecutions to 5 a second (2 outside of the
-largest regions) and DescribeExecution to 15 (10), from buckets of 200 (100) and 300 (250); from
-AWS's page "Step Functions service quotas". A list tells 1,000 executions at a time when each ended,
-so only those that no item of the table explains are described.
+Both calls are throttled for the whole account: ListExecutions to 5 a second (2 outside the largest regions) and
+DescribeExecution to 15 (10), from buckets of 200 (100) and 300 (250); from AWS's page "Step Functions service quotas".
+A list gives the end of 1,000 executions, so only failures that no item of the table explains are described.
 """
 
 from typing import Any, NamedTuple
 
+from common.predictions import PredictionKey
 from common.s3_picture import find_picture, json_object
 
 PAGE = 1000  # executions, the most that ListExecutions gives at a time
-FAILED = ("FAILED", "TIMED_OUT", "ABORTED")
-ENDED = ("SUCCEEDED", *FAILED)
-LOW_CONFIDENCE = "THRESHOLD_CONFIDENCE_NOT_MET"
+FAILED_STATUSES = ("FAILED", "TIMED_OUT", "ABORTED")
+ENDED_STATUSES = ("SUCCEEDED", *FAILED_STATUSES)
 
 
-class Ended(NamedTuple):
-    """An execution that is over; `stopped` is in seconds since 1970."""
+class EndedExecution(NamedTuple):
+    """An execution that has ended; `stopped` is in seconds since 1970."""
 
     arn: str
     status: str
     stopped: float
 
 
-class Failure(NamedTuple):
-    """Why an execution failed, and which version of which object it was about."""
+class DescribedExecution(NamedTuple):
+    """The picture of an execution, None where its input names none, and its error, "" of one that succeeded."""
 
-    key: str
-    version_id: str
+    arn: str
+    picture: PredictionKey | None
     error: str
-    cause: str
+    cause: str = ""
 
 
-def ended_since(stepfunctions: Any, machine: str, since: float) -> tuple[list[Ended], int]:
-    """Return the executions begun since then (seconds since 1970) that have ended, newest first.
+def ended_since(stepfunctions: Any, machine: str, since: float) -> tuple[list[EndedExecution], int]:
+    """Return the executions begun since then (seconds since 1970) that have ended, newest first, and the pages read.
 
-    Also returns how many pages that took. Raises ClientError.
+    Raises ClientError.
     """
-    found: list[Ended] = []
+    ended: list[EndedExecution] = []
     pages = stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=machine, maxResults=PAGE)
     for number, page in enumerate(pages, start=1):
         for execution in page["executions"]:
             if execution["startDate"].timestamp() < since:
-                return found, number
-            if execution["status"] in ENDED:
-                found.append(
-                    Ended(
-                        execution["executionArn"],
-                        execution["status"],
-                        execution["stopDate"].timestamp(),
-                    )
-                )
-    return found, number
+                return ended, number
+            if execution["status"] in ENDED_STATUSES:
+                stopped = execution["stopDate"].timestamp()
+                ended.append(EndedExecution(execution["executionArn"], execution["status"], stopped))
+    return ended, number
 
 
-def describe_failure(stepfunctions: Any, arn: str) -> Failure:
-    """Return why this execution failed. Raises ClientError."""
-    told = stepfunctions.describe_execution(executionArn=arn)
-    key, version_id = picture_of(told.get("input", ""))
-    return Failure(key, version_id, told.get("error") or told["status"], told.get("cause", ""))
-
-
-def picture_of(text: str) -> tuple[str, str]:
-    """Return key and version of the object that an execution's input names, "" where it does not.
-
-    The version is "null" where there is none, as the table has it.
-    """
-    picture = find_picture(json_object(text))
-    return (picture.key, picture.version_id or "null") if picture else ("", "")
+def describe(stepfunctions: Any, arn: str) -> DescribedExecution:
+    """Return the picture and the error of an ended execution. Raises ClientError."""
+    answer = stepfunctions.describe_execution(executionArn=arn)
+    picture = find_picture(json_object(answer.get("input")))
+    error = "" if answer["status"] == "SUCCEEDED" else answer.get("error") or answer["status"]
+    return DescribedExecution(arn, PredictionKey.of(picture) if picture else None, error, answer.get("cause", ""))

@@ -1,4 +1,4 @@
-"""What a run came to, in figures: functions of its arrivals."""
+"""Figures of a run: functions of its arrivals."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.metrics import quantile, share, wilson_interval
+from common.predictions import ACCEPTED, FAILED, REVIEW
 from operations.sending.arrivals import AS_IT_IS, Arrival
 from operations.sending.odd_pictures import KINDS
 
@@ -14,14 +15,13 @@ LEVELS = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "max": 1.0}
 NOT_SENT = "not sent"
 NOT_UPLOADED = "upload failed"
 NO_ANSWER = "no answer"
-ACCEPTED, REVIEW, FAILED = "accepted", "review", "failed"
-PLACES = (ACCEPTED, REVIEW, FAILED, NO_ANSWER, NOT_UPLOADED, NOT_SENT)
+OUTCOMES = (ACCEPTED, REVIEW, FAILED, NO_ANSWER, NOT_UPLOADED, NOT_SENT)
 
 
-def place_of(arrival: Arrival) -> str:
-    """Return which of PLACES the picture is in; every picture is in exactly one."""
-    if arrival.place:
-        return arrival.place
+def outcome_of(arrival: Arrival) -> str:
+    """Return the one of OUTCOMES that the picture has."""
+    if arrival.outcome:
+        return arrival.outcome
     if arrival.version_id is not None:
         return NO_ANSWER
     return NOT_UPLOADED if arrival.upload_error else NOT_SENT
@@ -30,9 +30,8 @@ def place_of(arrival: Arrival) -> str:
 def answer_s(arrival: Arrival, began: float, offset_s: float) -> float | None:
     """Return the seconds from when the picture was due to the end of its execution.
 
-    `began` is when the run began, in seconds since 1970, and `offset_s` AWS's clock minus this
-    machine's. Counted from when it was due, not from when its upload began, so that a system that
-    holds the sender up shows in the figures.
+    `began` is when the run began, in seconds since 1970, and `offset_s` AWS's clock minus this machine's. Counted from
+    when the picture was due, not from when its upload began, so that the latency includes what delays the sender.
     """
     if arrival.stopped is None:
         return None
@@ -42,18 +41,20 @@ def answer_s(arrival: Arrival, began: float, offset_s: float) -> float | None:
 def figures(arrivals: Sequence[Arrival], began: float, offset_s: float) -> dict[str, Any]:
     """Return counts, latencies in seconds, and shares in [0, 1] of a run."""
     answered = {
-        name: [answer_s(a, began, offset_s) for a in arrivals if a.place == name] for name in (ACCEPTED, REVIEW, FAILED)
+        name: [answer_s(a, began, offset_s) for a in arrivals if a.outcome == name]
+        for name in (ACCEPTED, REVIEW, FAILED)
     }
     return {
         "pictures": len(arrivals),
         **count(arrivals),
-        "accepted_by_label": _counts(a.label for a in arrivals if a.place == ACCEPTED),
-        "failed_by_error": _counts(a.error for a in arrivals if a.place == FAILED),
+        "accepted_by_label": _counts(a.label for a in arrivals if a.outcome == ACCEPTED),
+        "failed_by_error": _counts(a.error for a in arrivals if a.outcome == FAILED),
         "upload_failed_by_error": _counts(a.upload_error.partition(":")[0] for a in arrivals if a.upload_error),
         **accuracy(arrivals),
         "by_kind": {
-            kind: {"pictures": len(those), **count(those), **accuracy(those)}
-            for kind, those in by_kind(arrivals).items()
+            kind: {"pictures": len(members), **count(members), **accuracy(members)}
+            for kind in (AS_IT_IS, *KINDS)
+            if (members := [arrival for arrival in arrivals if arrival.kind == kind])
         },
         "latency_s": {
             "upload": spread(a.upload_s for a in arrivals),
@@ -66,14 +67,14 @@ def figures(arrivals: Sequence[Arrival], began: float, offset_s: float) -> dict[
 
 
 def count(arrivals: Iterable[Arrival]) -> dict[str, int]:
-    """Return how many pictures are in each place."""
-    found = Counter(place_of(arrival) for arrival in arrivals)
-    return {place.replace(" ", "_"): found[place] for place in PLACES}
+    """Return how many pictures have each of OUTCOMES."""
+    counts = Counter(map(outcome_of, arrivals))
+    return {outcome.replace(" ", "_"): counts[outcome] for outcome in OUTCOMES}
 
 
 def accuracy(arrivals: Iterable[Arrival]) -> dict[str, Any]:
-    """Return the share of right labels among accepted pictures whose class is known."""
-    known = [a for a in arrivals if a.place == ACCEPTED and a.truth is not None]
+    """Return the share of correct labels among accepted pictures of known class."""
+    known = [a for a in arrivals if a.outcome == ACCEPTED and a.truth is not None]
     right = sum(a.label == a.truth for a in known)
     return {
         "accuracy_accepted": share(right, len(known)),
@@ -81,31 +82,20 @@ def accuracy(arrivals: Iterable[Arrival]) -> dict[str, Any]:
     }
 
 
-def by_kind(arrivals: Iterable[Arrival]) -> dict[str, list[Arrival]]:
-    """Return the pictures by kind, ordinary ones first."""
-    kinds: dict[str, list[Arrival]] = {kind: [] for kind in (AS_IT_IS, *KINDS)}
-    for arrival in arrivals:
-        kinds[arrival.kind].append(arrival)
-    return {kind: those for kind, those in kinds.items() if those}
-
-
 def spread(values: Iterable[float | None]) -> dict[str, float | int | None]:
-    """Return the percentiles of those values that are there, and how many these are."""
-    there = [value for value in values if value is not None]
-    levels = {name: quantile(there, level) for name, level in LEVELS.items()}
-    return {name: None if v is None else round(v, 4) for name, v in levels.items()} | {"count": len(there)}
+    """Return percentiles and count of the values that are not None."""
+    known = [value for value in values if value is not None]
+    levels = {name: quantile(known, level) for name, level in LEVELS.items()}
+    return {name: None if v is None else round(v, 4) for name, v in levels.items()} | {"count": len(known)}
 
 
 def picture_facts(arrival: Arrival, began: float, offset_s: float) -> dict[str, Any]:
-    """Return what is known of one picture, without its bytes."""
+    """Return the facts of one picture, without its bytes."""
     facts = asdict(arrival)
     body = facts.pop("body")
     facts["file"] = str(body) if isinstance(body, Path) else None
     answer = answer_s(arrival, began, offset_s)
-    return facts | {
-        "place": place_of(arrival),
-        "answer_s": None if answer is None else round(answer, 4),
-    }
+    return facts | {"outcome": outcome_of(arrival), "answer_s": None if answer is None else round(answer, 4)}
 
 
 def _counts(names: Iterable[str | None]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Make odd pictures out of ordinary ones: corrupt, rotated, tiny, huge."""
+"""Make odd pictures from ordinary ones: corrupt, rotated, tiny, huge."""
 
 import io
 import random
@@ -11,23 +11,23 @@ from operations.sending.arrivals import SourcePicture
 
 KINDS = ("corrupt", "rotated", "tiny", "huge")
 
-# Odd pictures are made before the run, so that making them delays none, and wait in memory: so few
-# are made of each kind, and sent in turn under keys of their own.
+# Odd pictures are made before the run, so that making them delays no upload, and are kept in memory. So only a few of
+# each kind are made, and sent in turn.
 MOST_OF_A_KIND = {"corrupt": 16, "rotated": 16, "tiny": 16, "huge": 4}
-LONGEST_SIDE = 2048  # pixels that a photo is scaled to before it is rotated: it is to be decodable
+LONGEST_SIDE = 2048  # pixels that a photo is scaled to before it is rotated, so that the endpoint can decode it
 TINY_SIDES = (1, 4)  # pixels
-# On both sides of the 25 million that the endpoint accepts; 48 million is what a phone takes.
+# On both sides of the 25 million that the endpoint accepts; 48 million is what a phone's camera has.
 HUGE_PIXELS = (16_000_000, 48_000_000)
-FLIPPED_SHARE = 0.02  # of the bytes; enough to hit more than a picture's metadata
+FLIPPED_SHARE = 0.02  # of the bytes; enough to damage more than a picture's metadata
 
 
 class UnreadableSourceError(ExpectedError):
-    """A file cannot be made odd, because it is no picture to begin with."""
+    """A file is not a picture, so it cannot be rotated, shrunk or enlarged."""
 
 
 @dataclass(frozen=True)
 class OddPicture:
-    """An odd picture: `name` is a file name, `truth` the class of what it was made from."""
+    """An odd picture: `name` is a file name, `truth` the class of its source."""
 
     name: str
     content: bytes
@@ -35,15 +35,12 @@ class OddPicture:
 
 
 def make_odd_pictures(
-    wanted: dict[str, int],
-    sources: Sequence[SourcePicture],
-    seed: int,
-    report: Callable[[int, int | None], None],
+    wanted: dict[str, int], sources: Sequence[SourcePicture], seed: int, report: Callable[[int, int | None], None]
 ) -> dict[str, list[OddPicture]]:
-    """Return odd pictures by kind, at least one and at most MOST_OF_A_KIND of each kind wanted.
+    """Return odd pictures by kind, at most MOST_OF_A_KIND of each.
 
-    `wanted` counts how many of each kind will be sent; `report` gets how many are made, and their
-    total. Raises UnreadableSourceError.
+    `wanted` is how many of each kind will be sent. `report` gets how many are made, and their total. Raises
+    UnreadableSourceError.
     """
     chance = random.Random(f"{seed} odd pictures")  # noqa: S311  a load, not a secret
     todo = [
@@ -59,7 +56,7 @@ def make_odd_pictures(
 
 
 def make_odd(kind: str, source: SourcePicture, chance: random.Random) -> OddPicture:
-    """Return the picture made odd, `chance` deciding how. Raises UnreadableSourceError."""
+    """Return an odd copy of a picture. Raises UnreadableSourceError."""
     name = PurePosixPath(source.name)
     if kind == "corrupt":
         content = corrupt(source.path.read_bytes(), chance)
@@ -69,17 +66,17 @@ def make_odd(kind: str, source: SourcePicture, chance: random.Random) -> OddPict
 
 
 def corrupt(content: bytes, chance: random.Random) -> bytes:
-    """Return the bytes cut off somewhere, or with some of them changed; never the same bytes."""
+    """Return the bytes truncated, or with some of them changed; never the same bytes."""
     if len(content) < 2 or chance.random() < 0.5:
         return content[: chance.randrange(max(1, len(content)))]
     damaged = bytearray(content)
-    for place in chance.sample(range(len(damaged)), max(1, round(FLIPPED_SHARE * len(damaged)))):
-        damaged[place] ^= chance.randrange(1, 256)
+    for position in chance.sample(range(len(damaged)), max(1, round(FLIPPED_SHARE * len(damaged)))):
+        damaged[position] ^= chance.randrange(1, 256)
     return bytes(damaged)
 
 
 def redraw(kind: str, source: SourcePicture, chance: random.Random) -> bytes:
-    """Return the picture turned by quarters, shrunk or blown up, encoded anew."""
+    """Return the picture rotated by quarters, shrunk or enlarged, encoded anew."""
     from PIL import Image
 
     from training.sources.folder import DECODER_ERRORS, read_picture
@@ -88,16 +85,12 @@ def redraw(kind: str, source: SourcePicture, chance: random.Random) -> bytes:
         picture = read_picture(source.path, LONGEST_SIDE)
     except DECODER_ERRORS as error:
         raise UnreadableSourceError(
-            f"{source.path} cannot be made {kind}, since it is no picture that can be read"
-            f" ({error}): leave it out, or give only --odd-kinds corrupt."
+            f"{source.path} cannot be made {kind}, since it cannot be decoded ({error}): leave it out, or give only"
+            " --odd-kinds corrupt."
         ) from error
     out = io.BytesIO()
     if kind == "rotated":
-        turns = (
-            Image.Transpose.ROTATE_90,
-            Image.Transpose.ROTATE_180,
-            Image.Transpose.ROTATE_270,
-        )
+        turns = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
         picture.transpose(chance.choice(turns)).save(out, "PNG")
     elif kind == "tiny":
         size = (chance.randint(*TINY_SIDES), chance.randint(*TINY_SIDES))

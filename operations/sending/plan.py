@@ -1,31 +1,87 @@
-"""Decide what is sent when and under which key, before anything is sent."""
+"""Decide which picture is sent when and under which key, before anything is sent. All choices are seeded."""
 
 import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path, PurePosixPath
 
+from common.errors import ExpectedError
 from operations.sending.arrivals import INBOX, Arrival, SourcePicture
 from operations.sending.odd_pictures import OddPicture
-from operations.sending.pictures import objects_of
-from operations.sending.schedule import TooManyPicturesError
+from training.staging.folder import read_manifest
+
+TEST = "test/"
+
+
+class NoPicturesError(ExpectedError):
+    """There is nothing to send."""
+
+
+class SameKeyError(ExpectedError):
+    """Two files would become one object."""
+
+
+class TooManyPicturesError(ExpectedError):
+    """The run would send more pictures than --max allows."""
+
+    def __init__(self, most: int) -> None:
+        """Name the limit, and how to raise it."""
+        super().__init__(
+            f"This would send more than {most} pictures, each of which costs an execution: send fewer, or raise the"
+            " limit with --max."
+        )
+
+
+def pictures_of(paths: Iterable[Path]) -> list[SourcePicture]:
+    """Return the files that the paths name, without hidden ones. A folder's files keep their path below it as name.
+
+    Raises NoPicturesError naming the path that is missing or empty.
+    """
+    pictures: list[SourcePicture] = []
+    for path in paths:
+        folder = path.parent if path.is_file() else path
+        files = [path] if path.is_file() else [p for p in sorted(path.rglob("*")) if _is_visible_file(p, path)]
+        if not files:
+            raise NoPicturesError(f"{path} is neither a file nor a folder with files in it.")
+        pictures += [SourcePicture(f.relative_to(folder).as_posix(), f, None) for f in files]
+    return pictures
+
+
+def _is_visible_file(path: Path, folder: Path) -> bool:
+    return path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def staged_test_pictures(root: Path) -> list[SourcePicture]:
+    """Return the pictures of the staged test split, with their class. Raises NotStagedError, NoPicturesError."""
+    pictures = [
+        SourcePicture(name.removeprefix(TEST), root / name, name.split("/")[1])
+        for name in read_manifest(root)["files"]
+        if name.startswith(TEST)
+    ]
+    if not pictures:
+        raise NoPicturesError(f"{root} has no test pictures: run `python -m training.stage_data` again.")
+    return pictures
 
 
 def new_run_id() -> str:
-    """Return a name for a run that no other has, with the time in UTC."""
+    """Return a unique name for a run, with the time in UTC."""
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
 
 
 def plan_files(pictures: Sequence[SourcePicture], most: int) -> list[Arrival]:
-    """Return each picture once, all at once, under its own name.
-
-    Raises SameKeyError, and TooManyPicturesError above `most`.
-    """
+    """Return each picture once, all at once, under its own name. Raises SameKeyError, TooManyPicturesError."""
     if len(pictures) > most:
         raise TooManyPicturesError(most)
-    return [Arrival(0.0, key, p.path, truth=p.truth) for key, p in objects_of(pictures).items()]
+    by_key: dict[str, SourcePicture] = {}
+    for picture in pictures:
+        key = f"{INBOX}/{picture.name}"
+        if key in by_key:
+            raise SameKeyError(f"{by_key[key].path} and {picture.path} would both become {key}.")
+        by_key[key] = picture
+    return [Arrival(0.0, key, p.path, truth=p.truth) for key, p in by_key.items()]
 
 
 def plan_load(
@@ -35,17 +91,16 @@ def plan_load(
     odd_pictures: Mapping[str, Sequence[OddPicture]],
     run_id: str,
 ) -> list[Arrival]:
-    """Return a picture for each time, under a key of its own; pictures come in turn, again if need.
+    """Return a picture for each time, in turn, under a key of its own.
 
-    `odd` gives the kind of those that are odd, by number, and `odd_pictures` what there is of each
-    kind.
+    `odd` gives the kind of each odd arrival by number, and `odd_pictures` the pictures of each kind.
     """
     arrivals = []
-    turns: Counter[str] = Counter()
+    used: Counter[str] = Counter()
     for number, at in enumerate(times):
         if kind := odd.get(number):
-            made = odd_pictures[kind][turns[kind] % len(odd_pictures[kind])]
-            turns[kind] += 1
+            made = odd_pictures[kind][used[kind] % len(odd_pictures[kind])]
+            used[kind] += 1
             key = f"{INBOX}/{run_id}/{number:05d}-{made.name}"
             arrivals.append(Arrival(at, key, made.content, kind, made.truth))
         else:
@@ -56,7 +111,42 @@ def plan_load(
 
 
 def shuffled(pictures: Sequence[SourcePicture], seed: int) -> list[SourcePicture]:
-    """Return the pictures in a random order, so that a short run holds all classes."""
+    """Return the pictures in a random order, so that a short run has all classes."""
     order = list(pictures)
     random.Random(f"{seed} pictures").shuffle(order)  # noqa: S311  a load, not a secret
     return order
+
+
+def poisson_arrivals(rate: float, *, duration: float | None, count: int | None, seed: int, most: int) -> list[float]:
+    """Return the times of arrivals in seconds from the start: gaps are exponential, with mean 1 / rate.
+
+    `rate` is pictures per second. There are `count` of them, or as many as arrive within `duration` seconds. Raises
+    TooManyPicturesError above `most`.
+    """
+    gaps = random.Random(f"{seed} arrivals")  # noqa: S311  a load, not a secret
+    times: list[float] = []
+    now = gaps.expovariate(rate)
+    while len(times) < count if count is not None else now < (duration or 0):
+        if len(times) == most:
+            raise TooManyPicturesError(most)
+        times.append(now)
+        now += gaps.expovariate(rate)
+    return times
+
+
+def burst_arrivals(count: int, *, most: int) -> list[float]:
+    """Return `count` times of 0: all at once. Raises TooManyPicturesError above `most`."""
+    if count > most:
+        raise TooManyPicturesError(most)
+    return [0.0] * count
+
+
+def choose_odd(count: int, share: float, kinds: Sequence[str], seed: int) -> dict[int, str]:
+    """Return the kind of each odd arrival among `count`, by number from 0.
+
+    `share` (0 to 1) of all arrivals are odd, spread at random; the kinds are equally frequent.
+    """
+    order = list(range(count))
+    random.Random(f"{seed} odd").shuffle(order)  # noqa: S311  a load, not a secret
+    odd = islice(order, round(share * count))
+    return {number: kinds[index % len(kinds)] for index, number in enumerate(odd)}

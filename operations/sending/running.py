@@ -1,4 +1,4 @@
-"""Carry a run out: send, follow, wait for the last answers, and end at any time."""
+"""Carry out a run: send, track, wait for the last outcomes, and end at any time."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,15 +10,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from common.errors import ExpectedError
 from operations.sending.arrivals import Arrival
-from operations.sending.tracking import Tracker, passes
+from operations.sending.tracking import Tracker, is_transient
 from operations.sending.uploading import TICK_S, Sender
 
-# What a person can put right; anything else is a mistake of the program, and shown in full.
+# Errors that a person can fix; any other is a bug and gets a traceback.
 PROBLEMS = (ExpectedError, ClientError, BotoCoreError)
 
 
 class End(NamedTuple):
-    """How a run ended: by the user's interrupt, or by a problem that no picture could pass."""
+    """How a run ended: by Ctrl-C, or by a problem that concerns every picture."""
 
     interrupted: bool = False
     problem: Exception | None = None
@@ -33,12 +33,11 @@ def carry_out(
     stop: Event,
     tick: Callable[[], None],
 ) -> End:
-    """Send all arrivals, and wait up to `wait_s` seconds after the last upload for their answers.
+    """Send all arrivals, and wait up to `wait_s` seconds after the last upload for their outcomes.
 
-    Without a tracker it ends with the last upload. Nothing runs any more when this returns or
-    raises, and the arrivals tell how far it came, also where it was interrupted. Raises what
-    `tick` raises, such as SystemExit where nobody reads its lines any more, and what is wrong with
-    the program itself.
+    Without a tracker it ends with the last upload. When it returns or raises, no thread runs any more and the arrivals
+    hold what is known, also after Ctrl-C. Raises what `tick` raises, such as SystemExit where stdout is closed, and
+    every exception that is not one of PROBLEMS.
     """
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(_follow, tracker, stop)
@@ -53,19 +52,19 @@ def carry_out(
         except KeyboardInterrupt:
             interrupted = True
         finally:
-            stop.set()  # the pool waits for the tracker, whatever ended the sending
-        broke = following.exception()
-        if broke is not None and not isinstance(broke, PROBLEMS):
-            raise broke
-        problem: Exception | None = sender.refused or broke
+            stop.set()  # the pool waits for the tracker
+        tracking_error = following.exception()
+        if tracking_error is not None and not isinstance(tracking_error, PROBLEMS):
+            raise tracking_error
+        problem: Exception | None = sender.refused or tracking_error
         if tracker and not interrupted and not problem:
-            problem = _last_look(tracker)
+            problem = _last_poll(tracker)
         tick()
     return End(interrupted, problem)
 
 
 def _follow(tracker: Tracker | None, stop: Event) -> None:
-    """Follow until told to stop; a problem stops the sending as well."""
+    """Follow until `stop` is set; an error stops the sending as well."""
     try:
         if tracker:
             tracker.follow(stop)
@@ -74,10 +73,10 @@ def _follow(tracker: Tracker | None, stop: Event) -> None:
         raise
 
 
-def _last_look(tracker: Tracker) -> Exception | None:
-    """Look a last time; return what kept it from telling anything, unless that passes."""
+def _last_poll(tracker: Tracker) -> Exception | None:
+    """Poll a last time; return the error unless it is transient."""
     try:
-        tracker.last_look()
+        tracker.last_poll()
     except PROBLEMS as error:
-        return None if passes(error) else error
+        return None if is_transient(error) else error
     return None

@@ -1,47 +1,40 @@
-"""Learn where the pictures of a run ended, while it goes on and for a while after it."""
+"""Find out the outcome of each picture of a run, from the predictions table and from the executions."""
 
 import time
 from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Any, Protocol
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    HTTPClientError,
-)
-from botocore.exceptions import (
-    ConnectionError as AwsConnectionError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as AwsConnectionError
 
+from common.errors import ExpectedError
+from common.predictions import ACCEPTED, FAILED, LOW_CONFIDENCE_ERROR, REVIEW, REVIEWED, PredictionKey, read_item
 from operations.sending.arrivals import Arrival
-from operations.sending.executions import (
-    FAILED,
-    LOW_CONFIDENCE,
-    Ended,
-    Failure,
-    describe_failure,
-    ended_since,
-)
-from operations.sending.ledger import read_ledger
+from operations.sending.executions import FAILED_STATUSES, DescribedExecution, EndedExecution, describe, ended_since
 
-LOOK_EVERY_S = 2.0
-S_PER_PAGE = 1.0  # between looks, for each page of the last: half of what a small region allows
-# Of the 10 descriptions a second that a small region refills, and the 250 that it lets save up.
+POLL_S = 2.0
+POLL_S_PER_PAGE = 1.0  # for each page of the last list of executions: half of what a small region allows
+# Of the 10 descriptions a second that a small region refills, and the 250 that it saves up.
 DESCRIBES_PER_S = 8.0
 MOST_DESCRIBES = 100
-MARGIN_S = 5.0  # before the oldest open picture; covers what is not known of AWS's clock
-# The list of executions is not consistent at once: a picture that is placed waits this long for
-# the time at which its execution ended.
+MARGIN_S = 5.0  # before the oldest open picture; covers the uncertainty of AWS's clock
+# The list of executions is eventually consistent: wait this long for the end of a decided picture's execution.
 STOP_TIME_GRACE_S = 15.0
+BATCH_GET_KEYS = 100  # most keys of one BatchGetItem
+KNOWN_OUTCOMES = (ACCEPTED, REVIEW, REVIEWED)
 
-PASSING = {
+TRANSIENT_ERRORS = {
     "InternalServerError",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "ThrottlingException",
     "TooManyRequestsException",
 }
+
+
+class UnknownOutcomeError(ExpectedError):
+    """The table has an outcome that this version of the program does not know."""
 
 
 class Clock(Protocol):
@@ -55,7 +48,7 @@ class Clock(Protocol):
 
 
 class Tracker:
-    """Notes in each arrival that was uploaded where it ended: an item of the table comes first."""
+    """Fills in the outcome of each uploaded arrival. An item of the table overrides a failed execution."""
 
     def __init__(
         self,
@@ -67,106 +60,136 @@ class Tracker:
         clock: Clock,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Look at the state machine and the table that `outputs`, those of the stack, name."""
-        self.trouble = ""  # what kept the last look from telling anything
+        """Read the state machine and the table that `outputs`, those of the stack, name."""
+        self.last_error = ""  # of the last poll, empty if it succeeded
         self._stepfunctions = stepfunctions
         self._dynamodb = dynamodb
         self._outputs = outputs
         self._arrivals = arrivals
         self._clock = clock
         self._now = now
-        self._ended: dict[str, Ended] = {}
+        self._ended: dict[str, EndedExecution] = {}
         self._described: set[str] = set()
-        self._failures: dict[tuple[str, str], tuple[str, Failure]] = {}  # by key and version
-        self._placed_at: dict[str, float] = {}  # by key
-        self._describes = float(MOST_DESCRIBES)  # that may be asked for now
+        self._failures: dict[PredictionKey, DescribedExecution] = {}
+        self._decided_at: dict[str, float] = {}  # by key
+        self._describes = float(MOST_DESCRIBES)  # that are allowed now
         self._described_at = now()
 
     def follow(self, stop: Event) -> None:
-        """Look again and again until told to stop.
+        """Poll until `stop` is set.
 
-        Raises ClientError, BotoCoreError, ExpectedError for what will not pass.
+        Raises ClientError, BotoCoreError, ExpectedError for errors that are not transient.
         """
         while not stop.is_set():
             pages = 1
             try:
-                pages = self.look()
-                self.trouble = ""
+                pages = self.poll()
+                self.last_error = ""
             except (ClientError, BotoCoreError) as error:
-                if not passes(error):
+                if not is_transient(error):
                     raise
-                self.trouble = str(error)
-            stop.wait(max(LOOK_EVERY_S, pages * S_PER_PAGE))
+                self.last_error = str(error)
+            stop.wait(max(POLL_S, pages * POLL_S_PER_PAGE))
 
-    def look(self) -> int:
-        """Look once; return how many pages the list of executions took."""
+    def poll(self) -> int:
+        """Poll once; return how many pages the list of executions took."""
         waiting = self.waiting()
         if not waiting:
             return 0
         oldest = min(arrival.at for arrival in waiting)
         since = self._clock.began + oldest + self._clock.offset_s - MARGIN_S
-        # In this order: what has ended by the list has its item in the table by then.
+        # In this order: an execution that the list gives as ended has written its item.
         ended, pages = ended_since(self._stepfunctions, self._outputs["StateMachineArn"], since)
         self._ended |= {execution.arn: execution for execution in ended}
-        self._read_ledger([a for a in waiting if a.place is None])
+        self._read_items([a for a in waiting if a.outcome is None])
         self._explain_failures(waiting)
         for arrival in waiting:
-            if arrival.place is not None:
-                self._placed_at.setdefault(arrival.key, self._now())
-                if execution := self._ended.get(arrival.execution_arn or ""):
-                    arrival.stopped = execution.stopped
+            if arrival.outcome is not None:
+                self._decided_at.setdefault(arrival.key, self._now())
+        self._note_ends(waiting)
         return pages
 
-    def last_look(self) -> None:
-        """Let an item win over a failure: another execution of the same version may have come."""
-        self._read_ledger([a for a in self._arrivals if a.place == "failed"])
-        for arrival in self._arrivals:
-            if execution := self._ended.get(arrival.execution_arn or ""):
-                arrival.stopped = execution.stopped
+    def last_poll(self) -> None:
+        """Let an item override a failure: another execution of the same version may have decided."""
+        self._read_items([a for a in self._arrivals if a.outcome == FAILED])
+        self._note_ends(self._arrivals)
 
     def waiting(self) -> list[Arrival]:
-        """Return the uploaded pictures of which something is not known yet."""
+        """Return the uploaded pictures whose outcome or end is still unknown."""
         return [
             arrival
             for arrival in self._arrivals
             if arrival.version_id is not None
             and arrival.stopped is None
-            and self._now() - self._placed_at.get(arrival.key, self._now()) < STOP_TIME_GRACE_S
+            and self._now() - self._decided_at.get(arrival.key, self._now()) < STOP_TIME_GRACE_S
         ]
 
-    def _read_ledger(self, arrivals: list[Arrival]) -> None:
+    def _key(self, arrival: Arrival) -> PredictionKey:
+        return PredictionKey(f"s3://{self._outputs['PicturesBucketName']}/{arrival.key}", str(arrival.version_id))
+
+    def _read_items(self, arrivals: Sequence[Arrival]) -> None:
+        """Read the items of these arrivals. Keys that DynamoDB leaves unprocessed wait for the next poll."""
         table = self._outputs["PredictionsTableName"]
-        read_ledger(self._dynamodb, table, self._outputs["PicturesBucketName"], arrivals)
+        by_key = {self._key(arrival): arrival for arrival in arrivals}
+        keys = list(by_key)
+        for start in range(0, len(keys), BATCH_GET_KEYS):
+            wanted = [key.attributes() for key in keys[start : start + BATCH_GET_KEYS]]
+            # Consistent, so that what an ended execution wrote is there.
+            answer = self._dynamodb.batch_get_item(RequestItems={table: {"Keys": wanted, "ConsistentRead": True}})
+            for item in answer["Responses"].get(table, []):
+                note_item(by_key[read_item(item).key], item)
+
+    def _note_ends(self, arrivals: Sequence[Arrival]) -> None:
+        for arrival in arrivals:
+            if arrival.outcome and (execution := self._ended.get(arrival.execution_arn or "")):
+                arrival.stopped = execution.stopped
 
     def _explain_failures(self, waiting: list[Arrival]) -> None:
-        """Describe failed executions that no item explains, oldest first, as many as may be."""
-        open_ = [arrival for arrival in waiting if arrival.place is None]
-        if not open_:
+        """Describe failed executions that no item explains, oldest first, as many as the rate allows."""
+        undecided = [arrival for arrival in waiting if arrival.outcome is None]
+        if not undecided:
             return
         explained = {a.execution_arn for a in self._arrivals} | self._described
-        failed = [e for e in self._ended.values() if e.status in FAILED and e.arn not in explained]
-        for execution in sorted(failed, key=lambda e: e.stopped)[: self._affordable()]:
-            failure = describe_failure(self._stepfunctions, execution.arn)
+        failed = [e for e in self._ended.values() if e.status in FAILED_STATUSES and e.arn not in explained]
+        for execution in sorted(failed, key=lambda e: e.stopped)[: self._describes_allowed()]:
+            described = describe(self._stepfunctions, execution.arn)
             self._describes -= 1
             self._described.add(execution.arn)
-            # Of another run, maybe, or of a picture that S3 has taken and not yet said so.
-            self._failures[failure.key, failure.version_id] = (execution.arn, failure)
-        for arrival in open_:
-            if found := self._failures.get((arrival.key, str(arrival.version_id))):
-                arrival.execution_arn, failure = found
-                arrival.error, arrival.cause = failure.error, failure.cause
-                arrival.place = "review" if failure.error == LOW_CONFIDENCE else "failed"
+            if described.picture:  # of another run, or of an upload whose answer is still to come
+                self._failures[described.picture] = described
+        for arrival in undecided:
+            if failure := self._failures.get(self._key(arrival)):
+                arrival.execution_arn, arrival.error, arrival.cause = failure.arn, failure.error, failure.cause
+                arrival.outcome = REVIEW if failure.error == LOW_CONFIDENCE_ERROR else FAILED
 
-    def _affordable(self) -> int:
-        """Return how many executions may be described now."""
+    def _describes_allowed(self) -> int:
         saved_up = self._describes + (self._now() - self._described_at) * DESCRIBES_PER_S
         self._describes, self._described_at = min(saved_up, MOST_DESCRIBES), self._now()
         return int(self._describes)
 
 
-def passes(error: Exception) -> bool:
-    """Tell whether the same call may well succeed a little later."""
+def note_item(arrival: Arrival, item: dict[str, Any]) -> None:
+    """Note the outcome that an item has, instead of an execution's failure. Raises UnknownOutcomeError."""
+    prediction = read_item(item)
+    if prediction.stored_outcome not in KNOWN_OUTCOMES:
+        raise UnknownOutcomeError(
+            f"The predictions table has the outcome {prediction.stored_outcome!r} for {arrival.key}. This program knows"
+            f" only {', '.join(KNOWN_OUTCOMES)}: use the version that belongs to the deployed stack."
+        )
+    if prediction.outcome is None:
+        return
+    if arrival.execution_arn != prediction.execution_arn:
+        arrival.execution_arn, arrival.stopped = prediction.execution_arn, None
+    arrival.label = prediction.label if prediction.outcome == ACCEPTED else None
+    arrival.guess = prediction.guess
+    arrival.confidence = prediction.confidence
+    arrival.error = arrival.cause = None
+    arrival.outcome = prediction.outcome
+
+
+def is_transient(error: Exception) -> bool:
+    """Tell whether the same call may succeed a little later."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return error.response["Error"].get("Code") in PASSING or status >= 500
+        return error.response["Error"].get("Code") in TRANSIENT_ERRORS or status >= 500
     return isinstance(error, (AwsConnectionError, HTTPClientError))

@@ -1,9 +1,11 @@
-"""Upload pictures when the clock says so, whatever became of the ones before (an open loop)."""
+"""Upload each picture when it is due, whether or not earlier ones have ended (an open loop)."""
 
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from threading import Event
 from typing import Any
 
@@ -11,13 +13,12 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoC
 
 from common.errors import ExpectedError
 from operations.sending.arrivals import Arrival
-from operations.sending.clock_offset import ClockOffset
 
 UPLOADS_AT_ONCE = 64  # connections; with more a picture waits for one, which its latency shows
 TICK_S = 0.2  # how often progress is shown and a broken run noticed
 
-# What is wrong for every picture alike, and what to do about it.
-HOPELESS = {
+# Errors that every upload would meet, and what to do about them.
+FATAL_ERRORS = {
     "NoSuchBucket": "deploy the stack again with `sam build && sam deploy`",
     "AccessDenied": "ask for s3:PutObject on the bucket",
     "AllAccessDisabled": "ask who closed the bucket",
@@ -30,7 +31,38 @@ HOPELESS = {
 
 
 class UploadsRefusedError(ExpectedError):
-    """S3 refuses every picture for the same reason."""
+    """S3 refuses every upload for the same reason."""
+
+
+class ClockOffset:
+    """Estimates AWS's clock minus this machine's from the Date headers of ordinary answers.
+
+    An execution's end is in AWS's time and a picture's arrival in this machine's: their latency needs the difference.
+    """
+
+    def __init__(self) -> None:
+        """Start without any bound."""
+        self._low = float("-inf")
+        self._high = float("inf")
+
+    def observe(self, asked: float, answered: float, date: str | None) -> None:
+        """Narrow the bounds by an answer: this machine's times around it (seconds since 1970) and its Date.
+
+        A header that is no date, such as a proxy's, is ignored.
+        """
+        try:
+            dated = parsedate_to_datetime(date or "").replace(tzinfo=UTC).timestamp()
+        except ValueError:
+            return
+        self._low = max(self._low, dated - answered)
+        self._high = min(self._high, dated + 1 - asked)  # a Date is cut to the full second
+
+    @property
+    def seconds(self) -> float:
+        """AWS's clock minus this machine's; 0 where the bounds allow 0 or there are none."""
+        if self._low <= 0 <= self._high:
+            return 0.0
+        return (self._low + self._high) / 2
 
 
 class Sender:
@@ -44,7 +76,7 @@ class Sender:
         self.refused: UploadsRefusedError | None = None
         self._s3 = s3
         self._stop = stop
-        self._began = 0.0  # by the clock that nobody sets
+        self._began = 0.0  # by the monotonic clock
 
     @property
     def offset_s(self) -> float:
@@ -52,11 +84,11 @@ class Sender:
         return self.clock_offset.seconds
 
     def send(self, arrivals: Sequence[Arrival], tick: Callable[[], None]) -> None:
-        """Upload all of them, each at its time; return when the last upload has ended.
+        """Upload all of them, each when it is due; return when the last upload has ended.
 
-        `tick` is called often. What goes wrong with one picture stands in its arrival; what would
-        go wrong with every picture sets `stop` and stands in `refused`. Whatever else ends it, such
-        as a KeyboardInterrupt or what `tick` raises, sets `stop`, and uploads under way end first.
+        `tick` is called often. An error of one upload is noted in its arrival; one that every upload would meet sets
+        `stop` and `refused`. Any other exception, such as KeyboardInterrupt or one of `tick`, sets `stop`, lets the
+        uploads under way end and propagates.
         """
         self.began, self._began = time.time(), time.monotonic()
         with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
@@ -71,7 +103,7 @@ class Sender:
                 )
                 while wait(begun, timeout=TICK_S).not_done:
                     tick()
-            except BaseException:  # else the pool would go on with all that has been submitted
+            except BaseException:  # otherwise the pool would upload all that has been submitted
                 self._stop.set()
                 if any(future.running() for future in begun):
                     print("Interrupted: the uploads under way end first.", file=sys.stderr)
@@ -81,7 +113,7 @@ class Sender:
             future.result()
 
     def upload(self, arrival: Arrival) -> None:
-        """Upload one picture and note in it how that went."""
+        """Upload one picture and note the result in it."""
         if self._stop.is_set():
             return
         arrival.late_s = time.monotonic() - self._began - arrival.at
@@ -89,10 +121,10 @@ class Sender:
             body = arrival.body if isinstance(arrival.body, bytes) else arrival.body.read_bytes()
             asked, begin = time.time(), time.monotonic()
             answer = self._s3.put_object(Bucket=self.bucket, Key=arrival.key, Body=body)
-        # UnicodeError: a file's name that is no UTF-8, so that no key can be made of it.
+        # UnicodeError: a file name that is not UTF-8, which cannot be a key.
         except (ClientError, BotoCoreError, OSError, UnicodeError) as error:
             arrival.upload_error = f"{error_name(error)}: {error}"
-            if isinstance(error, HTTPClientError):  # the connection was there, the answer was not
+            if isinstance(error, HTTPClientError):  # connected, but without an answer
                 arrival.upload_error += " (S3 may have stored it all the same)"
             self.refused = self.refused or refusal(error, self.bucket)
             if self.refused:
@@ -112,9 +144,9 @@ def dispatch(
     wait: Callable[[float], bool],
     tick: Callable[[], None],
 ) -> None:
-    """Submit each arrival when its time has come; one whose time is past, at once.
+    """Submit each arrival when it is due, an overdue one at once.
 
-    `now` tells the seconds since the start, `wait` lets seconds pass and tells whether to stop.
+    `now` returns the seconds since the start; `wait` sleeps for seconds and returns whether to stop.
     """
     for arrival in arrivals:
         while (left := arrival.at - now()) > 0:
@@ -127,15 +159,9 @@ def dispatch(
 
 
 def refusal(error: Exception, bucket: str) -> UploadsRefusedError | None:
-    """Return the error for the whole run, None where only the one picture went wrong."""
-    code = error_name(error)
-    if isinstance(error, NoCredentialsError):
-        what = "log in"
-    elif code in HOPELESS:
-        what = HOPELESS[code]
-    else:
-        return None
-    return UploadsRefusedError(f"S3 takes no picture into {bucket} ({error}): {what}.")
+    """Return the error for the whole run, None where only this upload failed."""
+    advice = "log in" if isinstance(error, NoCredentialsError) else FATAL_ERRORS.get(error_name(error))
+    return UploadsRefusedError(f"S3 refuses every upload to {bucket} ({error}): {advice}.") if advice else None
 
 
 def error_name(error: Exception) -> str:

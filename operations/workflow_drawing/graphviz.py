@@ -16,6 +16,10 @@ TIMEOUT_S = 120
 ET.register_namespace("", SVG.strip("{}"))
 
 
+class GraphvizFailedError(ExpectedError):
+    """Graphviz ended with an error, or took too long."""
+
+
 class GraphvizMissingError(ExpectedError):
     """Graphviz is not installed."""
 
@@ -47,9 +51,13 @@ def draw_graph(dot: str, marks: Mapping[str, Mark]) -> Drawing:
     program = shutil.which(PROGRAM, path=sysconfig.get_path("scripts")) or shutil.which(PROGRAM)
     if program is None:
         raise GraphvizMissingError(f"{PROGRAM}, which draws the state machines, is missing: run `make setup`.")
-    svg = subprocess.run(
-        [program, "-Tsvg"], input=dot.encode(), capture_output=True, check=True, timeout=TIMEOUT_S
-    ).stdout
+    try:
+        done = subprocess.run(  # noqa: S603  the program of a pinned package
+            [program, "-Tsvg"], input=dot.encode(), capture_output=True, check=True, timeout=TIMEOUT_S
+        )
+    except subprocess.SubprocessError as error:
+        raise GraphvizFailedError(f"{PROGRAM} could not draw the state machine: {error}") from error
+    svg = done.stdout
     root = ET.fromstring(svg)  # noqa: S314  Graphviz wrote it
     group = root[0]
     for element in list(group.iter(f"{SVG}g")):
@@ -68,6 +76,6 @@ def draw_graph(dot: str, marks: Mapping[str, Mark]) -> Drawing:
 def bounds(element: ET.Element) -> tuple[float, float, float, float]:
     """Return left, top, right and bottom of the outline of a node."""
     outline = next(child for child in element if child.tag in {f"{SVG}polygon", f"{SVG}path"})
-    text = outline.get("points") or outline.get("d", "")
+    text = outline.get("points") or outline.get("d") or ""
     numbers = [float(number) for number in text.translate(str.maketrans("MC,", "   ")).split()]
     return min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])

@@ -305,7 +305,8 @@ class _MachineDrawing:
         background = LIGHT["paper"] if self._parent == END else "transparent"
         table = f"label={_table(footer, 2)}" if footer else ""
         drawing = draw_graph(
-            f'digraph {{ graph [outputorder=edgesfirst nodesep=0.2 ranksep=0.33 pad=0.15 mclimit=10 bgcolor="{background}"'
+            f"digraph {{ graph [outputorder=edgesfirst nodesep=0.2 ranksep=0.33 pad=0.15 mclimit=10"
+            f' bgcolor="{background}"'
             f" fontname=Helvetica fontsize={TEXT_SIZE} labelloc=b labeljust=l {table}]\n"
             f'node [fontname=Helvetica fontsize={TEXT_SIZE} width=0.3 height=0.3 margin="0.12,0.07" style=filled]\n'
             f"edge [fontname=Helvetica fontsize={TEXT_SIZE} arrowsize=0.8]\n" + "\n".join(self._dot) + "}",

@@ -38,26 +38,23 @@ def browser(chromium) -> Iterator[Browser]:
 
 
 class Watched:
-    """A page with all that it complained of, and that it asked of the network."""
+    """A page with its errors, its warnings and its network requests."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.complaints: list[str] = []
         self.asked: list[str] = []
-        page.on(
-            "console",
-            lambda m: self.complaints.append(m.text) if m.type in {"error", "warning"} else None,
-        )
+        page.on("console", lambda m: self.complaints.append(m.text) if m.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.asked.append(request.url))
 
     def foreign(self) -> list[str]:
-        """What was asked of anything but this machine and the file itself."""
+        """Return the requests to anything but this machine and files."""
         ours = ("file:", "data:", "http://127.0.0.1:")
         return [url for url in self.asked if not url.startswith(ours)]
 
     def too_wide(self) -> Any:
-        """What sticks out of the page sideways, which nobody can see without scrolling it."""
+        """Return the elements that overflow the page horizontally."""
         return self.page.evaluate(
             """() => [...document.querySelectorAll('body *')]
                 .filter(e => !e.closest('.scrolls') || e.matches('.scrolls'))
@@ -72,7 +69,7 @@ class Watched:
 
 @pytest.fixture
 def watched(browser):
-    """Open pages of a size (PHONE or DESKTOP) and color scheme, each as a visitor of its own."""
+    """Open pages of a size (PHONE or DESKTOP) and color scheme, each in a browser context of its own."""
     contexts = []
 
     def open_page(size=DESKTOP, scheme="light") -> Watched:

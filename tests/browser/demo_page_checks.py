@@ -1,4 +1,4 @@
-"""What the demo's page must show, held against the JSON that it was made from."""
+"""Checks of the demo's page against the JSON that it was made from."""
 
 from itertools import pairwise
 from typing import Any
@@ -22,7 +22,7 @@ PICTURES = """() => [...document.images].map(
 
 
 def check_page(watched: Watched) -> None:
-    """Assert what holds for any content: nothing complained, foreign, too wide or without words."""
+    """Assert what holds for any content: no errors, no network requests, no overflow, no image without alt text."""
     page = watched.page
     assert watched.complaints == []
     assert watched.foreign() == []
@@ -38,7 +38,7 @@ def check_page(watched: Watched) -> None:
 
 
 def check_figures(watched: Watched, summary: dict[str, Any], evaluation: dict[str, Any]) -> None:
-    """Assert that all tiles and tables say what the JSON says."""
+    """Assert that all tiles and tables show the figures of the JSON."""
     page = watched.page
     assert page.evaluate(TILES) == expected_tiles(summary)
     assert page.evaluate(ROWS, "transitions") == [
@@ -53,10 +53,10 @@ def check_figures(watched: Watched, summary: dict[str, Any], evaluation: dict[st
     ]
     stages = page.evaluate(ROWS, "stages")
     assert [row[1] for row in stages] == [duration(s) for s in summary["seconds"].values()]
-    told = page.locator("h2:has-text('How good') + p").inner_text()
-    assert f"{evaluation['correct']} of {evaluation['pictures']}" in told
-    assert share(evaluation["accuracy"]) in told
-    captured = page.locator("h2:has-text('was asked') + p").inner_text()
+    quality = page.locator("h2:has-text('Quality') + p").inner_text()
+    assert f"{evaluation['correct']} of {evaluation['pictures']}" in quality
+    assert share(evaluation["accuracy"]) in quality
+    captured = page.locator("h2:has-text('Captured calls') + p").inner_text()
     assert captured.startswith(f"{summary['monitor']['predictions']:,} calls were captured")
     assert f"coverage {share(summary['monitor']['coverage'])}" in captured
     assert f"confidence {summary['monitor']['mean_confidence']:.4g}" in captured
@@ -87,23 +87,17 @@ def expected_tiles(summary: dict[str, Any]) -> dict[str, list[str]]:
     tiles = {
         "Executions": [str(executions["started"]), "one per test picture"],
         "Accepted": [str(executions["accepted"]), f"coverage {share(summary['coverage'])}"],
-        "Below the threshold": [str(executions["below_threshold"]), "sent to the review queue"],
-        "Failed": [str(executions["failed"]), "each is told to somebody"],
-        "Accuracy, accepted": [share(summary["accuracy_accepted"]), "of the answers given"],
-        "Accuracy, all": [share(summary["accuracy"]), "doubtful ones by their guess"],
+        "Review": [str(executions["review"]), "below the threshold, sent to the review queue"],
+        "Failed": [str(executions["failed"]), "each sends a notification"],
+        "Accuracy, accepted": [share(summary["accuracy_accepted"]), "of the accepted answers"],
+        "Accuracy, all": [share(summary["accuracy"]), "review by the model's guess"],
         "Threshold": [f"{summary['threshold']:g}", reason],
-        "Calibration error": [
-            share(summary["expected_calibration_error"]),
-            "0 % is deserved confidence",
-        ],
+        "Calibration error": [share(summary["expected_calibration_error"]), "0 % is perfect"],
         "Captured calls": [
             f"{monitor['predictions']:,}",
             f"{monitor['damaged']} damaged of {monitor['lines']:,} lines",
         ],
-        "Training": [
-            duration(training["seconds"]),
-            f"validation accuracy {share(training['validation_accuracy'])}",
-        ],
+        "Training": [duration(training["seconds"]), f"validation accuracy {share(training['validation_accuracy'])}"],
         "Whole run": [duration(summary["seconds"]["total"]), "from pictures to answers"],
     }
     if "resources_left" in summary:
@@ -117,28 +111,20 @@ def expected_results(summary: dict[str, Any]) -> list[list[str]]:
     rows = []
     for name in [*sorted(summary["data"]["test"]), "all"]:
         own = [p for p in pictures if name in ("all", p["truth"])]
-        accepted = [p["label"] == p["truth"] for p in own if p["place"] == "accepted"]
-        doubtful = [p for p in own if p["place"] == "below_threshold"]
-        failed = [p for p in own if p["place"] == "failed"]
-        counts = (len(own), sum(accepted), accepted.count(False), len(doubtful), len(failed))
+        accepted = [p["label"] == p["truth"] for p in own if p["outcome"] == "accepted"]
+        rest = [sum(p["outcome"] == outcome for p in own) for outcome in ("review", "failed")]
+        counts = (len(own), sum(accepted), accepted.count(False), *rest)
         rows.append([name, *map(str, counts)])
     return rows
 
 
 def picture_row(picture: dict[str, Any]) -> list[str]:
     """Return the cells of one picture."""
-    place, right = picture["place"], picture["label"] == picture["truth"]
-    words = {"failed": "failed", "below_threshold": "doubtful"}.get(
-        place, "accepted, right" if right else "accepted, wrong"
-    )
-    confidence = picture["confidence"]
-    return [
-        picture["key"],
-        picture["truth"],
-        picture["label"] or "-",
-        "-" if confidence is None else f"{confidence:.4f}",
-        words,
-    ]
+    outcome, confidence = picture["outcome"], picture["confidence"]
+    if outcome == "accepted":
+        outcome += ", right" if picture["label"] == picture["truth"] else ", wrong"
+    shown = "-" if confidence is None else f"{confidence:.4f}"
+    return [picture["key"], picture["truth"], picture["label"] or "-", shown, outcome]
 
 
 def share(value: float | None) -> str:

@@ -1,8 +1,7 @@
-"""What a review needs of AWS, on a laptop's AWS of the tests' own: queue, table and both buckets.
+"""The resources of a review on the tests' own laptop's AWS: queue, table and both buckets.
 
-The workflow itself is left out: what it writes for a doubtful picture is written here, as its
-states Claim Review, Send To Review and Confirm Review do. tests/integration/test_review.py has
-the real one.
+Without the workflow: this module writes what the states Claim Review, Send To Review and Confirm Review write.
+tests/integration/test_review.py has the real workflow.
 """
 
 import io
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image, ImageDraw
 
+from common.predictions import PredictionKey
 from common.settings import default_bucket, project
 from tests.integration.laptop_aws import LaptopAws
 
@@ -19,10 +19,7 @@ TRAINING_BUCKET = default_bucket("000000000000", "us-east-1")  # what the laptop
 CLASSES = ("bicycle", "motorcycle")
 HOLD_SECONDS = 10  # the template has 300: too long for a test to wait for
 RESOURCES: dict[str, Any] = {
-    "Pictures": {
-        "Type": "AWS::S3::Bucket",
-        "Properties": {"VersioningConfiguration": {"Status": "Enabled"}},
-    },
+    "Pictures": {"Type": "AWS::S3::Bucket", "Properties": {"VersioningConfiguration": {"Status": "Enabled"}}},
     "Predictions": {
         "Type": "AWS::DynamoDB::Table",
         "Properties": {
@@ -36,10 +33,7 @@ RESOURCES: dict[str, Any] = {
             ],
         },
     },
-    "Review": {
-        "Type": "AWS::SQS::Queue",
-        "Properties": {"VisibilityTimeout": HOLD_SECONDS},
-    },
+    "Review": {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": HOLD_SECONDS}},
 }
 OUTPUTS = {
     "PicturesBucketName": {"Value": {"Ref": "Pictures"}},
@@ -59,16 +53,14 @@ class ReviewStack(NamedTuple):
         """Put a picture, whose key begins with `name`, into review; return its key."""
         key = f"inbox/{name}.png"
         bucket = self.outputs["PicturesBucketName"]
-        version = self.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=content, StorageClass=storage)[
-            "VersionId"
-        ]
+        given = {"Bucket": bucket, "Key": key, "Body": content, "StorageClass": storage}
+        version = self.aws.client("s3").put_object(**given)["VersionId"]
         execution = f"arn:aws:states:us-east-1:000000000000:execution:m:{name}"
         confidence = changes.pop("confidence", 0.625)
         self.aws.client("dynamodb").put_item(
             TableName=self.outputs["PredictionsTableName"],
-            Item={
-                "picture": {"S": f"s3://{bucket}/{key}"},
-                "version_id": {"S": version},
+            Item=PredictionKey(f"s3://{bucket}/{key}", version).attributes()
+            | {
                 "outcome": {"S": "review"},
                 "queued": {"BOOL": True},
                 "claimed_at": {"N": "1763884800000"},
@@ -98,7 +90,7 @@ class ReviewStack(NamedTuple):
         return key
 
     def ask_again(self, key: str) -> None:
-        """Queue a second message about a picture, as after a lost answer of SQS's."""
+        """Queue a second message about a picture, as after a lost answer of SQS."""
         item = self.items()[key]
         self._send(
             {
@@ -125,24 +117,19 @@ class ReviewStack(NamedTuple):
 
     def items(self) -> dict[str, dict[str, Any]]:
         """Return all items of the predictions table by the picture's key."""
-        pages = (
-            self.aws.client("dynamodb")
-            .get_paginator("scan")
-            .paginate(TableName=self.outputs["PredictionsTableName"], ConsistentRead=True)
-        )
+        scan = self.aws.client("dynamodb").get_paginator("scan")
+        pages = scan.paginate(TableName=self.outputs["PredictionsTableName"], ConsistentRead=True)
         prefix = f"s3://{self.outputs['PicturesBucketName']}/"
         return {item["picture"]["S"].removeprefix(prefix): item for page in pages for item in page["Items"]}
 
     def waiting(self) -> int:
-        """Return how many messages the queue has, seen or not."""
+        """Return how many messages the queue has, visible or not."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self.aws.client("sqs").get_queue_attributes(
-            QueueUrl=self.outputs["ReviewQueueUrl"], AttributeNames=names
-        )["Attributes"]
-        return sum(int(value) for value in found.values())
+        asked = {"QueueUrl": self.outputs["ReviewQueueUrl"], "AttributeNames": names}
+        return sum(map(int, self.aws.client("sqs").get_queue_attributes(**asked)["Attributes"].values()))
 
     def clear(self) -> None:
-        """Forget all questions and answers, for the next test."""
+        """Delete all questions and labels, for the next test."""
         self.aws.client("sqs").purge_queue(QueueUrl=self.outputs["ReviewQueueUrl"])
         s3 = self.aws.client("s3")
         for item in s3.list_objects_v2(Bucket=TRAINING_BUCKET).get("Contents", []):
@@ -150,12 +137,11 @@ class ReviewStack(NamedTuple):
 
 
 def make_stack(aws: LaptopAws) -> ReviewStack:
-    """Make everything, as CloudFormation would for the whole template."""
+    """Create the resources with CloudFormation."""
     aws.client("s3").create_bucket(Bucket=TRAINING_BUCKET)
     cloudformation = aws.client("cloudformation")
     cloudformation.create_stack(
-        StackName=project().stack_name,
-        TemplateBody=json.dumps({"Resources": RESOURCES, "Outputs": OUTPUTS}),
+        StackName=project().stack_name, TemplateBody=json.dumps({"Resources": RESOURCES, "Outputs": OUTPUTS})
     )
     cloudformation.get_waiter("stack_create_complete").wait(StackName=project().stack_name, WaiterConfig={"Delay": 1})
     [stack] = cloudformation.describe_stacks(StackName=project().stack_name)["Stacks"]

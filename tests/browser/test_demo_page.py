@@ -1,4 +1,4 @@
-"""The demo's page in a real browser: it shows the run's figures, at every width, light and dark."""
+"""The demo's page in a real browser: the run's figures, at every width, light and dark."""
 
 import json
 
@@ -27,7 +27,7 @@ def address(run: Run) -> str:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_page_shows_the_runs_figures(watched, run, address, width, scheme, tmp_path):
+def test_page_shows_the_runs_figures(watched, run, address, width, scheme, tmp_path):
     visit = watched(WIDTHS[width], scheme)
     visit.page.goto(address)
     check_page(visit)
@@ -36,7 +36,7 @@ def test_the_page_shows_the_runs_figures(watched, run, address, width, scheme, t
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-def test_what_is_folded_away_fits_too(watched, address, size):
+def test_unfolded_details_fit(watched, address, size):
     visit = watched(size)
     visit.page.goto(address)
     for fold in visit.page.locator("summary").all():  # by keyboard, as without a mouse
@@ -51,18 +51,18 @@ def test_what_is_folded_away_fits_too(watched, address, size):
     visit.page.wait_for_function("() => document.querySelector('.long').scrollTop > 0")
 
 
-def test_the_workflow_shows_how_often_which_way_was_taken(watched, run, address):
+def test_drawing_shows_the_counts_of_transitions(watched, run, address):
     visit = watched()
     visit.page.goto(address)
     drawing = visit.page.locator("svg[role=img]")
     accepted = drawing.locator("[data-from='Is Accepted'][data-to='Record Prediction'] .wf-number")
     assert accepted.all_text_contents() == [str(run.summary["executions"]["accepted"])]
-    # What no picture came to is there all the same, and nothing is said to have come there.
+    # A state that no picture reached is drawn, without a count.
     assert "Read Earlier Outcome" in drawing.inner_html()
     assert drawing.locator("[data-to='Read Earlier Outcome'] .wf-number").count() == 0
 
 
-def test_pictures_say_what_they_are_and_whether_the_answer_is_right(watched, address):
+def test_pictures_have_answer_and_verdict(watched, address):
     visit = watched()
     visit.page.goto(address)
     wrong = visit.page.locator("h3:has-text('Accepted but wrong') + p + ul li").first

@@ -1,4 +1,4 @@
-"""The browser that the demo's page is looked at with."""
+"""The browser for the demo's page."""
 
 from tests.browser.conftest import browser, chromium, watched
 

@@ -22,7 +22,7 @@ def read(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_page_shows_what_the_run_found(watched, width, scheme):
+def test_page_shows_the_runs_figures(watched, width, scheme):
     visit = watched(WIDTHS[width], scheme)
     visit.page.goto(PAGE.as_uri())
     check_page(visit)
@@ -30,7 +30,7 @@ def test_the_page_shows_what_the_run_found(watched, width, scheme):
     visit.screenshot(REPORTS / "demo" / f"page-{width}-{scheme}.png")
 
 
-def test_every_link_leads_somewhere(watched):
+def test_every_link_has_a_target(watched):
     visit = watched()
     visit.page.goto(PAGE.as_uri())
     targets = visit.page.locator("main a").evaluate_all("links => links.map(a => a.href)")

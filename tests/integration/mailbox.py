@@ -1,4 +1,4 @@
-"""What people are told: a queue that is emptied as it is looked into, so that no message hides."""
+"""The notifications in a queue, which is drained at each read, so that no message is hidden."""
 
 import json
 from typing import Any
@@ -11,17 +11,17 @@ Body = dict[str, Any]
 
 
 class Mailbox:
-    """The messages of one queue, from the moment on that this is made."""
+    """The messages of one queue since the creation of this object."""
 
     def __init__(self, stack: Stack, url: str) -> None:
-        """Look into the queue at `url`, of which nobody else takes messages."""
+        """Drain the queue at `url`, which nobody else reads."""
         self._stack = stack
         self._sqs = stack.aws.client("sqs")
         self._url = url
         self._bodies: list[Body] = []
 
     def all(self) -> list[Body]:
-        """Return every message so far, oldest first as far as the queue keeps order."""
+        """Return every message so far, roughly in the order of their arrival."""
         while found := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10, VisibilityTimeout=60).get(
             "Messages"
         ):
@@ -44,12 +44,9 @@ class Mailbox:
         return wait_until(lambda: self.of(execution_arn) or None, ANSWER_SECONDS)
 
     def wait_for_later(self) -> None:
-        """Wait for the message of an execution that is stopped now.
-
-        It goes the same way as EventBridge's about earlier executions, and after them.
-        """
+        """Stop an execution and wait for its message, which arrives after EventBridge's messages of earlier ones."""
         stepfunctions = self._stack.aws.client("stepfunctions")
-        for _ in range(20):  # it fails by itself, and may be quicker at it than this
+        for _ in range(20):  # it may fail by itself before it is stopped
             arn = start(self._stack, {"s3_bucket": "none", "s3_key": "none"})
             try:
                 stepfunctions.stop_execution(executionArn=arn)
@@ -63,7 +60,4 @@ class Mailbox:
 
     def wait_for_end(self, execution_arn: str) -> None:
         """Wait for EventBridge's message of an execution."""
-        wait_until(
-            lambda: any("executionArn" in body for body in self.of(execution_arn)) or None,
-            ANSWER_SECONDS,
-        )
+        wait_until(lambda: any("executionArn" in body for body in self.of(execution_arn)) or None, ANSWER_SECONDS)

@@ -1,4 +1,4 @@
-"""The review page's server as a user starts it, and requests as its page sends them."""
+"""The review server as a user starts it, and requests as its page sends them."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from typing import Any
 from common.settings import ROOT
 from tests.integration.laptop_aws import LaptopAws
 
-START_SECONDS = 60
+START_SECONDS = END_SECONDS = 120
 PAGE_ID = "0123456789abcdef"
 
 
@@ -25,7 +25,7 @@ class ReviewServer:
     """`python -m operations.review`, from its start until it is stopped or killed."""
 
     def __init__(self, aws: LaptopAws, *arguments: str) -> None:
-        """Start it and wait until it gives its address."""
+        """Start it and wait for its address."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "operations.review", "--no-browser", *arguments],
             cwd=ROOT,
@@ -52,31 +52,28 @@ class ReviewServer:
         raise AssertionError(f"the server gave no address: {self.printed}")
 
     def interrupt(self) -> None:
-        """Press Ctrl-C, and go on."""
+        """Send what Ctrl-C sends."""
         self._process.send_signal(signal.SIGINT)
 
     def stop(self, expect: int = 0) -> str:
-        """End it as Ctrl-C does; return what it printed."""
+        """Interrupt it, wait for its end, and return what it printed."""
         self.interrupt()
-        rest, _ = self._process.communicate(timeout=30)
+        rest, _ = self._process.communicate(timeout=END_SECONDS)
         assert self._process.returncode == expect, rest
         self.printed += rest
         return self.printed
 
     def kill(self) -> None:
-        """End it in the middle of whatever it does."""
+        """Kill it."""
         self._process.kill()
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=END_SECONDS)
 
     def post(self, action: str, page: str = PAGE_ID, **fields: str) -> dict[str, Any]:
-        """Ask for what a button asks for; return the view."""
+        """Send the request of a button; return the view."""
         request = urllib.request.Request(  # noqa: S310  loopback
             self.address + action,
             data=json.dumps({"client": page, **fields}).encode(),
-            headers={
-                "Content-Type": "application/json",
-                "Origin": self.address.rpartition("/")[0].rpartition("/")[0],
-            },
+            headers={"Content-Type": "application/json", "Origin": self.address.rpartition("/")[0].rpartition("/")[0]},
         )
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  loopback
             view: dict[str, Any] = json.load(answer)
@@ -94,7 +91,7 @@ class ReviewServer:
 
 @contextmanager
 def review_server(aws: LaptopAws, *arguments: str) -> Iterator[ReviewServer]:
-    """Run it, and end it at the end, however that comes."""
+    """Run it; kill it at the end."""
     server = ReviewServer(aws, *arguments)
     try:
         yield server

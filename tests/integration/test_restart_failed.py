@@ -1,41 +1,18 @@
 """The command that starts failures again, on failures of the deployed workflow."""
 
 import json
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
-from common.settings import ROOT
+from tests.integration.commands import run_module
 from tests.integration.deployed_machines import BATCH, ended, start
 from tests.integration.laptop_aws import wait_until
-from tests.integration.workflow_stack import (
-    ANSWER_SECONDS,
-    BLACK,
-    WHITE,
-    Stack,
-    execute,
-    fault,
-    put,
-    record,
-)
+from tests.integration.workflow_stack import ANSWER_SECONDS, BLACK, WHITE, Stack, execute, fault, put, record
 
 
 def restart(stack: Stack, *arguments: str) -> str:
-    """Run the command as a user does; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "operations.restart_failed", *arguments],
-        cwd=ROOT,
-        env=os.environ | stack.aws.env,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+    return run_module(stack.aws, "operations.restart_failed", *arguments)
 
 
 def waiting(stack: Stack, output: str = "FailedPicturesQueueUrl") -> int:
@@ -82,7 +59,7 @@ def test_failed_pictures_are_started_again_once(well, failed):
     assert restart(well) == "The queue is empty.\n"
 
 
-def test_what_is_decided_meanwhile_is_only_taken_out(well, failed):
+def test_message_of_a_decided_picture_is_only_deleted(well, failed):
     for event in failed:
         assert execute(well, event)["status"] == "SUCCEEDED"
     deciding = [record(well, event) for event in failed]
@@ -94,7 +71,7 @@ def test_what_is_decided_meanwhile_is_only_taken_out(well, failed):
 
 
 @pytest.mark.parity("states-stop")
-def test_an_execution_that_was_stopped_is_started_again(well):
+def test_picture_of_a_stopped_execution_is_started_again(well):
     """EventBridge tells of it, with the upload's event as the execution's input."""
     event = put(well, WHITE)
     upload = {
@@ -112,11 +89,13 @@ def test_an_execution_that_was_stopped_is_started_again(well):
 
 
 @pytest.mark.parity("states-start")
-def test_a_message_that_is_handled_twice_starts_one_execution(well):
+def test_message_that_is_handled_twice_starts_one_execution(well):
     """As when an earlier run was ended between the start and the deletion."""
     event = put(well, WHITE)
-    told = event | {"error": {"Error": "EndpointBusyError", "Cause": ""}, "execution_arn": ""}
-    message = well.aws.client("sqs").send_message(QueueUrl=well.failures, MessageBody=json.dumps(told))["MessageId"]
+    notification = event | {"error": {"Error": "EndpointBusyError", "Cause": ""}, "execution_arn": ""}
+    message = well.aws.client("sqs").send_message(QueueUrl=well.failures, MessageBody=json.dumps(notification))[
+        "MessageId"
+    ]
     fault(well, {"kind": "slow", "delay_seconds": 5})
     stepfunctions = well.aws.client("stepfunctions")
     machine = well.outputs["StateMachineArn"]
@@ -129,16 +108,16 @@ def test_a_message_that_is_handled_twice_starts_one_execution(well):
     assert label(well, event) == "bicycle"
 
 
-def test_a_picture_that_failed_again_after_an_ended_run_is_not_forgotten(well):
-    """The earlier run's execution failed as well, and told of it in a message of its own."""
+def test_picture_that_failed_again_after_an_unfinished_run_is_started_again(well):
+    """The execution of the earlier run failed too, and its notification is another message."""
     event = put(well, WHITE)
-    told = event | {"error": {"Error": "EndpointBusyError", "Cause": ""}, "execution_arn": ""}
-    message = well.aws.client("sqs").send_message(QueueUrl=well.failures, MessageBody=json.dumps(told))["MessageId"]
+    notification = event | {"error": {"Error": "EndpointBusyError", "Cause": ""}, "execution_arn": ""}
+    message = well.aws.client("sqs").send_message(QueueUrl=well.failures, MessageBody=json.dumps(notification))[
+        "MessageId"
+    ]
     fault(well, {"kind": "nonsense"})
     arn = well.aws.client("stepfunctions").start_execution(
-        stateMachineArn=well.outputs["StateMachineArn"],
-        name=f"restart-{message}",
-        input=json.dumps(event),
+        stateMachineArn=well.outputs["StateMachineArn"], name=f"restart-{message}", input=json.dumps(event)
     )["executionArn"]
     assert ended(well, arn)["status"] == "FAILED"
     fault(well, None)
@@ -148,32 +127,32 @@ def test_a_picture_that_failed_again_after_an_ended_run_is_not_forgotten(well):
     assert waiting(well) == 0
 
 
-def test_what_would_only_fail_again_is_taken_out(well, failed):
+def test_drop_deletes_messages_and_starts_nothing(well, failed):
     shown = restart(well, "--error", "InvalidAnswerError", "--drop", "--dry-run")
     assert "2 pictures would be dropped" in shown
     assert waiting(well) == len(failed)
     printed = restart(well, "--error", "InvalidAnswerError", "--drop")
     for event in failed:
-        place = f"s3://{event['s3_bucket']}/{event['s3_key']} (version {event['s3_version_id']})"
-        assert f"To drop: {place}\n" in shown
-        assert f"To drop: {place}\n" in printed
+        line = f"To drop: s3://{event['s3_bucket']}/{event['s3_key']} (version {event['s3_version_id']})\n"
+        assert line in shown
+        assert line in printed
     assert counted(printed, "pictures dropped") == 2
     assert waiting(well) == 0
     assert [record(well, event) for event in failed] == [None, None]
 
 
-def test_a_failed_batch_stays_until_it_is_dropped(well):
+def test_failed_batch_stays_until_it_is_dropped(well):
     arn = start(well, {"s3_bucket": "no-such-bucket", "prefix": "night/"}, BATCH)
     assert ended(well, arn)["status"] == "FAILED"
     wait_until(lambda: waiting(well) == 1)
     printed = restart(well)
     assert """--event '{"s3_bucket": "no-such-bucket", "prefix": "night/"}'""" in printed
-    assert counted(printed, "of no picture, kept") == 1
+    assert counted(printed, "without a picture, kept") == 1
     assert "dropped" in restart(well, "--drop-others")
     assert waiting(well) == 0
 
 
-def test_an_upload_that_started_nothing_is_made_up_for(well):
+def test_undelivered_upload_is_started(well):
     """The laptop's EventBridge has no dead letters, so this one is written by hand, as AWS does."""
     dead = put(well, BLACK)
     letter = {
@@ -187,9 +166,7 @@ def test_an_upload_that_started_nothing_is_made_up_for(well):
     well.aws.client("sqs").send_message(
         QueueUrl=well.outputs["UndeliveredUploadsQueueUrl"],
         MessageBody=json.dumps(letter),
-        MessageAttributes={
-            "ERROR_CODE": {"DataType": "String", "StringValue": "NO_PERMISSIONS"},
-        },
+        MessageAttributes={"ERROR_CODE": {"DataType": "String", "StringValue": "NO_PERMISSIONS"}},
     )
     printed = restart(well, "--queue", "undelivered-uploads")
     assert "NO_PERMISSIONS" in printed

@@ -1,14 +1,11 @@
-"""The review of a deployed workflow's pictures: from a doubtful answer to training data."""
+"""The review of a deployed workflow's pictures, from a low confidence to training data."""
 
 import io
 import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
 import urllib.parse
 from contextlib import suppress
 from http.client import HTTPException
@@ -19,29 +16,19 @@ import pytest
 from PIL import Image
 
 from common.labels.label import read_label
-from common.settings import ROOT, default_bucket
+from common.predictions import LOW_CONFIDENCE_ERROR
+from common.settings import default_bucket
+from tests.integration.commands import run_module
 from tests.integration.laptop_aws import processes, wait_until
 from tests.integration.review_server import ReviewServer, review_server
 from tests.integration.test_restart_failed import waiting
 from tests.integration.workflow_stack import Stack, execute, picture, put, record
 
-DOUBTFUL = "THRESHOLD_CONFIDENCE_NOT_MET"
 BUCKET = default_bucket("000000000000", "us-east-1")  # what the laptop's AWS knows
 
 
 def run(stack: Stack, module: str, *arguments: str, expect: int = 0) -> str:
-    """Run a command of the project as a user does; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=ROOT,
-        env=os.environ | stack.aws.env,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == expect, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return run_module(stack.aws, module, *arguments, expect=expect)
 
 
 @pytest.fixture(scope="module")
@@ -58,21 +45,20 @@ def server(stack: Stack, training_bucket: Path) -> Any:
         yield started
 
 
-def doubtful(stack: Stack, brightness: int) -> dict[str, str]:
-    """Send a picture that the model doubts through the workflow; return what names it."""
+def in_review(stack: Stack, brightness: int) -> dict[str, str]:
+    """Send a picture of low confidence through the workflow; return its event."""
     event = put(stack, picture(brightness))
-    told = execute(stack, event)
-    assert told["error"] == DOUBTFUL
+    assert execute(stack, event)["error"] == LOW_CONFIDENCE_ERROR
     return event
 
 
 def shown(server: ReviewServer, event: dict[str, str]) -> dict[str, Any]:
-    """Look until a picture is on the page; return what the page gets of it."""
-    return wait_until(lambda: next((p for p in server.post("look")["pictures"] if p["key"] == event["s3_key"]), None))
+    """Poll until a picture is on the page; return its fields."""
+    return wait_until(lambda: next((p for p in server.post("poll")["pictures"] if p["key"] == event["s3_key"]), None))
 
 
 def labels(stack: Stack) -> list[dict[str, Any]]:
-    """Return what the labels in the bucket say, each of which can be read."""
+    """Return the labels in the bucket, each of which can be read."""
     s3 = stack.aws.client("s3")
     found = s3.list_objects_v2(Bucket=BUCKET, Prefix="review-labels/").get("Contents", [])
     bodies = [s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read() for item in found]
@@ -82,14 +68,14 @@ def labels(stack: Stack) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parity("sqs-counts", "sqs-receipt", "dynamodb-conditional-write")
-def test_a_doubtful_picture_is_decided_recorded_and_trained_on(stack, server, training_bucket):
-    # GIVEN a picture in review, claimed by the execution that doubted
-    event = doubtful(stack, 150)
+def test_picture_in_review_is_decided_recorded_and_trained_on(stack, server, training_bucket):
+    # GIVEN a picture in review
+    event = in_review(stack, 150)
     before = record(stack, event)
     assert before is not None
     assert (before["outcome"]["S"], before["queued"]["BOOL"]) == ("review", True)
 
-    # WHEN somebody looks at it and decides
+    # WHEN somebody decides
     asked = shown(server, event)
     assert (asked["guess"], asked["threshold"]) == ("bicycle", 0.9)
     assert [one["name"] for one in asked["classes"]] == ["bicycle", "motorcycle"]
@@ -126,23 +112,13 @@ def test_a_doubtful_picture_is_decided_recorded_and_trained_on(stack, server, tr
 
     # AND stage_data takes it for training, from the project's own bucket
     out = str(training_bucket)
-    printed = run(
-        stack,
-        "training.stage_data",
-        "synthetic",
-        "--count",
-        "20",
-        "--out",
-        out,
-        "--labels",
-        "project",
-    )
+    printed = run(stack, "training.stage_data", *("synthetic", "--count", "20", "--out", out, "--labels", "project"))
     assert "1 of 1 labels" in printed
     manifest = json.loads((training_bucket / "manifest.json").read_text())
-    [(path, place)] = manifest["reviews"]["pictures"].items()
+    [(path, address)] = manifest["reviews"]["pictures"].items()
     assert path.startswith("train/motorcycle/reviewed-")
     version = event["s3_version_id"]
-    assert place == f"s3://{event['s3_bucket']}/{event['s3_key']}?versionId={version}"
+    assert address == f"s3://{event['s3_bucket']}/{event['s3_key']}?versionId={version}"
     with Image.open(training_bucket / path) as image:
         assert image.getpixel((0, 0)) == (150,) * 3
     stack.aws.client("s3").head_object(Bucket=BUCKET, Key=f"staged/{path}")
@@ -154,8 +130,8 @@ def test_a_doubtful_picture_is_decided_recorded_and_trained_on(stack, server, tr
     assert f"{BUCKET}/review-labels/" not in run(stack, "training.cleanup", "--dry-run", "--labels")
 
 
-def test_a_decision_that_is_taken_back_is_in_review_again(stack, server):
-    event = doubtful(stack, 151)
+def test_undone_decision_is_in_review_again(stack, server):
+    event = in_review(stack, 151)
     before = record(stack, event)
     asked = shown(server, event)
     count = len(labels(stack))
@@ -165,14 +141,14 @@ def test_a_decision_that_is_taken_back_is_in_review_again(stack, server):
     assert back["id"] == asked["id"]
     assert len(labels(stack)) == count
     assert record(stack, event) == before
-    assert execute(stack, event)["error"] == DOUBTFUL
+    assert execute(stack, event)["error"] == LOW_CONFIDENCE_ERROR
     server.post("decide", picture=asked["id"], answer="bicycle")
     server.stop()
     assert waiting(stack, "ReviewQueueUrl") == 0  # nothing was queued twice
 
 
-def test_the_version_that_was_doubted_is_shown_and_not_the_newest(stack, server):
-    event = doubtful(stack, 152)
+def test_version_in_review_is_shown_and_not_the_newest(stack, server):
+    event = in_review(stack, 152)
     put(stack, picture(0), event["s3_key"])
     asked = shown(server, event)
     _, content = server.get(f"pictures/{asked['id']}")
@@ -182,8 +158,8 @@ def test_the_version_that_was_doubted_is_shown_and_not_the_newest(stack, server)
     server.stop()
 
 
-def test_a_picture_that_was_deleted_can_be_decided_all_the_same(stack, server):
-    event = doubtful(stack, 153)
+def test_deleted_picture_can_be_decided(stack, server):
+    event = in_review(stack, 153)
     stack.aws.client("s3").delete_object(
         Bucket=event["s3_bucket"], Key=event["s3_key"], VersionId=event["s3_version_id"]
     )
@@ -198,16 +174,16 @@ def test_a_picture_that_was_deleted_can_be_decided_all_the_same(stack, server):
 
 
 @pytest.mark.parity("sqs-visibility")
-def test_two_servers_share_the_queue_and_ctrl_c_gives_back(stack, server):
-    events = [doubtful(stack, brightness) for brightness in (154, 155, 156)]
+def test_two_servers_share_the_queue_and_ctrl_c_gives_pictures_back(stack, server):
+    events = [in_review(stack, brightness) for brightness in (154, 155, 156)]
     with review_server(stack.aws, "--reviewer", "bob") as other:
-        first = wait_until(lambda: two(server.post("look")["pictures"]))
-        second = wait_until(lambda: other.post("look")["pictures"] or None)
+        first = wait_until(lambda: two(server.post("poll")["pictures"]))
+        second = wait_until(lambda: other.post("poll")["pictures"] or None)
         assert sorted(p["key"] for p in (*first, *second)) == sorted(e["s3_key"] for e in events)
         server.stop()
-        third = wait_until(lambda: two(other.post("look")["pictures"]))
+        third = wait_until(lambda: two(other.post("poll")["pictures"]))
         assert {p["key"] for p in third} & {p["key"] for p in first}
-        while asked := other.post("look")["pictures"]:
+        while asked := other.post("poll")["pictures"]:
             other.post("decide", picture=asked[0]["id"], answer="bicycle")
         assert "3" in other.stop()
     assert waiting(stack, "ReviewQueueUrl") == 0
@@ -217,7 +193,7 @@ def two(found: list[Any]) -> list[Any] | None:
     return found if len(found) == 2 else None
 
 
-def test_nobody_else_gets_in(server):
+def test_requests_from_elsewhere_are_refused(server):
     where = urllib.parse.urlsplit(server.address)
     assert server.get("")[0] == 200
     assert server.get("", Host=f"rebound.example:{where.port}")[0] == 403
@@ -237,25 +213,25 @@ def own_address() -> str:
         return str(probe.getsockname()[0])
 
 
-def test_what_is_missing_is_a_sentence(stack, training_bucket):
+def test_missing_resource_ends_with_a_sentence(stack, training_bucket):
     printed = run(stack, "operations.review", "--no-browser", "--stack-name", "none", expect=1)
     assert printed.startswith("review: There is no stack none")
     printed = run(stack, "operations.review", "--no-browser", "--bucket", "none", expect=1)
     assert printed.startswith("review: The bucket none does not exist")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
+    with socket.socket() as used:
+        used.bind(("127.0.0.1", 0))
+        used.listen()
+        port = str(used.getsockname()[1])
         printed = run(stack, "operations.review", "--no-browser", "--port", port, expect=1)
-    assert printed.startswith(f"review: Port {port} cannot be had")
+    assert printed.startswith(f"review: The server cannot listen on port {port}")
 
 
 @pytest.mark.parametrize("waits_for", ["a page's request", "the queue"])
-def test_a_second_ctrl_c_does_not_wait_for_aws(stack, server, waits_for):
+def test_second_ctrl_c_does_not_wait_for_aws(stack, server, waits_for):
     # GIVEN a server with a picture and a decision, and an AWS that does not answer any more
     brightness = 160 if waits_for == "the queue" else 157
-    events = [doubtful(stack, brightness), doubtful(stack, brightness + 1)]
-    first, _ = wait_until(lambda: two(server.post("look")["pictures"]))
+    events = [in_review(stack, brightness), in_review(stack, brightness + 1)]
+    first, _ = wait_until(lambda: two(server.post("poll")["pictures"]))
     server.post("decide", picture=first["id"], answer="motorcycle")
     port = urllib.parse.urlsplit(server.address).port
     frozen = processes([str(stack.aws.state)])
@@ -268,18 +244,16 @@ def test_a_second_ctrl_c_does_not_wait_for_aws(stack, server, waits_for):
         if waits_for == "a page's request":
             asking.start()
         server.interrupt()
-        wait_until(lambda: not listens(port), 10)
-        began = time.monotonic()
+        wait_until(lambda: not listens(port))
         printed = server.stop(expect=130)
     finally:
         for process in frozen:
             os.kill(process, signal.SIGCONT)
 
-    # THEN it is over, and says what is written
-    assert time.monotonic() - began < 10
+    # THEN it ends while AWS still does not answer, and prints the decisions
     if asking.ident:
-        asking.join(10)
-    assert "Ended without waiting for AWS: what was decided is written" in printed
+        asking.join(60)
+    assert "Ended without waiting for AWS: all decisions are written" in printed
     assert "motorcycle" in printed
     assert "Traceback" not in printed
     assert {label["s3_key"] for label in labels(stack)} >= {first["key"]}
@@ -288,7 +262,7 @@ def test_a_second_ctrl_c_does_not_wait_for_aws(stack, server, waits_for):
 
 def ask(server: ReviewServer) -> None:
     with suppress(OSError, HTTPException):
-        server.post("look")
+        server.post("poll")
 
 
 def listens(port: int | None) -> bool:

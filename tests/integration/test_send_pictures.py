@@ -1,4 +1,4 @@
-"""The real command against the deployed workflow: what it tells is where the pictures are."""
+"""The send command against the deployed workflow: it reports where the pictures are."""
 
 import json
 import os
@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 
 from common.settings import project
+from tests.integration.commands import SECONDS, run_module
 from tests.integration.laptop_aws import ROOT, wait_until
 from tests.integration.workflow_stack import BLACK, GREY, WHITE, Stack, fault, picture
 
 COMMAND = [sys.executable, "-m", "operations.send_pictures"]
-SECONDS = 180  # for a run that takes ten on a quiet machine
 
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A staged test split. Bright is a bicycle to the endpoint, and grey is doubtful."""
+    """A staged test split. The endpoint takes bright for a bicycle, and grey goes to review."""
     root = tmp_path_factory.mktemp("staged")
     pictures = {f"test/bicycle/white-{n}.png": WHITE for n in range(3)}
     pictures |= {f"test/motorcycle/black-{n}.png": BLACK for n in range(3)}
@@ -34,19 +34,10 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def sent(stack: Stack, out: Path, *arguments: str) -> tuple[int, str, dict[str, Any]]:
-    """Run the command to its end; return its status, what it printed, and its report."""
-    done = subprocess.run(
-        [*COMMAND, *arguments, "--out", str(out)],
-        cwd=ROOT,
-        env=os.environ | stack.aws.env,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert out.exists(), done.stderr
-    return done.returncode, done.stdout + done.stderr, json.loads(out.read_text())
+def sent(stack: Stack, out: Path, *arguments: str, expect: int = 0) -> tuple[str, dict[str, Any]]:
+    """Run the command to its end; return what it printed, and its report."""
+    printed = run_module(stack.aws, "operations.send_pictures", *arguments, "--out", str(out), expect=expect)
+    return printed, json.loads(out.read_text())
 
 
 def items(stack: Stack, run: str) -> dict[tuple[str, str], dict[str, Any]]:
@@ -73,7 +64,7 @@ def objects(stack: Stack, prefix: str) -> list[str]:
 
 @contextmanager
 def no_events(stack: Stack) -> Iterator[None]:
-    """Uploads start nothing while this lasts."""
+    """Let uploads start nothing."""
     [rule] = [
         resource["PhysicalResourceId"].rpartition("|")[2]
         for resource in stack.aws.client("cloudformation").describe_stack_resources(StackName=project().stack_name)[
@@ -89,12 +80,10 @@ def no_events(stack: Stack) -> Iterator[None]:
         events.enable_rule(Name=rule)
 
 
-def test_pictures_that_nothing_came_of_are_named(stack, staged, tmp_path):
+def test_pictures_without_an_answer_are_named(stack, staged, tmp_path):
     with no_events(stack):
-        status, printed, report = sent(
-            stack, tmp_path / "r.json", "--staged", str(staged), "--burst", "3", "--wait", "3"
-        )
-    assert status == 1
+        load = ("--staged", str(staged), "--burst", "3", "--wait", "3")
+        printed, report = sent(stack, tmp_path / "r.json", *load, expect=1)
     assert report["no_answer"] == report["pictures"] == 3
     assert "no answer within 3 s of the last upload" in printed
     for key in objects(stack, f"inbox/{report['run']}/"):
@@ -102,9 +91,8 @@ def test_pictures_that_nothing_came_of_are_named(stack, staged, tmp_path):
 
 
 @pytest.mark.parity("states-describe", "cloudformation-describe", "dynamodb-batch-get")
-def test_a_stream_tells_where_every_picture_is(stack, staged, tmp_path):
-    status, printed, report = sent(stack, tmp_path / "r.json", "--staged", str(staged), "--rate", "6", "--count", "24")
-    assert status == 0, printed
+def test_stream_reports_the_outcome_of_every_picture(stack, staged, tmp_path):
+    printed, report = sent(stack, tmp_path / "r.json", "--staged", str(staged), "--rate", "6", "--count", "24")
     # Each of the 8 pictures three times, in turn.
     counts = {name: report[name] for name in ("accepted", "review", "failed", "no_answer")}
     assert counts == {"accepted": 21, "review": 3, "failed": 0, "no_answer": 0}
@@ -114,7 +102,7 @@ def test_a_stream_tells_where_every_picture_is(stack, staged, tmp_path):
     assert len(ledger) == 24
     for one in report["pictures_sent"]:
         item = ledger[one["key"], one["version_id"]]
-        assert item["outcome"]["S"] == one["place"]
+        assert item["outcome"]["S"] == one["outcome"]
         assert item.get("label", {}).get("S") == one["label"]
         assert item["execution_arn"]["S"] == one["execution_arn"]
     due = [one["at"] for one in report["pictures_sent"]]
@@ -126,43 +114,37 @@ def test_a_stream_tells_where_every_picture_is(stack, staged, tmp_path):
     assert "Accuracy among accepted: 0.857" in printed
 
 
-def test_the_latencies_are_those_of_the_executions(stack, staged, tmp_path):
-    _, _, report = sent(stack, tmp_path / "r.json", "--staged", str(staged), "--rate", "4", "--count", "6")
+def test_latencies_are_those_of_the_executions(stack, staged, tmp_path):
+    _, report = sent(stack, tmp_path / "r.json", "--staged", str(staged), "--rate", "4", "--count", "6")
     assert report["clock_offset_s"] == 0  # one machine, one clock
     stepfunctions = stack.aws.client("stepfunctions")
     for one in report["pictures_sent"]:
-        told = stepfunctions.describe_execution(executionArn=one["execution_arn"])
+        execution = stepfunctions.describe_execution(executionArn=one["execution_arn"])
         due = report["began"] + one["at"]
-        assert one["answer_s"] == pytest.approx(told["stopDate"].timestamp() - due, abs=0.01)
-        assert one["answer_s"] >= told["stopDate"].timestamp() - told["startDate"].timestamp()
+        assert one["answer_s"] == pytest.approx(execution["stopDate"].timestamp() - due, abs=0.01)
+        assert one["answer_s"] >= execution["stopDate"].timestamp() - execution["startDate"].timestamp()
 
 
-def test_a_slow_endpoint_does_not_hold_the_stream_up(well, staged, tmp_path):
+def test_slow_endpoint_does_not_delay_the_stream(well, staged, tmp_path):
     fault(well, {"kind": "slow", "delay_seconds": 2})
-    _, _, report = sent(well, tmp_path / "r.json", "--staged", str(staged), "--rate", "5", "--count", "8")
+    _, report = sent(well, tmp_path / "r.json", "--staged", str(staged), "--rate", "5", "--count", "8")
     assert report["accepted"] + report["review"] == 8
     assert report["latency_s"]["answer"]["p50"] > 2
-    assert report["latency_s"]["late"]["max"] < 1  # nobody waited for an answer before sending on
+    # The sender did not wait for answers: executions overlap, whatever the speed of the machine.
+    assert most_at_once(well, report) > 1
 
 
-def test_a_burst_of_odd_pictures_names_every_failure(stack, staged, tmp_path):
-    status, printed, report = sent(
-        stack,
-        tmp_path / "r.json",
-        "--staged",
-        str(staged),
-        "--burst",
-        "30",
-        "--odd",
-        "0.5",
-        "--odd-kinds",
-        "corrupt",
-        "rotated",
-        "tiny",
-        "--seed",
-        "7",
-    )
-    assert status == 0, printed
+def most_at_once(stack: Stack, report: dict[str, Any]) -> int:
+    """Return how many executions of a run were under way at the same time."""
+    describe = stack.aws.client("stepfunctions").describe_execution
+    executions = [describe(executionArn=one["execution_arn"]) for one in report["pictures_sent"]]
+    spans = [(execution["startDate"], execution["stopDate"]) for execution in executions]
+    return max(sum(bool(start <= moment < stop) for start, stop in spans) for moment, _ in spans)
+
+
+def test_burst_of_odd_pictures_names_every_failure(stack, staged, tmp_path):
+    burst = ("--burst", "30", "--odd", "0.5", "--odd-kinds", "corrupt", "rotated", "tiny", "--seed", "7")
+    printed, report = sent(stack, tmp_path / "r.json", "--staged", str(staged), *burst)
     kinds = {kind: facts["pictures"] for kind, facts in report["by_kind"].items()}
     assert kinds == {"as it is": 15, "corrupt": 5, "rotated": 5, "tiny": 5}
     assert report["accepted"] + report["review"] + report["failed"] == 30
@@ -171,24 +153,24 @@ def test_a_burst_of_odd_pictures_names_every_failure(stack, staged, tmp_path):
     stepfunctions = stack.aws.client("stepfunctions")
     ledger = items(stack, report["run"])
     for one in report["pictures_sent"]:
-        if one["place"] != "failed":
+        if one["outcome"] != "failed":
             continue
-        told = stepfunctions.describe_execution(executionArn=one["execution_arn"])
-        assert (told["status"], told["error"]) == ("FAILED", one["error"])
-        assert json.loads(told["input"])["object"]["key"] == one["key"]
+        execution = stepfunctions.describe_execution(executionArn=one["execution_arn"])
+        assert (execution["status"], execution["error"]) == ("FAILED", one["error"])
+        assert json.loads(execution["input"])["object"]["key"] == one["key"]
         assert (one["key"], one["version_id"]) not in ledger
         assert f"failed: {one['error']}" in printed
 
 
-def test_files_alone_are_sent_and_not_waited_for(stack, staged, tmp_path):
-    status, printed, report = sent(stack, tmp_path / "r.json", str(staged / "test/bicycle/white-0.png"))
-    assert (status, report["no_answer"], report["followed"]) == (0, 1, False)
+def test_files_are_sent_and_not_waited_for(stack, staged, tmp_path):
+    printed, report = sent(stack, tmp_path / "r.json", str(staged / "test/bicycle/white-0.png"))
+    assert (report["no_answer"], report["followed"]) == (1, False)
     assert "Sent 1 files" in printed
     assert objects(stack, "inbox/white-0.png") == ["inbox/white-0.png"]
 
 
-def test_a_run_ends_when_nobody_reads_its_lines_any_more(stack, staged):
-    """As with `| head`: the next line, after ten seconds, finds the pipe closed."""
+def test_run_ends_when_its_stdout_is_closed(stack, staged):
+    """As with `| head`: the next progress line finds the pipe closed."""
     with (
         no_events(stack),
         subprocess.Popen(
@@ -210,7 +192,7 @@ def test_a_run_ends_when_nobody_reads_its_lines_any_more(stack, staged):
         assert process.stderr.read() == ""
 
 
-def test_an_interrupt_ends_it_with_the_figures_so_far(stack, staged, tmp_path):
+def test_interrupt_ends_the_run_with_the_figures_so_far(stack, staged, tmp_path):
     out = tmp_path / "r.json"
     before = set(objects(stack, "inbox/"))
     with subprocess.Popen(
@@ -229,13 +211,13 @@ def test_an_interrupt_ends_it_with_the_figures_so_far(stack, staged, tmp_path):
             command.kill()
     assert command.returncode == 130, complaint
     said = complaint.splitlines()
-    assert said[-1] == "send_pictures: interrupted; what was sent is being worked on"
+    assert said[-1] == "send_pictures: interrupted; the workflow goes on with what was sent"
     assert set(said[:-1]) <= {"Interrupted: the uploads under way end first."}
-    assert "Where the pictures went" in printed
+    assert "Outcomes" in printed
     report = json.loads(out.read_text())
     assert report["interrupted"]
     there = objects(stack, f"inbox/{report['run']}/")
     assert report["pictures"] - report["not_sent"] == len(there) >= 8
-    assert report["not_sent"] > 2000
+    assert report["not_sent"] > 0
     assert report["upload_failed"] == 0
     assert not list(tmp_path.glob("*.new"))

@@ -49,6 +49,12 @@ class StubbedSession:
             stubber.assert_no_pending_responses()
 
 
+def stack_response(outputs: dict[str, str], status: str = "CREATE_COMPLETE") -> dict[str, Any]:
+    """Return the answer of DescribeStacks for a stack with these outputs."""
+    listed = [{"OutputKey": name, "OutputValue": value} for name, value in outputs.items()]
+    return {"Stacks": [{"StackName": "s", "CreationTime": 0, "StackStatus": status, "Outputs": listed}]}
+
+
 class Body:
     """What get_object and invoke_endpoint give to read."""
 

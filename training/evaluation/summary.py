@@ -6,12 +6,12 @@ from typing import Any
 
 from common.metrics import (
     confusion_matrix,
-    is_accepted,
     per_class,
     quantile,
     share,
     wilson_interval,
 )
+from common.predictions import is_accepted
 from training.container.picture_model.calibration import expected_calibration_error
 from training.evaluation.calibration_error import (
     calibration_error_interval,

@@ -1,18 +1,14 @@
 """Figures against values worked out by hand, or published."""
 
-import math
-
 import pytest
 
 from common.metrics import (
     confusion_matrix,
-    is_accepted,
     per_class,
     quantile,
     share,
     wilson_interval,
 )
-from functions.filter_low_confidence.app import decide
 
 TRUTH = ["a", "a", "a", "b", "b", "c"]
 PREDICTED = ["a", "a", "b", "b", None, "a"]
@@ -75,42 +71,6 @@ def test_an_interval_holds_its_own_share(total):
 def test_a_share_of_nothing_is_nothing():
     assert share(0, 0) is None
     assert share(1, 4) == 0.25
-
-
-@pytest.mark.parametrize(
-    ("probabilities", "threshold", "accepted"),
-    [
-        ([0.9, 0.1], 0.9, True),
-        ([0.89, 0.11], 0.9, False),
-        ([0.5, 0.5], 0.3, False),  # a tie is no answer
-        ([0.4, 0.3, 0.3], 0.3, True),
-        ([1.0, 0.0], 1.0, True),
-    ],
-)
-def test_accepted_from_the_threshold_on(probabilities, threshold, accepted):
-    assert is_accepted(probabilities, threshold) is accepted
-
-
-@pytest.mark.parametrize("threshold", [0, 0.3, 0.5, 0.9, math.nextafter(0.9, 1), 1])
-@pytest.mark.parametrize(
-    "probabilities",
-    [
-        [0.9, 0.1],
-        [0.1, 0.9],
-        [math.nextafter(0.9, 0), 0.1],
-        [1.0, 0.0],
-        [0.5, 0.5],
-        [0.3, 0.4, 0.3],
-        [0.4, 0.4, 0.2],
-        [0.2, 0.4, 0.4],
-        [1 / 3, 1 / 3, 1 / 3],
-    ],
-)
-def test_the_evaluation_accepts_what_the_workflow_accepts(probabilities, threshold):
-    names = [f"class {number}" for number in range(len(probabilities))]
-    decided = decide(probabilities, names, threshold)
-
-    assert is_accepted(probabilities, threshold) is decided["accepted"]
 
 
 def test_quantiles():

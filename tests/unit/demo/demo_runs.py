@@ -1,4 +1,4 @@
-"""A small made-up demo run, complete with its files: pictures, summary and evaluation."""
+"""A small fake demo run with its files: pictures, summary and evaluation."""
 
 import json
 from collections import Counter
@@ -7,7 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from demo.outcomes import Outcome, Place, figures
+from common.predictions import Outcome
+from demo.outcomes import PictureOutcome, figures
 from training.container.picture_model.calibration import recommend_threshold
 from training.evaluation.predictions import Prediction
 from training.evaluation.summary import summarise
@@ -27,14 +28,7 @@ BEGINNING = (
 )
 ENDINGS = {
     "accepted": (*BEGINNING, "Record Prediction", "End"),
-    "below_threshold": (
-        *BEGINNING,
-        "Claim Review",
-        "Send To Review",
-        "Confirm Review",
-        "Threshold Confidence Not Met",
-        "End",
-    ),
+    "review": (*BEGINNING, "Claim Review", "Send To Review", "Confirm Review", "Threshold Confidence Not Met", "End"),
     "failed": (*BEGINNING[:3], "Notify Failure", "Workflow Failed", "End"),
 }
 
@@ -48,15 +42,15 @@ class Run(NamedTuple):
     evaluation: dict[str, Any]
 
 
-def outcome(class_name: str, number: int) -> Outcome:
-    """Return what became of a picture: one of four classes is wrong, the first one failed."""
+def outcome(class_name: str, number: int) -> PictureOutcome:
+    """Return the outcome of a picture: one of four labels is wrong, the first picture failed."""
     key = f"inbox/{class_name}/{class_name}-{number:05d}.png"
     if (class_name, number) == ("bicycle", 0):
-        return Outcome(key, class_name, "failed", error=HOSTILE_ERROR)
+        return PictureOutcome(key, class_name, "failed", error=HOSTILE_ERROR)
     confidence = 0.5125 + number * 0.025
     label = CLASSES[(CLASSES.index(class_name) + (number % 4 == 3)) % 2]
-    place: Place = "accepted" if confidence >= THRESHOLD else "below_threshold"
-    return Outcome(key, class_name, place, label, confidence)
+    result: Outcome = "accepted" if confidence >= THRESHOLD else "review"
+    return PictureOutcome(key, class_name, result, label, confidence)
 
 
 def make_run(folder: Path, **changes: object) -> Run:
@@ -80,8 +74,8 @@ def make_run(folder: Path, **changes: object) -> Run:
     return Run(reports, staged, summary, evaluation)
 
 
-def _evaluation(pictures: list[Outcome]) -> dict[str, Any]:
-    """Return what evaluating would say: the same answers, and one for the picture that failed."""
+def _evaluation(pictures: list[PictureOutcome]) -> dict[str, Any]:
+    """Return an evaluation with the same answers, and one for the failed picture."""
     predictions = []
     for number, picture in enumerate(pictures):
         label, confidence = picture.label or "bicycle", picture.confidence or 0.5125
@@ -98,9 +92,7 @@ def _evaluation(pictures: list[Outcome]) -> dict[str, Any]:
             )
         )
     found = recommend_threshold(
-        [p.confidence or 0.0 for p in predictions],
-        [p.label == p.true_class for p in predictions],
-        0.01,
+        [p.confidence or 0.0 for p in predictions], [p.label == p.true_class for p in predictions], 0.01
     )
     return {
         "endpoint": "scones-unlimited",
@@ -111,9 +103,9 @@ def _evaluation(pictures: list[Outcome]) -> dict[str, Any]:
     }
 
 
-def _summary(pictures: list[Outcome], evaluation: dict[str, Any]) -> dict[str, Any]:
-    taken = Counter(step for p in pictures for step in pairwise(ENDINGS[p.place]))
-    calls = sum(p.place != "failed" for p in pictures) + 1
+def _summary(pictures: list[PictureOutcome], evaluation: dict[str, Any]) -> dict[str, Any]:
+    transitions = Counter(step for p in pictures for step in pairwise(ENDINGS[p.outcome]))
+    calls = sum(p.outcome != "failed" for p in pictures) + 1
     return {
         "began": "2026-11-23T08:15:00+00:00",
         "source": {"kind": "archive", "name": "cifar-100-vehicles.tar.gz"},
@@ -138,9 +130,10 @@ def _summary(pictures: list[Outcome], evaluation: dict[str, Any]) -> dict[str, A
             "drifted": False,
             "drift_verdict": "No drift <b>was</b> found.",
         },
-        "failures": [f"{p.key}: {p.error}" for p in pictures if p.place == "failed"],
+        "failures": [f"{p.key}: {p.error}" for p in pictures if p.outcome == "failed"],
         "transitions": [
-            {"from": before, "to": after, "times": times, "after_errors": 0} for (before, after), times in taken.items()
+            {"from": before, "to": after, "times": times, "after_errors": 0}
+            for (before, after), times in transitions.items()
         ],
         "pictures": [asdict(p) for p in pictures],
         "resources_left": 0,

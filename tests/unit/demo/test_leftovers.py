@@ -1,4 +1,4 @@
-"""What counts as left behind, service by service."""
+"""What counts as left by a demo run, service by service."""
 
 from typing import Any
 
@@ -9,19 +9,21 @@ from demo.leftovers import LISTS, leftovers
 from training.endpoint.role import role_name
 from training.endpoint.training_job import LOG_GROUP
 
+STREAM = f"{project().endpoint_name}-20261122000000/algo-1-1"
+
 
 class Account:
-    """An account in which one list operation finds something."""
+    """An account in which some list operations find names."""
 
-    def __init__(self, operation: str, found: list[str]) -> None:
-        self.operation, self.found = operation, found
+    def __init__(self, **found: list[str]) -> None:
+        self.found = found
 
     def client(self, _service: str) -> Any:
         return self
 
     def get_paginator(self, operation: str) -> Any:
-        found = self.found if operation == self.operation else []
-        return type("Paginator", (), {"paginate": lambda _, **__: Pages(found)})()
+        pages = Pages(self.found.get(operation, []))
+        return type("Paginator", (), {"paginate": lambda _, **__: pages})()
 
 
 class Pages(list):
@@ -30,28 +32,21 @@ class Pages(list):
 
 
 @pytest.mark.parametrize("operation", [operation for _, operation, _ in LISTS])
-def test_whatever_bears_the_stacks_name_is_left_behind(operation):
+def test_resource_with_the_stacks_name_is_left(operation):
     name = f"prefix-{project().stack_name}-suffix"
-    [found] = leftovers(Account(operation, [name, "somebody-elses"]).client, "us-east-1")
+    [found] = leftovers(Account(**{operation: [name, "somebody-elses"]}).client, "us-east-1")
     assert found.endswith(name)
 
 
-def test_the_execution_role_is_left_behind():
-    role = role_name("us-east-1")
-    assert leftovers(Account("list_roles", [role]).client, "us-east-1") == [f"iam: {role}"]
-
-
-def test_a_training_jobs_log_is_left_behind_and_the_group_of_all_jobs_is_not():
-    stream = f"{project().endpoint_name}-20261122000000/algo-1-1"
-
-    class Logs(Account):
-        def get_paginator(self, operation: str) -> Any:
-            self.operation = operation
-            self.found = {"describe_log_groups": [LOG_GROUP], "describe_log_streams": [stream]}.get(operation, [])
-            return super().get_paginator(operation)
-
-    assert leftovers(Logs("", []).client, "us-east-1") == [f"logs: {stream}"]
-
-
-def test_an_empty_account_has_nothing_left():
-    assert leftovers(Account("", []).client, "us-east-1") == []
+@pytest.mark.parametrize(
+    ("found", "left"),
+    [
+        ({}, []),
+        ({"list_roles": [role_name("us-east-1")]}, [f"iam: {role_name('us-east-1')}"]),
+        # The log group of all training jobs stays in the account.
+        ({"describe_log_groups": [LOG_GROUP], "describe_log_streams": [STREAM]}, [f"logs: {STREAM}"]),
+    ],
+    ids=["nothing", "execution role", "log stream"],
+)
+def test_role_and_log_stream_are_left(found, left):
+    assert leftovers(Account(**found).client, "us-east-1") == left

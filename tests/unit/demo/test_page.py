@@ -1,4 +1,4 @@
-"""The demo's page: what it shows is what the run's files say."""
+"""The demo's page shows the figures of the run's files."""
 
 import json
 import re
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from common.settings import ROOT
-from demo.charts import charts, confusion_words
-from demo.outcomes import Outcome
-from demo.page import results, source_words, write_demo_page
+from demo.charts import charts, confusion_text
+from demo.outcomes import PictureOutcome
+from demo.page import results, source_text, write_demo_page
 from demo.samples import CAUSE_LENGTH, SHOWN_AT_MOST, groups
 from tests.unit.demo.demo_runs import HOSTILE_ERROR, Run, make_run
 from training.evaluation.plots.confusion import MOST_WITH_NUMBERS
@@ -27,22 +27,21 @@ def page(run) -> str:
     return write_demo_page(run.reports, run.staged, DEFINITION).read_text(encoding="utf-8")
 
 
-def test_the_page_lies_beside_the_summary_and_needs_nothing_from_elsewhere(run, page):
+def test_page_is_self_contained_and_beside_the_summary(run, page):
     assert (run.reports / "demo" / "index.html").is_file()
     assert not re.findall(r"""(?:src|href|srcset)=["'](?!data:)https?:""", page)
     assert not re.findall(r"@import|<script|<link[^>]+stylesheet", page)
 
 
-def test_words_of_the_run_are_text_and_not_markup(page):
+def test_page_escapes_markup(page):
     assert "<b>cut off</b>" not in page
     assert "&lt;b&gt;cut off&lt;/b&gt; &amp; &#39;done&#39;" in page
 
 
-def test_the_captured_calls_are_told_apart_from_the_workflows(page):
-    """Their coverage is another one: the call that tried the endpoint out is among them."""
-    said = page.split("What the endpoint was asked")[1].split("</p>")[0]
-    assert "40 calls were captured" in said
-    assert "the one that tried the endpoint out" in said
+def test_captured_calls_include_the_smoke_test(page):
+    text = page.split("<h2>Captured calls")[1].split("</p>")[0]
+    assert "40 calls were captured" in text
+    assert "the smoke test" in text
 
 
 def test_links_lead_to_the_runs_files(run, page):
@@ -53,7 +52,7 @@ def test_links_lead_to_the_runs_files(run, page):
         assert (run.reports / "demo" / target).is_file()
 
 
-def test_a_run_that_was_kept_says_nothing_of_what_is_left(tmp_path):
+def test_kept_run_has_no_count_of_resources_left(tmp_path):
     kept = make_run(tmp_path)
     text = write_demo_page(kept.reports, kept.staged, DEFINITION).read_text()
     assert "Resources left" in text
@@ -65,72 +64,72 @@ def test_a_run_that_was_kept_says_nothing_of_what_is_left(tmp_path):
     assert "Resources left" not in text
 
 
-def test_a_run_without_its_summary_is_an_error(tmp_path):
+def test_run_without_its_summary_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"summary\.json"):
         write_demo_page(tmp_path, tmp_path, DEFINITION)
 
 
-def picture(place: str, truth: str, label: str | None, confidence: float | None) -> Outcome:
-    return Outcome("inbox/a/b.png", truth, place, label, confidence)  # type: ignore[arg-type]
+def picture(place: str, truth: str, label: str | None, confidence: float | None) -> PictureOutcome:
+    return PictureOutcome("inbox/a/b.png", truth, place, label, confidence)  # type: ignore[arg-type]
 
 
-def test_results_are_counted_by_true_class_and_in_all():
+def test_results_are_counted_by_class_and_in_total():
     pictures = [
         picture("accepted", "car", "car", 0.9),
         picture("accepted", "car", "van", 0.9),
-        picture("below_threshold", "van", "van", 0.6),
+        picture("review", "van", "van", 0.6),
         picture("failed", "van", None, None),
     ]
     assert results(pictures) == [
-        {"name": "car", "pictures": 2, "right": 1, "wrong": 1, "below_threshold": 0, "failed": 0},
-        {"name": "van", "pictures": 2, "right": 0, "wrong": 0, "below_threshold": 1, "failed": 1},
-        {"name": "all", "pictures": 4, "right": 1, "wrong": 1, "below_threshold": 1, "failed": 1},
+        {"name": "car", "pictures": 2, "right": 1, "wrong": 1, "review": 0, "failed": 0},
+        {"name": "van", "pictures": 2, "right": 0, "wrong": 0, "review": 1, "failed": 1},
+        {"name": "all", "pictures": 4, "right": 1, "wrong": 1, "review": 1, "failed": 1},
     ]
 
 
-def test_pictures_are_grouped_by_how_they_ended(run):
-    pictures = [Outcome(**p) for p in run.summary["pictures"]]
-    right, wrong, doubtful, failed = groups(pictures, run.staged / "test")
+def test_pictures_are_grouped_by_outcome(run):
+    pictures = [PictureOutcome(**p) for p in run.summary["pictures"]]
+    right, wrong, review, failed = groups(pictures, run.staged / "test")
 
-    accepted = [p for p in pictures if p.place == "accepted"]
-    assert right.words.startswith(f"{sum(p.label == p.truth for p in accepted)} of 40 pictures")
-    assert wrong.words == f"{sum(p.label != p.truth for p in accepted)} of 40 pictures"
+    accepted = [p for p in pictures if p.outcome == "accepted"]
+    assert right.summary.startswith(f"{sum(p.label == p.truth for p in accepted)} of 40 pictures")
+    assert wrong.summary == f"{sum(p.label != p.truth for p in accepted)} of 40 pictures"
     assert wrong.samples[0].answer == "motorcycle, 0.9875"  # the surest first
     assert wrong.samples[0].verdict == "wrong: bicycle"
     assert not wrong.samples[0].right
-    assert doubtful.words.endswith(f"; here are {SHOWN_AT_MOST}, the most doubtful")
-    assert len(doubtful.samples) == SHOWN_AT_MOST
-    assert doubtful.samples[0].answer == "motorcycle, 0.5125"
-    assert doubtful.samples[0].alt == (
+    assert review.summary.endswith(f"; here are {SHOWN_AT_MOST}, with the lowest confidence")
+    assert len(review.samples) == SHOWN_AT_MOST
+    assert review.samples[0].answer == "motorcycle, 0.5125"
+    assert review.samples[0].alt == (
         "motorcycle-00000.png, a picture of class motorcycle; the model says motorcycle, 0.5125"
     )
     assert [s.verdict for s in failed.samples] == [HOSTILE_ERROR]
     assert all(s.image.startswith("data:image/png;base64,") for s in right.samples)
 
 
-def test_a_run_without_failures_or_mistakes_has_empty_groups_and_no_failures(run):
+def test_run_without_failures_has_no_group_of_failures(run):
     only = [picture("accepted", "bicycle", "bicycle", 0.9)]
-    only[0] = Outcome("inbox/bicycle/bicycle-00001.png", "bicycle", "accepted", "bicycle", 0.9)
+    only[0] = PictureOutcome("inbox/bicycle/bicycle-00001.png", "bicycle", "accepted", "bicycle", 0.9)
     found = groups(only, run.staged / "test")
     assert [(g.title, len(g.samples)) for g in found] == [
         ("Accepted and right", 1),
         ("Accepted but wrong", 0),
-        ("Doubtful: a person decides", 0),
+        ("Review: a person decides", 0),
     ]
 
 
-def test_a_long_cause_is_shortened_under_its_picture(run):
+def test_long_cause_is_shortened_in_the_caption(run):
     """GIVEN a Lambda function's whole answer as a cause, THEN the caption has its beginning."""
     error = "Lambda.Unknown: " + json.dumps({"errorMessage": "x" * 32_000}, indent=2)
     key = "inbox/bicycle/bicycle-00001.png"
-    [*_, failed] = groups([Outcome(key, "bicycle", "failed", error=error)], run.staged / "test")
+    [*_, failed] = groups([PictureOutcome(key, "bicycle", "failed", error=error)], run.staged / "test")
     [sample] = failed.samples
     assert sample.verdict.startswith('Lambda.Unknown: { "errorMessage": "xxx')
     assert len(sample.verdict) == CAUSE_LENGTH
     assert sample.verdict.endswith("…")
 
 
-def test_charts_say_their_figures_in_words(run):
+def test_charts_have_text_alternatives(run):
     confusion, risk, reliability = charts(run.evaluation)
     [[a, b], [c, d]] = run.evaluation["confusion_matrix"]["counts"]
     assert f"{a} of 20 bicycle right, {d} of 20 motorcycle right" in str(confusion.html)
@@ -146,22 +145,22 @@ def test_charts_say_their_figures_in_words(run):
     assert str(reliability.html).count("confidence ") >= 5
 
 
-def test_many_classes_tell_their_commonest_mistakes():
+def test_confusion_text_lists_the_most_frequent_mistakes():
     names = [f"class {n}" for n in range(10)]
     counts = [[50 if i == j else i + j for j in range(10)] for i in range(10)]
-    words = confusion_words(counts, names)
+    words = confusion_text(counts, names)
     assert "17 class 9 taken for class 8" in words
     assert words.endswith("78 rarer kinds of mistakes.")
 
 
-def test_a_threshold_that_accepts_nothing_has_no_dot(run):
-    assert charts(run.evaluation)[1].words.endswith("The dot is where the threshold is.")
+def test_threshold_that_accepts_nothing_has_no_dot(run):
+    assert charts(run.evaluation)[1].caption.endswith("The dot marks the threshold.")
     _, risk, _ = charts(run.evaluation | {"threshold": 0.9999, "accepted": 0, "coverage": 0.0})
     assert "at the threshold 0.9999 0 are accepted" in str(risk.html)
-    assert risk.words.endswith("Nothing is accepted at the threshold.")
+    assert risk.caption.endswith("Nothing is accepted at the threshold.")
 
 
-def test_a_chart_of_very_many_classes_does_not_grow_without_end(run):
+def test_size_of_the_confusion_matrix_is_limited(run):
     def side(classes: int) -> int:
         names = [f"class {n}" for n in range(classes)]
         matrix = {
@@ -177,7 +176,7 @@ def test_a_chart_of_very_many_classes_does_not_grow_without_end(run):
     assert side(10) < side(MOST_WITH_NUMBERS) == side(MOST_WITH_NUMBERS + 5)
 
 
-def test_an_endpoint_that_answered_nothing_has_charts_all_the_same(run):
+def test_evaluation_without_answers_has_charts(run):
     silent = {"label": None, "confidence": None, "probabilities": None, "error": "down"}
     nothing = run.evaluation | {
         "predictions": [p | silent for p in run.evaluation["predictions"]],
@@ -198,11 +197,11 @@ def test_an_endpoint_that_answered_nothing_has_charts_all_the_same(run):
         ({"kind": "folder", "name": "photos"}, "the folder photos"),
     ],
 )
-def test_the_source_is_said_in_words(source, words):
-    assert source_words(source) == words
+def test_source_is_described(source, words):
+    assert source_text(source) == words
 
 
-def test_every_stage_of_the_demo_has_words_on_the_page():
+def test_every_stage_of_the_demo_has_a_title_on_the_page():
     template = (ROOT / "demo" / "demo.html.j2").read_text()
     code = Path(ROOT / "demo" / "__main__.py").read_text()
     code += Path(ROOT / "demo" / "session.py").read_text().split("def deploy(")[1]

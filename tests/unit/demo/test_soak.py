@@ -1,120 +1,144 @@
-"""What a soak run reads from AWS, and when it believes that nothing more will come."""
+"""What a soak run reads from AWS, and how a run that does not finish names the broken promise."""
 
+import argparse
 import json
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.stub import Stubber
 from rich.console import Console
 
+from common.predictions import PredictionKey
 from demo import soak
-from demo.soak_audit import Version
+from demo.session import CommandFailedError
+from tests.unit.aws_stubs import StubbedSession
 
 URL = "http://127.0.0.1/queue"
-MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:workflow"
-ARN = "arn:aws:states:us-east-1:000000000000:execution:workflow:"
 ASKED = {"QueueUrl": URL, "MaxNumberOfMessages": 10}
 DELETED = {"QueueUrl": URL, "Entries": [{"Id": "0", "ReceiptHandle": "r"}]}
+MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:workflow"
 
 
-class Session:
-    """A session with one client, and nowhere to draw."""
+class Session(StubbedSession):
+    """A session whose commands succeed, or raise an error."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         self.console = Console(quiet=True)
-        self._client = client
+        self.error: Exception | None = None
 
-    def client(self, _service: str) -> Any:
-        return self._client
-
-
-def stubbed(service: str) -> tuple[Any, Stubber]:
-    client: Any = boto3.client(service, region_name="us-east-1")
-    stub = Stubber(client)
-    stub.activate()
-    return Session(client), stub
+    def run(self, *_: str) -> None:
+        if self.error:
+            raise self.error
 
 
-def test_a_message_that_cannot_be_deleted_would_be_counted_twice_and_is_an_error():
-    session, stub = stubbed("sqs")
-    message = {"Body": "{}", "ReceiptHandle": "r"}
+@pytest.fixture
+def session():
+    made = Session()
+    yield made
+    made.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_queue_is_drained_unless_sqs_keeps_a_message(session, refused):
+    stub = session.stub("sqs")
+    stub.add_response("receive_message", {"Messages": [{"Body": '{"s3_key": "a"}', "ReceiptHandle": "r"}]}, ASKED)
     failed = {"Id": "0", "SenderFault": True, "Code": "ReceiptHandleIsInvalid"}
-    stub.add_response("receive_message", {"Messages": [message]}, ASKED)
-    stub.add_response("delete_message_batch", {"Successful": [], "Failed": [failed]}, DELETED)
-    with pytest.raises(soak.QueueError, match="ReceiptHandleIsInvalid"):
-        list(soak.drain(session, URL))
+    answer = {"Successful": [] if refused else [{"Id": "0"}], "Failed": [failed] if refused else []}
+    stub.add_response("delete_message_batch", answer, DELETED)
+    if refused:
+        with pytest.raises(soak.QueueError, match="ReceiptHandleIsInvalid"):
+            list(soak.drain(session, URL))
+    else:
+        stub.add_response("receive_message", {}, ASKED)
+        assert list(soak.drain(session, URL)) == [{"s3_key": "a"}]
 
 
-def test_a_queue_is_drained_to_its_end():
-    session, stub = stubbed("sqs")
-    message = {"Body": '{"s3_key": "a"}', "ReceiptHandle": "r"}
-    stub.add_response("receive_message", {"Messages": [message]}, ASKED)
-    done = {"Successful": [{"Id": "0"}], "Failed": []}
-    stub.add_response("delete_message_batch", done, DELETED)
-    stub.add_response("receive_message", {}, ASKED)
-    assert list(soak.drain(session, URL)) == [{"s3_key": "a"}]
-    stub.assert_no_pending_responses()
-
-
-def test_every_version_in_the_inbox_counts_on_every_page():
-    session, stub = stubbed("s3")
+def test_every_version_on_every_page_of_the_inbox_counts(session):
     asked = {"Bucket": "b", "Prefix": "inbox/"}
     first = {"Versions": [{"Key": "inbox/a", "VersionId": "1"}], "IsTruncated": True}
     marks = {"NextKeyMarker": "inbox/a", "NextVersionIdMarker": "1"}
-    stub.add_response("list_object_versions", first | marks, asked)
-    more = {"KeyMarker": "inbox/a", "VersionIdMarker": "1"}
+    session.stub("s3").add_response("list_object_versions", first | marks, asked)
     second = {"Versions": [{"Key": "inbox/a", "VersionId": "2"}], "IsTruncated": False}
-    stub.add_response("list_object_versions", second, asked | more)
-    found = soak.versions(session, "b")
-    assert found == [Version("inbox/a", "1"), Version("inbox/a", "2")]
+    more = {"KeyMarker": "inbox/a", "VersionIdMarker": "1"}
+    session.stub("s3").add_response("list_object_versions", second, asked | more)
+    assert soak.versions(session, "b") == [PredictionKey("s3://b/inbox/a", version) for version in "12"]
+
+
+def test_table_is_read_by_key(session):
+    key = PredictionKey("s3://b/inbox/a", "1")
+    item = key.attributes() | {"outcome": {"S": "accepted"}, "label": {"S": "bicycle"}}
+    session.stub("dynamodb").add_response("scan", {"Items": [item]}, {"TableName": "t"})
+    assert soak.predictions(session, "t")[key].outcome == "accepted"
+
+
+ARGUMENTS = argparse.Namespace(pictures=2, rate=1.0, wait=0.0)
 
 
 def listed(name: str, status: str) -> dict[str, Any]:
-    return {
-        "executionArn": ARN + name,
-        "stateMachineArn": MACHINE,
-        "name": name,
-        "status": status,
-        "startDate": datetime(2026, 1, 1, tzinfo=UTC),
-    }
+    return {"executionArn": name * 10, "stateMachineArn": MACHINE, "name": name, "status": status, "startDate": 0}
 
 
-def test_executions_are_waited_for_until_each_event_has_had_its_own(monkeypatch):
-    """One event, sent twice: the second execution begins when the first has long ended."""
+def test_each_event_has_its_execution(session, monkeypatch):
+    """GIVEN one event that was sent twice, THEN the second execution is waited for."""
     monkeypatch.setattr(soak, "control", lambda *_: {"events": 1, "sent_twice": 1})
-    monkeypatch.setattr(soak, "POLL_SECONDS", 0)
-    session, stub = stubbed("stepfunctions")
-    lists = [
-        [listed("1", "SUCCEEDED")],
-        [listed("1", "SUCCEEDED"), listed("2", "RUNNING")],
-        [listed("1", "SUCCEEDED"), listed("2", "FAILED")],
-    ]
-    for executions in lists:
-        stub.add_response("list_executions", {"executions": executions})
-    event = {"bucket": {"name": "b"}, "object": {"key": "inbox/a", "version-id": "1"}}
-    for execution in lists[-1]:
-        told = execution | {"input": json.dumps(event), "error": "E", "cause": "why"}
-        stub.add_response("describe_execution", told)
-    found = soak.ended_executions(session, MACHINE, 60)
-    assert [(e.picture, e.error) for e in found] == [
-        (Version("inbox/a", "1"), ""),
-        (Version("inbox/a", "1"), "E"),
-    ]
-    stub.assert_no_pending_responses()
+    monkeypatch.setattr("demo.outcomes.POLL_SECONDS", 0)
+    stub = session.stub("stepfunctions")
+    for executions in (["SUCCEEDED"], ["SUCCEEDED", "RUNNING"], ["SUCCEEDED", "FAILED"]):
+        found = [listed(str(number), status) for number, status in enumerate(executions)]
+        stub.add_response("list_executions", {"executions": found})
+    arguments = argparse.Namespace(pictures=2, rate=1.0, wait=60.0)
+    assert soak.send(session, Path("staged"), MACHINE, arguments) == ["0" * 10, "1" * 10]
 
 
-def test_executions_that_do_not_end_are_an_error(monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "promise"),
+    [
+        (None, r'"every execution ends": after 0 s 1 of 2 executions had started and 1 had ended.*--wait'),
+        (CommandFailedError("ended with status 1"), '"every picture is uploaded": ended with status 1.*sent.json'),
+    ],
+)
+def test_run_that_does_not_finish_names_the_broken_promise(session, monkeypatch, error, promise):
     monkeypatch.setattr(soak, "control", lambda *_: {"events": 2, "sent_twice": 0})
-    session, stub = stubbed("stepfunctions")
-    stub.add_response("list_executions", {"executions": [listed("1", "SUCCEEDED")]})
-    with pytest.raises(soak.UnfinishedError, match="1 executions had ended of the 2"):
-        soak.ended_executions(session, MACHINE, 0)
+    session.error = error
+    if error is None:
+        session.stub("stepfunctions").add_response("list_executions", {"executions": [listed("1", "SUCCEEDED")]})
+    with pytest.raises(soak.PromiseBrokenError, match=f"broken promise {promise}"):
+        soak.send(session, Path("staged"), MACHINE, ARGUMENTS)
 
 
-@pytest.mark.parametrize("given", [["--pictures", "0"], ["--rate", "-1"], ["--wait", "nan"]])
-def test_numbers_that_make_no_sense_are_refused_before_anything_is_started(given, capsys):
+def test_finished_run_names_the_broken_promises_and_keeps_its_figures(monkeypatch, tmp_path, capsys):
+    counts = dict.fromkeys(
+        (
+            *("pictures", "wanted", "accepted", "review", "failed", "notified", "lost", "duplicated"),
+            *("accepted_below_threshold", "executions", "repeated_executions", "failed_executions"),
+            *("notified_executions", "notified_twice", "notified_without_failure", "endpoint_calls"),
+            *("events_sent_twice", "never_uploaded"),
+        ),
+        1,
+    )
+    figures = (
+        counts
+        | {"failed_by_error": {}, "faults": {"slow": 1}}
+        | dict.fromkeys(
+            ("duplicated", "accepted_below_threshold", "notified_twice", "notified_without_failure", "never_uploaded"),
+            0,
+        )
+    )
+    monkeypatch.setattr(soak, "REPORT", tmp_path)
+    monkeypatch.setattr("demo.session.find_running", lambda _: None)
+    monkeypatch.setattr("demo.session.LaptopSession.run", lambda *_, **__: None)
+    monkeypatch.setattr(soak, "soak", lambda *_: figures)
+    assert soak.main([]) == 1
+    shown = capsys.readouterr()
+    assert 'soak: broken promise "no picture is lost": 1 pictures are neither' in shown.err
+    assert "BROKEN" in shown.out
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert list(summary["broken_promises"]) == ["no picture is lost"]
+
+
+@pytest.mark.parametrize("given", [["--pictures", "0"], ["--rate", "-1"], ["--wait", "nan"], ["--port", "x"]])
+def test_invalid_numbers_are_refused_before_the_start(given, capsys):
     with pytest.raises(SystemExit):
         soak.main(given)
     assert "is not a" in capsys.readouterr().err

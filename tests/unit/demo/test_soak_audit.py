@@ -1,134 +1,109 @@
-"""The soak's audit finds each way in which a picture can go wrong."""
+"""The soak's audit finds each way in which a picture can go wrong, and names the broken promise."""
 
 from typing import Any
 
 import pytest
 
-from demo.soak import untried
-from demo.soak_audit import Evidence, Execution, Version, audit, problems
-from operations.sending.executions import LOW_CONFIDENCE
+from common.predictions import LOW_CONFIDENCE_ERROR, Prediction, PredictionKey
+from demo.soak_audit import PROMISES, Evidence, audit, broken_promises
+from operations.sending.executions import DescribedExecution
 
 THRESHOLD = 0.9
-A, R, F = Version("inbox/a.png", "1"), Version("inbox/r.png", "2"), Version("inbox/f.png", "3")
+A, R, F = (PredictionKey(f"s3://b/inbox/{name}.png", version) for name, version in (("a", "1"), ("r", "2"), ("f", "3")))
+STRANGER = PredictionKey("s3://b/inbox/x.png", "4")
 
 
-def item(outcome: str, confidence: float = 0.95) -> dict[str, Any]:
-    return {"outcome": {"S": outcome}, "confidence": {"N": str(confidence)}}
+def item(outcome: str, confidence: float | None = 0.95) -> Prediction:
+    return Prediction(A, outcome, label="bicycle", confidence=confidence)
 
 
-def message(version: Version, arn: str = "arn:r") -> dict[str, Any]:
-    return {"s3_key": version.key, "s3_version_id": version.version_id, "execution_arn": arn}
+def message(key: PredictionKey, arn: str = "arn:r") -> dict[str, Any]:
+    bucket, _, name = key.picture.removeprefix("s3://").partition("/")
+    return {"s3_bucket": bucket, "s3_key": name, "s3_version_id": key.version_id, "execution_arn": arn}
 
 
-def evidence(**changes: Any) -> Evidence:
-    """One picture accepted, one in review, one failed and told of."""
+EXECUTIONS = [
+    DescribedExecution("arn:a", A, ""),
+    DescribedExecution("arn:r", R, LOW_CONFIDENCE_ERROR),
+    DescribedExecution("arn:f", F, "NotAPictureError"),
+]
+NOTIFICATION = message(F, "arn:f")
+OF_EVENTBRIDGE = {"executionArn": "arn:f", "status": "FAILED"}
+
+
+def figures(**changes: Any) -> dict[str, Any]:
+    """Return the figures of one picture accepted, one in review and one failed, with changes to the evidence."""
     given: dict[str, Any] = {
         "sent": [A, R, F],
         "items": {A: item("accepted"), R: item("review", 0.6)},
         "reviews": [message(R)],
-        "told": [message(F, "arn:f")],
-        "executions": [
-            Execution("arn:a", A, ""),
-            Execution("arn:r", R, LOW_CONFIDENCE),
-            Execution("arn:f", F, "NotAPictureError"),
-        ],
+        "notifications": [NOTIFICATION],
+        "executions": EXECUTIONS,
         "wanted": 3,
         "events_sent_twice": 0,
     }
-    return Evidence(**given | changes)
+    return audit(Evidence(**given | changes), THRESHOLD)
 
 
-def evidence_without_failure() -> list[Execution]:
-    return [execution for execution in evidence().executions if execution.picture != F]
-
-
-@pytest.mark.parametrize(
-    ("changes", "name", "says"),
-    [
-        ({"items": {R: item("review", 0.6)}}, "lost", "1 pictures are nowhere"),
-        ({"reviews": []}, "lost", "1 pictures are nowhere"),
-        ({"told": []}, "failed", "1 pictures failed, and somebody was told of 0"),
-        ({"executions": evidence_without_failure()}, "lost", "1 pictures are nowhere"),
-        ({"reviews": [message(R), message(R)]}, "duplicated", "twice"),
-        ({"reviews": [message(R), message(A)]}, "duplicated", "there and accepted"),
-        (
-            {"items": {A: item("accepted", 0.89), R: item("review")}},
-            "accepted_below_threshold",
-            "accepted below the threshold",
-        ),
-        ({"told": [message(F, "arn:f")] * 2}, "notified_twice", "told twice"),
-        (
-            {"told": [message(F, "arn:f"), message(R, "arn:r")]},
-            "notified_without_failure",
-            "told that were none",
-        ),
-        ({"told": [message(A, "arn:f")]}, "failed", "1 executions failed, and told of were 0"),
-        ({"sent": [A, R]}, "never_uploaded", "never uploaded"),
-    ],
-)
-def test_what_went_wrong_is_counted_and_named(changes, name, says):
-    figures = audit(evidence(**changes), THRESHOLD)
-    assert figures[name] == 1
-    assert any(says in problem for problem in problems(figures))
+def broken(found: dict[str, Any]) -> dict[str, str]:
+    return broken_promises(found | {"faults": {"slow": 3}})
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "promise"),
     [
-        ({"wanted": 4}, "4 pictures were to be uploaded, and S3 has 3"),
-        ({"events_sent_twice": 1}, "1 events came twice, and executions repeated 0"),
+        ({"items": {R: item("review", 0.6)}}, "no picture is lost"),
+        ({"reviews": []}, "no picture is lost"),
+        ({"executions": EXECUTIONS[:2]}, "no picture is lost"),
+        ({"notifications": []}, "every failed picture sends a notification"),
+        ({"notifications": []}, "every failed execution sends a notification"),
+        ({"notifications": [message(A, "arn:f")]}, "every failed execution sends a notification"),
+        ({"reviews": [message(R), message(R)]}, "no picture is queued for review twice"),
+        ({"reviews": [message(R), message(A)]}, "no picture is queued for review twice"),
+        ({"items": {A: item("accepted", 0.89), R: item("review")}}, "no answer below the threshold is accepted"),
+        ({"items": {A: item("accepted", None), R: item("review")}}, "no answer below the threshold is accepted"),
+        (
+            {"items": {A: item("accepted"), R: item("review"), STRANGER: item("accepted", 0.5)}},
+            "no answer below the threshold is accepted",
+        ),
+        ({"notifications": [NOTIFICATION] * 2}, "no failure sends two notifications"),
+        ({"notifications": [NOTIFICATION, message(R, "arn:r")]}, "only failures send notifications"),
+        ({"sent": [A, R]}, "every outcome belongs to an upload"),
+        ({"wanted": 4}, "every picture is uploaded"),
+        ({"events_sent_twice": 1}, "every repeated event starts an execution"),
     ],
 )
-def test_a_run_that_was_not_as_asked_is_no_proof(changes, says):
-    assert says in problems(audit(evidence(**changes), THRESHOLD))
+def test_broken_promise_is_named(changes, promise):
+    assert promise in broken(figures(**changes))
 
 
-def test_an_answer_below_the_threshold_counts_whatever_its_picture():
-    stranger = Version("inbox/x.png", "4")
-    items = {**evidence().items, stranger: item("accepted", 0.5)}
-    assert audit(evidence(items=items), THRESHOLD)["accepted_below_threshold"] == 1
+def test_violation_has_the_figures():
+    assert broken(figures(wanted=4))["every picture is uploaded"] == "3 of 4 pictures are in S3"
+    lost = broken(figures(reviews=[]))["no picture is lost"]
+    assert lost == "1 pictures are neither accepted nor in review nor failed"
 
 
-def test_every_picture_in_one_place_is_no_problem():
-    figures = audit(evidence(), THRESHOLD)
-    assert problems(figures) == []
-    assert {n: figures[n] for n in ("pictures", "accepted", "review", "failed", "lost")} == {
-        "pictures": 3,
-        "accepted": 1,
-        "review": 1,
-        "failed": 1,
-        "lost": 0,
-    }
+KEPT = {promise.name for promise in PROMISES} - {"every outcome and every fault occurs"}
 
 
-def test_a_picture_that_another_execution_decided_has_not_failed():
-    again = Execution("arn:again", A, "EndpointNotFoundError")
-    both = evidence(
-        executions=[*evidence().executions, again],
-        told=[*evidence().told, message(A, "arn:again")],
-        events_sent_twice=1,
-    )
-    figures = audit(both, THRESHOLD)
-    assert (figures["accepted"], figures["failed"], figures["lost"]) == (1, 1, 0)
-    assert (figures["failed_executions"], figures["notified_executions"]) == (2, 2)
-    assert figures["notified"] == 1
-    assert figures["repeated_executions"] == 1
-    assert problems(figures) == []
+@pytest.mark.parametrize("notifications", [[NOTIFICATION], [OF_EVENTBRIDGE], [NOTIFICATION, OF_EVENTBRIDGE]])
+def test_run_with_every_picture_in_one_place_keeps_its_promises(notifications):
+    found = figures(notifications=notifications)
+    assert not KEPT & set(broken(found))
+    outcomes = {name: found[name] for name in ("pictures", "accepted", "review", "failed", "lost")}
+    assert outcomes == {"pictures": 3, "accepted": 1, "review": 1, "failed": 1, "lost": 0}
 
 
-def test_what_eventbridge_told_counts_as_told():
-    figures = audit(evidence(told=[{"executionArn": "arn:f", "status": "FAILED"}]), THRESHOLD)
-    assert problems(figures) == []
+def test_picture_that_another_execution_decided_has_not_failed():
+    again = DescribedExecution("arn:again", A, "EndpointNotFoundError")
+    notifications = [NOTIFICATION, message(A, "arn:again")]
+    found = figures(executions=[*EXECUTIONS, again], notifications=notifications, events_sent_twice=1)
+    assert (found["accepted"], found["failed"], found["lost"]) == (1, 1, 0)
+    assert (found["failed_executions"], found["notified_executions"], found["notified"]) == (2, 2, 1)
+    assert found["repeated_executions"] == 1
+    assert not KEPT & set(broken(found))
 
 
-def test_a_run_that_shows_nothing_is_no_proof():
-    figures = audit(evidence(), THRESHOLD) | {"faults": {"slow": 3, "gone": 0}}
-    assert untried(figures) == [
-        "repeated executions: none, so nothing is shown of them",
-        "gone: none, so nothing is shown of them",
-    ]
-
-
-def test_what_the_workflow_and_eventbridge_both_told_is_no_problem():
-    told = [message(F, "arn:f"), {"executionArn": "arn:f", "status": "FAILED"}]
-    assert problems(audit(evidence(told=told), THRESHOLD)) == []
+def test_run_without_a_repeat_or_a_fault_proves_nothing_about_them():
+    found = figures() | {"faults": {"slow": 3, "gone": 0}}
+    assert broken_promises(found) == {"every outcome and every fault occurs": "none of: repeated executions, gone"}

@@ -1,4 +1,4 @@
-"""Pictures of a run in every state, for the tests of operations.sending."""
+"""Pictures of a run in every state, and a fake S3, for the tests of operations.sending."""
 
 from pathlib import Path
 from typing import Any
@@ -6,13 +6,10 @@ from typing import Any
 from operations.sending.arrivals import Arrival
 
 BUCKET = "pictures"
+LATER_S = 30.0  # when a picture is due that no passing test waits for
 BEGAN = 1_800_000_000.0  # seconds since 1970
 MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:m"
-OUTPUTS = {
-    "PicturesBucketName": BUCKET,
-    "PredictionsTableName": "table",
-    "StateMachineArn": MACHINE,
-}
+OUTPUTS = {"PicturesBucketName": BUCKET, "PredictionsTableName": "table", "StateMachineArn": MACHINE}
 
 
 def execution_arn(name: str) -> str:
@@ -39,8 +36,21 @@ def item(of: Arrival, outcome: str, by: str, **changes: Any) -> dict[str, Any]:
         "confidence": {"N": "0.97"},
         "execution_arn": {"S": execution_arn(by)},
     }
-    if outcome == "accepted":
+    if outcome in ("accepted", "reviewed"):
         written["label"] = {"S": "bicycle"}
-    else:
+    if outcome != "accepted":
         written |= {"guess": {"S": "motorcycle"}, "queued": {"BOOL": True}}
     return written | changes
+
+
+class FakeS3:
+    """Stores every object, unless the error for its key is given."""
+
+    def __init__(self, errors: dict[str, Exception] | None = None) -> None:
+        self.errors = errors or {}
+
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> dict[str, Any]:  # noqa: N803  boto3's
+        assert isinstance(Body, bytes)
+        if Key in self.errors:
+            raise self.errors[Key]
+        return {"VersionId": f"version of {Key} in {Bucket}"}

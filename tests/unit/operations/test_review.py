@@ -1,4 +1,4 @@
-"""The command: what it finds, what it refuses, and what it says. No server is started."""
+"""The review command: what it finds, refuses and prints. No server is started."""
 
 import re
 from collections import Counter
@@ -11,68 +11,78 @@ from common import settings
 from common.account import BucketUnreachableError
 from common.stack import StackNotFoundError
 from operations import review
-from operations.review import Found, ReviewerUnknownError, find, main, result_table
-from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession
-from tests.unit.operations.review_places import Office, body
+from operations.review import ReviewerUnknownError, ReviewResources, find_resources, main, result_table
+from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stack_response
+from tests.unit.operations.review_backend import Office, body
 
-WHEN = "2026-11-23T08:00:00Z"
-URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/review"
 OUTPUTS = {
     "PicturesBucketName": "pictures",
     "PredictionsTableName": "predictions",
     "StateMachineArn": "arn:aws:states:eu-west-1:123456789012:stateMachine:m",
-    "ReviewQueueUrl": URL,
+    "ReviewQueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/review",
 }
+ADDRESS = "http://127.0.0.1:4700/a-token-of-a-test/"
 
 
-def session(outputs=None, *, bucket=True):
+def session(**outputs):
     made = StubbedSession()
-    made.stub("sts").add_response(
-        "get_caller_identity", {"Account": ACCOUNT, "Arn": "arn:aws:iam::1:user/u", "UserId": "u"}
-    )
-    found = [
-        {"OutputKey": name, "OutputValue": value} for name, value in (OUTPUTS if outputs is None else outputs).items()
-    ]
-    stack = {"StackName": "s", "StackStatus": "CREATE_COMPLETE", "CreationTime": WHEN}
-    made.stub("cloudformation").add_response(
-        "describe_stacks", {"Stacks": [{**stack, "Outputs": found}]}, {"StackName": "s"}
-    )
-    name = settings.default_bucket(ACCOUNT, REGION)
-    if bucket:
-        made.stub("s3").add_response("head_bucket", {"ResponseMetadata": {}}, {"Bucket": name})
-        sqs = made.stub("sqs")
-        sqs.add_response("get_queue_attributes", {"Attributes": {"VisibilityTimeout": "300"}})
-        counts = {"ApproximateNumberOfMessages": "7", "ApproximateNumberOfMessagesNotVisible": "2"}
-        sqs.add_response("get_queue_attributes", {"Attributes": counts})
-    else:
-        made.stub("s3").add_client_error("head_bucket", "404", http_status_code=404)
+    identity = {"Account": ACCOUNT, "Arn": "arn:aws:iam::1:user/u", "UserId": "u"}
+    made.stub("sts").add_response("get_caller_identity", identity)
+    if outputs:
+        made.stub("cloudformation").add_response("describe_stacks", stack_response(outputs), {"StackName": "s"})
     return made
 
 
-def test_everything_is_found_by_the_stacks_outputs():
-    made = session()
-    found = find(made, "s", None)
-    made.assert_no_pending_responses()
+@pytest.fixture
+def whole():
+    """An account that has everything."""
+    made = session(**OUTPUTS)
+    bucket = {"Bucket": settings.default_bucket(ACCOUNT, REGION)}
+    made.stub("s3").add_response("head_bucket", {"ResponseMetadata": {}}, bucket)
+    made.stub("sqs").add_response("get_queue_attributes", {"Attributes": {"VisibilityTimeout": "300"}})
+    counts = {"ApproximateNumberOfMessages": "7", "ApproximateNumberOfMessagesNotVisible": "2"}
+    made.stub("sqs").add_response("get_queue_attributes", {"Attributes": counts})
+    return made
+
+
+def test_resources_are_found_by_the_stacks_outputs(whole):
+    found = find_resources(whole, "s", None)
+    whole.assert_no_pending_responses()
     assert (found.hold_seconds, found.waiting) == (300, 7)
     assert found.labels_uri == f"s3://scones-unlimited-training-{ACCOUNT}-{REGION}/review-labels/"
 
 
-def test_an_older_stack_has_no_review_queue():
+def test_calls_wait_no_longer_than_a_person_does(whole):
+    configs = []
+    client = whole.client
+
+    def remember(service, **options):
+        configs.append(options.get("config"))
+        return client(service)
+
+    whole.client = remember
+    find_resources(whole, "s", None)
+    used = [config for config in configs if config]
+    assert len(used) == 4  # S3, SQS, DynamoDB, SageMaker
+    for config in used:
+        assert (config.connect_timeout + config.read_timeout) * config.retries["total_max_attempts"] <= 60
+
+
+def test_older_stack_without_review_queue_is_an_error():
     outputs = {name: value for name, value in OUTPUTS.items() if name != "ReviewQueueUrl"}
-    with pytest.raises(StackNotFoundError, match=r"gives no ReviewQueueUrl.*deploy it again"):
-        find(session(outputs), "s", None)
+    with pytest.raises(StackNotFoundError, match=r"no output ReviewQueueUrl.*deploy it"):
+        find_resources(session(**outputs), "s", None)
 
 
-def test_without_a_bucket_for_labels_nobody_is_asked():
+def test_missing_bucket_for_labels_is_an_error():
+    made = session(**OUTPUTS)
+    made.stub("s3").add_client_error("head_bucket", "404", http_status_code=404)
     with pytest.raises(BucketUnreachableError, match=r"does not exist: run .*--bucket"):
-        find(session(bucket=False), "s", None)
+        find_resources(made, "s", None)
 
 
-def test_a_missing_stack_is_one_sentence(monkeypatch, capsys):
-    made = StubbedSession()
-    made.stub("sts").add_response(
-        "get_caller_identity", {"Account": ACCOUNT, "Arn": "arn:aws:iam::1:user/u", "UserId": "u"}
-    )
+def test_missing_stack_ends_in_one_sentence(monkeypatch, capsys):
+    made = session()
     made.stub("cloudformation").add_client_error("describe_stacks", "ValidationError", "no stack")
     monkeypatch.setattr("boto3.Session", lambda: made)
     assert main(["--no-browser", "--reviewer", "ada"]) == 1
@@ -81,7 +91,7 @@ def test_a_missing_stack_is_one_sentence(monkeypatch, capsys):
     assert error.count("\n") == 1
 
 
-def test_a_person_without_a_name_is_asked_for_one(monkeypatch):
+def test_unknown_user_name_asks_for_a_reviewer(monkeypatch):
     def unknown():
         raise KeyError("getpwuid(): uid not found: 1234")
 
@@ -90,100 +100,77 @@ def test_a_person_without_a_name_is_asked_for_one(monkeypatch):
         review._user_name()
 
 
-def test_ctrl_c_before_there_is_a_page_is_told(monkeypatch, capsys):
+def test_interrupt_before_the_server_starts_reports_no_decision(monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(review, "find", interrupt)
+    monkeypatch.setattr(review, "find_resources", interrupt)
     assert main(["--reviewer", "ada"]) == 130
     assert "nothing was decided" in capsys.readouterr().err
 
 
 @pytest.fixture
 def served(monkeypatch):
-    """Run the command with this in the server's place; return the office that it serves."""
+    """Run the command with a function instead of the server; return the office and the exit status."""
 
     def run(serve, *arguments):
         office = Office(*map(body, range(3)))
-        desk = office.desk()
-        found = Found(desk._places, "s3://b/review-labels/", 300, 3)
+        resources = ReviewResources(office.backend(), "s3://b/review-labels/", 300, 3)
         monkeypatch.setattr("boto3.Session", lambda: None)
-        monkeypatch.setattr(review, "find", lambda *_: found)
+        monkeypatch.setattr(review, "find_resources", lambda *_: resources)
         monkeypatch.setattr("operations.reviewing.server.serve", serve)
         return office, main(["--reviewer", "ada", *arguments])
 
     return run
 
 
-def test_a_second_ctrl_c_says_what_is_written_and_keeps_the_table(served, monkeypatch, capsys):
+def test_second_interrupt_prints_the_decisions(served, monkeypatch, capsys):
     ended: list[int] = []
     monkeypatch.setattr("operations.review.os._exit", ended.append)
 
     def serve(desk, _reviewer, _port, ready, give_up):
-        ready("http://127.0.0.1:4700/a-token-of-a-test/")
-        first, _second = desk.look("page").pictures
+        ready(ADDRESS)
+        first, _second = desk.poll("page").pictures
         desk.decide("page", first.message.message_id, "motorcycle")
         give_up()
 
     office, _ = served(serve, "--no-browser")
     shown = capsys.readouterr()
     assert ended == [130]
-    assert "what was decided is written, and the rest comes back" in shown.out
+    assert "all decisions are written, and the other pictures come back" in shown.out
     assert re.search(r"motorcycle\D+1\b", shown.out)
     assert shown.err == ""
     assert office.decisions() == {"inbox/0.png": "motorcycle"}
 
 
-def test_the_browser_is_not_given_the_secret_on_its_command_line(served, monkeypatch, capsys):
+def test_browser_does_not_get_the_token_on_its_command_line(served, monkeypatch, capsys):
     opened: Queue[str] = Queue()
     monkeypatch.setattr("operations.review.webbrowser.open", opened.put)
-    address = "http://127.0.0.1:4700/a-token-of-a-test/"
     files = []
 
     def serve(_desk, _reviewer, _port, ready, _give_up):
-        ready(address)
+        ready(ADDRESS)
         page = opened.get(timeout=10)
         assert "a-token" not in page
         file = Path(page.removeprefix("file://"))
         files.append(file)
-        assert f'content="0; url={address}"' in file.read_text()
+        assert f'content="0; url={ADDRESS}"' in file.read_text()
         assert file.stat().st_mode & 0o777 == 0o600
         assert file.parent.stat().st_mode & 0o777 == 0o700
 
     _, status = served(serve)
     assert status == 0
-    assert address in capsys.readouterr().out
+    assert ADDRESS in capsys.readouterr().out
     assert not files[0].parent.exists()
 
 
-def test_aws_is_not_waited_for_longer_than_a_person_waits():
-    made = session()
-    configs = []
-    client = made.client
-
-    def remember(service, **options):
-        configs.append(options.get("config"))
-        return client(service)
-
-    made.client = remember  # type: ignore[method-assign]
-    find(made, "s", None)
-    used = [config for config in configs if config]
-    assert len(used) == 4  # S3, SQS, DynamoDB, SageMaker
-    for config in used:
-        tries = config.retries["total_max_attempts"]
-        assert (config.connect_timeout + config.read_timeout) * tries <= 60
-
-
 @pytest.mark.parametrize("port", ["-1", "65536", "http"])
-def test_a_port_that_is_none_is_a_usage_error(port):
-    with pytest.raises(SystemExit) as exit_:
-        main(["--port", port])
-    assert exit_.value.code == 2
+def test_invalid_port_is_refused(port):
+    with pytest.raises(SystemExit) as ended:
+        review.parse_arguments(["--port", port])
+    assert ended.value.code == 2
 
 
-def test_the_result_counts_what_was_decided():
+def test_result_counts_decisions_by_label():
     table = result_table(Counter({"motorcycle": 2, "bicycle": 3, "neither": 0}))
-    assert [list(column.cells) for column in table.columns] == [
-        ["bicycle", "motorcycle", "all"],
-        ["3", "2", "5"],
-    ]
+    assert [list(column.cells) for column in table.columns] == [["bicycle", "motorcycle", "all"], ["3", "2", "5"]]

@@ -1,4 +1,4 @@
-"""The desk: nobody gets another's picture, and no decision is lost or double, whatever fails."""
+"""The desk: each picture is on one page, and no decision is lost or repeated, whatever fails."""
 
 import threading
 import time
@@ -9,23 +9,34 @@ from common.labels.label import LabelError
 from common.labels.question import NEITHER
 from operations.reviewing import desk as desk_module
 from operations.reviewing.desk import AHEAD, SKIP_SECONDS, DeskClosedError, UnknownAnswerError
-from operations.reviewing.shown_picture import ShownPicture
+from operations.reviewing.page_picture import PagePicture
 from tests.unit.aws_stubs import client_error
-from tests.unit.operations.review_places import HOLD, MODEL, Office, body, label
+from tests.unit.operations.review_backend import HOLD, MODEL, Office, body, label
 
 DOWN = client_error("ServiceUnavailable", "not now")
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Return what lets seconds pass."""
+    """Return a function that advances the clock by seconds."""
     now = [1000.0]
-    monkeypatch.setattr("operations.reviewing.desk.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("operations.reviewing.desk.time.monotonic", lambda: now[-1])
+    return lambda seconds: now.append(now.pop() + seconds)
 
-    def pass_(seconds):
-        now[0] += seconds
 
-    return pass_
+def at_desk(count=1):
+    """Return an office with so many pictures in review, a desk, and the ids that its page shows."""
+    office = Office(*map(body, range(count)))
+    desk = office.desk()
+    return office, desk, ids(desk.poll("page"))
+
+
+def run_threads(target, names):
+    threads = [threading.Thread(target=target, args=[name]) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
 
 
 def keys(view):
@@ -36,13 +47,11 @@ def ids(view):
     return [held.message.message_id for held in view.pictures]
 
 
-def test_a_decision_is_in_bucket_and_table_and_its_message_goes_with_the_next_one():
-    office = Office(body(0), body(1), body(2))
-    desk = office.desk()
-    first, second = ids(desk.look("page"))
+def test_decision_is_in_bucket_and_table_and_its_message_is_deleted_with_the_next():
+    office, desk, (first, second) = at_desk(3)
     view = desk.decide("page", first, "motorcycle")
     assert office.decisions() == {"inbox/0.png": "motorcycle"}
-    [written] = office.labels.there.values()
+    [written] = office.labels.stored.values()
     assert (written.decided_by, written.model) == ("ada", MODEL)
     assert first in office.queue.bodies
     assert (view.last.label.label, ids(view), view.note) == ("motorcycle", [second], "")
@@ -52,60 +61,49 @@ def test_a_decision_is_in_bucket_and_table_and_its_message_goes_with_the_next_on
     assert desk.decided == {"motorcycle": 1, NEITHER: 1}
 
 
-def test_an_answer_that_the_picture_does_not_have_is_refused():
-    office = Office(body(0))
-    desk = office.desk()
-    [first] = ids(desk.look("page"))
-    with pytest.raises(UnknownAnswerError, match="'truck' is no class of this picture"):
+def test_unknown_answer_is_refused():
+    office, desk, [first] = at_desk()
+    with pytest.raises(UnknownAnswerError, match="'truck' is not a class of this picture"):
         desk.decide("page", first, "truck")
     assert office.decisions() == {}
-    assert ids(desk.look("page")) == [first]
+    assert ids(desk.poll("page")) == [first]
 
 
-def test_a_picture_that_the_page_does_not_have_is_not_decided():
-    office = Office(body(0))
-    desk = office.desk()
-    desk.look("page")
+def test_picture_of_another_page_is_not_decided():
+    office, desk, _ = at_desk()
     view = desk.decide("another", "m0", "bicycle")
     assert (view.pictures, office.decisions()) == ((), {})
     assert "gone back" in view.note
     assert "gone back" in desk.skip("another", "m0").note
 
 
-def test_two_pages_never_have_the_same_picture():
+def test_pages_have_different_pictures():
     office = Office(*map(body, range(5)))
     desk, other = office.desk(), office.desk("bob")
-    views = [desk.look("one"), desk.look("two"), other.look("three")]
+    views = [desk.poll("one"), desk.poll("two"), other.poll("three")]
     assert [len(view.pictures) for view in views] == [AHEAD, AHEAD, 1]
     assert len({key for view in views for key in keys(view)}) == 5
 
 
 @pytest.mark.parametrize("twin", ["the same message", "another message"])
-def test_a_message_that_comes_twice_is_asked_once(twin):
+def test_repeated_message_is_asked_once(twin):
     office = Office(body(0), *([body(0)] if twin == "another message" else []))
     desk = office.desk()
-    [held] = desk.look("one").pictures
+    [held] = desk.poll("one").pictures
     if twin == "the same message":
         office.queue.reappear()
-    assert desk.look("two").pictures == ()
+    assert desk.poll("two").pictures == ()
     if twin == "the same message":
         assert held.message.receipt == "m0-2"  # only the newest deletes it
     desk.decide("one", "m0", "bicycle")
     desk.close()
     office.queue.reappear()
-    assert desk_of_next(office) == ()
+    assert office.desk("next").poll("page").pictures == ()
     assert office.queue.bodies == {}
 
 
-def desk_of_next(office):
-    """Return what the next server asks."""
-    return office.desk("next").look("page").pictures
-
-
-def test_undo_takes_all_of_a_decision_back_and_shows_the_picture_again():
-    office = Office(body(0), body(1))
-    desk = office.desk()
-    first, second = ids(desk.look("page"))
+def test_undo_removes_the_decision_and_shows_the_picture_again():
+    office, desk, (first, second) = at_desk(2)
     desk.decide("page", first, "motorcycle")
     view = desk.undo("page")
     assert (ids(view), view.last, office.decisions()) == ([first, second], None, {})
@@ -115,38 +113,32 @@ def test_undo_takes_all_of_a_decision_back_and_shows_the_picture_again():
     assert desk.decided["motorcycle"] == 0
 
 
-def test_only_the_last_decision_can_be_taken_back_and_only_for_a_minute(clock):
-    office = Office(body(0), body(1))
-    desk = office.desk()
-    first, second = ids(desk.look("page"))
+def test_undo_is_possible_for_the_last_decision_and_for_a_minute(clock):
+    office, desk, (first, second) = at_desk(2)
     desk.decide("page", first, "bicycle")
     desk.decide("page", second, "bicycle")
     desk.undo("page")
-    assert "nothing left" in desk.undo("page").note
+    assert "nothing to undo" in desk.undo("page").note
     assert office.decisions() == {"inbox/0.png": "bicycle"}
     desk.decide("page", second, "bicycle")
     clock(61)
-    desk.keep("page")
+    desk.heartbeat("page")
     desk.sweep()
     assert office.queue.bodies == {}
-    assert "nothing left" in desk.undo("page").note
+    assert "nothing to undo" in desk.undo("page").note
     assert office.decisions() == dict.fromkeys(("inbox/0.png", "inbox/1.png"), "bicycle")
 
 
-def test_a_decision_that_was_changed_elsewhere_stands():
-    office = Office(body(0))
-    desk = office.desk()
-    desk.look("page")
+def test_undo_of_a_decision_changed_elsewhere_is_refused():
+    office, desk, _ = at_desk()
     desk.decide("page", "m0", "bicycle")
-    office.table.there.clear()
+    office.table.stored.clear()
     assert "changed elsewhere" in desk.undo("page").note
-    assert len(office.labels.there) == 1
+    assert len(office.labels.stored) == 1
 
 
-def test_a_message_that_somebody_finished_is_sent_again_on_undo():
-    office = Office(body(0))
-    desk = office.desk()
-    desk.look("page")
+def test_undo_sends_a_deleted_message_again():
+    office, desk, _ = at_desk()
     desk.decide("page", "m0", "bicycle")
     del office.queue.bodies["m0"]
     view = desk.undo("page")
@@ -157,11 +149,9 @@ def test_a_message_that_somebody_finished_is_sent_again_on_undo():
 
 @pytest.mark.parametrize("place", ["record", "label"])
 @pytest.mark.parametrize("then", ["decides", "closes", "waits"])
-def test_a_decision_whose_undo_broke_off_stands_in_the_end(clock, place, then):
+def test_decision_stands_after_a_failed_undo(clock, place, then):
     # GIVEN an undo that fails at the record, or between the record and the label
-    office = Office(body(0), body(1))
-    desk = office.desk()
-    first, second = ids(desk.look("page"))
+    office, desk, (first, second) = at_desk(2)
     desk.decide("page", first, "bicycle")
     office.table.fails = DOWN if place == "record" else None
     office.labels.fails_to_delete = DOWN
@@ -180,17 +170,15 @@ def test_a_decision_whose_undo_broke_off_stands_in_the_end(clock, place, then):
     # THEN the message comes back, and finishes the decision
     assert first in office.queue.bodies
     office.queue.reappear()
-    view = office.desk("bob").look("page")
+    view = office.desk("bob").poll("page")
     assert keys(view) == ([] if then == "decides" else ["inbox/1.png"])
     decided = {"inbox/0.png": "bicycle"} | ({"inbox/1.png": "motorcycle"} if then == "decides" else {})
     assert office.decisions() == decided
     assert first not in office.queue.bodies
 
 
-def test_a_skipped_picture_is_put_off_and_can_be_taken_back():
-    office = Office(body(0), body(1))
-    desk = office.desk()
-    first, second = ids(desk.look("page"))
+def test_skipped_picture_is_hidden_and_the_skip_can_be_undone():
+    office, desk, (first, second) = at_desk(2)
     assert ids(desk.skip("page", first)) == [second]
     assert office.queue.hidden[first] == SKIP_SECONDS
     assert ids(desk.undo("page")) == [first, second]
@@ -198,10 +186,8 @@ def test_a_skipped_picture_is_put_off_and_can_be_taken_back():
     assert office.decisions() == {}
 
 
-def test_what_somebody_else_decided_first_stands_and_is_told():
-    office = Office(body(0))
-    desk = office.desk()
-    desk.look("page")
+def test_earlier_decision_of_another_reviewer_stands():
+    office, desk, _ = at_desk()
     earlier = label(0, "motorcycle", by="bob")
     office.labels.put(earlier)
     view = desk.decide("page", "m0", "bicycle")
@@ -212,17 +198,17 @@ def test_what_somebody_else_decided_first_stands_and_is_told():
     assert desk.decided == {}
 
 
-def test_an_answer_that_the_workflow_has_accepted_stands():
+def test_accepted_answer_of_the_workflow_stands():
     office = Office(body(0))
     desk = office.desk()
-    [held] = desk.look("page").pictures
+    [held] = desk.poll("page").pictures
     office.table.accepted.add(held.question.picture)
     view = desk.decide("page", "m0", "motorcycle")
     assert "has this picture as accepted: bicycle. That answer stands" in view.note
-    assert (office.labels.there, office.queue.bodies) == ({}, {})
+    assert (office.labels.stored, office.queue.bodies) == ({}, {})
 
 
-def test_a_label_that_the_table_contradicts_is_not_left_to_be_trained_on():
+def test_label_that_contradicts_the_table_is_deleted():
     # GIVEN the label of a server that was killed, and an answer accepted before its record
     office = Office(body(0))
     earlier = label(0, "motorcycle", by="bob")
@@ -233,23 +219,21 @@ def test_a_label_that_the_table_contradicts_is_not_left_to_be_trained_on():
     # WHEN the label cannot be deleted, THEN the message stays
     office.labels.fails_to_delete = DOWN
     with pytest.raises(type(DOWN)):
-        desk.look("page")
+        desk.poll("page")
     assert list(office.queue.bodies) == ["m0"]
     assert office.queue.visible == ["m0"]
 
     # AND once it can, both go
     office.labels.fails_to_delete = None
-    assert desk.look("page").pictures == ()
-    assert (office.labels.there, office.queue.bodies) == ({}, {})
-    assert "as accepted: bicycle. That answer stands." in office.told[-1]
-    assert "The label motorcycle is deleted." in office.told[-1]
+    assert desk.poll("page").pictures == ()
+    assert (office.labels.stored, office.queue.bodies) == ({}, {})
+    assert "as accepted: bicycle. That answer stands." in office.warnings[-1]
+    assert "The label motorcycle is deleted." in office.warnings[-1]
 
 
 @pytest.mark.parametrize("again", ["bicycle", "motorcycle"])
-def test_a_label_whose_answer_was_lost_is_ones_own(again):
-    office = Office(body(0))
-    desk = office.desk()
-    desk.look("page")
+def test_label_whose_write_was_not_acknowledged_is_ones_own(again):
+    office, desk, _ = at_desk()
     office.labels.loses_answer = DOWN
     with pytest.raises(type(DOWN)):
         desk.decide("page", "m0", "bicycle")
@@ -263,10 +247,8 @@ def test_a_label_whose_answer_was_lost_is_ones_own(again):
     assert office.decisions() == {"inbox/0.png": "motorcycle"}
 
 
-def test_a_request_that_comes_twice_is_done_once():
-    office = Office(*map(body, range(3)))
-    desk = office.desk()
-    first, second = ids(desk.look("page"))
+def test_repeated_request_is_handled_once():
+    office, desk, (first, second) = at_desk(3)
     desk.decide("page", first, "bicycle")
     view = desk.decide("page", first, "bicycle")  # the page did not get the answer
     assert (view.note, ids(view), view.last.label.label) == ("", [second], "bicycle")
@@ -280,15 +262,13 @@ def test_a_request_that_comes_twice_is_done_once():
 
 
 @pytest.mark.parametrize("place", ["labels", "table"])
-def test_a_failed_write_leaves_the_picture_and_the_next_try_goes_on(place):
-    office = Office(body(0))
-    desk = office.desk()
-    desk.look("page")
+def test_failed_write_keeps_the_picture_and_the_next_attempt_completes_it(place):
+    office, desk, _ = at_desk()
     getattr(office, place).fails = DOWN
     with pytest.raises(type(DOWN)):
         desk.decide("page", "m0", "bicycle")
     getattr(office, place).fails = None
-    view = desk.look("page")
+    view = desk.poll("page")
     assert (ids(view), view.last) == (["m0"], None)
     view = desk.decide("page", "m0", "motorcycle")
     first = place == "table"  # whose label had been written
@@ -297,11 +277,9 @@ def test_a_failed_write_leaves_the_picture_and_the_next_try_goes_on(place):
 
 
 @pytest.mark.parametrize("written", ["nothing", "label", "label and record"])
-def test_a_server_that_was_killed_loses_nothing_and_asks_nobody_twice(written):
+def test_killed_server_loses_nothing_and_asks_nobody_twice(written):
     # GIVEN a server that was killed in the middle of a decision
-    office = Office(body(0))
-    desk = office.desk()
-    desk.look("page")
+    office, desk, _ = at_desk()
     if written == "label":
         office.table.fails = DOWN
         with pytest.raises(type(DOWN)):
@@ -313,9 +291,9 @@ def test_a_server_that_was_killed_loses_nothing_and_asks_nobody_twice(written):
     # WHEN the message comes back to the next one
     office.queue.reappear()
     next_desk = office.desk("bob")
-    view = next_desk.look("page")
+    view = next_desk.poll("page")
 
-    # THEN what had a label is finished, and what had none is asked
+    # THEN a picture with a label is completed, and one without is asked
     assert keys(view) == (["inbox/0.png"] if written == "nothing" else [])
     if written == "nothing":
         next_desk.decide("page", "m0", "bicycle")
@@ -324,10 +302,8 @@ def test_a_server_that_was_killed_loses_nothing_and_asks_nobody_twice(written):
     assert office.queue.bodies == {}
 
 
-def test_a_closed_page_gives_its_pictures_back_and_its_decision_stands():
-    office = Office(*map(body, range(3)))
-    desk = office.desk()
-    first, second = ids(desk.look("page"))
+def test_closed_page_gives_its_pictures_back_and_its_decision_stands():
+    office, desk, (first, second) = at_desk(3)
     desk.decide("page", first, "bicycle")
     desk.leave("page")
     assert (office.queue.hidden[second], first in office.queue.bodies) == (0, False)
@@ -335,39 +311,37 @@ def test_a_closed_page_gives_its_pictures_back_and_its_decision_stands():
     desk.leave("page")  # twice does no harm
 
 
-def test_a_page_that_is_heard_of_keeps_its_pictures_and_a_silent_one_does_not(clock):
+def test_page_keeps_its_pictures_with_a_heartbeat_only(clock):
     office = Office(*map(body, range(4)))
     desk = office.desk()
-    desk.look("open")
-    desk.look("silent")
+    desk.poll("open")
+    desk.poll("silent")
     for _ in range(4):
         clock(HOLD / 4)
         office.queue.hidden.clear()
-        view = desk.keep("open")
+        view = desk.heartbeat("open")
         desk.sweep()
     assert ids(view) == ["m0", "m1"]
     assert office.queue.hidden == {"m0": HOLD, "m1": HOLD}
     assert office.queue.visible == ["m2", "m3"]
 
 
-def test_a_picture_that_was_kept_too_long_is_taken_off_the_page():
-    office = Office(body(0), body(1))
-    desk = office.desk()
-    desk.look("page")
+def test_lost_message_is_removed_from_the_page():
+    office, desk, _ = at_desk(2)
     office.queue.lost.add("m0")  # SQS ends every hold after twelve hours
-    assert ids(desk.keep("page")) == ["m1"]
+    assert ids(desk.heartbeat("page")) == ["m1"]
 
 
-def test_a_picture_that_somebody_else_has_by_now_is_neither_kept_nor_given_back():
+def test_message_received_elsewhere_is_neither_kept_nor_given_back():
     office = Office(body(0), body(1))
     desk, other = office.desk(), office.desk("bob")
-    desk.look("page")
+    desk.poll("page")
     desk.decide("page", "m0", "bicycle")
     office.queue.reappear()  # this server was not heard of for too long
-    assert ids(other.look("page")) == ["m1"]  # and m0 is finished there
+    assert ids(other.poll("page")) == ["m1"]  # and m0 is finished there
     view = desk.undo("page")
     assert "in the queue again" in view.note
-    assert ids(desk.keep("page")) == []
+    assert ids(desk.heartbeat("page")) == []
     desk.close()
     assert office.queue.hidden["m1"] == HOLD
     assert office.queue.visible == []
@@ -377,28 +351,28 @@ def test_a_picture_that_somebody_else_has_by_now_is_neither_kept_nor_given_back(
     assert office.decisions() == {"inbox/1.png": "bicycle"}
 
 
-def test_closing_gives_back_what_is_not_decided_and_hands_out_nothing_more():
+def test_close_gives_undecided_pictures_back_and_hands_out_no_more():
     office = Office(*map(body, range(5)))
     desk = office.desk()
-    first, *_ = ids(desk.look("one"))
-    desk.look("two")
+    first, *_ = ids(desk.poll("one"))
+    desk.poll("two")
     desk.decide("one", first, "bicycle")
     desk.close()
     assert sorted(office.queue.visible) == ["m1", "m2", "m3", "m4"]
     assert list(office.queue.bodies) == ["m1", "m2", "m3", "m4"]
     with pytest.raises(DeskClosedError, match="ending"):
-        desk.look("three")
+        desk.poll("three")
 
 
-def test_a_page_that_closes_while_pictures_come_does_not_keep_them():
+def test_page_closed_during_a_poll_keeps_no_pictures():
     office = Office(body(0))
     desk = office.desk()
     office.queue.polled = lambda: desk.leave("page")
-    assert desk.look("page").pictures == ()
+    assert desk.poll("page").pictures == ()
     assert office.queue.visible == ["m0"]
 
 
-def test_a_second_look_does_not_wait_for_the_first():
+def test_second_poll_does_not_wait_for_the_first():
     office = Office(body(0))
     desk = office.desk()
     polling, go_on = threading.Event(), threading.Event()
@@ -408,16 +382,16 @@ def test_a_second_look_does_not_wait_for_the_first():
         assert go_on.wait(10)
 
     office.queue.polled = poll
-    thread = threading.Thread(target=desk.look, args=["page"])
+    thread = threading.Thread(target=desk.poll, args=["page"])
     thread.start()
     assert polling.wait(10)
-    assert desk.look("page").pictures == ()
+    assert desk.poll("page").pictures == ()
     go_on.set()
     thread.join(10)
-    assert ids(desk.keep("page")) == ["m0"]
+    assert ids(desk.heartbeat("page")) == ["m0"]
 
 
-def test_pictures_that_cannot_be_read_now_go_back_at_once():
+def test_pictures_that_cannot_be_read_now_are_given_back():
     office = Office(body(0), body(1))
 
     def fail(_):
@@ -425,44 +399,38 @@ def test_pictures_that_cannot_be_read_now_go_back_at_once():
 
     office.read = fail
     with pytest.raises(type(DOWN)):
-        office.desk().look("page")
+        office.desk().poll("page")
     assert sorted(office.queue.visible) == ["m0", "m1"]
 
 
-def test_two_messages_of_one_picture_that_come_at_once_are_asked_once():
+def test_two_messages_of_one_picture_at_the_same_time_are_asked_once():
     office = Office(body(0), body(0))
     both = threading.Barrier(2)
 
     def read(_):
         both.wait(10)  # neither page has the picture yet
-        return ShownPicture(b"png", "image/png", 32, 32)
+        return PagePicture(b"png", "image/png", 32, 32)
 
-    taken = threading.Lock()
+    receiving = threading.Lock()
 
     def receive(most, receive=office.queue.receive):
         assert most == AHEAD
-        with taken:
+        with receiving:
             return receive(1)
 
     office.queue.receive, office.read = receive, read  # type: ignore[method-assign]
     desk = office.desk()
     views = {}
 
-    def look(name):
-        views[name] = desk.look(name)
+    def poll(name):
+        views[name] = desk.poll(name)
 
-    threads = [threading.Thread(target=look, args=[name]) for name in ("one", "two")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
+    run_threads(poll, ("one", "two"))
     assert sorted(len(view.pictures) for view in views.values()) == [0, 1]
 
 
-def test_an_undo_beside_the_sweep_is_no_error(monkeypatch, clock):
-    office = Office(body(0))
-    desk = office.desk()
-    desk.look("page")
+def test_undo_during_a_sweep_succeeds(monkeypatch, clock):
+    office, desk, _ = at_desk()
     desk.decide("page", "m0", "bicycle")
     clock(61)
     now, asked = time.monotonic(), []
@@ -479,10 +447,8 @@ def test_an_undo_beside_the_sweep_is_no_error(monkeypatch, clock):
     assert "m0" in office.queue.bodies
 
 
-def test_the_sweep_finishes_no_decision_but_the_one_that_is_old(clock):
-    office = Office(body(0))
-    desk = office.desk()
-    desk.look("page")
+def test_sweep_leaves_a_newer_decision(clock):
+    office, desk, _ = at_desk()
     desk.decide("page", "m0", "bicycle")
     clock(61)
     reviewer = desk._reviewers["page"]
@@ -507,70 +473,68 @@ def test_the_sweep_finishes_no_decision_but_the_one_that_is_old(clock):
     assert office.decisions() == {}
 
 
-def test_what_could_not_be_seen_is_no_class():
+def test_picture_with_a_problem_has_no_class():
     office = Office(body(0))
-    office.read = lambda _: ShownPicture(problem="You may not read it.")
+    office.read = lambda _: PagePicture(problem="You may not read it.")
     desk = office.desk()
-    desk.look("page")
+    desk.poll("page")
     for answer in ("bicycle", NEITHER):
-        with pytest.raises(UnknownAnswerError, match="cannot be seen"):
+        with pytest.raises(UnknownAnswerError, match="cannot be shown"):
             desk.decide("page", "m0", answer)
     desk.skip("page", "m0")
     office.queue.reappear()
-    office.read = lambda _: ShownPicture(problem="It is gone.", for_good=True)
+    office.read = lambda _: PagePicture(problem="It is gone.", permanent=True)
     desk = office.desk()
-    desk.look("page")
-    with pytest.raises(UnknownAnswerError, match="cannot be seen"):
+    desk.poll("page")
+    with pytest.raises(UnknownAnswerError, match="cannot be shown"):
         desk.decide("page", "m0", "bicycle")
     desk.decide("page", "m0", NEITHER)
     assert office.decisions() == {"inbox/0.png": NEITHER}
 
 
-def test_a_message_that_names_no_picture_is_passed_over_and_told():
+def test_message_without_a_picture_is_skipped_with_a_warning():
     office = Office("no json", body(1))
-    view = office.desk().look("page")
+    view = office.desk().poll("page")
     assert keys(view) == ["inbox/1.png"]
     assert office.queue.hidden["m0"] == SKIP_SECONDS
-    assert "names no picture" in office.told[0]
+    assert "names no picture" in office.warnings[0]
 
 
-def test_a_damaged_label_is_told_and_its_picture_waits():
+def test_damaged_label_hides_its_picture_with_a_warning():
     office = Office(body(0))
-    office.labels.fails = LabelError("s3://b/labels/x.json is no label")
-    assert office.desk().look("page").pictures == ()
-    assert office.told == ["s3://b/labels/x.json is no label"]
+    office.labels.fails = LabelError("s3://b/labels/x.json is not a label")
+    assert office.desk().poll("page").pictures == ()
+    assert office.warnings == ["s3://b/labels/x.json is not a label"]
     assert "m0" in office.queue.bodies
 
 
-def test_a_queue_that_does_not_answer_undoes_no_decision():
-    office = Office(body(0), body(1))
-    desk = office.desk()
-    first, second = ids(desk.look("page"))
+def test_decision_stands_if_the_queue_does_not_answer():
+    office, desk, (first, second) = at_desk(2)
     desk.decide("page", first, "bicycle")
     office.queue.fails = DOWN
     desk.decide("page", second, "bicycle")
     assert len(office.decisions()) == 2
-    assert "comes back once" in office.told[0]
+    assert "comes back once" in office.warnings[0]
     desk.close()
 
 
-def test_more_pages_than_anybody_means_are_refused(monkeypatch):
+def test_number_of_pages_is_limited(monkeypatch):
     monkeypatch.setattr(desk_module, "MOST_REVIEWERS", 2)
     desk = Office().desk()
     for page in ("one", "two", "one"):
-        desk.look(page)
+        desk.poll(page)
     with pytest.raises(DeskClosedError, match="2 pages are open"):
-        desk.look("three")
+        desk.poll("three")
 
 
-def test_what_waits_and_what_others_have_is_counted():
+def test_waiting_and_put_off_pictures_are_counted():
     office = Office(*map(body, range(7)))
     desk, other = office.desk(), office.desk("bob")
-    other.look("page")
-    view = desk.look("page")
+    other.poll("page")
+    view = desk.poll("page")
     assert (view.waiting, view.put_off) == (3, 2)
     office.queue.fails = DOWN
-    view = office.desk().keep("page")
+    view = office.desk().heartbeat("page")
     assert (view.waiting, view.put_off) == (None, None)
 
 
@@ -592,15 +556,11 @@ def test_many_pages_at_once_decide_each_picture_once():
     desk = office.desk()
 
     def work(name):
-        while view := desk.look(name).pictures:
+        while view := desk.poll(name).pictures:
             desk.decide(name, view[0].message.message_id, "bicycle")
 
-    threads = [threading.Thread(target=work, args=[f"page{n}"]) for n in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    run_threads(work, [f"page{n}" for n in range(6)])
     desk.close()
     assert len(office.decisions()) == desk.decided["bicycle"] == 120
     assert office.queue.bodies == {}
-    assert office.told == []
+    assert office.warnings == []

@@ -1,4 +1,4 @@
-"""The server: who is let in, and what the page's requests do. No socket: ASGI is called itself."""
+"""The server: which requests it allows, and what they do. Without sockets: the tests call ASGI."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from common.labels.label import LabelError
 from operations.reviewing.guard import MOST_BODY_BYTES, Guard
 from operations.reviewing.web import review_app
 from tests.unit.aws_stubs import client_error
-from tests.unit.operations.review_places import Office, body
+from tests.unit.operations.review_backend import Office, body
 
 TOKEN = "a-token-of-a-test"  # noqa: S105  of this test
 HOST = "127.0.0.1:4711"
@@ -18,12 +18,12 @@ PAGE = "0123456789abcdef"
 
 
 class Server:
-    """The whole application, as the server has it."""
+    """The application with its guard."""
 
-    def __init__(self, office=None):
+    def __init__(self, office=None, reviewer="ada"):
         self.office = office or Office(*map(body, range(3)))
         self.desk = self.office.desk()
-        app, headers = review_app(self.desk, "ada")
+        app, headers = review_app(self.desk, reviewer)
         self.app = Guard(app, TOKEN, 4711, headers)
 
     def request(self, method, path, content=b"", *, scheme="http", **headers):
@@ -68,25 +68,25 @@ def server():
     return Server()
 
 
-@pytest.mark.parametrize("path", ["/", "/favicon.ico", "/look", "/wrong/", f"/{TOKEN}", f"/{TOKEN}x/", f"//{TOKEN}/"])
-def test_without_the_token_there_is_nothing(server, path):
+@pytest.mark.parametrize("path", ["/", "/favicon.ico", "/poll", "/wrong/", f"/{TOKEN}", f"/{TOKEN}x/", f"//{TOKEN}/"])
+def test_request_without_the_token_finds_nothing(server, path):
     for method in ("GET", "POST"):
         status, headers, answer = server.request(method, path)
-        assert (status, answer) == (404, b"There is nothing here.\n")
+        assert (status, answer) == (404, b"Not found.\n")
         assert TOKEN not in str(headers)
 
 
 @pytest.mark.parametrize("host", ["evil.example:4711", "127.0.0.1", "127.0.0.1:80", "", None])
-def test_another_host_name_is_refused(server, host):
+def test_other_host_name_is_refused(server, host):
     status, _, answer = server.request("GET", f"/{TOKEN}/", host=host)
     assert status == 403
-    assert b"does not answer for that host" in answer
+    assert b"Unknown host" in answer
 
 
-def test_both_names_of_this_machine_are_known(server):
+def test_both_names_of_this_machine_are_allowed(server):
     for host in (HOST, "localhost:4711"):
         assert server.request("GET", f"/{TOKEN}/", host=host)[0] == 200
-        assert server.post("keep", host=host, origin=f"http://{host}")[0] == 200
+        assert server.post("heartbeat", host=host, origin=f"http://{host}")[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -107,29 +107,29 @@ def test_both_names_of_this_machine_are_known(server):
     ],
     ids=str,
 )
-def test_no_other_page_can_change_anything(server, headers):
-    assert server.post("look", **headers)[0] == 403
+def test_request_of_another_page_is_refused(server, headers):
+    assert server.post("poll", **headers)[0] == 403
     assert len(server.office.queue.visible) == 3
 
 
-@pytest.mark.parametrize("action", ["look", "decide", "skip", "undo", "keep", "leave"])
+@pytest.mark.parametrize("action", ["poll", "decide", "skip", "undo", "heartbeat", "leave"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
-def test_nothing_but_a_post_changes_anything(server, action, method):
+def test_only_a_post_changes_anything(server, action, method):
     status, *_ = server.request(method, f"/{TOKEN}/{action}", origin=f"http://{HOST}")
     assert status in {403, 405}
     assert len(server.office.queue.visible) == 3
 
 
-def test_a_header_that_comes_twice_is_refused(server):
+def test_repeated_header_is_refused(server):
     scope_headers = [(b"host", HOST.encode()), (b"host", b"evil.example")]
-    assert "twice" in server.app._refusal({"method": "GET", "headers": scope_headers})
+    assert "repeated" in server.app._refusal({"method": "GET", "headers": scope_headers})
 
 
-def test_there_are_no_web_sockets(server):
+def test_web_socket_is_refused(server):
     assert server.request("GET", f"/{TOKEN}/", scheme="websocket") == [{"type": "websocket.close"}]
 
 
-def test_the_page_may_run_its_own_script_and_nothing_else(server):
+def test_page_may_run_only_its_own_script(server):
     status, headers, page = server.request("GET", f"/{TOKEN}/")
     assert status == 200
     policy = headers["content-security-policy"]
@@ -143,23 +143,16 @@ def test_the_page_may_run_its_own_script_and_nothing_else(server):
     assert TOKEN not in text
 
 
-def test_a_reviewers_name_is_shown_as_text():
-    office = Office()
-    app, _ = review_app(office.desk(), "<b>ada</b>")
-    page = Server.__new__(Server)
-    page.app = Guard(app, TOKEN, 4711, {})
-    assert b"&lt;b&gt;ada" in page.request("GET", f"/{TOKEN}/")[2]
+def test_reviewers_name_is_escaped():
+    assert b"&lt;b&gt;ada" in Server(reviewer="<b>ada</b>").request("GET", f"/{TOKEN}/")[2]
 
 
-def test_a_picture_is_looked_at_and_decided(server):
-    status, answer = server.post("look")
+def test_page_polls_decides_undoes_and_skips(server):
+    status, answer = server.post("poll")
     view = json.loads(answer)
     first, second = view["pictures"]
     assert status == 200
-    assert first["classes"] == [
-        {"name": "bicycle", "probability": 0.625},
-        {"name": "motorcycle", "probability": 0.375},
-    ]
+    assert first["classes"] == [{"name": "bicycle", "probability": 0.625}, {"name": "motorcycle", "probability": 0.375}]
     assert (first["guess"], first["confidence"], first["threshold"]) == ("bicycle", 0.625, 0.9)
     assert (view["undo"], view["waiting"], view["put_off"]) == (None, 1, 0)
     status, headers, content = server.request("GET", f"/{TOKEN}/pictures/{first['id']}")
@@ -173,7 +166,7 @@ def test_a_picture_is_looked_at_and_decided(server):
 
     assert json.loads(server.post("undo")[1])["pictures"][0]["id"] == first["id"]
     assert json.loads(server.post("skip", {"picture": first["id"]})[1])["undo"]["label"] is None
-    assert json.loads(server.post("keep")[1])["pictures"][0]["id"] == second["id"]
+    assert json.loads(server.post("heartbeat")[1])["pictures"][0]["id"] == second["id"]
     assert server.post("leave") == (204, b"")
     assert server.request("GET", f"/{TOKEN}/pictures/{second['id']}")[0] == 404
 
@@ -183,49 +176,49 @@ def test_a_picture_is_looked_at_and_decided(server):
     [
         ("decide", {"picture": "m0"}, "no answer"),
         ("decide", {"picture": 5, "answer": "bicycle"}, "no picture"),
-        ("decide", {"picture": "m0", "answer": "truck"}, "no class"),
-        ("look", {"client": "../../etc"}, "id is none"),
-        ("look", {"client": None}, "no client"),
+        ("decide", {"picture": "m0", "answer": "truck"}, "not a class"),
+        ("poll", {"client": "../../etc"}, "id is malformed"),
+        ("poll", {"client": None}, "no client"),
     ],
 )
-def test_a_request_that_makes_no_sense_is_refused(server, action, fields, why):
-    server.post("look")
+def test_malformed_request_is_refused(server, action, fields, why):
+    server.post("poll")
     status, answer = server.post(action, fields)
     assert status == 400
     assert why in json.loads(answer)["error"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
-def test_what_is_no_json_object_is_refused(server, content):
+def test_body_that_is_not_a_json_object_is_refused(server, content):
     own = {"origin": f"http://{HOST}", "content_type": "application/json"}
-    assert server.request("POST", f"/{TOKEN}/look", content, **own)[0] == 400
+    assert server.request("POST", f"/{TOKEN}/poll", content, **own)[0] == 400
 
 
-def test_what_aws_refuses_is_told_to_the_reviewer(server):
-    server.post("look")
-    server.office.labels.fails = client_error("AccessDenied", "not you")
-    status, answer = server.post("decide", {"picture": "m0", "answer": "bicycle"})
-    assert status == 502
-    assert "not you" in json.loads(answer)["error"]
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (client_error("AccessDenied", "not you"), 502, "not you"),
+        (LabelError("s3://b/x.json is not a label"), 409, "s3://b/x.json is not a label"),
+    ],
+)
+def test_error_of_the_backend_is_shown_to_the_reviewer(server, error, status, text):
+    server.post("poll")
+    server.office.labels.fails = error
+    answer = server.post("decide", {"picture": "m0", "answer": "bicycle"})
+    assert answer[0] == status
+    assert text in json.loads(answer[1])["error"]
 
 
-def test_a_damaged_label_is_told_to_the_reviewer(server):
-    server.post("look")
-    server.office.labels.fails = LabelError("s3://b/x.json is no label")
-    status, answer = server.post("decide", {"picture": "m0", "answer": "bicycle"})
-    assert (status, json.loads(answer)) == (409, {"error": "s3://b/x.json is no label"})
-
-
-def test_a_message_that_cannot_be_written_down_is_no_error_of_the_page():
+def test_message_that_cannot_be_stored_is_skipped():
     server = Server(Office(body(s3_key="\ud800"), body(class_names=["\ud800"]), body(2)))
     keys = []
     for _ in range(2):
-        status, answer = server.post("look")
+        status, answer = server.post("poll")
         assert status == 200
         keys += [picture["key"] for picture in json.loads(answer)["pictures"]]
     assert keys == ["inbox/2.png"]
 
 
-def test_an_ending_server_says_so(server):
+def test_ending_server_answers_503(server):
     server.desk.close()
-    assert server.post("look")[0] == 503
+    assert server.post("poll")[0] == 503

@@ -1,77 +1,69 @@
-"""What a run came to: every picture counted once, latencies from when it was due."""
+"""Figures of a run: every picture is counted once, and latencies count from when it was due."""
 
 import io
 
 import pytest
 from rich.console import Console
 
-from operations.sending.display import how_far, show
-from operations.sending.figures import answer_s, figures, picture_facts, place_of, spread
+from operations.sending.display import count_ended, show
+from operations.sending.figures import answer_s, figures, outcome_of, picture_facts, spread
 from tests.unit.operations.arrivals import BEGAN, arrival, execution_arn, uploaded
 
 PICTURES = [
-    uploaded("right", 1, place="accepted", label="bicycle", truth="bicycle", stopped=BEGAN + 2),
-    uploaded("wrong", 2, place="accepted", label="bicycle", truth="motorcycle", stopped=BEGAN + 5),
-    uploaded("unknown", 3, place="accepted", label="motorcycle"),
-    uploaded("doubtful", 4, place="review", guess="bicycle", truth="bicycle", stopped=BEGAN + 9),
-    uploaded("odd", 5, place="failed", error="NotAPictureError", kind="corrupt", stopped=BEGAN + 6),
+    uploaded("right", 1, outcome="accepted", label="bicycle", truth="bicycle", stopped=BEGAN + 2),
+    uploaded("wrong", 2, outcome="accepted", label="bicycle", truth="motorcycle", stopped=BEGAN + 5),
+    uploaded("unknown", 3, outcome="accepted", label="motorcycle"),
+    uploaded("review", 4, outcome="review", guess="bicycle", truth="bicycle", stopped=BEGAN + 9),
+    uploaded("odd", 5, outcome="failed", error="NotAPictureError", kind="corrupt", stopped=BEGAN + 6),
     uploaded("silent", 6),
     arrival("refused", 7, upload_error="SlowDown: reduce: your rate", late_s=0.5),
     arrival("not-begun", 8),
 ]
-ASKED = {
-    "followed": True,
-    "interrupted": False,
-    "problem": None,
-    "trouble": "",
-    "load": {"wait": 120.0},
-}
+OUTCOMES = {"accepted": 3, "review": 1, "failed": 1, "no_answer": 1, "upload_failed": 1, "not_sent": 1}
+ASKED = {"followed": True, "interrupted": False, "problem": None, "tracking_error": "", "load": {"wait": 120.0}}
 
 
 def printed(pictures: list, **changes: object) -> str:
     out = io.StringIO()
-    console = Console(file=out, width=120, highlight=False)
-    show(console, ASKED | figures(pictures, BEGAN, 0.0) | changes, pictures)
+    show(Console(file=out, width=120, highlight=False), ASKED | figures(pictures, BEGAN, 0.0) | changes, pictures)
     return out.getvalue()
 
 
-def test_every_picture_is_in_exactly_one_place():
+def test_every_picture_has_exactly_one_outcome():
     found = figures(PICTURES, BEGAN, 0.0)
-    places = ("accepted", "review", "failed", "no_answer", "upload_failed", "not_sent")
-    assert [found[place] for place in places] == [3, 1, 1, 1, 1, 1]
-    assert sum(found[place] for place in places) == found["pictures"] == len(PICTURES)
+    assert {name: found[name] for name in OUTCOMES} == OUTCOMES
+    assert found["pictures"] == sum(OUTCOMES.values()) == len(PICTURES)
+    assert [outcome_of(p) for p in PICTURES[4:]] == ["failed", "no answer", "upload failed", "not sent"]
 
 
-def test_a_latency_counts_from_when_the_picture_was_due_whenever_it_was_sent():
-    late = uploaded("late", at=10, late_s=30.0, upload_s=0.1, stopped=BEGAN + 45)
-    assert answer_s(late, BEGAN, 0.0) == 35
-    assert answer_s(uploaded("silent"), BEGAN, 0.0) is None
+@pytest.mark.parametrize(
+    ("one", "offset", "seconds"),
+    [
+        pytest.param(uploaded("late", 10, late_s=30.0, stopped=BEGAN + 45), 0.0, 35, id="from when it was due"),
+        pytest.param(uploaded("a", 10, stopped=BEGAN + 15 + 7), 7.0, 5, id="corrected for AWS's clock"),
+        pytest.param(uploaded("silent"), 0.0, None, id="no end"),
+    ],
+)
+def test_latency_counts_from_when_the_picture_was_due(one, offset, seconds):
+    assert answer_s(one, BEGAN, offset) == seconds
 
 
-def test_a_latency_is_corrected_for_the_clocks():
-    one = uploaded("a", at=10, stopped=BEGAN + 15 + 7)  # AWS's clock is 7 s ahead
-    assert answer_s(one, BEGAN, 7.0) == 5
-
-
-def test_pictures_without_an_answer_do_not_count_as_quick():
+def test_latencies_leave_out_pictures_without_an_end():
     latency = figures(PICTURES, BEGAN, 0.0)["latency_s"]
-    assert latency["answer"]["count"] == 4
-    assert latency["answer"]["max"] == 5
-    assert latency["answer_accepted"]["count"] == 2
-    assert latency["upload"]["count"] == 6
+    assert (latency["answer"]["count"], latency["answer"]["max"]) == (4, 5)
+    assert (latency["answer_accepted"]["count"], latency["upload"]["count"]) == (2, 6)
     assert latency["late"]["max"] == 0.5
 
 
-def test_percentiles_of_nothing_are_no_numbers():
-    assert spread([None]) == {"p50": None, "p90": None, "p95": None, "p99": None, "max": None, "count": 0}
+@pytest.mark.parametrize(
+    ("values", "percentiles"),
+    [([None], [None] * 5 + [0]), ([float(n) for n in range(101)], [50, 90, 95, 99, 100, 101])],
+)
+def test_spread_has_percentiles_and_count(values, percentiles):
+    assert spread(values) == dict(zip(("p50", "p90", "p95", "p99", "max", "count"), percentiles, strict=True))
 
 
-def test_percentiles_are_those_of_the_values():
-    found = spread([float(n) for n in range(101)])
-    assert found == {"p50": 50, "p90": 90, "p95": 95, "p99": 99, "max": 100, "count": 101}
-
-
-def test_accuracy_is_over_accepted_pictures_whose_class_is_known():
+def test_accuracy_is_over_accepted_pictures_of_known_class():
     found = figures(PICTURES, BEGAN, 0.0)
     assert found["accuracy_accepted"] == 0.5
     assert found["by_kind"]["as it is"]["accuracy_accepted"] == 0.5
@@ -87,73 +79,56 @@ def test_errors_and_labels_are_counted_by_name():
     assert found["upload_failed_by_error"] == {"SlowDown": 1}
 
 
-def test_a_run_of_nothing_has_figures_too():
+def test_empty_run_has_figures():
     assert figures([], BEGAN, 0.0)["pictures"] == 0
     assert "all" in printed([])
 
 
-def test_the_facts_of_a_picture_hold_its_file_and_never_its_bytes():
+def test_facts_of_a_picture_have_its_file_and_not_its_bytes():
     made = uploaded("a", execution_arn=execution_arn("e"))
     assert picture_facts(made, BEGAN, 0.0)["file"] == "a"
     made.body = b"bytes"
     facts = picture_facts(made, BEGAN, 0.0)
-    assert (facts["file"], facts["place"], "body" in facts) == (None, "no answer", False)
+    assert (facts["file"], facts["outcome"], "body" in facts) == (None, "no answer", False)
 
 
-def test_what_is_over_counts_no_picture_that_is_still_on_its_way():
-    sent, over, words = how_far(PICTURES)
-    assert (sent, over) == (7, 6)
-    assert words == "3 accepted, 1 review, 1 failed, 1 upload failed"
-
-
-def test_the_tables_name_every_place_and_what_was_left_unanswered():
-    text = printed(PICTURES)
-    for words in (
-        "accepted as bicycle",
-        "failed: NotAPictureError",
-        "no answer within 120 s of the last upload",
-        "upload failed: SlowDown",
-        "not sent",
-        "no answer: inbox/run/silent",
-        "upload failed: inbox/run/refused: SlowDown: reduce: your rate",
-        "1 answered pictures are not among the latencies",
-        "Accuracy among accepted: 0.500",
-        "corrupt",
-    ):
-        assert words in text
-
-
-def test_an_interrupted_run_claims_no_waiting():
-    text = printed(PICTURES, interrupted=True)
-    assert "no answer yet" in text
-    assert "within 120 s" not in text
-
-
-def test_a_run_that_follows_nothing_claims_no_answers():
-    text = printed(PICTURES[5:], followed=False)
-    assert "answer not waited for" in text
-    assert "no answer: " not in text
-    assert "review" not in text
-
-
-def test_many_unanswered_pictures_are_cut_short_and_counted():
-    text = printed([uploaded(f"{n}") for n in range(25)])
-    assert text.count("no answer: inbox/run/") == 10
-    assert "and 15 more" in text
+def test_progress_counts_ended_uploads_and_pictures():
+    assert count_ended(PICTURES) == (7, 6, "3 accepted, 1 review, 1 failed, 1 upload failed")
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
-    [({"clock_offset_s": -3.25}, "-3.2 s from this machine's"), ({"trouble": "Rate"}, "Rate")],
+    ("changes", "present", "absent"),
+    [
+        (
+            {},
+            [
+                "accepted as bicycle",
+                "failed: NotAPictureError",
+                "no answer within 120 s of the last upload",
+                "upload failed: SlowDown",
+                "not sent",
+                "no answer: inbox/run/silent",
+                "upload failed: inbox/run/refused: SlowDown: reduce: your rate",
+                "The latencies lack 1 decided pictures",
+                "Accuracy among accepted: 0.500",
+                "corrupt",
+            ],
+            [],
+        ),
+        ({"interrupted": True}, ["no answer yet"], ["within 120 s"]),
+        ({"followed": False}, ["answer not waited for"], ["no answer: "]),
+        ({"clock_offset_s": -3.25}, ["-3.2 s from this machine's"], []),
+        ({"tracking_error": "Rate"}, ["The last poll for outcomes failed: Rate"], []),
+    ],
+    ids=["all", "interrupted", "not followed", "clock offset", "tracking error"],
 )
-def test_what_bears_on_the_figures_is_told(changes, words):
-    assert words in printed(PICTURES, **changes)
+def test_tables_and_notes_describe_the_run(changes, present, absent):
+    text = printed(PICTURES, **changes)
+    assert [part for part in present if part not in text] == []
+    assert [part for part in absent if part in text] == []
 
 
-def test_a_picture_is_where_its_facts_say():
-    assert [place_of(p) for p in PICTURES[4:]] == [
-        "failed",
-        "no answer",
-        "upload failed",
-        "not sent",
-    ]
+def test_long_list_of_unanswered_pictures_is_cut():
+    text = printed([uploaded(f"{n}") for n in range(25)])
+    assert text.count("no answer: inbox/run/") == 10
+    assert "and 15 more" in text

@@ -1,4 +1,4 @@
-"""A run from the first upload to the last answer, and what ends it before."""
+"""A run from the first upload to the last outcome, and everything that ends it earlier."""
 
 import time
 from collections.abc import Callable
@@ -12,176 +12,145 @@ from operations.sending.arrivals import Arrival
 from operations.sending.running import carry_out
 from operations.sending.uploading import Sender
 from tests.unit.aws_stubs import client_error
-from tests.unit.operations.arrivals import arrival
+from tests.unit.operations.arrivals import LATER_S, FakeS3, arrival
 
-LATER_S = 30.0  # what a run must not last: a test that fails takes no longer
-
-
-class S3:
-    """Takes every object, or raises the error."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
-
-    def put_object(self, **_: Any) -> dict[str, str]:
-        if self.error:
-            raise self.error
-        return {"VersionId": "v"}
+REFUSING = client_error("NoSuchBucket", "gone")
 
 
-class Answers:
-    """A tracker that does at each look what a test says."""
+class FakeTracker:
+    """A tracker that does at each poll what a test says."""
 
-    def __init__(self, arrivals: list[Arrival], look: Callable[[], None]) -> None:
+    def __init__(self, arrivals: list[Arrival], poll: Callable[[], None] = lambda: None) -> None:
         self.arrivals = arrivals
-        self.look = look
-        self.looked_last = 0
+        self.poll = poll
+        self.last_polls = 0
 
     def follow(self, stop: Event) -> None:
         end = time.monotonic() + LATER_S
         while not stop.wait(0.01):
-            assert time.monotonic() < end, "nobody tells the tracker to stop"
-            self.look()
+            assert time.monotonic() < end, "the tracker is never stopped"
+            self.poll()
 
     def waiting(self) -> list[Arrival]:
-        return [a for a in self.arrivals if a.version_id and not a.place]
+        return [a for a in self.arrivals if a.version_id and not a.outcome]
 
-    def last_look(self) -> None:
-        self.looked_last += 1
+    def last_poll(self) -> None:
+        self.last_polls += 1
 
 
-def two() -> list[Arrival]:
-    arrivals = [arrival("a"), arrival("b", at=0.05)]
+def pictures(*, later: bool = False) -> list[Arrival]:
+    """Return two pictures that are sent at once, and one that a test does not wait for."""
+    arrivals = [arrival("a"), arrival("b", at=0.05), *([arrival("later", at=LATER_S)] if later else [])]
     for one in arrivals:
         one.body = b"x"
     return arrivals
 
 
-def carried_out(arrivals: list, tracker: Any, s3: S3 | None = None, **given: Any) -> Any:
-    """Carry the run out; one that lasts as long as it may fails the test."""
+def carried_out(arrivals: list, tracker: Any, error: Exception | None = None, **given: Any) -> Any:
+    """Carry the run out; fail if it lasts until the later picture is due."""
     stop, began = Event(), time.monotonic()
+    errors = {one.key: error for one in arrivals} if error else None
+    options = dict[str, Any](wait_s=LATER_S, tick=lambda: None) | given
     try:
-        return carry_out(
-            Sender(s3 or S3(), "b", stop),
-            tracker,
-            arrivals,
-            stop=stop,
-            **dict[str, Any](wait_s=LATER_S, tick=lambda: None) | given,
-        )
+        return carry_out(Sender(FakeS3(errors), "b", stop), tracker, arrivals, stop=stop, **options)
     finally:
         assert time.monotonic() - began < LATER_S
 
 
-def no_look() -> None:
-    """See nothing."""
-
-
-def test_a_problem_of_the_tracking_ends_the_sending():
-    arrivals = [*two(), arrival("later", at=LATER_S)]
-
-    def denied() -> None:
+def raise_after_two(arrivals: list[Arrival], raised: Any) -> Callable[[], None]:
+    def call() -> None:
         if arrivals[1].version_id:
-            raise ExpectedError("you may not list executions")
+            raise raised
 
-    tracker = Answers(arrivals, denied)
+    return call
+
+
+def test_expected_error_of_the_tracker_ends_the_run_as_its_problem():
+    arrivals = pictures(later=True)
+    tracker = FakeTracker(arrivals, raise_after_two(arrivals, ExpectedError("you may not list executions")))
     end = carried_out(arrivals, tracker)
     assert isinstance(end.problem, ExpectedError)
-    assert (end.interrupted, tracker.looked_last) == (False, 0)
+    assert (end.interrupted, tracker.last_polls) == (False, 0)
     assert arrivals[2].version_id is None
 
 
-def test_uploads_that_are_all_refused_are_the_problem():
-    arrivals = two()
-    end = carried_out(arrivals, Answers(arrivals, no_look), S3(client_error("NoSuchBucket", "gone")))
-    assert "gone" in str(end.problem)
+def test_refused_uploads_are_the_runs_problem():
+    arrivals = pictures()
+    assert "gone" in str(carried_out(arrivals, FakeTracker(arrivals), REFUSING).problem)
 
 
-def test_a_mistake_of_the_tracking_is_shown_in_full_and_ends_the_sending():
-    arrivals = [*two(), arrival("later", at=LATER_S)]
-
-    def stumble() -> None:
-        raise KeyError("guess")
-
+def test_bug_of_the_tracker_is_raised_and_ends_the_sending():
+    arrivals = pictures(later=True)
     with pytest.raises(KeyError, match="guess"):
-        carried_out(arrivals, Answers(arrivals, stumble))
+        carried_out(arrivals, FakeTracker(arrivals, raise_after_two(arrivals, KeyError("guess"))))
     assert arrivals[2].version_id is None
 
 
-def test_a_mistake_of_the_tracking_is_shown_also_where_uploads_are_refused(monkeypatch):
-    arrivals = two()
-    tracker = Answers(arrivals, no_look)
+def test_bug_of_the_tracker_is_raised_also_if_uploads_are_refused(monkeypatch):
+    arrivals = pictures()
+    tracker = FakeTracker(arrivals)
 
-    def stumble(stop: Event) -> None:
+    def follow(stop: Event) -> None:
         assert stop.wait(LATER_S)
         raise KeyError("guess")
 
-    monkeypatch.setattr(tracker, "follow", stumble)
+    monkeypatch.setattr(tracker, "follow", follow)
     with pytest.raises(KeyError, match="guess"):
-        carried_out(arrivals, tracker, S3(client_error("NoSuchBucket", "gone")))
+        carried_out(arrivals, tracker, REFUSING)
 
 
 @pytest.mark.parametrize("raised", [SystemExit, KeyError])
 @pytest.mark.parametrize("when", ["sending", "waiting"])
-def test_whatever_ends_the_progress_ends_the_run(raised, when):
-    """Such as SystemExit, by which Rich ends a program whose lines nobody reads any more."""
-    arrivals = [*two(), *([arrival("later", at=LATER_S)] if when == "sending" else [])]
-
-    def tick() -> None:
-        if arrivals[1].version_id:
-            raise raised
-
+def test_exception_of_the_progress_ends_the_run(raised, when):
+    """Rich raises SystemExit when stdout is closed."""
+    arrivals = pictures(later=when == "sending")
     with pytest.raises(raised):
-        carried_out(arrivals, Answers(arrivals, no_look), tick=tick)
+        carried_out(arrivals, FakeTracker(arrivals), tick=raise_after_two(arrivals, raised))
 
 
-def test_a_last_look_that_fails_for_good_is_the_problem(monkeypatch):
-    arrivals = two()
-    tracker = Answers(arrivals, no_look)
-
-    def refuse() -> None:
-        raise client_error("ExpiredTokenException", "too old")
-
-    monkeypatch.setattr(tracker, "last_look", refuse)
+def test_permanent_error_of_the_last_poll_is_the_runs_problem(monkeypatch):
+    arrivals = pictures()
+    tracker = FakeTracker(arrivals)
+    expired = client_error("ExpiredTokenException", "too old")
+    monkeypatch.setattr(tracker, "last_poll", raise_after_two(arrivals, expired))
     assert "too old" in str(carried_out(arrivals, tracker, wait_s=0).problem)
 
 
-def test_answers_that_never_come_are_waited_for_so_long_and_no_longer():
-    arrivals = two()
-    tracker = Answers(arrivals, no_look)
-    end = carried_out(arrivals, tracker, wait_s=0.3)
-    assert end == (False, None)
+def test_wait_for_outcomes_is_limited():
+    arrivals = pictures()
+    tracker = FakeTracker(arrivals)
+    assert carried_out(arrivals, tracker, wait_s=0.3) == (False, None)
     assert len(tracker.waiting()) == 2
 
 
-def test_a_run_ends_with_the_last_answer():
-    arrivals = two()
+def test_run_ends_with_the_last_outcome():
+    arrivals = pictures()
 
     def accept() -> None:
         for one in arrivals:
             if one.version_id:
-                one.place = "accepted"
+                one.outcome = "accepted"
 
-    tracker = Answers(arrivals, accept)
+    tracker = FakeTracker(arrivals, accept)
     assert carried_out(arrivals, tracker) == (False, None)
-    assert {a.place for a in arrivals} == {"accepted"}
-    assert tracker.looked_last == 1
+    assert {a.outcome for a in arrivals} == {"accepted"}
+    assert tracker.last_polls == 1
 
 
-def test_without_a_tracker_it_ends_with_the_last_upload():
-    arrivals = two()
+def test_run_without_a_tracker_ends_with_the_last_upload():
+    arrivals = pictures()
     assert carried_out(arrivals, None) == (False, None)
     assert all(a.version_id for a in arrivals)
 
 
 @pytest.mark.parametrize("when", ["sending", "waiting"])
-def test_an_interrupt_ends_it_with_what_is_known(when):
-    arrivals = [*two(), *([arrival("later", at=LATER_S)] if when == "sending" else [])]
+def test_interrupt_ends_the_run_with_what_is_known(when):
+    arrivals = pictures(later=when == "sending")
     interrupts = iter([True])
 
     def tick() -> None:
         if arrivals[1].version_id and next(interrupts, False):
             raise KeyboardInterrupt
 
-    end = carried_out(arrivals, Answers(arrivals, no_look), tick=tick)
-    assert end == (True, None)
-    assert [a.version_id for a in arrivals[:2]] == ["v", "v"]
+    assert carried_out(arrivals, FakeTracker(arrivals), tick=tick) == (True, None)
+    assert [bool(a.version_id) for a in arrivals[:2]] == [True, True]

@@ -1,4 +1,4 @@
-"""Where pictures ended: the table comes first, and nothing is asked without need."""
+"""Outcomes of sent pictures: the table overrides executions, and AWS is asked no more than needed."""
 
 from datetime import UTC, datetime
 from threading import Event
@@ -7,32 +7,24 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
+from common.predictions import PredictionKey
 from operations.sending.arrivals import Arrival
-from operations.sending.executions import describe_failure, ended_since, picture_of
-from operations.sending.ledger import UnknownOutcomeError, read_ledger
+from operations.sending.executions import describe, ended_since
 from operations.sending.tracking import (
     DESCRIBES_PER_S,
-    LOOK_EVERY_S,
     MARGIN_S,
     MOST_DESCRIBES,
+    POLL_S,
     STOP_TIME_GRACE_S,
     Tracker,
-    passes,
+    UnknownOutcomeError,
+    is_transient,
 )
 from tests.unit.aws_stubs import client_error, stubbed
-from tests.unit.operations.arrivals import (
-    BEGAN,
-    BUCKET,
-    MACHINE,
-    OUTPUTS,
-    arrival,
-    execution_arn,
-    item,
-    uploaded,
-)
+from tests.unit.operations.arrivals import BEGAN, BUCKET, MACHINE, OUTPUTS, arrival, execution_arn, item, uploaded
 
 
-class Began:
+class Clock:
     """When the run began; both clocks agree."""
 
     began = BEGAN
@@ -42,36 +34,24 @@ class Began:
 class World:
     """A tracker whose clients answer from scripts, and a clock that a test sets."""
 
-    def __init__(self, arrivals: list[Arrival]) -> None:
+    def __init__(self, *arrivals: Arrival) -> None:
         self.seconds = 0.0
         stepfunctions, self.stepfunctions = stubbed("stepfunctions")
         dynamodb, self.dynamodb = stubbed("dynamodb")
-        self.tracker = Tracker(
-            stepfunctions,
-            dynamodb,
-            OUTPUTS,
-            arrivals=arrivals,
-            clock=Began(),
-            now=lambda: self.seconds,
-        )
+        now = lambda: self.seconds  # noqa: E731
+        self.tracker = Tracker(stepfunctions, dynamodb, OUTPUTS, arrivals=arrivals, clock=Clock(), now=now)
 
     def lists(self, *executions: dict[str, Any]) -> None:
-        self.stepfunctions.add_response(
-            "list_executions",
-            {"executions": list(executions)},
-            {"stateMachineArn": MACHINE, "maxResults": 1000},
-        )
+        asked = {"stateMachineArn": MACHINE, "maxResults": 1000}
+        self.stepfunctions.add_response("list_executions", {"executions": list(executions)}, asked)
 
     def holds(self, asked: list[Arrival], *items: dict[str, Any]) -> None:
         keys = [{"picture": {"S": f"s3://{BUCKET}/{a.key}"}, "version_id": {"S": str(a.version_id)}} for a in asked]
-        self.dynamodb.add_response(
-            "batch_get_item",
-            {"Responses": {"table": list(items)}},
-            {"RequestItems": {"table": {"Keys": keys, "ConsistentRead": True}}},
-        )
+        wanted = {"RequestItems": {"table": {"Keys": keys, "ConsistentRead": True}}}
+        self.dynamodb.add_response("batch_get_item", {"Responses": {"table": list(items)}}, wanted)
 
     def describes(self, name: str, of: Arrival, **changes: Any) -> None:
-        told = {
+        execution = {
             "executionArn": execution_arn(name),
             "stateMachineArn": MACHINE,
             "status": "FAILED",
@@ -81,18 +61,18 @@ class World:
             "input": f'{{"bucket": {{"name": "{BUCKET}"}}, "object": {{"key": "{of.key}",'
             f' "version-id": "{of.version_id}"}}}}',
         } | changes
-        self.stepfunctions.add_response("describe_execution", told, {"executionArn": execution_arn(name)})
+        self.stepfunctions.add_response("describe_execution", execution, {"executionArn": execution_arn(name)})
 
-    def look(self) -> int:
-        pages = self.tracker.look()
+    def poll(self) -> int:
+        pages = self.tracker.poll()
         self.stepfunctions.assert_no_pending_responses()
         self.dynamodb.assert_no_pending_responses()
         return pages
 
 
 def execution(name: str, status: str, began: float, stopped: float | None = None) -> dict[str, Any]:
-    """Return what the list says; times are in seconds from the run's start."""
-    told: dict[str, Any] = {
+    """Return an execution of the list; times are in seconds from the run's start."""
+    listed: dict[str, Any] = {
         "executionArn": execution_arn(name),
         "stateMachineArn": MACHINE,
         "name": name,
@@ -100,203 +80,196 @@ def execution(name: str, status: str, began: float, stopped: float | None = None
         "startDate": datetime.fromtimestamp(BEGAN + began, UTC),
     }
     if stopped is not None:
-        told["stopDate"] = datetime.fromtimestamp(BEGAN + stopped, UTC)
-    return told
+        listed["stopDate"] = datetime.fromtimestamp(BEGAN + stopped, UTC)
+    return listed
 
 
-def test_an_outcome_that_nobody_knows_is_an_error_and_no_guess():
+def without(stored: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in stored.items() if name not in names}
+
+
+@pytest.mark.parametrize("outcome", ["lost", None])
+def test_unknown_outcome_in_the_table_is_an_error(outcome):
     one = uploaded("a")
-    client, stub = stubbed("dynamodb")
-    stub.add_response("batch_get_item", {"Responses": {"table": [item(one, "lost", "e")]}})
-    with pytest.raises(UnknownOutcomeError, match=r"'lost' of inbox/run/a.*accepted, review"):
-        read_ledger(client, "table", BUCKET, [one])
-
-
-def test_an_item_of_a_stack_that_writes_no_outcome_is_an_error_too():
-    one = uploaded("a")
-    old = item(one, "accepted", "e")
-    del old["outcome"]
-    client, stub = stubbed("dynamodb")
-    stub.add_response("batch_get_item", {"Responses": {"table": [old]}})
-    with pytest.raises(UnknownOutcomeError, match="deployed stack"):
-        read_ledger(client, "table", BUCKET, [one])
-
-
-def test_a_review_that_is_claimed_and_not_queued_is_no_outcome_yet():
-    one = uploaded("a")
-    world = World([one])
+    world = World(one)
     world.lists()
-    world.holds([one], item(one, "review", "e", queued={"BOOL": False}))
-    world.look()
-    assert one.place is None
-    assert world.tracker.waiting() == [one]
-
-
-@pytest.mark.parity("dynamodb-batch-get")
-def test_what_the_table_left_unread_is_asked_again():
-    one = uploaded("a")
-    world = World([one])
-    world.lists()
-    world.holds([one])
-    world.look()
-    world.lists()
-    world.holds([one], item(one, "accepted", "e"))
-    world.look()
-    assert one.place == "accepted"
-
-
-@pytest.mark.parity("dynamodb-batch-get")
-def test_the_table_is_asked_for_a_hundred_keys_at_a_time():
-    arrivals = [uploaded(f"{n}") for n in range(201)]
-    world = World(arrivals)
-    world.lists()
-    for start in (0, 100, 200):
-        world.holds(arrivals[start : start + 100])
-    world.look()
-
-
-def test_nothing_is_asked_before_anything_is_uploaded_or_once_all_is_known():
-    done = uploaded("a", place="accepted", stopped=1.0)
-    assert World([arrival("b"), arrival("c", upload_error="SlowDown: x"), done]).look() == 0
-
-
-def test_an_accepted_picture_costs_no_describe():
-    one = uploaded("a")
-    world = World([one])
-    world.lists(execution("e", "SUCCEEDED", 1, 2.5))
-    world.holds([one], item(one, "accepted", "e"))
-    assert world.look() == 1
-    assert (one.place, one.label, one.confidence) == ("accepted", "bicycle", 0.97)
-    assert one.stopped == BEGAN + 2.5
-    assert world.tracker.waiting() == []
-
-
-def test_a_queued_review_has_a_guess_and_no_label_and_costs_no_describe():
-    one = uploaded("a")
-    world = World([one])
-    world.lists(execution("e", "FAILED", 1, 3))
-    world.holds([one], item(one, "review", "e"))
-    world.look()
-    assert (one.place, one.label, one.guess) == ("review", None, "motorcycle")
-    assert one.stopped == BEGAN + 3
+    stored = item(one, "lost", "e")
+    world.holds([one], stored if outcome else without(stored, "outcome"))
+    with pytest.raises(UnknownOutcomeError, match=rf"{outcome!r} for inbox/run/a.*accepted, review.*deployed stack"):
+        world.poll()
 
 
 @pytest.mark.parametrize(
-    ("changes", "error"),
+    "changes",
+    [{"outcome": "review", "queued": {"BOOL": False}}, {"outcome": "review", "lacks": ("queued",)}]
+    + [{"outcome": outcome, "lacks": ("label",)} for outcome in ("accepted", "reviewed")],
+    ids=str,
+)
+def test_item_that_is_not_complete_is_no_outcome(changes):
+    one = uploaded("a")
+    world = World(one)
+    world.lists()
+    stored = item(one, changes["outcome"], "e") | {name: changes[name] for name in changes if name == "queued"}
+    world.holds([one], without(stored, *changes.get("lacks", ())))
+    world.poll()
+    assert one.outcome is None
+    assert world.tracker.waiting() == [one]
+
+
+@pytest.mark.parametrize("outcome", ["accepted", "review"])
+def test_item_without_further_attributes_is_an_outcome(outcome):
+    one = uploaded("a")
+    world = World(one)
+    world.lists()
+    world.holds([one], without(item(one, outcome, "e"), "guess", "confidence", "execution_arn"))
+    world.poll()
+    assert (one.outcome, one.confidence, one.execution_arn) == (outcome, None, None)
+
+
+@pytest.mark.parity("dynamodb-batch-get")
+def test_unprocessed_key_is_read_again():
+    one = uploaded("a")
+    world = World(one)
+    world.lists()
+    world.holds([one])
+    world.poll()
+    world.lists()
+    world.holds([one], item(one, "accepted", "e"))
+    world.poll()
+    assert one.outcome == "accepted"
+
+
+@pytest.mark.parity("dynamodb-batch-get")
+def test_table_is_read_in_batches_of_a_hundred_keys():
+    arrivals = [uploaded(f"{n}") for n in range(201)]
+    world = World(*arrivals)
+    world.lists()
+    for start in (0, 100, 200):
+        world.holds(arrivals[start : start + 100])
+    world.poll()
+
+
+def test_nothing_is_asked_before_an_upload_or_once_all_is_known():
+    done = uploaded("a", outcome="accepted", stopped=1.0)
+    assert World(arrival("b"), arrival("c", upload_error="SlowDown: x"), done).poll() == 0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "facts"),
     [
-        ({}, "NotAPictureError"),
-        ({"status": "TIMED_OUT", "error": "States.Timeout"}, "States.Timeout"),
-        ({"status": "ABORTED", "error": "", "cause": ""}, "ABORTED"),
+        ("accepted", "SUCCEEDED", ("accepted", "bicycle", None)),
+        ("review", "FAILED", ("review", None, "motorcycle")),
+        ("reviewed", "FAILED", ("review", None, "motorcycle")),
     ],
 )
-def test_a_failed_picture_has_the_name_of_its_error(changes, error):
+def test_picture_with_an_item_needs_no_describe(outcome, status, facts):
     one = uploaded("a")
-    world = World([one])
+    world = World(one)
+    world.lists(execution("e", status, 1, 2.5))
+    world.holds([one], item(one, outcome, "e"))
+    assert world.poll() == 1
+    assert (one.outcome, one.label, one.guess) == facts
+    assert (one.confidence, one.stopped) == (0.97, BEGAN + 2.5)
+    assert world.tracker.waiting() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome", "error"),
+    [
+        ({}, "failed", "NotAPictureError"),
+        ({"status": "TIMED_OUT", "error": "States.Timeout"}, "failed", "States.Timeout"),
+        ({"status": "ABORTED", "error": "", "cause": ""}, "failed", "ABORTED"),
+        ({"error": "THRESHOLD_CONFIDENCE_NOT_MET"}, "review", "THRESHOLD_CONFIDENCE_NOT_MET"),
+    ],
+)
+def test_failed_execution_without_an_item_is_described(changes, outcome, error):
+    one = uploaded("a")
+    world = World(one)
     world.lists(execution("e", changes.get("status", "FAILED"), 1, 3))
     world.holds([one])
     world.describes("e", one, **changes)
-    world.look()
-    assert (one.place, one.error, one.stopped) == ("failed", error, BEGAN + 3)
+    world.poll()
+    assert (one.outcome, one.error, one.stopped) == (outcome, error, BEGAN + 3)
 
 
-def test_a_review_that_only_its_execution_tells_of_is_a_review():
+@pytest.mark.parametrize("other", [uploaded("theirs"), uploaded("a", version_id="older")], ids=["run", "version"])
+def test_failed_execution_of_another_picture_is_described_once(other):
     one = uploaded("a")
-    world = World([one])
-    world.lists(execution("e", "FAILED", 1, 3))
-    world.holds([one])
-    world.describes("e", one, error="THRESHOLD_CONFIDENCE_NOT_MET")
-    world.look()
-    assert one.place == "review"
+    world = World(one)
+    for poll in range(2):
+        world.lists(execution("e", "FAILED", 1, 3))
+        world.holds([one])
+        if poll == 0:
+            world.describes("e", other)
+        world.poll()
+    assert one.outcome is None
 
 
-def test_a_failed_execution_of_another_run_is_described_once_and_forgotten():
-    ours, theirs = uploaded("a"), uploaded("theirs")
-    world = World([ours])
-    world.lists(execution("e", "FAILED", 1, 3))
-    world.holds([ours])
-    world.describes("e", theirs)
-    world.look()
-    world.lists(execution("e", "FAILED", 1, 3))
-    world.holds([ours])
-    world.look()
-    assert ours.place is None
-
-
-def test_a_failure_that_was_quicker_than_the_answer_to_the_upload_is_not_forgotten():
+def test_failure_before_the_answer_to_the_upload_is_kept():
     quick, slow = uploaded("quick"), uploaded("slow")
-    version, quick.version_id = quick.version_id, None  # S3 has it, and has not said so yet
-    world = World([quick, slow])
+    version, quick.version_id = quick.version_id, None  # S3 has stored it, and has not answered yet
+    world = World(quick, slow)
     world.lists(execution("e", "FAILED", 1, 1.1))
     world.holds([slow])
     world.describes("e", uploaded("quick"))
-    world.look()
+    world.poll()
     quick.version_id = version
     world.lists(execution("e", "FAILED", 1, 1.1))
     world.holds([quick, slow])
-    world.look()
-    assert (quick.place, quick.error, quick.stopped) == ("failed", "NotAPictureError", BEGAN + 1.1)
-
-
-def test_a_failed_execution_of_an_older_version_of_the_key_is_not_ours():
-    ours = uploaded("a")
-    world = World([ours])
-    world.lists(execution("e", "FAILED", 1, 3))
-    world.holds([ours])
-    world.describes("e", uploaded("a", version_id="older"))
-    world.look()
-    assert ours.place is None
+    world.poll()
+    assert (quick.outcome, quick.error, quick.stopped) == ("failed", "NotAPictureError", BEGAN + 1.1)
 
 
 @pytest.mark.parity("states-describe")
-def test_failures_are_described_no_faster_than_aws_allows_the_oldest_first(monkeypatch):
+def test_describe_rate_is_limited_and_the_oldest_comes_first(monkeypatch):
     monkeypatch.setattr("operations.sending.tracking.MOST_DESCRIBES", 5)
     arrivals = [uploaded(f"{n}") for n in range(13)]
-    world = World(arrivals)
+    world = World(*arrivals)
     failed = [execution(f"{n}", "FAILED", 1, 3 + n) for n in range(13)]
 
-    def look(described: list[Arrival]) -> None:
+    def poll(described: list[Arrival]) -> None:
         world.lists(*reversed(failed))
-        world.holds([a for a in arrivals if a.place is None])
+        world.holds([a for a in arrivals if a.outcome is None])
         for one in described:
             world.describes(one.key.rpartition("/")[2], one)
-        world.look()
+        world.poll()
 
-    look(arrivals[:5])
-    look([])
+    poll(arrivals[:5])
+    poll([])
     world.seconds += 2 / DESCRIBES_PER_S
-    look(arrivals[5:7])
-    world.seconds += 3600  # in which no more than the most is saved up
-    look(arrivals[7:12])
+    poll(arrivals[5:7])
+    world.seconds += 3600  # saves up no more than the limit
+    poll(arrivals[7:12])
     world.seconds += 1 / DESCRIBES_PER_S
-    look(arrivals[12:])
-    assert {a.place for a in arrivals} == {"failed"}
+    poll(arrivals[12:])
+    assert {a.outcome for a in arrivals} == {"failed"}
 
 
-def test_what_is_saved_up_for_descriptions_has_a_limit():
-    assert MOST_DESCRIBES + LOOK_EVERY_S * DESCRIBES_PER_S < 250
+def test_saved_up_describes_stay_below_the_quota():
+    assert MOST_DESCRIBES + POLL_S * DESCRIBES_PER_S < 250
 
 
-def test_the_item_of_a_second_execution_wins_over_the_failure_of_the_first():
+def test_item_of_a_second_execution_overrides_the_first_ones_failure():
     one = uploaded("a")
-    world = World([one])
+    world = World(one)
     world.lists(execution("first", "FAILED", 1, 3), execution("second", "RUNNING", 1))
     world.holds([one])
     world.describes("first", one)
-    world.look()
-    assert one.place == "failed"
+    world.poll()
+    assert one.outcome == "failed"
     world.holds([one], item(one, "accepted", "second"))
-    world.tracker.last_look()
-    assert (one.place, one.error, one.cause, one.label) == ("accepted", None, None, "bicycle")
+    world.tracker.last_poll()
+    assert (one.outcome, one.error, one.cause, one.label) == ("accepted", None, None, "bicycle")
     assert one.execution_arn == execution_arn("second")
     assert one.stopped is None  # the first one's end is not this answer's
 
 
-def test_a_picture_whose_end_is_not_listed_is_not_waited_for_without_end():
+def test_wait_for_an_unlisted_end_is_limited():
     one = uploaded("a")
-    world = World([one])
+    world = World(one)
     world.lists()
     world.holds([one], item(one, "accepted", "e"))
-    world.look()
+    world.poll()
     world.seconds = STOP_TIME_GRACE_S - 0.1
     assert world.tracker.waiting() == [one]
     world.seconds = STOP_TIME_GRACE_S
@@ -305,35 +278,24 @@ def test_a_picture_whose_end_is_not_listed_is_not_waited_for_without_end():
 
 
 @pytest.mark.parity("states-describe")
-def test_the_list_is_read_no_further_back_than_the_oldest_open_picture():
-    done = uploaded("done", at=0, place="accepted", stopped=1.0)
+def test_list_is_read_back_to_the_oldest_open_picture():
+    done = uploaded("done", at=0, outcome="accepted", stopped=1.0)
     one = uploaded("a", at=100)
-    world = World([done, one])
-    world.stepfunctions.add_response(
-        "list_executions",
-        {
-            "executions": [
-                execution("new", "SUCCEEDED", 101, 102),
-                execution("old", "FAILED", 100 - MARGIN_S - 1, 99),
-            ],
-            "nextToken": "a page that is not asked for",
-        },
-        {"stateMachineArn": MACHINE, "maxResults": 1000},
-    )
+    world = World(done, one)
+    older = execution("old", "FAILED", 100 - MARGIN_S - 1, 99)
+    listed = {"executions": [execution("new", "SUCCEEDED", 101, 102), older], "nextToken": "a page that is not read"}
+    world.stepfunctions.add_response("list_executions", listed, {"stateMachineArn": MACHINE, "maxResults": 1000})
     world.holds([one], item(one, "accepted", "new"))
-    assert world.look() == 1
+    assert world.poll() == 1
     assert one.stopped == BEGAN + 102
 
 
-def test_pages_are_counted_so_that_the_next_look_can_wait_for_them():
+def test_pages_of_the_list_are_counted():
     client, stub = stubbed("stepfunctions")
     asked = {"stateMachineArn": MACHINE, "maxResults": 1000}
     stub.add_response("list_executions", {"executions": [execution("b", "RUNNING", 2)], "nextToken": "t"}, asked)
-    stub.add_response(
-        "list_executions",
-        {"executions": [execution("a", "ABORTED", 1, 2)]},
-        asked | {"nextToken": "t"},
-    )
+    more = {"executions": [execution("a", "ABORTED", 1, 2)]}
+    stub.add_response("list_executions", more, asked | {"nextToken": "t"})
     ended, pages = ended_since(client, MACHINE, BEGAN)
     assert ([e.arn for e in ended], pages) == ([execution_arn("a")], 2)
 
@@ -341,53 +303,44 @@ def test_pages_are_counted_so_that_the_next_look_can_wait_for_them():
 @pytest.mark.parametrize(
     ("given", "picture"),
     [
-        ('{"s3_bucket": "b", "s3_key": "k", "s3_version_id": "v"}', ("k", "v")),
-        ('{"s3_bucket": "b", "s3_key": "k"}', ("k", "null")),
-        (
-            '{"bucket": {"name": "b"}, "object": {"key": "a b+ü\\"", "version-id": "v"}}',
-            ('a b+ü"', "v"),
-        ),
-        ('{"bucket": {"name": "b"}, "object": {"key": "k"}}', ("k", "null")),
-        ("", ("", "")),
-        ("not JSON", ("", "")),
-        ("[1]", ("", "")),
-        ('{"object": []}', ("", "")),
-        ('{"image_data": ""}', ("", "")),
+        ('{"s3_bucket": "b", "s3_key": "k", "s3_version_id": "v"}', ("s3://b/k", "v")),
+        ('{"s3_bucket": "b", "s3_key": "k"}', ("s3://b/k", "null")),
+        ('{"bucket": {"name": "b"}, "object": {"key": "a b+ü\\"", "version-id": "v"}}', ('s3://b/a b+ü"', "v")),
+        ('{"bucket": {"name": "b"}, "object": {"key": "k"}}', ("s3://b/k", "null")),
+        (None, None),  # an execution whose input is not visible
+        ("", None),
+        ("not JSON", None),
+        ("[1]", None),
+        ('{"object": []}', None),
+        ('{"image_data": ""}', None),
     ],
 )
-def test_the_picture_is_read_off_any_input(given, picture):
-    assert picture_of(given) == picture
-
-
-def test_an_execution_without_a_visible_input_is_of_no_picture():
+def test_description_names_the_picture_of_any_input(given, picture):
     client, stub = stubbed("stepfunctions")
-    stub.add_response(
-        "describe_execution",
-        {"executionArn": "a" * 10, "stateMachineArn": MACHINE, "status": "FAILED", "startDate": 0},
-    )
-    assert describe_failure(client, "a" * 10) == ("", "", "FAILED", "")
+    answer = {"executionArn": "a" * 10, "stateMachineArn": MACHINE, "status": "FAILED", "startDate": 0}
+    stub.add_response("describe_execution", answer if given is None else answer | {"input": given})
+    described = describe(client, "a" * 10)
+    assert described == ("a" * 10, PredictionKey(*picture) if picture else None, "FAILED", "")
 
 
-def test_throttling_keeps_the_tracker_going_and_is_told(monkeypatch):
-    one = uploaded("a")
-    world = World([one])
+def test_throttling_does_not_end_the_tracking(monkeypatch):
+    world = World(uploaded("a"))
     stop = Event()
     world.stepfunctions.add_client_error("list_executions", "ThrottlingException", "Rate exceeded")
     monkeypatch.setattr(stop, "wait", lambda _: stop.set())
     world.tracker.follow(stop)
-    assert "Rate exceeded" in world.tracker.trouble
+    assert "Rate exceeded" in world.tracker.last_error
 
 
-def test_what_does_not_pass_ends_the_tracking():
-    one = uploaded("a")
-    world = World([one])
+def test_permanent_error_ends_the_tracking():
+    world = World(uploaded("a"))
     world.stepfunctions.add_client_error("list_executions", "AccessDeniedException", "no")
     with pytest.raises(Exception, match="AccessDeniedException"):
         world.tracker.follow(Event())
 
 
 @pytest.mark.parametrize(
-    ("error", "passing"),
+    ("error", "transient"),
     [
         (client_error("ThrottlingException", "x"), True),
         (client_error("ProvisionedThroughputExceededException", "x"), True),
@@ -397,5 +350,5 @@ def test_what_does_not_pass_ends_the_tracking():
         (ValueError("a bug"), False),
     ],
 )
-def test_what_passes_is_told_from_what_does_not(error, passing):
-    assert passes(error) is passing
+def test_transient_errors_are_known(error, transient):
+    assert is_transient(error) is transient

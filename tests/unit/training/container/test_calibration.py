@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.metrics import is_accepted
+from common.predictions import is_accepted
 from common.settings import ROOT
 from training.container.picture_model.calibration import (
     HeldOutError,

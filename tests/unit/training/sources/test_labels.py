@@ -8,7 +8,7 @@ import pytest
 from common.labels.label import LabelError
 from common.labels.question import NEITHER
 from tests.unit.aws_stubs import ACCOUNT, Body, StubbedSession, stubbed
-from tests.unit.operations.review_places import body, label
+from tests.unit.operations.review_backend import body, label
 from training import stage_data
 from training.sources.labels import (
     LabelsMissingError,
@@ -91,7 +91,7 @@ def test_a_bucket_that_is_not_there_is_a_sentence():
 
 def test_an_object_that_is_no_label_is_named(tmp_path):
     (tmp_path / "x.json").write_text("{}")
-    with pytest.raises(LabelError, match=r"x\.json is no label"):
+    with pytest.raises(LabelError, match=r"x\.json is not a label"):
         read_labels(None, str(tmp_path), BUCKET)
 
 
@@ -293,4 +293,4 @@ def test_a_message_is_not_a_label(stage, tmp_path):
     (tmp_path / "labels" / "m.json").write_text(body())
     status, _, _, error = stage([], {})
     assert status == 1
-    assert "m.json is no label (its decided_by is None)" in error
+    assert "m.json is not a label (its decided_by is None)" in error

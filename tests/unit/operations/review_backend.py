@@ -1,15 +1,17 @@
-"""Questions, labels and stand-ins for the places of a review, for tests without sockets."""
+"""Questions, labels and a fake backend of a review, for tests without sockets."""
 
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any, cast
 
 from common.labels.label import Label
 from common.labels.question import read_message
-from operations.reviewing.desk import Desk, Places
+from common.predictions import read_item
+from operations.reviewing.desk import Backend, Desk
+from operations.reviewing.page_picture import PagePicture
 from operations.reviewing.predictions_table import AlreadyDecidedError
 from operations.reviewing.review_queue import Message
-from operations.reviewing.shown_picture import ShownPicture
 
 WHEN = datetime(2026, 11, 23, 8, tzinfo=UTC)
 MODEL = "scones-unlimited-20261123080000"
@@ -17,7 +19,7 @@ HOLD = 300
 
 
 def body(number=0, **changes):
-    """Return a message as the state Send To Review writes it; a change to None leaves out."""
+    """Return a message of the state Send To Review; a change to None removes a field."""
     fields = {
         "s3_bucket": "pictures",
         "s3_key": f"inbox/{number}.png",
@@ -44,28 +46,32 @@ def label(number=0, answer="bicycle", by="ada", at="2026-11-23T09:00:00.000Z", *
     return Label(question(number, **changes), answer, by, at, MODEL)
 
 
+def decided(outcome, label_name):
+    return AlreadyDecidedError(read_item({"outcome": {"S": outcome}, "label": {"S": label_name}}))
+
+
 class Queue:
-    """A queue as SQS keeps it; `hidden` has for how many seconds each message was hidden last."""
+    """A queue as SQS keeps it; `hidden` has the seconds for which each message was hidden last."""
 
     def __init__(self, *bodies):
         self.bodies = {f"m{number}": text for number, text in enumerate(bodies)}
         self.visible = list(self.bodies)
         self.hidden: dict[str, int] = {}
         self.lost: set[str] = set()
-        self.receipts: dict[str, int] = {}  # how often each message was handed out
+        self.receipts: dict[str, int] = {}  # how often each message was received
         self.fails: Exception | None = None
         self.polled = lambda: None
 
     def receive(self, most):
         self.polled()
-        taken, self.visible = self.visible[:most], self.visible[most:]
-        self.hidden |= dict.fromkeys(taken, HOLD)
-        for i in taken:
+        received, self.visible = self.visible[:most], self.visible[most:]
+        self.hidden |= dict.fromkeys(received, HOLD)
+        for i in received:
             self.receipts[i] = self.receipts.get(i, 0) + 1
-        return [Message(i, self.receipt(i), self.bodies[i], WHEN) for i in taken]
+        return [Message(i, self.receipt(i), self.bodies[i], WHEN) for i in received]
 
     def receipt(self, message_id):
-        """Return the newest one, which alone is good for anything."""
+        """Return the newest receipt, the only valid one."""
         return f"{message_id}-{self.receipts[message_id]}"
 
     def has(self, message):
@@ -75,11 +81,11 @@ class Queue:
     def hide(self, messages, seconds):
         if self.fails and messages:
             raise self.fails
-        there = [message.message_id for message in messages if self.has(message)]
-        self.hidden |= dict.fromkeys(there, seconds)
+        held = [message.message_id for message in messages if self.has(message)]
+        self.hidden |= dict.fromkeys(held, seconds)
         if not seconds:
-            self.visible += there
-        return {message.message_id for message in messages} - set(there)
+            self.visible += held
+        return {message.message_id for message in messages} - set(held)
 
     def delete(self, message):
         if self.fails:
@@ -97,7 +103,7 @@ class Queue:
         return len(self.visible), len(self.bodies) - len(self.visible)
 
     def reappear(self):
-        """Let all that is hidden come back, as after a program was killed."""
+        """Make all hidden messages visible, as after a program was killed."""
         self.visible = list(self.bodies)
 
 
@@ -105,7 +111,7 @@ class Labels:
     """The labels in the bucket, by key; `loses_answer` is raised after a label was put."""
 
     def __init__(self):
-        self.there: dict[str, Label] = {}
+        self.stored: dict[str, Label] = {}
         self.fails: Exception | None = None
         self.loses_answer: Exception | None = None
         self.fails_to_delete: Exception | None = None
@@ -113,13 +119,13 @@ class Labels:
     def find(self, picture):
         if self.fails:
             raise self.fails
-        there = list(self.there.values())  # a copy, since other threads put labels meanwhile
-        return next((x for x in there if x.question.picture == picture), None)
+        stored = list(self.stored.values())  # a copy, since other threads put labels meanwhile
+        return next((x for x in stored if x.question.picture == picture), None)
 
     def put(self, one):
         if self.fails:
             raise self.fails
-        standing = self.there.setdefault(one.key, one)
+        standing = self.stored.setdefault(one.key, one)
         if self.loses_answer:
             raise self.loses_answer
         return standing
@@ -127,15 +133,15 @@ class Labels:
     def delete(self, one):
         if self.fails_to_delete:
             raise self.fails_to_delete
-        if self.there.get(one.key) == one:
-            del self.there[one.key]
+        if self.stored.get(one.key) == one:
+            del self.stored[one.key]
 
 
 class Table:
-    """The items that have an outcome, by picture: a label, or "accepted" as another execution."""
+    """The decided items by picture: a label, or "accepted" by another execution."""
 
     def __init__(self):
-        self.there: dict[object, Label] = {}
+        self.stored: dict[object, Label] = {}
         self.accepted: set[object] = set()
         self.fails: Exception | None = None
 
@@ -144,18 +150,18 @@ class Table:
             raise self.fails
         picture = one.question.picture
         if picture in self.accepted:
-            raise AlreadyDecidedError({"outcome": {"S": "accepted"}, "label": {"S": "bicycle"}})
-        if self.there.setdefault(picture, one) != one:
-            raise AlreadyDecidedError({"outcome": {"S": "reviewed"}, "label": {"S": "?"}})
+            raise decided("accepted", "bicycle")
+        if self.stored.setdefault(picture, one) != one:
+            raise decided("reviewed", "?")
         return "before"
 
-    def take_back(self, one, decided_at):
+    def undo(self, one, decided_at):
         if self.fails:
             raise self.fails
         assert decided_at == "before"
-        if self.there.get(one.question.picture) != one:
+        if self.stored.get(one.question.picture) != one:
             return False
-        del self.there[one.question.picture]
+        del self.stored[one.question.picture]
         return True
 
 
@@ -166,25 +172,22 @@ class Models:
 
 
 class Office:
-    """A queue, labels and a table, and desks that work on them as servers of several people do."""
+    """A queue, labels and a table, and desks that use them as the servers of several people do."""
 
     def __init__(self, *bodies):
         self.queue, self.labels, self.table = Queue(*bodies), Labels(), Table()
-        self.told: list[str] = []
-        self.read: Callable[..., ShownPicture] = lambda _: ShownPicture(b"png", "image/png", 32, 32)
+        self.warnings: list[str] = []
+        self.read: Callable[..., PagePicture] = lambda _: PagePicture(b"png", "image/png", 32, 32)
+
+    def backend(self):
+        queue, labels, table, models = cast("tuple[Any, ...]", (self.queue, self.labels, self.table, Models()))
+        return Backend(queue, labels, table, models, self.read)
 
     def desk(self, reviewer="ada"):
-        places = Places(
-            queue=self.queue,  # type: ignore[arg-type]
-            labels=self.labels,  # type: ignore[arg-type]
-            table=self.table,  # type: ignore[arg-type]
-            models=Models(),  # type: ignore[arg-type]
-            read=self.read,
-        )
-        return Desk(places, reviewer, HOLD, self.told.append)
+        return Desk(self.backend(), reviewer, HOLD, self.warnings.append)
 
     def decisions(self):
         """Return label by key, the same in bucket and table."""
-        labels = {x.question.picture.key: x.label for x in self.labels.there.values()}
-        assert labels == {x.question.picture.key: x.label for x in self.table.there.values()}
+        labels = {x.question.picture.key: x.label for x in self.labels.stored.values()}
+        assert labels == {x.question.picture.key: x.label for x in self.table.stored.values()}
         return labels

@@ -1,0 +1,237 @@
+"""The calls of a review to S3, DynamoDB and SQS, and the meaning of their errors."""
+
+import json
+
+import pytest
+
+from operations.reviewing.label_store import TRIES, LabelStore
+from operations.reviewing.predictions_table import AlreadyDecidedError, PredictionsTable
+from operations.reviewing.review_queue import Message, ReviewQueue
+from tests.unit.aws_stubs import Body, stubbed
+from tests.unit.operations.review_backend import WHEN, label
+
+URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/review"
+MINE, OTHER = label(1, "bicycle"), label(1, "motorcycle", by="bob", at="2026-11-23T08:59:59.000Z")
+OBJECT = {"Bucket": "training", "Key": MINE.key}
+PUT = OBJECT | {"Body": MINE.body(), "ContentType": "application/json", "IfNoneMatch": "*"}
+ITEM = {"TableName": "predictions", "Key": {"picture": {"S": "s3://pictures/inbox/1.png"}, "version_id": {"S": "v1"}}}
+DECISION = {
+    ":review": {"S": "review"},
+    ":reviewed": {"S": "reviewed"},
+    ":label": {"S": "bicycle"},
+    ":by": {"S": "ada"},
+    ":at": {"S": MINE.decided_at},
+}
+
+
+def store(service, make):
+    @pytest.fixture
+    def fixture():
+        client, stub = stubbed(service)
+        yield make(client), stub
+        stub.assert_no_pending_responses()
+
+    return fixture
+
+
+label_store = store("s3", lambda s3: LabelStore(s3, "training"))
+table = store("dynamodb", lambda dynamodb: PredictionsTable(dynamodb, "predictions"))
+queue = store("sqs", lambda sqs: ReviewQueue(sqs, URL))
+
+
+def test_label_is_put_if_there_is_none(label_store):
+    labels, stub = label_store
+    stub.add_response("put_object", {}, PUT)
+    assert labels.put(MINE) is MINE
+
+
+@pytest.mark.parity("s3-put-if-none")
+@pytest.mark.parametrize("standing", [MINE, OTHER], ids=["its own, not acknowledged", "another's"])
+def test_stored_label_stands(label_store, standing):
+    labels, stub = label_store
+    stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
+    stub.add_response("get_object", {"Body": Body(standing.body())}, OBJECT)
+    assert labels.put(MINE) == standing
+
+
+@pytest.mark.parity("s3-put-if-none")
+def test_conflicting_put_is_repeated(label_store):
+    labels, stub = label_store
+    stub.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
+    stub.add_client_error("put_object", "PreconditionFailed", http_status_code=412)
+    stub.add_client_error("get_object", "NoSuchKey", http_status_code=404)  # deleted meanwhile
+    stub.add_response("put_object", {}, PUT)
+    assert labels.put(MINE) is MINE
+
+
+@pytest.mark.parametrize(("code", "tries"), [("ConditionalRequestConflict", TRIES), ("AccessDenied", 1)])
+def test_put_that_keeps_failing_is_an_error(label_store, code, tries):
+    labels, stub = label_store
+    for _ in range(tries):
+        stub.add_client_error("put_object", code)
+    with pytest.raises(Exception, match=code):
+        labels.put(MINE)
+
+
+@pytest.mark.parametrize("standing", [MINE, OTHER, None])
+def test_only_ones_own_label_is_deleted(label_store, standing):
+    labels, stub = label_store
+    if standing is None:
+        stub.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+    else:
+        stub.add_response("get_object", {"Body": Body(standing.body())}, OBJECT)
+    if standing is MINE:
+        stub.add_response("delete_object", {}, OBJECT)
+    labels.delete(MINE)
+
+
+def item(one):
+    return {
+        "outcome": {"S": "reviewed"},
+        "label": {"S": one.label},
+        "decided_by": {"S": one.decided_by},
+        "decided_at": {"S": one.decided_at},
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "decided_at"),
+    [
+        ({"outcome": {"S": "review"}, "decided_at": {"S": "2026-11-23T07:00:00Z"}}, "2026-11-23T07:00:00Z"),
+        ({}, MINE.decided_at),  # somebody had deleted the item
+    ],
+)
+def test_item_gets_the_decision_and_keeps_the_models_guess(table, before, decided_at):
+    predictions, stub = table
+    asked = {
+        "UpdateExpression": "SET outcome = :reviewed, #label = :label, decided_by = :by,"
+        " decided_at = :at, guess = if_not_exists(guess, :guess),"
+        " confidence = if_not_exists(confidence, :confidence),"
+        " threshold = if_not_exists(threshold, :threshold),"
+        " endpoint_name = if_not_exists(endpoint_name, :endpoint_name),"
+        " execution_arn = if_not_exists(execution_arn, :execution_arn)",
+        "ConditionExpression": "attribute_not_exists(picture) OR outcome = :review",
+        "ExpressionAttributeNames": {"#label": "label"},
+        "ExpressionAttributeValues": DECISION
+        | {
+            ":guess": {"S": "bicycle"},
+            ":confidence": {"N": "0.625"},
+            ":threshold": {"N": "0.9"},
+            ":endpoint_name": {"S": "scones-unlimited"},
+            ":execution_arn": {"S": MINE.question.execution_arn},
+        },
+        "ReturnValues": "ALL_OLD",
+    }
+    stub.add_response("update_item", {"Attributes": before}, ITEM | asked)
+    assert predictions.record(MINE) == decided_at
+
+
+@pytest.mark.parametrize(
+    ("standing", "message"),
+    [
+        (item(MINE), None),
+        (item(OTHER), "as reviewed by bob: motorcycle. That answer stands"),
+        ({"outcome": {"S": "accepted"}, "label": {"S": "bicycle"}}, "as accepted: bicycle."),
+        ({}, "as None: None"),
+    ],
+)
+def test_other_answer_of_the_table_stands(table, standing, message):
+    predictions, stub = table
+    stub.add_client_error("update_item", "ConditionalCheckFailedException")
+    stub.add_response("get_item", {"Item": standing}, ITEM | {"ConsistentRead": True})
+    if message:
+        with pytest.raises(AlreadyDecidedError, match=message):
+            predictions.record(MINE)
+    else:
+        assert predictions.record(MINE) == MINE.decided_at
+
+
+def test_undo_puts_the_item_back_into_review_as_queued(table):
+    predictions, stub = table
+    asked = {
+        "UpdateExpression": "SET outcome = :review, queued = :yes, decided_at = :was REMOVE #label, decided_by",
+        "ConditionExpression": "outcome = :reviewed AND #label = :label AND decided_by = :by AND decided_at = :at",
+        "ExpressionAttributeNames": {"#label": "label"},
+        "ExpressionAttributeValues": DECISION | {":yes": {"BOOL": True}, ":was": {"S": "earlier"}},
+    }
+    stub.add_response("update_item", {}, ITEM | asked)
+    assert predictions.undo(MINE, "earlier") is True
+
+
+def test_undo_of_a_changed_item_is_refused(table):
+    predictions, stub = table
+    stub.add_client_error("update_item", "ConditionalCheckFailedException")
+    assert predictions.undo(MINE, "earlier") is False
+
+
+@pytest.mark.parametrize("call", [lambda table: table.record(MINE), lambda table: table.undo(MINE, "x")])
+def test_refused_update_is_an_error(table, call):
+    predictions, stub = table
+    stub.add_client_error("update_item", "AccessDeniedException")
+    with pytest.raises(Exception, match="AccessDeniedException"):
+        call(predictions)
+
+
+def messages(count):
+    return [Message(f"m{n}", f"r{n}", "{}", WHEN) for n in range(count)]
+
+
+def test_messages_are_received_with_the_queues_timeout(queue):
+    review, stub = queue
+    sent = {"SentTimestamp": str(int(WHEN.timestamp() * 1000))}
+    message = {"MessageId": "m0", "ReceiptHandle": "r0", "Body": "{}", "Attributes": sent}
+    asked = {"QueueUrl": URL, "MaxNumberOfMessages": 2, "WaitTimeSeconds": 1}
+    more = {"MessageSystemAttributeNames": ["SentTimestamp"]}
+    stub.add_response("receive_message", {"Messages": [message]}, asked | more)
+    assert review.receive(2) == messages(1)
+    stub.add_response("get_queue_attributes", {"Attributes": {"VisibilityTimeout": "300"}})
+    assert review.hold_seconds() == 300
+
+
+@pytest.mark.parity("sqs-counts")
+def test_visible_and_in_flight_messages_are_counted(queue):
+    review, stub = queue
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    answer = {"Attributes": {names[0]: "12", names[1]: "3"}}
+    stub.add_response("get_queue_attributes", answer, {"QueueUrl": URL, "AttributeNames": names})
+    assert review.waiting() == (12, 3)
+
+
+@pytest.mark.parity("sqs-visibility")
+def test_messages_are_hidden_in_batches_and_lost_ones_returned(queue):
+    review, stub = queue
+    for numbers, lost in ((range(10), "3"), (range(10, 12), "1")):
+        entries = [{"Id": str(i), "ReceiptHandle": f"r{n}", "VisibilityTimeout": 60} for i, n in enumerate(numbers)]
+        failed = [
+            {"Id": lost, "SenderFault": True, "Code": "ReceiptHandleIsInvalid"},
+            {"Id": "0", "SenderFault": False, "Code": "InternalError"},
+        ]
+        answer = {"Successful": [], "Failed": failed}
+        stub.add_response("change_message_visibility_batch", answer, {"QueueUrl": URL, "Entries": entries})
+    assert review.hide(messages(12), 60) == {"m3", "m11"}
+    assert review.hide([], 60) == set()
+
+
+@pytest.mark.parity("sqs-receipt")
+@pytest.mark.parametrize("code", [None, "ReceiptHandleIsInvalid", "InvalidParameterValue"])
+def test_lost_message_is_not_deleted(queue, code):
+    review, stub = queue
+    if code:
+        stub.add_client_error("delete_message", code)
+    else:
+        stub.add_response("delete_message", {}, {"QueueUrl": URL, "ReceiptHandle": "r0"})
+    review.delete(messages(1)[0])
+
+
+def test_refused_delete_is_an_error(queue):
+    review, stub = queue
+    stub.add_client_error("delete_message", "AccessDenied")
+    with pytest.raises(Exception, match="AccessDenied"):
+        review.delete(messages(1)[0])
+
+
+def test_question_is_sent_again_unchanged(queue):
+    review, stub = queue
+    text = json.dumps({"s3_bucket": "b"})
+    stub.add_response("send_message", {"MessageId": "m"}, {"QueueUrl": URL, "MessageBody": text})
+    review.send(text)
