@@ -1,6 +1,6 @@
 """Every hostile picture, uploaded into the deployed workflow: it ends as stated, and nothing else.
 
-The endpoint serves the project's own inference.py and network.py with a small model. What each case
+The endpoint serves the project's own serving code with a small model. What each case
 costs is measured in processes of its own, as `python -m benchmarks.hostile` does.
 """
 
@@ -21,13 +21,14 @@ from benchmarks.hostile import measure, memory_settings
 from benchmarks.hostile_pictures.apart import peak_rss_mib
 from benchmarks.hostile_pictures.corpus import CLASSIFIED, REFUSED, Case, cases, of_the_endpoint
 from benchmarks.hostile_pictures.model import write_model
-from common.settings import ROOT, project
+from common.settings import project
 from tests.integration import sagemaker_requests
 from tests.integration.deployed_machines import PICTURE, entered
 from tests.integration.laptop_aws import ROLE, processes, wait_until
 from tests.integration.mailbox import Mailbox
 from tests.integration.workflow_stack import Stack
 from training.container.picture_model import network
+from training.container.picture_model.serving_code import copy_serving_code
 
 ALL_SECONDS = 300  # for all of them; a quarter of it on an idle machine with 2 cores
 AT_ONCE = 8  # as many uploads
@@ -39,12 +40,11 @@ def serving(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """The workflow with an endpoint that serves what the project serves on AWS."""
     folder = tmp_path_factory.mktemp("model")
     write_model(folder)
+    copy_serving_code(folder / "code")
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
         for file in folder.iterdir():
             tar.add(file, file.name)
-        for name in ("inference.py", "network.py"):
-            tar.add(ROOT / "training" / "container" / name, f"code/{name}")
     uri = sagemaker_requests.put(stack.aws, "hostile/model.tar.gz", archive.getvalue())
     sagemaker = stack.aws.client("sagemaker")
     sagemaker.create_model(
