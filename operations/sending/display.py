@@ -3,11 +3,10 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from common.predictions import ACCEPTED, FAILED, REVIEW
@@ -21,42 +20,24 @@ LISTED_AT_MOST = 10
 @contextmanager
 def progress(console: Console, arrivals: Sequence[Arrival], follows: bool) -> Iterator[Callable[[], None]]:
     """Yield a function that shows the run's progress; `follows` says whether outcomes are tracked."""
-    if not console.is_terminal:
-        yield _lines(console, arrivals, follows)
-        return
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[outcomes]}", style="dim"),
-        console=console,
-    ) as bars:
-        sent = bars.add_task("Sent ", total=len(arrivals), outcomes="")
-        ended = bars.add_task("Ended", total=len(arrivals), outcomes="", visible=follows)
+    last = time.monotonic()
+    with console.status("Sending") if console.is_terminal else nullcontext() as status:
 
         def tick() -> None:
-            uploads, over, outcomes = count_ended(arrivals)
-            bars.update(sent, completed=uploads)
-            bars.update(ended, completed=over, outcomes=outcomes)
-
-        yield tick
-
-
-def _lines(console: Console, arrivals: Sequence[Arrival], follows: bool) -> Callable[[], None]:
-    last = time.monotonic()
-
-    def tick() -> None:
-        nonlocal last
-        if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+            nonlocal last
+            if status is None and time.monotonic() - last < SECONDS_BETWEEN_LINES:
+                return
             last = time.monotonic()
             uploads, over, outcomes = count_ended(arrivals)
             line = f"Sent {uploads} of {len(arrivals)}"
             if follows:
                 line += f", ended {over}{f' ({outcomes})' if outcomes else ''}"
-            console.print(line, markup=False)
+            if status is None:
+                console.print(line, markup=False)
+            else:
+                status.update(line)
 
-    return tick
+        yield tick
 
 
 def count_ended(arrivals: Sequence[Arrival]) -> tuple[int, int, str]:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -37,6 +38,15 @@ def run_threads(target, names):
         thread.start()
     for thread in threads:
         thread.join(30)
+
+
+@contextmanager
+def failing(store, attribute="fails"):
+    """Expect the body to raise the error of a store that fails meanwhile."""
+    setattr(store, attribute, DOWN)
+    with pytest.raises(type(DOWN)):
+        yield
+    setattr(store, attribute, None)
 
 
 def keys(view):
@@ -234,10 +244,8 @@ def test_label_that_contradicts_the_table_is_deleted():
 @pytest.mark.parametrize("again", ["bicycle", "motorcycle"])
 def test_label_whose_write_was_not_acknowledged_is_ones_own(again):
     office, desk, _ = at_desk()
-    office.labels.loses_answer = DOWN
-    with pytest.raises(type(DOWN)):
+    with failing(office.labels, "loses_answer"):
         desk.decide("page", "m0", "bicycle")
-    office.labels.loses_answer = None
     view = desk.decide("page", "m0", again)
     assert office.decisions() == {"inbox/0.png": "bicycle"}
     assert (view.last.label.label, desk.decided) == ("bicycle", {"bicycle": 1})
@@ -261,17 +269,15 @@ def test_repeated_request_is_handled_once():
     assert office.decisions() == {"inbox/0.png": "bicycle"}
 
 
-@pytest.mark.parametrize("place", ["labels", "table"])
-def test_failed_write_keeps_the_picture_and_the_next_attempt_completes_it(place):
+@pytest.mark.parametrize("store", ["labels", "table"])
+def test_failed_write_keeps_the_picture_and_the_next_attempt_completes_it(store):
     office, desk, _ = at_desk()
-    getattr(office, place).fails = DOWN
-    with pytest.raises(type(DOWN)):
+    with failing(getattr(office, store)):
         desk.decide("page", "m0", "bicycle")
-    getattr(office, place).fails = None
     view = desk.poll("page")
     assert (ids(view), view.last) == (["m0"], None)
     view = desk.decide("page", "m0", "motorcycle")
-    first = place == "table"  # whose label had been written
+    first = store == "table"  # whose label had been written
     assert ("Your first answer, bicycle" in view.note) is first
     assert office.decisions() == {"inbox/0.png": "bicycle" if first else "motorcycle"}
 
@@ -281,10 +287,8 @@ def test_killed_server_loses_nothing_and_asks_nobody_twice(written):
     # GIVEN a server that was killed in the middle of a decision
     office, desk, _ = at_desk()
     if written == "label":
-        office.table.fails = DOWN
-        with pytest.raises(type(DOWN)):
+        with failing(office.table):
             desk.decide("page", "m0", "bicycle")
-        office.table.fails = None
     elif written == "label and record":
         desk.decide("page", "m0", "bicycle")
 

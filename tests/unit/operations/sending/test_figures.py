@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from operations.sending.display import count_ended, show
+from operations.sending.display import count_ended, progress, show
 from operations.sending.figures import answer_s, figures, outcome_of, picture_facts, spread
 from tests.unit.operations.arrivals import BEGAN, arrival, execution_arn, uploaded
 
@@ -94,6 +94,15 @@ def test_facts_of_a_picture_have_its_file_and_not_its_bytes():
 
 def test_progress_counts_ended_uploads_and_pictures():
     assert count_ended(PICTURES) == (7, 6, "3 accepted, 1 review, 1 failed, 1 upload failed")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_shown_on_a_terminal_and_in_a_log(monkeypatch, terminal):
+    monkeypatch.setattr("operations.sending.display.SECONDS_BETWEEN_LINES", 0)
+    out = io.StringIO()
+    with progress(Console(file=out, width=120, force_terminal=terminal), PICTURES, follows=True) as tick:
+        tick()
+    assert "Sent 7 of 8, ended 6 (3 accepted, 1 review" in out.getvalue()
 
 
 @pytest.mark.parametrize(
