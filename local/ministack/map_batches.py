@@ -1,8 +1,8 @@
 """Step Functions' Distributed Map with batches of items.
 
 MiniStack ignores `ItemBatcher` and `ResultWriter`, gives a child execution its parent's context
-object, and starts every child even after too many failures. This module replaces MiniStack's Map
-Run for JSONPath states:
+object, starts every child even after too many failures, and does not evaluate the JSONata of `ItemReader`.
+This module replaces MiniStack's Map Run, for both query languages:
 
 - `ItemSelector` makes each item; `ItemBatcher` groups them into one child's input each,
   `{"BatchInput": ..., "Items": [...]}`. `MaxConcurrency` counts children.
@@ -10,8 +10,6 @@ Run for JSONPath states:
   Once they are exceeded no further child starts, and children that have not started are aborted.
 - `ResultWriter` writes the results to S3 (map_results.py); the result of the Map is their location.
 - `$$.Execution` and `$states.context.Execution` inside a child are the child's own.
-
-A Distributed Map whose own query language is JSONata still runs in MiniStack's code.
 """
 
 import contextvars
@@ -107,18 +105,17 @@ def batched(items: Sequence[Any], max_items: int | None, max_bytes: int | None, 
     return [Child(shared | {"Items": group}, len(group)) for group in groups]
 
 
-@patches.wrap(sfn, "_run_distributed_map", "2b77d3ec")
-def _with_batches(original: Callable[..., Any]) -> Callable[..., Any]:
-    def run(state: dict[str, Any], raw_input: Any, *more: Any) -> Any:
-        effective, processor, execution, context = more
-        if sfn._state_query_language(state, context) == "JSONata":
-            return original(state, raw_input, *more)
-        outputs = _run_map(state, effective, processor, execution, context)
-        result = sfn._apply_result_selector(state, outputs)
-        output = sfn._apply_result_path(state, raw_input, result)
-        return sfn._apply_output_path(state, output, context), sfn._next_or_end(state)
-
-    return run
+@patches.replace(sfn, "_run_distributed_map", "2b77d3ec")
+def _run_distributed_map(state: dict[str, Any], raw_input: Any, *more: Any) -> Any:
+    effective, processor, execution, context = more
+    outputs = _run_map(state, effective, processor, execution, context)
+    if _is_jsonata(state, context):
+        output = sfn._apply_jsonata_output(state, raw_input, context, result=outputs, default=outputs)
+        sfn._apply_state_assign(state, raw_input, context, result=outputs)
+        return output, sfn._next_or_end(state)
+    result = sfn._apply_result_selector(state, outputs)
+    output = sfn._apply_result_path(state, raw_input, result)
+    return sfn._apply_output_path(state, output, context), sfn._next_or_end(state)
 
 
 def _run_map(
@@ -165,7 +162,8 @@ def _end(
     run.record.update(status="FAILED" if exceeded else "SUCCEEDED", stopDate=sfn.now_iso())
     result: Any = [json.loads(each["output"]) if each.get("status") == "SUCCEEDED" else None for each in executions]
     if "ResultWriter" in state:
-        target = sfn._resolve_params_obj(state["ResultWriter"]["Parameters"], effective, context)
+        writer = state["ResultWriter"]
+        target = _evaluate(writer.get("Arguments") or writer.get("Parameters"), state, effective, context)
         ended = [each for each in executions if each]
         result = write_results(target, run.record["mapRunArn"], ended)
         run.count_results()
@@ -179,8 +177,11 @@ def _end(
 
 def _items(state: dict[str, Any], effective: Any, context: dict[str, Any]) -> list[Any]:
     """Return the items of the data set after `ItemSelector`."""
-    if state.get("ItemReader"):
-        items = sfn._read_map_items(state["ItemReader"], effective, context)
+    if reader := state.get("ItemReader"):
+        source = _evaluate(reader.get("Arguments") or reader.get("Parameters") or {}, state, effective, context)
+        items = sfn._read_map_items({**reader, "Parameters": source}, effective, context)
+    elif _is_jsonata(state, context):
+        items = _evaluate(state.get("Items", effective), state, effective, context)
     else:
         items = sfn._resolve_path_or_ctx(state.get("ItemsPath", "$"), effective, context)
     if not isinstance(items, list):
@@ -189,9 +190,20 @@ def _items(state: dict[str, Any], effective: Any, context: dict[str, Any]) -> li
     if not selector:
         return items
     return [
-        sfn._resolve_params_obj(selector, effective, context | {"Map": {"Item": {"Index": index, "Value": item}}})
+        _evaluate(selector, state, effective, context | {"Map": {"Item": {"Index": index, "Value": item}}})
         for index, item in enumerate(items)
     ]
+
+
+def _is_jsonata(state: dict[str, Any], context: dict[str, Any]) -> bool:
+    return bool(sfn._state_query_language(state, context) == "JSONata")
+
+
+def _evaluate(template: Any, state: dict[str, Any], effective: Any, context: dict[str, Any]) -> Any:
+    """Return a field of a state, evaluated in the state's query language."""
+    if _is_jsonata(state, context):
+        return sfn._apply_jsonata_template(template, effective, context)
+    return sfn._resolve_params_obj(template, effective, context)
 
 
 def _children(state: dict[str, Any], items: list[Any], effective: Any, context: dict[str, Any]) -> list[Child]:
@@ -209,7 +221,7 @@ def _children(state: dict[str, Any], items: list[Any], effective: Any, context: 
         raise sfn._ExecutionError("States.Runtime", "ItemBatcher needs MaxItemsPerBatch or MaxInputBytesPerBatch")
     shared = {}
     if "BatchInput" in batcher:
-        shared["BatchInput"] = sfn._resolve_params_obj(batcher["BatchInput"], effective, context)
+        shared["BatchInput"] = _evaluate(batcher["BatchInput"], state, effective, context)
     return batched(items, max_items, max_bytes, shared)
 
 

@@ -73,6 +73,36 @@ def test_items_are_grouped_into_batches(laptop_aws: LaptopAws) -> None:
     assert counted(map_run["executionCounts"]) == {"succeeded": 2, "total": 2}
 
 
+@pytest.mark.parity("states-item-reader", "states-item-selector", "states-item-batcher")
+def test_map_in_jsonata_reads_selects_and_batches(laptop_aws: LaptopAws) -> None:
+    s3 = laptop_aws.client("s3")
+    s3.create_bucket(Bucket="map-jsonata")
+    for key in ("a/1.png", "a/2.png", "b/3.png"):
+        s3.put_object(Bucket="map-jsonata", Key=key, Body=b"x")
+    done = {"StartAt": "Done", "States": {"Done": {"Type": "Pass", "End": True}}}
+    state = {
+        "Type": "Map",
+        "ItemReader": {
+            "Resource": "arn:aws:states:::s3:listObjectsV2",
+            "Arguments": {"Bucket": "{% $states.input.bucket %}", "Prefix": "a/"},
+        },
+        "ItemSelector": {"key": "{% $states.context.Map.Item.Value.Key %}"},
+        "ItemBatcher": {"MaxItemsPerBatch": 10, "BatchInput": {"parent": "{% $states.context.Execution.Id %}"}},
+        "ItemProcessor": done | {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "EXPRESS"}},
+        "Output": "{% $states.result %}",
+        "End": True,
+    }
+    definition = {"QueryLanguage": "JSONata", "StartAt": "M", "States": {"M": state}}
+    execution = laptop_aws.execute(laptop_aws.create_machine(definition), {"bucket": "map-jsonata"})
+    assert execution["status"] == "SUCCEEDED", execution
+    assert json.loads(execution["output"]) == [
+        {
+            "BatchInput": {"parent": execution["executionArn"]},
+            "Items": [{"key": "a/1.png"}, {"key": "a/2.png"}],
+        }
+    ]
+
+
 @pytest.mark.parity("states-context")
 def test_child_has_its_own_execution_context(laptop_aws: LaptopAws) -> None:
     execution, map_run = run_map(laptop_aws, {"bucket": "b", "items": list(range(12))})

@@ -145,38 +145,6 @@ def test_payload_over_256_kib_passes_between_states(laptop_aws: LaptopAws) -> No
     )
 
 
-@pytest.mark.parity("states-missing-path")
-def test_missing_json_path_is_null(laptop_aws: LaptopAws) -> None:
-    machine = laptop_aws.create_machine({"Type": "Pass", "Parameters": {"key.$": "$.missing"}})
-    assert json.loads(laptop_aws.execute(machine)["output"]) == {"key": None}, (
-        "MiniStack now fails on a missing path (States.Runtime, as AWS): remove the test that checks the "
-        "paths of the definition"
-    )
-
-
-@pytest.mark.parity("states-item-reader")
-def test_item_reader_does_not_evaluate_jsonata(laptop_aws: LaptopAws) -> None:
-    s3 = laptop_aws.client("s3")
-    s3.create_bucket(Bucket="gap-jsonata")
-    s3.put_object(Bucket="gap-jsonata", Key="items.json", Body=b"[1]")
-
-    def read_from(bucket: str) -> Any:
-        reader = {
-            "Resource": "arn:aws:states:::s3:getObject",
-            "ReaderConfig": {"InputType": "JSON"},
-            "Arguments": {"Bucket": bucket, "Key": "items.json"},
-        }
-        state = {"Type": "Map", "ItemReader": reader, "ItemProcessor": EACH_ITEM, "End": True}
-        definition = {"QueryLanguage": "JSONata", "StartAt": "M", "States": {"M": state}}
-        return laptop_aws.execute(laptop_aws.create_machine(definition), {"bucket": "gap-jsonata"})
-
-    literal = read_from("gap-jsonata")
-    assert (literal["status"], json.loads(literal["output"])) == ("SUCCEEDED", [1])
-    assert read_from("{% $states.input.bucket %}")["status"] == "FAILED", (
-        "MiniStack now evaluates JSONata in ItemReader: a Distributed Map may use it"
-    )
-
-
 @pytest.mark.parity("states-sync-express")
 def test_failed_synchronous_execution_has_an_output(laptop_aws: LaptopAws) -> None:
     arn = laptop_aws.create_machine(FAILING, type="EXPRESS")

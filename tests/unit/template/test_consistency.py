@@ -172,8 +172,8 @@ def test_eventbridge_tells_of_what_the_workflow_could_not():
         "stateMachineArn": [{"Ref": "MyBatchStateMachine"}],
         "status": ["FAILED", "TIMED_OUT", "ABORTED"],
     }
-    told = BATCH_TASKS["Classify Picture"]["Output"]
-    assert prefix.strip(": ") in told
+    notified = BATCH_TASKS["Classify Picture"]["Assign"]["notified"]
+    assert prefix.strip(": ") in notified
 
 
 def test_an_alarm_is_heard_though_the_key_of_the_failures_is_disabled():

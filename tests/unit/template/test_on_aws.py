@@ -82,7 +82,7 @@ def test_no_table_has_a_capacity_to_run_out_of():
 
 @pytest.mark.parity("states-result-writer")
 def test_the_batch_may_write_where_its_results_go():
-    writer = BATCH["States"]["Classify Every Picture"]["ResultWriter"]["Parameters"]
+    writer = BATCH["States"]["Classify Every Picture"]["ResultWriter"]["Arguments"]
     substituted = RESOURCES["MyBatchStateMachine"]["Properties"]["DefinitionSubstitutions"]
     assert writer["Bucket"] == "${PicturesBucketName}"
     assert substituted["PicturesBucketName"] == {"Ref": "PicturesBucket"}
