@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 
 from common.errors import ExpectedError
+from common.settings import ROOT
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -31,6 +32,11 @@ def run_command(
         return work() or 0
     except errors as error:
         print(f"{name}: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name is None or (ROOT / error.name.partition(".")[0]).exists():
+            raise  # a defect of the project
+        print(f"{name}: the package {error.name} is not installed: run `make setup`.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         left = interrupted if isinstance(interrupted, str) else interrupted()

@@ -11,11 +11,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from common import settings
 from common.arguments import positive_integer, share
-from common.errors import ExpectedError
+from common.command import run_command
 from common.waiting import make_console
 from training.evaluate import default_class_names
 
@@ -24,26 +22,26 @@ SHOWN_PICTURES = 24
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Report; return 0, also where nothing has been captured yet."""
-    arguments = parse_arguments(argv)
-    console = make_console()
+    """Write the report; return 0, also where nothing has been captured yet."""
     written: list[str] = []
-    try:
-        # Not above: it imports PyTorch, which --help does without.
-        from operations.monitoring.run import monitor
+    publishes = False
 
-        monitor(arguments, console, written)
-    except (ExpectedError, ClientError, BotoCoreError, OSError) as error:
-        print(f"monitor: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
+    def work() -> None:
+        nonlocal publishes
+        arguments = parse_arguments(argv)
+        publishes = arguments.publish
+        from operations.monitoring.run import monitor  # imports PyTorch
+
+        monitor(arguments, make_console(), written)
+
+    def interrupted() -> str:
         were = "were" if len(written) > 1 else "was"
-        words = f"{' and '.join(written) or 'nothing'} {were} written"
-        if written and arguments.publish:
-            words += "; metrics may not be published: run it again, it adds none twice"
-        print(f"monitor: interrupted; {words}", file=sys.stderr)
-        return 130
-    return 0
+        left = f"{' and '.join(written) or 'nothing'} {were} written"
+        if written and publishes:
+            left += "; metrics may not be published: run it again, it adds none twice"
+        return left
+
+    return run_command("monitor", work, interrupted)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from common import settings
 from common.account import check_credentials, check_region
+from common.command import run_command
 from common.errors import ExpectedError
 from common.progress import progress_bar
 from common.reports import write_json
@@ -48,16 +49,9 @@ class NotConfirmedError(ExpectedError):
 
 def main(argv: list[str] | None = None) -> int:
     """Clean up; return the exit status, 1 when something is left."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    try:
-        return clean_up(arguments, console)
-    except (ExpectedError, ClientError, BotoCoreError) as error:
-        print(f"cleanup: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("cleanup: interrupted; run it again to delete the rest", file=sys.stderr)
-        return 130
+    return run_command(
+        "cleanup", lambda: clean_up(parse_arguments(argv), make_console()), "run it again to delete the rest"
+    )
 
 
 def clean_up(arguments: argparse.Namespace, console: Console) -> int:

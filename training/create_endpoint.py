@@ -21,6 +21,7 @@ from rich.table import Table
 from common import settings
 from common.account import Caller, check_bucket, check_credentials, check_region
 from common.arguments import inner_share, positive_integer
+from common.command import run_command
 from common.errors import ExpectedError
 from common.reports import write_json
 from common.waiting import make_console
@@ -112,17 +113,7 @@ class TrainingUnwatchedError(ExpectedError):
 
 def main(argv: list[str] | None = None) -> int:
     """Create or update the endpoint; return the exit status."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    try:
-        create(arguments, console)
-    except (ExpectedError, ClientError, BotoCoreError) as error:
-        print(f"create_endpoint: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("create_endpoint: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return run_command("create_endpoint", lambda: create(parse_arguments(argv), make_console()))
 
 
 def create(arguments: argparse.Namespace, console: Console) -> None:

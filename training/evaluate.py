@@ -11,14 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from common import settings
 from common.account import check_credentials, check_region
 from common.arguments import inner_share, positive_integer
 from common.arguments import share as share_argument
-from common.errors import ExpectedError
+from common.command import run_command
 from common.progress import progress_bar
 from common.waiting import make_console
 from training.evaluation.pictures import staged_pictures
@@ -30,18 +29,8 @@ from training.staging.splits import SPLITS
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Evaluate; return 0, or 1 where anything kept a picture from being answered."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    try:
-        errors = evaluate(arguments, console)
-    except (ExpectedError, ClientError, BotoCoreError) as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("evaluate: interrupted; nothing was written", file=sys.stderr)
-        return 130
-    return 1 if errors else 0
+    """Evaluate; return 0, or 1 where a picture got no answer."""
+    return run_command("evaluate", lambda: bool(evaluate(parse_arguments(argv), make_console())), "nothing was written")
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

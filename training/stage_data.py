@@ -14,12 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
 from common.account import check_credentials, check_region
-from common.errors import ExpectedError
+from common.command import run_command
 from common.labels.question import NEITHER
 from common.progress import progress_bar
 from common.settings import STAGED_FOLDER, STAGED_PREFIX, default_bucket
@@ -60,18 +59,10 @@ class SourceMissingError(StageDataError):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command. Returns its exit status: 0, 1 for what a user can put right, 130."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    try:
-        stage(arguments, console)
-    except (ExpectedError, ClientError, BotoCoreError, OSError) as error:
-        print(f"stage_data: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stage_data: interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
-    return 0
+    """Stage the pictures; return the exit status."""
+    return run_command(
+        "stage_data", lambda: stage(parse_arguments(argv), make_console()), "run the same command again to go on"
+    )
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

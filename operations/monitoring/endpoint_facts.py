@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from common import settings
-from common.account import check_credentials, check_region
+from common.account import RegionMissingError, check_credentials, check_region
 from common.errors import ExpectedError
 from operations.monitoring.distances import Observer, load_observer
 from operations.monitoring.sample import Sample, read_baseline
@@ -107,15 +107,19 @@ def choose_baseline(session: Any, endpoint: str, asked: str | None) -> Baseline:
         # A client needs a region, which a folder does not.
         s3 = session.client("s3") if asked.startswith("s3://") else None
         return _baseline(asked, s3)
+    advice = "Name a baseline with --baseline or --baseline-captures."
     try:
+        check_region(session)
         model = endpoint_model_data(session.client("sagemaker", config=PATIENCE), endpoint)
         return _baseline(model, session.client("s3", config=PATIENCE))
-    except (ExpectedError, ClientError, BotoCoreError) as error:
-        return Baseline(
-            None,
-            missing=f"There is no baseline to compare with. {_sentence(error)} Name one with"
-            " --baseline or --baseline-captures.",
+    except (RegionMissingError, NoCredentialsError):
+        missing = (
+            "The baseline of the endpoint's model was not looked up, since no AWS region or credentials are set:"
+            f" export AWS_DEFAULT_REGION and log in to AWS. {advice}"
         )
+    except (ExpectedError, ClientError, BotoCoreError) as error:
+        missing = f"The baseline of the endpoint's model cannot be read: {_sentence(error)} {advice}"
+    return Baseline(None, missing=missing)
 
 
 def _baseline(place: str, s3: Any) -> Baseline:

@@ -109,7 +109,7 @@ def test_an_execution_that_runs_and_one_that_was_stopped_are_drawn(stack):
         stopped = path_of(stack, arn)
     assert (stopped.status, stopped.error) == ("ABORTED", "ENOUGH")
     assert transition_counts([stopped])["Locate Picture", END] == 1
-    assert "still in it" in draw(ONE, path=running, steps=True)
+    assert "running" in draw(ONE, path=running, steps=True)
     assert "ABORTED" in draw(ONE, path=stopped, steps=True)
 
 

@@ -1,8 +1,11 @@
 """Every command ends the same way: its message, its exit status, and no traceback."""
 
+import importlib
+
 import pytest
 from botocore.exceptions import ClientError, NoRegionError
 
+from common import settings
 from common.command import run_command
 from common.errors import ExpectedError
 
@@ -32,6 +35,22 @@ def test_defect_keeps_its_traceback_unless_it_is_declared_as_expected():
     assert run_command("evaluate", work, expected=(LookupError,)) == 1
 
 
+def test_missing_package_is_named_with_the_command_that_installs_it(capsys):
+    def work():
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    assert run_command("monitor", work) == 1
+    assert capsys.readouterr().err == "monitor: the package torch is not installed: run `make setup`.\n"
+
+
+def test_missing_module_of_the_project_keeps_its_traceback():
+    def work():
+        raise ModuleNotFoundError("No module named 'common.nothing'", name="common.nothing")
+
+    with pytest.raises(ModuleNotFoundError):
+        run_command("monitor", work)
+
+
 @pytest.mark.parametrize(
     ("interrupted", "message"),
     [
@@ -46,3 +65,27 @@ def test_ctrl_c_states_what_is_left_and_returns_130(interrupted, message, capsys
 
     assert run_command("evaluate", work, interrupted) == 130
     assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "operations.monitor",
+        "operations.restart_failed",
+        "operations.review",
+        "operations.send_pictures",
+        "training.cleanup",
+        "training.create_endpoint",
+        "training.evaluate",
+    ],
+)
+def test_damaged_samconfig_ends_a_command_with_a_message(module, tmp_path, monkeypatch, capsys):
+    damaged = tmp_path / "samconfig.toml"
+    damaged.write_text("[default")
+    monkeypatch.setattr(settings, "SAMCONFIG", damaged)
+    settings.project.cache_clear()
+    try:
+        assert importlib.import_module(module).main([]) == 1
+    finally:
+        settings.project.cache_clear()
+    assert f"{damaged} is not valid TOML" in capsys.readouterr().err

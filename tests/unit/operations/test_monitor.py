@@ -84,12 +84,12 @@ def test_a_folder_gives_a_page_and_figures(captures, tmp_path, capsys):
     assert figures["threshold"] == settings.project().confidence_threshold
     assert figures["threshold_source"] == "as in samconfig.toml"
     assert figures["drift"]["drifted"] is None
-    assert "There is no baseline to compare with. You must specify a region." in page
+    assert "no AWS region or credentials are set: export AWS_DEFAULT_REGION and log in to AWS. Name a baseline" in page
     assert page.count("data:image/png") == 48
     assert not re.search(r'(?:src|href)="(?!data:)', page)
     said = capsys.readouterr().out
     assert "60 in 5 files = 60 predictions + 0 damaged + 0 refused + 0 of other times" in said
-    assert "There is no baseline" in said
+    assert "no AWS region or credentials are set" in said
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "monitor.html",
         "monitor.json",
