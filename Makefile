@@ -32,9 +32,10 @@ $(VENV)/.installed-deploy: requirements-deploy.in requirements.txt | $(VENV)/.cr
 	@touch $@
 
 lock: ## Solve requirements.in into requirements.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --upgrade -r requirements.in
 	@{ echo '# Made by `make lock` from requirements.in: the one set that was tested.'; \
-	   $(BIN)/uv pip freeze --quiet --python $(BIN)/python | sed -E 's/\+[A-Za-z0-9.]+$$//' | grep -viE '^(nvidia|cuda|triton)'; } > requirements.txt
+	   $(BIN)/uv pip compile --quiet --upgrade --no-header --no-annotate --python $(BIN)/python requirements.in \
+	     | grep -viE '^(nvidia|cuda|triton)'; } > requirements.txt.new
+	@mv requirements.txt.new requirements.txt
 
 .PHONY: demo soak test quick check format lint types unit integration browser notebook container-test bench bench-batch bench-cross-validate bench-neither bench-adapt bench-drift bench-monitor hostile clean
 
