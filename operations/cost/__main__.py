@@ -2,14 +2,15 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from common.arguments import positive_number
+from common.command import run_command
+from common.reports import write_text
+from common.waiting import make_console
 from operations.cost import model, page
-from operations.cost.errors import CostError
 from operations.cost.inputs import ROOT, read_inputs
 
 PAGE = ROOT / "docs" / "cost.md"
@@ -57,35 +58,26 @@ def show(console: Console, section: page.Section) -> None:
         console.print(table)
 
 
-def write(path: Path, text: str) -> None:
-    """Replace the page, whole or not at all."""
-    new = path.with_name(f"{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Print the tables, or write the page."""
-    parsed = parse_arguments(argv)
-    console = Console()
-    try:
-        inputs = read_inputs()
-        if parsed.requests_per_second:
-            inputs = model.with_value(inputs, "endpoint_requests_per_second", parsed.requests_per_second)
-        if parsed.review_share:
-            inputs = model.with_value(inputs, "review_share", parsed.review_share)
-        sections = page.sections(inputs)
-    except CostError as error:
-        Console(stderr=True).print(f"Error: {error}", markup=False)
-        return 1
-    if parsed.write:
-        write(PAGE, page.markdown(sections))
-        show(console, sections[0])
-        console.print(f"Wrote {PAGE.relative_to(ROOT)}")
-    else:
+    return run_command("cost", lambda: estimate(parse_arguments(argv), make_console()))
+
+
+def estimate(arguments: argparse.Namespace, console: Console) -> None:
+    """Print the tables, or write the page and print its summary."""
+    inputs = read_inputs()
+    if arguments.requests_per_second:
+        inputs = model.with_value(inputs, "endpoint_requests_per_second", arguments.requests_per_second)
+    if arguments.review_share:
+        inputs = model.with_value(inputs, "review_share", arguments.review_share)
+    sections = page.sections(inputs)
+    if not arguments.write:
         for section in sections:
             show(console, section)
-    return 0
+        return
+    write_text(PAGE, page.markdown(sections))
+    show(console, sections[0])
+    console.print(f"Wrote {PAGE.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

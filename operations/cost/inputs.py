@@ -29,7 +29,6 @@ class Inputs:
 
     prices: dict[str, tables.Price]
     assumptions: dict[str, tables.Assumption]
-    quotas: dict[str, tables.Quota]
     resources: dict[str, Any]
     single: dict[str, Any]
     batch: dict[str, Any]
@@ -122,7 +121,6 @@ def read_inputs(root: Path = ROOT) -> Inputs:
     return Inputs(
         prices=tables.read_prices(),
         assumptions=tables.read_assumptions(),
-        quotas=tables.read_quotas(),
         resources=template["Resources"],
         single=definitions[SINGLE],
         batch=definitions[BATCH],

@@ -7,7 +7,6 @@ from typing import Any
 
 from operations.cost.inputs import BATCH, SINGLE, Inputs
 from operations.cost.workflow import (
-    DISTRIBUTED_MAP_EVENTS,
     ERROR_EVENTS,
     INLINE_MAP_EVENTS,
     ITERATION_EVENTS,
@@ -26,6 +25,7 @@ EXPRESS_STEP_MB = 64
 EXPRESS_STEP_S = 0.1
 LISTED_PER_REQUEST = 1000  # objects of one ListObjectsV2
 GB = 1e9  # as CloudWatch and S3 bill
+PAYLOAD_BYTES = 262_144  # a state's input at most: what AWS bills as memory
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def batch_rows(inputs: Inputs, batch: Batch) -> list[Row]:
     pace = speed(inputs, batch)
     children = MILLION / batch.size
     picture_s = expected(inputs, lambda path: billed_express_seconds(path_seconds(inputs, path) + pace.wait_s))
-    nested_gb = express_gb(inputs.definition_bytes[SINGLE], inputs.quotas["payload"].limit)
+    nested_gb = express_gb(inputs.definition_bytes[SINGLE], PAYLOAD_BYTES)
     child_gb = express_gb(inputs.definition_bytes[BATCH], batch_input_bytes(inputs, batch) * batch.size)
     child_s = billed_express_seconds(pace.child_s)
     gb_hours = (MILLION * picture_s * nested_gb + children * child_s * child_gb) / 3600
@@ -269,12 +269,6 @@ def count_units(inputs: Inputs, batch: Batch) -> float:
     return min(batch.size, inputs.assume("classes") + 1) * 2  # a transaction costs twice
 
 
-# ---------------------------------------------------------------------- history and payload
-def parent_events(inputs: Inputs) -> int:
-    """Return the events in the batch machine's history; the same for any number of pictures."""
-    return inputs.parent.events + DISTRIBUTED_MAP_EVENTS
-
-
 def child_events(inputs: Inputs, size: int) -> int:
     """Return the events in a child's history."""
     inner = inputs.iteration.events - 2  # its start and end are the iteration's
@@ -288,7 +282,6 @@ def batch_input_bytes(inputs: Inputs, batch: Batch) -> int:
     return len('{"BatchInput":{"batch":""},"Items":[]}') + arn + batch.size * item
 
 
-# ------------------------------------------------------------------------------ by the month
 def fixed_rows(inputs: Inputs) -> list[Row]:
     """Return what a month costs without a single picture, but for the endpoint."""
     alarms = sum(alarm_metrics(a) for a in inputs.of_type("AWS::CloudWatch::Alarm"))

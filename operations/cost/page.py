@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from operations.cost import model, tables
 from operations.cost.inputs import Inputs
 from operations.cost.model import MILLION, Batch, Row, total
 
 BATCH_PROMISE_USD = 15.0  # a million pictures by the batch path, without the endpoint
-LARGE = 10 * MILLION
 INSTANCES = ("ml.m5.large", "ml.c5.large")
 DEFAULT_INSTANCE = INSTANCES[0]
 
@@ -75,37 +74,29 @@ def sections(inputs: Inputs) -> list[Section]:
         ),
         Section(
             "Batch path, a million pictures",
-            "MyBatchStateMachine over pictures that are in the bucket already:"
-            f" {batch.size} to a child, {batch.children} children at a time, so at most"
-            f" {batch.pictures_at_once} pictures at once, and one {DEFAULT_INSTANCE} behind the"
-            " endpoint, which is not in this sum. Each child that starts is a transition of the"
-            " parent, each picture an Express execution of its own.",
+            f"MyBatchStateMachine over pictures in the bucket: {batch.size} per child and {batch.children} concurrent"
+            f" children, so at most {batch.pictures_at_once} concurrent pictures, without the endpoint. Each child is a"
+            " transition of the parent, each picture an Express execution.",
             cost_table(inputs, model.batch_rows(inputs, batch)),
         ),
         Section(
-            "Either path: a million pictures get into the bucket",
-            "In neither of the sums above. The bucket tells EventBridge of each object, whatever its prefix.",
+            "Either path: upload of a million pictures",
+            "Not in the sums above. The bucket sends an event for each object, whatever its prefix.",
             cost_table(inputs, model.upload_rows(inputs)),
         ),
         endpoint(inputs),
         Section(
-            "By the month, without a picture",
+            "Per month, without any picture",
             "Counted from template.yaml, but for the custom metrics: confidence,"
             " accepted and reviewed, for all pictures and for each class.",
             cost_table(inputs, model.fixed_rows(inputs), "a month"),
         ),
         Section(
             "If one picture in a hundred fails",
-            "Of a million, told to one e-mail subscriber. Retries before that are not counted.",
+            "Of a million, with one e-mail subscriber. Retries before the failure are not counted.",
             cost_table(inputs, model.failure_rows(inputs, MILLION // 100)),
         ),
         break_even(inputs, batch),
-        changes(inputs, batch),
-        capacity(inputs, batch),
-        ten_million(inputs, batch),
-        limits(inputs, batch),
-        prices(inputs),
-        assumptions(inputs),
         left_out(),
     ]
 
@@ -120,15 +111,13 @@ def summary(inputs: Inputs, batch: Batch) -> Section:
     month = model.endpoint_month_usd(inputs, DEFAULT_INSTANCE)
     return Section(
         "What it costs",
-        "Made by `python -m operations.cost --write` from AWS's prices in us-east-1, the template"
-        " and the state machines' definitions; a unit test fails when this page is not what the"
-        " calculator says today. It is paper: nothing here was billed. Prices were read on"
-        f" {tables.read_on()} from stored copies of the pages named below, not from AWS"
-        " itself. Free tiers, taxes, discounts and retries are left out.\n\n"
-        f"The batch path is to cost at most {usd(BATCH_PROMISE_USD)} USD per million pictures"
-        f" without the endpoint: it costs {usd(batched)}, as long as the endpoint answers at least"
-        f" {slowest_endpoint(inputs, batch):.0f} requests a second (assumed:"
-        f" {inputs.assume('endpoint_requests_per_second'):.0f}; see below).",
+        "Made by `python -m operations.cost --write` from prices in us-east-1, the template and the state machines; a"
+        " unit test fails when this page is out of date. Nothing here was billed. Each price in"
+        f" [prices.toml](../operations/cost/prices.toml), read on {tables.read_on()}, has its source, and each"
+        " assumption in [assumptions.toml](../operations/cost/assumptions.toml) its reason: change them there.\n\n"
+        f"The batch path must cost at most {usd(BATCH_PROMISE_USD)} USD per million pictures without the endpoint; it"
+        f" costs {usd(batched)} while the endpoint answers"
+        f" {inputs.assume('endpoint_requests_per_second'):.0f} requests a second.",
         [
             ["USD per million pictures", "workflow", "with upload and a month's storage"],
             ["standard path", usd(standard), usd(standard + upload)],
@@ -216,184 +205,6 @@ def break_even(inputs: Inputs, batch: Batch) -> Section:
             ],
         ],
     )
-
-
-def changes(inputs: Inputs, batch: Batch) -> Section:
-    """Return what the deployed settings save."""
-    alone = replace(batch, size=1, children=batch.pictures_at_once)
-    base = total(model.batch_rows(inputs, batch))
-    standard = total(model.standard_rows(inputs))
-    traces = inputs.prices["trace"].usd * MILLION
-    cases = [
-        ("as deployed", batch),
-        ("no ItemBatcher, as many pictures at once", alone),
-        ("without X-Ray", replace(batch, traced=False)),
-        ("with X-Ray at its default sampling", replace(batch, traced=True)),
-        ("the workflow's log at level ALL", replace(batch, log_level="ALL")),
-        ("the workflow's log at level ERROR", replace(batch, log_level="ERROR")),
-        ("the workflow's log OFF", replace(batch, log_level="OFF")),
-    ]
-    lines = [["path", "setting", "USD per million", "difference"]]
-    for name, setting in cases:
-        cost = total(model.batch_rows(inputs, setting))
-        lines.append(["batch", name, usd(cost), f"{cost - base:+.2f}"])
-    others = [
-        ("as deployed", standard),
-        ("without X-Ray", total(model.standard_rows(inputs, traced=False))),
-        ("the workflow's log at level ALL", total(model.standard_rows(inputs, level="ALL"))),
-        ("the workflow's log at level ERROR", total(model.standard_rows(inputs, level="ERROR"))),
-    ]
-    lines += [["standard", name, usd(cost), f"{cost - standard:+.2f}"] for name, cost in others]
-    return Section(
-        "What changes it",
-        "X-Ray records the first request of each second and 5 % of the rest: nearly nothing of a"
-        f" fast batch, but all of a slow stream ({usd(traces)} USD per million).",
-        lines,
-    )
-
-
-def capacity(inputs: Inputs, batch: Batch) -> Section:
-    """Return how the endpoint's speed changes the batch path's cost."""
-    lines = [
-        ["endpoint, requests/s", "MaxConcurrency", "pictures/s", "bound by", "wait for the endpoint", "USD per million"]
-    ]
-    for requests in (25, 50, 100, 200):
-        for children in sorted({1, 2, batch.children}):
-            slower = model.with_value(inputs, "endpoint_requests_per_second", requests)
-            setting = replace(batch, children=children)
-            pace = model.speed(slower, setting)
-            lines.append(
-                [
-                    str(requests),
-                    str(children),
-                    f"{pace.pictures_per_second:.1f}",
-                    pace.bound_by,
-                    f"{pace.wait_s:.2f} s",
-                    usd(total(model.batch_rows(slower, setting))),
-                ]
-            )
-    return Section(
-        "An endpoint too slow for its batch costs Lambda time",
-        "Every picture in work that waits for the endpoint is a function that waits, and is paid"
-        f" for. With MaxConcurrency {batch.children} the batch path keeps to"
-        f" {usd(BATCH_PROMISE_USD)} USD as long as the endpoint answers at least"
-        f" {slowest_endpoint(inputs, batch):.0f} requests a second, at an assumed"
-        f" {inputs.assume('endpoint_requests_per_second'):.0f}. Where it is slower, more instances"
-        " or a lower MaxConcurrency bring the cost back; lowering it costs no speed as long as"
-        " the endpoint is the bound.",
-        lines,
-    )
-
-
-def slowest_endpoint(inputs: Inputs, batch: Batch) -> float:
-    """Return the fewest whole requests per second at which the batch path keeps its promise."""
-    assumed = int(inputs.assume("endpoint_requests_per_second"))
-    for requests in range(assumed, 0, -1):
-        slower = model.with_value(inputs, "endpoint_requests_per_second", requests)
-        if total(model.batch_rows(slower, batch)) > BATCH_PROMISE_USD:
-            return requests + 1
-    return 1
-
-
-def ten_million(inputs: Inputs, batch: Batch) -> Section:
-    """Return what the batch machine does with ten million pictures, by instances."""
-    lines = [
-        [
-            "instances behind the endpoint",
-            "MaxConcurrency",
-            "pictures/s",
-            "bound by",
-            "hours",
-            "workflow, USD",
-            "endpoint, USD",
-        ]
-    ]
-    hour = inputs.prices[DEFAULT_INSTANCE].usd
-    for instances, factor in ((1, 1), (2, 1), (2, 2), (4, 4), (10, 10)):
-        setting = replace(batch, instances=instances, children=batch.children * factor)
-        pace = model.speed(inputs, setting)
-        hours = LARGE / pace.pictures_per_second / 3600
-        cost = total(model.batch_rows(inputs, setting)) * LARGE / MILLION
-        lines.append(
-            [
-                str(instances),
-                str(setting.children),
-                f"{pace.pictures_per_second:,.0f}",
-                pace.bound_by,
-                f"{hours:,.1f}",
-                usd(cost + model.parent_usd(inputs)),
-                usd(hours * hour * instances),
-            ]
-        )
-    return Section(
-        f"The batch machine with {LARGE:,} pictures",
-        f"{LARGE / model.LISTED_PER_REQUEST:,.0f} requests list them, {LARGE / batch.size:,.0f}"
-        " children classify them. The parent's history has"
-        f" {model.parent_events(inputs)} events however many pictures there are, since each child"
-        f" keeps its own ({model.child_events(inputs, batch.size)} events for {batch.size}"
-        f" pictures). The first line is what is deployed, on {DEFAULT_INSTANCE}; for more speed,"
-        " raise instances and MaxConcurrency together. Wanting it done sooner costs next to"
-        " nothing: the same hours of instances are only used side by side.",
-        lines,
-    )
-
-
-def needs(inputs: Inputs, batch: Batch) -> dict[str, tuple[float, str]]:
-    """Return what a batch of ten million needs of each limit: a number, and words about it."""
-    pace = model.speed(inputs, batch)
-    children = pace.pictures_per_second / batch.size
-    waits = inputs.iteration.states[0].get("TimeoutSeconds", 0)
-    return {
-        "history_parent": (model.parent_events(inputs), "however many pictures"),
-        "payload": (
-            model.batch_input_bytes(inputs, batch),
-            "for a child's input at worst: longest keys, every byte escaped",
-        ),
-        "express_seconds": (pace.child_s, f"for a child; it waits at most {waits} for a picture"),
-        "sync_express": (batch.pictures_at_once, "pictures at once"),
-        "express_starts": (children, "children"),
-        "map_concurrency": (batch.children, ""),
-        "map_runs": (1, "for each batch that runs"),
-        "standard_hours": (LARGE / pace.pictures_per_second / 3600, ""),
-        "lambda_concurrency": (
-            batch.pictures_at_once,
-            "at most: a picture is in one function at a time",
-        ),
-        "partition_writes": (children * model.count_units(inputs, batch), ""),
-    }
-
-
-def limits(inputs: Inputs, batch: Batch) -> Section:
-    """Return AWS's limits beside what a batch of ten million needs of them."""
-    ours = needs(inputs, batch)
-    lines = [["AWS's limit", "limit", f"needed for {LARGE:,} pictures", "source"]]
-    for name, quota in inputs.quotas.items():
-        needed, words = ours[name]
-        amount = f"{number(needed)} {words}".strip()
-        lines.append([quota.what, number(quota.limit), amount, f"<{quota.source}> ({quota.copy})"])
-    return Section(
-        "Limits",
-        "An Express execution's history has no limit. Not found in writing, and so to be watched on"
-        " AWS: how long the listing takes, and how ResultWriter splits its files.",
-        lines,
-    )
-
-
-def prices(inputs: Inputs) -> Section:
-    """Return every price with its source."""
-    lines = [["what", "USD", "per", "source", "copy that was read"]]
-    for price in inputs.prices.values():
-        source = f"<{price.source}>"
-        lines.append([price.what, unit_price(price.usd), price.unit, source, price.copy])
-    return Section(f"Prices, us-east-1, read on {tables.read_on()}", "", lines)
-
-
-def assumptions(inputs: Inputs) -> Section:
-    """Return every assumption with its reason."""
-    lines = [["assumption", "value", "unit", "why"]]
-    for name, assumed in inputs.assumptions.items():
-        lines.append([name.replace("_", " "), f"{assumed.value:,g}", assumed.unit, assumed.why])
-    return Section("Assumptions", "Change them in operations/cost/assumptions.toml.", lines)
 
 
 def left_out() -> Section:

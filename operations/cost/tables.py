@@ -1,4 +1,4 @@
-"""Read the three tables of facts beside this file: prices, assumptions, quotas."""
+"""Read prices and assumptions from the TOML files beside this module."""
 
 import tomllib
 from dataclasses import dataclass
@@ -30,16 +30,6 @@ class Assumption:
     why: str
 
 
-@dataclass(frozen=True)
-class Quota:
-    """A limit of AWS, and where that was read."""
-
-    limit: float
-    what: str
-    source: str
-    copy: str
-
-
 def read_prices(path: Path = FOLDER / "prices.toml") -> dict[str, Price]:
     """Return the prices by name. Raises CostError for an entry that lacks a field."""
     return {name: _entry(Price, path, name, value) for name, value in _tables(path).items()}
@@ -48,11 +38,6 @@ def read_prices(path: Path = FOLDER / "prices.toml") -> dict[str, Price]:
 def read_assumptions(path: Path = FOLDER / "assumptions.toml") -> dict[str, Assumption]:
     """Return the assumptions by name. Raises CostError for an entry that lacks a field."""
     return {name: _entry(Assumption, path, name, value) for name, value in _tables(path).items()}
-
-
-def read_quotas(path: Path = FOLDER / "quotas.toml") -> dict[str, Quota]:
-    """Return AWS's limits by name. Raises CostError for an entry that lacks a field."""
-    return {name: _entry(Quota, path, name, value) for name, value in _tables(path).items()}
 
 
 def read_on(path: Path = FOLDER / "prices.toml") -> str:

@@ -17,7 +17,6 @@ HISTORY_EVENTS = {"Task": 5, "Pass": 2, "Choice": 2, "Wait": 2, "Succeed": 2, "F
 EXECUTION_EVENTS = 2  # started; succeeded or failed
 INLINE_MAP_EVENTS = 4  # entered, started, succeeded, exited
 ITERATION_EVENTS = 2  # started, succeeded
-DISTRIBUTED_MAP_EVENTS = 6  # the same four, and the Map Run's start and end
 ERROR_EVENTS = 2  # that log level ERROR writes for an execution that ends in a Fail state
 
 State = Mapping[str, Any]
