@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from benchmarks.runs import TrainingRun, spread, train
 from common import settings
 from common.arguments import positive_integer
@@ -50,9 +51,7 @@ class Task:
 
 def main(argv: list[str] | None = None) -> int:
     """Stage, train and measure; print a table and write the report."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    return run_command("adapt", lambda: run(arguments, console), "no report was written")
+    return run_command("adapt", lambda: run(parse_arguments(argv), make_console()), "no report was written")
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -136,7 +135,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
             "preset": arguments.preset,
             "epochs": arguments.epochs,
             "tasks": found,
-            "machine": f"{platform.machine()}, Python {platform.python_version()}",
+            "machine": f"{machine()}, Python {platform.python_version()}",
         },
     )
     show(found, console)

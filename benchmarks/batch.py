@@ -48,14 +48,12 @@ class BatchFailedError(ExpectedError):
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a table and write the report; return the exit status."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    return run_command("batch", lambda: run(arguments, console))
+    return run_command("batch", lambda: run(parse_arguments(argv), make_console()))
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
     """Start the laptop's AWS, measure all pairs, report, and stop. Raises ExpectedError."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
     REPORT.unlink(missing_ok=True)  # a run that fails leaves no older figures
     session = LaptopSession(arguments.port, console, FOLDER)
     with session.laptop_aws():

@@ -19,6 +19,7 @@ from samcli.yamlhelper import yaml_parse
 from benchmarks.hostile_pictures import apart
 from benchmarks.hostile_pictures.corpus import cases, of_the_endpoint, of_the_function
 from common import settings
+from common.command import run_command
 from common.reports import write_json
 from common.waiting import make_console
 
@@ -75,6 +76,11 @@ def measure(console: Console) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a table, write the report; 1 if a case did not end as stated."""
+    return run_command("hostile", lambda: run(parse_arguments(argv), make_console()), "no report was written")
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.hostile",
         description="Give every hostile picture to the function and to the endpoint's program; takes a minute.",
@@ -82,13 +88,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--report", type=Path, default=REPORT, metavar="FILE", help=f"where the figures go, as JSON ({REPORT})"
     )
-    path = parser.parse_args(argv).report
-    console = make_console()
-    try:
-        report = measure(console)
-    except KeyboardInterrupt:
-        print("hostile: interrupted; no report was written", file=sys.stderr)
-        return 130
+    return parser.parse_args(argv)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Measure, print a table and write the report; return the exit status."""
+    report = measure(console)
     table = Table("", "worst time", "its case", "worst memory", "its case")
     for role in ("function", "endpoint"):
         row = report[role]
@@ -106,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     for line in report["not_as_stated"]:
         console.print(f"not as stated: {line}", highlight=False, markup=False)
-    write_json(path, report)
+    write_json(arguments.report, report)
     large = report["function"]["worst_peak_mib"] >= report["function_memory_size_mib"]
     return int(bool(report["not_as_stated"]) or large)
 

@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import machine
+from common.arguments import positive_integer
+from common.command import run_command
 from common.reports import write_json
 from common.waiting import make_console
 
@@ -60,20 +62,28 @@ def measure(function: str, runs: int) -> dict[str, float]:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure every function, print a table and write the report."""
+    return run_command("import_time", lambda: run(parse_arguments(argv), make_console()), "no report was written")
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.import_time",
         description="Compare importing each handler with importing boto3 and making its clients.",
     )
     parser.add_argument(
         "--runs",
-        type=int,
+        type=positive_integer,
         default=9,
         metavar="N",
         help="pairs of interpreters per function, after one that is not counted (9)",
     )
-    runs = parser.parse_args(argv).runs
-    console = make_console()
-    functions = {}
+    return parser.parse_args(argv)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> None:
+    """Measure every function, print a table and write the report."""
+    runs, functions = arguments.runs, {}
     for function in CLIENTS:
         with console.status(f"{function}: {runs} pairs"):
             functions[function] = measure(function, runs)
@@ -86,7 +96,6 @@ def main(argv: list[str] | None = None) -> int:
     write_json(REPORT, report)
     show(report, console)
     console.print(f"Figures: {REPORT}")
-    return 0
 
 
 def show(report: dict[str, Any], console: Console) -> None:

@@ -55,9 +55,7 @@ class ReportError(ExpectedError):
 
 def main(argv: list[str] | None = None) -> int:
     """Merge the reports, print them, and return the exit status."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    return run_command("summary", lambda: summarise(FOLDER, arguments.require, console))
+    return run_command("summary", lambda: summarise(FOLDER, parse_arguments(argv).require, make_console()))
 
 
 def summarise(folder: Path, required: list[str], console: Console) -> None:

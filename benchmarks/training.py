@@ -53,9 +53,7 @@ Picture = tuple[str, str, bytes]  # path below the staged folder, true class, PN
 
 def main(argv: list[str] | None = None) -> int:
     """Train and measure; print a table and write the report."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    return run_command("training", lambda: run(arguments, console), "finished trainings are kept")
+    return run_command("training", lambda: run(parse_arguments(argv), make_console()), "finished trainings are kept")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:

@@ -43,9 +43,7 @@ class ForeignClassError(ExpectedError):
 
 def main(argv: list[str] | None = None) -> int:
     """Ask every model about every kind; print a table, write the report and contact sheets."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    return run_command("neither", lambda: run(arguments, console), "no report was written")
+    return run_command("neither", lambda: run(parse_arguments(argv), make_console()), "no report was written")
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

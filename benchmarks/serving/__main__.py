@@ -50,10 +50,8 @@ TOLERANCE = 1e-4
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print the tables and write the report; return the exit status."""
-    arguments = parse_arguments(argv)
-    console = make_console()
     with ending_on_signals():
-        return run_command("serving", lambda: run(arguments, console))
+        return run_command("serving", lambda: run(parse_arguments(argv), make_console()))
 
 
 @contextlib.contextmanager
