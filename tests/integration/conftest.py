@@ -53,6 +53,6 @@ def review(stack: Stack) -> Mailbox:
 
 
 @pytest.fixture(scope="module")
-def told(stack: Stack) -> Mailbox:
+def notifications(stack: Stack) -> Mailbox:
     """The notifications of the failure topic."""
     return Mailbox(stack, stack.failures)

@@ -34,7 +34,7 @@ class Watched(NamedTuple):
 
     stack: Stack
     names: dict[str, str]
-    told: Mailbox
+    notifications: Mailbox
 
     def client(self, service: str, **config: Any) -> Any:
         return self.stack.aws.client(service, **config)
@@ -277,11 +277,11 @@ def reached(found: float | None, value: float | None) -> bool:
     return value is None or (found is not None and found >= value)
 
 
-def told(watched: Watched, name: str, state: str) -> list[dict[str, Any]]:
+def notifications(watched: Watched, name: str, state: str) -> list[dict[str, Any]]:
     """Return what the alarm topic told of an alarm in a state."""
     return [
         body
-        for body in watched.told.all()
+        for body in watched.notifications.all()
         if (body["AlarmName"], body["NewStateValue"]) == (watched.names[name], state)
     ]
 
@@ -298,7 +298,7 @@ def told(watched: Watched, name: str, state: str) -> list[dict[str, Any]]:
     "cloudwatch-datapoints-to-alarm",
 )
 @pytest.mark.parametrize("name", [*CASES, *(name for name in ALARMS if name not in CASES)])
-def test_an_alarm_stays_quiet_below_its_edge_and_tells_over_it(watched, name):
+def test_alarm_is_quiet_below_its_threshold_and_notifies_above_it(watched, name):
     assert name in ALARMS, "a case for an alarm that is not in the template"
     assert name in CASES, "an alarm without a case"
     below, value, over = CASES[name]
@@ -311,10 +311,10 @@ def test_an_alarm_stays_quiet_below_its_edge_and_tells_over_it(watched, name):
         assert found == value
     alarm = watched.alarm(name)
     assert alarm["StateValue"] == "OK", alarm["StateReason"]
-    assert not told(watched, name, "ALARM")
+    assert not notifications(watched, name, "ALARM")
     over(watched)
     wait_until(lambda: watched.alarm(name)["StateValue"] == "ALARM")
-    [message] = wait_until(lambda: told(watched, name, "ALARM"))
+    [message] = wait_until(lambda: notifications(watched, name, "ALARM"))
     assert message["AlarmDescription"].endswith(f"docs/operations.md, {name}.")
     topic = [watched.stack.outputs["AlarmTopicArn"]]
     assert alarm["AlarmActions"] == alarm["OKActions"] == topic  # it is over after a period or more

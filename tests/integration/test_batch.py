@@ -125,15 +125,15 @@ def test_what_else_is_in_the_input_passes_for_nothing(stack):
 
 
 @pytest.mark.parity("states-tolerated-failures")
-def test_a_batch_of_failures_only_is_a_failed_batch(stack, told):
+def test_a_batch_of_failures_only_is_a_failed_batch(stack, notifications):
     prefix, [event] = fill(stack, b"<html>")
     execution = run(stack, prefix)
     assert execution["status"] == "FAILED"
     found = json.loads(execution["cause"])
     assert (found["found"], found["failed"], found["accepted"]) == (1, 1, 0)
-    [message] = [body for body in told.all() if body.get("s3_key") == event["s3_key"]]
+    [message] = [body for body in notifications.all() if body.get("s3_key") == event["s3_key"]]
     assert message["error"]["Error"] == "NotAPictureError"
-    assert len(told.wait(execution["executionArn"])) == 1
+    assert len(notifications.wait(execution["executionArn"])) == 1
 
 
 @pytest.mark.parity(
@@ -149,7 +149,7 @@ def test_a_batch_of_failures_only_is_a_failed_batch(stack, told):
     "states-express-at-least-once",
     "states-result-writer",
 )
-def test_every_picture_ends_in_one_place_and_a_second_run_changes_nothing(stack, review, told):
+def test_every_picture_ends_in_one_place_and_a_second_run_changes_nothing(stack, review, notifications):
     bodies = [WHITE] * 28 + [BLACK] * 17 + [GREY] * 10 + [b""] * 2 + [b"<html>"] * 2 + [WHITE[:60]]
     prefix, events = fill(stack, *bodies)
     ends = ["bicycle"] * 28 + ["motorcycle"] * 17 + ["review"] * 10 + [""] * 5
@@ -170,7 +170,7 @@ def test_every_picture_ends_in_one_place_and_a_second_run_changes_nothing(stack,
         ]
         assert [outcome(stack, event) for event in events] == ends
         assert [len(review.about(event)) for event in events] == [0] * 45 + [1] * 10 + [0] * 5
-        messages = [body for body in told.all() if str(body.get("s3_key")).startswith(prefix)]
+        messages = [body for body in notifications.all() if str(body.get("s3_key")).startswith(prefix)]
         failures = Counter(body["error"]["Error"] for body in messages)
         assert failures == {error: runs * count for error, count in errors.items()}
         assert {body["s3_key"] for body in messages} == {event["s3_key"] for event in events[55:]}
@@ -225,10 +225,10 @@ def test_what_a_person_decided_is_counted_as_reviewed(stack, label):
 
 
 @pytest.mark.parity("states-tolerated-failures", "states-status-events")
-def test_a_broken_endpoint_stops_the_batch_early_and_it_goes_on_once_mended(well, told):
-    prefix, events = fill(well, *[WHITE] * 100)
-    fault(well, {"kind": "gone"})
-    execution = run(well, prefix)
+def test_a_broken_endpoint_stops_the_batch_early_and_it_goes_on_once_mended(healthy, notifications):
+    prefix, events = fill(healthy, *[WHITE] * 100)
+    fault(healthy, {"kind": "gone"})
+    execution = run(healthy, prefix)
     assert (execution["status"], execution["error"]) == (
         "FAILED",
         "States.ExceedToleratedFailureThreshold",
@@ -236,27 +236,27 @@ def test_a_broken_endpoint_stops_the_batch_early_and_it_goes_on_once_mended(well
     stopped = json.loads(execution["cause"])
     assert (stopped["found"], stopped["accepted"], stopped["review"]) == (100, 0, 0)
     assert 10 < stopped["failed"] < 100
-    [message] = told.wait(execution["executionArn"])
+    [message] = notifications.wait(execution["executionArn"])
     assert (message["status"], message["cause"]) == ("FAILED", execution["cause"])
-    failures = [body for body in told.all() if str(body.get("s3_key")).startswith(prefix)]
+    failures = [body for body in notifications.all() if str(body.get("s3_key")).startswith(prefix)]
     assert {body["error"]["Error"] for body in failures} == {"EndpointNotFoundError"}
     assert len({body["s3_key"] for body in failures}) == len(failures) == stopped["failed"]
-    fault(well, None)
-    assert summary(run(well, prefix)) == expected(well, prefix, bicycle=100)
-    assert {outcome(well, event) for event in events} == {"bicycle"}
+    fault(healthy, None)
+    assert summary(run(healthy, prefix)) == expected(healthy, prefix, bicycle=100)
+    assert {outcome(healthy, event) for event in events} == {"bicycle"}
 
 
-def test_a_bucket_that_is_not_there_fails_and_is_told(stack, told):
+def test_batch_of_a_missing_bucket_fails_with_a_notification(stack, notifications):
     event = {"s3_bucket": "no-such-bucket", "prefix": "a/"}
     execution = ended(stack, start(stack, event, BATCH), BATCH_SECONDS)
     assert execution["status"] == "FAILED"
     assert json.loads(execution["cause"])["s3_bucket"] == "no-such-bucket"
-    [message] = told.wait(execution["executionArn"])
+    [message] = notifications.wait(execution["executionArn"])
     assert json.loads(message["input"]) == event
 
 
 @pytest.mark.parity("states-express-no-events", "states-sync-express")
-def test_the_batch_tells_of_pictures_whose_own_workflow_cannot(stack, told, express):
+def test_batch_notifies_of_pictures_whose_own_workflow_cannot(stack, notifications, express):
     prefix, events = fill(stack, *[WHITE] * 29, b"")
     uncaught, unstarted, untold = (events[n]["s3_key"] for n in (3, 17, 29))
     condition = f"$states.input.s3_key = '{uncaught}' ? $number('x') = 1"
@@ -275,7 +275,9 @@ def test_the_batch_tells_of_pictures_whose_own_workflow_cannot(stack, told, expr
         found = summary(run(stack, prefix))
     assert found == expected(stack, prefix, failed=3, bicycle=27)
     messages = {
-        body["s3_key"]: body["error"]["Error"] for body in told.all() if str(body.get("s3_key")).startswith(prefix)
+        body["s3_key"]: body["error"]["Error"]
+        for body in notifications.all()
+        if str(body.get("s3_key")).startswith(prefix)
     }
     assert messages.keys() == {uncaught, unstarted, untold}
     assert messages[untold] == "EmptyPictureError"
@@ -284,18 +286,18 @@ def test_the_batch_tells_of_pictures_whose_own_workflow_cannot(stack, told, expr
 
 
 @pytest.mark.parity("states-express-5-minutes", "states-express-no-events")
-def test_the_batch_tells_of_a_picture_that_takes_too_long(well, told, express):
-    run(well, fill(well, *[WHITE] * 3)[0])  # no cold start takes up the time
-    prefix, _ = fill(well, *[WHITE] * 10)  # one of ten is within the tolerated 10 %
-    fault(well, {"kind": "slow", "calls": 1, "delay_seconds": 8})
-    with altered(well, {}, express, timeout_seconds=5):
-        assert summary(run(well, prefix)) == expected(well, prefix, failed=1, bicycle=9)
-    [message] = [body for body in told.all() if str(body.get("s3_key")).startswith(prefix)]
+def test_batch_notifies_of_a_picture_that_takes_too_long(healthy, notifications, express):
+    run(healthy, fill(healthy, *[WHITE] * 3)[0])  # no cold start takes up the time
+    prefix, _ = fill(healthy, *[WHITE] * 10)  # one of ten is within the tolerated 10 %
+    fault(healthy, {"kind": "slow", "calls": 1, "delay_seconds": 8})
+    with altered(healthy, {}, express, timeout_seconds=5):
+        assert summary(run(healthy, prefix)) == expected(healthy, prefix, failed=1, bicycle=9)
+    [message] = [body for body in notifications.all() if str(body.get("s3_key")).startswith(prefix)]
     assert message["error"]["Error"] in {"TIMED_OUT", "States.Timeout"}
 
 
 @pytest.mark.parity("states-map-run", "dynamodb-transaction")
-def test_pictures_that_nobody_counted_fail_the_batch(stack, told):
+def test_uncounted_pictures_fail_the_batch(stack, notifications):
     prefix, events = fill(stack, *[BLACK] * 110)  # 10 of 110 are within the tolerated 10 %
     items = (*COUNT, "Arguments", "TransactItems")
     deployed = deployed_member(stack, *items, machine=BATCH)
@@ -307,6 +309,6 @@ def test_pictures_that_nobody_counted_fail_the_batch(stack, told):
     assert (execution["status"], execution["error"]) == ("FAILED", "PICTURES_UNACCOUNTED_FOR")
     found = json.loads(execution["cause"])
     assert (found["found"], found["accepted"], found["by_class"]) == (110, 100, {"motorcycle": 100})
-    [message] = told.wait(execution["executionArn"])
+    [message] = notifications.wait(execution["executionArn"])
     assert message["error"] == "PICTURES_UNACCOUNTED_FOR"
     assert summary(run(stack, prefix)) == expected(stack, prefix, motorcycle=110)

@@ -155,9 +155,7 @@ def test_a_laptops_aws_that_does_not_start_is_no_bug(tmp_path: Path) -> None:
         pytest.fail("it has started")
 
 
-def test_what_goes_wrong_is_told_also_when_the_laptops_aws_has_gone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_error_is_reported_after_the_laptops_aws_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = tmp_path / "state"
 
     def fail(*_: object) -> None:

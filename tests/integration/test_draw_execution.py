@@ -60,13 +60,13 @@ def draw_command(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[s
 
 
 def test_an_accepted_picture_took_the_main_way(stack):
-    told = execute(stack, put(stack, WHITE))
-    path = path_of(stack, told["executionArn"])
+    execution = execute(stack, put(stack, WHITE))
+    path = path_of(stack, execution["executionArn"])
     assert states(path) == ACCEPTED
     assert (path.status, path.error) == ("SUCCEEDED", None)
     assert path.machine == stack.outputs["StateMachineArn"].rsplit(":", 1)[-1]
-    assert path.input == told["input"]
-    assert json.loads(path.output or "null") == json.loads(told["output"])
+    assert path.input == execution["input"]
+    assert json.loads(path.output or "null") == json.loads(execution["output"])
     assert [step.attempts for step in path.steps] == [0, 1, 1, 1, 0, 1]
     seconds = [step.seconds or 0.0 for step in path.steps]
     assert min(seconds) >= 0
@@ -74,7 +74,7 @@ def test_an_accepted_picture_took_the_main_way(stack):
     assert transition_counts([path])["Record Prediction", END] == 1
 
 
-def test_a_doubtful_picture_took_the_way_to_review(stack):
+def test_picture_below_the_threshold_takes_the_path_to_review(stack):
     path = path_of(stack, execute(stack, put(stack, GREY))["executionArn"])
     assert states(path) == REVIEW
     assert path.steps[-1].error == path.error == "THRESHOLD_CONFIDENCE_NOT_MET"
@@ -82,16 +82,16 @@ def test_a_doubtful_picture_took_the_way_to_review(stack):
 
 
 @pytest.mark.parity("states-history")
-def test_attempts_and_the_error_that_was_caught_are_told(well):
-    fault(well, {"kind": "throttled", "calls": 2})
-    busy = path_of(well, execute(well, put(well, WHITE))["executionArn"])
+def test_path_contains_attempts_and_the_caught_error(healthy):
+    fault(healthy, {"kind": "throttled", "calls": 2})
+    busy = path_of(healthy, execute(healthy, put(healthy, WHITE))["executionArn"])
     assert states(busy) == ACCEPTED
     asked = busy.steps[2]
     assert (asked.attempts, asked.error) == (3, None)
     assert [failure.error for failure in asked.failures] == ["EndpointBusyError"] * 2
 
-    fault(well, {"kind": "gone"})
-    gone = path_of(well, execute(well, put(well, WHITE))["executionArn"])
+    fault(healthy, {"kind": "gone"})
+    gone = path_of(healthy, execute(healthy, put(healthy, WHITE))["executionArn"])
     assert states(gone) == [*ACCEPTED[:3], "Notify Failure", "Workflow Failed"]
     assert (gone.steps[2].error, gone.steps[-1].error) == ("EndpointNotFoundError",) * 2
     assert transition_counts([gone])["Image Classification", "Notify Failure"] == 1
@@ -130,9 +130,9 @@ def test_a_stopped_execution_ended_when_it_was_stopped(stack):
 
 
 def test_the_command_draws_an_execution_and_lists_its_steps(stack, tmp_path):
-    told = execute(stack, put(stack, BLACK, "by-hand/drawn & listed.png"))
+    execution = execute(stack, put(stack, BLACK, "by-hand/drawn & listed.png"))
     out = tmp_path / "one.svg"
-    done = draw_command(stack, "--execution", told["executionArn"], "--out", str(out))
+    done = draw_command(stack, "--execution", execution["executionArn"], "--out", str(out))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("SUCCEEDED after ")
     for name in ACCEPTED:
@@ -176,7 +176,7 @@ def test_a_batch_is_drawn_though_its_children_are_not_named(stack):
     ]
     assert path.steps[2].attempts == 0
     picture = draw(MANY, path=path, steps=True)
-    assert 'class="wf-state" data-state="Notify Failure"' in picture  # not told, so not pale
+    assert 'class="wf-state" data-state="Notify Failure"' in picture  # not execution, so not pale
     assert 'class="wf-state wf-off" data-state="Batch Stopped"' in picture
 
 
@@ -201,7 +201,7 @@ def test_an_express_execution_of_the_laptop_keeps_its_history(stack):
     """AWS keeps none; read_path refuses its ARN there (tests/unit)."""
     machines = stack.aws.client("stepfunctions").list_state_machines()["stateMachines"]
     [express] = [m["stateMachineArn"] for m in machines if m["type"] == "EXPRESS"]
-    told = stack.aws.client("stepfunctions", inject_host_prefix=False).start_sync_execution(
+    execution = stack.aws.client("stepfunctions", inject_host_prefix=False).start_sync_execution(
         stateMachineArn=express, input=json.dumps(put(stack, WHITE))
     )
-    assert states(path_of(stack, told["executionArn"])) == ACCEPTED
+    assert states(path_of(stack, execution["executionArn"])) == ACCEPTED

@@ -129,9 +129,9 @@ def test_every_picture_ends_as_stated_and_once(serving):
     upload(serving)
     deadline = time.monotonic() + ALL_SECONDS
     while True:
-        told: list[dict[str, Any]] = failures.all()
+        notifications: list[dict[str, Any]] = failures.all()
         ended = [(key, CLASSIFIED) for key in recorded(serving)]
-        ended += [(body["s3_key"], body["error"]["Error"]) for body in told]
+        ended += [(body["s3_key"], body["error"]["Error"]) for body in notifications]
         if len(ended) >= len(cases()) or time.monotonic() > deadline:
             break
         time.sleep(1)
@@ -147,12 +147,14 @@ def test_every_picture_ends_as_stated_and_once(serving):
     assert all(30 < peaks[name] < most for name, most in memory_settings().items()), peaks
     # Torch and the model, and for each of its threads the largest picture, decoded and copied.
     assert peaks["serving_host.py"] < 400 + (os.cpu_count() or 1) * 4 * PICTURE_MIB, peaks
-    asked = {body["s3_key"] for body in told if entered(serving, body["execution_arn"], "Image Classification")}
+    asked = {
+        body["s3_key"] for body in notifications if entered(serving, body["execution_arn"], "Image Classification")
+    }
     assert asked == {case.key for case in cases() if case.outcome == REFUSED}
 
 
 @pytest.mark.parity("endpoint-model", "invoke-model-error")
-def test_the_endpoint_answers_whoever_asks_it_directly_as_stated(serving):
+def test_endpoint_called_directly_gives_the_stated_outcome(serving):
     runtime = serving.aws.client("sagemaker-runtime", retries={"total_max_attempts": 1})
     pictures = {case.body: case for case in cases()}
 

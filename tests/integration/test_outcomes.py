@@ -143,11 +143,13 @@ def assert_in_review(stack: Stack, event: dict[str, str], review: Mailbox) -> No
     assert len(review.about(event)) == 1
 
 
-def assert_failed(execution: dict[str, Any], error: str, told: Mailbox, event: dict[str, str] | None = None) -> str:
-    """Assert that the execution failed with this error and told so once; return the cause."""
+def assert_failed(
+    execution: dict[str, Any], error: str, notifications: Mailbox, event: dict[str, str] | None = None
+) -> str:
+    """Assert that the execution failed with this error and sent one notification; return the cause."""
     assert (execution["status"], execution["error"]) == ("FAILED", error), execution
-    told.wait_for_later()
-    [message] = told.of(execution["executionArn"])
+    notifications.wait_for_later()
+    [message] = notifications.of(execution["executionArn"])
     assert message["error"] == {"Error": error, "Cause": execution["cause"]}
     if event:
         assert (message["s3_key"], message["s3_version_id"]) == (
@@ -159,7 +161,7 @@ def assert_failed(execution: dict[str, Any], error: str, told: Mailbox, event: d
 
 # ------------------------------------------------------------------------- Repeated events
 @pytest.mark.parity("s3-events-at-least-once")
-def test_an_upload_event_that_comes_three_times_gives_one_answer(stack, review, told):
+def test_upload_event_that_comes_three_times_gives_one_answer(stack, review, notifications):
     event = put(stack, WHITE, f"inbox/{uuid.uuid4()}/a.png")
     first = wait_until(lambda: record(stack, event), ANSWER_SECONDS)["execution_arn"]["S"]
     detail = json.loads(ended(stack, first)["input"])
@@ -171,11 +173,11 @@ def test_an_upload_event_that_comes_three_times_gives_one_answer(stack, review, 
         assert (output["label"], output["accepted"]) == ("bicycle", True)
         assert output["earlier"]["execution_arn"] == first
     assert [item["execution_arn"]["S"] for item in items(stack, event)] == [first]
-    assert review.about(event) == told.about(event) == []
+    assert review.about(event) == notifications.about(event) == []
 
 
 @pytest.mark.parity("s3-events-at-least-once")
-def test_an_upload_that_s3_tells_of_twice_is_queued_once(stack, review, told):
+def test_repeated_upload_event_queues_the_picture_once(stack, review, notifications):
     control(stack, "PUT", "/_local/uploads", {"duplicates": 1})
     try:
         event = put(stack, GREY, f"inbox/{uuid.uuid4()}/a.png")
@@ -185,7 +187,7 @@ def test_an_upload_that_s3_tells_of_twice_is_queued_once(stack, review, told):
     assert [ended(stack, arn)["error"] for arn in arns] == [DOUBTFUL] * 2
     assert len(items(stack, event)) == 1
     assert_in_review(stack, event, review)
-    assert told.about(event) == []
+    assert notifications.about(event) == []
 
 
 def both_started(stack: Stack, key: str) -> list[str] | None:
@@ -214,7 +216,7 @@ def test_two_events_at_once_give_one_answer_and_both_succeed(stack):
 
 
 @pytest.mark.parity("dynamodb-conditional-write", "s3-events-at-least-once")
-def test_twenty_events_at_once_for_a_doubtful_picture_queue_it_once(stack, review, told, hurried):
+def test_twenty_concurrent_events_queue_the_picture_once(stack, review, notifications, hurried):
     event = put(stack, GREY)
     arns = [start(stack, upload_event(event)) for _ in range(20)]
     for arn in arns:
@@ -225,7 +227,7 @@ def test_twenty_events_at_once_for_a_doubtful_picture_queue_it_once(stack, revie
     assert_in_review(stack, event, review)
     assert execute(stack, upload_event(event))["error"] == DOUBTFUL  # and once more, later
     assert_in_review(stack, event, review)
-    assert told.about(event) == []
+    assert notifications.about(event) == []
 
 
 @pytest.mark.parity("s3-versions")
@@ -242,7 +244,7 @@ def test_each_version_of_a_key_has_an_outcome_of_its_own(stack, review):
     assert review.about(first) == review.about(third) == []
 
 
-def test_a_doubtful_picture_stays_in_review_when_a_later_answer_would_do(stack, review):
+def test_picture_in_review_stays_there_when_a_later_answer_is_accepted(stack, review):
     event = put(stack, GREY)
     assert execute(stack, event)["error"] == DOUBTFUL
     before = record(stack, event)
@@ -254,7 +256,7 @@ def test_a_doubtful_picture_stays_in_review_when_a_later_answer_would_do(stack, 
     assert_in_review(stack, event, review)
 
 
-def test_an_accepted_answer_stands_when_a_later_one_is_doubtful(stack, review):
+def test_accepted_answer_stands_when_a_later_one_is_below_the_threshold(stack, review):
     event = put(stack, GREY)
     with altered(stack, LENIENT):
         first = execute(stack, event)
@@ -270,16 +272,16 @@ def test_an_accepted_answer_stands_when_a_later_one_is_doubtful(stack, review):
 
 
 @pytest.mark.parity("states-catch", "invoke-not-found")
-def test_a_failed_picture_is_started_again_on_purpose(well, told):
-    event = put(well, WHITE)
-    fault(well, {"kind": "gone"})
-    assert_failed(execute(well, event), "EndpointNotFoundError", told, event)
-    assert items(well, event) == []
-    fault(well, None)
-    assert execute(well, event)["status"] == "SUCCEEDED"
-    assert len(items(well, event)) == 1
-    assert is_accepted(well, event, "bicycle")
-    assert len(told.about(event)) == 1
+def test_a_failed_picture_is_started_again_on_purpose(healthy, notifications):
+    event = put(healthy, WHITE)
+    fault(healthy, {"kind": "gone"})
+    assert_failed(execute(healthy, event), "EndpointNotFoundError", notifications, event)
+    assert items(healthy, event) == []
+    fault(healthy, None)
+    assert execute(healthy, event)["status"] == "SUCCEEDED"
+    assert len(items(healthy, event)) == 1
+    assert is_accepted(healthy, event, "bicycle")
+    assert len(notifications.about(event)) == 1
 
 
 # ------------------------------------------------------------- Claims of other executions
@@ -311,11 +313,11 @@ def test_an_unfinished_claim_is_made_good_though_a_later_answer_is_certain(stack
 @pytest.mark.parametrize(
     "change", [{"outcome": {"S": "lost"}}, {"outcome": {"S": "reviewed"}}], ids=["odd", "no label"]
 )
-def test_a_record_that_nobody_knows_is_no_answer(stack, told, change):
+def test_item_with_an_unknown_outcome_fails_the_execution(stack, notifications, change):
     event = put(stack, WHITE)
     claim(stack, event, 0, **change)
     execution = execute(stack, event)
-    assert_failed(execution, "UNKNOWN_OUTCOME", told, event)
+    assert_failed(execution, "UNKNOWN_OUTCOME", notifications, event)
 
 
 @pytest.mark.parametrize(("label", "accepted"), [("motorcycle", True), ("neither", False)])
@@ -368,7 +370,7 @@ def test_a_fresh_claim_is_waited_for_and_its_outcome_stands(stack, review, hurri
 
 
 @pytest.mark.parity("states-wait")
-def test_a_claim_that_is_released_leaves_the_picture_to_whoever_waits(stack, review, hurried):
+def test_released_claim_leaves_the_picture_to_a_waiting_execution(stack, review, hurried):
     event = put(stack, GREY)
     claim(stack, event, 0)
     arn = waiting_for_another(stack, event)
@@ -382,19 +384,19 @@ def test_a_claim_that_is_released_leaves_the_picture_to_whoever_waits(stack, rev
 
 # ------------------------------------------------------------------------- AWS refuses
 @pytest.mark.parity("states-sqs-refused", "states-catch", "states-dynamodb")
-def test_a_queue_that_refuses_fails_the_execution_and_leaves_the_picture_free(stack, review, told, hurried):
+def test_a_queue_that_refuses_fails_the_execution_and_leaves_the_picture_free(stack, review, notifications, hurried):
     event = put(stack, GREY)
     queue = deployed_member(stack, "Send To Review", "Arguments", "QueueUrl")
     with altered(stack, {("Send To Review", "Arguments", "QueueUrl"): f"{queue}-none"}):
         execution = execute(stack, event)
     assert execution["error"].startswith("SQS.")
-    assert_failed(execution, execution["error"], told, event)
+    assert_failed(execution, execution["error"], notifications, event)
     assert items(stack, event) == []
     assert execute(stack, event)["error"] == DOUBTFUL
     assert_in_review(stack, event, review)
 
 
-def test_a_confirmation_that_is_refused_does_not_lose_the_picture(stack, review, told):
+def test_a_confirmation_that_is_refused_does_not_lose_the_picture(stack, review, notifications):
     event = put(stack, GREY)
     condition = ("Confirm Review", "Arguments", "ConditionExpression")
     with altered(stack, {condition: "execution_arn <> :me"}):
@@ -404,8 +406,8 @@ def test_a_confirmation_that_is_refused_does_not_lose_the_picture(stack, review,
     assert item
     assert (item["outcome"], item["queued"]) == ({"S": "review"}, {"BOOL": False})
     assert len(review.about(event)) == 1
-    told.wait_for_later()
-    assert told.of(execution["executionArn"]) == []
+    notifications.wait_for_later()
+    assert notifications.of(execution["executionArn"]) == []
 
 
 @pytest.mark.parity("states-catch")
@@ -414,24 +416,24 @@ def test_a_confirmation_that_is_refused_does_not_lose_the_picture(stack, review,
     [(WHITE, "Record Prediction"), (GREY, "Claim Review")],
     ids=["certain", "doubtful"],
 )
-def test_a_table_that_refuses_fails_the_execution(stack, review, told, body, state):
+def test_a_table_that_refuses_fails_the_execution(stack, review, notifications, body, state):
     event = put(stack, body)
     with altered(stack, {(state, "Arguments", "TableName"): "none"}):
         execution = execute(stack, event)
-    assert_failed(execution, "DynamoDB.ResourceNotFoundException", told, event)
+    assert_failed(execution, "DynamoDB.ResourceNotFoundException", notifications, event)
     assert items(stack, event) == review.about(event) == []
 
 
-def test_an_earlier_outcome_that_cannot_be_read_fails_the_execution_and_stays(stack, review, told):
+def test_an_earlier_outcome_that_cannot_be_read_fails_the_execution_and_stays(stack, review, notifications):
     event = put(stack, GREY)
     execute(stack, event)
     with altered(stack, {("Read Earlier Outcome", "Arguments", "TableName"): "none"}):
         execution = execute(stack, event)
-    assert_failed(execution, "DynamoDB.ResourceNotFoundException", told, event)
+    assert_failed(execution, "DynamoDB.ResourceNotFoundException", notifications, event)
     assert_in_review(stack, event, review)
 
 
-def test_a_claim_that_cannot_be_released_is_told_of_all_the_same(stack, told, hurried):
+def test_claim_that_cannot_be_released_still_sends_a_notification(stack, notifications, hurried):
     event = put(stack, GREY)
     queue = deployed_member(stack, "Send To Review", "Arguments", "QueueUrl")
     with altered(
@@ -443,18 +445,18 @@ def test_a_claim_that_cannot_be_released_is_told_of_all_the_same(stack, told, hu
     ):
         execution = execute(stack, event)
     assert execution["error"].startswith("SQS.")
-    assert_failed(execution, execution["error"], told, event)
+    assert_failed(execution, execution["error"], notifications, event)
 
 
 @pytest.mark.parity("states-sns-refused", "states-status-events")
-def test_a_topic_that_refuses_fails_with_the_first_error_and_eventbridge_tells(stack, told, hurried):
+def test_a_topic_that_refuses_fails_with_the_first_error_and_eventbridge_tells(stack, notifications, hurried):
     event = {"s3_bucket": stack.outputs["PicturesBucketName"], "s3_key": f"{uuid.uuid4()}.png"}
     topic = stack.outputs["FailureTopicArn"]
     with altered(stack, {("Notify Failure", "Arguments", "TopicArn"): f"{topic}-none"}):
         execution = execute(stack, event)
     assert (execution["status"], execution["error"]) == ("FAILED", "PictureNotFoundError")
     assert execution["cause"].startswith(UNTOLD)
-    [message] = told.wait(execution["executionArn"])
+    [message] = notifications.wait(execution["executionArn"])
     assert (message["status"], message["error"]) == ("FAILED", "PictureNotFoundError")
     assert json.loads(message["input"]) == event
 
@@ -472,12 +474,12 @@ def test_a_topic_that_refuses_fails_with_the_first_error_and_eventbridge_tells(s
     ],
     ids=["expression", "unknown state"],
 )
-def test_a_failure_that_passes_every_catch_is_told_by_eventbridge(stack, told, changes, error):
+def test_failure_that_no_catch_sees_is_notified_by_eventbridge(stack, notifications, changes, error):
     event = put(stack, WHITE)
     with altered(stack, changes):
         execution = execute(stack, event)
     assert (execution["status"], execution["error"]) == ("FAILED", error)
-    [message] = told.wait(execution["executionArn"])
+    [message] = notifications.wait(execution["executionArn"])
     assert (message["status"], message["error"], message["cause"]) == (
         "FAILED",
         error,
@@ -489,26 +491,26 @@ def test_a_failure_that_passes_every_catch_is_told_by_eventbridge(stack, told, c
 
 
 @pytest.mark.parity("states-stop", "states-status-events")
-def test_an_execution_that_is_stopped_is_told_of_and_can_be_started_again(well, told):
-    event = put(well, WHITE)
-    fault(well, {"kind": "slow", "delay_seconds": 1})
-    arn = start(well, event)
-    wait_until(lambda: entered(well, arn, "Image Classification"), ANSWER_SECONDS)
-    well.aws.client("stepfunctions").stop_execution(executionArn=arn, error="Stopped", cause="me")
-    assert ended(well, arn)["status"] == "ABORTED"
-    [message] = told.wait(arn)
+def test_stopped_execution_sends_a_notification_and_can_be_restarted(healthy, notifications):
+    event = put(healthy, WHITE)
+    fault(healthy, {"kind": "slow", "delay_seconds": 1})
+    arn = start(healthy, event)
+    wait_until(lambda: entered(healthy, arn, "Image Classification"), ANSWER_SECONDS)
+    healthy.aws.client("stepfunctions").stop_execution(executionArn=arn, error="Stopped", cause="me")
+    assert ended(healthy, arn)["status"] == "ABORTED"
+    [message] = notifications.wait(arn)
     assert (message["status"], json.loads(message["input"])) == ("ABORTED", event)
-    fault(well, None)
-    assert execute(well, event)["status"] == "SUCCEEDED"
-    assert len(items(well, event)) == 1
+    fault(healthy, None)
+    assert execute(healthy, event)["status"] == "SUCCEEDED"
+    assert len(items(healthy, event)) == 1
 
 
 @pytest.mark.parity("events-pattern")
-def test_nobody_is_told_of_a_doubtful_or_an_accepted_picture(stack, told):
+def test_accepted_pictures_and_pictures_in_review_send_no_notification(stack, notifications):
     quiet = [execute(stack, put(stack, body)) for body in (GREY, WHITE)]
     assert [execution["status"] for execution in quiet] == ["FAILED", "SUCCEEDED"]
-    told.wait_for_later()
-    assert [told.of(execution["executionArn"]) for execution in quiet] == [[], []]
+    notifications.wait_for_later()
+    assert [notifications.of(execution["executionArn"]) for execution in quiet] == [[], []]
 
 
 # ------------------------------------------------------------------- Faults of the endpoint
@@ -524,30 +526,30 @@ def test_nobody_is_told_of_a_doubtful_or_an_accepted_picture(stack, told):
         ("gone", "EndpointNotFoundError", 1),
     ],
 )
-def test_an_endpoint_that_stays_faulty_fails_the_execution(well, told, hurried, kind, error, tries):
-    fault(well, {"kind": kind})
-    event = put(well, WHITE)
-    execution = execute(well, event)
-    assert_failed(execution, error, told, event)
+def test_an_endpoint_that_stays_faulty_fails_the_execution(healthy, notifications, hurried, kind, error, tries):
+    fault(healthy, {"kind": kind})
+    event = put(healthy, WHITE)
+    execution = execute(healthy, event)
+    assert_failed(execution, error, notifications, event)
     failed = [
         happened["taskFailedEventDetails"]["error"]
-        for happened in history(well, execution["executionArn"])
+        for happened in history(healthy, execution["executionArn"])
         if happened["type"] == "TaskFailed"
     ]
     assert failed == [error] * tries
-    assert items(well, event) == []
+    assert items(healthy, event) == []
 
 
 @pytest.mark.parity("states-retry", "invoke-busy")
 @pytest.mark.parametrize("kind", ["throttled", "unavailable", "failing", "slow"])
-def test_a_fault_that_passes_costs_no_picture(well, told, hurried, kind):
-    fault(well, {"kind": kind, "calls": 2} | ({"delay_seconds": 0.5} if kind == "slow" else {}))
-    event = put(well, BLACK)
-    execution = execute(well, event)
+def test_a_fault_that_passes_costs_no_picture(healthy, notifications, hurried, kind):
+    fault(healthy, {"kind": kind, "calls": 2} | ({"delay_seconds": 0.5} if kind == "slow" else {}))
+    event = put(healthy, BLACK)
+    execution = execute(healthy, event)
     assert execution["status"] == "SUCCEEDED"
-    assert is_accepted(well, event, "motorcycle")
-    told.wait_for_later()
-    assert told.of(execution["executionArn"]) == []
+    assert is_accepted(healthy, event, "motorcycle")
+    notifications.wait_for_later()
+    assert notifications.of(execution["executionArn"]) == []
 
 
 # --------------------------------------------------------------- Functions that do not answer
@@ -581,67 +583,67 @@ def assert_works_again(stack: Stack, failed: dict[str, Any]) -> None:
 
 
 @pytest.mark.parity("lambda-killed")
-def test_a_function_that_is_killed_fails_the_execution(well, told, classifier):
-    with asking_slowly(well, 5) as arn:
-        workers = processes([str(well.aws.state / "tmp" / f"ministack-lambda-{classifier}")])
+def test_a_function_that_is_killed_fails_the_execution(healthy, notifications, classifier):
+    with asking_slowly(healthy, 5) as arn:
+        workers = processes([str(healthy.aws.state / "tmp" / f"ministack-lambda-{classifier}")])
         assert workers
         for pid in workers:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        execution = ended(well, arn)
-    cause = assert_failed(execution, "Runtime.ExitError", told)
+        execution = ended(healthy, arn)
+    cause = assert_failed(execution, "Runtime.ExitError", notifications)
     assert "signal: killed" in cause
-    assert_works_again(well, execution)
+    assert_works_again(healthy, execution)
 
 
 @pytest.mark.parity("lambda-timeout")
-def test_a_function_that_is_out_of_time_fails_the_execution(well, told, classifier):
-    functions = well.aws.client("lambda")
+def test_a_function_that_is_out_of_time_fails_the_execution(healthy, notifications, classifier):
+    functions = healthy.aws.client("lambda")
     deployed = functions.get_function_configuration(FunctionName=classifier)["Timeout"]
     functions.update_function_configuration(FunctionName=classifier, Timeout=1)
     try:
-        with asking_slowly(well, 3) as arn:
-            execution = ended(well, arn)
+        with asking_slowly(healthy, 3) as arn:
+            execution = ended(healthy, arn)
     finally:
         functions.update_function_configuration(FunctionName=classifier, Timeout=deployed)
-    cause = assert_failed(execution, "Sandbox.Timedout", told)
+    cause = assert_failed(execution, "Sandbox.Timedout", notifications)
     assert "Task timed out after 1.00 seconds" in cause
-    assert_works_again(well, execution)
+    assert_works_again(healthy, execution)
 
 
 @pytest.mark.parity("states-lambda-throttled", "states-retry")
-def test_a_function_without_free_concurrency_fails_the_execution(stack, told, hurried, classifier):
+def test_a_function_without_free_concurrency_fails_the_execution(stack, notifications, hurried, classifier):
     functions = stack.aws.client("lambda")
     functions.put_function_concurrency(FunctionName=classifier, ReservedConcurrentExecutions=0)
     try:
         execution = execute(stack, put(stack, WHITE))
     finally:  # CloudFormation of the laptop's AWS sets none
         functions.delete_function_concurrency(FunctionName=classifier)
-    assert_failed(execution, "Lambda.TooManyRequestsException", told)
+    assert_failed(execution, "Lambda.TooManyRequestsException", notifications)
     failed = [e for e in history(stack, execution["executionArn"]) if e["type"] == "TaskFailed"]
     assert len(failed) == 13  # the call, and 12 tries more
     assert_works_again(stack, execution)
 
 
 @pytest.mark.parity("states-task-timeout")
-def test_a_state_that_is_out_of_time_fails_the_execution_and_is_told(well, told):
+def test_state_timeout_fails_the_execution_with_a_notification(healthy, notifications):
     with (
-        altered(well, {("Image Classification", "TimeoutSeconds"): 1}),
-        asking_slowly(well, 3) as arn,
+        altered(healthy, {("Image Classification", "TimeoutSeconds"): 1}),
+        asking_slowly(healthy, 3) as arn,
     ):
-        execution = ended(well, arn)
+        execution = ended(healthy, arn)
     assert (execution["status"], execution["error"]) == ("FAILED", "States.Timeout")
-    [own, *_] = [body for body in told.wait(arn) if "execution_arn" in body]
+    [own, *_] = [body for body in notifications.wait(arn) if "execution_arn" in body]
     assert own["error"]["Error"] == "States.Timeout"
-    assert_works_again(well, execution)
+    assert_works_again(healthy, execution)
 
 
 @pytest.mark.parity("states-status-events")
-def test_an_execution_that_is_out_of_time_is_told_by_eventbridge(well, told):
-    execute(well, put(well, WHITE))  # no cold start takes up the time
-    with altered(well, {}, timeout_seconds=2), asking_slowly(well, 4) as arn:
-        execution = ended(well, arn)
+def test_execution_timeout_is_notified_by_eventbridge(healthy, notifications):
+    execute(healthy, put(healthy, WHITE))  # no cold start takes up the time
+    with altered(healthy, {}, timeout_seconds=2), asking_slowly(healthy, 4) as arn:
+        execution = ended(healthy, arn)
     assert execution["status"] == "TIMED_OUT"
-    [message] = told.wait(arn)
+    [message] = notifications.wait(arn)
     assert message["status"] == "TIMED_OUT"
-    assert_works_again(well, execution)
+    assert_works_again(healthy, execution)

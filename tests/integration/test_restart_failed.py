@@ -35,126 +35,126 @@ def label(stack: Stack, event: dict[str, Any]) -> Any:
 
 
 @pytest.fixture
-def failed(well: Stack) -> list[dict[str, str]]:
+def failed(healthy: Stack) -> list[dict[str, str]]:
     """Two pictures that failed, for a reason that is gone."""
-    assert waiting(well) == 0
-    events = [put(well, WHITE), put(well, BLACK)]
-    fault(well, {"kind": "nonsense"})
-    assert {execute(well, event)["error"] for event in events} == {"InvalidAnswerError"}
-    fault(well, None)
-    wait_until(lambda: waiting(well) == len(events))
+    assert waiting(healthy) == 0
+    events = [put(healthy, WHITE), put(healthy, BLACK)]
+    fault(healthy, {"kind": "nonsense"})
+    assert {execute(healthy, event)["error"] for event in events} == {"InvalidAnswerError"}
+    fault(healthy, None)
+    wait_until(lambda: waiting(healthy) == len(events))
     return events
 
 
 @pytest.mark.parity("sns-raw-delivery", "sqs-visibility", "states-start")
-def test_failed_pictures_are_started_again_once(well, failed):
-    shown = restart(well, "--dry-run")
+def test_failed_pictures_are_started_again_once(healthy, failed):
+    shown = restart(healthy, "--dry-run")
     assert "InvalidAnswerError" in shown
     assert "2 pictures would be started again" in shown
-    assert counted(restart(well, "--error", "EndpointBusyError"), "started again") == 0
-    assert waiting(well) == len(failed)
-    assert counted(restart(well, "--limit", "1"), "started again") == 1
-    assert counted(restart(well), "started again") == 1
-    assert [label(well, event) for event in failed] == ["bicycle", "motorcycle"]
-    assert restart(well) == "The queue is empty.\n"
+    assert counted(restart(healthy, "--error", "EndpointBusyError"), "started again") == 0
+    assert waiting(healthy) == len(failed)
+    assert counted(restart(healthy, "--limit", "1"), "started again") == 1
+    assert counted(restart(healthy), "started again") == 1
+    assert [label(healthy, event) for event in failed] == ["bicycle", "motorcycle"]
+    assert restart(healthy) == "The queue is empty.\n"
 
 
-def test_message_of_a_decided_picture_is_only_deleted(well, failed):
+def test_message_of_a_decided_picture_is_only_deleted(healthy, failed):
     for event in failed:
-        assert execute(well, event)["status"] == "SUCCEEDED"
-    deciding = [record(well, event) for event in failed]
-    printed = restart(well)
+        assert execute(healthy, event)["status"] == "SUCCEEDED"
+    deciding = [record(healthy, event) for event in failed]
+    printed = restart(healthy)
     assert counted(printed, "already decided") == len(failed)
     assert counted(printed, "started again") == 0
-    assert [record(well, event) for event in failed] == deciding
-    assert waiting(well) == 0
+    assert [record(healthy, event) for event in failed] == deciding
+    assert waiting(healthy) == 0
 
 
 @pytest.mark.parity("states-stop")
-def test_picture_of_a_stopped_execution_is_started_again(well):
+def test_picture_of_a_stopped_execution_is_started_again(healthy):
     """EventBridge tells of it, with the upload's event as the execution's input."""
-    event = put(well, WHITE)
+    event = put(healthy, WHITE)
     upload = {
         "bucket": {"name": event["s3_bucket"]},
         "object": {"key": event["s3_key"], "version-id": event["s3_version_id"]},
     }
-    fault(well, {"kind": "slow", "delay_seconds": 20})
-    arn = start(well, upload)
-    well.aws.client("stepfunctions").stop_execution(executionArn=arn)
-    assert ended(well, arn)["status"] == "ABORTED"
-    fault(well, None)
-    wait_until(lambda: waiting(well) == 1)
-    assert counted(restart(well), "started again") == 1
-    assert label(well, event) == "bicycle"
+    fault(healthy, {"kind": "slow", "delay_seconds": 20})
+    arn = start(healthy, upload)
+    healthy.aws.client("stepfunctions").stop_execution(executionArn=arn)
+    assert ended(healthy, arn)["status"] == "ABORTED"
+    fault(healthy, None)
+    wait_until(lambda: waiting(healthy) == 1)
+    assert counted(restart(healthy), "started again") == 1
+    assert label(healthy, event) == "bicycle"
 
 
 @pytest.mark.parity("states-start")
-def test_message_that_is_handled_twice_starts_one_execution(well):
+def test_message_that_is_handled_twice_starts_one_execution(healthy):
     """As when an earlier run was ended between the start and the deletion."""
-    event = put(well, WHITE)
+    event = put(healthy, WHITE)
     notification = event | {"error": {"Error": "EndpointBusyError", "Cause": ""}, "execution_arn": ""}
-    message = well.aws.client("sqs").send_message(QueueUrl=well.failures, MessageBody=json.dumps(notification))[
+    message = healthy.aws.client("sqs").send_message(QueueUrl=healthy.failures, MessageBody=json.dumps(notification))[
         "MessageId"
     ]
-    fault(well, {"kind": "slow", "delay_seconds": 5})
-    stepfunctions = well.aws.client("stepfunctions")
-    machine = well.outputs["StateMachineArn"]
+    fault(healthy, {"kind": "slow", "delay_seconds": 5})
+    stepfunctions = healthy.aws.client("stepfunctions")
+    machine = healthy.outputs["StateMachineArn"]
     stepfunctions.start_execution(stateMachineArn=machine, name=f"restart-{message}", input=json.dumps(event))
     executions = stepfunctions.list_executions(stateMachineArn=machine)["executions"]
-    restart(well)
-    assert waiting(well) == 0
+    restart(healthy)
+    assert waiting(healthy) == 0
     after = stepfunctions.list_executions(stateMachineArn=machine)["executions"]
     assert len(after) == len(executions)
-    assert label(well, event) == "bicycle"
+    assert label(healthy, event) == "bicycle"
 
 
-def test_picture_that_failed_again_after_an_unfinished_run_is_started_again(well):
+def test_picture_that_failed_again_after_an_unfinished_run_is_started_again(healthy):
     """The execution of the earlier run failed too, and its notification is another message."""
-    event = put(well, WHITE)
+    event = put(healthy, WHITE)
     notification = event | {"error": {"Error": "EndpointBusyError", "Cause": ""}, "execution_arn": ""}
-    message = well.aws.client("sqs").send_message(QueueUrl=well.failures, MessageBody=json.dumps(notification))[
+    message = healthy.aws.client("sqs").send_message(QueueUrl=healthy.failures, MessageBody=json.dumps(notification))[
         "MessageId"
     ]
-    fault(well, {"kind": "nonsense"})
-    arn = well.aws.client("stepfunctions").start_execution(
-        stateMachineArn=well.outputs["StateMachineArn"], name=f"restart-{message}", input=json.dumps(event)
+    fault(healthy, {"kind": "nonsense"})
+    arn = healthy.aws.client("stepfunctions").start_execution(
+        stateMachineArn=healthy.outputs["StateMachineArn"], name=f"restart-{message}", input=json.dumps(event)
     )["executionArn"]
-    assert ended(well, arn)["status"] == "FAILED"
-    fault(well, None)
-    wait_until(lambda: waiting(well) == 2)
-    assert counted(restart(well), "started again") == 1
-    assert label(well, event) == "bicycle"
-    assert waiting(well) == 0
+    assert ended(healthy, arn)["status"] == "FAILED"
+    fault(healthy, None)
+    wait_until(lambda: waiting(healthy) == 2)
+    assert counted(restart(healthy), "started again") == 1
+    assert label(healthy, event) == "bicycle"
+    assert waiting(healthy) == 0
 
 
-def test_drop_deletes_messages_and_starts_nothing(well, failed):
-    shown = restart(well, "--error", "InvalidAnswerError", "--drop", "--dry-run")
+def test_drop_deletes_messages_and_starts_nothing(healthy, failed):
+    shown = restart(healthy, "--error", "InvalidAnswerError", "--drop", "--dry-run")
     assert "2 pictures would be dropped" in shown
-    assert waiting(well) == len(failed)
-    printed = restart(well, "--error", "InvalidAnswerError", "--drop")
+    assert waiting(healthy) == len(failed)
+    printed = restart(healthy, "--error", "InvalidAnswerError", "--drop")
     for event in failed:
         line = f"To drop: s3://{event['s3_bucket']}/{event['s3_key']} (version {event['s3_version_id']})\n"
         assert line in shown
         assert line in printed
     assert counted(printed, "pictures dropped") == 2
-    assert waiting(well) == 0
-    assert [record(well, event) for event in failed] == [None, None]
+    assert waiting(healthy) == 0
+    assert [record(healthy, event) for event in failed] == [None, None]
 
 
-def test_failed_batch_stays_until_it_is_dropped(well):
-    arn = start(well, {"s3_bucket": "no-such-bucket", "prefix": "night/"}, BATCH)
-    assert ended(well, arn)["status"] == "FAILED"
-    wait_until(lambda: waiting(well) == 1)
-    printed = restart(well)
+def test_failed_batch_stays_until_it_is_dropped(healthy):
+    arn = start(healthy, {"s3_bucket": "no-such-bucket", "prefix": "night/"}, BATCH)
+    assert ended(healthy, arn)["status"] == "FAILED"
+    wait_until(lambda: waiting(healthy) == 1)
+    printed = restart(healthy)
     assert """--event '{"s3_bucket": "no-such-bucket", "prefix": "night/"}'""" in printed
     assert counted(printed, "without a picture, kept") == 1
-    assert "dropped" in restart(well, "--drop-others")
-    assert waiting(well) == 0
+    assert "dropped" in restart(healthy, "--drop-others")
+    assert waiting(healthy) == 0
 
 
-def test_undelivered_upload_is_started(well):
+def test_undelivered_upload_is_started(healthy):
     """The laptop's EventBridge has no dead letters, so this one is written by hand, as AWS does."""
-    dead = put(well, BLACK)
+    dead = put(healthy, BLACK)
     letter = {
         "detail-type": "Object Created",
         "source": "aws.s3",
@@ -163,13 +163,13 @@ def test_undelivered_upload_is_started(well):
             "object": {"key": dead["s3_key"], "version-id": dead["s3_version_id"]},
         },
     }
-    well.aws.client("sqs").send_message(
-        QueueUrl=well.outputs["UndeliveredUploadsQueueUrl"],
+    healthy.aws.client("sqs").send_message(
+        QueueUrl=healthy.outputs["UndeliveredUploadsQueueUrl"],
         MessageBody=json.dumps(letter),
         MessageAttributes={"ERROR_CODE": {"DataType": "String", "StringValue": "NO_PERMISSIONS"}},
     )
-    printed = restart(well, "--queue", "undelivered-uploads")
+    printed = restart(healthy, "--queue", "undelivered-uploads")
     assert "NO_PERMISSIONS" in printed
     assert counted(printed, "started again") == 1
-    assert label(well, dead) == "motorcycle"
-    assert waiting(well, "UndeliveredUploadsQueueUrl") == 0
+    assert label(healthy, dead) == "motorcycle"
+    assert waiting(healthy, "UndeliveredUploadsQueueUrl") == 0

@@ -125,13 +125,13 @@ def test_latencies_are_those_of_the_executions(stack, staged, tmp_path):
         assert one["answer_s"] >= execution["stopDate"].timestamp() - execution["startDate"].timestamp()
 
 
-def test_slow_endpoint_does_not_delay_the_stream(well, staged, tmp_path):
-    fault(well, {"kind": "slow", "delay_seconds": 2})
-    _, report = sent(well, tmp_path / "r.json", "--staged", str(staged), "--rate", "5", "--count", "8")
+def test_slow_endpoint_does_not_delay_the_stream(healthy, staged, tmp_path):
+    fault(healthy, {"kind": "slow", "delay_seconds": 2})
+    _, report = sent(healthy, tmp_path / "r.json", "--staged", str(staged), "--rate", "5", "--count", "8")
     assert report["accepted"] + report["review"] == 8
     assert report["latency_s"]["answer"]["p50"] > 2
     # The sender did not wait for answers: executions overlap, whatever the speed of the machine.
-    assert most_at_once(well, report) > 1
+    assert most_at_once(healthy, report) > 1
 
 
 def most_at_once(stack: Stack, report: dict[str, Any]) -> int:

@@ -36,7 +36,7 @@ from tests.integration.workflow_stack import (
     "states-sns",
     "sns-raw-delivery",
 )
-def test_a_missing_object_fails_with_its_name_and_is_told(stack):
+def test_missing_object_fails_with_its_name_and_a_notification(stack):
     bucket = stack.outputs["PicturesBucketName"]
     cause = failed_with(stack, {"s3_bucket": bucket, "s3_key": "inbox/none.png"}, "PictureNotFoundError")
     assert "inbox/none.png does not exist" in cause
@@ -77,24 +77,24 @@ def test_a_broken_picture_fails_with_the_name_of_what_is_wrong(stack, body, erro
 
 
 @pytest.mark.parity("invoke-not-found")
-def test_an_endpoint_that_is_gone_fails_with_its_name(well):
-    fault(well, {"kind": "gone"})
-    cause = failed_with(well, put(well, WHITE), "EndpointNotFoundError")
+def test_an_endpoint_that_is_gone_fails_with_its_name(healthy):
+    fault(healthy, {"kind": "gone"})
+    cause = failed_with(healthy, put(healthy, WHITE), "EndpointNotFoundError")
     assert "python -m training.create_endpoint" in cause
 
 
-def test_an_endpoint_that_answers_nonsense_fails_with_its_name(well):
-    fault(well, {"kind": "nonsense"})
-    failed_with(well, put(well, WHITE), "InvalidAnswerError")
+def test_an_endpoint_that_answers_nonsense_fails_with_its_name(healthy):
+    fault(healthy, {"kind": "nonsense"})
+    failed_with(healthy, put(healthy, WHITE), "InvalidAnswerError")
 
 
 @pytest.mark.parity("states-assign", "states-retry", "invoke-busy")
-def test_an_endpoint_that_is_busy_twice_and_then_well_gives_an_answer(well):
-    fault(well, {"kind": "throttled", "calls": 2})
-    told = execute(well, put(well, WHITE))
-    assert told["status"] == "SUCCEEDED"
-    history = well.aws.client("stepfunctions").get_execution_history(
-        executionArn=told["executionArn"], maxResults=1000
+def test_an_endpoint_that_is_busy_twice_and_then_well_gives_an_answer(healthy):
+    fault(healthy, {"kind": "throttled", "calls": 2})
+    execution = execute(healthy, put(healthy, WHITE))
+    assert execution["status"] == "SUCCEEDED"
+    history = healthy.aws.client("stepfunctions").get_execution_history(
+        executionArn=execution["executionArn"], maxResults=1000
     )["events"]
     busy = [e["taskFailedEventDetails"]["error"] for e in history if e["type"] == "TaskFailed"]
     assert busy == ["EndpointBusyError", "EndpointBusyError"]
@@ -110,12 +110,12 @@ def test_an_endpoint_that_is_busy_twice_and_then_well_gives_an_answer(well):
 @pytest.mark.parametrize(("body", "label"), [(WHITE, "bicycle"), (BLACK, "motorcycle")])
 def test_a_certain_answer_is_accepted_and_recorded(stack, body, label):
     event: dict[str, Any] = put(stack, body) | {"image_data": "", "order": {"id": 7}}
-    told = execute(stack, event)
-    assert told["status"] == "SUCCEEDED"
-    output = json.loads(told["output"])
+    execution = execute(stack, event)
+    assert execution["status"] == "SUCCEEDED"
+    output = json.loads(execution["output"])
     rest = {name: value for name, value in event.items() if name != "image_data"}
     assert output == rest | {
-        "execution_arn": told["executionArn"],
+        "execution_arn": execution["executionArn"],
         "content_type": "image/png",
         "endpoint_name": project().endpoint_name,
         "class_names": ["bicycle", "motorcycle"],
@@ -130,17 +130,17 @@ def test_a_certain_answer_is_accepted_and_recorded(stack, body, label):
     assert item["label"] == {"S": label}
     assert float(item["confidence"]["N"]) == 1.0
     assert (item["outcome"], "queued" in item) == ({"S": "accepted"}, False)
-    assert item["execution_arn"] == {"S": told["executionArn"]}
+    assert item["execution_arn"] == {"S": execution["executionArn"]}
     assert item["endpoint_name"] == {"S": project().endpoint_name}
 
 
 @pytest.mark.parity("states-sqs", "states-dynamodb")
-def test_a_doubtful_answer_fails_and_waits_for_review_and_its_record_has_no_label(stack):
+def test_answer_below_the_threshold_fails_and_its_item_has_no_label(stack):
     event = put(stack, GREY)
-    told = execute(stack, event)
-    assert (told["status"], told["error"]) == ("FAILED", "THRESHOLD_CONFIDENCE_NOT_MET")
-    assert "0.627" in told["cause"]
-    [message] = messages(stack, stack.outputs["ReviewQueueUrl"], "execution_arn", told["executionArn"])
+    execution = execute(stack, event)
+    assert (execution["status"], execution["error"]) == ("FAILED", "THRESHOLD_CONFIDENCE_NOT_MET")
+    assert "0.627" in execution["cause"]
+    [message] = messages(stack, stack.outputs["ReviewQueueUrl"], "execution_arn", execution["executionArn"])
     assert message["s3_key"] == event["s3_key"]
     assert (message["label"], message["accepted"]) == ("bicycle", False)
     assert "image_data" not in message
@@ -156,10 +156,10 @@ def test_a_big_picture_goes_through_by_reference(stack):
     out = io.BytesIO()
     Image.fromarray(noise).save(out, "PNG", compress_level=1)
     assert 4_000_000 < len(out.getvalue()) <= 6 * 1024 * 1024
-    told = execute(stack, put(stack, out.getvalue()) | {"s3_version_id": ""})
-    assert told["error"] == "THRESHOLD_CONFIDENCE_NOT_MET"  # it got an answer: 228 of 255
+    execution = execute(stack, put(stack, out.getvalue()) | {"s3_version_id": ""})
+    assert execution["error"] == "THRESHOLD_CONFIDENCE_NOT_MET"  # it got an answer: 228 of 255
     history = stack.aws.client("stepfunctions").get_execution_history(
-        executionArn=told["executionArn"], maxResults=1000
+        executionArn=execution["executionArn"], maxResults=1000
     )["events"]
     left = {
         e["stateExitedEventDetails"]["name"]: json.loads(e["stateExitedEventDetails"]["output"])
@@ -238,8 +238,8 @@ def test_the_deployed_definition_hands_the_class_names_on(stack):
     copy = stepfunctions.create_state_machine(name="bare-list", definition=definition, roleArn=deployed["roleArn"])[
         "stateMachineArn"
     ]
-    told = execute(stack._replace(outputs=stack.outputs | {"StateMachineArn": copy}), put(stack, BLACK))
-    output = json.loads(told["output"])
+    execution = execute(stack._replace(outputs=stack.outputs | {"StateMachineArn": copy}), put(stack, BLACK))
+    output = json.loads(execution["output"])
     assert (output["label"], output["class_names"]) == ("motorcycle", ["bicycle", "motorcycle"])
 
 
@@ -255,8 +255,8 @@ def test_the_functions_log_json_and_never_the_picture(stack):
         if line["message"].startswith("{")
     ]
     ours = [line for line in lines if line.get("s3_key") == event["s3_key"]]
-    told = [line["message"] for line in ours]
-    assert told == ["picture read", "picture classified", "picture decided"]
+    execution = [line["message"] for line in ours]
+    assert execution == ["picture read", "picture classified", "picture decided"]
     assert {line["correlation_id"] for line in ours} == {execution}
     picture = base64.b64encode(WHITE).decode()
     assert picture not in json.dumps(lines)

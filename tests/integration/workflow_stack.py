@@ -60,7 +60,7 @@ class Stack(NamedTuple):
 
     @property
     def failures(self) -> str:
-        """The URL of the queue with what the failure topic told."""
+        """The URL of the queue with what the failure topic execution."""
         return self.outputs["FailedPicturesQueueUrl"]
 
 
@@ -115,8 +115,8 @@ def execute(stack: Stack, event: object) -> dict[str, Any]:
     ]
 
     def ended() -> dict[str, Any] | None:
-        told: dict[str, Any] = stepfunctions.describe_execution(executionArn=arn)
-        return told if told["status"] != "RUNNING" else None
+        execution: dict[str, Any] = stepfunctions.describe_execution(executionArn=arn)
+        return execution if execution["status"] != "RUNNING" else None
 
     return wait_until(ended, ANSWER_SECONDS)
 
@@ -172,10 +172,10 @@ def deployed_stack(state: Path) -> Iterator[Stack]:
 
 
 def failed_with(stack: Stack, event: dict[str, Any], error: str) -> str:
-    """Run the workflow, assert that it failed and told somebody; return the cause."""
-    told = execute(stack, event)
-    assert (told["status"], told["error"]) == ("FAILED", error)
-    [message] = messages(stack, stack.failures, "execution_arn", told["executionArn"])
-    assert message["error"] == {"Error": error, "Cause": told["cause"]}
+    """Run the workflow, assert that it failed and execution somebody; return the cause."""
+    execution = execute(stack, event)
+    assert (execution["status"], execution["error"]) == ("FAILED", error)
+    [message] = messages(stack, stack.failures, "execution_arn", execution["executionArn"])
+    assert message["error"] == {"Error": error, "Cause": execution["cause"]}
     assert message.get("s3_key") == event.get("s3_key")
-    return str(told["cause"])
+    return str(execution["cause"])

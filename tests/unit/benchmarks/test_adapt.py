@@ -55,7 +55,7 @@ def run(tmp_path, *options) -> int:
     return adapt.main([*places, *options])
 
 
-def test_a_failed_training_is_told_with_its_last_lines(tmp_path, trainer, capsys):
+def test_failed_training_is_reported_with_its_last_lines(tmp_path, trainer, capsys):
     assert run(tmp_path, "--preset", "broken") == 1
 
     error = capsys.readouterr().err

@@ -15,7 +15,9 @@ def test_of_more_cores_only_those_count_that_may_be_used(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(("count", "cores"), [(8, 8), (None, 1)])
-def test_where_the_system_tells_of_no_share_all_count(monkeypatch: pytest.MonkeyPatch, count: int | None, cores: int):
+def test_all_cores_count_where_the_system_reports_no_share(
+    monkeypatch: pytest.MonkeyPatch, count: int | None, cores: int
+):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: count)
     assert machine.usable_cores() == cores

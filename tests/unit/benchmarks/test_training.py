@@ -72,7 +72,7 @@ def calls(trainer):
     return [json.loads(line) for line in (trainer / "calls").read_text().splitlines()]
 
 
-def test_a_failed_training_is_told_and_leaves_no_report(tmp_path, trainer, staged, capsys):
+def test_failed_training_is_reported_and_leaves_no_report(tmp_path, trainer, staged, capsys):
     (trainer / "train.py").write_text("raise SystemExit('out of luck')")
     status, report = run(tmp_path, staged)
     assert status == 1

@@ -11,7 +11,7 @@ def unreported(*_):
     pass
 
 
-def test_the_first_error_leaves_out_what_has_not_begun_and_tells_the_rest_to_stop():
+def test_first_error_cancels_what_has_not_begun_and_stops_the_rest():
     begun, stop = [], Event()
 
     def work(item):

@@ -39,7 +39,7 @@ def test_a_log_gets_a_line_every_half_minute(monkeypatch):
     ]
 
 
-def test_a_first_report_that_comes_late_tells_no_speed(monkeypatch):
+def test_first_report_that_comes_late_shows_no_speed(monkeypatch):
     clock = iter([0, 31, 62])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     log = io.StringIO()

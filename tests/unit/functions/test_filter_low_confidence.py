@@ -110,11 +110,11 @@ def test_the_log_says_what_was_decided(caplog):
 def test_the_metrics_say_what_was_decided_for_all_and_for_the_class(capsys, threshold, accepted):
     app.lambda_handler(EVENT | {"threshold": threshold}, None)
     [line] = [text for text in capsys.readouterr().out.splitlines() if "_aws" in text]
-    told = json.loads(line)
-    [directive] = told.pop("_aws")["CloudWatchMetrics"]
+    record = json.loads(line)
+    [directive] = record.pop("_aws")["CloudWatchMetrics"]
     assert directive["Namespace"] == "tests"
     assert directive["Dimensions"] == [["service"], ["service", "label"]]
-    assert told == {
+    assert record == {
         "service": "filter_low_confidence",
         "label": "motorcycle",
         "Confidence": [0.98],

@@ -156,7 +156,7 @@ def test_what_is_neither_png_nor_jpeg_is_refused_whatever_its_name(s3, body):
 
 
 @pytest.mark.parametrize(("body", "media_type"), [(PNG, "image/png"), (JPEG, "image/jpeg")])
-def test_the_type_is_told_from_the_bytes_and_not_from_the_name(s3, body, media_type):
+def test_type_is_detected_from_the_bytes_and_not_from_the_name(s3, body, media_type):
     s3.add_response("get_object", answer(body), HERE)
     result = app.lambda_handler(EVENT, None)
     assert result["content_type"] == media_type

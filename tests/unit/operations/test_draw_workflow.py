@@ -45,8 +45,8 @@ def stepfunctions(monkeypatch):
     stub.assert_no_pending_responses()
 
 
-def answer(stub, states=("Locate Picture", "Serialize Image Data"), status="RUNNING", events=EVENTS, **told):
-    described = told | {
+def answer(stub, states=("Locate Picture", "Serialize Image Data"), status="RUNNING", events=EVENTS, **printed):
+    described = printed | {
         "executionArn": ARN,
         "status": status,
         "startDate": BEGAN,
@@ -76,7 +76,7 @@ def test_another_definition_is_drawn_where_it_is_asked_for(tmp_path):
     assert "Classify Every Picture" in (tmp_path / "a" / "b.svg").read_text()
 
 
-def test_an_execution_is_drawn_and_told(tmp_path, capsys, stepfunctions):
+def test_execution_is_drawn_and_its_steps_are_printed(tmp_path, capsys, stepfunctions):
     answer(stepfunctions)
     assert draw_workflow.main(["--execution", ARN]) == 0
     picture = (tmp_path / "reports" / "workflow" / "stack-MyStateMachine-one.svg").read_text()
@@ -102,8 +102,8 @@ def test_no_escape_sequence_reaches_the_terminal(tmp_path, capsys, stepfunctions
 def test_an_execution_of_another_machine_is_refused(tmp_path, capsys, stepfunctions):
     answer(stepfunctions, states=("Take Input", "Find Map Run"))
     assert draw_workflow.main(["--execution", ARN]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith(f"draw_workflow: The execution {ARN} is not of the state machine MyS")
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"draw_workflow: The execution {ARN} is not of the state machine MyS")
     assert not list(tmp_path.iterdir())
 
 

@@ -79,7 +79,7 @@ def measured() -> set[Metric]:
 
 @pytest.mark.parity("cloudwatch-alarms")
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_alarm_says_what_it_means_and_tells_when_it_begins_and_ends(name):
+def test_alarm_describes_itself_and_notifies_of_start_and_end(name):
     alarm = ALARMS[name]
     assert re.search(rf"\. What to do: docs/operations\.md, {name}\.$", alarm["AlarmDescription"])
     assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
@@ -105,7 +105,7 @@ def test_each_queue_has_an_alarm():
 
 
 @pytest.mark.parity("cloudwatch-sns-metrics")
-def test_doubtful_pictures_do_not_reach_the_topic_that_the_failure_alarm_counts():
+def test_pictures_in_review_do_not_reach_the_topic_of_the_failure_alarm():
     publishing = {
         name for name, state in STATES.items() if state.get("Arguments", {}).get("TopicArn") == "${FailureTopicArn}"
     }

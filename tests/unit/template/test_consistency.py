@@ -144,7 +144,7 @@ def test_every_task_has_a_timeout_and_retries_only_what_passes(name):
 
 @pytest.mark.parity("states-catch")
 @pytest.mark.parametrize("name", TASKS)
-def test_whatever_goes_wrong_is_told_and_ends_as_a_failure(name):
+def test_every_failure_sends_a_notification_and_ends_as_a_failure(name):
     *named, catch = TASKS[name]["Catch"]
     assert catch["ErrorEquals"] == ["States.ALL"]
     assert "image_data" not in catch["Output"]
@@ -160,7 +160,7 @@ def test_whatever_goes_wrong_is_told_and_ends_as_a_failure(name):
 
 
 @pytest.mark.parity("states-uncaught", "states-status-events", "events-pattern")
-def test_eventbridge_tells_of_what_the_workflow_could_not():
+def test_eventbridge_notifies_of_what_the_workflow_could_not():
     untold = STATES["Workflow Failed Untold"]["Cause"]
     [prefix] = re.findall(r"'(NOBODY WAS TOLD: )'", untold)
     rule = RESOURCES["ExecutionFailedRule"]["Properties"]
@@ -195,7 +195,7 @@ def test_the_batch_asks_for_no_more_at_once_than_the_functions_take():
 
 
 @pytest.mark.parity("states-express-5-minutes")
-def test_a_child_of_the_batch_can_tell_of_a_picture_before_step_functions_ends_it():
+def test_child_of_the_batch_can_notify_before_step_functions_ends_it():
     express_ends_after = 300  # seconds, https://docs.aws.amazon.com/step-functions/latest/dg/limits
     given_up = BATCH_TASKS["Classify Picture"]["TimeoutSeconds"]
     count = BATCH_TASKS["Count Outcomes"]["TimeoutSeconds"]
@@ -253,7 +253,7 @@ def test_only_an_accepted_answer_is_recorded():
     assert [n for n, s in STATES.items() if "Already Decided" in targets(s)] == ["Which Outcome"]
 
 
-def test_nobody_can_read_an_answer_out_of_the_record_of_a_doubtful_picture():
+def test_item_of_a_picture_in_review_has_no_label():
     items = [STATES[name]["Arguments"]["Item"] for name in ("Record Prediction", "Claim Review")]
     assert [item["outcome"] for item in items] == [{"S": "accepted"}, {"S": "review"}]
     assert ["label" in item for item in items] == [True, False]
@@ -270,7 +270,7 @@ def test_the_first_outcome_of_a_picture_stands():
     ]
 
 
-def test_a_claim_is_stale_when_whoever_made_it_cannot_be_at_work_on_it():
+def test_claim_expires_after_its_execution_must_have_ended():
     [stale] = set(re.findall(r"EnteredTime\) - (\d+)\)", ASL_TEXT))
     [waited] = set(re.findall(r"claimed_at\.N\) : 0\) > (\d+)\)", ASL_TEXT))
     assert stale == waited
@@ -288,7 +288,7 @@ def at_worst(task: dict[str, Any]) -> float:
     return seconds + tries * float(task["TimeoutSeconds"])
 
 
-def test_a_doubtful_picture_is_queued_before_the_execution_fails():
+def test_picture_in_review_is_queued_before_the_execution_fails():
     fail = STATES["Threshold Confidence Not Met"]
     assert fail["Error"] == "THRESHOLD_CONFIDENCE_NOT_MET"
     before = [n for n, s in STATES.items() if "Threshold Confidence Not Met" in targets(s)]
@@ -368,7 +368,7 @@ def test_a_function_is_tested_with_the_packages_that_it_is_built_with(folder):
 
 
 @pytest.mark.parity("s3-versions", "s3-public-access", "s3-encryption", "s3-tls-only", "s3-events")
-def test_the_incoming_bucket_is_versioned_private_encrypted_and_tells_eventbridge():
+def test_pictures_bucket_is_versioned_private_encrypted_and_sends_events():
     # MiniStack drops encryption silently, so the template itself is looked at.
     bucket = RESOURCES["PicturesBucket"]["Properties"]
     assert bucket["VersioningConfiguration"]["Status"] == "Enabled"

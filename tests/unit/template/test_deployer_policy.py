@@ -227,7 +227,7 @@ def test_what_is_not_the_projects_is_not_touched(action, arn, context):
     assert not allows(action, arn, context)
 
 
-def test_a_type_of_resource_that_nobody_has_looked_at_is_an_error():
+def test_unknown_resource_type_is_an_error():
     assert resource_types() <= set(NOT_USED)
     with pytest.raises(UnknownResourceTypeError, match="AWS::Lambda::Alias"):
         handler_actions("AWS::Lambda::Alias")

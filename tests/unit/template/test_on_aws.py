@@ -142,7 +142,7 @@ def test_an_event_goes_on_as_it_came():
 
 
 @pytest.mark.parity("kms-encrypted-topics")
-def test_whoever_publishes_to_a_topic_may_use_its_key():
+def test_publishers_of_a_topic_may_use_its_key():
     topics = of_type("AWS::SNS::Topic")
     needed = {"kms:GenerateDataKey", "kms:Decrypt"}
     for topic, service in (
@@ -172,7 +172,7 @@ TOPIC = {"Ref": "FailureTopic"}
         ("FailedPicturesQueue", [TOPIC]),
     ],
 )
-def test_a_queue_lets_in_whoever_is_to_write_to_it_and_nobody_else(queue, sources):
+def test_queue_policy_admits_its_senders_only(queue, sources):
     policy = RESOURCES[f"{queue}Policy"]["Properties"]
     assert policy["Queues"] == [{"Ref": queue}]
     allowed = [s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]

@@ -283,7 +283,7 @@ def test_failed_write_keeps_the_picture_and_the_next_attempt_completes_it(store)
 
 
 @pytest.mark.parametrize("written", ["nothing", "label", "label and record"])
-def test_killed_server_loses_nothing_and_asks_nobody_twice(written):
+def test_killed_server_loses_nothing_and_shows_no_picture_twice(written):
     # GIVEN a server that was killed in the middle of a decision
     office, desk, _ = at_desk()
     if written == "label":

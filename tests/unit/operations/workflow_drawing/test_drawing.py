@@ -244,7 +244,7 @@ def test_the_same_picture_comes_out_of_another_process():
         "from operations import draw_workflow as d;"
         "sys.stdout.write(d.docs_picture(d.DEFINITION))"
     )
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script, "1"],
         cwd=ROOT,
         env=os.environ | {"PYTHONHASHSEED": "1"},
@@ -252,4 +252,4 @@ def test_the_same_picture_comes_out_of_another_process():
         capture_output=True,
         timeout=60,
     )
-    assert told.stdout.decode() == draw(ONE)
+    assert process.stdout.decode() == draw(ONE)

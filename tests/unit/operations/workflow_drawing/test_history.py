@@ -145,7 +145,7 @@ def test_attempts_and_what_they_failed_with_are_counted(linked):
 
 
 @SHAPES
-def test_an_error_that_nobody_catches_ends_the_execution_in_its_state(linked):
+def test_uncaught_error_ends_the_execution_in_its_state(linked):
     history = History(linked)
     history.enter("Task", "A")
     history.add("TaskScheduled", SCHEDULED)

@@ -46,7 +46,7 @@ def draw(file, upright, seed):
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory):
-    """Bars (60 and 12) and squares (40 and 8): two classes of unequal size, told apart by shape."""
+    """Bars (60 and 12) and squares (40 and 8): two classes of unequal size, printed apart by shape."""
     folder = tmp_path_factory.mktemp("staged")
     seed = 0
     for split, counts in (("train", (60, 40)), ("validation", (12, 8))):
@@ -459,9 +459,9 @@ def test_the_laptop_reads_what_training_wrote(trained, tmp_path):
 def test_a_model_folder_that_cannot_be_written_is_told_before_the_training(staged, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert run(staged, tmp_path / "file" / "model") == 1
-    told = capsys.readouterr()
-    assert told.err.startswith("train.py: NotADirectoryError: ")
-    assert "train:loss" not in told.out
+    printed = capsys.readouterr()
+    assert printed.err.startswith("train.py: NotADirectoryError: ")
+    assert "train:loss" not in printed.out
 
 
 def test_too_few_held_out_pictures_are_told_before_the_training(staged, tmp_path, capsys):
