@@ -25,7 +25,7 @@ from training.container.picture_model.network import (
 )
 from training.endpoint.model_artifact import unpack
 
-__all__ = ["Classifier", "Model", "NoModelError", "decode_picture", "load_model", "png"]
+__all__ = ["Classifier", "LoadedModel", "NoModelError", "decode_picture", "load_model", "png"]
 
 BATCH = 64  # pictures a forward pass: at 224 pixels 64 of them need about 1 GB
 
@@ -35,7 +35,7 @@ class NoModelError(ExpectedError):
 
 
 @dataclass(frozen=True)
-class Model:
+class LoadedModel:
     """A classifier and what its metadata.json says."""
 
     classifier: Classifier
@@ -56,7 +56,7 @@ class Model:
         return [classes[row.index(max(row))] == truth for row, truth in zip(rows, truths, strict=True)]
 
 
-def load_model(path: Path) -> Model:
+def load_model(path: Path) -> LoadedModel:
     """Load the model in a folder of train.py's, or in a model.tar.gz. Raises NoModelError."""
     try:
         if path.is_dir():
@@ -80,6 +80,6 @@ def png(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _load(folder: Path) -> Model:
+def _load(folder: Path) -> LoadedModel:
     classifier = load_classifier(folder, torch.device("cpu"))
-    return Model(classifier, json.loads((folder / METADATA_FILE).read_text("utf-8")))
+    return LoadedModel(classifier, json.loads((folder / METADATA_FILE).read_text("utf-8")))

@@ -19,7 +19,7 @@ EPOCH_LINE = re.compile(r"\s*(\d+)/(\d+) ")  # how train.py's row of an epoch be
 LOG_LINES_SHOWN = 10
 
 
-class TrainingFailedError(ExpectedError):
+class TrainingRunFailedError(ExpectedError):
     """train.py ended with a status other than 0; the message has its last lines."""
 
 
@@ -37,7 +37,7 @@ class TrainingRun:
 def train(run: TrainingRun, options: Sequence[str], *, console: Console) -> float:
     """Train and return the seconds from start to end of the process.
 
-    Raises TrainingFailedError.
+    Raises TrainingRunFailedError.
     """
     command = [sys.executable, str(SOURCE_DIR / "train.py"), "--train", str(run.train)]
     if run.validation:
@@ -63,7 +63,7 @@ def train(run: TrainingRun, options: Sequence[str], *, console: Console) -> floa
     seconds = time.monotonic() - start
     if process.returncode:
         last = "".join(run.log.read_text("utf-8").splitlines(keepends=True)[-LOG_LINES_SHOWN:])
-        raise TrainingFailedError(f"{command[1]} ended with {process.returncode}:\n{last.rstrip()}")
+        raise TrainingRunFailedError(f"{command[1]} ended with {process.returncode}:\n{last.rstrip()}")
     return seconds
 
 

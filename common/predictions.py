@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from common.s3_picture import Picture
+from common.s3_picture import S3Picture
 
 Outcome = Literal["accepted", "review", "failed"]
 ACCEPTED: Outcome = "accepted"
@@ -27,7 +27,7 @@ class PredictionKey(NamedTuple):
     version_id: str
 
     @classmethod
-    def of(cls, picture: Picture) -> "PredictionKey":
+    def of(cls, picture: S3Picture) -> "PredictionKey":
         """Return the key of a picture's item."""
         return cls(picture.uri, picture.version_id or "null")
 

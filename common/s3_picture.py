@@ -8,7 +8,7 @@ import json
 from typing import Any, NamedTuple
 
 
-class Picture(NamedTuple):
+class S3Picture(NamedTuple):
     """A version of an object in S3; `version_id` is None where the input does not say."""
 
     bucket: str
@@ -21,7 +21,7 @@ class Picture(NamedTuple):
         return f"s3://{self.bucket}/{self.key}"
 
 
-def find_picture(where: dict[str, Any]) -> Picture | None:
+def find_picture(where: dict[str, Any]) -> S3Picture | None:
     """Return the picture that an execution's input names, as itself or by S3's event.
 
     As in the state Locate Picture, an input that names one itself means that one.
@@ -33,7 +33,7 @@ def find_picture(where: dict[str, Any]) -> Picture | None:
         version = where["object"].get("version-id")
     if not (isinstance(bucket, str) and isinstance(key, str) and bucket and key):
         return None
-    return Picture(bucket, key, version if isinstance(version, str) and version else None)
+    return S3Picture(bucket, key, version if isinstance(version, str) and version else None)
 
 
 def json_object(text: Any) -> dict[str, Any]:

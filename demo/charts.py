@@ -11,7 +11,7 @@ from training.container.picture_model.calibration import Recommendation, reliabi
 from training.evaluation.plots.confusion import MOST_WITH_NUMBERS, draw_confusion
 from training.evaluation.plots.reliability import draw_reliability
 from training.evaluation.plots.risk_coverage import Answers, draw_risk_coverage
-from training.evaluation.predictions import Prediction
+from training.evaluation.predictions import EndpointPrediction
 from training.evaluation.summary import acceptable, answered
 
 HEIGHT = 3.5  # inches, with the legend below the axes
@@ -35,7 +35,7 @@ class Chart:
 
 def charts(evaluation: dict[str, Any]) -> list[Chart]:
     """Draw the confusion matrix, the risk-coverage curve and the reliability diagram."""
-    predictions = [Prediction(**p) for p in evaluation["predictions"]]
+    predictions = [EndpointPrediction(**p) for p in evaluation["predictions"]]
     return [_confusion(evaluation), _risk(evaluation, predictions), _reliability(predictions)]
 
 
@@ -73,7 +73,7 @@ def confusion_text(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> s
     return f"Confusion matrix: {', '.join([*right, *listed])}."
 
 
-def _risk(evaluation: dict[str, Any], predictions: Sequence[Prediction]) -> Chart:
+def _risk(evaluation: dict[str, Any], predictions: Sequence[EndpointPrediction]) -> Chart:
     recommendation, threshold = evaluation["recommendation"], evaluation["threshold"]
     confidences, correct = acceptable(predictions)
 
@@ -104,7 +104,7 @@ def _risk(evaluation: dict[str, Any], predictions: Sequence[Prediction]) -> Char
     )
 
 
-def _reliability(predictions: Sequence[Prediction]) -> Chart:
+def _reliability(predictions: Sequence[EndpointPrediction]) -> Chart:
     confidences, correct = answered(predictions)
 
     def draw(axes: Any, theme: Theme) -> None:

@@ -17,7 +17,7 @@ CAUSE_LENGTH = 200  # characters of an error under its picture; summary.json has
 
 
 @dataclass(frozen=True)
-class Sample:
+class SamplePicture:
     """A picture of the page: its data URL, its text alternative and its caption."""
 
     image: str
@@ -33,7 +33,7 @@ class Group:
 
     title: str
     summary: str
-    samples: list[Sample]
+    samples: list[SamplePicture]
 
 
 def groups(pictures: Sequence[PictureOutcome], staged: Path, seed: int = 0) -> list[Group]:
@@ -73,7 +73,7 @@ def _confidence(picture: PictureOutcome) -> float:
     return picture.confidence or 0.0
 
 
-def _sample(picture: PictureOutcome, staged: Path) -> Sample:
+def _sample(picture: PictureOutcome, staged: Path) -> SamplePicture:
     name = PurePosixPath(picture.key).name
     with Image.open(staged / picture.truth / name) as opened:
         image = thumbnail(opened)
@@ -84,4 +84,4 @@ def _sample(picture: PictureOutcome, staged: Path) -> Sample:
         answer = f"{picture.label}, {picture.confidence:.4f}"
         verdict = "right" if right else f"wrong: {picture.truth}"
     alt = f"{name}, a picture of class {picture.truth}; the model says {answer}"
-    return Sample(image, alt, answer, verdict, right)
+    return SamplePicture(image, alt, answer, verdict, right)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from common.errors import ExpectedError
-from common.s3_picture import Picture, find_picture, json_object
+from common.s3_picture import S3Picture, find_picture, json_object
 
 BATCH = 10  # messages; SQS's limit of each call
 # Long polling asks every server of SQS, so that an empty answer means an empty queue.
@@ -52,7 +52,7 @@ class FailureMessage(NamedTuple):
     error: str
     cause: str
     execution: str
-    picture: Picture | None
+    picture: S3Picture | None
     batch: dict[str, str] | None
 
 

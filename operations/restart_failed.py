@@ -24,7 +24,7 @@ from common.command import run_command
 from common.parallel import run_parallel
 from common.predictions import PredictionKey, read_item
 from common.progress import progress_bar
-from common.s3_picture import Picture, json_object
+from common.s3_picture import S3Picture, json_object
 from common.stack import add_stack_argument, stack_outputs
 from common.waiting import make_console
 from operations.failures import (
@@ -68,7 +68,7 @@ class Plan(NamedTuple):
         left: failures with another error, or beyond the limit.
     """
 
-    pictures: dict[Picture, list[FailureMessage]]
+    pictures: dict[S3Picture, list[FailureMessage]]
     others: list[FailureMessage]
     left: list[FailureMessage]
 
@@ -186,7 +186,7 @@ def carry_out(stack: Stack, plan: Plan, arguments: argparse.Namespace, done: Don
 
 def make_plan(failures: list[FailureMessage], error: str | None, limit: int) -> Plan:
     """Choose what to restart: failures with `error` if given, at most `limit` pictures."""
-    pictures: dict[Picture, list[FailureMessage]] = defaultdict(list)
+    pictures: dict[S3Picture, list[FailureMessage]] = defaultdict(list)
     others, left = [], []
     for failure in failures:
         if error is not None and failure.error != error:
@@ -200,7 +200,7 @@ def make_plan(failures: list[FailureMessage], error: str | None, limit: int) -> 
     return Plan(dict(pictures), others, left)
 
 
-def restart(stack: Stack, picture: Picture, failures: list[FailureMessage], done: Done) -> None:
+def restart(stack: Stack, picture: S3Picture, failures: list[FailureMessage], done: Done) -> None:
     """Restart a picture unless it is decided, and delete its messages.
 
     If the execution of a message exists, an earlier run started it and ended before it deleted the message. Where that
@@ -220,7 +220,7 @@ def restart(stack: Stack, picture: Picture, failures: list[FailureMessage], done
     done.results.append("started before")
 
 
-def drop(stack: Stack, _picture: Picture, failures: list[FailureMessage], done: Done) -> None:
+def drop(stack: Stack, _picture: S3Picture, failures: list[FailureMessage], done: Done) -> None:
     """Delete a picture's messages and start nothing."""
     delete(stack, failures, done)
     done.results.append("dropped")
@@ -234,7 +234,7 @@ def delete(stack: Stack, failures: list[FailureMessage], done: Done) -> None:
         raise MessagesRefusedError("delete", refused.values())
 
 
-def is_decided(stack: Stack, picture: Picture) -> bool:
+def is_decided(stack: Stack, picture: S3Picture) -> bool:
     """Tell whether this version has an outcome; the workflow finds an unknown version's by itself."""
     if picture.version_id is None:
         return False
@@ -243,7 +243,7 @@ def is_decided(stack: Stack, picture: Picture) -> bool:
     return read_item(item).outcome is not None
 
 
-def start(stack: Stack, picture: Picture, message_id: str) -> bool:
+def start(stack: Stack, picture: S3Picture, message_id: str) -> bool:
     """Start the workflow with a name from the message; return False if an execution of that name has ended."""
     event = {"s3_bucket": picture.bucket, "s3_key": picture.key}
     if picture.version_id is not None:

@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.classifier import Model, decode_picture, load_model, png
+from benchmarks.classifier import LoadedModel, decode_picture, load_model, png
 from benchmarks.neither.contact_sheet import contact_sheet
 from benchmarks.neither.pictures import KINDS, LIKE_TRAINING, neither_pictures
 from common import settings
@@ -129,7 +129,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     console.print(f"Pictures to look at: {sheets}/, the surest first, accepted ones framed in red.")
 
 
-def kinds_for(models: Sequence[Model], console: Console) -> list[str]:
+def kinds_for(models: Sequence[LoadedModel], console: Console) -> list[str]:
     """Return the kinds that none of the models has as a class, and say which are left out."""
     known = {name for model in models for name in model.classifier.classes}
     left_out = [kind for kind, subject in SUBJECTS.items() if subject in known]
@@ -138,7 +138,7 @@ def kinds_for(models: Sequence[Model], console: Console) -> list[str]:
     return [kind for kind in KINDS if kind not in left_out]
 
 
-def choose_threshold(name: str, model: Model, asked: float | None, console: Console) -> float:
+def choose_threshold(name: str, model: LoadedModel, asked: float | None, console: Console) -> float:
     """Return what was asked for, what the model recommends, or samconfig.toml's threshold."""
     if asked is not None:
         return asked
@@ -167,7 +167,7 @@ def figures(answers: Sequence[Sequence[float]], classes: Sequence[str], threshol
     }
 
 
-def known(model: Model, staged: Sequence[tuple[str, str, bytes]], threshold: float) -> dict[str, Any]:
+def known(model: LoadedModel, staged: Sequence[tuple[str, str, bytes]], threshold: float) -> dict[str, Any]:
     """Return what the same threshold does to the staged pictures, which are of the classes.
 
     Raises ForeignClassError where the model does not know theirs.

@@ -7,10 +7,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.serving.subjects import Run, Subject
+from benchmarks.serving.subjects import Subject, TimedRun
 
-# By subject's name and clients: one Run for each repeat.
-Runs = dict[tuple[str, int], list[Run]]
+# By subject's name and clients: one TimedRun per repeat.
+Runs = dict[tuple[str, int], list[TimedRun]]
 
 BARE, ONE_LOOK, TRACED, OURS = "bare", "bare_one_look", "bare_traced", "invocations"
 # Of the seconds that an answer takes one client.

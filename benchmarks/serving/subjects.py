@@ -39,7 +39,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Run:
+class TimedRun:
     """One measurement: the median seconds of an answer, and the answers per second."""
 
     median_s: float
@@ -54,7 +54,7 @@ class _Client:
     error: Exception | None = None
 
 
-def measure(subject: Subject, pictures: Sequence[bytes], clients: int, requests: int, seconds: float) -> Run:
+def measure(subject: Subject, pictures: Sequence[bytes], clients: int, requests: int, seconds: float) -> TimedRun:
     """Have `clients` ask at the same time, each without a pause.
 
     Args:
@@ -105,7 +105,7 @@ def measure(subject: Subject, pictures: Sequence[bytes], clients: int, requests:
         if client.error is not None and not isinstance(client.error, threading.BrokenBarrierError):
             raise client.error
     answers = [one for client in seen for one in client.seconds]
-    return Run(statistics.median(answers), len(answers) / whole)
+    return TimedRun(statistics.median(answers), len(answers) / whole)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from common.errors import ExpectedError
 from common.labels.question import Question, QuestionError, read_question
-from common.s3_picture import Picture
+from common.s3_picture import S3Picture
 from common.settings import LABELS_PREFIX
 
 MOVE = "move it, since that prefix is for labels only"
@@ -66,7 +66,7 @@ class Label:
         return (json.dumps(fields, indent=2) + "\n").encode()
 
 
-def label_key(picture: Picture) -> str:
+def label_key(picture: S3Picture) -> str:
     """Return the key of a picture's label in the training bucket."""
     # A checksum, since the picture's own key may have the maximum length.
     checksum = hashlib.sha256(f"{picture.bucket}/{picture.key}".encode()).hexdigest()

@@ -4,7 +4,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from common.s3_picture import Picture
+from common.s3_picture import S3Picture
 
 MOST_BYTES = 6 * 1024 * 1024  # the workflow's limit: functions/serialize_image_data/app.py
 GONE_CODES = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "MethodNotAllowed"}
@@ -19,7 +19,7 @@ class PictureRefusedError(Exception):
     """S3 refuses this version now, to this person; the message is a sentence."""
 
 
-def read_version(s3: Any, picture: Picture) -> bytes:
+def read_version(s3: Any, picture: S3Picture) -> bytes:
     """Return the bytes of this version, or of the newest one if the picture has no version.
 
     Raises PictureGoneError, PictureRefusedError, and botocore's errors if a retry may help.

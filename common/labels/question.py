@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.errors import ExpectedError
-from common.s3_picture import Picture, find_picture, json_object
+from common.s3_picture import S3Picture, find_picture, json_object
 
 NEITHER = "neither"  # the label of a picture without any of the classes
 
@@ -30,7 +30,7 @@ class Question:
         execution_arn: the execution that queued it.
     """
 
-    picture: Picture
+    picture: S3Picture
     guess: str | None
     confidence: float | None
     inferences: tuple[float, ...]

@@ -35,7 +35,7 @@ class _Patient:
 
 
 @dataclass(frozen=True)
-class Threshold:
+class AppliedThreshold:
     """From which confidence on the workflow accepts an answer, in [0, 1], and who says so."""
 
     value: float
@@ -77,23 +77,23 @@ def endpoint_captures(session: Any, endpoint: str) -> str:
     return f"{place.rstrip('/')}/{endpoint}/"
 
 
-def choose_threshold(session: Any, stack: str, endpoint: str, asked: float | None) -> Threshold:
+def choose_threshold(session: Any, stack: str, endpoint: str, asked: float | None) -> AppliedThreshold:
     """Return what was asked for, or what the stack is deployed with.
 
     Without a stack it is what `evaluate` takes: what the endpoint's model recommends, or else what
     samconfig.toml says.
     """
     if asked is not None:
-        return Threshold(asked, "as asked for")
+        return AppliedThreshold(asked, "as asked for")
     try:
         [found] = session.client("cloudformation", config=PATIENCE).describe_stacks(StackName=stack)["Stacks"]
         parameters = {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])}
-        return Threshold(float(parameters["ConfidenceThreshold"]), f"of the deployed stack {stack}")
+        return AppliedThreshold(float(parameters["ConfidenceThreshold"]), f"of the deployed stack {stack}")
     except (ClientError, BotoCoreError, KeyError, ValueError):
         chosen = threshold.choose_threshold(_Patient(session), endpoint, None, None)
         by_model = chosen.source == "recommendation"
         words = "as the endpoint's model recommends" if by_model else "as in samconfig.toml"
-        return Threshold(chosen.value, words)
+        return AppliedThreshold(chosen.value, words)
 
 
 def choose_baseline(session: Any, endpoint: str, asked: str | None) -> Baseline:

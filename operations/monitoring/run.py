@@ -39,7 +39,7 @@ READS = Config(max_pool_connections=32, retries={"mode": "standard", "total_max_
 
 
 @dataclass(frozen=True)
-class Run:
+class MonitoringRun:
     """A run with its command line; every method may raise ExpectedError and AWS's own errors."""
 
     arguments: argparse.Namespace
@@ -109,7 +109,7 @@ def monitor(arguments: argparse.Namespace, console: Console, written: list[str])
 
     Raises ExpectedError, ClientError, BotoCoreError, OSError.
     """
-    run = Run(arguments, console, boto3.Session())
+    run = MonitoringRun(arguments, console, boto3.Session())
     captures = run.captures(arguments.captures)
     reading = run.read(captures, "Captures")
     predictions = reading.predictions

@@ -82,7 +82,7 @@ class Reviewer:
 
 
 @dataclass(frozen=True)
-class View:
+class PageView:
     """What a page shows: pictures, the first of them now, and the action that can be undone."""
 
     pictures: tuple[Held, ...]
@@ -119,7 +119,7 @@ class Desk:
         self._counted: tuple[float, int | None, int | None] = (0.0, None, None)
         self.decided: Counter[str] = Counter()  # by label, without undone decisions
 
-    def poll(self, name: str) -> View:
+    def poll(self, name: str) -> PageView:
         """Fill a page up with pictures; the page repeats this while it has too few."""
         reviewer = self._reviewer_of(name)
         if reviewer.filling.acquire(blocking=False):  # otherwise another request of this page fills it
@@ -129,7 +129,7 @@ class Desk:
                 reviewer.filling.release()
         return self._view(reviewer)
 
-    def decide(self, name: str, message_id: str, answer: str) -> View:
+    def decide(self, name: str, message_id: str, answer: str) -> PageView:
         """Write the decision about a picture: one of its classes, or `NEITHER`.
 
         Raises UnknownAnswerError, and botocore's errors if a write failed. The picture then stays on the page, and the
@@ -149,7 +149,7 @@ class Desk:
             reviewer.last = last
         return self._view(reviewer, note)
 
-    def skip(self, name: str, message_id: str) -> View:
+    def skip(self, name: str, message_id: str) -> PageView:
         """Leave a picture to somebody else, or to later."""
         with self._locked(name) as reviewer:
             held = _find(reviewer, message_id)
@@ -161,7 +161,7 @@ class Desk:
             reviewer.last = Action(held, time.monotonic())
         return self._view(reviewer)
 
-    def undo(self, name: str) -> View:
+    def undo(self, name: str) -> PageView:
         """Undo the reviewer's last action, and show that picture again.
 
         Raises botocore's errors if a write failed. The message then comes back by itself, and completes the decision if
@@ -180,7 +180,7 @@ class Desk:
                 self._backend.queue.send(last.held.message.body)
         return self._view(reviewer, "It is undone, and the picture is in the queue again.")
 
-    def heartbeat(self, name: str) -> View:
+    def heartbeat(self, name: str) -> PageView:
         """Keep a page's pictures from others; called regularly as long as the page is open."""
         with self._locked(name) as reviewer:
             messages = [held.message for held in reviewer.in_flight()]
@@ -359,12 +359,12 @@ class Desk:
             except (ClientError, BotoCoreError) as error:
                 self._warn(f"{len(held)} pictures come back only after the queue's timeout: {error}")
 
-    def _view(self, reviewer: Reviewer, note: str = "") -> View:
+    def _view(self, reviewer: Reviewer, note: str = "") -> PageView:
         waiting, in_flight = self._count()
         with self._lock:
             own = sum(len(other.in_flight()) for other in self._reviewers.values())
         put_off = None if in_flight is None else max(0, in_flight - own)
-        return View(tuple(reviewer.held), reviewer.last, waiting, put_off, note)
+        return PageView(tuple(reviewer.held), reviewer.last, waiting, put_off, note)
 
     def _count(self) -> tuple[int | None, int | None]:
         at, waiting, in_flight = self._counted

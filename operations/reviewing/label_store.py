@@ -5,7 +5,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from common.labels.label import Label, label_key, read_label
-from common.s3_picture import Picture
+from common.s3_picture import S3Picture
 
 TRIES = 5  # of a write that conflicts with another one of the same key
 
@@ -17,7 +17,7 @@ class LabelStore:
         """Use `bucket`, below the prefix `settings.LABELS_PREFIX`."""
         self._s3, self._bucket = s3, bucket
 
-    def find(self, picture: Picture) -> Label | None:
+    def find(self, picture: S3Picture) -> Label | None:
         """Return the label of a version of a picture. Raises LabelError for a damaged one."""
         key = label_key(picture)
         try:

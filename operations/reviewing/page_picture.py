@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.labels.picture_version import PictureGoneError, PictureRefusedError, read_version
-from common.s3_picture import Picture
+from common.s3_picture import S3Picture
 from training.sources.folder import DECODER_ERRORS, read_picture, why_unreadable
 
 LONG_SIDE = 1600  # pixels: enough for any screen
@@ -33,7 +33,7 @@ class PagePicture:
     permanent: bool = False
 
 
-def read_page_picture(s3: Any, picture: Picture) -> PagePicture:
+def read_page_picture(s3: Any, picture: S3Picture) -> PagePicture:
     """Read this version of a picture. Raises botocore's errors if a retry may help."""
     try:
         return encode_for_page(read_version(s3, picture))

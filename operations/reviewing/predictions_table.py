@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 from common.errors import ExpectedError
 from common.labels.label import Label
 from common.predictions import REVIEW, REVIEWED, Prediction, PredictionKey, read_item
-from common.s3_picture import Picture
+from common.s3_picture import S3Picture
 
 
 class AlreadyDecidedError(ExpectedError):
@@ -88,7 +88,7 @@ class PredictionsTable:
             return False
         return True
 
-    def _read(self, picture: Picture) -> Prediction:
+    def _read(self, picture: S3Picture) -> Prediction:
         key = PredictionKey.of(picture).attributes()
         return read_item(self._dynamodb.get_item(TableName=self._name, Key=key, ConsistentRead=True).get("Item", {}))
 

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from common.errors import ExpectedError
 from common.labels.question import NEITHER
 from common.pages.page import render
-from operations.reviewing.desk import Desk, DeskClosedError, Held, UnknownAnswerError, View
+from operations.reviewing.desk import Desk, DeskClosedError, Held, PageView, UnknownAnswerError
 
 TEMPLATE = Path(__file__).with_name("review.html.j2")
 CLIENT_ID = re.compile(r"[0-9a-f-]{16,64}")
@@ -110,7 +110,7 @@ def _text(fields: dict[str, Any], name: str) -> str:
     return value
 
 
-def _view(view: View) -> Response:
+def _view(view: PageView) -> Response:
     last = view.last
     undo = None if last is None else {"label": last.label.label if last.label else None}
     return JSONResponse(

@@ -44,7 +44,7 @@ class UnknownTruthError(ExpectedError):
 
 
 @dataclass(frozen=True)
-class Prediction:
+class EndpointPrediction:
     """One picture and what the endpoint said: `label` and `confidence`, or `error`."""
 
     path: str
@@ -81,7 +81,7 @@ def predict_all(
     class_names: Sequence[str] | None,
     concurrency: int,
     report: Callable[[int, int | None], None],
-) -> list[Prediction]:
+) -> list[EndpointPrediction]:
     """Send every picture, `concurrency` at a time. The order of predictions is the pictures'.
 
     Raises EndpointNotFoundError, UnknownTruthError, ClientError for what no picture could pass.
@@ -102,7 +102,7 @@ def predict(
     picture: tuple[str, str, bytes],
     class_names: Sequence[str] | None,
     stop: Event,
-) -> Prediction:
+) -> EndpointPrediction:
     """Send one picture, again where that may help, until `stop` is set.
 
     What went wrong with it alone is returned in `error`. `seconds` are those of the last try.
@@ -138,7 +138,7 @@ def predict(
             f" {true_class}: stage the classes that it was trained on, or train it again."
         )
     label = max(probabilities, key=lambda name: probabilities[name])
-    return Prediction(path, true_class, label, probabilities[label], probabilities, seconds, None)
+    return EndpointPrediction(path, true_class, label, probabilities[label], probabilities, seconds, None)
 
 
 def _raise_if_hopeless(error: ClientError, endpoint: str) -> None:
@@ -166,5 +166,5 @@ def _pause(tries: int) -> float:
     return random.random() * min(2.0 ** (tries - 1), LONGEST_PAUSE_S)  # noqa: S311  no secret
 
 
-def _unanswered(path: str, true_class: str, seconds: float, error: Exception) -> Prediction:
-    return Prediction(path, true_class, None, None, None, seconds, f"{error}")
+def _unanswered(path: str, true_class: str, seconds: float, error: Exception) -> EndpointPrediction:
+    return EndpointPrediction(path, true_class, None, None, None, seconds, f"{error}")

@@ -12,7 +12,7 @@ from training.endpoint.deployment import threshold_words
 from training.evaluation.plots.confusion import plot_confusion
 from training.evaluation.plots.reliability import plot_reliability
 from training.evaluation.plots.risk_coverage import Answers, plot_risk_coverage
-from training.evaluation.predictions import Prediction
+from training.evaluation.predictions import EndpointPrediction
 from training.evaluation.summary import acceptable, answered
 from training.evaluation.threshold import Threshold
 
@@ -23,7 +23,7 @@ FILES = "evaluation.json, confusion_matrix.png, risk_coverage.png and reliabilit
 def write(
     folder: Path,
     evaluation: dict[str, Any],
-    predictions: Sequence[Prediction],
+    predictions: Sequence[EndpointPrediction],
     threshold: Threshold,
 ) -> None:
     """Write evaluation.json and the plots, each as a whole."""

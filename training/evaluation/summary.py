@@ -17,10 +17,10 @@ from training.evaluation.calibration_error import (
     calibration_error_interval,
     calibration_error_of_luck,
 )
-from training.evaluation.predictions import Prediction
+from training.evaluation.predictions import EndpointPrediction
 
 
-def summarise(predictions: Sequence[Prediction], threshold: float) -> dict[str, Any]:
+def summarise(predictions: Sequence[EndpointPrediction], threshold: float) -> dict[str, Any]:
     """Return all that evaluation.json holds of these predictions."""
     truth = [p.true_class for p in predictions]
     labels = [p.label for p in predictions]
@@ -52,7 +52,7 @@ def summarise(predictions: Sequence[Prediction], threshold: float) -> dict[str, 
     }
 
 
-def calibration(predictions: Sequence[Prediction]) -> dict[str, Any]:
+def calibration(predictions: Sequence[EndpointPrediction]) -> dict[str, Any]:
     """Return the expected calibration error, its interval, and what luck alone would show."""
     confidences, correct = answered(predictions)
     if not confidences:
@@ -64,13 +64,13 @@ def calibration(predictions: Sequence[Prediction]) -> dict[str, Any]:
     }
 
 
-def answered(predictions: Sequence[Prediction]) -> tuple[list[float], list[bool]]:
+def answered(predictions: Sequence[EndpointPrediction]) -> tuple[list[float], list[bool]]:
     """Return the confidences of the pictures that got an answer, and whether it was right."""
     found = [p for p in predictions if p.confidence is not None]
     return [p.confidence or 0.0 for p in found], [p.label == p.true_class for p in found]
 
 
-def acceptable(predictions: Sequence[Prediction]) -> tuple[list[float], list[bool]]:
+def acceptable(predictions: Sequence[EndpointPrediction]) -> tuple[list[float], list[bool]]:
     """Return the confidences of all pictures, 0 for what no threshold accepts: a tie, no answer."""
     confidences = [
         p.confidence or 0.0 if p.probabilities and is_accepted([*p.probabilities.values()], 0.0) else 0.0

@@ -22,7 +22,7 @@ from benchmarks.serving.__main__ import (
 )
 from benchmarks.serving.containers import ContainerServerError, install
 from benchmarks.serving.report import figures, quartiles, show
-from benchmarks.serving.subjects import Run, Subject, SubjectError, measure
+from benchmarks.serving.subjects import Subject, SubjectError, TimedRun, measure
 from common.waiting import make_console
 from training.endpoint.training_job import SOURCE_DIR
 
@@ -130,15 +130,15 @@ def report_of(containers: list[str]) -> dict:
         *(Subject(name, name, Asked().connect) for name in containers),
     ]
     runs = {
-        ("bare", 1): [Run(0.010 * slow, 100 / slow) for slow in slower],
-        ("bare_one_look", 1): [Run(0.004 * slow, 250 / slow) for slow in slower],
-        ("bare_traced", 1): [Run(0.008 * slow, 125 / slow) for slow in slower],
-        ("invocations", 1): [Run(0.012 * slow, 83 / slow) for slow in slower],
-        ("invocations", 8): [Run(0.040 * slow, 200 / slow) for slow in slower],
+        ("bare", 1): [TimedRun(0.010 * slow, 100 / slow) for slow in slower],
+        ("bare_one_look", 1): [TimedRun(0.004 * slow, 250 / slow) for slow in slower],
+        ("bare_traced", 1): [TimedRun(0.008 * slow, 125 / slow) for slow in slower],
+        ("invocations", 1): [TimedRun(0.012 * slow, 83 / slow) for slow in slower],
+        ("invocations", 8): [TimedRun(0.040 * slow, 200 / slow) for slow in slower],
     }
     for number, name in enumerate(containers, start=1):
         for clients in (1, 8):
-            runs[name, clients] = [Run(0.1 * slow, 40 * number / slow) for slow in slower]
+            runs[name, clients] = [TimedRun(0.1 * slow, 40 * number / slow) for slow in slower]
     return figures(subjects, runs, containers)
 
 

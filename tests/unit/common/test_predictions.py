@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from common.predictions import LOW_CONFIDENCE_ERROR, PredictionKey, is_accepted, read_item
-from common.s3_picture import Picture
+from common.s3_picture import S3Picture
 from common.settings import ROOT
 from functions.filter_low_confidence.app import decide
 
@@ -74,7 +74,7 @@ def test_item_that_lacks_attributes_is_no_outcome_and_no_error(item, outcome):
 
 @pytest.mark.parametrize(("version", "version_id"), [("v1", "v1"), (None, "null")])
 def test_key_names_the_object_and_its_version(version, version_id):
-    key = PredictionKey.of(Picture("bucket", "inbox/a b.png", version))
+    key = PredictionKey.of(S3Picture("bucket", "inbox/a b.png", version))
     assert key.attributes() == {"picture": {"S": "s3://bucket/inbox/a b.png"}, "version_id": {"S": version_id}}
     assert read_item(key.attributes()).key == key
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from common.predictions import Outcome
 from demo.outcomes import PictureOutcome, figures
 from training.container.picture_model.calibration import recommend_threshold
-from training.evaluation.predictions import Prediction
+from training.evaluation.predictions import EndpointPrediction
 from training.evaluation.summary import summarise
 from training.sources.synthetic import draw_picture
 
@@ -81,7 +81,7 @@ def _evaluation(pictures: list[PictureOutcome]) -> dict[str, Any]:
         label, confidence = picture.label or "bicycle", picture.confidence or 0.5125
         other = CLASSES[1 - CLASSES.index(label)]
         predictions.append(
-            Prediction(
+            EndpointPrediction(
                 f"test/{picture.truth}/{Path(picture.key).name}",
                 picture.truth,
                 label,

@@ -99,6 +99,13 @@ def test_table_states_how_many_photos_a_threshold_needs(percent, accepted, fast,
         assert total == math.ceil(accepted / held_out / trained_on)
 
 
+def test_contributing_names_tests_that_exist():
+    named = re.findall(r"`(test_\w+)` in `(tests/[\w/]+\.py)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert named
+    for test, path in named:
+        assert f"def {test}(" in (ROOT / path).read_text()
+
+
 def test_tables_are_found():
     assert len(NEEDED_PHOTOS) >= 3
     assert len(LINKS) > 20

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from samcli.yamlhelper import yaml_parse
 
-from common.s3_picture import Picture, find_picture
+from common.s3_picture import S3Picture, find_picture
 from common.settings import ROOT
 from common.stack import StackNotFoundError
 from operations import restart_failed as program
@@ -40,7 +40,7 @@ OUTPUTS = {
     "FailedPicturesQueueUrl": URL,
 }
 EVENT = {"s3_bucket": "bucket", "s3_key": "inbox/a.png", "s3_version_id": "v1"}
-A = Picture("bucket", "inbox/a.png", "v1")
+A = S3Picture("bucket", "inbox/a.png", "v1")
 NOTIFICATION = EVENT | {"error": {"Error": "EndpointBusyError", "Cause": "did not answer"}, "execution_arn": EXECUTION}
 S3_EVENT = {"bucket": {"name": "bucket"}, "object": {"key": "inbox/a.png", "version-id": "v1"}}
 
@@ -176,8 +176,8 @@ def test_dead_letter_gives_picture_and_reason():
 
 def test_input_that_names_a_picture_itself_overrides_the_event():
     upload = {"bucket": {"name": "b"}, "object": {"key": "other.png"}}
-    assert find_picture(upload) == Picture("b", "other.png", None)
-    assert find_picture({"s3_bucket": "b", "s3_key": "mine.png"} | upload) == Picture("b", "mine.png", None)
+    assert find_picture(upload) == S3Picture("b", "other.png", None)
+    assert find_picture({"s3_bucket": "b", "s3_key": "mine.png"} | upload) == S3Picture("b", "mine.png", None)
 
 
 @pytest.mark.parametrize("queue", program.QUEUES)

@@ -36,7 +36,7 @@ from training.evaluation.pictures import (
 )
 from training.evaluation.predictions import (
     EndpointNotFoundError,
-    Prediction,
+    EndpointPrediction,
     UnknownTruthError,
     predict,
     predict_all,
@@ -315,9 +315,9 @@ def test_pictures_without_an_answer_are_kept_in_order_and_named(no_pause):
 
 def prediction(true_class, probabilities, seconds=1.0):
     if probabilities is None:
-        return Prediction("p", true_class, None, None, None, seconds, "timed out")
+        return EndpointPrediction("p", true_class, None, None, None, seconds, "timed out")
     label = max(probabilities, key=probabilities.__getitem__)
-    return Prediction("p", true_class, label, probabilities[label], probabilities, seconds, None)
+    return EndpointPrediction("p", true_class, label, probabilities[label], probabilities, seconds, None)
 
 
 def test_the_summary_counts_every_picture():

@@ -10,7 +10,7 @@ from PIL import Image
 
 from common.labels.label import LabelError, is_label_key, label_key, now, read_label
 from common.labels.question import NEITHER, QuestionError, read_message
-from common.s3_picture import Picture
+from common.s3_picture import S3Picture
 from common.settings import ROOT
 from operations.reviewing.page_picture import LONG_SIDE, encode_for_page, read_page_picture
 from operations.reviewing.served_model import ServedModels
@@ -40,7 +40,7 @@ def test_message_of_the_workflow_has_the_fields_of_the_tests():
 
 def test_message_is_read_with_the_models_answer():
     asked = question(7)
-    assert asked.picture == Picture("pictures", "inbox/7.png", "v7")
+    assert asked.picture == S3Picture("pictures", "inbox/7.png", "v7")
     assert (asked.guess, asked.confidence, asked.threshold) == ("bicycle", 0.625, 0.9)
     assert asked.probabilities() == [("bicycle", 0.625), ("motorcycle", 0.375)]
 
@@ -99,7 +99,7 @@ def test_label_is_read_as_written(one):
 
 def test_each_version_has_its_own_label_key():
     folder = f"review-labels/{SHA_256_OF_B_K}"
-    names = [label_key(Picture("b", "k", version)) for version in ("1", "2", None)]
+    names = [label_key(S3Picture("b", "k", version)) for version in ("1", "2", None)]
     assert names == [f"{folder}/1.json", f"{folder}/2.json", f"{folder}/null.json"]
     assert all(is_label_key(name) for name in names)
 
@@ -213,7 +213,7 @@ def test_too_large_picture_is_not_read():
 
 
 def test_invalid_bucket_name_has_a_permanent_problem():
-    shown = read_page_picture(SHARED.client("s3"), Picture("a b", "k", None))
+    shown = read_page_picture(SHARED.client("s3"), S3Picture("a b", "k", None))
     assert ("not valid" in shown.problem, shown.permanent) == (True, True)
 
 
