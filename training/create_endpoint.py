@@ -492,7 +492,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="NAME=VALUE",
         nargs="+",
         default=[],
-        help="arguments of training/container/picture_model/train.py, such as epochs=50",
+        help="arguments of training/container/train.py, such as epochs=50",
     )
     add(
         "--max-error",

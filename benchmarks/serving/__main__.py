@@ -160,7 +160,7 @@ def train(staged: Path, console: Console) -> Path:
     folder = WORK / "model"
     with console.status("Training a model"):
         _python(
-            *("training/container/picture_model/train.py", "--epochs", str(EPOCHS)),
+            *("training/container/train.py", "--epochs", str(EPOCHS)),
             *("--train", str(staged / "train"), "--validation", str(staged / "validation")),
             *("--model-dir", str(folder), "--output-data-dir", str(WORK / "output")),
         )

@@ -114,7 +114,7 @@ def endpoint(laptop_aws: LaptopAws, tmp_path_factory: pytest.TempPathFactory) ->
     stage = (sys.executable, "-m", "training.stage_data", "synthetic", "--no-upload")
     run(*stage, "--count", "16", "--out", str(data))
     run(
-        *(sys.executable, "training/container/picture_model/train.py", "--model-dir", str(model)),
+        *(sys.executable, "training/container/train.py", "--model-dir", str(model)),
         *("--train", str(data / "train"), "--validation", str(data / "validation")),
         *("--output-data-dir", str(folder / "output")),
         *("--epochs", "1", "--width", "8", "--batch-size", "8"),
