@@ -17,6 +17,8 @@ from common.errors import ExpectedError
 ROOT = Path(__file__).resolve().parent.parent
 SAMCONFIG = ROOT / "samconfig.toml"
 
+# The longest name of a training bucket, <name>-training-<12 digits>-ap-southeast-1, has 63 characters.
+PROJECT_NAME_LENGTH = 26
 PROJECT_TAG_KEY = "Project"  # on every resource that the project creates, for clean-up
 
 # In the training bucket.
@@ -76,7 +78,7 @@ def read_project(path: Path) -> Project:
     try:
         parameters: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))["default"]["deploy"]["parameters"]
         overrides = _pairs(parameters["parameter_overrides"])
-        stack, endpoint = parameters["stack_name"], overrides["EndpointName"]
+        stack, endpoint = _text(parameters["stack_name"]), overrides["EndpointName"]
         threshold = overrides["ConfidenceThreshold"]
         name = _pairs(parameters["tags"])[PROJECT_TAG_KEY]
     except OSError as error:
@@ -89,7 +91,18 @@ def read_project(path: Path) -> Project:
             f' tags = ["{PROJECT_TAG_KEY}=..."] and'
             ' parameter_overrides = ["EndpointName=...", "ConfidenceThreshold=..."].'
         ) from error
+    except (AttributeError, TypeError, ValueError) as error:  # a number for a list, an open quote, not UTF-8
+        raise SettingsError(
+            f"{path} has a value of the wrong form in [default.deploy.parameters] ({error}): stack_name is text,"
+            ' tags and parameter_overrides are lists such as ["Name=value"].'
+        ) from error
     check_endpoint_name(endpoint, f"{path}, EndpointName")
+    if len(name) > PROJECT_NAME_LENGTH or not re.fullmatch(ENDPOINT_NAME_PATTERN, name):
+        raise SettingsError(
+            f"{path}, tag {PROJECT_TAG_KEY}: {name!r} cannot be the name of the project, which is part of a bucket's"
+            f" name. Use 1 to {PROJECT_NAME_LENGTH} lower-case letters, digits and hyphens, with a letter or digit at"
+            " both ends."
+        )
     return Project(name, stack, endpoint, _threshold(threshold, path), overrides)
 
 
@@ -111,6 +124,12 @@ def _pairs(value: list[str] | str) -> dict[str, str]:
     """Split `["Name=value", ...]`, or the one string that SAM accepts as well."""
     pairs = shlex.split(value) if isinstance(value, str) else value
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
 
 
 def _threshold(text: str, path: Path) -> float:

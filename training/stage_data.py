@@ -89,7 +89,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         default=Path("data/cache"),
         help="downloads' folder (default: %(default)s)",
     )
-    parser.add_argument("--bucket", help="S3 bucket (default: scones-unlimited-training-<account>-<region>)")
+    parser.add_argument("--bucket", help=f"S3 bucket ({default_bucket('ACCOUNT', 'REGION')})")
     parser.add_argument("--no-upload", action="store_true", help="write the folder only")
     parser.add_argument(
         "--labels",

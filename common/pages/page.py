@@ -6,6 +6,7 @@ from typing import Any
 
 from common.pages.words import count, duration, moment, number, percent
 from common.reports import write_text
+from common.settings import project
 
 
 def render(template: Path, **values: Any) -> str:
@@ -32,6 +33,7 @@ def _templates(folder: Path) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["project"] = project().name
     environment.filters |= {
         "count": count,
         "duration": duration,

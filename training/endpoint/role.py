@@ -140,7 +140,7 @@ def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: 
             role = iam.create_role(
                 RoleName=name,
                 AssumeRolePolicyDocument=json.dumps(trust_policy(account)),
-                Description="SageMaker training and serving of the Scones Unlimited pictures",
+                Description=f"SageMaker training and serving of {project().name}",
                 Tags=[project().tag],
             )["Role"]
             changed = True

@@ -52,6 +52,40 @@ def test_a_threshold_outside_of_0_to_1_is_refused(tmp_path, threshold):
         read_project(write(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('["EndpointName=pictures-1", "ConfidenceThreshold=0.75", "ClassNames=a,b"]', "5"),
+        ('["EndpointName=pictures-1", "ConfidenceThreshold=0.75", "ClassNames=a,b"]', "[5]"),
+        ('["EndpointName=pictures-1", "ConfidenceThreshold=0.75", "ClassNames=a,b"]', '"\'EndpointName=a"'),
+        ('"stack"', "5"),
+    ],
+)
+def test_value_of_the_wrong_form_is_named(tmp_path, old, new):
+    with pytest.raises(SettingsError, match="has a value of the wrong form"):
+        read_project(write(tmp_path, GOOD.replace(old, new)))
+
+
+def test_file_that_is_not_utf8_is_named(tmp_path):
+    path = tmp_path / "samconfig.toml"
+    path.write_bytes(GOOD.encode() + b"# \xff")
+    with pytest.raises(SettingsError, match=r"samconfig\.toml has a value of the wrong form"):
+        read_project(path)
+
+
+@pytest.mark.parametrize("name", ["", "Tea Rooms", "a-", "a" * 27])
+def test_project_name_that_no_bucket_could_have_is_refused(tmp_path, name):
+    with pytest.raises(SettingsError, match="cannot be the name of the project"):
+        read_project(write(tmp_path, GOOD.replace("Project=pictures", f"Project={name}")))
+
+
+@pytest.mark.parity("s3-bucket-name")
+def test_longest_project_name_fits_a_bucket_name(monkeypatch):
+    project = Project("a" * 26, "stack", "endpoint", 0.9, {})
+    monkeypatch.setattr(settings, "project", lambda: project)
+    assert len(settings.default_bucket("1" * 12, "ap-southeast-1")) == 63
+
+
 @pytest.mark.parity("endpoint-arn-lower-case")
 @pytest.mark.parametrize("name", ["-a", "a-", "Pictures", "a_b", "", "a" * 64])
 def test_a_name_that_sagemaker_would_refuse_is_refused(tmp_path, name):

@@ -162,7 +162,7 @@ def test_a_role_is_made_tagged_with_one_policy_for_one_bucket(iam):
         {
             "RoleName": NAME,
             "AssumeRolePolicyDocument": json.dumps(trust_policy(ACCOUNT)),
-            "Description": "SageMaker training and serving of the Scones Unlimited pictures",
+            "Description": "SageMaker training and serving of scones-unlimited",
             "Tags": [project().tag],
         },
     )
