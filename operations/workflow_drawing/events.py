@@ -1,8 +1,8 @@
-"""The events of an execution's history, read into its steps.
+"""Read the events of an execution's history into its steps.
 
-AWS links each event to the one before it by `previousEventId`, which tells the iterations of a Map
-and the branches of a Parallel state apart. The laptop's AWS has no such field, lists its events in
-order, and names no states inside of a Map: there the Map is one step.
+AWS links each event to the one before it by `previousEventId`, which distinguishes the iterations of a Map
+and the branches of a Parallel state. The laptop's AWS has no such field, lists its events in order, and
+omits the states inside a Map: there the Map is one step.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from operations.workflow_drawing.execution import Failure, Step
 
 
 @dataclass
-class _Open:
+class _OpenStep:
     """A step that is being read.
 
-    `failing` is its last attempt if that failed; `left` is when it was left for another state, and
-    `ended` is when it failed or was aborted.
+    `failing` is the failure of its last attempt, `left` when the execution left it for another state, and
+    `ended` when it failed or was aborted.
     """
 
     state: str
@@ -36,100 +36,100 @@ class _Open:
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where an event belongs: to a step, or (`begins`) between a Map's and its first inner one."""
+class _Position:
+    """The step of an event; with `starts_inner`, the next step is the first one inside it."""
 
     step: int | None
-    begins: bool = False
+    starts_inner: bool = False
 
 
-_FROM_OUTSIDE = {"ABORTED", "TIMED_OUT"}
+_ENDED_EXTERNALLY = {"ABORTED", "TIMED_OUT"}
 _ENDS = {f"Execution{how}" for how in ("Succeeded", "Failed", "TimedOut", "Aborted")}
 
 
 class EventReader:
-    """Takes events in order; `finished` gives the steps."""
+    """Read the events of one execution in order; `steps` returns its steps."""
 
-    def __init__(self, told: Mapping[str, Any]) -> None:
-        """Begin to read the execution of which DescribeExecution has told this."""
-        self._status: str = told["status"]
-        self._stopped: datetime | None = told.get("stopDate")
-        error = told.get("error")
-        self._ending = Failure(error, told.get("cause") or "") if error else None
-        self._steps: list[_Open] = []
-        self._places: dict[int, _Place] = {0: _Place(None)}
-        self._last = _Place(None)
-        self._over = False
+    def __init__(self, description: Mapping[str, Any]) -> None:
+        """Start with the response of DescribeExecution."""
+        self._status: str = description["status"]
+        self._stopped: datetime | None = description.get("stopDate")
+        error = description.get("error")
+        self._ending = Failure(error, description.get("cause") or "") if error else None
+        self._steps: list[_OpenStep] = []
+        self._positions: dict[int, _Position] = {0: _Position(None)}
+        self._last = _Position(None)
+        self._ended = False
         self._restarted = False
         self.redriven = 0
 
-    def take(self, event: Mapping[str, Any]) -> None:
+    def read(self, event: Mapping[str, Any]) -> None:
         """Read one event."""
         kind = str(event["type"])
-        if self._over and kind != "ExecutionRedriven":
-            return  # the laptop's AWS goes on with the state that an abort has ended
+        if self._ended and kind != "ExecutionRedriven":
+            return  # the laptop's AWS continues a state after an abort
         details: Mapping[str, Any] = next((event[name] for name in event if name.endswith("EventDetails")), {})
         linked = event.get("previousEventId")
-        place = self._last if linked is None else self._places.get(linked, self._last)
+        position = self._last if linked is None else self._positions.get(linked, self._last)
         if kind.startswith("Execution"):
-            self._over = kind in _ENDS
+            self._ended = kind in _ENDS
             self._restarted = kind == "ExecutionRedriven"
             self.redriven += self._restarted
         elif kind.endswith("StateEntered"):
-            place = self._enter(kind.removesuffix("StateEntered"), event, details, place)
+            position = self._enter(kind.removesuffix("StateEntered"), event, details, position)
         elif kind.endswith("StateExited"):
-            place = self._exit(event, details, place)
+            position = self._exit(event, details, position)
         elif kind.startswith("MapIteration"):
-            begins = kind == "MapIterationStarted" and linked is not None
+            starts_inner = kind == "MapIterationStarted" and linked is not None
             name = details.get("name")
-            index = self._named(name, place.step) if name else self._around(place.step)
-            place = _Place(index, begins)
+            index = self._enclosing_step(name, position.step) if name else self._enclosing_group(position.step)
+            position = _Position(index, starts_inner)
         elif kind.startswith(("MapState", "ParallelState")):
-            place = self._group(kind, event, details, place, linked is not None)
-        elif place.step is not None and kind.endswith("StateAborted"):
-            self._steps[place.step].ended = event["timestamp"]
-        elif place.step is not None:
-            self._attempt(kind, details, place.step)
-        self._places[int(event["id"])] = self._last = place
+            position = self._group(kind, event, details, position, linked is not None)
+        elif position.step is not None and kind.endswith("StateAborted"):
+            self._steps[position.step].ended = event["timestamp"]
+        elif position.step is not None:
+            self._attempt(kind, details, position.step)
+        self._positions[int(event["id"])] = self._last = position
 
-    def _enter(self, kind: str, event: Mapping[str, Any], details: Mapping[str, Any], place: _Place) -> _Place:
+    def _enter(self, kind: str, event: Mapping[str, Any], details: Mapping[str, Any], position: _Position) -> _Position:
         name = str(details["name"])
-        if self._restarted:  # a redrive goes on in the state that had failed
+        if self._restarted:  # a redrive resumes the failed state
             self._restarted = False
             again = [i for i, step in enumerate(self._steps) if step.state == name and not step.left]
             if again:
                 self._steps[again[-1]].ended = None
-                return _Place(again[-1])
-        previous, parent = place.step, None
+                return _Position(again[-1])
+        previous, parent = position.step, None
         if previous is not None:
-            if place.begins:
+            if position.starts_inner:
                 previous, parent = None, previous
             else:
                 parent = self._steps[previous].parent
-        self._steps.append(_Open(name, kind, event["timestamp"], details.get("input"), previous, parent))
-        return _Place(len(self._steps) - 1)
+        self._steps.append(_OpenStep(name, kind, event["timestamp"], details.get("input"), previous, parent))
+        return _Position(len(self._steps) - 1)
 
-    def _exit(self, event: Mapping[str, Any], details: Mapping[str, Any], place: _Place) -> _Place:
-        index = self._named(str(details["name"]), place.step)
+    def _exit(self, event: Mapping[str, Any], details: Mapping[str, Any], position: _Position) -> _Position:
+        index = self._enclosing_step(str(details["name"]), position.step)
         if index is None:
-            return place
+            return position
         self._steps[index].left = event["timestamp"]
         self._steps[index].output = details.get("output")
-        return _Place(index)
+        return _Position(index)
 
     def _group(
         self,
         kind: str,
         event: Mapping[str, Any],
         details: Mapping[str, Any],
-        place: _Place,
+        position: _Position,
         linked: bool,
-    ) -> _Place:
-        """Read what a Map or Parallel state says of itself."""
+    ) -> _Position:
+        """Read an event of a Map or Parallel state itself."""
         starts = kind.endswith("StateStarted")  # for the first time, or again after a failure
-        index = place.step if starts else self._around(place.step)
+        index = position.step if starts else self._enclosing_group(position.step)
         if index is None:
-            return place
+            return position
         step = self._steps[index]
         if starts or kind.endswith("StateSucceeded"):
             step.ended = step.failing = None
@@ -140,10 +140,10 @@ class EventReader:
                 if step.failing is None and inner is not None:
                     step.failing = inner
                     step.failures.append(inner)
-        return _Place(index, begins=linked and starts)
+        return _Position(index, starts_inner=linked and starts)
 
     def _close(self, index: int, moment: datetime) -> Failure | None:
-        """End a Map or Parallel step and all in it; return what the last of these failed with."""
+        """End a Map or Parallel step and all steps in it; return the last failure among these."""
         inside = {index}
         last = None
         for number, step in enumerate(self._steps[index:], start=index):
@@ -155,14 +155,14 @@ class EventReader:
                 last = step.failing
         return last
 
-    def _named(self, name: str, index: int | None) -> int | None:
-        """Return the step of this name that a step is in, or is itself."""
+    def _enclosing_step(self, name: str, index: int | None) -> int | None:
+        """Return the step with this name: the given one or the nearest one around it."""
         while index is not None and self._steps[index].state != name:
             index = self._steps[index].parent
         return index
 
-    def _around(self, index: int | None) -> int | None:
-        """Return the Map or Parallel step, not ended yet, that a step is in, or is itself."""
+    def _enclosing_group(self, index: int | None) -> int | None:
+        """Return the open Map or Parallel step: the given one or the nearest one around it."""
         while index is not None:
             step = self._steps[index]
             if step.kind in {"Map", "Parallel"} and not (step.left or step.ended):
@@ -173,7 +173,7 @@ class EventReader:
     def _attempt(self, kind: str, details: Mapping[str, Any], index: int) -> None:
         step = self._steps[index]
         if step.kind in {"Map", "Parallel"} and not kind.startswith(("MapRun", "Evaluation")):
-            return  # of a state inside of it, which the laptop's AWS does not name
+            return  # of a state inside it, whose name the laptop's AWS omits
         if kind.endswith("Scheduled"):
             step.scheduled += 1
             step.failing = step.ended = None
@@ -190,23 +190,23 @@ class EventReader:
         step.failures.append(failure)
         step.failing = failure
 
-    def finished(self) -> tuple[Step, ...]:
-        """Return the steps; what never was left ended with the execution, if that has ended."""
+    def steps(self) -> tuple[Step, ...]:
+        """Return the steps; those that are still open ended with the execution, if that has ended."""
         if self._ending and self._stopped:
             # Fail states, aborts and timeouts name their error only at the execution's end.
-            for step in self._ended_last():
+            for step in self._steps_ended_by_execution():
                 step.failing = self._ending
-                if step.kind == "Task" and self._status not in _FROM_OUTSIDE:
+                if step.kind == "Task" and self._status not in _ENDED_EXTERNALLY:
                     step.failures.append(self._ending)
-        return tuple(self._finished(step) for step in self._steps)
+        return tuple(self._step(step) for step in self._steps)
 
-    def _ended_last(self) -> list[_Open]:
-        """Return the steps that ended with the execution's error and do not say so themselves."""
-        open_steps: dict[int, _Open] = {}  # neither left nor in a step that was left
+    def _steps_ended_by_execution(self) -> list[_OpenStep]:
+        """Return the steps that ended with the execution's error and have no event of their own for it."""
+        open_steps: dict[int, _OpenStep] = {}  # neither left nor in a step that was left
         for index, step in enumerate(self._steps):
             if step.left is None and (step.parent is None or step.parent in open_steps):
                 open_steps[index] = step
-        if self._status in _FROM_OUTSIDE:  # which ends the innermost step
+        if self._status in _ENDED_EXTERNALLY:  # which ends the innermost step
             return list(open_steps.values())[-1:]
         outermost = [step for step in open_steps.values() if step.parent is None][-1:]
         if not outermost or outermost[0].failing:
@@ -214,15 +214,15 @@ class EventReader:
         inner = [step for step in open_steps.values() if step.parent is not None]
         return outermost + [step for step in inner if step.kind == "Fail"][-1:]
 
-    def _finished(self, step: _Open) -> Step:
+    def _step(self, step: _OpenStep) -> Step:
         end = step.left or step.ended or self._stopped
-        tried = max(step.scheduled, len(step.failures))
+        attempts = max(step.scheduled, len(step.failures))
         return Step(
             step.state,
             step.kind,
             step.entered,
             None if end is None else (end - step.entered).total_seconds(),
-            tried if step.kind == "Task" else 0,
+            attempts if step.kind == "Task" else 0,
             tuple(step.failures),
             step.failing.error if step.failing else None,
             step.failing.cause if step.failing else None,

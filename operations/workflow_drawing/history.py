@@ -36,7 +36,7 @@ def read_path(stepfunctions: Any, execution_arn: str, *, data: bool = True) -> E
             " read its logs (the log group of its state machine) instead."
         )
     try:
-        told = stepfunctions.describe_execution(executionArn=execution_arn)
+        description = stepfunctions.describe_execution(executionArn=execution_arn)
         pages = stepfunctions.get_paginator("get_execution_history").paginate(
             executionArn=execution_arn,
             PaginationConfig={"PageSize": EVENTS_A_PAGE},
@@ -56,19 +56,19 @@ def read_path(stepfunctions: Any, execution_arn: str, *, data: bool = True) -> E
                 " history: read its logs instead."
             ) from error
         raise
-    steps = EventReader(told)
+    reader = EventReader(description)
     for event in sorted(events, key=lambda event: int(event["id"])):
-        steps.take(event)
+        reader.read(event)
     return ExecutionPath(
         execution_arn,
-        str(told["stateMachineArn"]).split(":stateMachine:", 1)[-1].split(":")[0],
-        told["status"],
-        told["startDate"],
-        told.get("stopDate"),
-        int(told.get("redriveCount") or steps.redriven),
-        told.get("input"),
-        told.get("output") if told["status"] == "SUCCEEDED" else None,
-        told.get("error"),
-        told.get("cause"),
-        steps.finished(),
+        str(description["stateMachineArn"]).split(":stateMachine:", 1)[-1].split(":")[0],
+        description["status"],
+        description["startDate"],
+        description.get("stopDate"),
+        int(description.get("redriveCount") or reader.redriven),
+        description.get("input"),
+        description.get("output") if description["status"] == "SUCCEEDED" else None,
+        description.get("error"),
+        description.get("cause"),
+        reader.steps(),
     )
