@@ -51,7 +51,7 @@ class LoadedModel:
         return rows
 
     def correct(self, rows: Sequence[Sequence[float]], truths: Iterable[str]) -> list[bool]:
-        """Tell of each row of probabilities whether it is surest of the true class."""
+        """Return for each row of probabilities whether its most likely class is the true one."""
         classes = self.classifier.classes
         return [classes[row.index(max(row))] == truth for row, truth in zip(rows, truths, strict=True)]
 

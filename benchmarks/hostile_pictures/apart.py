@@ -1,8 +1,8 @@
-"""Give each case to the function or to the endpoint's program in a process of its own.
+"""Run each case of the function or the endpoint in a process of its own.
 
 `python -m benchmarks.hostile_pictures.apart function|endpoint FOLDER` imports what the Lambda runtime or the
-serving container imports, and forks for each case that it is told of on stdin. So a crash, a hang
-or a memory peak belongs to one case, and the corpus is not in the measured memory.
+serving container imports, and forks for each case named on stdin. So a crash, a hang or a memory peak belongs to
+one case, and the corpus is not in the measured memory.
 """
 
 import io

@@ -1,9 +1,9 @@
-"""Filter Low Confidence: decide whether the answer may be acted on.
+"""Filter Low Confidence: accept the answer or send the picture to review.
 
 Takes  {"inferences": [0.98, 0.02], "class_names": ["bicycle", "motorcycle"], "threshold": 0.9, ...}
 Adds   {"label": "bicycle", "confidence": 0.98, "accepted": true}
 
-A doubtful picture is an outcome, not an error: the state machine routes on `accepted`.
+A picture below the threshold is an outcome, not an error: the state machine routes on `accepted`.
 """
 
 import os

@@ -3,10 +3,10 @@
 Takes  {"s3_bucket": "...", "s3_key": "inbox/a b+c.png"[, "s3_version_id": "..."], ...}
 Adds   {"content_type": "image/png", "image_data": "<base64 text>", "s3_version_id": "..."}
 
-A picture too big for the state's payload goes on by reference: its `image_data` is empty, and the
+A picture too large for the state's payload travels by reference: its `image_data` is empty, and the
 classification function reads it again.
 
-Pictures that nobody could or should decode stop here, told from their headers alone: no pixel is
+Files that are not pictures, and pictures too large to decode, are refused by their headers: no pixel is
 decoded, and none of them costs a call of the endpoint.
 """
 

@@ -1,7 +1,6 @@
-"""What a monitoring run takes from the deployed endpoint and stack, where nobody names it.
+"""Threshold, class names, captures and baseline from the deployed endpoint and stack, unless options give them.
 
-Captures in a folder can be looked at without an account, so what AWS does not tell is replaced by
-what samconfig.toml says, and said so.
+Captures in a folder need no account: what AWS cannot be asked comes from samconfig.toml, and the report says so.
 """
 
 from dataclasses import dataclass
@@ -19,8 +18,7 @@ from operations.monitoring.sample import Sample, read_baseline
 from training.endpoint.model_artifact import endpoint_model_data
 from training.evaluation import threshold
 
-# These questions are asked even where there may be nobody to answer them: a laptop's AWS that has
-# stopped, a machine without a network.
+# AWS may be out of reach: a laptop's AWS that has stopped, a machine without a network.
 PATIENCE = Config(connect_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
 

@@ -30,8 +30,7 @@ class NothingToPublishError(ExpectedError):
 class Hour(NamedTuple):
     """An hour, UTC: when it begins, its predictions, and those of the DAY that ends with it.
 
-    Drift is told of the whole day: an hour of it has its own light, and would differ from what was
-    learned from all of them.
+    Drift covers the whole day: the light of a single hour would differ from training.
     """
 
     start: datetime

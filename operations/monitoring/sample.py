@@ -43,8 +43,7 @@ class Sample:
         confidences: its probability, in [0, 1], of each answer.
         features: numbers of each picture, by the names of `picture_features`.
         formats: of each picture, such as "PNG".
-        distances: from what the network has learned (operations.monitoring.distances); None where
-            nobody has measured them.
+        distances: Mahalanobis distances from the classes (operations.monitoring.distances); None if not measured.
         source: where the pictures come from, to be put after "in": "training", "an earlier run".
         answered_by: MODEL or MEMBER.
     """

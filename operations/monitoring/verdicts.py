@@ -73,11 +73,11 @@ def sentence(feature: FeatureDrift, baseline: str, alpha: float) -> str:
         return f"{_finding(feature)} than in {baseline}: {figures}"
     if feature.adjusted_p is not None and feature.adjusted_p < alpha:
         return f"{_title(feature)} differs from that in {baseline}, but by too little: {figures}"
-    return f"{_title(feature)} is as in {baseline}, as far as can be told: {figures}"
+    return f"{_title(feature)} shows no difference from {baseline}: {figures}"
 
 
 def overall(features: Sequence[FeatureDrift], sensitivity: float | None, baseline: str) -> str:
-    """Say what the whole comparison has found: causes before what follows, the largest first."""
+    """Return the verdict of the whole comparison: causes before consequences, the largest first."""
     if sensitivity is None:
         if any(feature.effect is not None for feature in features):
             return f"No drift: all pictures are one and the same, as in {baseline}."
@@ -96,7 +96,7 @@ def overall(features: Sequence[FeatureDrift], sensitivity: float | None, baselin
 
 
 def notes(features: Sequence[FeatureDrift], sensitivity: float | None) -> list[str]:
-    """Say what could not be told, and why."""
+    """Return what the comparison could not detect, and why."""
     if sensitivity is None:
         return []  # the verdict has said it
     found = []
