@@ -1,4 +1,4 @@
-"""Clean-up: nothing without a yes, nothing of others, and everything of the project."""
+"""Clean-up deletes only with consent, and everything of the project but nothing of others."""
 
 import io
 import json
@@ -8,8 +8,18 @@ from rich.console import Console
 
 from common.settings import default_bucket, project
 from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stubbed
+from tests.unit.training.sagemaker_answers import (
+    WHEN,
+    arn,
+    config_summary,
+    described_endpoint,
+    described_job,
+    job_summary,
+    model_summary,
+)
 from training import cleanup
 from training.cleaning.leftovers import (
+    NOT_OURS,
     PEOPLES_WORK,
     Found,
     Kept,
@@ -29,15 +39,11 @@ NAME = "pictures"
 MADE = "pictures-20260102030405"
 OTHER = "pictures-2-20260102030405"
 JOB_PREFIXES = (f"jobs/{MADE}/", f"checkpoints/{MADE}/")  # of this endpoint's job
+OWN_PREFIXES = (*JOB_PREFIXES, f"captures/{NAME}/", "staged/")
 BUCKET = default_bucket(ACCOUNT, REGION)
-WHEN = "2026-01-01T00:00:00Z"
 LABEL = f"review-labels/{64 * 'a'}/null.json"
 
 TAG = project().tag
-
-
-def arn(kind, name):
-    return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
 
 
 def scope(**more):
@@ -90,39 +96,12 @@ def add_tags(sagemaker, kind, name, tags=(TAG,)):
     sagemaker.add_response("list_tags", {"Tags": list(tags)}, {"ResourceArn": arn(kind, name)})
 
 
-def job_summary(name):
-    return {
-        "TrainingJobName": name,
-        "TrainingJobArn": arn("training-job", name),
-        "TrainingJobStatus": "InProgress",
-        "CreationTime": WHEN,
-    }
-
-
-def config_summary(name):
-    return {
-        "EndpointConfigName": name,
-        "EndpointConfigArn": arn("endpoint-config", name),
-        "CreationTime": WHEN,
-    }
-
-
 def add_endpoint(sagemaker, tags=(TAG,)):
     """Let describe_endpoint give the endpoint; None as `tags` lets it be gone."""
     if tags is None:
         sagemaker.add_client_error("describe_endpoint", "ValidationException", "Could not find")
         return
-    sagemaker.add_response(
-        "describe_endpoint",
-        {
-            "EndpointName": NAME,
-            "EndpointArn": arn("endpoint", NAME),
-            "EndpointConfigName": MADE,
-            "EndpointStatus": "InService",
-            "CreationTime": WHEN,
-            "LastModifiedTime": WHEN,
-        },
-    )
+    sagemaker.add_response("describe_endpoint", described_endpoint(NAME, "InService", MADE))
     add_tags(sagemaker, "endpoint", NAME, tags)
 
 
@@ -137,8 +116,7 @@ def add_configs(sagemaker, *names):
 
 
 def add_models(sagemaker, *names):
-    models = [{"ModelName": name, "ModelArn": arn("model", name), "CreationTime": WHEN} for name in names]
-    sagemaker.add_response("list_models", {"Models": models}, {"NameContains": NAME})
+    sagemaker.add_response("list_models", {"Models": [model_summary(name) for name in names]}, {"NameContains": NAME})
     for name in names:
         add_tags(sagemaker, "model", name)
 
@@ -334,13 +312,21 @@ def run(monkeypatch, tmp_path, capsys):
     return run
 
 
-def test_without_a_terminal_and_without_yes_nothing_is_deleted(run, monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "expected_status", "expected_error"),
+    [
+        ([], 1, "cleanup: There is no terminal to ask on: pass --yes to delete these.\n"),
+        (["--dry-run"], 0, ""),
+    ],
+    ids=["no terminal", "dry run"],
+)
+def test_cleanup_without_consent_deletes_nothing(run, monkeypatch, options, expected_status, expected_error):
     monkeypatch.setattr("sys.stdin", io.StringIO())
     session = everything_there(others=())
-    status, report, _, error = run(session)
-    assert (status, report) == (1, None)
-    assert error == "cleanup: There is no terminal to ask on: pass --yes to delete these.\n"
-    session.assert_no_pending_responses()  # and the stubs would have refused any other call
+    status, report, shown, error = run(session, *options)
+    assert (status, report, error) == (expected_status, None, expected_error)
+    assert MADE in shown
+    session.assert_no_pending_responses()  # the stubs refuse any other call
 
 
 @pytest.mark.parametrize("answer", ["", "n", "yess"])
@@ -351,14 +337,6 @@ def test_anything_but_yes_is_no(monkeypatch, answer):
     monkeypatch.setattr("builtins.input", lambda _: answer)
     with pytest.raises(NotConfirmedError, match="Nothing was deleted"):
         confirm(3)
-
-
-def test_a_dry_run_only_lists(run):
-    session = everything_there(others=())
-    status, report, shown, _ = run(session, "--dry-run")
-    assert (status, report) == (0, None)
-    assert MADE in shown
-    session.assert_no_pending_responses()
 
 
 def test_nothing_there_is_a_success_with_a_report(run):
@@ -539,42 +517,40 @@ def test_a_stack_that_serves_another_endpoint_keeps_its_objects(stack, reason):
 
 
 @pytest.mark.parametrize(
-    "bucket",
-    [{"tags": ()}, {"bucket": "mine", "asked": False}],
-    ids=["no tag", "another name"],
+    ("bucket", "options", "prefixes", "expected"),
+    [
+        ({"tags": ()}, {}, OWN_PREFIXES, {BUCKET: NOT_OURS}),
+        ({"bucket": "mine", "asked": False}, {"bucket": "mine"}, OWN_PREFIXES, {"mine": NOT_OURS}),
+        (
+            {"asked": False},
+            {"keep_data": "--keep-data"},
+            OWN_PREFIXES[:-1],
+            {f"{BUCKET}/staged/": "--keep-data", BUCKET: "--keep-data"},
+        ),
+        (
+            {"labels": (LABEL, "review-labels/notes.txt"), "jobs": False},
+            {},
+            ("jobs/", "checkpoints/", "captures/", "staged/"),
+            {f"{BUCKET}/review-labels/": PEOPLES_WORK, BUCKET: "holds labels"},
+        ),
+        (
+            {"asked": False, "labels": (LABEL,)},
+            {"keep_data": "shared", "keep_labels": ""},
+            OWN_PREFIXES[:-1],
+            dict.fromkeys((f"{BUCKET}/staged/", f"{BUCKET}/review-labels/", BUCKET), "shared"),
+        ),
+        ({"labels": None, "tags": ()}, {"keep_labels": ""}, (*OWN_PREFIXES, "review-labels/"), {BUCKET: NOT_OURS}),
+        ({"labels": ("review-labels/notes.txt",)}, {}, ("",), {}),
+    ],
+    ids=["no tag", "other name", "keep data", "labels", "shared labels", "labels deleted", "not a label"],
 )
-def test_a_bucket_that_the_project_did_not_make_is_kept(bucket):
-    prefixes = (*JOB_PREFIXES, f"captures/{NAME}/", "staged/")
+def test_training_bucket_keeps_what_is_not_to_be_deleted(bucket, options, prefixes, expected):
+    pairs, kept = look(everything_there(prefixes=prefixes, **bucket), **options)
     name = bucket.get("bucket", BUCKET)
-    pairs, kept = look(everything_there(prefixes=prefixes, **bucket), bucket=name)
-    names = [found for _, found in pairs if found.startswith(name)]
-    assert names == [f"{name}/{prefix}" for prefix in prefixes]
-    assert kept == {name: "not made by this project"}
-
-
-def test_keep_data_keeps_the_staged_pictures_and_their_bucket():
-    prefixes = (*JOB_PREFIXES, f"captures/{NAME}/")
-    pairs, kept = look(everything_there(prefixes=prefixes, asked=False), keep_data="--keep-data")
-    names = [found for _, found in pairs if found.startswith(BUCKET)]
-    assert names == [f"{BUCKET}/{prefix}" for prefix in prefixes]
-    assert kept == {f"{BUCKET}/staged/": "--keep-data", BUCKET: "--keep-data"}
-
-
-def test_what_people_decided_stays_with_its_bucket_and_nothing_else_of_it():
-    prefixes = ("jobs/", "checkpoints/", "captures/", "staged/")
-    session = everything_there(labels=(LABEL, "review-labels/notes.txt"), jobs=False, prefixes=prefixes)
-    pairs, kept = look(session)
-    names = [found for _, found in pairs if found.startswith(BUCKET)]
-    assert names == [f"{BUCKET}/{prefix}" for prefix in prefixes]
-    assert kept == {f"{BUCKET}/review-labels/": PEOPLES_WORK, BUCKET: "holds labels"}
-
-
-def test_labels_of_a_shared_bucket_stay_though_they_could_go():
-    prefixes = (*JOB_PREFIXES, f"captures/{NAME}/")
-    session = everything_there(prefixes=prefixes, asked=False, labels=(LABEL,))
-    pairs, kept = look(session, keep_data="used for pictures-2 too", keep_labels="")
-    assert ("objects", f"{BUCKET}/review-labels/") not in pairs
-    assert kept[f"{BUCKET}/review-labels/"] == "used for pictures-2 too"
+    assert [found for kind, found in pairs if kind == "objects" and found.startswith(name)] == [
+        f"{name}/{prefix}" for prefix in prefixes
+    ]
+    assert kept == expected
 
 
 def test_labels_go_when_they_are_to(run):
@@ -583,20 +559,6 @@ def test_labels_go_when_they_are_to(run):
     session.assert_no_pending_responses()
     assert status == 0
     assert "kept" not in shown
-
-
-def test_labels_go_out_of_a_bucket_that_stays():
-    prefixes = (*JOB_PREFIXES, f"captures/{NAME}/", "staged/", "review-labels/")
-    session = everything_there(prefixes=prefixes, labels=None, tags=())
-    pairs, kept = look(session, keep_labels="")
-    assert ("objects", f"{BUCKET}/review-labels/") in pairs
-    assert kept == {BUCKET: "not made by this project"}
-
-
-def test_what_is_no_label_keeps_no_bucket_and_is_not_called_peoples_work():
-    session = everything_there(labels=("review-labels/notes.txt",))
-    _, kept = look(session)
-    assert kept == {}
 
 
 @pytest.mark.parity("s3-delete")
@@ -666,27 +628,13 @@ def delete(session, *found):
 
 
 @pytest.mark.parity("training-stop")
-def test_a_running_training_job_is_stopped_before_it_is_deleted():
+def test_running_training_job_is_stopped_before_it_is_deleted():
     session = StubbedSession()
     stub = session.stub("sagemaker")
     job = {"TrainingJobName": MADE}
-    for status in ("InProgress", "Stopped"):
-        stub.add_response(
-            "describe_training_job",
-            {
-                "TrainingJobName": MADE,
-                "TrainingJobArn": arn("training-job", MADE),
-                "TrainingJobStatus": status,
-                "SecondaryStatus": status if status == "Stopped" else "Training",
-                "ModelArtifacts": {"S3ModelArtifacts": ""},
-                "AlgorithmSpecification": {"TrainingInputMode": "File"},
-                "StoppingCondition": {},
-                "CreationTime": WHEN,
-            },
-            job,
-        )
-        if status == "InProgress":
-            stub.add_response("stop_training_job", {}, job)
+    stub.add_response("describe_training_job", described_job(MADE, "InProgress", "Training"), job)
+    stub.add_response("stop_training_job", {}, job)
+    stub.add_response("describe_training_job", described_job(MADE, "Stopped", "Stopped"), job)
     stub.add_response("delete_training_job", {}, job)
     assert delete(session, Leftover("training job", MADE)) == []
 

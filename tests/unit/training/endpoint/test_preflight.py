@@ -104,15 +104,18 @@ def test_the_manifest_is_read_from_the_agreed_key():
     assert read_manifest(s3, "b") == MANIFEST
 
 
-@pytest.mark.parametrize("uri", ["model.tar.gz", "https://b/model.tar.gz", "s3://b/model"])
-def test_model_data_that_is_no_address(uri):
-    with pytest.raises(ModelDataMissingError, match=r"give s3://BUCKET/KEY\.tar\.gz"):
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("model.tar.gz", r"give s3://BUCKET/KEY\.tar\.gz"),
+        ("https://b/model.tar.gz", r"give s3://BUCKET/KEY\.tar\.gz"),
+        ("s3://b/model", r"give s3://BUCKET/KEY\.tar\.gz"),
+        ("s3://elsewhere/model.tar.gz", r"reads only s3://b/.*--role"),
+    ],
+)
+def test_check_model_data_with_unusable_uri_fails(uri, message):
+    with pytest.raises(ModelDataMissingError, match=message):
         check_model_data(None, uri, "b", own_role=True)
-
-
-def test_model_data_that_the_projects_role_cannot_read():
-    with pytest.raises(ModelDataMissingError, match=r"reads only s3://b/.*--role"):
-        check_model_data(None, "s3://elsewhere/model.tar.gz", "b", own_role=True)
 
 
 def test_model_data_that_is_not_there():
@@ -123,15 +126,19 @@ def test_model_data_that_is_not_there():
         check_model_data(s3, "s3://elsewhere/a/model.tar.gz", "b", own_role=False)
 
 
-@pytest.mark.parametrize("uri", ["checkpoints/job", "https://b/checkpoints", "s3://b", "s3://b/"])
-def test_checkpoints_that_are_no_address(uri):
-    with pytest.raises(CheckpointsUnusableError, match=r"give s3://BUCKET/PREFIX"):
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        *(
+            (uri, r"give s3://BUCKET/PREFIX")
+            for uri in ("checkpoints/job", "https://b/checkpoints", "s3://b", "s3://b/")
+        ),
+        ("s3://elsewhere/checkpoints/job", r"reads only s3://b/.*--role"),
+    ],
+)
+def test_check_checkpoints_with_unusable_uri_fails(uri, message):
+    with pytest.raises(CheckpointsUnusableError, match=message):
         check_checkpoints(None, uri, "b", own_role=True)
-
-
-def test_checkpoints_that_the_projects_role_cannot_read():
-    with pytest.raises(CheckpointsUnusableError, match=r"reads only s3://b/.*--role"):
-        check_checkpoints(None, "s3://elsewhere/checkpoints/job", "b", own_role=True)
 
 
 def test_checkpoints_that_are_not_there_or_closed():
