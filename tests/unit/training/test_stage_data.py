@@ -65,22 +65,28 @@ def test_what_a_user_can_put_right_is_one_sentence(out, capsys, arguments, messa
 
 
 @pytest.mark.parametrize(
-    "options", [["--validation-share", "1.5"], ["--validation-share", "0.6", "--test-share", "0.4"]]
+    "options",
+    [
+        ["--validation-share", "1.5"],
+        ["--validation-share", "0.6", "--test-share", "0.4"],
+        *(["--size", size] for size in ("8", "640x", "x480", "640x8", "640x480x3", "wide")),
+    ],
 )
-def test_shares_that_make_no_sense_are_usage_errors(out, options):
+def test_options_out_of_range_are_usage_errors(out, capsys, options):
     with pytest.raises(SystemExit) as exit_:
         stage("synthetic", out, *options)
 
     assert exit_.value.code == 2
+    assert options[0] in capsys.readouterr().err
 
 
-def test_a_folder_with_other_files_is_left_alone(archive, out, capsys):
-    photo = photos(out, count=1) / "car" / "0.jpg"
+def test_stage_into_a_folder_with_other_files_fails_before_the_download(tmp_path, out, no_download, capsys):
+    photos(out, count=1)
+    before = files(out)
 
-    assert stage(archive, out) == 1
+    assert stage("cifar100", out, "--cache", str(tmp_path)) == 1
     assert "holds files that are not staged data" in capsys.readouterr().err
-    assert photo.exists()
-    assert not (out / INCOMING).exists()
+    assert files(out) == before
 
 
 def test_a_manifest_of_something_else_does_not_make_a_folder_ours(archive, out, capsys):
@@ -203,15 +209,6 @@ def test_photos_of_several_classes_can_be_drawn(out):
     assert sizes == {(40, 30)}
 
 
-@pytest.mark.parametrize("size", ["8", "640x", "x480", "640x8", "640x480x3", "wide"])
-def test_a_size_that_makes_no_sense_is_a_usage_error(out, size, capsys):
-    with pytest.raises(SystemExit) as exit_:
-        stage("synthetic", out, "--size", size)
-
-    assert exit_.value.code == 2
-    assert "--size" in capsys.readouterr().err
-
-
 def test_ctrl_c_among_the_pictures_leaves_the_last_whole_result(archive, out, monkeypatch):
     stage(archive, out)
     content = files(out)
@@ -317,13 +314,6 @@ def test_a_bucket_of_somebody_else_is_found_before_the_download(tmp_path, out, n
     assert stage_data.main(["cifar100", "--out", str(out), "--cache", str(tmp_path)]) == 1
     assert "ask for access" in capsys.readouterr().err
     assert not out.exists()
-
-
-def test_a_foreign_folder_is_found_before_the_download(tmp_path, out, no_download, capsys):
-    photos(out, count=1)
-
-    assert stage("cifar100", out, "--cache", str(tmp_path)) == 1
-    assert "holds files that are not staged data" in capsys.readouterr().err
 
 
 def test_a_source_that_is_not_there_makes_no_bucket(out, monkeypatch, capsys):

@@ -28,12 +28,9 @@ def turned(orientation: int) -> Image.Exif:
     return exif
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
+def test_folder_source_without_class_folders_fails(tmp_path: Path):
     with pytest.raises(FolderError, match="none is not a folder"):
         folder_source(tmp_path / "none", None, 640)
-
-
-def test_a_folder_without_classes_is_named(tmp_path: Path):
     save(tmp_path / "a.png", plain())
     with pytest.raises(FolderError, match="one folder of pictures for each class"):
         folder_source(tmp_path, None, 640)
