@@ -184,26 +184,24 @@ def wait_until_nothing_left(look: Callable[[], Found], console: Console) -> Foun
 
 
 def result_table(deleted: list[Leftover], kept: list[Kept], left: list[Leftover]) -> Table:
-    """Lay out what became of everything."""
-    table = Table("what", "name", "result", title="Clean-up")
-    for column in table.columns:
-        column.overflow = "fold"
-    for thing in deleted:
-        table.add_row(thing.kind, thing.name, "deleted")
-    for stays in kept:
-        table.add_row(stays.kind, stays.name, f"kept: {stays.reason}")
-    for thing in left:
-        table.add_row(thing.kind, thing.name, "still there")
-    return table
+    """List every resource with its result."""
+    rows = [(item.kind, item.name, "deleted") for item in deleted]
+    rows += [(item.kind, item.name, f"kept: {item.reason}") for item in kept]
+    rows += [(item.kind, item.name, "still there") for item in left]
+    return _table("Clean-up", "result", rows)
 
 
 def leftovers_table(title: str, found: list[Leftover]) -> Table:
-    """Lay out what is to be deleted."""
-    table = Table("what", "name", "", title=title)
+    """List what is to be deleted."""
+    return _table(title, "", [(item.kind, item.name, item.detail) for item in found])
+
+
+def _table(title: str, last_heading: str, rows: list[tuple[str, str, str]]) -> Table:
+    table = Table("what", "name", last_heading, title=title)
     for column in table.columns:
         column.overflow = "fold"
-    for thing in found:
-        table.add_row(thing.kind, thing.name, thing.detail)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

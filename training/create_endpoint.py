@@ -140,7 +140,7 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
         training = train(session, arguments, bucket, role, console)
         console.print(f"Trained model: {training.model_data}", soft_wrap=True, markup=False)
     model_data = training.model_data if training else arguments.model_data
-    recommendation, missing = recommend(session, model_data, arguments.max_error)
+    recommendation, _, missing = recommend(session, arguments.max_error, model_data)
 
     name = f"{endpoint}-{datetime.now(UTC):%Y%m%d%H%M%S}"
     try:

@@ -26,6 +26,7 @@ from training.endpoint.endpoint import (
     is_ours,
     list_endpoint_configs,
     list_models,
+    list_resources,
 )
 from training.endpoint.role import find_role, role_name
 from training.endpoint.role import is_ours as role_is_ours
@@ -141,15 +142,15 @@ def other_endpoints(sagemaker: Any, endpoint: str) -> list[str]:
     """
     others = {
         found["EndpointName"]
-        for found in _listed(sagemaker, "list_endpoints", "Endpoints")
+        for found in list_resources(sagemaker, "list_endpoints", "Endpoints")
         if found["EndpointName"] != endpoint and has_our_tag(sagemaker, found["EndpointArn"])
     }
     made = [
         (job["TrainingJobName"], job["TrainingJobArn"])
-        for job in _listed(sagemaker, "list_training_jobs", "TrainingJobSummaries", StatusEquals="InProgress")
+        for job in list_resources(sagemaker, "list_training_jobs", "TrainingJobSummaries", StatusEquals="InProgress")
     ] + [
         (config["EndpointConfigName"], config["EndpointConfigArn"])
-        for config in _listed(sagemaker, "list_endpoint_configs", "EndpointConfigs")
+        for config in list_resources(sagemaker, "list_endpoint_configs", "EndpointConfigs")
     ]
     for name, arn in made:
         match = re.fullmatch(MADE_NAME, name)
@@ -158,13 +159,8 @@ def other_endpoints(sagemaker: Any, endpoint: str) -> list[str]:
     return sorted(others)
 
 
-def _listed(sagemaker: Any, operation: str, key: str, **only: str) -> Iterator[dict[str, Any]]:
-    for page in sagemaker.get_paginator(operation).paginate(**only):
-        yield from page[key]
-
-
 def _training_jobs(sagemaker: Any, endpoint: str) -> Iterator[Leftover]:
-    for job in _listed(sagemaker, "list_training_jobs", "TrainingJobSummaries", NameContains=endpoint):
+    for job in list_resources(sagemaker, "list_training_jobs", "TrainingJobSummaries", NameContains=endpoint):
         name, status = job["TrainingJobName"], job["TrainingJobStatus"]
         if status != "Deleting" and is_ours(sagemaker, endpoint, name, job["TrainingJobArn"]):
             yield Leftover("training job", name, status)

@@ -384,7 +384,7 @@ def create(monkeypatch, console):
         steps = {
             "check_before": lambda *_: (MANIFEST, "role"),
             "train": lambda *_: result,
-            "recommend": lambda *_: (None, "It has no held_out.json."),
+            "recommend": lambda *_: (None, None, "It has no held_out.json."),
             "serve": lambda *_, **__: in_service,
             **steps,
         }
@@ -446,7 +446,7 @@ def created(create, console, monkeypatch):
 
         def recommend(_, *of):
             asked.append(of)
-            return found, missing
+            return found, None, missing
 
         create(
             *argv,
@@ -468,14 +468,14 @@ def test_the_recommended_threshold_is_reported_and_deployed_with(created):
     assert report["deploy_parameters"] == parameters
     assert f"Threshold: {found}" in shown
     assert f"    {deploy_command(parameters)}\n" in shown
-    assert asked == ("s3://b/jobs/job/output/model.tar.gz", 0.02)
+    assert asked == (0.02, "s3://b/jobs/job/output/model.tar.gz")
 
 
 def test_a_model_without_a_recommendation_keeps_the_stacks_threshold(created):
     report, shown, asked = created(None, "It has no held_out.json.", "--model-data", "s3://b/m")
 
     threshold = settings.project().parameters["ConfidenceThreshold"]
-    assert (report["recommendation"], asked) == (None, ("s3://b/m", None))
+    assert (report["recommendation"], asked) == (None, (None, "s3://b/m"))
     assert report["deploy_parameters"]["ConfidenceThreshold"] == threshold
     assert f"Threshold: It has no held_out.json. So {threshold} stays, as in samconfig" in shown
 

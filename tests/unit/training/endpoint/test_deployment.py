@@ -93,7 +93,7 @@ def test_the_deploy_line_names_the_laptops_part_of_samconfig(monkeypatch):
 def test_the_recommendation_is_read_from_the_model():
     session = StubbedSession()
     session.stub("s3").add_response("get_object", body(model_archive(held_out(400))))
-    found, missing = recommend(session, MODEL_DATA, None)
+    found, _, missing = recommend(session, None, MODEL_DATA)
     assert found
     assert (found.threshold, found.met, missing) == (0.6, True, "")
 
@@ -102,7 +102,7 @@ def test_the_recommendation_is_read_from_the_model():
 def test_a_model_that_cannot_be_read_is_deployed_all_the_same(code):
     session = StubbedSession()
     session.stub("s3").add_client_error("get_object", code, "why")
-    found, missing = recommend(session, MODEL_DATA, None)
+    found, _, missing = recommend(session, None, MODEL_DATA)
     assert found is None
     assert code in missing
 
@@ -112,6 +112,6 @@ def test_a_connection_that_breaks_does_not_cost_the_trained_model():
         def client(self, _):
             raise EndpointConnectionError(endpoint_url="http://s3")
 
-    found, missing = recommend(Broken(), MODEL_DATA, None)
+    found, _, missing = recommend(Broken(), None, MODEL_DATA)
     assert found is None
     assert "http://s3" in missing
