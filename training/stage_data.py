@@ -23,6 +23,7 @@ from common.labels.question import NEITHER
 from common.progress import progress_bar
 from common.settings import STAGED_FOLDER, STAGED_PREFIX, default_bucket
 from common.waiting import make_console
+from training.container.picture_model.near_duplicates import difference_hash
 from training.sources.archive import archive_source
 from training.sources.download import download
 from training.sources.folder import folder_source
@@ -30,14 +31,13 @@ from training.sources.labels import PROJECT, Reviewed, picture_place, read_label
 from training.sources.labels import THREADS as LABEL_THREADS
 from training.sources.source import (
     ClassNameError,
-    Picture,
+    LabelledPicture,
     Source,
     StageDataError,
     Unreadable,
 )
 from training.sources.synthetic import synthetic_source
 from training.staging.bucket import THREADS, ensure_bucket, sync, upload_file
-from training.staging.fingerprint import difference_hash, pixel_hash
 from training.staging.folder import MANIFEST, ForeignFolderError, StagedFolder, overlap
 from training.staging.splits import (
     SPLITS,
@@ -45,6 +45,7 @@ from training.staging.splits import (
     Candidate,
     admit_to_training,
     assign_splits,
+    pixel_hash,
 )
 
 CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
@@ -262,7 +263,7 @@ class _Received:
         self.sizes: list[tuple[str, int]] = []
         self.unreadable: list[Unreadable] = []
 
-    def add(self, item: Picture | Unreadable) -> None:
+    def add(self, item: LabelledPicture | Unreadable) -> None:
         if isinstance(item, Unreadable):
             self.unreadable.append(item)
             return
@@ -308,7 +309,7 @@ class _Reviews:
         with progress_bar(console, "Reviewed") as report:
             pictures = self.labels.pictures(self._s3, long_side)
             for done, (label, item) in enumerate(pictures, start=1):
-                if isinstance(item, Picture):
+                if isinstance(item, LabelledPicture):
                     self._from[len(received.candidates)] = picture_place(label)
                 received.add(item)
                 report(done, total)
@@ -341,7 +342,7 @@ class _Reviews:
         )
 
 
-def _png(picture: Picture) -> bytes:
+def _png(picture: LabelledPicture) -> bytes:
     stream = io.BytesIO()
     # Nothing for pictures without a file of their own: those of an archive stay byte for byte.
     picture.image.save(stream, "PNG", pnginfo=picture.original and picture.original.png_text())

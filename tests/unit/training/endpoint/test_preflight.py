@@ -146,7 +146,7 @@ def test_checkpoints_that_are_not_there_or_closed():
     expected = {"Bucket": "elsewhere", "Prefix": "checkpoints/job/", "MaxKeys": 1}
     uri = "s3://elsewhere/checkpoints/job/"
     stubber.add_response("list_objects_v2", {}, expected)
-    with pytest.raises(CheckpointsUnusableError, match=r"there is nothing.*train from the start"):
+    with pytest.raises(CheckpointsUnusableError, match=r"there is nothing.*to train from the start"):
         check_checkpoints(s3, uri, "b", own_role=False)
     stubber.add_client_error("list_objects_v2", "AccessDenied", "Access Denied")
     with pytest.raises(CheckpointsUnusableError, match=r"cannot be read \(Access Denied\)"):

@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 
 from training.sources import folder as folder_module
 from training.sources.folder import FolderError, folder_source, read_photo, read_picture
-from training.sources.source import Picture, UnknownClassError, Unreadable
+from training.sources.source import LabelledPicture, UnknownClassError, Unreadable
 
 
 def save(path: Path, image: Image.Image, **options) -> Path:
@@ -56,7 +56,7 @@ def test_what_is_not_a_picture_is_named_and_the_rest_is_read(tmp_path: Path, mon
     source = folder_source(tmp_path, None, 640)
     items = list(source.pictures())
 
-    assert [(i.class_name, i.name) for i in items if isinstance(i, Picture)] == [
+    assert [(i.class_name, i.name) for i in items if isinstance(i, LabelledPicture)] == [
         ("car", "a"),
         ("van", "a"),
     ]
@@ -132,7 +132,7 @@ def test_a_photo_says_what_its_file_was(tmp_path: Path, name, options, expected)
 
     picture = next(iter(folder_source(tmp_path, None, 160).pictures()))
 
-    assert isinstance(picture, Picture)
+    assert isinstance(picture, LabelledPicture)
     assert max(picture.image.size) == 160
     width, height, kind = expected
     assert picture.original == (width, height, path.stat().st_size, kind)

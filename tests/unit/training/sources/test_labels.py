@@ -72,26 +72,19 @@ def test_copies_count_once_and_the_latest_decision_counts(tmp_path):
     assert found.labels == sorted((later, label(2)), key=lambda one: one.key)
 
 
-def test_labels_are_read_from_a_folder(tmp_path):
-    found = read_labels(None, str(folder_of(tmp_path, label(1), label(2))), BUCKET)
-    assert found.labels == sorted((label(1), label(2)), key=lambda one: one.key)
-
-
-def test_a_place_that_is_none_is_a_sentence():
+def test_read_labels_from_a_missing_folder_or_bucket_fails():
     with pytest.raises(LabelsMissingError, match="--labels nowhere: there is no such folder"):
         read_labels(None, "nowhere", BUCKET)
-
-
-def test_a_bucket_that_is_not_there_is_a_sentence():
     s3, stub = stubbed("s3")
     stub.add_client_error("list_objects_v2", "NoSuchBucket")
     with pytest.raises(LabelsMissingError, match="there is no bucket mine"):
         read_labels(s3, "s3://mine/labels", BUCKET)
 
 
-def test_an_object_that_is_no_label_is_named(tmp_path):
-    (tmp_path / "x.json").write_text("{}")
-    with pytest.raises(LabelError, match=r"x\.json is not a label"):
+@pytest.mark.parametrize(("content", "message"), [("{}", ""), (body(), r" \(its decided_by is None\)")])
+def test_read_labels_with_another_object_names_it(tmp_path, content, message):
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(LabelError, match=rf"x\.json is not a label{message}"):
         read_labels(None, str(tmp_path), BUCKET)
 
 
@@ -286,11 +279,3 @@ def test_a_class_that_people_choose_where_none_fits_is_refused(tmp_path, capsys)
     options = ("--no-upload", "--out", str(tmp_path / "out"))
     assert stage_data.main([str(tmp_path / "photos"), *options]) == 1
     assert "Rename the class 'neither'" in capsys.readouterr().err
-
-
-def test_a_message_is_not_a_label(stage, tmp_path):
-    (tmp_path / "labels").mkdir()
-    (tmp_path / "labels" / "m.json").write_text(body())
-    status, _, _, error = stage([], {})
-    assert status == 1
-    assert "m.json is not a label (its decided_by is None)" in error

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.staging.fingerprint import difference_hash, near_groups, pixel_hash
-from training.staging.splits import Candidate, TooFewPicturesError, assign_splits
+from training.container.picture_model.near_duplicates import difference_hash, near_groups
+from training.staging.splits import Candidate, TooFewPicturesError, assign_splits, pixel_hash
 
 FAR = 0x9E3779B97F4A7C15  # multiples of it differ in about half of their 64 bits
 
