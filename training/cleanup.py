@@ -44,7 +44,7 @@ PROOF_TIMEOUT_S = 60  # lists may show a deleted thing for some seconds
 
 
 class NotConfirmedError(ExpectedError):
-    """Nobody said yes."""
+    """The user did not confirm the deletion."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -118,8 +118,8 @@ def clean_up(arguments: argparse.Namespace, console: Console) -> int:
         console.print(result_table(deleted, last.kept, last.leftovers))
     if last.leftovers or unseen:
         print(
-            f"cleanup: {len(last.leftovers)} still there, {len(unseen)} places where nobody could"
-            " look: put right what is said above, and run it again",
+            f"cleanup: {len(last.leftovers)} still there, {len(unseen)} places that could not"
+            " be searched: fix the errors above and run it again",
             file=sys.stderr,
         )
         return 1
@@ -132,7 +132,7 @@ def clean_up(arguments: argparse.Namespace, console: Console) -> int:
 def why_shared(sagemaker: Any, endpoint: str, unseen: list[str]) -> str:
     """Say why role, pictures and their bucket have to stay for others, "" where they need not.
 
-    Adds a sentence to `unseen`, and keeps them, where nobody may ask for other endpoints.
+    Adds a sentence to `unseen`, and keeps them, where the caller may not list other endpoints.
     """
     try:
         others = other_endpoints(sagemaker, endpoint)

@@ -263,7 +263,7 @@ def check_before(
 
 
 def train(session: Any, arguments: argparse.Namespace, bucket: str, role: Role, console: Console) -> TrainingResult:
-    """Run the training job. On Ctrl-C it is stopped, since nobody would pick up what it makes.
+    """Run the training job; stop it on Ctrl-C, since its model would not be used.
 
     On spot instances it keeps checkpoints, from which a later run can go on.
 

@@ -83,7 +83,7 @@ class Kept:
 
 @dataclass
 class Found:
-    """What is there; `unseen` has a sentence for each place where nobody could look."""
+    """The resources found; `unseen` has a sentence for each place that could not be searched."""
 
     leftovers: list[Leftover] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)

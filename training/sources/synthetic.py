@@ -28,7 +28,7 @@ CLASSES: dict[str, Callable[[Pen, random.Random], float]] = {
 }
 SMALLEST_CANVAS = 128  # pixels: below, thin lines would be drawn a whole pixel wide
 # Levels of 0 to 255 that a vehicle stands out by. Below, a person could not see it after noise and
-# blur; nobody takes such a picture.
+# blur; no photograph is that blurred.
 LEAST_CONTRAST = 60
 TRIES = 6
 

@@ -355,7 +355,7 @@ def test_nothing_there_is_a_success_with_a_report(run):
     session.assert_no_pending_responses()
 
 
-def test_what_refuses_to_go_is_reported_and_the_rest_still_goes(run, monkeypatch):
+def test_failed_deletion_is_reported_and_the_rest_is_deleted(run, monkeypatch):
     monkeypatch.setattr(cleanup, "PROOF_TIMEOUT_S", -1)
     # Two things of one name, of which one goes.
     found = [Leftover("model", MADE), Leftover("endpoint configuration", MADE)]
@@ -378,7 +378,7 @@ def test_what_refuses_to_go_is_reported_and_the_rest_still_goes(run, monkeypatch
     assert "nothing is left" not in shown
 
 
-def test_a_read_that_is_denied_does_not_keep_the_rest(run):
+def test_denied_lists_do_not_stop_the_cleanup(run):
     # GIVEN an account that lets nobody look at stacks, logs, roles, the bucket or other endpoints
     session = StubbedSession()
     sagemaker = session.stub("sagemaker")
@@ -425,7 +425,7 @@ def look(session, endpoint_is_ours=True, **more):
 
 
 @pytest.mark.parity("sagemaker-lists", "cloudformation-describe", "logs-read")
-def test_everything_of_the_project_is_found_and_nothing_of_others():
+def test_find_leftovers_returns_only_resources_of_the_project():
     assert look(everything_there()) == (
         [
             ("training job", MADE),
@@ -479,7 +479,7 @@ def test_captures_of_a_foreign_endpoint_keep_even_the_projects_bucket():
     ],
     ids=["tagged", "untagged", "gone, its configuration not", "gone"],
 )
-def test_who_made_the_endpoint(tags, names, ours):
+def test_owns_endpoint_reads_tags_of_endpoint_or_configuration(tags, names, ours):
     sagemaker, stubber = stubbed("sagemaker")
     add_endpoint(stubber, tags)
     if tags is None:
@@ -492,7 +492,7 @@ def test_who_made_the_endpoint(tags, names, ours):
     stubber.assert_no_pending_responses()
 
 
-def test_a_log_group_that_may_be_anybodys_stays():
+def test_log_group_of_unknown_owner_is_kept():
     session = StubbedSession()
     add_nothing(session, but="logs")
     add_logs(session)
@@ -576,7 +576,7 @@ def test_only_labels_go_from_below_their_prefix_in_a_bucket_that_stays():
     session.assert_no_pending_responses()
 
 
-def test_the_command_says_what_people_decided_and_how_to_delete_it(run):
+def test_cleanup_names_kept_labels_and_the_option_that_deletes_them(run):
     prefixes = ("jobs/", "checkpoints/", "captures/", "staged/")
     session = everything_there(others=(), labels=(LABEL,), jobs=False, prefixes=prefixes)
     status, _, shown, _ = run(session, "--dry-run")
@@ -585,7 +585,7 @@ def test_the_command_says_what_people_decided_and_how_to_delete_it(run):
     assert "run `stage_data SOURCE --labels project` before" in shown
 
 
-def test_somebody_elses_role_of_that_name_is_kept():
+def test_role_without_the_tag_is_kept():
     session = StubbedSession()
     add_nothing(session, but="iam")
     add_role(session, tags=())
@@ -609,7 +609,7 @@ def test_an_endpoint_counts_from_its_training_job_on():
     stubber.assert_no_pending_responses()
 
 
-def test_what_was_kept_is_said_in_the_end(run, monkeypatch):
+def test_cleanup_lists_what_was_kept(run, monkeypatch):
     monkeypatch.setattr(cleanup, "find_leftovers", lambda *_: Found(kept=[Kept("role", "r", "x")]))
     monkeypatch.setattr(cleanup, "owns_endpoint", lambda *_: True)
     session = StubbedSession()

@@ -138,7 +138,7 @@ def test_one_instance_suffices_where_none_of_its_type_serves(console, endpoint):
     session.assert_no_pending_responses()
 
 
-def test_an_endpoint_of_somebody_else_ends_it_before_anything_is_trained(console):
+def test_preflight_with_untagged_endpoint_fails(console):
     session = StubbedSession()
     add_bucket(session)
     add_endpoint(session, status="InService", tags=())
@@ -179,7 +179,7 @@ def test_without_staged_data_nothing_starts(console):
     assert isinstance(caught.value.problems[0], StagedDataMissingError)
 
 
-def test_what_was_found_is_said_and_unknown_quotas_are_called_so(console):
+def test_preflight_prints_counts_and_unknown_quotas(console):
     session = StubbedSession()
     add_bucket(session)
     add_endpoint(session)
@@ -426,7 +426,7 @@ def test_a_failed_first_test_names_no_former_configuration(create):
     assert str(caught.value) == "Endpoint e is in service but answered nonsense"
 
 
-def test_an_endpoint_that_fails_after_a_training_tells_where_the_model_is(create):
+def test_failed_endpoint_after_training_names_the_model_data(create):
     def fail(*_, **__):
         raise client_error("ResourceLimitExceeded", "no instances")
 
@@ -486,7 +486,7 @@ def test_max_error_becomes_a_hyperparameter():
     assert parse_arguments([]).hyperparameters == {}
 
 
-def test_ctrl_c_while_the_endpoint_comes_up_says_that_it_costs(monkeypatch, console):
+def test_ctrl_c_while_the_endpoint_is_created_states_the_cost(monkeypatch, console):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
@@ -509,12 +509,12 @@ def test_ctrl_c_while_the_endpoint_comes_up_says_that_it_costs(monkeypatch, cons
     assert "--model-data s3://b/m.tar.gz" in shown
 
 
-def test_a_price_that_is_not_known_is_not_made_up():
+def test_cost_reminder_without_known_price_gives_no_figure():
     assert "costs about 0.115 USD an hour, 84 a month (us-east-1" in cost_reminder("ml.m5.large")
     assert "costs money (" in cost_reminder("ml.g5.xlarge")
 
 
-def test_help_says_what_an_endpoint_costs(capsys):
+def test_help_states_the_cost_of_an_endpoint(capsys):
     with pytest.raises(SystemExit):
         parse_arguments(["--help"])
     assert "0.115 USD an hour" in " ".join(capsys.readouterr().out.split())

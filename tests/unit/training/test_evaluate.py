@@ -87,7 +87,7 @@ def test_read_answer_returns_probabilities_by_class(body, classes):
     assert read_answer(body, classes) == {"van": 0.3, "car": 0.7}
 
 
-def test_what_is_sent_and_what_comes_of_it():
+def test_predict_sends_the_picture_and_returns_the_label():
     runtime, stubber = stubbed("sagemaker-runtime")
     stubber.add_response(
         "invoke_endpoint",
@@ -191,7 +191,7 @@ def test_a_busy_endpoint_is_asked_eight_times(no_pause, error):
 
 
 @pytest.mark.parametrize("code", ["ModelError", "ValidationError"])
-def test_what_another_try_cannot_help_is_not_tried_again(code):
+def test_permanent_error_is_not_retried(code):
     runtime = Failing(busy(code, 424))  # an error without a message, too
 
     assert code in str(predict(runtime, "e", PICTURE, None, Event()).error)
@@ -492,7 +492,7 @@ def test_the_command_fails_when_a_picture_got_no_answer(run, capsys):
     assert (out / "reliability.png").exists()
 
 
-def test_the_command_says_a_missing_endpoint_in_a_sentence(run, capsys):
+def test_evaluate_without_endpoint_fails_with_one_sentence(run, capsys):
     def answer(stubber):
         stubber.add_client_error("invoke_endpoint", "ValidationError", "Endpoint e not found.")
 

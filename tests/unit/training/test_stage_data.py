@@ -54,7 +54,7 @@ def photos(root: Path, count: int = 20) -> Path:
         (["synthetic", "--count", "3"], "too few to have some in"),
     ],
 )
-def test_what_a_user_can_put_right_is_one_sentence(out, capsys, arguments, message):
+def test_user_error_is_one_sentence(out, capsys, arguments, message):
     assert stage(arguments[0], out, *arguments[1:]) == 1
 
     error = capsys.readouterr().err
@@ -139,7 +139,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(archive, tmp_path, capsys
     assert capsys.readouterr().err.startswith("stage_data: ")
 
 
-def test_the_staged_folder_is_what_the_manifest_says(archive, out, capsys):
+def test_staged_folder_matches_its_manifest(archive, out, capsys):
     assert stage(archive, out, "--classes", "bicycle", "bus", "--validation-share", "0.25") == 0
 
     manifest = json.loads((out / "manifest.json").read_text())
@@ -305,7 +305,7 @@ def no_download(monkeypatch):
     monkeypatch.setattr(stage_data, "download", fail)
 
 
-def test_a_bucket_of_somebody_else_is_found_before_the_download(tmp_path, out, no_download, monkeypatch, capsys):
+def test_bucket_of_another_account_fails_before_the_download(tmp_path, out, no_download, monkeypatch, capsys):
     session = StubbedSession()
     session.stub("sts").add_response("get_caller_identity", IDENTITY)
     session.stub("s3").add_client_error("head_bucket", "403")

@@ -51,7 +51,7 @@ except ImportError:  # On the laptop: the host reads the same attributes.
             self.phrase = phrase
 
 
-# The body of InvokeEndpoint ends there; whoever reaches the container by another way is held to it.
+# The body of InvokeEndpoint ends there; a direct request to the container is held to the same limit.
 MAX_PICTURE_BYTES = 6 * 1024 * 1024
 CONTENT_TYPES = ("image/png", "image/jpeg", "application/x-image")
 ACCEPTS = ("application/json", "application/*", "*/*")

@@ -169,7 +169,7 @@ def test_a_transparent_palette_entry_is_white():
     assert network.decode_picture(data).getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_a_picture_taken_on_its_side_is_turned_upright():
+def test_picture_with_exif_orientation_is_turned_upright():
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned by 90 degrees
     data = encode(noise(48, 32), "JPEG", exif=exif)

@@ -49,11 +49,11 @@ def recommended(threshold, *, met):
     ],
     ids=["none", "met lower", "met higher", "not met higher", "not met lower"],
 )
-def test_only_what_was_shown_to_be_enough_lowers_the_threshold(recommendation, threshold):
+def test_chosen_threshold_is_lowered_only_by_a_met_recommendation(recommendation, threshold):
     assert chosen_threshold(recommendation) == threshold
 
 
-def test_why_the_threshold_is_what_it_is_is_said():
+def test_threshold_words_state_the_source():
     met = recommended(0.8123, met=True)
     assert threshold_words(met, "") == str(met)
     assert threshold_words(None, "It has no held_out.json.") == (
@@ -64,7 +64,7 @@ def test_why_the_threshold_is_what_it_is_is_said():
     )
 
 
-def test_the_deploy_line_is_plain_for_what_samconfig_says():
+def test_deploy_command_for_samconfig_values_has_no_overrides():
     assert deploy_command(deploy_parameters("a", None)) == "sam build && sam deploy"
     same = recommended(0.9, met=True)
     assert deploy_command(deploy_parameters("a", same)) == "sam build && sam deploy"

@@ -65,7 +65,7 @@ def add_looks(sagemaker, *answers):
 
 
 @pytest.mark.parity("endpoint-lifecycle")
-def test_another_error_than_missing_is_not_taken_for_it(sagemaker):
+def test_find_endpoint_raises_other_errors_than_missing(sagemaker):
     sagemaker.stubber.add_client_error("describe_endpoint", "AccessDeniedException", "not found")
     with pytest.raises(type(client_error("", "")), match="AccessDenied"):
         find_endpoint(sagemaker, NAME)
@@ -73,7 +73,7 @@ def test_another_error_than_missing_is_not_taken_for_it(sagemaker):
     assert is_missing(client_error("ResourceNotFound", "anything"))
 
 
-def test_an_endpoint_that_failed_says_why_and_what_to_do(sagemaker, quiet):
+def test_failed_endpoint_error_names_reason_log_and_next_step(sagemaker, quiet):
     add_looks(
         sagemaker,
         endpoint("Creating"),
@@ -87,7 +87,7 @@ def test_an_endpoint_that_failed_says_why_and_what_to_do(sagemaker, quiet):
 
 
 @pytest.mark.parity("endpoint-update")
-def test_an_update_that_was_rolled_back_is_no_success(sagemaker, quiet):
+def test_rolled_back_update_raises_an_error(sagemaker, quiet):
     add_looks(
         sagemaker,
         endpoint("Updating", OLD),
@@ -98,7 +98,7 @@ def test_an_update_that_was_rolled_back_is_no_success(sagemaker, quiet):
         wait_in_service(sagemaker, NAME, CONFIG, **quiet)
 
 
-def test_an_endpoint_deleted_by_somebody_else_meanwhile(sagemaker, quiet):
+def test_endpoint_deleted_while_waiting_raises_an_error(sagemaker, quiet):
     add_looks(sagemaker, endpoint("Creating"), None)
     with pytest.raises(EndpointFailedError, match="is Deleted"):
         wait_in_service(sagemaker, NAME, CONFIG, **quiet)
@@ -114,7 +114,7 @@ def test_an_endpoint_deleted_by_somebody_else_meanwhile(sagemaker, quiet):
         {**CAPTURE, "CaptureStatus": "Stopped"},
     ],
 )
-def test_an_endpoint_that_does_not_capture_everything_is_no_success(sagemaker, quiet, capture):
+def test_endpoint_without_full_data_capture_raises_an_error(sagemaker, quiet, capture):
     more = {"DataCaptureConfig": capture} if capture else {}
     add_looks(sagemaker, endpoint("InService", **more))
     with pytest.raises(DataCaptureOffError, match=r"is (absent|Started|Stopped), at (0|100|20) %"):
@@ -133,7 +133,7 @@ def add_tags(sagemaker, *tags):
 
 
 @pytest.mark.parametrize("status", ["InService", "Updating", "Failed"])
-def test_an_endpoint_of_somebody_else_is_neither_updated_nor_deleted(sagemaker, quiet, status):
+def test_put_endpoint_leaves_an_untagged_endpoint_alone(sagemaker, quiet, status):
     add_looks(sagemaker, endpoint(status, OLD))
     add_tags(sagemaker, {"Key": "Project", "Value": "another"})
     with pytest.raises(EndpointNotOursError, match=r"did not make: give another --endpoint"):

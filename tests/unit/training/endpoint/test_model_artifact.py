@@ -145,14 +145,14 @@ def test_the_model_behind_an_endpoint_is_found():
         [{"VariantName": "a"}],  # serves inference components
     ],
 )
-def test_an_endpoint_that_serves_not_one_model_is_told_apart(variants):
+def test_endpoint_model_data_of_several_models_fails(variants):
     session = StubbedSession()
     add_endpoint_config(session, variants)
     with pytest.raises(NoHeldOutAnswersError, match="Endpoint e serves not one model"):
         endpoint_model_data(session.client("sagemaker"), "e")
 
 
-def test_a_model_without_an_archive_is_told_apart():
+def test_endpoint_model_data_without_archive_fails():
     session = StubbedSession()
     add_endpoint_config(session, [{"VariantName": "a", "ModelName": "m"}])
     session.stub("sagemaker").add_response("describe_model", {**model_summary("m"), "Containers": []})

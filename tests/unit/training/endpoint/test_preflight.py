@@ -48,7 +48,7 @@ def test_a_bucket_under_a_key_that_the_projects_role_may_not_use():
         check_encryption(s3, "b")
 
 
-def test_buckets_under_keys_of_s3_and_of_nobody_knows_are_no_problem():
+def test_default_and_unknown_encryption_pass():
     s3, stubber = stubbed("s3")
     stubber.add_response("get_bucket_encryption", encryption(SSEAlgorithm="AES256"))
     stubber.add_response("get_bucket_encryption", encryption(SSEAlgorithm="aws:kms"))
@@ -163,7 +163,7 @@ def test_spot_instances_have_a_quota_of_their_own():
 
 
 @pytest.mark.parity("service-quotas")
-def test_a_quota_that_is_too_small_says_how_to_raise_it():
+def test_check_quota_below_need_names_the_console():
     name = endpoint_quota("ml.m5.large")
     with pytest.raises(
         QuotaExceededError,
@@ -173,7 +173,7 @@ def test_a_quota_that_is_too_small_says_how_to_raise_it():
         check_quota({name: (1.0, "L-1")}, name, 2, "--endpoint-instance")
 
 
-def test_a_quota_that_suffices_and_one_that_nobody_tells():
+def test_check_quota_returns_value_or_unknown():
     name = training_quota("ml.m5.xlarge")
     assert check_quota({name: (4.0, "L-1")}, name, 1, "--training-instance") == "4"
     assert check_quota({}, name, 1, "--training-instance") == "unknown"

@@ -183,7 +183,7 @@ def test_a_log_that_is_not_there_yet_or_denied_is_asked_for_again():
 
 
 @pytest.mark.parity("training-stop")
-def test_stopping_a_job_that_has_ended_is_no_error():
+def test_stop_training_job_after_its_end_raises_nothing():
     sagemaker, stubber = stubbed("sagemaker")
     expected = {"TrainingJobName": JOB}
     stubber.add_client_error("stop_training_job", "ValidationException", expected_params=expected)
@@ -283,7 +283,7 @@ def test_sdk_sends_spot_options_and_checkpoints_where_given(sent, spot):
 
 
 @pytest.mark.parity("training-request")
-def test_what_the_sdk_sends_for_a_training_job(sent):
+def test_sdk_sends_the_training_job_request(sent):
     job, body, asked = sent
     assert body["TrainingJobName"] == job
     assert job.startswith("scones-unlimited-")
@@ -319,6 +319,6 @@ def test_the_metric_definitions_read_what_train_py_prints(sent):
 
 
 @pytest.mark.parity("sdk-telemetry")
-def test_nothing_is_reported_home_and_sts_is_not_asked(sent):
+def test_sdk_sends_no_telemetry_and_no_sts_call(sent):
     hosts = {url.split("/")[2] for _, url, *_ in sent[2]}
     assert not any("sts" in host or "telemetry" in host for host in hosts)

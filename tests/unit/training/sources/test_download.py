@@ -94,7 +94,7 @@ def test_a_refusal_is_an_error_at_once(target):
     assert len(host.ranges_asked) == 1
 
 
-def test_a_host_that_stays_away_is_an_error_that_says_to_come_back(target):
+def test_download_from_unreachable_host_fails_with_advice(target):
     host = Host()
     host.failures = [urllib.error.URLError("no route to host")] * TRIES
 

@@ -126,7 +126,7 @@ def test_files_that_would_have_one_name_stay_apart(tmp_path: Path):
         ("a.webp", {}, (900, 600, "other")),
     ],
 )
-def test_a_photo_says_what_its_file_was(tmp_path: Path, name, options, expected):
+def test_picture_of_a_folder_describes_the_original_file(tmp_path: Path, name, options, expected):
     path = save(tmp_path / "car" / name, plain(size=(900, 600)), **options)
     save(tmp_path / "van" / name, plain())
 

@@ -122,7 +122,7 @@ def test_a_picture_that_is_refused_ends_it(tmp_path, code, why):
         list(found.pictures(s3, 640))
 
 
-def test_a_programming_error_is_no_broken_picture(tmp_path):
+def test_programming_error_is_not_an_unreadable_picture(tmp_path):
     found = read_labels(None, str(folder_of(tmp_path, label(1))), BUCKET)
     s3, stub = stubbed("s3")
     stub.add_response("get_object", {})  # without what every answer has
@@ -157,7 +157,7 @@ def test_only_what_is_like_no_test_picture_and_of_one_class_joins():
     assert admission.contradictions == [more[4], *more[5:]]
 
 
-def test_nothing_more_is_nothing_taken():
+def test_admit_to_training_without_candidates_admits_none():
     assert admit_to_training([], [candidate(0)], ["test"]).taken == []
 
 
@@ -249,7 +249,7 @@ def test_a_second_run_writes_nothing(stage):
     assert "0 written, 41 there already" in shown
 
 
-def test_no_labels_are_said_to_be_none(stage):
+def test_stage_without_labels_prints_that_there_are_none(stage):
     status, manifest, shown, _ = stage([], {})
     assert status == 0
     assert "there are no labels at" in shown
@@ -273,7 +273,7 @@ def test_an_unknown_class_ends_before_an_hours_download(stage, monkeypatch):
     assert "labels of classes that are not staged: tank (1)" in error
 
 
-def test_a_class_that_people_choose_where_none_fits_is_refused(tmp_path, capsys):
+def test_class_named_neither_is_refused(tmp_path, capsys):
     for name in (NEITHER, "bicycle"):
         (tmp_path / "photos" / name).mkdir(parents=True)
     options = ("--no-upload", "--out", str(tmp_path / "out"))

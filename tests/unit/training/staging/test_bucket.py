@@ -71,7 +71,7 @@ def ensure(client, region="eu-west-1", ours=True):
 
 @pytest.mark.parity("s3-bucket-name")
 @pytest.mark.parametrize("code", ["403", "301"])
-def test_a_bucket_of_somebody_else_is_refused(s3, code):
+def test_ensure_bucket_of_another_account_fails(s3, code):
     client, stubber = s3
     stubber.add_client_error("head_bucket", code, expected_params=HEAD)
 

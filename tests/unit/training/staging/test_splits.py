@@ -120,7 +120,7 @@ def textured(seed, size=(64, 64)):
     return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
 
 
-def test_the_pixel_hash_tells_pictures_and_shapes_apart():
+def test_pixel_hash_differs_by_pixels_and_shape():
     flat = Image.new("RGB", (4, 2))
 
     assert pixel_hash(textured(1)) == pixel_hash(textured(1))
