@@ -34,20 +34,21 @@ def test_a_class_without_any_picture_is_named():
         assign_splits(candidates(20, "bus"), ["bus", "car"], seed=0, validation_share=0.2, test_share=0.2)
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_too_few_pictures_of_a_class_are_named(count):
-    pictures = [*candidates(20, "bus"), *candidates(count, "car")]
-    with pytest.raises(TooFewPicturesError, match=f"Class car has {count} usable pictures"):
-        splits_of(pictures)
-
-
-def test_a_class_of_near_duplicates_only_is_too_few():
-    alike = [candidate("car", number, difference_hash=7) for number in range(50)]
-    with pytest.raises(
-        TooFewPicturesError,
-        match=r"50 usable pictures \(49 of all 50 nearly repeat another\).*add different pictures",
-    ):
-        splits_of([*candidates(20, "bus"), *alike])
+@pytest.mark.parametrize(
+    ("cars", "message"),
+    [
+        (candidates(1, "car"), "Class car has 1 usable pictures"),
+        (candidates(2, "car"), "Class car has 2 usable pictures"),
+        (
+            [candidate("car", number, difference_hash=7) for number in range(50)],
+            r"50 usable pictures \(49 of all 50 nearly repeat another\).*add different pictures",
+        ),
+    ],
+    ids=["one", "two", "near-duplicates"],
+)
+def test_class_with_too_few_different_pictures_is_named(cars, message):
+    with pytest.raises(TooFewPicturesError, match=message):
+        splits_of([*candidates(20, "bus"), *cars])
 
 
 def test_a_share_that_gives_an_empty_split_is_named():
