@@ -22,7 +22,7 @@ from common.progress import progress_bar
 from common.reports import write_json
 from common.waiting import Status, make_console, wait_until_done
 from training.cleaning.leftovers import (
-    PEOPLES_WORK,
+    KEEP_LABELS,
     Found,
     Kept,
     Leftover,
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def clean_up(arguments: argparse.Namespace, console: Console) -> int:
-    """List, ask, delete, list again; return 0 when nothing is left but what is kept on purpose."""
+    """List, confirm, delete and list again; return 0 when only what is kept on purpose is left."""
     import boto3
 
     session: Any = boto3.Session()
@@ -72,7 +72,7 @@ def clean_up(arguments: argparse.Namespace, console: Console) -> int:
         region=region,
         keep_data="--keep-data" if arguments.keep_data else shared,
         keep_role=shared,
-        keep_labels="" if arguments.labels else PEOPLES_WORK,
+        keep_labels="" if arguments.labels else KEEP_LABELS,
     )
     try:
         ours = owns_endpoint(sagemaker, scope.endpoint)
@@ -168,7 +168,7 @@ def delete_all(session: Any, found: list[Leftover], console: Console) -> list[st
 
 
 def wait_until_nothing_left(look: Callable[[], Found], console: Console) -> Found:
-    """Look again until nothing shows, or a minute has passed; return what was seen last."""
+    """List again until nothing is left or a minute has passed; return the last list."""
     deadline = time.monotonic() + PROOF_TIMEOUT_S
     found = Found()
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.account import check_credentials, check_region
+from common.arguments import inner_share
 from common.command import run_command
 from common.labels.question import NEITHER
 from common.progress import progress_bar
@@ -106,14 +107,14 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--validation-share",
-        type=_share,
+        type=inner_share,
         default=0.15,
         help="fraction of each class's pictures, those of the test split aside, sent to"
         " training in a channel of their own, which joins the other (default: %(default)s)",
     )
     parser.add_argument(
         "--test-share",
-        type=_share,
+        type=inner_share,
         default=0.15,
         help="fraction of each class's pictures held out to measure the model; an archive has its"
         " own test pictures (default: %(default)s)",
@@ -207,7 +208,7 @@ def stage(arguments: argparse.Namespace, console: Console) -> None:
         _list(console, why, [f"{c.class_name}/{c.name}" for c in candidates])
     lines = [("Folder", f"{arguments.out}: {written} written, {kept} there already")]
     if reviews is not None:
-        lines += [("Reviews", reviews.words(manifest["reviews"]))]
+        lines += [("Reviews", reviews.text(manifest["reviews"]))]
     if target is not None:
         lines += target.copy(folder, manifest, console)
     total = sum(entry["bytes"] for entry in manifest["files"].values())
@@ -331,8 +332,8 @@ class _Reviews:
             "pictures": dict(sorted(used.items())),
         }
 
-    def words(self, summary: dict[str, Any]) -> str:
-        """Say the same in a line."""
+    def text(self, summary: dict[str, Any]) -> str:
+        """Return the summary in one line."""
         if not summary["labels"]:
             return f"there are no labels at {summary['from']}"
         return (
@@ -419,13 +420,6 @@ def _print_result(console: Console, manifest: dict[str, Any], lines: Sequence[tu
     console.print(table)
     for name, text in lines:
         console.print(f"{name:8} {text}", markup=False, soft_wrap=True)
-
-
-def _share(text: str) -> float:
-    share = float(text)
-    if not 0 < share < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return share
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -33,7 +33,7 @@ from training.endpoint.role import is_ours as role_is_ours
 from training.endpoint.training_job import LOG_GROUP
 
 NOT_OURS = "not made by this project"
-PEOPLES_WORK = (
+KEEP_LABELS = (
     "people decided these; --labels deletes them too. Their pictures go with the stack: run"
     " `stage_data SOURCE --labels project` before, to train on them"
 )
@@ -89,8 +89,8 @@ class Found:
     kept: list[Kept] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
 
-    def look(self, place: str, finder: Callable[[], Iterator[Leftover | Kept]]) -> None:
-        """Add what a finder finds: one that is refused must not hide what the others find."""
+    def add(self, place: str, finder: Callable[[], Iterator[Leftover | Kept]]) -> None:
+        """Add the results of a finder; keep its error, so that the other finders still run."""
         try:
             for thing in finder():
                 if isinstance(thing, Leftover):
@@ -108,18 +108,18 @@ def find_leftovers(session: Any, scope: Scope, endpoint_is_ours: bool | None) ->
     """
     sagemaker, s3, logs = session.client("sagemaker"), session.client("s3"), session.client("logs")
     name, ours, found = scope.endpoint, endpoint_is_ours, Found()
-    found.look("training jobs", lambda: _training_jobs(sagemaker, name))
-    found.look(f"the endpoint {name}", lambda: _endpoint(sagemaker, name))
-    found.look("endpoint configurations", lambda: _configs(sagemaker, name))
-    found.look("models", lambda: _models(sagemaker, name))
-    found.look(f"the bucket {scope.bucket}", lambda: _training_bucket(s3, scope, ours))
-    found.look(
+    found.add("training jobs", lambda: _training_jobs(sagemaker, name))
+    found.add(f"the endpoint {name}", lambda: _endpoint(sagemaker, name))
+    found.add("endpoint configurations", lambda: _configs(sagemaker, name))
+    found.add("models", lambda: _models(sagemaker, name))
+    found.add(f"the bucket {scope.bucket}", lambda: _training_bucket(s3, scope, ours))
+    found.add(
         f"the stack {scope.stack}",
         lambda: _stack_objects(session.client("cloudformation"), s3, scope),
     )
-    found.look("logs of training jobs", lambda: _job_logs(logs, name))
-    found.look("the endpoint's log", lambda: _endpoint_log(logs, name, ours))
-    found.look("the role", lambda: _role(session.client("iam"), scope))
+    found.add("logs of training jobs", lambda: _job_logs(logs, name))
+    found.add("the endpoint's log", lambda: _endpoint_log(logs, name, ours))
+    found.add("the role", lambda: _role(session.client("iam"), scope))
     return found
 
 

@@ -19,8 +19,8 @@ from tests.unit.training.sagemaker_answers import (
 )
 from training import cleanup
 from training.cleaning.leftovers import (
+    KEEP_LABELS,
     NOT_OURS,
-    PEOPLES_WORK,
     Found,
     Kept,
     Leftover,
@@ -47,7 +47,7 @@ TAG = project().tag
 
 
 def scope(**more):
-    names = {"endpoint": NAME, "bucket": BUCKET, "stack": "stack", "keep_labels": PEOPLES_WORK}
+    names = {"endpoint": NAME, "bucket": BUCKET, "stack": "stack", "keep_labels": KEEP_LABELS}
     names |= more
     return Scope(account=ACCOUNT, region=REGION, **names)
 
@@ -531,7 +531,7 @@ def test_a_stack_that_serves_another_endpoint_keeps_its_objects(stack, reason):
             {"labels": (LABEL, "review-labels/notes.txt"), "jobs": False},
             {},
             ("jobs/", "checkpoints/", "captures/", "staged/"),
-            {f"{BUCKET}/review-labels/": PEOPLES_WORK, BUCKET: "holds labels"},
+            {f"{BUCKET}/review-labels/": KEEP_LABELS, BUCKET: "holds labels"},
         ),
         (
             {"asked": False, "labels": (LABEL,)},

@@ -94,8 +94,8 @@ class _Call:
 class Model:
     """A classifier that threads share: as many forward passes at once as fit the machine.
 
-    Who finds one free runs it. Who does not waits, until somebody else's pass has taken the picture
-    along, or until a pass ends and leaves the next one to it.
+    A thread that finds one free runs it. Any other waits until another thread's pass has included
+    its picture, or until a pass ends and hands the next one to it.
 
     Attributes:
         classes: the names, in the order of the probabilities.
