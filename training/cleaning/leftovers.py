@@ -110,8 +110,10 @@ def find_leftovers(session: Any, scope: Scope, endpoint_is_ours: bool | None) ->
     name, ours, found = scope.endpoint, endpoint_is_ours, Found()
     found.add("training jobs", lambda: _training_jobs(sagemaker, name))
     found.add(f"the endpoint {name}", lambda: _endpoint(sagemaker, name))
-    found.add("endpoint configurations", lambda: _configs(sagemaker, name))
-    found.add("models", lambda: _models(sagemaker, name))
+    found.add(
+        "endpoint configurations", lambda: _named("endpoint configuration", list_endpoint_configs(sagemaker, name))
+    )
+    found.add("models", lambda: _named("model", list_models(sagemaker, name)))
     found.add(f"the bucket {scope.bucket}", lambda: _training_bucket(s3, scope, ours))
     found.add(
         f"the stack {scope.stack}",
@@ -174,14 +176,8 @@ def _endpoint(sagemaker: Any, name: str) -> Iterator[Leftover | Kept]:
         yield Kept("endpoint", name, NOT_OURS)
 
 
-def _configs(sagemaker: Any, endpoint: str) -> Iterator[Leftover]:
-    for name in list_endpoint_configs(sagemaker, endpoint):
-        yield Leftover("endpoint configuration", name)
-
-
-def _models(sagemaker: Any, endpoint: str) -> Iterator[Leftover]:
-    for name in list_models(sagemaker, endpoint):
-        yield Leftover("model", name)
+def _named(kind: str, names: Iterator[str]) -> Iterator[Leftover]:
+    return (Leftover(kind, name) for name in names)
 
 
 def _training_bucket(s3: Any, scope: Scope, ours: bool | None) -> Iterator[Leftover | Kept]:
