@@ -22,7 +22,7 @@ from common.progress import progress_bar
 from common.reports import write_json
 from common.waiting import Status, make_console, wait_until_done
 from training.cleaning.leftovers import (
-    PEOPLES_WORK,
+    KEEP_LABELS,
     Found,
     Kept,
     Leftover,
@@ -44,7 +44,7 @@ PROOF_TIMEOUT_S = 60  # lists may show a deleted thing for some seconds
 
 
 class NotConfirmedError(ExpectedError):
-    """Nobody said yes."""
+    """The user did not confirm the deletion."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def clean_up(arguments: argparse.Namespace, console: Console) -> int:
-    """List, ask, delete, list again; return 0 when nothing is left but what is kept on purpose."""
+    """List, confirm, delete and list again; return 0 when only what is kept on purpose is left."""
     import boto3
 
     session: Any = boto3.Session()
@@ -72,7 +72,7 @@ def clean_up(arguments: argparse.Namespace, console: Console) -> int:
         region=region,
         keep_data="--keep-data" if arguments.keep_data else shared,
         keep_role=shared,
-        keep_labels="" if arguments.labels else PEOPLES_WORK,
+        keep_labels="" if arguments.labels else KEEP_LABELS,
     )
     try:
         ours = owns_endpoint(sagemaker, scope.endpoint)
@@ -118,8 +118,8 @@ def clean_up(arguments: argparse.Namespace, console: Console) -> int:
         console.print(result_table(deleted, last.kept, last.leftovers))
     if last.leftovers or unseen:
         print(
-            f"cleanup: {len(last.leftovers)} still there, {len(unseen)} places where nobody could"
-            " look: put right what is said above, and run it again",
+            f"cleanup: {len(last.leftovers)} still there, {len(unseen)} places that could not"
+            " be searched: fix the errors above and run it again",
             file=sys.stderr,
         )
         return 1
@@ -132,7 +132,7 @@ def clean_up(arguments: argparse.Namespace, console: Console) -> int:
 def why_shared(sagemaker: Any, endpoint: str, unseen: list[str]) -> str:
     """Say why role, pictures and their bucket have to stay for others, "" where they need not.
 
-    Adds a sentence to `unseen`, and keeps them, where nobody may ask for other endpoints.
+    Adds a sentence to `unseen`, and keeps them, where the caller may not list other endpoints.
     """
     try:
         others = other_endpoints(sagemaker, endpoint)
@@ -168,7 +168,7 @@ def delete_all(session: Any, found: list[Leftover], console: Console) -> list[st
 
 
 def wait_until_nothing_left(look: Callable[[], Found], console: Console) -> Found:
-    """Look again until nothing shows, or a minute has passed; return what was seen last."""
+    """List again until nothing is left or a minute has passed; return the last list."""
     deadline = time.monotonic() + PROOF_TIMEOUT_S
     found = Found()
 
@@ -184,26 +184,24 @@ def wait_until_nothing_left(look: Callable[[], Found], console: Console) -> Foun
 
 
 def result_table(deleted: list[Leftover], kept: list[Kept], left: list[Leftover]) -> Table:
-    """Lay out what became of everything."""
-    table = Table("what", "name", "result", title="Clean-up")
-    for column in table.columns:
-        column.overflow = "fold"
-    for thing in deleted:
-        table.add_row(thing.kind, thing.name, "deleted")
-    for stays in kept:
-        table.add_row(stays.kind, stays.name, f"kept: {stays.reason}")
-    for thing in left:
-        table.add_row(thing.kind, thing.name, "still there")
-    return table
+    """List every resource with its result."""
+    rows = [(item.kind, item.name, "deleted") for item in deleted]
+    rows += [(item.kind, item.name, f"kept: {item.reason}") for item in kept]
+    rows += [(item.kind, item.name, "still there") for item in left]
+    return _table("Clean-up", "result", rows)
 
 
 def leftovers_table(title: str, found: list[Leftover]) -> Table:
-    """Lay out what is to be deleted."""
-    table = Table("what", "name", "", title=title)
+    """List what is to be deleted."""
+    return _table(title, "", [(item.kind, item.name, item.detail) for item in found])
+
+
+def _table(title: str, last_heading: str, rows: list[tuple[str, str, str]]) -> Table:
+    table = Table("what", "name", last_heading, title=title)
     for column in table.columns:
         column.overflow = "fold"
-    for thing in found:
-        table.add_row(thing.kind, thing.name, thing.detail)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
@@ -140,7 +141,7 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
         training = train(session, arguments, bucket, role, console)
         console.print(f"Trained model: {training.model_data}", soft_wrap=True, markup=False)
     model_data = training.model_data if training else arguments.model_data
-    recommendation, missing = recommend(session, model_data, arguments.max_error)
+    recommendation, _, missing = recommend(session, arguments.max_error, model_data)
 
     name = f"{endpoint}-{datetime.now(UTC):%Y%m%d%H%M%S}"
     try:
@@ -196,7 +197,7 @@ def check_before(
     bucket: str,
     console: Console,
 ) -> tuple[dict[str, Any], str]:
-    """Check all that would fail late, and say all that is wrong at once.
+    """Check all that would fail late, and report all problems at once.
 
     Returns the manifest, and the ARN of the role that was asked for, "" where none was.
     Raises PreflightError.
@@ -245,25 +246,27 @@ def check_before(
     quotas: list[tuple[str, int, str]] = []
     with _collecting(problems):
         quotas = _quotas_needed(sagemaker, arguments, found)
-    known = read_quotas(_impatient_client(session, "service-quotas"), {q[0] for q in quotas})
-    words = []
+    # Quotas are worth no long wait: where the service does not answer, they are unknown.
+    patience = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
+    known = read_quotas(session.client("service-quotas", config=patience), {q[0] for q in quotas})
+    quota_texts = []
     for quota, needed, option in quotas:
         with _collecting(problems):
-            words.append(f"{quota}: {check_quota(known, quota, needed, option)}")
+            quota_texts.append(f"{quota}: {check_quota(known, quota, needed, option)}")
     if problems:
         raise PreflightError(problems)
     counts = {split: sum(classes.values()) for split, classes in manifest["counts"].items()}
     console.print(
         f"Account {caller.account}, region {session.region_name}, bucket {bucket}:"
         f" {counts['train']} training, {counts['validation']} validation and {counts['test']} test"
-        f" pictures\nQuotas: {'; '.join(words)}",
+        f" pictures\nQuotas: {'; '.join(quota_texts)}",
         markup=False,
     )
     return manifest, role_arn
 
 
 def train(session: Any, arguments: argparse.Namespace, bucket: str, role: Role, console: Console) -> TrainingResult:
-    """Run the training job. On Ctrl-C it is stopped, since nobody would pick up what it makes.
+    """Run the training job; stop it on Ctrl-C, since its model would not be used.
 
     On spot instances it keeps checkpoints, from which a later run can go on.
 
@@ -411,14 +414,14 @@ def result_table(report: dict[str, Any]) -> Table:
 
 
 def training_time(training: dict[str, Any]) -> str:
-    """Put in words how long the job ran, what of it is billed, and what spot instances saved."""
+    """Return the training time, the billed time, and what spot instances saved."""
     seconds, billable = training["seconds"], training["billable_seconds"]
-    words = f"{seconds} s, {billable} s billed"
+    text = f"{seconds} s, {billable} s billed"
     if training["spot"]:
         times = training["interruptions"]
         saved = 1 - billable / seconds if seconds else 0.0
-        words += f": spot instances saved {saved:.0%}, with {times} interruption{'' if times == 1 else 's'}"
-    return words
+        text += f": spot instances saved {saved:.0%}, with {times} interruption{'' if times == 1 else 's'}"
+    return text
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -561,14 +564,6 @@ def _quotas_needed(
         quota = training_quota(arguments.training_instance, spot=arguments.spot)
         quotas.append((quota, 1, "--training-instance"))
     return quotas
-
-
-def _impatient_client(session: Any, service: str) -> Any:
-    """Return a client for a question whose answer is good to have, and not worth a wait."""
-    from botocore.config import Config
-
-    config = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
-    return session.client(service, config=config)
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
         "endpoint": arguments.endpoint,
         "split": arguments.split,
         "threshold_source": threshold.source,
-        "recommendation": threshold.recommendation and asdict(threshold.recommendation),
+        "recommendation": threshold.model.recommendation and asdict(threshold.model.recommendation),
         **summarise(predictions, threshold.value),
     }
     write(arguments.out, evaluation, predictions, threshold)

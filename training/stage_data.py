@@ -18,11 +18,13 @@ from rich.console import Console
 from rich.table import Table
 
 from common.account import check_credentials, check_region
+from common.arguments import inner_share
 from common.command import run_command
 from common.labels.question import NEITHER
 from common.progress import progress_bar
 from common.settings import STAGED_FOLDER, STAGED_PREFIX, default_bucket
 from common.waiting import make_console
+from training.container.picture_model.near_duplicates import difference_hash
 from training.sources.archive import archive_source
 from training.sources.download import download
 from training.sources.folder import folder_source
@@ -30,14 +32,13 @@ from training.sources.labels import PROJECT, Reviewed, picture_place, read_label
 from training.sources.labels import THREADS as LABEL_THREADS
 from training.sources.source import (
     ClassNameError,
-    Picture,
+    LabelledPicture,
     Source,
     StageDataError,
     Unreadable,
 )
 from training.sources.synthetic import synthetic_source
 from training.staging.bucket import THREADS, ensure_bucket, sync, upload_file
-from training.staging.fingerprint import difference_hash, pixel_hash
 from training.staging.folder import MANIFEST, ForeignFolderError, StagedFolder, overlap
 from training.staging.splits import (
     SPLITS,
@@ -45,6 +46,7 @@ from training.staging.splits import (
     Candidate,
     admit_to_training,
     assign_splits,
+    pixel_hash,
 )
 
 CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
@@ -105,14 +107,14 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--validation-share",
-        type=_share,
+        type=inner_share,
         default=0.15,
         help="fraction of each class's pictures, those of the test split aside, sent to"
         " training in a channel of their own, which joins the other (default: %(default)s)",
     )
     parser.add_argument(
         "--test-share",
-        type=_share,
+        type=inner_share,
         default=0.15,
         help="fraction of each class's pictures held out to measure the model; an archive has its"
         " own test pictures (default: %(default)s)",
@@ -206,7 +208,7 @@ def stage(arguments: argparse.Namespace, console: Console) -> None:
         _list(console, why, [f"{c.class_name}/{c.name}" for c in candidates])
     lines = [("Folder", f"{arguments.out}: {written} written, {kept} there already")]
     if reviews is not None:
-        lines += [("Reviews", reviews.words(manifest["reviews"]))]
+        lines += [("Reviews", reviews.text(manifest["reviews"]))]
     if target is not None:
         lines += target.copy(folder, manifest, console)
     total = sum(entry["bytes"] for entry in manifest["files"].values())
@@ -262,7 +264,7 @@ class _Received:
         self.sizes: list[tuple[str, int]] = []
         self.unreadable: list[Unreadable] = []
 
-    def add(self, item: Picture | Unreadable) -> None:
+    def add(self, item: LabelledPicture | Unreadable) -> None:
         if isinstance(item, Unreadable):
             self.unreadable.append(item)
             return
@@ -308,7 +310,7 @@ class _Reviews:
         with progress_bar(console, "Reviewed") as report:
             pictures = self.labels.pictures(self._s3, long_side)
             for done, (label, item) in enumerate(pictures, start=1):
-                if isinstance(item, Picture):
+                if isinstance(item, LabelledPicture):
                     self._from[len(received.candidates)] = picture_place(label)
                 received.add(item)
                 report(done, total)
@@ -330,8 +332,8 @@ class _Reviews:
             "pictures": dict(sorted(used.items())),
         }
 
-    def words(self, summary: dict[str, Any]) -> str:
-        """Say the same in a line."""
+    def text(self, summary: dict[str, Any]) -> str:
+        """Return the summary in one line."""
         if not summary["labels"]:
             return f"there are no labels at {summary['from']}"
         return (
@@ -341,7 +343,7 @@ class _Reviews:
         )
 
 
-def _png(picture: Picture) -> bytes:
+def _png(picture: LabelledPicture) -> bytes:
     stream = io.BytesIO()
     # Nothing for pictures without a file of their own: those of an archive stay byte for byte.
     picture.image.save(stream, "PNG", pnginfo=picture.original and picture.original.png_text())
@@ -418,13 +420,6 @@ def _print_result(console: Console, manifest: dict[str, Any], lines: Sequence[tu
     console.print(table)
     for name, text in lines:
         console.print(f"{name:8} {text}", markup=False, soft_wrap=True)
-
-
-def _share(text: str) -> float:
-    share = float(text)
-    if not 0 < share < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return share
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -40,7 +40,7 @@ def stack(built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
 
 
 @pytest.fixture
-def well(stack: Stack) -> Iterator[Stack]:
+def healthy(stack: Stack) -> Iterator[Stack]:
     """The stack; a fault that a test injects ends with the test."""
     yield stack
     fault(stack, None)

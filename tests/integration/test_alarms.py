@@ -278,7 +278,7 @@ def reached(found: float | None, value: float | None) -> bool:
 
 
 def notifications(watched: Watched, name: str, state: str) -> list[dict[str, Any]]:
-    """Return what the alarm topic told of an alarm in a state."""
+    """Return the notifications of an alarm in a state."""
     return [
         body
         for body in watched.notifications.all()

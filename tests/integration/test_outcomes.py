@@ -1,7 +1,7 @@
 """Each version of a picture ends in one place, whatever is repeated, refused or killed.
 
-The one place is an accepted answer in the table, a message in the review queue, or a failure that
-somebody is told of. The workflow is the deployed one; where AWS has to refuse it something, the
+The one place is an accepted answer in the table, a message in the review queue, or a failure with a
+notification. The workflow is the deployed one; where AWS has to refuse a call, the
 deployed definition names something that is not there, for as long as the test lasts.
 """
 

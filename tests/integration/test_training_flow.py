@@ -188,7 +188,7 @@ GOOD = (
 
 
 @pytest.mark.parity("endpoint-lifecycle")
-def test_a_failed_endpoint_says_why_and_the_next_run_makes_it_anew(commands, laptop_aws):
+def test_failed_endpoint_is_replaced_by_the_next_run(commands, laptop_aws):
     # GIVEN a model whose serving script does not load
     broken = put_archive(laptop_aws, "broken.tar.gz", {"code/inference.py": "raise RuntimeError('no such weights')"})
     done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", broken)
@@ -220,7 +220,7 @@ def test_an_update_that_fails_leaves_the_former_model_serving(commands, laptop_a
     assert found["EndpointConfigName"] == before["endpoint_config"]
 
 
-def test_an_answer_that_was_not_agreed_is_told_with_its_beginning(commands, laptop_aws):
+def test_smoke_test_prints_the_start_of_an_unreadable_answer(commands, laptop_aws):
     odd = put_archive(laptop_aws, "odd.tar.gz", {"code/inference.py": GOOD.replace("labels", "names")})
     done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", odd)
     assert done.returncode == 1
@@ -267,7 +267,7 @@ def test_what_the_model_recommends_is_deployed_and_evaluated_with(commands, lapt
     assert plots <= {path.name for path in (commands.folder / "reports/evaluate").iterdir()}
 
 
-def test_an_endpoint_that_somebody_else_made_is_left_alone(commands, laptop_aws):
+def test_endpoint_of_another_maker_is_left_alone(commands, laptop_aws):
     # GIVEN an endpoint that was made by hand, of a model of ours
     good = put_archive(laptop_aws, "good.tar.gz", {"code/inference.py": GOOD})
     config = commands.create_endpoint("--model-data", good)["endpoint_config"]
@@ -332,7 +332,7 @@ def test_a_versioned_bucket_of_a_stack_is_emptied(commands, laptop_aws):
     cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
 
 
-def test_cleanup_asks_and_does_nothing_where_nobody_can_answer(commands, laptop_aws):
+def test_cleanup_without_terminal_deletes_nothing(commands, laptop_aws):
     done = commands.run("cleanup", "--endpoint", ENDPOINT)
     assert done.returncode == 1
     assert "pass --yes" in done.stderr

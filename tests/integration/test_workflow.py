@@ -255,8 +255,7 @@ def test_the_functions_log_json_and_never_the_picture(stack):
         if line["message"].startswith("{")
     ]
     ours = [line for line in lines if line.get("s3_key") == event["s3_key"]]
-    execution = [line["message"] for line in ours]
-    assert execution == ["picture read", "picture classified", "picture decided"]
+    assert [line["message"] for line in ours] == ["picture read", "picture classified", "picture decided"]
     assert {line["correlation_id"] for line in ours} == {execution}
     picture = base64.b64encode(WHITE).decode()
     assert picture not in json.dumps(lines)

@@ -26,13 +26,14 @@ from training.endpoint.endpoint import (
     is_ours,
     list_endpoint_configs,
     list_models,
+    list_resources,
 )
 from training.endpoint.role import find_role, role_name
 from training.endpoint.role import is_ours as role_is_ours
 from training.endpoint.training_job import LOG_GROUP
 
 NOT_OURS = "not made by this project"
-PEOPLES_WORK = (
+KEEP_LABELS = (
     "people decided these; --labels deletes them too. Their pictures go with the stack: run"
     " `stage_data SOURCE --labels project` before, to train on them"
 )
@@ -82,14 +83,14 @@ class Kept:
 
 @dataclass
 class Found:
-    """What is there; `unseen` has a sentence for each place where nobody could look."""
+    """The resources found; `unseen` has a sentence for each place that could not be searched."""
 
     leftovers: list[Leftover] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
 
-    def look(self, place: str, finder: Callable[[], Iterator[Leftover | Kept]]) -> None:
-        """Add what a finder finds: one that is refused must not hide what the others find."""
+    def add(self, place: str, finder: Callable[[], Iterator[Leftover | Kept]]) -> None:
+        """Add the results of a finder; keep its error, so that the other finders still run."""
         try:
             for thing in finder():
                 if isinstance(thing, Leftover):
@@ -107,18 +108,20 @@ def find_leftovers(session: Any, scope: Scope, endpoint_is_ours: bool | None) ->
     """
     sagemaker, s3, logs = session.client("sagemaker"), session.client("s3"), session.client("logs")
     name, ours, found = scope.endpoint, endpoint_is_ours, Found()
-    found.look("training jobs", lambda: _training_jobs(sagemaker, name))
-    found.look(f"the endpoint {name}", lambda: _endpoint(sagemaker, name))
-    found.look("endpoint configurations", lambda: _configs(sagemaker, name))
-    found.look("models", lambda: _models(sagemaker, name))
-    found.look(f"the bucket {scope.bucket}", lambda: _training_bucket(s3, scope, ours))
-    found.look(
+    found.add("training jobs", lambda: _training_jobs(sagemaker, name))
+    found.add(f"the endpoint {name}", lambda: _endpoint(sagemaker, name))
+    found.add(
+        "endpoint configurations", lambda: _named("endpoint configuration", list_endpoint_configs(sagemaker, name))
+    )
+    found.add("models", lambda: _named("model", list_models(sagemaker, name)))
+    found.add(f"the bucket {scope.bucket}", lambda: _training_bucket(s3, scope, ours))
+    found.add(
         f"the stack {scope.stack}",
         lambda: _stack_objects(session.client("cloudformation"), s3, scope),
     )
-    found.look("logs of training jobs", lambda: _job_logs(logs, name))
-    found.look("the endpoint's log", lambda: _endpoint_log(logs, name, ours))
-    found.look("the role", lambda: _role(session.client("iam"), scope))
+    found.add("logs of training jobs", lambda: _job_logs(logs, name))
+    found.add("the endpoint's log", lambda: _endpoint_log(logs, name, ours))
+    found.add("the role", lambda: _role(session.client("iam"), scope))
     return found
 
 
@@ -141,15 +144,15 @@ def other_endpoints(sagemaker: Any, endpoint: str) -> list[str]:
     """
     others = {
         found["EndpointName"]
-        for found in _listed(sagemaker, "list_endpoints", "Endpoints")
+        for found in list_resources(sagemaker, "list_endpoints", "Endpoints")
         if found["EndpointName"] != endpoint and has_our_tag(sagemaker, found["EndpointArn"])
     }
     made = [
         (job["TrainingJobName"], job["TrainingJobArn"])
-        for job in _listed(sagemaker, "list_training_jobs", "TrainingJobSummaries", StatusEquals="InProgress")
+        for job in list_resources(sagemaker, "list_training_jobs", "TrainingJobSummaries", StatusEquals="InProgress")
     ] + [
         (config["EndpointConfigName"], config["EndpointConfigArn"])
-        for config in _listed(sagemaker, "list_endpoint_configs", "EndpointConfigs")
+        for config in list_resources(sagemaker, "list_endpoint_configs", "EndpointConfigs")
     ]
     for name, arn in made:
         match = re.fullmatch(MADE_NAME, name)
@@ -158,13 +161,8 @@ def other_endpoints(sagemaker: Any, endpoint: str) -> list[str]:
     return sorted(others)
 
 
-def _listed(sagemaker: Any, operation: str, key: str, **only: str) -> Iterator[dict[str, Any]]:
-    for page in sagemaker.get_paginator(operation).paginate(**only):
-        yield from page[key]
-
-
 def _training_jobs(sagemaker: Any, endpoint: str) -> Iterator[Leftover]:
-    for job in _listed(sagemaker, "list_training_jobs", "TrainingJobSummaries", NameContains=endpoint):
+    for job in list_resources(sagemaker, "list_training_jobs", "TrainingJobSummaries", NameContains=endpoint):
         name, status = job["TrainingJobName"], job["TrainingJobStatus"]
         if status != "Deleting" and is_ours(sagemaker, endpoint, name, job["TrainingJobArn"]):
             yield Leftover("training job", name, status)
@@ -178,14 +176,8 @@ def _endpoint(sagemaker: Any, name: str) -> Iterator[Leftover | Kept]:
         yield Kept("endpoint", name, NOT_OURS)
 
 
-def _configs(sagemaker: Any, endpoint: str) -> Iterator[Leftover]:
-    for name in list_endpoint_configs(sagemaker, endpoint):
-        yield Leftover("endpoint configuration", name)
-
-
-def _models(sagemaker: Any, endpoint: str) -> Iterator[Leftover]:
-    for name in list_models(sagemaker, endpoint):
-        yield Leftover("model", name)
+def _named(kind: str, names: Iterator[str]) -> Iterator[Leftover]:
+    return (Leftover(kind, name) for name in names)
 
 
 def _training_bucket(s3: Any, scope: Scope, ours: bool | None) -> Iterator[Leftover | Kept]:

@@ -3,27 +3,38 @@
 import os
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from common import settings
 from common.errors import ExpectedError
 from training.container.picture_model.calibration import Recommendation
-from training.endpoint.model_artifact import read_model_artifact
+from training.endpoint.model_artifact import HeldOut, endpoint_model_data, read_model_artifact
 
 
-def recommend(session: Any, model_data: str, max_error: float | None) -> tuple[Recommendation | None, str]:
-    """Return what the model at this S3 address recommends, or why it recommends nothing.
+class ModelRecommendation(NamedTuple):
+    """A model's recommended threshold and held-out answers; `missing` says why there are none."""
 
-    `max_error`, a share, is what the model was trained with where it is None. A model of another
-    kind can be served and deployed all the same.
+    recommendation: Recommendation | None
+    held_out: HeldOut | None
+    missing: str = ""
+
+
+def recommend(
+    session: Any, max_error: float | None, model_data: str = "", *, endpoint: str = ""
+) -> ModelRecommendation:
+    """Return what the model at this S3 address, or else behind the endpoint, recommends.
+
+    `max_error` is a share; None stands for the one that the model was trained with. A model that
+    recommends nothing, or that the caller may not read, raises no error.
     """
     try:
-        artifact = read_model_artifact(session.client("s3"), model_data)
-        return artifact.recommendation(max_error), ""
+        uri = model_data or endpoint_model_data(session.client("sagemaker"), endpoint)
+        artifact = read_model_artifact(session.client("s3"), uri)
+        return ModelRecommendation(artifact.recommendation(max_error), artifact.held_out)
     except (ExpectedError, ClientError, BotoCoreError) as error:
-        return None, str(error)
+        return ModelRecommendation(None, None, str(error))
 
 
 def chosen_threshold(recommendation: Recommendation | None) -> float:

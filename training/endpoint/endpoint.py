@@ -1,6 +1,7 @@
 """Model, endpoint configuration and endpoint: create or update in place, wait, try, tidy up."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ from common.endpoint_answer import AnswerError, read_answer
 from common.errors import ExpectedError
 from common.settings import CAPTURES_PREFIX, project
 from common.waiting import Status, wait_until_done
+
+Sleep = Callable[[float], None]
 
 # Blue/green updates ask that the old and the new configuration name their variant alike.
 VARIANT = "AllTraffic"
@@ -151,14 +154,7 @@ def capture_uri(bucket: str) -> str:
     return f"s3://{bucket}/{CAPTURES_PREFIX}"
 
 
-def put_endpoint(
-    sagemaker: Any,
-    name: str,
-    config: str,
-    *,
-    console: Console,
-    sleep: Callable[[float], None] | None = None,
-) -> str:
+def put_endpoint(sagemaker: Any, name: str, config: str, *, console: Console, sleep: Sleep = time.sleep) -> str:
     """Start creating the endpoint, or updating it in place when it is in service.
 
     One that is being changed is waited for; one that is beyond repair is deleted first.
@@ -183,12 +179,7 @@ def put_endpoint(
 
 
 def wait_in_service(
-    sagemaker: Any,
-    name: str,
-    config: str,
-    *,
-    console: Console,
-    sleep: Callable[[float], None] | None = None,
+    sagemaker: Any, name: str, config: str, *, console: Console, sleep: Sleep = time.sleep
 ) -> dict[str, Any]:
     """Wait until the endpoint serves this configuration; return its description.
 
@@ -211,33 +202,21 @@ def wait_in_service(
     return found
 
 
-def settle(
-    sagemaker: Any,
-    name: str,
-    *,
-    console: Console,
-    sleep: Callable[[float], None] | None = None,
-) -> dict[str, Any] | None:
+def settle(sagemaker: Any, name: str, *, console: Console, sleep: Sleep = time.sleep) -> dict[str, Any] | None:
     """Wait until the endpoint is in a lasting state; return it, or None once it is gone."""
-    last: list[dict[str, Any] | None] = [None]
+    found: dict[str, Any] | None = None
 
-    def look() -> Status:
-        last[0] = find_endpoint(sagemaker, name)
-        text = last[0]["EndpointStatus"] if last[0] else "gone"
+    def poll() -> Status:
+        nonlocal found
+        found = find_endpoint(sagemaker, name)
+        text = found["EndpointStatus"] if found else "gone"
         return Status(text, done=text not in MOVING)
 
-    arguments = {"sleep": sleep} if sleep else {}
-    wait_until_done(look, f"Endpoint {name}", timeout_s=TIMEOUT_S, console=console, **arguments)
-    return last[0]
+    wait_until_done(poll, f"Endpoint {name}", timeout_s=TIMEOUT_S, console=console, sleep=sleep)
+    return found
 
 
-def delete_endpoint(
-    sagemaker: Any,
-    name: str,
-    *,
-    console: Console,
-    sleep: Callable[[float], None] | None = None,
-) -> None:
+def delete_endpoint(sagemaker: Any, name: str, *, console: Console, sleep: Sleep = time.sleep) -> None:
     """Delete the endpoint and wait until it is gone; one being changed is waited for first."""
     found = settle(sagemaker, name, console=console, sleep=sleep)
     if found:
@@ -258,19 +237,24 @@ def instance_types(sagemaker: Any, config: str) -> set[str]:
 
 def list_models(sagemaker: Any, endpoint: str) -> Iterator[str]:
     """Yield the models that this project made for the endpoint."""
-    for page in sagemaker.get_paginator("list_models").paginate(NameContains=endpoint):
-        for model in page["Models"]:
-            if is_ours(sagemaker, endpoint, model["ModelName"], model["ModelArn"]):
-                yield model["ModelName"]
+    return _own(sagemaker, endpoint, "list_models", "Models", "Model")
 
 
 def list_endpoint_configs(sagemaker: Any, endpoint: str) -> Iterator[str]:
     """Yield the endpoint configurations that this project made for the endpoint."""
-    for page in sagemaker.get_paginator("list_endpoint_configs").paginate(NameContains=endpoint):
-        for config in page["EndpointConfigs"]:
-            name = config["EndpointConfigName"]
-            if is_ours(sagemaker, endpoint, name, config["EndpointConfigArn"]):
-                yield name
+    return _own(sagemaker, endpoint, "list_endpoint_configs", "EndpointConfigs", "EndpointConfig")
+
+
+def list_resources(sagemaker: Any, operation: str, key: str, **only: str) -> Iterator[dict[str, Any]]:
+    """Yield the entries of all pages of one of SageMaker's lists."""
+    for page in sagemaker.get_paginator(operation).paginate(**only):
+        yield from page[key]
+
+
+def _own(sagemaker: Any, endpoint: str, operation: str, key: str, kind: str) -> Iterator[str]:
+    for found in list_resources(sagemaker, operation, key, NameContains=endpoint):
+        if is_ours(sagemaker, endpoint, found[f"{kind}Name"], found[f"{kind}Arn"]):
+            yield found[f"{kind}Name"]
 
 
 def is_ours(sagemaker: Any, endpoint: str, name: str, arn: str) -> bool:

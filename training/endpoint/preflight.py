@@ -100,35 +100,29 @@ def read_manifest(s3: Any, bucket: str) -> dict[str, Any]:
 
 
 def check_model_data(s3: Any, uri: str, bucket: str, *, own_role: bool) -> None:
-    """Check that the model archive exists, and that the role will be able to read it."""
+    """Check that the model archive exists, and that the role can read it."""
     parsed = urlparse(uri)
     if parsed.scheme != "s3" or not parsed.path.endswith(".tar.gz"):
         raise ModelDataMissingError(f"--model-data {uri}: give s3://BUCKET/KEY.tar.gz.")
     if own_role and parsed.netloc != bucket:
-        raise ModelDataMissingError(
-            f"--model-data {uri}: the role that this project makes reads only s3://{bucket}/. Copy"
-            " the archive there, or give a role that may read it with --role."
-        )
+        raise ModelDataMissingError(f"--model-data {uri}: {_beyond_own_role(bucket)}")
     try:
         s3.head_object(Bucket=parsed.netloc, Key=parsed.path.lstrip("/"))
     except ClientError as error:
         raise ModelDataMissingError(
             f"--model-data {uri} cannot be read ({error.response['Error'].get('Message', error)}):"
-            " check the address, or leave it out to train."
+            " check the address, or omit --model-data to train a model."
         ) from error
 
 
 def check_checkpoints(s3: Any, uri: str, bucket: str, *, own_role: bool) -> None:
-    """Check that a former job left checkpoints, and that the role will be able to read them."""
+    """Check that a former job left checkpoints, and that the role can read them."""
     parsed = urlparse(uri)
     prefix = parsed.path.strip("/")
     if parsed.scheme != "s3" or not parsed.netloc or not prefix:
         raise CheckpointsUnusableError(f"--checkpoints {uri}: give s3://BUCKET/PREFIX.")
     if own_role and parsed.netloc != bucket:
-        raise CheckpointsUnusableError(
-            f"--checkpoints {uri}: the role that this project makes reads only s3://{bucket}/. Copy"
-            " them there, or give a role that may read and write there with --role."
-        )
+        raise CheckpointsUnusableError(f"--checkpoints {uri}: {_beyond_own_role(bucket)}")
     try:
         found = s3.list_objects_v2(Bucket=parsed.netloc, Prefix=f"{prefix}/", MaxKeys=1)
     except ClientError as error:
@@ -138,8 +132,15 @@ def check_checkpoints(s3: Any, uri: str, bucket: str, *, own_role: bool) -> None
     if not found.get("Contents"):
         raise CheckpointsUnusableError(
             f"--checkpoints {uri}: there is nothing. A job that ended before its first checkpoint"
-            " leaves none: leave it out to train from the start."
+            " leaves none: omit --checkpoints to train from the start."
         )
+
+
+def _beyond_own_role(bucket: str) -> str:
+    return (
+        f"the role that this project makes reads only s3://{bucket}/. Copy the files there, or give"
+        " a role with access to them with --role."
+    )
 
 
 def read_quotas(service_quotas: Any, names: set[str]) -> dict[str, tuple[float, str]]:

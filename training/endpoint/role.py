@@ -129,7 +129,7 @@ def is_ours(role: dict[str, Any]) -> bool:
 def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: str) -> Role:
     """Make the project's role, or bring its policy up to date; return it.
 
-    Raises RoleUnusableError when a role of that name is somebody else's, or may not be made.
+    Raises RoleUnusableError when a role of that name lacks the project's tag, or may not be created.
     """
     name, changed = role_name(region), False
     try:

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -144,7 +145,7 @@ def wait_for_training_job(
     *,
     max_run_s: int,
     console: Console,
-    sleep: Callable[[float], None] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> TrainingResult:
     """Wait for the job, printing its status and its latest metrics as they are logged.
 
@@ -163,8 +164,7 @@ def wait_for_training_job(
         lines = log.new_lines(_interruptions(found))
         return Status(text, done, lines[-1:])  # epochs may pass faster than looks
 
-    arguments = {"sleep": sleep} if sleep else {}
-    wait_until_done(look, f"Training job {job}", timeout_s=max_run_s + PENDING_S, console=console, **arguments)
+    wait_until_done(look, f"Training job {job}", timeout_s=max_run_s + PENDING_S, console=console, sleep=sleep)
     return _result(sagemaker.describe_training_job(TrainingJobName=job))
 
 

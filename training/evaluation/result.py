@@ -14,7 +14,7 @@ from training.evaluation.plots.reliability import plot_reliability
 from training.evaluation.plots.risk_coverage import Answers, plot_risk_coverage
 from training.evaluation.predictions import EndpointPrediction
 from training.evaluation.summary import acceptable, answered
-from training.evaluation.threshold import Threshold
+from training.evaluation.threshold import EvaluationThreshold
 
 LISTED_AT_MOST = 10
 FILES = "evaluation.json, confusion_matrix.png, risk_coverage.png and reliability.png"
@@ -24,7 +24,7 @@ def write(
     folder: Path,
     evaluation: dict[str, Any],
     predictions: Sequence[EndpointPrediction],
-    threshold: Threshold,
+    threshold: EvaluationThreshold,
 ) -> None:
     """Write evaluation.json and the plots, each as a whole."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,12 +36,12 @@ def write(
         f" {evaluation['split']} pictures right",
         folder / "confusion_matrix.png",
     )
-    held_out = threshold.held_out
+    held_out = threshold.model.held_out
     plot_risk_coverage(
         Answers(f"{held_out.source} (held out)", *held_out.answers()) if held_out else None,
         Answers(f"{evaluation['split']} split", *acceptable(predictions)),
         threshold.value,
-        threshold.recommendation,
+        threshold.model.recommendation,
         folder / "risk_coverage.png",
     )
     plot_reliability(
@@ -53,7 +53,7 @@ def write(
     write_json(folder / "evaluation.json", evaluation)
 
 
-def show(console: Console, evaluation: dict[str, Any], threshold: Threshold) -> None:
+def show(console: Console, evaluation: dict[str, Any], threshold: EvaluationThreshold) -> None:
     """Print the tables and figures, and what got no answer."""
     console.print(class_table(evaluation))
     latency = evaluation["latency_s"]
@@ -103,8 +103,8 @@ def class_table(evaluation: dict[str, Any]) -> Table:
     return table
 
 
-def _threshold_words(threshold: Threshold) -> str:
-    words = threshold_words(threshold.recommendation, threshold.missing)
+def _threshold_words(threshold: EvaluationThreshold) -> str:
+    words = threshold_words(threshold.model.recommendation, threshold.model.missing)
     if threshold.source == "--threshold":
         return f"{threshold.value:g}, as asked. Otherwise: {words}"
     return f"{threshold.value:g}. {words}"

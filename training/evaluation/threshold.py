@@ -1,48 +1,25 @@
-"""From which confidence on answers are accepted: as asked, as the model recommends, or as set."""
+"""Choose the threshold of an evaluation: as asked, as the model recommends, or as samconfig.toml says."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from common.errors import ExpectedError
-from training.container.picture_model.calibration import Recommendation
-from training.endpoint.deployment import chosen_threshold
-from training.endpoint.model_artifact import HeldOut, endpoint_model_data, read_model_artifact
-
-Source = Literal["--threshold", "recommendation", "samconfig.toml"]
+from training.endpoint.deployment import ModelRecommendation, chosen_threshold, recommend
 
 
 @dataclass(frozen=True)
-class Threshold:
-    """The threshold, in [0, 1], where it comes from, and what the model brings to judge it by.
-
-    `missing` says why there is no recommendation, "" where there is one.
-    """
+class EvaluationThreshold:
+    """The threshold, in [0, 1], where it comes from, and what the model recommends."""
 
     value: float
-    source: Source
-    recommendation: Recommendation | None
-    held_out: HeldOut | None
-    missing: str
+    source: Literal["--threshold", "recommendation", "samconfig.toml"]
+    model: ModelRecommendation
 
 
-def choose_threshold(session: Any, endpoint: str, asked: float | None, max_error: float | None) -> Threshold:
-    """Return the threshold that was asked for, or else the one to deploy the stack with.
-
-    A model that recommends none, or that this caller may not read, is no reason to stop.
-    """
-    try:
-        uri = endpoint_model_data(session.client("sagemaker"), endpoint)
-        artifact = read_model_artifact(session.client("s3"), uri)
-        recommendation: Recommendation | None = artifact.recommendation(max_error)
-        held_out: HeldOut | None = artifact.held_out
-        missing = ""
-    except (ExpectedError, ClientError, BotoCoreError) as error:
-        recommendation, held_out, missing = None, None, str(error)
-    value = chosen_threshold(recommendation) if asked is None else asked
-    source: Source = "--threshold"
-    if asked is None:
-        own = recommendation and recommendation.threshold == value
-        source = "recommendation" if own else "samconfig.toml"
-    return Threshold(value, source, recommendation, held_out, missing)
+def choose_threshold(session: Any, endpoint: str, asked: float | None, max_error: float | None) -> EvaluationThreshold:
+    """Return the threshold that was asked for, or else the one to deploy the stack with."""
+    model = recommend(session, max_error, endpoint=endpoint)
+    if asked is not None:
+        return EvaluationThreshold(asked, "--threshold", model)
+    value = chosen_threshold(model.recommendation)
+    recommended = model.recommendation and model.recommendation.threshold == value
+    return EvaluationThreshold(value, "recommendation" if recommended else "samconfig.toml", model)

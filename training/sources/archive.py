@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.sources.safe_pickle import PickleRefusedError, load_pickle
-from training.sources.source import Picture, Source, StageDataError, choose_classes, file_stem
+from training.sources.source import LabelledPicture, Source, StageDataError, choose_classes, file_stem
 
 SIDE = 32
 MEMBERS = ("meta", "train", "test")
@@ -52,7 +52,7 @@ def archive_source(path: Path, classes: Sequence[str]) -> Source:
     label_of = {label_names.index(name): name for name in chosen}
     members = {name: _member(path, name, pickles[name], len(label_names)) for name in MEMBERS[1:]}
 
-    def pictures() -> Iterator[Picture]:
+    def pictures() -> Iterator[LabelledPicture]:
         for member_name, member in members.items():
             split = "test" if member_name == "test" else None
             counts = Counter(member.names)
@@ -60,7 +60,7 @@ def archive_source(path: Path, classes: Sequence[str]) -> Source:
                 if label not in label_of:
                     continue
                 stem = file_stem(name) if counts[name] == 1 else f"{file_stem(name)}-{row}"
-                yield Picture(label_of[label], f"{member_name}-{stem}", _image(member, row), split)
+                yield LabelledPicture(label_of[label], f"{member_name}-{stem}", _image(member, row), split)
 
     return Source(
         description={"kind": "archive", "name": path.name},

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from training.container.picture_model.original_file import OriginalFile
 from training.sources.source import (
-    Picture,
+    LabelledPicture,
     Source,
     StageDataError,
     Unreadable,
@@ -62,7 +62,7 @@ def folder_source(folder: Path, classes: Sequence[str] | None, long_side: int) -
     chosen = choose_classes(available if classes is None else classes, available)
     files = {name: _files(folder / name) for name in chosen}
 
-    def pictures() -> Iterator[Picture | Unreadable]:
+    def pictures() -> Iterator[LabelledPicture | Unreadable]:
         for class_name in chosen:
             used: set[str] = set()
             for path in files[class_name]:
@@ -73,7 +73,7 @@ def folder_source(folder: Path, classes: Sequence[str] | None, long_side: int) -
                     yield Unreadable(class_name, str(path), why_unreadable(error))
                 else:
                     name = _unused(file_stem(path.stem), used)
-                    yield Picture(class_name, name, image, original=original)
+                    yield LabelledPicture(class_name, name, image, original=original)
 
     return Source(
         description={"kind": "folder", "name": folder.resolve().name, "long_side": long_side},

@@ -19,7 +19,7 @@ from common.parallel import run_parallel
 from common.s3_address import split_s3_address
 from common.settings import LABELS_PREFIX
 from training.sources.folder import DECODER_ERRORS, read_photo, why_unreadable
-from training.sources.source import Picture, StageDataError, Unreadable
+from training.sources.source import LabelledPicture, StageDataError, Unreadable
 
 PROJECT = "project"  # what --labels calls the labels in the project's own bucket
 THREADS = 16  # objects read at a time; the client's connection pool needs as many
@@ -62,13 +62,13 @@ class Reviewed:
             f" too (--classes), or move the labels away, such as {unknown[0].key}."
         )
 
-    def pictures(self, s3: Any, long_side: int) -> Iterator[tuple[Label, Picture | Unreadable]]:
+    def pictures(self, s3: Any, long_side: int) -> Iterator[tuple[Label, LabelledPicture | Unreadable]]:
         """Read the decided pictures, larger ones shrunk to `long_side` pixels, in order of keys.
 
         One that is gone or cannot be decoded is Unreadable. Raises ReviewedPictureError.
         """
 
-        def read(label: Label) -> tuple[Label, Picture | Unreadable]:
+        def read(label: Label) -> tuple[Label, LabelledPicture | Unreadable]:
             return label, _picture(s3, label, long_side)
 
         decided = self.decided
@@ -127,7 +127,7 @@ def _from_s3(s3: Any, bucket: str, prefix: str) -> list[Label]:
     )
 
 
-def _picture(s3: Any, label: Label, long_side: int) -> Picture | Unreadable:
+def _picture(s3: Any, label: Label, long_side: int) -> LabelledPicture | Unreadable:
     try:
         content = read_version(s3, label.question.picture)
     except PictureGoneError as error:
@@ -139,4 +139,4 @@ def _picture(s3: Any, label: Label, long_side: int) -> Picture | Unreadable:
     except DECODER_ERRORS as error:
         return Unreadable(label.label, picture_place(label), why_unreadable(error))
     name = f"reviewed-{hashlib.sha256(label.key.encode()).hexdigest()[:16]}"
-    return Picture(label.label, name, image, original=original)
+    return LabelledPicture(label.label, name, image, original=original)

@@ -32,7 +32,7 @@ class SameClassNameError(StageDataError):
 
 
 @dataclass(frozen=True)
-class Picture:
+class LabelledPicture:
     """One picture: RGB of any size. `split` is set where the source itself says which split.
 
     `original` is the file that it was read from; None where it comes as it is, drawn or unpacked.
@@ -62,7 +62,7 @@ class Source:
     classes: list[str]  # sorted
     total: int
     has_test_split: bool
-    pictures: Callable[[], Iterator[Picture | Unreadable]]
+    pictures: Callable[[], Iterator[LabelledPicture | Unreadable]]
 
 
 def choose_classes(wanted: Sequence[str], available: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from training.sources.drawing.motorcycle import draw_motorcycle
 from training.sources.drawing.pen import Pen, View
 from training.sources.drawing.scene import draw_background, draw_foreground, draw_shadow
 from training.sources.drawing.truck import draw_truck
-from training.sources.source import Picture, Source, choose_classes
+from training.sources.source import LabelledPicture, Source, choose_classes
 
 # What can be drawn. A function draws one vehicle between axles at (0, 0) and (1, 0), and returns
 # its wheels' radius.
@@ -28,7 +28,7 @@ CLASSES: dict[str, Callable[[Pen, random.Random], float]] = {
 }
 SMALLEST_CANVAS = 128  # pixels: below, thin lines would be drawn a whole pixel wide
 # Levels of 0 to 255 that a vehicle stands out by. Below, a person could not see it after noise and
-# blur; nobody takes such a picture.
+# blur; no photograph is that blurred.
 LEAST_CONTRAST = 60
 TRIES = 6
 
@@ -37,11 +37,11 @@ def synthetic_source(classes: Sequence[str], count: int, size: tuple[int, int], 
     """Draw `count` pictures per class, `size` their width and height. Raises UnknownClassError."""
     chosen = choose_classes(classes, list(CLASSES))
 
-    def pictures() -> Iterator[Picture]:
+    def pictures() -> Iterator[LabelledPicture]:
         for class_name in chosen:
             for number in range(count):
                 image = draw_picture(class_name, number, size, seed)
-                yield Picture(class_name, f"{class_name}-{number:05d}", image)
+                yield LabelledPicture(class_name, f"{class_name}-{number:05d}", image)
 
     width, height = size
     return Source(

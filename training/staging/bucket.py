@@ -40,7 +40,7 @@ class SyncResult:
 def ensure_bucket(s3: Any, bucket: str, region: str, account: str, *, ours: bool) -> bool:
     """Make the bucket where it is missing: private, encrypted, tagged. Return whether it was made.
 
-    `account` (12 digits) must own it: bucket names are global, and somebody else may hold this one.
+    `account` (12 digits) must own it: bucket names are global, and another account may own this one.
     `ours` says that the name is the project's own: such a bucket without the project's tag was left
     half made by a broken run, and gets what it lacks. Raises BucketNotOursError, BucketBusyError.
     """

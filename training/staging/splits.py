@@ -1,18 +1,26 @@
 """Decide which split each picture belongs to, so that no picture is in two of them."""
 
+import hashlib
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from PIL import Image
+
+from training.container.picture_model.near_duplicates import near_groups
 from training.sources.source import StageDataError
-from training.staging.fingerprint import near_groups
 
 SPLITS = ("train", "validation", "test")
 
 
 class TooFewPicturesError(StageDataError):
     """A class has too few different pictures to have some in every split."""
+
+
+def pixel_hash(image: Image.Image) -> str:
+    """Return the SHA-256 of size and pixels: equal only for identical pictures."""
+    return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from benchmarks.neither.pictures import (
 )
 from training import stage_data
 from training.container.picture_model import network
-from training.staging.fingerprint import difference_hash, near_groups
+from training.container.picture_model.near_duplicates import difference_hash, near_groups
 
 VEHICLES = [Image.radial_gradient("L").resize((32, 32)).convert("RGB")]
 

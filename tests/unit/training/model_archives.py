@@ -8,10 +8,9 @@ from typing import Any
 from botocore.response import StreamingBody
 
 from tests.unit.aws_stubs import StubbedSession
+from tests.unit.training.sagemaker_answers import described_config, described_endpoint, model_summary
 
 MODEL_DATA = "s3://bucket/jobs/j/output/model.tar.gz"
-WHEN = "2026-01-01T00:00:00Z"
-ARN = "arn:aws:sagemaker:eu-west-1:123456789012:model/m"
 
 
 def held_out(pictures: int, wrong: int = 0) -> dict[str, Any]:
@@ -56,12 +55,7 @@ def add_served_model(session: StubbedSession, archive: bytes | None) -> None:
     add_endpoint_config(session, [{"VariantName": "AllTraffic", "ModelName": "m"}])
     stub.add_response(
         "describe_model",
-        {
-            "ModelName": "m",
-            "PrimaryContainer": {"Image": "i", "ModelDataUrl": MODEL_DATA},
-            "CreationTime": WHEN,
-            "ModelArn": ARN,
-        },
+        {**model_summary("m"), "PrimaryContainer": {"Image": "i", "ModelDataUrl": MODEL_DATA}},
         {"ModelName": "m"},
     )
     expected = {"Bucket": "bucket", "Key": "jobs/j/output/model.tar.gz"}
@@ -71,19 +65,5 @@ def add_served_model(session: StubbedSession, archive: bytes | None) -> None:
 def add_endpoint_config(session: StubbedSession, variants: list[dict[str, Any]]) -> None:
     """Let endpoint e have a configuration with these variants."""
     stub = session.stub("sagemaker")
-    found = {
-        "EndpointName": "e",
-        "EndpointArn": ARN,
-        "EndpointConfigName": "c",
-        "EndpointStatus": "InService",
-        "CreationTime": WHEN,
-        "LastModifiedTime": WHEN,
-    }
-    stub.add_response("describe_endpoint", found, {"EndpointName": "e"})
-    config = {
-        "EndpointConfigName": "c",
-        "EndpointConfigArn": ARN,
-        "ProductionVariants": variants,
-        "CreationTime": WHEN,
-    }
-    stub.add_response("describe_endpoint_config", config, {"EndpointConfigName": "c"})
+    stub.add_response("describe_endpoint", described_endpoint("e", "InService"), {"EndpointName": "e"})
+    stub.add_response("describe_endpoint_config", described_config("c", variants), {"EndpointConfigName": "c"})

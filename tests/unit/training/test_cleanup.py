@@ -1,4 +1,4 @@
-"""Clean-up: nothing without a yes, nothing of others, and everything of the project."""
+"""Clean-up deletes only with consent, and everything of the project but nothing of others."""
 
 import io
 import json
@@ -8,9 +8,19 @@ from rich.console import Console
 
 from common.settings import default_bucket, project
 from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stubbed
+from tests.unit.training.sagemaker_answers import (
+    WHEN,
+    arn,
+    config_summary,
+    described_endpoint,
+    described_job,
+    job_summary,
+    model_summary,
+)
 from training import cleanup
 from training.cleaning.leftovers import (
-    PEOPLES_WORK,
+    KEEP_LABELS,
+    NOT_OURS,
     Found,
     Kept,
     Leftover,
@@ -29,19 +39,15 @@ NAME = "pictures"
 MADE = "pictures-20260102030405"
 OTHER = "pictures-2-20260102030405"
 JOB_PREFIXES = (f"jobs/{MADE}/", f"checkpoints/{MADE}/")  # of this endpoint's job
+OWN_PREFIXES = (*JOB_PREFIXES, f"captures/{NAME}/", "staged/")
 BUCKET = default_bucket(ACCOUNT, REGION)
-WHEN = "2026-01-01T00:00:00Z"
 LABEL = f"review-labels/{64 * 'a'}/null.json"
 
 TAG = project().tag
 
 
-def arn(kind, name):
-    return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
-
-
 def scope(**more):
-    names = {"endpoint": NAME, "bucket": BUCKET, "stack": "stack", "keep_labels": PEOPLES_WORK}
+    names = {"endpoint": NAME, "bucket": BUCKET, "stack": "stack", "keep_labels": KEEP_LABELS}
     names |= more
     return Scope(account=ACCOUNT, region=REGION, **names)
 
@@ -90,39 +96,12 @@ def add_tags(sagemaker, kind, name, tags=(TAG,)):
     sagemaker.add_response("list_tags", {"Tags": list(tags)}, {"ResourceArn": arn(kind, name)})
 
 
-def job_summary(name):
-    return {
-        "TrainingJobName": name,
-        "TrainingJobArn": arn("training-job", name),
-        "TrainingJobStatus": "InProgress",
-        "CreationTime": WHEN,
-    }
-
-
-def config_summary(name):
-    return {
-        "EndpointConfigName": name,
-        "EndpointConfigArn": arn("endpoint-config", name),
-        "CreationTime": WHEN,
-    }
-
-
 def add_endpoint(sagemaker, tags=(TAG,)):
     """Let describe_endpoint give the endpoint; None as `tags` lets it be gone."""
     if tags is None:
         sagemaker.add_client_error("describe_endpoint", "ValidationException", "Could not find")
         return
-    sagemaker.add_response(
-        "describe_endpoint",
-        {
-            "EndpointName": NAME,
-            "EndpointArn": arn("endpoint", NAME),
-            "EndpointConfigName": MADE,
-            "EndpointStatus": "InService",
-            "CreationTime": WHEN,
-            "LastModifiedTime": WHEN,
-        },
-    )
+    sagemaker.add_response("describe_endpoint", described_endpoint(NAME, "InService", MADE))
     add_tags(sagemaker, "endpoint", NAME, tags)
 
 
@@ -137,8 +116,7 @@ def add_configs(sagemaker, *names):
 
 
 def add_models(sagemaker, *names):
-    models = [{"ModelName": name, "ModelArn": arn("model", name), "CreationTime": WHEN} for name in names]
-    sagemaker.add_response("list_models", {"Models": models}, {"NameContains": NAME})
+    sagemaker.add_response("list_models", {"Models": [model_summary(name) for name in names]}, {"NameContains": NAME})
     for name in names:
         add_tags(sagemaker, "model", name)
 
@@ -334,13 +312,21 @@ def run(monkeypatch, tmp_path, capsys):
     return run
 
 
-def test_without_a_terminal_and_without_yes_nothing_is_deleted(run, monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "expected_status", "expected_error"),
+    [
+        ([], 1, "cleanup: There is no terminal to ask on: pass --yes to delete these.\n"),
+        (["--dry-run"], 0, ""),
+    ],
+    ids=["no terminal", "dry run"],
+)
+def test_cleanup_without_consent_deletes_nothing(run, monkeypatch, options, expected_status, expected_error):
     monkeypatch.setattr("sys.stdin", io.StringIO())
     session = everything_there(others=())
-    status, report, _, error = run(session)
-    assert (status, report) == (1, None)
-    assert error == "cleanup: There is no terminal to ask on: pass --yes to delete these.\n"
-    session.assert_no_pending_responses()  # and the stubs would have refused any other call
+    status, report, shown, error = run(session, *options)
+    assert (status, report, error) == (expected_status, None, expected_error)
+    assert MADE in shown
+    session.assert_no_pending_responses()  # the stubs refuse any other call
 
 
 @pytest.mark.parametrize("answer", ["", "n", "yess"])
@@ -351,14 +337,6 @@ def test_anything_but_yes_is_no(monkeypatch, answer):
     monkeypatch.setattr("builtins.input", lambda _: answer)
     with pytest.raises(NotConfirmedError, match="Nothing was deleted"):
         confirm(3)
-
-
-def test_a_dry_run_only_lists(run):
-    session = everything_there(others=())
-    status, report, shown, _ = run(session, "--dry-run")
-    assert (status, report) == (0, None)
-    assert MADE in shown
-    session.assert_no_pending_responses()
 
 
 def test_nothing_there_is_a_success_with_a_report(run):
@@ -377,7 +355,7 @@ def test_nothing_there_is_a_success_with_a_report(run):
     session.assert_no_pending_responses()
 
 
-def test_what_refuses_to_go_is_reported_and_the_rest_still_goes(run, monkeypatch):
+def test_failed_deletion_is_reported_and_the_rest_is_deleted(run, monkeypatch):
     monkeypatch.setattr(cleanup, "PROOF_TIMEOUT_S", -1)
     # Two things of one name, of which one goes.
     found = [Leftover("model", MADE), Leftover("endpoint configuration", MADE)]
@@ -400,7 +378,7 @@ def test_what_refuses_to_go_is_reported_and_the_rest_still_goes(run, monkeypatch
     assert "nothing is left" not in shown
 
 
-def test_a_read_that_is_denied_does_not_keep_the_rest(run):
+def test_denied_lists_do_not_stop_the_cleanup(run):
     # GIVEN an account that lets nobody look at stacks, logs, roles, the bucket or other endpoints
     session = StubbedSession()
     sagemaker = session.stub("sagemaker")
@@ -447,7 +425,7 @@ def look(session, endpoint_is_ours=True, **more):
 
 
 @pytest.mark.parity("sagemaker-lists", "cloudformation-describe", "logs-read")
-def test_everything_of_the_project_is_found_and_nothing_of_others():
+def test_find_leftovers_returns_only_resources_of_the_project():
     assert look(everything_there()) == (
         [
             ("training job", MADE),
@@ -501,7 +479,7 @@ def test_captures_of_a_foreign_endpoint_keep_even_the_projects_bucket():
     ],
     ids=["tagged", "untagged", "gone, its configuration not", "gone"],
 )
-def test_who_made_the_endpoint(tags, names, ours):
+def test_owns_endpoint_reads_tags_of_endpoint_or_configuration(tags, names, ours):
     sagemaker, stubber = stubbed("sagemaker")
     add_endpoint(stubber, tags)
     if tags is None:
@@ -514,7 +492,7 @@ def test_who_made_the_endpoint(tags, names, ours):
     stubber.assert_no_pending_responses()
 
 
-def test_a_log_group_that_may_be_anybodys_stays():
+def test_log_group_of_unknown_owner_is_kept():
     session = StubbedSession()
     add_nothing(session, but="logs")
     add_logs(session)
@@ -539,42 +517,40 @@ def test_a_stack_that_serves_another_endpoint_keeps_its_objects(stack, reason):
 
 
 @pytest.mark.parametrize(
-    "bucket",
-    [{"tags": ()}, {"bucket": "mine", "asked": False}],
-    ids=["no tag", "another name"],
+    ("bucket", "options", "prefixes", "expected"),
+    [
+        ({"tags": ()}, {}, OWN_PREFIXES, {BUCKET: NOT_OURS}),
+        ({"bucket": "mine", "asked": False}, {"bucket": "mine"}, OWN_PREFIXES, {"mine": NOT_OURS}),
+        (
+            {"asked": False},
+            {"keep_data": "--keep-data"},
+            OWN_PREFIXES[:-1],
+            {f"{BUCKET}/staged/": "--keep-data", BUCKET: "--keep-data"},
+        ),
+        (
+            {"labels": (LABEL, "review-labels/notes.txt"), "jobs": False},
+            {},
+            ("jobs/", "checkpoints/", "captures/", "staged/"),
+            {f"{BUCKET}/review-labels/": KEEP_LABELS, BUCKET: "holds labels"},
+        ),
+        (
+            {"asked": False, "labels": (LABEL,)},
+            {"keep_data": "shared", "keep_labels": ""},
+            OWN_PREFIXES[:-1],
+            dict.fromkeys((f"{BUCKET}/staged/", f"{BUCKET}/review-labels/", BUCKET), "shared"),
+        ),
+        ({"labels": None, "tags": ()}, {"keep_labels": ""}, (*OWN_PREFIXES, "review-labels/"), {BUCKET: NOT_OURS}),
+        ({"labels": ("review-labels/notes.txt",)}, {}, ("",), {}),
+    ],
+    ids=["no tag", "other name", "keep data", "labels", "shared labels", "labels deleted", "not a label"],
 )
-def test_a_bucket_that_the_project_did_not_make_is_kept(bucket):
-    prefixes = (*JOB_PREFIXES, f"captures/{NAME}/", "staged/")
+def test_training_bucket_keeps_what_is_not_to_be_deleted(bucket, options, prefixes, expected):
+    pairs, kept = look(everything_there(prefixes=prefixes, **bucket), **options)
     name = bucket.get("bucket", BUCKET)
-    pairs, kept = look(everything_there(prefixes=prefixes, **bucket), bucket=name)
-    names = [found for _, found in pairs if found.startswith(name)]
-    assert names == [f"{name}/{prefix}" for prefix in prefixes]
-    assert kept == {name: "not made by this project"}
-
-
-def test_keep_data_keeps_the_staged_pictures_and_their_bucket():
-    prefixes = (*JOB_PREFIXES, f"captures/{NAME}/")
-    pairs, kept = look(everything_there(prefixes=prefixes, asked=False), keep_data="--keep-data")
-    names = [found for _, found in pairs if found.startswith(BUCKET)]
-    assert names == [f"{BUCKET}/{prefix}" for prefix in prefixes]
-    assert kept == {f"{BUCKET}/staged/": "--keep-data", BUCKET: "--keep-data"}
-
-
-def test_what_people_decided_stays_with_its_bucket_and_nothing_else_of_it():
-    prefixes = ("jobs/", "checkpoints/", "captures/", "staged/")
-    session = everything_there(labels=(LABEL, "review-labels/notes.txt"), jobs=False, prefixes=prefixes)
-    pairs, kept = look(session)
-    names = [found for _, found in pairs if found.startswith(BUCKET)]
-    assert names == [f"{BUCKET}/{prefix}" for prefix in prefixes]
-    assert kept == {f"{BUCKET}/review-labels/": PEOPLES_WORK, BUCKET: "holds labels"}
-
-
-def test_labels_of_a_shared_bucket_stay_though_they_could_go():
-    prefixes = (*JOB_PREFIXES, f"captures/{NAME}/")
-    session = everything_there(prefixes=prefixes, asked=False, labels=(LABEL,))
-    pairs, kept = look(session, keep_data="used for pictures-2 too", keep_labels="")
-    assert ("objects", f"{BUCKET}/review-labels/") not in pairs
-    assert kept[f"{BUCKET}/review-labels/"] == "used for pictures-2 too"
+    assert [found for kind, found in pairs if kind == "objects" and found.startswith(name)] == [
+        f"{name}/{prefix}" for prefix in prefixes
+    ]
+    assert kept == expected
 
 
 def test_labels_go_when_they_are_to(run):
@@ -583,20 +559,6 @@ def test_labels_go_when_they_are_to(run):
     session.assert_no_pending_responses()
     assert status == 0
     assert "kept" not in shown
-
-
-def test_labels_go_out_of_a_bucket_that_stays():
-    prefixes = (*JOB_PREFIXES, f"captures/{NAME}/", "staged/", "review-labels/")
-    session = everything_there(prefixes=prefixes, labels=None, tags=())
-    pairs, kept = look(session, keep_labels="")
-    assert ("objects", f"{BUCKET}/review-labels/") in pairs
-    assert kept == {BUCKET: "not made by this project"}
-
-
-def test_what_is_no_label_keeps_no_bucket_and_is_not_called_peoples_work():
-    session = everything_there(labels=("review-labels/notes.txt",))
-    _, kept = look(session)
-    assert kept == {}
 
 
 @pytest.mark.parity("s3-delete")
@@ -614,7 +576,7 @@ def test_only_labels_go_from_below_their_prefix_in_a_bucket_that_stays():
     session.assert_no_pending_responses()
 
 
-def test_the_command_says_what_people_decided_and_how_to_delete_it(run):
+def test_cleanup_names_kept_labels_and_the_option_that_deletes_them(run):
     prefixes = ("jobs/", "checkpoints/", "captures/", "staged/")
     session = everything_there(others=(), labels=(LABEL,), jobs=False, prefixes=prefixes)
     status, _, shown, _ = run(session, "--dry-run")
@@ -623,7 +585,7 @@ def test_the_command_says_what_people_decided_and_how_to_delete_it(run):
     assert "run `stage_data SOURCE --labels project` before" in shown
 
 
-def test_somebody_elses_role_of_that_name_is_kept():
+def test_role_without_the_tag_is_kept():
     session = StubbedSession()
     add_nothing(session, but="iam")
     add_role(session, tags=())
@@ -647,7 +609,7 @@ def test_an_endpoint_counts_from_its_training_job_on():
     stubber.assert_no_pending_responses()
 
 
-def test_what_was_kept_is_said_in_the_end(run, monkeypatch):
+def test_cleanup_lists_what_was_kept(run, monkeypatch):
     monkeypatch.setattr(cleanup, "find_leftovers", lambda *_: Found(kept=[Kept("role", "r", "x")]))
     monkeypatch.setattr(cleanup, "owns_endpoint", lambda *_: True)
     session = StubbedSession()
@@ -666,27 +628,13 @@ def delete(session, *found):
 
 
 @pytest.mark.parity("training-stop")
-def test_a_running_training_job_is_stopped_before_it_is_deleted():
+def test_running_training_job_is_stopped_before_it_is_deleted():
     session = StubbedSession()
     stub = session.stub("sagemaker")
     job = {"TrainingJobName": MADE}
-    for status in ("InProgress", "Stopped"):
-        stub.add_response(
-            "describe_training_job",
-            {
-                "TrainingJobName": MADE,
-                "TrainingJobArn": arn("training-job", MADE),
-                "TrainingJobStatus": status,
-                "SecondaryStatus": status if status == "Stopped" else "Training",
-                "ModelArtifacts": {"S3ModelArtifacts": ""},
-                "AlgorithmSpecification": {"TrainingInputMode": "File"},
-                "StoppingCondition": {},
-                "CreationTime": WHEN,
-            },
-            job,
-        )
-        if status == "InProgress":
-            stub.add_response("stop_training_job", {}, job)
+    stub.add_response("describe_training_job", described_job(MADE, "InProgress", "Training"), job)
+    stub.add_response("stop_training_job", {}, job)
+    stub.add_response("describe_training_job", described_job(MADE, "Stopped", "Stopped"), job)
     stub.add_response("delete_training_job", {}, job)
     assert delete(session, Leftover("training job", MADE)) == []
 

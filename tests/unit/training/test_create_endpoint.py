@@ -1,7 +1,7 @@
-"""The command: what is wrong is said at once, and Ctrl-C leaves nothing running unsaid."""
+"""create_endpoint reports all problems before it trains, and on Ctrl-C names what still runs."""
 
 import io
-import json
+import re
 from dataclasses import asdict
 
 import pytest
@@ -10,10 +10,10 @@ from rich.console import Console
 
 from common import settings
 from common.account import BucketUnreachableError, Caller
-from common.reports import write_json
 from common.settings import project
 from common.waiting import WaitTimeoutError
 from tests.unit.aws_stubs import ACCOUNT, REGION, Body, StubbedSession, client_error
+from tests.unit.training.sagemaker_answers import arn, described_config, described_endpoint
 from training import create_endpoint
 from training.container.picture_model.calibration import recommend_threshold
 from training.create_endpoint import (
@@ -27,10 +27,16 @@ from training.create_endpoint import (
     parse_arguments,
     serve,
     train,
+    training_time,
 )
 from training.endpoint.deployment import deploy_command
 from training.endpoint.endpoint import SmokeTestError
-from training.endpoint.preflight import InstanceTypeUnknownError, QuotaExceededError, StagedDataMissingError
+from training.endpoint.preflight import (
+    CheckpointsUnusableError,
+    InstanceTypeUnknownError,
+    QuotaExceededError,
+    StagedDataMissingError,
+)
 from training.endpoint.role import Role, RoleUnusableError
 from training.endpoint.training_job import TrainingFailedError, TrainingResult
 
@@ -58,30 +64,15 @@ def images(monkeypatch):
 
 
 def add_endpoint(session, *, status="", tags=(TAG,), instance_type="ml.m5.large"):
-    """Let there be an endpoint in this status, none where it is ""."""
+    """Add an endpoint in this status, none where it is ""."""
     stub = session.stub("sagemaker")
     if not status:
         stub.add_client_error("describe_endpoint", "ValidationException", "Could not find it")
         return
-    when = "2026-01-01T00:00:00Z"
-    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/e"
-    found = {
-        "EndpointName": "e",
-        "EndpointArn": arn,
-        "EndpointConfigName": "c",
-        "EndpointStatus": status,
-        "CreationTime": when,
-        "LastModifiedTime": when,
-    }
-    stub.add_response("describe_endpoint", found)
-    stub.add_response("list_tags", {"Tags": list(tags)}, {"ResourceArn": arn})
+    stub.add_response("describe_endpoint", described_endpoint("e", status))
+    stub.add_response("list_tags", {"Tags": list(tags)}, {"ResourceArn": arn("endpoint", "e")})
     if status == "InService":
-        config = {
-            "EndpointConfigName": "c",
-            "EndpointConfigArn": arn,
-            "ProductionVariants": [{"VariantName": "v", "InstanceType": instance_type}],
-            "CreationTime": when,
-        }
+        config = described_config("c", [{"VariantName": "v", "InstanceType": instance_type}])
         stub.add_response("describe_endpoint_config", config, {"EndpointConfigName": "c"})
 
 
@@ -103,49 +94,24 @@ def check(session, console, *argv):
     return check_before(session, parse_arguments(list(argv)), CALLER, "b", console)
 
 
-def test_everything_that_is_wrong_is_said_at_once(console):
+def test_preflight_reports_all_problems_at_once(console):
     session = StubbedSession()
     session.stub("s3").add_client_error("head_bucket", "404", http_status_code=404)
     session.stub("iam").add_client_error("get_role", "NoSuchEntity", http_status_code=404)
-    add_endpoint(session)
-    add_quotas(
-        session,
-        **{"ml.m5.large for endpoint usage": 0.0, "ml.m5.xlarge for training job usage": 0.0},
-    )
+    session.stub("sagemaker").add_client_error("describe_endpoint", "AccessDeniedException")
+    add_quotas(session, **{"ml.m5.large for endpoint usage": 0.0, "ml.m5.xlarge for training job usage": 0.0})
     with pytest.raises(PreflightError) as caught:
         check(session, console, "--role", "Nobody")
     assert [type(problem) for problem in caught.value.problems] == [
         BucketUnreachableError,
         RoleUnusableError,
-        QuotaExceededError,
-        QuotaExceededError,
-    ]
-    assert len(str(caught.value).splitlines()) == 4
-    session.assert_no_pending_responses()
-
-
-def test_preflight_refused_calls_do_not_hide_the_other_problems(console):
-    session = StubbedSession()
-    session.stub("s3").add_client_error("head_bucket", "404", http_status_code=404)
-    session.stub("sagemaker").add_client_error("describe_endpoint", "AccessDeniedException")
-    add_quotas(session, **{"ml.m5.large for endpoint usage": 0.0, "ml.m5.xlarge for training job usage": 0.0})
-    with pytest.raises(PreflightError) as caught:
-        check(session, console)
-    assert [type(problem) for problem in caught.value.problems] == [
-        BucketUnreachableError,
         CheckRefusedError,
         QuotaExceededError,
         QuotaExceededError,
     ]
     assert "AccessDeniedException" in str(caught.value)
-
-
-@pytest.mark.parametrize("option", ["--max-run", "--max-wait"])
-@pytest.mark.parametrize("value", ["0", "-1", "1.5"])
-def test_seconds_that_are_no_positive_integer_are_refused(option, value, capsys):
-    with pytest.raises(SystemExit):
-        parse_arguments(["--spot", option, value])
-    assert f"{value!r} is not a whole number above 0" in capsys.readouterr().err
+    assert len(str(caught.value).splitlines()) == 5
+    session.assert_no_pending_responses()
 
 
 @pytest.mark.parity("endpoint-update", "service-quotas")
@@ -172,7 +138,7 @@ def test_one_instance_suffices_where_none_of_its_type_serves(console, endpoint):
     session.assert_no_pending_responses()
 
 
-def test_an_endpoint_of_somebody_else_ends_it_before_anything_is_trained(console):
+def test_preflight_with_untagged_endpoint_fails(console):
     session = StubbedSession()
     add_bucket(session)
     add_endpoint(session, status="InService", tags=())
@@ -213,7 +179,7 @@ def test_without_staged_data_nothing_starts(console):
     assert isinstance(caught.value.problems[0], StagedDataMissingError)
 
 
-def test_what_was_found_is_said_and_unknown_quotas_are_called_so(console):
+def test_preflight_prints_counts_and_unknown_quotas(console):
     session = StubbedSession()
     add_bucket(session)
     add_endpoint(session)
@@ -250,13 +216,16 @@ def test_an_error_of_aws_is_a_sentence_and_status_1(monkeypatch, capsys):
         (["--hyperparameters", "epochs"], "--hyperparameters epochs: write NAME=VALUE"),
         (["--hyperparameters", "=3"], "write NAME=VALUE"),
         (["--max-error", "0"], "'0' is not a number between 0 and 1"),
-        (
-            ["--max-error", "0.02", "--hyperparameters", "max-error=0.01"],
-            "--max-error: give it once",
-        ),
+        (["--max-error", "0.02", "--hyperparameters", "max-error=0.01"], "--max-error: give it once"),
+        (["--max-run", "0"], "'0' is not a whole number above 0"),
+        (["--spot", "--max-wait", "1.5"], "'1.5' is not a whole number above 0"),
+        (["--spot", "--model-data", "s3://b/m.tar.gz"], "--model-data: it trains nothing"),
+        (["--max-wait", "9999"], "--max-wait: only a job with --spot waits"),
+        (["--spot", "--max-wait", "60"], "--max-wait: at least --max-run (3600)"),
+        (["--spot", "--max-run", "90", "--max-wait", "60"], "at least --max-run (90)"),
     ],
 )
-def test_arguments_that_cannot_work(argv, message, capsys):
+def test_arguments_that_contradict_are_refused(argv, message, capsys):
     with pytest.raises(SystemExit) as caught:
         parse_arguments(argv)
     assert caught.value.code == 2
@@ -270,41 +239,105 @@ def test_an_endpoints_name_that_cannot_work():
         parse_arguments(["--endpoint", "a" * 49])  # a job's name would be too long
 
 
-def test_hyperparameters_are_taken_with_or_without_hyphens():
-    arguments = parse_arguments(["--hyperparameters", "epochs=3", "--model-data", "s3://b/m.tar.gz"])
-    assert arguments.hyperparameters == {"epochs": "3"}
+def test_hyperparameters_may_have_hyphens_in_front():
+    assert parse_arguments(["--hyperparameters=--epochs=3"]).hyperparameters == {"epochs": "3"}
 
 
-def train_with(monkeypatch, session, console, *, start=None, wait=None):
-    """Run train with these in place of SageMaker's answers: what they are, or are raised."""
+@pytest.fixture
+def start_training(monkeypatch, console):
+    """Run train with these results of SageMaker, which exceptions raise; return the arguments it passes on."""
 
-    def answer(what):
-        def call(*_, **__):
-            if isinstance(what, BaseException):
-                raise what
-            return what
+    def run(*argv, start="job", wait=None):
+        calls = {}
 
-        return call
+        def answer(result):
+            if isinstance(result, BaseException):
+                raise result
+            return result
 
-    monkeypatch.setattr(create_endpoint, "start_training_job", answer(start or "job"))
-    monkeypatch.setattr(create_endpoint, "wait_for_training_job", answer(wait))
-    return train(session, parse_arguments([]), "b", ROLE, console)
+        def start_job(_, **keywords):
+            calls.update(keywords)
+            return answer(start)
+
+        def wait_for_job(_, __, job, *, max_run_s, console):
+            calls["wait_s"] = max_run_s
+            return answer(wait)
+
+        monkeypatch.setattr(create_endpoint, "start_training_job", start_job)
+        monkeypatch.setattr(create_endpoint, "wait_for_training_job", wait_for_job)
+        session = StubbedSession()
+        if isinstance(wait, KeyboardInterrupt):
+            session.stub("sagemaker").add_response("stop_training_job", {}, {"TrainingJobName": "job"})
+        try:
+            train(session, parse_arguments(["--endpoint", "e", *argv]), "b", ROLE, console)
+        finally:
+            session.assert_no_pending_responses()
+        return calls
+
+    return run
 
 
-def test_ctrl_c_stops_the_training_job_that_was_started(monkeypatch, console):
-    session = StubbedSession()
-    stub = session.stub("sagemaker")
-    stub.add_response("stop_training_job", {}, {"TrainingJobName": "job"})
+@pytest.mark.parametrize("options", [(), ("--spot",)])
+def test_ctrl_c_stops_the_training_job_and_names_its_checkpoints(start_training, console, options):
     with pytest.raises(KeyboardInterrupt):
-        train_with(monkeypatch, session, console, wait=KeyboardInterrupt())
-    assert "Stopping training job job" in console.file.getvalue()
-    session.assert_no_pending_responses()
+        start_training(*options, wait=KeyboardInterrupt())
+    shown = console.file.getvalue()
+    assert "Stopping training job job" in shown
+    assert bool(re.search(r"add --checkpoints s3://b/checkpoints/e-\d{14}\n", shown)) is bool(options)
+    assert ("checkpoints" in shown) is bool(options)
 
 
-def test_ctrl_c_while_a_job_is_being_started_says_how_to_stop_it(monkeypatch, console):
+def test_ctrl_c_while_a_job_starts_names_the_command_that_stops_it(start_training, console):
     with pytest.raises(KeyboardInterrupt):
-        train_with(monkeypatch, StubbedSession(), console, start=KeyboardInterrupt())
+        start_training(start=KeyboardInterrupt())
     assert "python -m training.cleanup stops it" in console.file.getvalue()
+
+
+def test_training_on_demand_has_no_wait_and_no_checkpoints(start_training):
+    calls = start_training("--max-run", "60")
+    assert (calls["max_run_s"], calls["max_wait_s"], calls["checkpoints"]) == (60, None, "")
+    assert calls["wait_s"] == 60
+
+
+@pytest.mark.parity("training-spot")
+def test_training_on_spot_waits_twice_as_long_and_keeps_checkpoints(start_training):
+    calls = start_training("--spot", "--max-run", "60")
+    assert (calls["max_run_s"], calls["max_wait_s"], calls["wait_s"]) == (60, 120, 120)
+    assert re.fullmatch(r"s3://b/checkpoints/e-\d{14}", calls["checkpoints"])
+    assert start_training("--spot", "--max-run", "60", "--max-wait", "90")["max_wait_s"] == 90
+
+
+@pytest.mark.parametrize("spot", [(), ("--spot",)])
+def test_training_goes_on_from_given_checkpoints(start_training, spot):
+    uri = "s3://b/checkpoints/e-20260102030405"
+    calls = start_training(*spot, "--checkpoints", uri)
+    assert calls["checkpoints"] == uri
+    assert (calls["max_wait_s"] is not None) is bool(spot)
+
+
+def test_training_time_states_what_spot_instances_saved():
+    figures = {"seconds": 200, "billable_seconds": 60, "spot": True, "interruptions": 1}
+    assert training_time(figures) == "200 s, 60 s billed: spot instances saved 70%, with 1 interruption"
+    assert training_time({**figures, "interruptions": 0}).endswith("with 0 interruptions")
+    assert training_time({**figures, "spot": False}) == "200 s, 60 s billed"
+    assert "saved 0%" in training_time({"seconds": 0, "billable_seconds": 0, "spot": True, "interruptions": 0})
+
+
+def test_preflight_checks_spot_quota_and_checkpoints(console):
+    session = StubbedSession()
+    stub = session.stub("s3")
+    stub.add_response("head_bucket", {"ResponseMetadata": {}})
+    stub.add_response("get_object", {"Body": Body(MANIFEST)})
+    stub.add_response("list_objects_v2", {}, {"Bucket": "b", "Prefix": "checkpoints/none/", "MaxKeys": 1})
+    stub.add_client_error("get_bucket_encryption", "AccessDenied")
+    add_endpoint(session)
+    name = "ml.m5.xlarge for spot training job usage"
+    add_quotas(session, **{name: 0.0})
+    with pytest.raises(PreflightError) as caught:
+        check(session, console, "--spot", "--checkpoints", "s3://b/checkpoints/none")
+    problems = caught.value.problems
+    assert [type(problem) for problem in problems] == [CheckpointsUnusableError, QuotaExceededError]
+    assert f'Your quota "{name}" is 0, and 1 needed' in str(problems[1])
 
 
 @pytest.mark.parametrize(
@@ -315,9 +348,9 @@ def test_ctrl_c_while_a_job_is_being_started_says_how_to_stop_it(monkeypatch, co
         WaitTimeoutError("Training job job", "InProgress", 1),
     ],
 )
-def test_a_job_that_cannot_be_watched_any_longer_is_not_lost(monkeypatch, console, error):
+def test_error_while_waiting_names_the_job_and_its_model_data(start_training, error):
     with pytest.raises(TrainingUnwatchedError) as caught:
-        train_with(monkeypatch, StubbedSession(), console, wait=error)
+        start_training(wait=error)
     message = str(caught.value)
     assert message.startswith(str(error))
     assert "Training job job was started" in message
@@ -325,15 +358,15 @@ def test_a_job_that_cannot_be_watched_any_longer_is_not_lost(monkeypatch, consol
 
 
 @pytest.mark.parametrize(
-    ("place", "error"),
+    ("step", "error"),
     [
         ("wait", TrainingFailedError("job", "Failed", "no", REGION)),
         ("start", client_error("ResourceLimitExceeded", "no")),
     ],
 )
-def test_a_job_that_ended_or_never_began_is_reported_as_it_is(monkeypatch, console, place, error):
+def test_error_of_a_job_that_ended_or_never_started_is_not_wrapped(start_training, step, error):
     with pytest.raises(type(error)) as caught:
-        train_with(monkeypatch, StubbedSession(), console, **{place: error})
+        start_training(**{step: error})
     assert caught.value is error
 
 
@@ -351,7 +384,7 @@ def create(monkeypatch, console):
         steps = {
             "check_before": lambda *_: (MANIFEST, "role"),
             "train": lambda *_: result,
-            "recommend": lambda *_: (None, "It has no held_out.json."),
+            "recommend": lambda *_: (None, None, "It has no held_out.json."),
             "serve": lambda *_, **__: in_service,
             **steps,
         }
@@ -393,7 +426,7 @@ def test_a_failed_first_test_names_no_former_configuration(create):
     assert str(caught.value) == "Endpoint e is in service but answered nonsense"
 
 
-def test_an_endpoint_that_fails_after_a_training_tells_where_the_model_is(create):
+def test_failed_endpoint_after_training_names_the_model_data(create):
     def fail(*_, **__):
         raise client_error("ResourceLimitExceeded", "no instances")
 
@@ -413,7 +446,7 @@ def created(create, console, monkeypatch):
 
         def recommend(_, *of):
             asked.append(of)
-            return found, missing
+            return found, None, missing
 
         create(
             *argv,
@@ -435,25 +468,25 @@ def test_the_recommended_threshold_is_reported_and_deployed_with(created):
     assert report["deploy_parameters"] == parameters
     assert f"Threshold: {found}" in shown
     assert f"    {deploy_command(parameters)}\n" in shown
-    assert asked == ("s3://b/jobs/job/output/model.tar.gz", 0.02)
+    assert asked == (0.02, "s3://b/jobs/job/output/model.tar.gz")
 
 
 def test_a_model_without_a_recommendation_keeps_the_stacks_threshold(created):
     report, shown, asked = created(None, "It has no held_out.json.", "--model-data", "s3://b/m")
 
     threshold = settings.project().parameters["ConfidenceThreshold"]
-    assert (report["recommendation"], asked) == (None, ("s3://b/m", None))
+    assert (report["recommendation"], asked) == (None, (None, "s3://b/m"))
     assert report["deploy_parameters"]["ConfidenceThreshold"] == threshold
     assert f"Threshold: It has no held_out.json. So {threshold} stays, as in samconfig" in shown
 
 
-def test_the_wanted_rate_goes_to_the_training_too():
+def test_max_error_becomes_a_hyperparameter():
     arguments = parse_arguments(["--max-error", "0.02", "--hyperparameters", "epochs=3"])
     assert arguments.hyperparameters == {"epochs": "3", "max-error": "0.02"}
     assert parse_arguments([]).hyperparameters == {}
 
 
-def test_ctrl_c_while_the_endpoint_comes_up_says_that_it_costs(monkeypatch, console):
+def test_ctrl_c_while_the_endpoint_is_created_states_the_cost(monkeypatch, console):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
@@ -476,19 +509,12 @@ def test_ctrl_c_while_the_endpoint_comes_up_says_that_it_costs(monkeypatch, cons
     assert "--model-data s3://b/m.tar.gz" in shown
 
 
-def test_a_price_that_is_not_known_is_not_made_up():
+def test_cost_reminder_without_known_price_gives_no_figure():
     assert "costs about 0.115 USD an hour, 84 a month (us-east-1" in cost_reminder("ml.m5.large")
     assert "costs money (" in cost_reminder("ml.g5.xlarge")
 
 
-def test_a_report_is_written_whole(tmp_path):
-    path = tmp_path / "new" / "endpoint.json"
-    write_json(path, {"endpoint": "e"})
-    assert json.loads(path.read_text()) == {"endpoint": "e"}
-    assert [file.name for file in path.parent.iterdir()] == ["endpoint.json"]
-
-
-def test_help_says_what_an_endpoint_costs(capsys):
+def test_help_states_the_cost_of_an_endpoint(capsys):
     with pytest.raises(SystemExit):
         parse_arguments(["--help"])
     assert "0.115 USD an hour" in " ".join(capsys.readouterr().out.split())

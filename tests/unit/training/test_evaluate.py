@@ -78,15 +78,16 @@ def test_an_answer_that_no_label_can_be_read_off_is_refused(body, classes, messa
         read_answer(body, classes)
 
 
-def test_an_answers_own_labels_win_over_given_ones():
-    assert read_answer(named(van=0.3, car=0.7), ["car", "van"]) == {"van": 0.3, "car": 0.7}
+@pytest.mark.parametrize(
+    ("body", "classes"),
+    [(named(van=0.3, car=0.7), ["car", "van"]), (b"[0.3, 0.7]", ["van", "car"])],
+    ids=["labels of the answer win", "bare list"],
+)
+def test_read_answer_returns_probabilities_by_class(body, classes):
+    assert read_answer(body, classes) == {"van": 0.3, "car": 0.7}
 
 
-def test_a_bare_list_gets_the_given_names():
-    assert read_answer(b"[0.3, 0.7]", ["van", "car"]) == {"van": 0.3, "car": 0.7}
-
-
-def test_what_is_sent_and_what_comes_of_it():
+def test_predict_sends_the_picture_and_returns_the_label():
     runtime, stubber = stubbed("sagemaker-runtime")
     stubber.add_response(
         "invoke_endpoint",
@@ -104,22 +105,19 @@ def test_what_is_sent_and_what_comes_of_it():
     assert (prediction.label, prediction.confidence, prediction.error) == ("car", 0.75, None)
 
 
-@pytest.mark.parity("invoke-not-found")
-def test_a_missing_endpoint_ends_the_evaluation():
+@pytest.mark.parity("invoke-not-found", "sts-identity")
+@pytest.mark.parametrize(
+    ("code", "error", "message"),
+    [
+        ("AccessDeniedException", ClientError, "AccessDenied"),
+        ("ExpiredTokenException", ClientError, "ExpiredToken"),
+        ("ValidationError", EndpointNotFoundError, r"run `python -m training\.create_endpoint`"),
+    ],
+)
+def test_error_that_concerns_all_pictures_ends_the_evaluation(code, error, message):
     runtime, stubber = stubbed("sagemaker-runtime")
-    stubber.add_client_error("invoke_endpoint", "ValidationError", "Endpoint e of account 123456789012 not found.")
-
-    with pytest.raises(EndpointNotFoundError, match=r"run `python -m training\.create_endpoint`"):
-        predict(runtime, "e", PICTURE, None, Event())
-
-
-@pytest.mark.parity("sts-identity")
-@pytest.mark.parametrize("code", ["AccessDeniedException", "ExpiredTokenException"])
-def test_what_is_wrong_for_all_pictures_ends_the_evaluation(code):
-    runtime, stubber = stubbed("sagemaker-runtime")
-    stubber.add_client_error("invoke_endpoint", code)
-
-    with pytest.raises(ClientError, match=code):
+    stubber.add_client_error("invoke_endpoint", code, "Endpoint e of account 123456789012 not found.")
+    with pytest.raises(error, match=message):
         predict(runtime, "e", PICTURE, None, Event())
 
 
@@ -166,15 +164,11 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("error", BROKEN, ids=lambda error: type(error).__name__)
-def test_a_connection_that_breaks_twice_is_this_pictures_error(no_pause, error):
+def test_broken_connection_is_retried_once(no_pause, error):
     runtime = Failing(*[error] * 9)
     prediction = predict(runtime, "e", PICTURE, None, Event())
 
     assert (prediction.label, prediction.error, runtime.tries) == (None, str(error), 2)
-
-
-@pytest.mark.parametrize("error", BROKEN, ids=lambda error: type(error).__name__)
-def test_a_connection_that_breaks_once_is_made_again(no_pause, error):
     assert predict(Failing(error), "e", PICTURE, None, Event()).label == "car"
 
 
@@ -197,7 +191,7 @@ def test_a_busy_endpoint_is_asked_eight_times(no_pause, error):
 
 
 @pytest.mark.parametrize("code", ["ModelError", "ValidationError"])
-def test_what_another_try_cannot_help_is_not_tried_again(code):
+def test_permanent_error_is_not_retried(code):
     runtime = Failing(busy(code, 424))  # an error without a message, too
 
     assert code in str(predict(runtime, "e", PICTURE, None, Event()).error)
@@ -429,38 +423,28 @@ def is_a_bicycle(stubber):
     stubber.add_response("invoke_endpoint", {"Body": body})
 
 
-def test_the_command_writes_figures_and_pictures(run, capsys):
+def test_evaluate_writes_report_and_plots_with_the_recommended_threshold(run, capsys):
     status, out = run(is_a_bicycle, model_archive(held_out(400)))
 
     assert status == 0
     written = json.loads((out / "evaluation.json").read_text())
     assert (written["endpoint"], written["split"], written["accuracy"]) == ("e", "test", 0.5)
     assert written["confusion_matrix"]["counts"] == [[2, 0], [2, 0]]
-    assert sorted(p.name for p in out.iterdir()) == [
-        "confusion_matrix.png",
-        "evaluation.json",
-        "reliability.png",
-        "risk_coverage.png",
-    ]
-    for path in out.glob("*.png"):
-        with Image.open(path) as picture:
+    plots = ["confusion_matrix.png", "reliability.png", "risk_coverage.png"]
+    assert sorted(p.name for p in out.iterdir()) == sorted(["evaluation.json", *plots])
+    for name in plots:
+        with Image.open(out / name) as picture:
             assert picture.format == "PNG"
-    assert "0.500 of 4 pictures (95 %: 0.150 to 0.850)" in capsys.readouterr().out
-
-
-def test_the_models_recommendation_is_the_threshold(run, capsys):
-    _, out = run(is_a_bicycle, model_archive(held_out(400)))
-
-    written = json.loads((out / "evaluation.json").read_text())
     assert (written["threshold"], written["threshold_source"]) == (0.6, "recommendation")
     assert written["recommendation"]["met"] is True
     assert written["recommendation"]["error_bound"] <= written["recommendation"]["max_error"]
     shown = capsys.readouterr().out
+    assert "0.500 of 4 pictures (95 %: 0.150 to 0.850)" in shown
     assert "Accepted    4 at threshold 0.6: coverage 1.000 (95 %: 0.510 to 1.000)" in shown
     assert "Threshold   0.6. 400 of 400 held-out pictures" in shown
 
 
-def test_a_lower_rate_is_held_against_the_same_pictures(run, capsys):
+def test_evaluate_with_max_error_recommends_for_that_rate(run, capsys):
     _, out = run(is_a_bicycle, model_archive(held_out(400)), "--max-error", "0.001")
 
     found = json.loads((out / "evaluation.json").read_text())["recommendation"]
@@ -508,7 +492,7 @@ def test_the_command_fails_when_a_picture_got_no_answer(run, capsys):
     assert (out / "reliability.png").exists()
 
 
-def test_the_command_says_a_missing_endpoint_in_a_sentence(run, capsys):
+def test_evaluate_without_endpoint_fails_with_one_sentence(run, capsys):
     def answer(stubber):
         stubber.add_client_error("invoke_endpoint", "ValidationError", "Endpoint e not found.")
 

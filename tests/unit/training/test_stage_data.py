@@ -54,7 +54,7 @@ def photos(root: Path, count: int = 20) -> Path:
         (["synthetic", "--count", "3"], "too few to have some in"),
     ],
 )
-def test_what_a_user_can_put_right_is_one_sentence(out, capsys, arguments, message):
+def test_user_error_is_one_sentence(out, capsys, arguments, message):
     assert stage(arguments[0], out, *arguments[1:]) == 1
 
     error = capsys.readouterr().err
@@ -65,22 +65,28 @@ def test_what_a_user_can_put_right_is_one_sentence(out, capsys, arguments, messa
 
 
 @pytest.mark.parametrize(
-    "options", [["--validation-share", "1.5"], ["--validation-share", "0.6", "--test-share", "0.4"]]
+    "options",
+    [
+        ["--validation-share", "1.5"],
+        ["--validation-share", "0.6", "--test-share", "0.4"],
+        *(["--size", size] for size in ("8", "640x", "x480", "640x8", "640x480x3", "wide")),
+    ],
 )
-def test_shares_that_make_no_sense_are_usage_errors(out, options):
+def test_options_out_of_range_are_usage_errors(out, capsys, options):
     with pytest.raises(SystemExit) as exit_:
         stage("synthetic", out, *options)
 
     assert exit_.value.code == 2
+    assert options[0] in capsys.readouterr().err
 
 
-def test_a_folder_with_other_files_is_left_alone(archive, out, capsys):
-    photo = photos(out, count=1) / "car" / "0.jpg"
+def test_stage_into_a_folder_with_other_files_fails_before_the_download(tmp_path, out, no_download, capsys):
+    photos(out, count=1)
+    before = files(out)
 
-    assert stage(archive, out) == 1
+    assert stage("cifar100", out, "--cache", str(tmp_path)) == 1
     assert "holds files that are not staged data" in capsys.readouterr().err
-    assert photo.exists()
-    assert not (out / INCOMING).exists()
+    assert files(out) == before
 
 
 def test_a_manifest_of_something_else_does_not_make_a_folder_ours(archive, out, capsys):
@@ -133,7 +139,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(archive, tmp_path, capsys
     assert capsys.readouterr().err.startswith("stage_data: ")
 
 
-def test_the_staged_folder_is_what_the_manifest_says(archive, out, capsys):
+def test_staged_folder_matches_its_manifest(archive, out, capsys):
     assert stage(archive, out, "--classes", "bicycle", "bus", "--validation-share", "0.25") == 0
 
     manifest = json.loads((out / "manifest.json").read_text())
@@ -201,15 +207,6 @@ def test_photos_of_several_classes_can_be_drawn(out):
     assert manifest["source"]["size"] == "40x30"
     sizes = {Image.open(path).size for path in out.rglob("*.png")}
     assert sizes == {(40, 30)}
-
-
-@pytest.mark.parametrize("size", ["8", "640x", "x480", "640x8", "640x480x3", "wide"])
-def test_a_size_that_makes_no_sense_is_a_usage_error(out, size, capsys):
-    with pytest.raises(SystemExit) as exit_:
-        stage("synthetic", out, "--size", size)
-
-    assert exit_.value.code == 2
-    assert "--size" in capsys.readouterr().err
 
 
 def test_ctrl_c_among_the_pictures_leaves_the_last_whole_result(archive, out, monkeypatch):
@@ -308,7 +305,7 @@ def no_download(monkeypatch):
     monkeypatch.setattr(stage_data, "download", fail)
 
 
-def test_a_bucket_of_somebody_else_is_found_before_the_download(tmp_path, out, no_download, monkeypatch, capsys):
+def test_bucket_of_another_account_fails_before_the_download(tmp_path, out, no_download, monkeypatch, capsys):
     session = StubbedSession()
     session.stub("sts").add_response("get_caller_identity", IDENTITY)
     session.stub("s3").add_client_error("head_bucket", "403")
@@ -317,13 +314,6 @@ def test_a_bucket_of_somebody_else_is_found_before_the_download(tmp_path, out, n
     assert stage_data.main(["cifar100", "--out", str(out), "--cache", str(tmp_path)]) == 1
     assert "ask for access" in capsys.readouterr().err
     assert not out.exists()
-
-
-def test_a_foreign_folder_is_found_before_the_download(tmp_path, out, no_download, capsys):
-    photos(out, count=1)
-
-    assert stage("cifar100", out, "--cache", str(tmp_path)) == 1
-    assert "holds files that are not staged data" in capsys.readouterr().err
 
 
 def test_a_source_that_is_not_there_makes_no_bucket(out, monkeypatch, capsys):

@@ -19,7 +19,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from torch import Tensor
 
-# What is wanted where nobody says otherwise: at most one accepted answer of a hundred wrong.
+# The default: at most one accepted answer of a hundred is wrong.
 MAX_ERROR = 0.01
 CONFIDENCE_LEVEL = 0.95
 

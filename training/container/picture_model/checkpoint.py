@@ -50,7 +50,7 @@ class DamagedCheckpointError(Exception):
 def default_folder() -> Path | None:
     """Give the folder in which checkpoints outlast this process, None where there is none.
 
-    That is SM_CHECKPOINT_DIR where somebody has set it. SageMaker sets no such variable: it makes
+    That is SM_CHECKPOINT_DIR where it is set. SageMaker sets no such variable: it makes
     /opt/ml/checkpoints, beside the model's folder, in jobs that ask for checkpoints.
     """
     if os.environ.get("SM_CHECKPOINT_DIR"):

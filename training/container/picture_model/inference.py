@@ -51,7 +51,7 @@ except ImportError:  # On the laptop: the host reads the same attributes.
             self.phrase = phrase
 
 
-# The body of InvokeEndpoint ends there; whoever reaches the container by another way is held to it.
+# The body of InvokeEndpoint ends there; a direct request to the container is held to the same limit.
 MAX_PICTURE_BYTES = 6 * 1024 * 1024
 CONTENT_TYPES = ("image/png", "image/jpeg", "application/x-image")
 ACCEPTS = ("application/json", "application/*", "*/*")
@@ -94,8 +94,8 @@ class _Call:
 class Model:
     """A classifier that threads share: as many forward passes at once as fit the machine.
 
-    Who finds one free runs it. Who does not waits, until somebody else's pass has taken the picture
-    along, or until a pass ends and leaves the next one to it.
+    A thread that finds one free runs it. Any other waits until another thread's pass has included
+    its picture, or until a pass ends and hands the next one to it.
 
     Attributes:
         classes: the names, in the order of the probabilities.

@@ -133,9 +133,9 @@ class Training:
 
         def answer(number: int) -> None:
             network = self.members[number].network.eval()
-            for some in torch.split((self.parts == number).nonzero()[:, 0], 64):
-                made[some.cpu()] = self.classifier.member_log_probabilities(
-                    network, self.classifier.normalise(self.pixels[some]), upright_only=upright_only
+            for batch in torch.split((self.parts == number).nonzero()[:, 0], 64):
+                made[batch.cpu()] = self.classifier.member_log_probabilities(
+                    network, self.classifier.normalise(self.pixels[batch]), upright_only=upright_only
                 ).cpu()
 
         list(self._pool.map(answer, range(len(self.members))))
@@ -235,7 +235,7 @@ def train_classifier(arguments: argparse.Namespace) -> None:
     classes, data = read_channels(arguments.train, arguments.validation, arguments.input_size)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for folder in (arguments.model_dir, arguments.output_data_dir):
-        if folder:  # what cannot be written is better known before the training than after it
+        if folder:  # fail before the training, not after it
             folder.mkdir(parents=True, exist_ok=True)
     print(
         f"{len(data.labels)} pictures of {', '.join(classes)}; {arguments.members} networks of"
@@ -260,7 +260,7 @@ def train_classifier(arguments: argparse.Namespace) -> None:
     with saved:
         training.run(saved)
     # The weights of the last epoch are served, not those that did best on held-out pictures: the
-    # best of many looks is luck, and would not be seen again.
+    # best of many evaluations is luck, and would not repeat.
     classifier.ensemble.round_to_half()
     uncalibrated, labels = training.held_out_answers()
     classifier.temperature = calibration.fit_temperature(uncalibrated, labels)

@@ -258,7 +258,7 @@ def test_looking_leaves_pytorchs_threads_as_they_were(model):
 
 
 @pytest.mark.parametrize("content", [b"", b"text"])
-def test_weights_that_are_none_are_refused(model, tmp_path, content):
+def test_load_observer_with_damaged_weights_fails(model, tmp_path, content):
     for name in ("metadata.json", "baseline.pt"):
         (tmp_path / name).write_bytes((model / name).read_bytes())
     (tmp_path / "model.pt").write_bytes(content)

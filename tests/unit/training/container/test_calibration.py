@@ -49,21 +49,18 @@ def test_what_cannot_be_counted_is_refused(figure, confidences, correct, message
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1.0, math.nan])
-def test_a_wanted_rate_or_level_that_is_no_share_is_refused(share):
+def test_recommend_threshold_with_rate_out_of_range_fails(share):
     with pytest.raises(HeldOutError, match="max_error must be between 0 and 1"):
         recommend_threshold([0.9], [True], max_error=share)
     with pytest.raises(HeldOutError, match="confidence_level must be between 0 and 1"):
         recommend_threshold([0.9], [True], confidence_level=share)
 
 
-def test_a_classifier_that_ties_everywhere_gets_no_threshold():
-    with pytest.raises(HeldOutError, match="every held-out answer is a tie"):
-        recommend_threshold(*held_out_answers([0, 1], [[0.5, 0.5], [0.5, 0.5]]))
-
-
-def test_answers_without_their_truth_are_refused():
+def test_held_out_answers_without_truth_or_all_tied_are_refused():
     with pytest.raises(HeldOutError, match="1 true classes for 2 answers"):
         held_out_answers([0], [[0.5, 0.5], [1.0, 0.0]])
+    with pytest.raises(HeldOutError, match="every held-out answer is a tie"):
+        recommend_threshold(*held_out_answers([0, 1], [[0.5, 0.5], [0.5, 0.5]]))
 
 
 def test_a_tie_is_never_accepted_and_never_right():
@@ -107,7 +104,7 @@ def brute_force_chance_to_pass(pictures, rate, level):
 
 
 @pytest.mark.parametrize(("rate", "wanted"), [(0.3, 0.8), (0.25, 0.7), (0.5, 0.95)])
-def test_a_classifier_that_is_too_bad_passes_as_seldom_as_was_said(rate, wanted):
+def test_simultaneous_level_bounds_the_chance_of_a_bad_classifier(rate, wanted):
     level = simultaneous_level(10, rate, wanted)
 
     assert brute_force_chance_to_pass(10, rate, level) <= 1 - wanted
@@ -133,7 +130,7 @@ def test_choosing_among_thresholds_needs_more_than_one_bounds_level():
     assert share_that_passes(0.95) == pytest.approx(0.107, abs=0.015)
 
 
-def test_where_there_is_no_choice_the_level_is_the_wanted_one():
+def test_simultaneous_level_without_choice_is_the_wanted_level():
     assert simultaneous_level(299, 0.01, 0.95) == 0.95
     assert fewest_pictures(0.01, 0.95) == 299
 
@@ -215,7 +212,7 @@ def test_a_recommendation_goes_through_json_whole():
     assert Recommendation(**asdict(found)) == found
 
 
-def test_bins_hold_equal_numbers_and_share_no_confidence():
+def test_reliability_bins_hold_equal_numbers_and_share_no_confidence():
     confidences = [0.5, 0.6, 0.7, 0.8, 0.9, 0.9, 0.9, 0.9]
     correct = [True, False, True, True, True, True, True, False]
 
@@ -229,14 +226,11 @@ def test_bins_hold_equal_numbers_and_share_no_confidence():
     assert bins[0].mean_confidence == pytest.approx(0.55)
     assert bins[2].accuracy == 0.75
     assert reliability_bins(confidences[::-1], correct[::-1], bins=4) == bins
-
-
-def test_the_calibration_error_is_the_mean_distance_of_the_bins():
-    confidences = [0.5, 0.6, 0.7, 0.8, 0.9, 0.9, 0.9, 0.9]
-    correct = [True, False, True, True, True, True, True, False]
-
     # (2 * |.55 - .5| + 2 * |.75 - 1| + 4 * |.9 - .75|) / 8
     assert expected_calibration_error(confidences, correct, bins=4) == pytest.approx(0.15)
+
+
+def test_calibration_error_of_equal_confidences_is_their_distance_from_the_accuracy():
     assert expected_calibration_error([1.0] * 50, [True] * 50) == 0
     assert expected_calibration_error([0.9] * 50, [False] * 50) == pytest.approx(0.9)
 

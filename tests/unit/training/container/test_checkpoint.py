@@ -52,7 +52,7 @@ def damaged(data, how):
 
 
 @pytest.mark.parametrize("how", ["empty", "text", "cut", "flipped"])
-def test_a_damaged_file_is_said_and_not_used(tmp_path, capsys, how):
+def test_load_of_damaged_file_prints_the_reason_and_returns_none(tmp_path, capsys, how):
     kept = Checkpoint(tmp_path, RUN)
     assert kept.save(whole_state())
     file = tmp_path / "checkpoint.pt"
@@ -67,7 +67,7 @@ def test_a_damaged_file_is_said_and_not_used(tmp_path, capsys, how):
 
 
 @pytest.mark.parametrize("content", [{"run": RUN}, {"run": 1, "state": {}}, [1, 2], {"run": RUN, "state": Path()}])
-def test_a_file_that_is_no_checkpoint_is_said_and_not_used(tmp_path, capsys, content):
+def test_load_of_another_file_prints_the_reason_and_returns_none(tmp_path, capsys, content):
     (tmp_path / "checkpoint.pt").write_bytes(checkpoint._pack(content))
     assert Checkpoint(tmp_path, RUN).load() is None
     assert "cannot be used (not a checkpoint" in capsys.readouterr().out
@@ -84,7 +84,7 @@ def test_a_file_that_would_run_code_runs_none(tmp_path, capsys):
     assert "UnpicklingError" in capsys.readouterr().out
 
 
-def test_a_checkpoint_of_another_run_is_said_and_not_used(tmp_path, capsys):
+def test_load_of_another_runs_checkpoint_returns_none(tmp_path, capsys):
     Checkpoint(tmp_path, "b" * 64).save({"step": 9})
     assert Checkpoint(tmp_path, RUN).load() is None
     assert "of a run with other arguments, pictures, scripts" in capsys.readouterr().out
@@ -104,7 +104,7 @@ def test_a_save_that_fails_keeps_the_last_one_and_lets_the_training_go_on(tmp_pa
     assert kept.load() == {"step": 1}
 
 
-def test_a_save_that_fails_at_sigterm_is_said(tmp_path):
+def test_failed_save_at_sigterm_is_reported(tmp_path):
     (tmp_path / "file").touch()
     with Checkpoint(tmp_path / "file", RUN) as kept:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -200,7 +200,7 @@ def test_without_a_folder_nothing_is_saved_or_asked_for():
     kept.delete()
 
 
-def test_what_a_killed_process_left_does_not_count_and_goes(tmp_path):
+def test_partial_file_of_a_killed_process_is_ignored_and_deleted(tmp_path):
     kept = Checkpoint(tmp_path, RUN)
     (tmp_path / "checkpoint.pt.partial").write_bytes(b"half")
     assert kept.load() is None
@@ -211,7 +211,7 @@ def test_what_a_killed_process_left_does_not_count_and_goes(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_is_told_by_what_it_learns_from(monkeypatch):
+def test_fingerprint_depends_on_what_the_run_learns_from(monkeypatch):
     arguments = vars(argparse.Namespace(epochs=3, learning_rate=0.1, train=Path("a"), mode=None))
     own = fingerprint(arguments, "pictures", "cpu")
     assert own == fingerprint(dict(reversed(arguments.items())), "pictures", "cpu")

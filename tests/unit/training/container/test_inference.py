@@ -80,7 +80,7 @@ def test_an_answer_other_than_json_is_refused(accept):
     assert refused.value.status_code == 406
 
 
-def test_what_is_no_probability_is_never_answered(model_folder):
+def test_predict_fn_with_nan_raises_model_output_error(model_folder):
     classifier = network.load_classifier(model_folder, torch.device("cpu"))
     broken = replace(classifier, mean=[float("nan")] * 3)
     with pytest.raises(inference.ModelOutputError, match="nan"):

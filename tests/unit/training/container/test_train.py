@@ -82,30 +82,6 @@ def test_a_channel_that_is_not_given_is_named():
         dataset.read_channels(None, Path("validation"), 32)
 
 
-def test_a_missing_channel_is_named(tmp_path):
-    small(tmp_path / "train", a=1, b=1)
-    with pytest.raises(dataset.ChannelError, match="nowhere is not a folder: --validation needs"):
-        dataset.read_channels(tmp_path / "train", tmp_path / "nowhere", 32)
-
-
-def test_a_channel_without_class_folders_is_named(tmp_path):
-    draw(tmp_path / "train" / "1.png", True, 0)
-    with pytest.raises(dataset.ChannelError, match="train has no class folders"):
-        dataset.read_channels(tmp_path / "train", tmp_path, 32)
-
-
-def test_one_class_is_not_enough(tmp_path):
-    small(tmp_path, a=1)
-    with pytest.raises(dataset.ClassFolderError, match="one class, a: at least two"):
-        dataset.read_channels(tmp_path, tmp_path, 32)
-
-
-def test_one_picture_of_a_class_is_not_enough(tmp_path):
-    small(tmp_path, a=2, b=1)
-    with pytest.raises(dataset.ClassFolderError, match="b has one picture: at least two"):
-        dataset.read_channels(tmp_path, None, 32)
-
-
 @pytest.mark.parametrize("empty", ["train", "validation"])
 def test_a_class_without_pictures_is_named(tmp_path, empty):
     for split in ("train", "validation"):
@@ -115,11 +91,30 @@ def test_a_class_without_pictures_is_named(tmp_path, empty):
         dataset.read_channels(tmp_path / "train", tmp_path / "validation", 32)
 
 
-def test_validation_classes_that_are_not_trained_are_named(tmp_path):
-    small(tmp_path / "train", a=1, b=1)
-    small(tmp_path / "validation", a=1, b=1, car=1)
-    with pytest.raises(dataset.ClassFolderError, match=r"has classes that .* lacks: car"):
+@pytest.mark.parametrize(
+    ("train_classes", "validation_classes", "error", "message"),
+    [
+        ({"a": 1, "b": 1}, None, dataset.ChannelError, "validation is not a folder: --validation needs"),
+        ({}, {"a": 1}, dataset.ChannelError, "train has no class folders"),
+        ({"a": 1}, {"a": 1}, dataset.ClassFolderError, "one class, a: at least two"),
+        ({"a": 1, "b": 1}, {"a": 1, "b": 1, "car": 1}, dataset.ClassFolderError, r"has classes that .* lacks: car"),
+    ],
+    ids=["missing channel", "no class folders", "one class", "unknown validation class"],
+)
+def test_read_channels_with_unusable_folders_fails(tmp_path, train_classes, validation_classes, error, message):
+    (tmp_path / "train").mkdir()
+    draw(tmp_path / "train" / "1.png", True, 0)
+    small(tmp_path / "train", **train_classes)
+    if validation_classes:
+        small(tmp_path / "validation", **validation_classes)
+    with pytest.raises(error, match=message):
         dataset.read_channels(tmp_path / "train", tmp_path / "validation", 32)
+
+
+def test_read_channels_with_one_picture_of_a_class_fails(tmp_path):
+    small(tmp_path, a=2, b=1)
+    with pytest.raises(dataset.ClassFolderError, match="b has one picture: at least two"):
+        dataset.read_channels(tmp_path, None, 32)
 
 
 @pytest.mark.parametrize(("content", "reason"), [(b"not a picture", "neither PNG nor JPEG"), (b"", "0 bytes")])
@@ -149,7 +144,7 @@ def test_a_loss_that_is_not_finite_ends_training_with_no_model(staged, tmp_path,
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError("disk full")])
-def test_what_fails_while_writing_leaves_the_old_model_whole(staged, trained, tmp_path, monkeypatch, failure):
+def test_failed_write_leaves_the_old_model_whole(staged, trained, tmp_path, monkeypatch, failure):
     import shutil
 
     shutil.copytree(trained / "model", tmp_path / "model")
@@ -231,7 +226,7 @@ def test_the_digest_follows_names_and_contents(tmp_path, change):
     assert dataset.read_pictures(tmp_path, ["a", "b"], 32).digest != before
 
 
-def test_augmentation_only_moves_pixels_and_tells_the_turn():
+def test_augment_moves_pixels_and_returns_the_turns():
     pictures = torch.zeros(400, 3, 32, 32)
     pictures[:, :, 5:9, 16] = 1  # a short line above the middle: it points up
     moved, turns = augment.augment(pictures, torch.Generator().manual_seed(0))
@@ -333,7 +328,7 @@ def test_more_near_duplicates_than_a_part_holds_are_dealt_out_one_by_one():
         assert train.deal_out(pictures, 3, seed).bincount().tolist() == [4, 4, 4]
 
 
-def test_a_part_without_pictures_is_no_hindrance(tmp_path):
+def test_training_with_an_empty_part_succeeds(tmp_path):
     for name, upright in (("bar", True), ("square", False)):
         for number in range(2):
             draw(tmp_path / "train" / name / f"{number}.png", upright, number)
@@ -443,7 +438,7 @@ def test_any_number_of_members_and_any_input_size_can_be_trained_and_served(stag
     assert sum(inference.predict_fn(picture, served)["probabilities"]) == pytest.approx(1)
 
 
-def test_the_laptop_reads_what_training_wrote(trained, tmp_path):
+def test_model_archive_of_a_training_is_readable_by_the_commands(trained, tmp_path):
     """The commands on the laptop find the held-out answers, and recommend what training did."""
     archive = tmp_path / "model.tar.gz"
     with tarfile.open(archive, "w:gz") as packed:
@@ -456,7 +451,7 @@ def test_the_laptop_reads_what_training_wrote(trained, tmp_path):
     assert recommended == {name: written[name] for name in recommended}
 
 
-def test_a_model_folder_that_cannot_be_written_is_told_before_the_training(staged, tmp_path, capsys):
+def test_unwritable_model_folder_fails_before_the_training(staged, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert run(staged, tmp_path / "file" / "model") == 1
     printed = capsys.readouterr()
@@ -464,7 +459,7 @@ def test_a_model_folder_that_cannot_be_written_is_told_before_the_training(stage
     assert "train:loss" not in printed.out
 
 
-def test_too_few_held_out_pictures_are_told_before_the_training(staged, tmp_path, capsys):
+def test_too_few_held_out_pictures_are_printed_before_the_training(staged, tmp_path, capsys):
     assert run(staged, tmp_path / "model", "--epochs", "1") == 0
     assert "120 pictures are held out: it takes 299 to show an error of 1%" in (capsys.readouterr().out)
 
@@ -482,7 +477,7 @@ def test_all_members_answer_together_for_what_is_served(staged, trained):
     assert torch.allclose(together, torch.stack(each).mean(0), atol=1e-5)
 
 
-def test_the_calibration_says_what_the_held_out_answers_show(trained):
+def test_calibration_in_metadata_matches_the_held_out_answers(trained):
     metadata = json.loads((trained / "model" / "metadata.json").read_text())
     held_out = json.loads((trained / "model" / "held_out.json").read_text())
     answers = calibration.held_out_answers(held_out["truth"], held_out["probabilities"])
@@ -509,19 +504,10 @@ def test_the_same_seed_gives_the_same_model(staged, tmp_path):
 
 
 @pytest.mark.parity("training-metrics")
-def test_the_script_runs_by_itself_and_prints_what_sagemaker_reads(staged, tmp_path):
-    command = [
-        sys.executable,
-        SCRIPT,
-        "--train",
-        staged / "train",
-        "--validation",
-        staged / "validation",
-        "--model-dir",
-        tmp_path,
-        *FAST,
-    ]
-    done = subprocess.run([*command, "--epochs", "2"], capture_output=True, text=True, check=True)
+def test_script_prints_the_metrics_that_sagemaker_reads(staged, tmp_path):
+    channels = ["--train", staged / "train", "--validation", staged / "validation", "--model-dir", tmp_path]
+    command = [sys.executable, SCRIPT, *channels, *FAST, "--epochs", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = [line for line in done.stdout.splitlines() if "validation:accuracy=" in line]
     assert len(lines) == 3  # an epoch each, and the served model
     for name in ("train:loss", "validation:loss", "validation:accuracy"):

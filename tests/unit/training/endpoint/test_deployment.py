@@ -49,11 +49,11 @@ def recommended(threshold, *, met):
     ],
     ids=["none", "met lower", "met higher", "not met higher", "not met lower"],
 )
-def test_only_what_was_shown_to_be_enough_lowers_the_threshold(recommendation, threshold):
+def test_chosen_threshold_is_lowered_only_by_a_met_recommendation(recommendation, threshold):
     assert chosen_threshold(recommendation) == threshold
 
 
-def test_why_the_threshold_is_what_it_is_is_said():
+def test_threshold_words_state_the_source():
     met = recommended(0.8123, met=True)
     assert threshold_words(met, "") == str(met)
     assert threshold_words(None, "It has no held_out.json.") == (
@@ -64,7 +64,7 @@ def test_why_the_threshold_is_what_it_is_is_said():
     )
 
 
-def test_the_deploy_line_is_plain_for_what_samconfig_says():
+def test_deploy_command_for_samconfig_values_has_no_overrides():
     assert deploy_command(deploy_parameters("a", None)) == "sam build && sam deploy"
     same = recommended(0.9, met=True)
     assert deploy_command(deploy_parameters("a", same)) == "sam build && sam deploy"
@@ -93,7 +93,7 @@ def test_the_deploy_line_names_the_laptops_part_of_samconfig(monkeypatch):
 def test_the_recommendation_is_read_from_the_model():
     session = StubbedSession()
     session.stub("s3").add_response("get_object", body(model_archive(held_out(400))))
-    found, missing = recommend(session, MODEL_DATA, None)
+    found, _, missing = recommend(session, None, MODEL_DATA)
     assert found
     assert (found.threshold, found.met, missing) == (0.6, True, "")
 
@@ -102,7 +102,7 @@ def test_the_recommendation_is_read_from_the_model():
 def test_a_model_that_cannot_be_read_is_deployed_all_the_same(code):
     session = StubbedSession()
     session.stub("s3").add_client_error("get_object", code, "why")
-    found, missing = recommend(session, MODEL_DATA, None)
+    found, _, missing = recommend(session, None, MODEL_DATA)
     assert found is None
     assert code in missing
 
@@ -112,6 +112,6 @@ def test_a_connection_that_breaks_does_not_cost_the_trained_model():
         def client(self, _):
             raise EndpointConnectionError(endpoint_url="http://s3")
 
-    found, missing = recommend(Broken(), MODEL_DATA, None)
+    found, _, missing = recommend(Broken(), None, MODEL_DATA)
     assert found is None
     assert "http://s3" in missing

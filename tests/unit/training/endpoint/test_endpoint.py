@@ -7,6 +7,7 @@ from rich.console import Console
 
 from common.settings import project
 from tests.unit.aws_stubs import ACCOUNT, REGION, Body, Sleeps, client_error, stubbed
+from tests.unit.training.sagemaker_answers import arn, config_summary, described_endpoint, model_summary
 from training.endpoint.endpoint import (
     DataCaptureOffError,
     EndpointFailedError,
@@ -36,20 +37,8 @@ CAPTURE = {
 }
 
 
-def arn(kind, name):
-    return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
-
-
 def endpoint(status, config=CONFIG, **more):
-    return {
-        "EndpointName": NAME,
-        "EndpointArn": arn("endpoint", NAME),
-        "EndpointConfigName": config,
-        "EndpointStatus": status,
-        "CreationTime": "2026-01-01T00:00:00Z",
-        "LastModifiedTime": "2026-01-01T00:00:00Z",
-        **more,
-    }
+    return described_endpoint(NAME, status, config, **more)
 
 
 @pytest.fixture
@@ -76,7 +65,7 @@ def add_looks(sagemaker, *answers):
 
 
 @pytest.mark.parity("endpoint-lifecycle")
-def test_another_error_than_missing_is_not_taken_for_it(sagemaker):
+def test_find_endpoint_raises_other_errors_than_missing(sagemaker):
     sagemaker.stubber.add_client_error("describe_endpoint", "AccessDeniedException", "not found")
     with pytest.raises(type(client_error("", "")), match="AccessDenied"):
         find_endpoint(sagemaker, NAME)
@@ -84,7 +73,7 @@ def test_another_error_than_missing_is_not_taken_for_it(sagemaker):
     assert is_missing(client_error("ResourceNotFound", "anything"))
 
 
-def test_an_endpoint_that_failed_says_why_and_what_to_do(sagemaker, quiet):
+def test_failed_endpoint_error_names_reason_log_and_next_step(sagemaker, quiet):
     add_looks(
         sagemaker,
         endpoint("Creating"),
@@ -98,7 +87,7 @@ def test_an_endpoint_that_failed_says_why_and_what_to_do(sagemaker, quiet):
 
 
 @pytest.mark.parity("endpoint-update")
-def test_an_update_that_was_rolled_back_is_no_success(sagemaker, quiet):
+def test_rolled_back_update_raises_an_error(sagemaker, quiet):
     add_looks(
         sagemaker,
         endpoint("Updating", OLD),
@@ -109,7 +98,7 @@ def test_an_update_that_was_rolled_back_is_no_success(sagemaker, quiet):
         wait_in_service(sagemaker, NAME, CONFIG, **quiet)
 
 
-def test_an_endpoint_deleted_by_somebody_else_meanwhile(sagemaker, quiet):
+def test_endpoint_deleted_while_waiting_raises_an_error(sagemaker, quiet):
     add_looks(sagemaker, endpoint("Creating"), None)
     with pytest.raises(EndpointFailedError, match="is Deleted"):
         wait_in_service(sagemaker, NAME, CONFIG, **quiet)
@@ -125,7 +114,7 @@ def test_an_endpoint_deleted_by_somebody_else_meanwhile(sagemaker, quiet):
         {**CAPTURE, "CaptureStatus": "Stopped"},
     ],
 )
-def test_an_endpoint_that_does_not_capture_everything_is_no_success(sagemaker, quiet, capture):
+def test_endpoint_without_full_data_capture_raises_an_error(sagemaker, quiet, capture):
     more = {"DataCaptureConfig": capture} if capture else {}
     add_looks(sagemaker, endpoint("InService", **more))
     with pytest.raises(DataCaptureOffError, match=r"is (absent|Started|Stopped), at (0|100|20) %"):
@@ -144,7 +133,7 @@ def add_tags(sagemaker, *tags):
 
 
 @pytest.mark.parametrize("status", ["InService", "Updating", "Failed"])
-def test_an_endpoint_of_somebody_else_is_neither_updated_nor_deleted(sagemaker, quiet, status):
+def test_put_endpoint_leaves_an_untagged_endpoint_alone(sagemaker, quiet, status):
     add_looks(sagemaker, endpoint(status, OLD))
     add_tags(sagemaker, {"Key": "Project", "Value": "another"})
     with pytest.raises(EndpointNotOursError, match=r"did not make: give another --endpoint"):
@@ -265,26 +254,21 @@ def test_the_configuration_captures_every_question_and_answer(sagemaker):
 
 
 @pytest.mark.parity("sagemaker-lists")
-def test_only_superseded_things_of_this_endpoint_and_project_are_deleted(sagemaker):
+def test_delete_superseded_spares_the_new_the_untagged_and_other_endpoints(sagemaker):
     untagged, other = "pictures-20240102030405", "pictures-2-20250102030405"
-    when = {"CreationTime": "2026-01-01T00:00:00Z"}
-    configs = [
-        {"EndpointConfigName": n, "EndpointConfigArn": arn("endpoint-config", n), **when}
-        for n in (CONFIG, OLD, untagged, other)
-    ]
-    models = [{"ModelName": n, "ModelArn": arn("model", n), **when} for n in (CONFIG, OLD, other)]
     add = sagemaker.stubber.add_response
 
-    def add_tags(kind, name, tags):
-        add("list_tags", {"Tags": tags}, {"ResourceArn": arn(kind, name)})
+    def add_tags(kind, *names):
+        for name in names:
+            tags = [] if name == untagged else [project().tag]
+            add("list_tags", {"Tags": tags}, {"ResourceArn": arn(kind, name)})
 
+    configs = [config_summary(name) for name in (CONFIG, OLD, untagged, other)]
     add("list_endpoint_configs", {"EndpointConfigs": configs}, {"NameContains": NAME})
-    add_tags("endpoint-config", CONFIG, [project().tag])
-    add_tags("endpoint-config", OLD, [project().tag])
-    add_tags("endpoint-config", untagged, [{"Key": "Project", "Value": "another"}])
+    add_tags("endpoint-config", CONFIG, OLD, untagged)
+    models = [model_summary(name) for name in (CONFIG, OLD, other)]
     add("list_models", {"Models": models}, {"NameContains": NAME})
-    add_tags("model", CONFIG, [project().tag])
-    add_tags("model", OLD, [project().tag])
+    add_tags("model", CONFIG, OLD)
     add("delete_endpoint_config", {}, {"EndpointConfigName": OLD})
     add("delete_model", {}, {"ModelName": OLD})
     assert delete_superseded(sagemaker, NAME, keep=CONFIG) == 2
@@ -292,29 +276,12 @@ def test_only_superseded_things_of_this_endpoint_and_project_are_deleted(sagemak
 
 def ask(answer):
     runtime, stubber = stubbed("sagemaker-runtime")
-    expected = {
-        "EndpointName": NAME,
-        "ContentType": "image/png",
-        "Accept": "application/json",
-        "Body": b"PNG",
-    }
-    stubber.add_response("invoke_endpoint", {"Body": Body(answer)}, expected)
+    stubber.add_response("invoke_endpoint", {"Body": Body(answer)})
     return smoke_test(runtime, NAME, b"PNG")
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"<html>",
-        b"[0.9, 0.1]",
-        {"labels": ["a", "b"]},
-        {"labels": ["a", "b"], "probabilities": [1.0]},
-        {"labels": [], "probabilities": []},
-        {"labels": ["a"], "probabilities": [None]},
-        {"labels": ["a", "b"], "probabilities": [0.9, 0.9]},
-    ],
-)
-def test_an_answer_that_was_not_agreed(answer):
+@pytest.mark.parametrize("answer", [b"<html>", b"[0.9, 0.1]", {"labels": ["a", "b"], "probabilities": [0.9, 0.9]}])
+def test_smoke_test_with_unreadable_answer_fails(answer):
     with pytest.raises(SmokeTestError, match=r"was agreed: look at inference\.py"):
         ask(answer)
 

@@ -7,15 +7,14 @@ from botocore.exceptions import ClientError
 
 from tests.unit.aws_stubs import StubbedSession, stubbed
 from tests.unit.training.model_archives import (
-    ARN,
     MODEL_DATA,
-    WHEN,
     add_endpoint_config,
     add_served_model,
     body,
     held_out,
     model_archive,
 )
+from tests.unit.training.sagemaker_answers import model_summary
 from training.endpoint import model_artifact
 from training.endpoint.model_artifact import (
     ModelArtifact,
@@ -146,17 +145,16 @@ def test_the_model_behind_an_endpoint_is_found():
         [{"VariantName": "a"}],  # serves inference components
     ],
 )
-def test_an_endpoint_that_serves_not_one_model_is_told_apart(variants):
+def test_endpoint_model_data_of_several_models_fails(variants):
     session = StubbedSession()
     add_endpoint_config(session, variants)
     with pytest.raises(NoHeldOutAnswersError, match="Endpoint e serves not one model"):
         endpoint_model_data(session.client("sagemaker"), "e")
 
 
-def test_a_model_without_an_archive_is_told_apart():
+def test_endpoint_model_data_without_archive_fails():
     session = StubbedSession()
     add_endpoint_config(session, [{"VariantName": "a", "ModelName": "m"}])
-    model = {"ModelName": "m", "CreationTime": WHEN, "ModelArn": ARN, "Containers": []}
-    session.stub("sagemaker").add_response("describe_model", model)
+    session.stub("sagemaker").add_response("describe_model", {**model_summary("m"), "Containers": []})
     with pytest.raises(NoHeldOutAnswersError, match=r"Endpoint e serves no model\.tar\.gz"):
         endpoint_model_data(session.client("sagemaker"), "e")

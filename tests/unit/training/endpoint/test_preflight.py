@@ -48,7 +48,7 @@ def test_a_bucket_under_a_key_that_the_projects_role_may_not_use():
         check_encryption(s3, "b")
 
 
-def test_buckets_under_keys_of_s3_and_of_nobody_knows_are_no_problem():
+def test_default_and_unknown_encryption_pass():
     s3, stubber = stubbed("s3")
     stubber.add_response("get_bucket_encryption", encryption(SSEAlgorithm="AES256"))
     stubber.add_response("get_bucket_encryption", encryption(SSEAlgorithm="aws:kms"))
@@ -104,15 +104,18 @@ def test_the_manifest_is_read_from_the_agreed_key():
     assert read_manifest(s3, "b") == MANIFEST
 
 
-@pytest.mark.parametrize("uri", ["model.tar.gz", "https://b/model.tar.gz", "s3://b/model"])
-def test_model_data_that_is_no_address(uri):
-    with pytest.raises(ModelDataMissingError, match=r"give s3://BUCKET/KEY\.tar\.gz"):
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("model.tar.gz", r"give s3://BUCKET/KEY\.tar\.gz"),
+        ("https://b/model.tar.gz", r"give s3://BUCKET/KEY\.tar\.gz"),
+        ("s3://b/model", r"give s3://BUCKET/KEY\.tar\.gz"),
+        ("s3://elsewhere/model.tar.gz", r"reads only s3://b/.*--role"),
+    ],
+)
+def test_check_model_data_with_unusable_uri_fails(uri, message):
+    with pytest.raises(ModelDataMissingError, match=message):
         check_model_data(None, uri, "b", own_role=True)
-
-
-def test_model_data_that_the_projects_role_cannot_read():
-    with pytest.raises(ModelDataMissingError, match=r"reads only s3://b/.*--role"):
-        check_model_data(None, "s3://elsewhere/model.tar.gz", "b", own_role=True)
 
 
 def test_model_data_that_is_not_there():
@@ -123,15 +126,19 @@ def test_model_data_that_is_not_there():
         check_model_data(s3, "s3://elsewhere/a/model.tar.gz", "b", own_role=False)
 
 
-@pytest.mark.parametrize("uri", ["checkpoints/job", "https://b/checkpoints", "s3://b", "s3://b/"])
-def test_checkpoints_that_are_no_address(uri):
-    with pytest.raises(CheckpointsUnusableError, match=r"give s3://BUCKET/PREFIX"):
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        *(
+            (uri, r"give s3://BUCKET/PREFIX")
+            for uri in ("checkpoints/job", "https://b/checkpoints", "s3://b", "s3://b/")
+        ),
+        ("s3://elsewhere/checkpoints/job", r"reads only s3://b/.*--role"),
+    ],
+)
+def test_check_checkpoints_with_unusable_uri_fails(uri, message):
+    with pytest.raises(CheckpointsUnusableError, match=message):
         check_checkpoints(None, uri, "b", own_role=True)
-
-
-def test_checkpoints_that_the_projects_role_cannot_read():
-    with pytest.raises(CheckpointsUnusableError, match=r"reads only s3://b/.*--role"):
-        check_checkpoints(None, "s3://elsewhere/checkpoints/job", "b", own_role=True)
 
 
 def test_checkpoints_that_are_not_there_or_closed():
@@ -139,7 +146,7 @@ def test_checkpoints_that_are_not_there_or_closed():
     expected = {"Bucket": "elsewhere", "Prefix": "checkpoints/job/", "MaxKeys": 1}
     uri = "s3://elsewhere/checkpoints/job/"
     stubber.add_response("list_objects_v2", {}, expected)
-    with pytest.raises(CheckpointsUnusableError, match=r"there is nothing.*train from the start"):
+    with pytest.raises(CheckpointsUnusableError, match=r"there is nothing.*to train from the start"):
         check_checkpoints(s3, uri, "b", own_role=False)
     stubber.add_client_error("list_objects_v2", "AccessDenied", "Access Denied")
     with pytest.raises(CheckpointsUnusableError, match=r"cannot be read \(Access Denied\)"):
@@ -156,7 +163,7 @@ def test_spot_instances_have_a_quota_of_their_own():
 
 
 @pytest.mark.parity("service-quotas")
-def test_a_quota_that_is_too_small_says_how_to_raise_it():
+def test_check_quota_below_need_names_the_console():
     name = endpoint_quota("ml.m5.large")
     with pytest.raises(
         QuotaExceededError,
@@ -166,7 +173,7 @@ def test_a_quota_that_is_too_small_says_how_to_raise_it():
         check_quota({name: (1.0, "L-1")}, name, 2, "--endpoint-instance")
 
 
-def test_a_quota_that_suffices_and_one_that_nobody_tells():
+def test_check_quota_returns_value_or_unknown():
     name = training_quota("ml.m5.xlarge")
     assert check_quota({name: (4.0, "L-1")}, name, 1, "--training-instance") == "4"
     assert check_quota({}, name, 1, "--training-instance") == "unknown"

@@ -63,6 +63,11 @@ def ensure(iam):
     return ensure_role(iam, region=REGION, account=ACCOUNT, partition="aws", bucket=BUCKET)
 
 
+def policy_of(bucket):
+    document = json.dumps(execution_policy(bucket, "aws"))
+    return {"RoleName": NAME, "PolicyName": policy_name(bucket), "PolicyDocument": document}
+
+
 def add_simulation(iam, actions, resource, decisions):
     iam.stubber.add_response(
         "simulate_principal_policy",
@@ -84,7 +89,7 @@ def test_a_role_that_does_not_exist(iam):
 
 
 @pytest.mark.parity("account")
-def test_a_role_of_another_account_is_not_taken_for_one_of_that_name_here(iam):
+def test_check_role_of_another_account_fails(iam):
     other = f"arn:aws:iam::210987654321:role/{NAME}"
     with pytest.raises(RoleUnusableError, match=r"is of account 210987654321, and SageMaker in"):
         check(iam, other)  # and IAM is not asked
@@ -115,94 +120,64 @@ def test_a_role_that_cannot_write_to_the_bucket(iam):
     iam.stubber.assert_no_pending_responses()
 
 
-def test_a_role_given_by_arn_is_taken_where_iam_may_not_be_asked(iam):
+def test_check_role_without_permission_to_ask_iam_accepts_only_an_arn(iam):
     iam.stubber.add_client_error("get_role", "AccessDenied", "no", http_status_code=403)
     assert check(iam) == ARN
-
-
-def test_a_role_given_by_name_is_not(iam):
     iam.stubber.add_client_error("get_role", "AccessDenied", "no", http_status_code=403)
     with pytest.raises(RoleUnusableError, match=r"may not look up the role Mine: give its ARN"):
         check(iam, "Mine")
 
 
 @pytest.mark.parity("iam-simulator")
-def test_a_role_is_taken_where_the_simulator_is_shut(iam):
+def test_check_role_without_simulator_accepts_the_role(iam):
     iam.stubber.add_response("get_role", role())
     for _ in range(2):
         iam.stubber.add_client_error("simulate_principal_policy", "AccessDenied", "no")
     assert check(iam, NAME) == ARN
 
 
-def test_somebody_elses_role_of_that_name_is_left_alone(iam):
+def test_ensure_role_leaves_an_untagged_role_alone(iam):
     iam.stubber.add_response("get_role", role(tags=[{"Key": "Project", "Value": "another"}]))
     with pytest.raises(RoleUnusableError, match="that this project did not make: give one with"):
         ensure(iam)
 
 
-def test_a_caller_who_may_not_make_roles_is_told_what_to_ask_for(iam):
-    iam.stubber.add_client_error("get_role", "NoSuchEntity", "no", http_status_code=404)
-    iam.stubber.add_client_error("create_role", "AccessDenied", "not you")
+@pytest.mark.parametrize("denied", ["get_role", "create_role"])
+def test_ensure_role_without_permission_names_the_role_option(iam, denied):
+    if denied == "create_role":
+        iam.stubber.add_client_error("get_role", "NoSuchEntity", "no", http_status_code=404)
+    iam.stubber.add_client_error(denied, "AccessDenied", "not you")
     with pytest.raises(RoleUnusableError, match=r"may not look up or make the role .*not you.*--role"):
         ensure(iam)
 
 
-def test_a_caller_who_may_not_even_look_is_told_the_same(iam):
-    iam.stubber.add_client_error("get_role", "AccessDenied", "no iam:GetRole")
-    with pytest.raises(RoleUnusableError, match=r"may not look up .*no iam:GetRole.*--role"):
-        ensure(iam)
-
-
 @pytest.mark.parity("iam-roles", "iam-trust")
-def test_a_role_is_made_tagged_with_one_policy_for_one_bucket(iam):
+def test_ensure_role_creates_a_tagged_role_with_one_policy(iam):
     iam.stubber.add_client_error("get_role", "NoSuchEntity", "no", http_status_code=404)
-    iam.stubber.add_response(
-        "create_role",
-        role(),
-        {
-            "RoleName": NAME,
-            "AssumeRolePolicyDocument": json.dumps(trust_policy(ACCOUNT)),
-            "Description": "SageMaker training and serving of scones-unlimited",
-            "Tags": [project().tag],
-        },
-    )
+    created = {
+        "RoleName": NAME,
+        "AssumeRolePolicyDocument": json.dumps(trust_policy(ACCOUNT)),
+        "Description": "SageMaker training and serving of scones-unlimited",
+        "Tags": [project().tag],
+    }
+    iam.stubber.add_response("create_role", role(), created)
     iam.stubber.add_client_error("get_role_policy", "NoSuchEntity", "no", http_status_code=404)
-    iam.stubber.add_response(
-        "put_role_policy",
-        {},
-        {
-            "RoleName": NAME,
-            "PolicyName": policy_name(BUCKET),
-            "PolicyDocument": json.dumps(execution_policy(BUCKET, "aws")),
-        },
-    )
+    iam.stubber.add_response("put_role_policy", {}, policy_of(BUCKET))
     assert ensure(iam) == (ARN, True)
     iam.stubber.assert_no_pending_responses()
 
 
-def test_a_second_run_changes_nothing(iam):
+def test_ensure_role_changes_nothing_where_the_policy_is_current(iam):
     iam.stubber.add_response("get_role", role(tags=[project().tag]))
-    iam.stubber.add_response(
-        "get_role_policy",
-        {
-            "RoleName": NAME,
-            "PolicyName": policy_name(BUCKET),
-            "PolicyDocument": json.dumps(execution_policy(BUCKET, "aws")),
-        },
-    )
+    iam.stubber.add_response("get_role_policy", policy_of(BUCKET))
     assert ensure(iam) == (ARN, False)
     iam.stubber.assert_no_pending_responses()
 
 
-def test_the_policy_of_another_bucket_stays(iam):
+def test_ensure_role_for_another_bucket_adds_a_second_policy(iam):
     iam.stubber.add_response("get_role", role(tags=[project().tag]))
     iam.stubber.add_client_error("get_role_policy", "NoSuchEntity", "no", http_status_code=404)
-    expected = {
-        "RoleName": NAME,
-        "PolicyName": "training-another",
-        "PolicyDocument": json.dumps(execution_policy("another", "aws")),
-    }
-    iam.stubber.add_response("put_role_policy", {}, expected)
+    iam.stubber.add_response("put_role_policy", {}, policy_of("another") | {"PolicyName": "training-another"})
     found = ensure_role(iam, region=REGION, account=ACCOUNT, partition="aws", bucket="another")
     assert found == (ARN, True)
     iam.stubber.assert_no_pending_responses()

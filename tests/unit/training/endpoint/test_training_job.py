@@ -12,6 +12,7 @@ from rich.console import Console
 from common.settings import project
 from common.waiting import WaitTimeoutError
 from tests.unit.aws_stubs import ACCOUNT, REGION, Sleeps, boto_session, client_error, stubbed
+from tests.unit.training.sagemaker_answers import WHEN, arn, described_job
 from training.endpoint.images import NoImageError, image_uri
 from training.endpoint.training_job import (
     LOG_GROUP,
@@ -25,23 +26,12 @@ from training.endpoint.training_job import (
 )
 
 JOB = "scones-unlimited-20260102030405"
-ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{JOB}"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/Role"
 METRICS = "  2/3   4.0 s  train:loss=0.5000 validation:loss=0.4000 validation:accuracy=0.9000"
 
 
 def description(status, secondary, **more):
-    return {
-        "TrainingJobName": JOB,
-        "TrainingJobArn": ARN,
-        "TrainingJobStatus": status,
-        "SecondaryStatus": secondary,
-        "ModelArtifacts": {"S3ModelArtifacts": f"s3://b/jobs/{JOB}/output/model.tar.gz"},
-        "AlgorithmSpecification": {"TrainingInputMode": "File"},
-        "StoppingCondition": {},
-        "CreationTime": "2026-01-01T00:00:00Z",
-        **more,
-    }
+    return described_job(JOB, status, secondary, **more)
 
 
 def wait(answers, messages=((),), max_run_s=60):
@@ -86,19 +76,14 @@ def test_a_failed_job_shows_the_reason_and_where_the_log_is():
 
 
 @pytest.mark.parity("training-failure")
-def test_a_job_that_ran_out_of_time_says_so():
-    stopped = description("Stopped", "MaxRuntimeExceeded")
-    with pytest.raises(TrainingFailedError, match="ended as Stopped: MaxRuntimeExceeded"):
-        wait([stopped, stopped])
-
-
-def test_a_spot_job_that_waited_too_long_tells_how_to_go_on():
+@pytest.mark.parametrize("secondary", ["MaxRuntimeExceeded", "MaxWaitTimeExceeded"])
+def test_stopped_job_names_the_cause_and_the_checkpoints(secondary):
     uri = f"s3://b/checkpoints/{JOB}"
-    stopped = description("Stopped", "MaxWaitTimeExceeded", CheckpointConfig={"S3Uri": uri})
+    stopped = description("Stopped", secondary, CheckpointConfig={"S3Uri": uri})
     with pytest.raises(TrainingFailedError) as caught:
         wait([stopped, stopped])
-    assert "ended as Stopped: MaxWaitTimeExceeded" in str(caught.value)
-    assert str(caught.value).endswith(f"To go on with what it had learned, add --checkpoints {uri}")
+    assert f"ended as Stopped: {secondary}" in str(caught.value)
+    assert str(caught.value).endswith(f"add --checkpoints {uri}")
 
 
 def test_a_job_that_does_not_end_is_given_up(monkeypatch):
@@ -132,37 +117,22 @@ def test_status_changes_and_metrics_are_shown_once_and_the_result_is_read():
     assert "+ python" not in shown
 
 
-def transitions(*statuses):
-    start = "2026-01-01T00:00:00Z"
-    return [{"Status": status, "StartTime": start} for status in statuses]
-
-
 @pytest.mark.parity("training-spot")
-def test_the_interruptions_of_a_spot_job_are_counted():
+def test_spot_job_result_counts_the_interruptions():
+    interrupted = ["Starting", "Downloading", "Training", "Interrupted"]
+    statuses = [*interrupted, *interrupted, "Starting", "Downloading", "Training", "Uploading"]
     done = description(
         "Completed",
         "Completed",
         EnableManagedSpotTraining=True,
         TrainingTimeInSeconds=100,
         BillableTimeInSeconds=30,
-        SecondaryStatusTransitions=transitions(
-            "Starting",
-            "Downloading",
-            "Training",
-            "Interrupted",
-            "Starting",
-            "Downloading",
-            "Training",
-            "Interrupted",
-            "Starting",
-            "Downloading",
-            "Training",
-            "Uploading",
-        ),
+        SecondaryStatusTransitions=[{"Status": status, "StartTime": WHEN} for status in statuses],
     )
     result, _ = wait([done, done])
     assert (result.spot, result.interruptions) == (True, 2)
     assert (result.seconds, result.billable_seconds) == (100, 30)
+    assert result.validation_accuracy is None
 
 
 def test_the_log_of_a_job_that_was_started_again_is_followed_into_its_next_stream():
@@ -195,12 +165,6 @@ def test_the_log_of_a_job_that_was_started_again_is_followed_into_its_next_strea
     stubber.assert_no_pending_responses()
 
 
-def test_a_job_that_reported_no_metrics_has_no_accuracy():
-    done = description("Completed", "Completed")
-    result, _ = wait([done, done])
-    assert result.validation_accuracy is None
-
-
 @pytest.mark.parity("logs-read")
 def test_a_log_that_is_not_there_yet_or_denied_is_asked_for_again():
     logs, stubber = stubbed("logs")
@@ -219,7 +183,7 @@ def test_a_log_that_is_not_there_yet_or_denied_is_asked_for_again():
 
 
 @pytest.mark.parity("training-stop")
-def test_stopping_a_job_that_has_ended_is_no_error():
+def test_stop_training_job_after_its_end_raises_nothing():
     sagemaker, stubber = stubbed("sagemaker")
     expected = {"TrainingJobName": JOB}
     stubber.add_client_error("stop_training_job", "ValidationException", expected_params=expected)
@@ -264,7 +228,7 @@ class Answers:
             listing = b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>"
             content = listing if request.method == "GET" else b""
         if name == "SageMaker.CreateTrainingJob":
-            content = json.dumps({"TrainingJobArn": ARN}).encode()
+            content = json.dumps({"TrainingJobArn": arn("training-job", JOB)}).encode()
         if name == "SageMaker.DescribeTrainingJob":
             content = json.dumps({**json.loads(body), "TrainingJobStatus": "InProgress"}).encode()
         return self.answer(request, 200, content)
@@ -305,31 +269,21 @@ def sent():
 
 
 @pytest.mark.parity("training-spot", "training-checkpoints")
-def test_what_the_sdk_sends_for_a_job_on_spot_instances(sent):
+@pytest.mark.parametrize("spot", [True, False])
+def test_sdk_sends_spot_options_and_checkpoints_where_given(sent, spot):
     assert not sent[1].get("EnableManagedSpotTraining")
     assert "CheckpointConfig" not in sent[1]
     uri = new_checkpoints_uri("pictures", "scones-unlimited")
     assert re.fullmatch(r"s3://pictures/checkpoints/scones-unlimited-\d{14}", uri)
-    _, body, _ = start_with_sdk(max_wait_s=3600, checkpoints=uri)
-    assert body["EnableManagedSpotTraining"] is True
-    assert body["StoppingCondition"] == {
-        "MaxRuntimeInSeconds": 1800,
-        "MaxWaitTimeInSeconds": 3600,
-    }
-    assert body["CheckpointConfig"] == {
-        "S3Uri": f"{uri}/",
-        "LocalPath": "/opt/ml/checkpoints",
-    }
-
-
-def test_a_job_on_demand_can_go_on_from_checkpoints():
-    _, body, _ = start_with_sdk(checkpoints="s3://pictures/checkpoints/old/")
-    assert not body.get("EnableManagedSpotTraining")
-    assert body["CheckpointConfig"]["S3Uri"] == "s3://pictures/checkpoints/old/"
+    _, body, _ = start_with_sdk(checkpoints=uri, **({"max_wait_s": 3600} if spot else {}))
+    assert body.get("EnableManagedSpotTraining", False) is spot
+    wait_time = {"MaxWaitTimeInSeconds": 3600} if spot else {}
+    assert body["StoppingCondition"] == {"MaxRuntimeInSeconds": 1800, **wait_time}
+    assert body["CheckpointConfig"] == {"S3Uri": f"{uri}/", "LocalPath": "/opt/ml/checkpoints"}
 
 
 @pytest.mark.parity("training-request")
-def test_what_the_sdk_sends_for_a_training_job(sent):
+def test_sdk_sends_the_training_job_request(sent):
     job, body, asked = sent
     assert body["TrainingJobName"] == job
     assert job.startswith("scones-unlimited-")
@@ -365,6 +319,6 @@ def test_the_metric_definitions_read_what_train_py_prints(sent):
 
 
 @pytest.mark.parity("sdk-telemetry")
-def test_nothing_is_reported_home_and_sts_is_not_asked(sent):
+def test_sdk_sends_no_telemetry_and_no_sts_call(sent):
     hosts = {url.split("/")[2] for _, url, *_ in sent[2]}
     assert not any("sts" in host or "telemetry" in host for host in hosts)

@@ -130,9 +130,13 @@ def test_a_truncated_archive_is_named(tmp_path: Path, kept):
         archive_source(path, CLASSES)
 
 
-def test_a_missing_archive_is_named(tmp_path: Path):
+def test_archive_source_with_missing_file_or_member_fails(tmp_path: Path):
     with pytest.raises(ArchiveError, match="does not exist"):
         archive_source(tmp_path / "none.tar.gz", CLASSES)
+    pickles = members()
+    del pickles["test"]
+    with pytest.raises(ArchiveError, match="lacks test"):
+        archive_source(write_archive(tmp_path / "a.tar.gz", pickles), CLASSES)
 
 
 @pytest.mark.parametrize(
@@ -152,14 +156,6 @@ def test_another_layout_is_named(tmp_path: Path, member, fields, message):
 
     with pytest.raises(ArchiveError, match=message):
         archive_source(path, CLASSES)
-
-
-def test_a_missing_member_is_named(tmp_path: Path):
-    pickles = members()
-    del pickles["test"]
-
-    with pytest.raises(ArchiveError, match="lacks test"):
-        archive_source(write_archive(tmp_path / "a.tar.gz", pickles), CLASSES)
 
 
 def test_pictures_have_the_class_of_their_label_and_the_pixels_of_their_row(tmp_path: Path):
@@ -188,40 +184,31 @@ def test_names_that_repeat_or_hold_a_path_stay_apart_and_harmless(tmp_path: Path
     assert names == ["train-x-0", "train-x-1", "train-a_b", "train-picture"]
 
 
-def test_an_unknown_class_lists_near_names():
-    with pytest.raises(UnknownClassError, match="did you mean motorcycle"):
-        choose_classes(["motorbicycle", "bus"], ["bicycle", "bus", "motorcycle"])
+@pytest.mark.parametrize(
+    ("wanted", "available", "error", "message"),
+    [
+        (["motorbicycle", "bus"], ["bicycle", "bus", "motorcycle"], UnknownClassError, "did you mean motorcycle"),
+        (["zzz"], ["bus", "bicycle"], UnknownClassError, "there are bicycle, bus"),
+        (["bus", "Bus"], ["bus", "bicycle"], TooFewClassesError, "at least two"),
+        (["Car", "bus"], ["Car", "bus", "car"], SameClassNameError, "'Car' and 'car' differ only in case"),
+        (["a,b", "bus"], ["a,b", "bus"], ClassNameError, "rename it"),
+    ],
+)
+def test_choose_classes_with_unusable_names_fails(wanted, available, error, message):
+    with pytest.raises(error, match=message):
+        choose_classes(wanted, available)
 
 
-def test_an_unknown_class_like_no_other_lists_all():
-    with pytest.raises(UnknownClassError, match="there are bicycle, bus"):
-        choose_classes(["zzz"], ["bus", "bicycle"])
-
-
-def test_a_single_class_is_refused():
-    with pytest.raises(TooFewClassesError, match="at least two"):
-        choose_classes(["bus", "Bus"], ["bus", "bicycle"])
-
-
-def test_classes_that_differ_in_case_only_are_refused():
-    with pytest.raises(SameClassNameError, match="'Car' and 'car' differ only in case"):
-        choose_classes(["Car", "bus"], ["Car", "bus", "car"])
-
-
-def test_classes_that_differ_in_case_only_and_are_not_wanted_do_not_matter():
-    assert choose_classes(["van", "bus"], ["Car", "bus", "car", "van"]) == ["bus", "van"]
-
-
-def test_a_class_name_with_a_comma_is_refused():
-    with pytest.raises(ClassNameError, match="rename it"):
-        choose_classes(["a,b", "bus"], ["a,b", "bus"])
-
-
-def test_case_and_spaces_of_a_class_do_not_matter():
-    assert choose_classes(["Pickup Truck", "bus"], ["bus", "pickup_truck"]) == [
-        "bus",
-        "pickup_truck",
-    ]
+@pytest.mark.parametrize(
+    ("wanted", "available", "chosen"),
+    [
+        (["van", "bus"], ["Car", "bus", "car", "van"], ["bus", "van"]),
+        (["Pickup Truck", "bus"], ["bus", "pickup_truck"], ["bus", "pickup_truck"]),
+    ],
+    ids=["ambiguous class not wanted", "case and spaces"],
+)
+def test_choose_classes_returns_the_names_of_the_source(wanted, available, chosen):
+    assert choose_classes(wanted, available) == chosen
 
 
 def test_a_file_stem_is_never_empty():

@@ -94,7 +94,7 @@ def test_a_refusal_is_an_error_at_once(target):
     assert len(host.ranges_asked) == 1
 
 
-def test_a_host_that_stays_away_is_an_error_that_says_to_come_back(target):
+def test_download_from_unreachable_host_fails_with_advice(target):
     host = Host()
     host.failures = [urllib.error.URLError("no route to host")] * TRIES
 
@@ -113,68 +113,41 @@ def test_dropped_connections_are_resumed_where_they_broke_off(target):
     assert not part(target).exists()
 
 
-def test_a_busy_host_is_tried_again(target):
+def test_download_from_a_busy_host_is_retried_with_longer_pauses(target):
     host = Host()
     host.failures = [http_error(503), TimeoutError("timed out"), http_error(429)]
-    fetch(target, host)
-
-    assert target.read_bytes() == CONTENT
-
-
-def test_tries_without_progress_wait_longer_each_time(target):
-    host = Host()
-    host.failures = [TimeoutError("timed out")] * 3
     _, pauses = fetch(target, host)
 
+    assert target.read_bytes() == CONTENT
     assert pauses == [2, 4, 8]
 
 
-def test_a_later_call_goes_on_from_the_part_that_is_there(target):
+@pytest.mark.parametrize(
+    ("content", "options", "ranges"),
+    [
+        (CONTENT[:7], {}, ["bytes=7-"]),
+        (b"old bytes", {"ranges": False}, ["bytes=9-"]),
+        (CONTENT, {}, [f"bytes={len(CONTENT)}-"]),
+        (CONTENT + b"more", {}, [f"bytes={len(CONTENT) + 4}-", None]),
+    ],
+    ids=["part", "no ranges", "whole", "too long"],
+)
+def test_download_with_part_file_resumes_or_starts_over(target, content, options, ranges):
     target.parent.mkdir()
-    part(target).write_bytes(CONTENT[:7])
+    part(target).write_bytes(content)
+    host = Host(**options)
+    fetch(target, host)
+
+    assert target.read_bytes() == CONTENT
+    assert host.ranges_asked == ranges
+
+
+@pytest.mark.parametrize(("content", "ranges"), [(CONTENT, []), (CONTENT[:-1], [None])], ids=["whole", "damaged"])
+def test_download_fetches_only_what_is_not_there_whole(target, content, ranges):
+    target.parent.mkdir()
+    target.write_bytes(content)
     host = Host()
     fetch(target, host)
 
-    assert host.ranges_asked == ["bytes=7-"]
-    assert target.read_bytes() == CONTENT
-
-
-def test_a_host_without_ranges_starts_over(target):
-    target.parent.mkdir()
-    part(target).write_bytes(b"old bytes")
-    fetch(target, Host(ranges=False))
-
-    assert target.read_bytes() == CONTENT
-
-
-def test_a_whole_part_is_only_checked(target):
-    target.parent.mkdir()
-    part(target).write_bytes(CONTENT)
-    fetch(target, Host())
-
-    assert target.read_bytes() == CONTENT
-
-
-def test_a_part_that_is_too_long_starts_over(target):
-    target.parent.mkdir()
-    part(target).write_bytes(CONTENT + b"more")
-    fetch(target, Host())
-
-    assert target.read_bytes() == CONTENT
-
-
-def test_what_is_there_and_right_is_not_fetched(target):
-    target.parent.mkdir()
-    target.write_bytes(CONTENT)
-    host = Host()
-    fetch(target, host)
-
-    assert host.ranges_asked == []
-
-
-def test_what_is_there_and_damaged_is_fetched_again(target):
-    target.parent.mkdir()
-    target.write_bytes(CONTENT[:-1])
-    fetch(target, Host())
-
+    assert host.ranges_asked == ranges
     assert file_md5(target) == MD5

@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 
 from training.sources import folder as folder_module
 from training.sources.folder import FolderError, folder_source, read_photo, read_picture
-from training.sources.source import Picture, UnknownClassError, Unreadable
+from training.sources.source import LabelledPicture, UnknownClassError, Unreadable
 
 
 def save(path: Path, image: Image.Image, **options) -> Path:
@@ -28,12 +28,9 @@ def turned(orientation: int) -> Image.Exif:
     return exif
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
+def test_folder_source_without_class_folders_fails(tmp_path: Path):
     with pytest.raises(FolderError, match="none is not a folder"):
         folder_source(tmp_path / "none", None, 640)
-
-
-def test_a_folder_without_classes_is_named(tmp_path: Path):
     save(tmp_path / "a.png", plain())
     with pytest.raises(FolderError, match="one folder of pictures for each class"):
         folder_source(tmp_path, None, 640)
@@ -59,7 +56,7 @@ def test_what_is_not_a_picture_is_named_and_the_rest_is_read(tmp_path: Path, mon
     source = folder_source(tmp_path, None, 640)
     items = list(source.pictures())
 
-    assert [(i.class_name, i.name) for i in items if isinstance(i, Picture)] == [
+    assert [(i.class_name, i.name) for i in items if isinstance(i, LabelledPicture)] == [
         ("car", "a"),
         ("van", "a"),
     ]
@@ -129,13 +126,13 @@ def test_files_that_would_have_one_name_stay_apart(tmp_path: Path):
         ("a.webp", {}, (900, 600, "other")),
     ],
 )
-def test_a_photo_says_what_its_file_was(tmp_path: Path, name, options, expected):
+def test_picture_of_a_folder_describes_the_original_file(tmp_path: Path, name, options, expected):
     path = save(tmp_path / "car" / name, plain(size=(900, 600)), **options)
     save(tmp_path / "van" / name, plain())
 
     picture = next(iter(folder_source(tmp_path, None, 160).pictures()))
 
-    assert isinstance(picture, Picture)
+    assert isinstance(picture, LabelledPicture)
     assert max(picture.image.size) == 160
     width, height, kind = expected
     assert picture.original == (width, height, path.stat().st_size, kind)

@@ -72,26 +72,19 @@ def test_copies_count_once_and_the_latest_decision_counts(tmp_path):
     assert found.labels == sorted((later, label(2)), key=lambda one: one.key)
 
 
-def test_labels_are_read_from_a_folder(tmp_path):
-    found = read_labels(None, str(folder_of(tmp_path, label(1), label(2))), BUCKET)
-    assert found.labels == sorted((label(1), label(2)), key=lambda one: one.key)
-
-
-def test_a_place_that_is_none_is_a_sentence():
+def test_read_labels_from_a_missing_folder_or_bucket_fails():
     with pytest.raises(LabelsMissingError, match="--labels nowhere: there is no such folder"):
         read_labels(None, "nowhere", BUCKET)
-
-
-def test_a_bucket_that_is_not_there_is_a_sentence():
     s3, stub = stubbed("s3")
     stub.add_client_error("list_objects_v2", "NoSuchBucket")
     with pytest.raises(LabelsMissingError, match="there is no bucket mine"):
         read_labels(s3, "s3://mine/labels", BUCKET)
 
 
-def test_an_object_that_is_no_label_is_named(tmp_path):
-    (tmp_path / "x.json").write_text("{}")
-    with pytest.raises(LabelError, match=r"x\.json is not a label"):
+@pytest.mark.parametrize(("content", "message"), [("{}", ""), (body(), r" \(its decided_by is None\)")])
+def test_read_labels_with_another_object_names_it(tmp_path, content, message):
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(LabelError, match=rf"x\.json is not a label{message}"):
         read_labels(None, str(tmp_path), BUCKET)
 
 
@@ -129,7 +122,7 @@ def test_a_picture_that_is_refused_ends_it(tmp_path, code, why):
         list(found.pictures(s3, 640))
 
 
-def test_a_programming_error_is_no_broken_picture(tmp_path):
+def test_programming_error_is_not_an_unreadable_picture(tmp_path):
     found = read_labels(None, str(folder_of(tmp_path, label(1))), BUCKET)
     s3, stub = stubbed("s3")
     stub.add_response("get_object", {})  # without what every answer has
@@ -164,7 +157,7 @@ def test_only_what_is_like_no_test_picture_and_of_one_class_joins():
     assert admission.contradictions == [more[4], *more[5:]]
 
 
-def test_nothing_more_is_nothing_taken():
+def test_admit_to_training_without_candidates_admits_none():
     assert admit_to_training([], [candidate(0)], ["test"]).taken == []
 
 
@@ -256,7 +249,7 @@ def test_a_second_run_writes_nothing(stage):
     assert "0 written, 41 there already" in shown
 
 
-def test_no_labels_are_said_to_be_none(stage):
+def test_stage_without_labels_prints_that_there_are_none(stage):
     status, manifest, shown, _ = stage([], {})
     assert status == 0
     assert "there are no labels at" in shown
@@ -280,17 +273,9 @@ def test_an_unknown_class_ends_before_an_hours_download(stage, monkeypatch):
     assert "labels of classes that are not staged: tank (1)" in error
 
 
-def test_a_class_that_people_choose_where_none_fits_is_refused(tmp_path, capsys):
+def test_class_named_neither_is_refused(tmp_path, capsys):
     for name in (NEITHER, "bicycle"):
         (tmp_path / "photos" / name).mkdir(parents=True)
     options = ("--no-upload", "--out", str(tmp_path / "out"))
     assert stage_data.main([str(tmp_path / "photos"), *options]) == 1
     assert "Rename the class 'neither'" in capsys.readouterr().err
-
-
-def test_a_message_is_not_a_label(stage, tmp_path):
-    (tmp_path / "labels").mkdir()
-    (tmp_path / "labels" / "m.json").write_text(body())
-    status, _, _, error = stage([], {})
-    assert status == 1
-    assert "m.json is not a label (its decided_by is None)" in error

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from training.container.picture_model.near_duplicates import difference_hash, near_groups
 from training.sources.drawing import scene
 from training.sources.source import UnknownClassError
 from training.sources.synthetic import CLASSES, contrast, draw_picture, synthetic_source
-from training.staging.fingerprint import difference_hash, near_groups
 
 COUNT = 60
 TINY = (32, 32)

@@ -71,7 +71,7 @@ def ensure(client, region="eu-west-1", ours=True):
 
 @pytest.mark.parity("s3-bucket-name")
 @pytest.mark.parametrize("code", ["403", "301"])
-def test_a_bucket_of_somebody_else_is_refused(s3, code):
+def test_ensure_bucket_of_another_account_fails(s3, code):
     client, stubber = s3
     stubber.add_client_error("head_bucket", code, expected_params=HEAD)
 
@@ -80,19 +80,15 @@ def test_a_bucket_of_somebody_else_is_refused(s3, code):
 
 
 @pytest.mark.parity("s3-create-bucket", "s3-public-access", "s3-encryption")
-def test_a_missing_bucket_is_made_in_its_region(s3):
+@pytest.mark.parametrize(
+    ("region", "create"),
+    [("eu-west-1", {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}), ("us-east-1", {})],
+)
+def test_ensure_bucket_creates_a_missing_bucket_in_its_region(s3, region, create):
     client, stubber = s3
-    expect_new_bucket(stubber, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    expect_new_bucket(stubber, **create)
 
-    assert ensure(client) is True
-
-
-@pytest.mark.parity("s3-create-bucket")
-def test_us_east_1_is_no_constraint(s3):
-    client, stubber = s3
-    expect_new_bucket(stubber)
-
-    assert ensure(client, "us-east-1") is True
+    assert ensure(client, region) is True
 
 
 @pytest.mark.parity("s3-create-bucket")
@@ -105,43 +101,30 @@ def test_a_bucket_that_s3_is_still_deleting_is_a_sentence(s3):
         ensure(client)
 
 
-def test_a_bucket_that_may_not_be_made_is_the_clients_error(s3):
+def test_ensure_bucket_without_permission_raises_the_client_error(s3):
     client, stubber = s3
     expect_missing_bucket(stubber)
     stubber.add_client_error("create_bucket", "AccessDenied")
-
     with pytest.raises(ClientError, match="AccessDenied"):
         ensure(client)
-
-
-@pytest.mark.parity("s3-tags")
-def test_a_bucket_of_ours_that_a_broken_run_left_half_made_is_finished(s3):
-    client, stubber = s3
-    stubber.add_response("head_bucket", {}, HEAD)
-    stubber.add_client_error("get_bucket_tagging", "NoSuchTagSet")
-    expect_set_up(stubber, [TAG])
-
-    assert ensure(client) is False
-
-
-@pytest.mark.parity("s3-tags")
-def test_tags_that_somebody_added_stay(s3):
-    client, stubber = s3
-    team = {"Key": "Team", "Value": "a"}
-    stubber.add_response("head_bucket", {}, HEAD)
-    stubber.add_response("get_bucket_tagging", {"TagSet": [team]}, {"Bucket": BUCKET})
-    expect_set_up(stubber, [team, TAG])
-
-    assert ensure(client) is False
-
-
-def test_tags_that_may_not_be_read_are_the_clients_error(s3):
-    client, stubber = s3
     stubber.add_response("head_bucket", {}, HEAD)
     stubber.add_client_error("get_bucket_tagging", "AccessDenied")
-
     with pytest.raises(ClientError, match="AccessDenied"):
         ensure(client)
+
+
+@pytest.mark.parity("s3-tags")
+@pytest.mark.parametrize("tags", [[], [{"Key": "Team", "Value": "a"}]], ids=["no tags", "another tag"])
+def test_ensure_bucket_finishes_an_untagged_bucket_and_keeps_other_tags(s3, tags):
+    client, stubber = s3
+    stubber.add_response("head_bucket", {}, HEAD)
+    if tags:
+        stubber.add_response("get_bucket_tagging", {"TagSet": tags}, {"Bucket": BUCKET})
+    else:
+        stubber.add_client_error("get_bucket_tagging", "NoSuchTagSet")
+    expect_set_up(stubber, [*tags, TAG])
+
+    assert ensure(client) is False
 
 
 def test_a_whole_bucket_of_ours_is_left_as_it_is(s3):

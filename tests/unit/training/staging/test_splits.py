@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.staging.fingerprint import difference_hash, near_groups, pixel_hash
-from training.staging.splits import Candidate, TooFewPicturesError, assign_splits
+from training.container.picture_model.near_duplicates import difference_hash, near_groups
+from training.staging.splits import Candidate, TooFewPicturesError, assign_splits, pixel_hash
 
 FAR = 0x9E3779B97F4A7C15  # multiples of it differ in about half of their 64 bits
 
@@ -34,20 +34,21 @@ def test_a_class_without_any_picture_is_named():
         assign_splits(candidates(20, "bus"), ["bus", "car"], seed=0, validation_share=0.2, test_share=0.2)
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_too_few_pictures_of_a_class_are_named(count):
-    pictures = [*candidates(20, "bus"), *candidates(count, "car")]
-    with pytest.raises(TooFewPicturesError, match=f"Class car has {count} usable pictures"):
-        splits_of(pictures)
-
-
-def test_a_class_of_near_duplicates_only_is_too_few():
-    alike = [candidate("car", number, difference_hash=7) for number in range(50)]
-    with pytest.raises(
-        TooFewPicturesError,
-        match=r"50 usable pictures \(49 of all 50 nearly repeat another\).*add different pictures",
-    ):
-        splits_of([*candidates(20, "bus"), *alike])
+@pytest.mark.parametrize(
+    ("cars", "message"),
+    [
+        (candidates(1, "car"), "Class car has 1 usable pictures"),
+        (candidates(2, "car"), "Class car has 2 usable pictures"),
+        (
+            [candidate("car", number, difference_hash=7) for number in range(50)],
+            r"50 usable pictures \(49 of all 50 nearly repeat another\).*add different pictures",
+        ),
+    ],
+    ids=["one", "two", "near-duplicates"],
+)
+def test_class_with_too_few_different_pictures_is_named(cars, message):
+    with pytest.raises(TooFewPicturesError, match=message):
+        splits_of([*candidates(20, "bus"), *cars])
 
 
 def test_a_share_that_gives_an_empty_split_is_named():
@@ -120,7 +121,7 @@ def textured(seed, size=(64, 64)):
     return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
 
 
-def test_the_pixel_hash_tells_pictures_and_shapes_apart():
+def test_pixel_hash_differs_by_pixels_and_shape():
     flat = Image.new("RGB", (4, 2))
 
     assert pixel_hash(textured(1)) == pixel_hash(textured(1))
