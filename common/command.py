@@ -13,24 +13,21 @@ def run_command(
     name: str,
     work: Callable[[], int | None],
     interrupted: str | Callable[[], str] = "",
-    *,
-    expected: tuple[type[Exception], ...] = (),
 ) -> int:
     """Do the work of a command and return its exit status.
+
+    ExpectedError and the errors of AWS and of files end it with their message and status 1 instead of a traceback.
 
     Args:
         name: the command's name, which begins each of its messages on stderr.
         work: parses the command line and does the work; returns the exit status, None for 0.
         interrupted: what Ctrl-C leaves behind, for the message; a function is called only then.
-        expected: errors, besides ExpectedError, those of AWS and of files, that end the command
-            with their message and status 1 instead of a traceback.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
-    errors: tuple[type[Exception], ...] = (ExpectedError, ClientError, BotoCoreError, OSError, *expected)
     try:
         return work() or 0
-    except errors as error:
+    except (ExpectedError, ClientError, BotoCoreError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
