@@ -97,12 +97,12 @@ def read_project(path: Path) -> Project:
             ' tags and parameter_overrides are lists such as ["Name=value"].'
         ) from error
     check_endpoint_name(endpoint, f"{path}, EndpointName")
-    if len(name) > PROJECT_NAME_LENGTH or not re.fullmatch(ENDPOINT_NAME_PATTERN, name):
-        raise SettingsError(
-            f"{path}, tag {PROJECT_TAG_KEY}: {name!r} cannot be the name of the project, which is part of a bucket's"
-            f" name. Use 1 to {PROJECT_NAME_LENGTH} lower-case letters, digits and hyphens, with a letter or digit at"
-            " both ends."
-        )
+    _check_name(
+        name,
+        f"{path}, tag {PROJECT_TAG_KEY}",
+        "the name of the project, which is part of a bucket's name",
+        PROJECT_NAME_LENGTH,
+    )
     return Project(name, stack, endpoint, _threshold(threshold, path), overrides)
 
 
@@ -113,10 +113,14 @@ def default_bucket(account: str, region: str) -> str:
 
 def check_endpoint_name(name: str, where: str, longest: int = ENDPOINT_NAME_LENGTH) -> None:
     """Raise SettingsError, which begins with `where`, unless `name` can be an endpoint's name."""
+    _check_name(name, where, "the name of an endpoint", longest)
+
+
+def _check_name(name: str, where: str, what: str, longest: int) -> None:
     if len(name) > longest or not re.fullmatch(ENDPOINT_NAME_PATTERN, name):
         raise SettingsError(
-            f"{where}: {name!r} cannot be the name of an endpoint. Use 1 to {longest} lower-case"
-            " letters, digits and hyphens, with a letter or digit at both ends."
+            f"{where}: {name!r} cannot be {what}. Use 1 to {longest} lower-case letters, digits and hyphens, with a"
+            " letter or digit at both ends."
         )
 
 
