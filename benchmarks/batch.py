@@ -8,7 +8,6 @@ turns, so that a machine whose speed drifts slows both.
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from common import settings
 from common.arguments import positive_integer
 from common.command import run_command
@@ -192,7 +192,7 @@ def about(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "pictures": arguments.pictures,
         "concurrency": CONCURRENCY,
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("ministack", "boto3", "torch")},
     }
