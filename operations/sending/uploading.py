@@ -48,7 +48,7 @@ class ClockOffset:
     def observe(self, asked: float, answered: float, date: str | None) -> None:
         """Narrow the bounds by an answer: this machine's times around it (seconds since 1970) and its Date.
 
-        A header that is no date, such as a proxy's, is ignored.
+        A header that is not a date, such as a proxy's, is ignored.
         """
         try:
             dated = parsedate_to_datetime(date or "").replace(tzinfo=UTC).timestamp()
