@@ -1,8 +1,8 @@
-"""Which operations of AWS a piece of Python calls, read off its source.
+"""Find the AWS operations that a piece of Python calls, from its source.
 
-Every attribute and every text that is the name of a method of a boto3 client counts, whether it is
-called there or handed on: `s3.get_object(...)`, `get_paginator("list_models")`,
-`in_batches(sqs.delete_message_batch)`. botocore's models have the names.
+Every attribute and every string that is the name of a boto3 client method counts, called or passed on:
+`s3.get_object(...)`, `get_paginator("list_models")`,
+`in_batches(sqs.delete_message_batch)`. The names come from botocore's models.
 """
 
 import ast
@@ -18,11 +18,10 @@ from botocore.exceptions import UnknownServiceError as NoSuchModelError
 
 SESSION = botocore.session.get_session()
 
-# Names that others have, too: re's patterns and jinja2's environments. With these, only what is
-# named after its service is a client.
+# Names that re's patterns and jinja2's environments have, too: here only an object named after its service is a client.
 SHARED_NAMES = {"search", "get_template"}
 
-# What boto3 adds to the client of S3, by the calls that it makes.
+# The methods that boto3 adds to the client of S3, with the operation that each calls.
 TRANSFERS = {
     "upload_file": "PutObject",
     "upload_fileobj": "PutObject",
@@ -32,18 +31,18 @@ TRANSFERS = {
 
 
 class Call(NamedTuple):
-    """An operation, such as s3 and GetObject."""
+    """An operation of a service, such as GetObject of s3."""
 
     service: str
     operation: str
 
 
 class UnknownServiceError(AssertionError):
-    """A method's name is one of several services, and its object's name does not say of which."""
+    """Several services have a method of this name, and its object's name does not tell which is called."""
 
 
 def services_of(paths: Iterable[Path]) -> set[str]:
-    """Return the services that the files make clients of."""
+    """Return the services for which the files create clients."""
     known = set(SESSION.get_available_services())
     return {
         argument.value
@@ -58,7 +57,8 @@ def services_of(paths: Iterable[Path]) -> set[str]:
 def calls_of(path: Path, services: Iterable[str]) -> Iterator[tuple[Call, int]]:
     """Yield each operation of these services that a file calls, with its line.
 
-    Raises UnknownServiceError.
+    Raises:
+        UnknownServiceError: a method belongs to several of them.
     """
     named: dict[str, list[Call]] = defaultdict(list)
     for service in services:
@@ -83,14 +83,14 @@ def calls_of(path: Path, services: Iterable[str]) -> Iterator[tuple[Call, int]]:
 
 
 def last_name(node: ast.expr) -> str:
-    """Return `c` of `a.b.c` and of `c`, and nothing of what has no name."""
+    """Return `c` for `a.b.c` and `c`, and "" for an expression without a name."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
 
 
 def spelled(name: str) -> str:
-    """Spell `service-quotas` and `service_quotas` alike, and `client` and `_client`."""
+    """Normalise the spelling: `service-quotas` equals `service_quotas`, `_client` equals `client`."""
     return name.replace("-", "").replace("_", "").lower()
 
 

@@ -1,7 +1,6 @@
-"""IAM's side of the deployer's policy: the documents, what they allow, and what AWS knows.
+"""Evaluate the deployer's policies: documents, allowed actions, and the actions and resources that AWS defines.
 
-The list of AWS's actions and of the resources that each takes is cfn-lint's, which keeps it from
-AWS's service authorization reference.
+cfn-lint ships the latter from AWS's service authorization reference.
 """
 
 import json
@@ -15,18 +14,17 @@ from typing import Any
 from common.settings import ROOT
 
 FOLDER = ROOT / "docs" / "deployer-policy"
-# The longest of AWS's commercial regions' names: a policy must fit with it, too.
+# One of the longest region names: a policy must fit with it, too.
 REGION, ACCOUNT = "ap-southeast-1", "111122223333"
 KNOWN: dict[str, Any] = json.loads(files("cfnlint.data.AdditionalSpecs").joinpath("Policies.json").read_text())
 
-# Metrics of one's own have none; the resource that the list gives is a data set, another kind of
-# metrics. A condition on the namespace bounds it.
+# Custom metrics have no resource; a condition on the namespace bounds the action.
 NO_RESOURCE = {"cloudwatch:PutMetricData"}
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement of a policy that allows."""
+    """An allow statement of a policy."""
 
     sid: str
     actions: tuple[str, ...]
@@ -35,7 +33,7 @@ class Statement:
 
 
 def text(path: Path) -> str:
-    """Return a policy as somebody attaches it, with region and account filled in."""
+    """Return a policy with region and account filled in."""
     return path.read_text().replace("REGION", REGION).replace("ACCOUNT", ACCOUNT)
 
 
@@ -45,7 +43,7 @@ def statements() -> list[Statement]:
 
 
 def of_file(path: Path) -> Iterator[Statement]:
-    """Yield a file's statements. Every one of them allows."""
+    """Yield a file's statements, which are all allow statements."""
     document = json.loads(text(path))
     assert set(document) == {"Version", "Statement"}
     for found in document["Statement"]:
@@ -75,24 +73,24 @@ def allows(action: str, arn: str, context: dict[str, str] | None = None) -> bool
 
 
 def matches(pattern: str, arn: str) -> bool:
-    """Hold an ARN against IAM's pattern: `*` is anything, colons and slashes too."""
+    """Match an ARN against a pattern of IAM, whose `*` also matches colons and slashes."""
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), arn) is not None
 
 
 def holds(conditions: dict[str, dict[str, Any]], context: dict[str, str]) -> bool:
-    """Tell whether a request of this context is one that the conditions let pass."""
+    """Tell whether the conditions hold for a request with this context."""
     assert set(conditions) <= {"StringEquals"}
     return all(context.get(key) in as_tuple(values) for key, values in conditions.get("StringEquals", {}).items())
 
 
 def is_known(action: str) -> bool:
-    """Tell whether AWS has such an action."""
+    """Tell whether AWS defines the action."""
     service, name = action.split(":")
     return name.lower() in KNOWN.get(service, {}).get("Actions", {})
 
 
 def arn_formats(action: str) -> list[str]:
-    """Return regular expressions of the ARNs that an action can be allowed on, none for `*`."""
+    """Return regular expressions of the ARNs that an action supports; none if it only supports `*`."""
     service, name = action.split(":")
     if action in NO_RESOURCE:
         return []

@@ -1,6 +1,6 @@
 """What the project's own files ask of AWS, read off them: no list of it is kept by hand.
 
-Each thing has a name such as `asl:resource:dynamodb:putItem` or `call:s3.get_object`. A behaviour
+Each thing has a name such as `asl:resource:dynamodb:putItem` or `call:s3.GetObject`. A behaviour
 in behaviours.toml says which of them it is about; tests/unit/docs/test_parity.py finds those that none
 is about.
 """
@@ -9,42 +9,18 @@ import ast
 import json
 import re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import botocore.session
-from botocore import xform_name
 from samcli.yamlhelper import yaml_parse
+
+from tests.aws_calls import calls_of, services_of
 
 ROOT = Path(__file__).parents[2]
 
-# What the project's programs call the client of a service. Any other name under which a method of
-# one of these services is called is an error, so that no call is overlooked.
-CLIENTS = {
-    "cloudformation": "cloudformation",
-    "cloudwatch": "cloudwatch",
-    "dynamodb": "dynamodb",
-    "iam": "iam",
-    "logs": "logs",
-    "runtime": "sagemaker-runtime",
-    "s3": "s3",
-    "sagemaker": "sagemaker",
-    "service_quotas": "service-quotas",
-    "sns": "sns",
-    "sqs": "sqs",
-    "stepfunctions": "stepfunctions",
-    "sts": "sts",
-}
-# Of s3transfer, which boto3 adds to the client of S3.
-TRANSFER_METHODS = {"upload_file", "upload_fileobj", "download_file", "download_fileobj"}
 PROGRAMS = ("functions", "common", "training", "operations")
 # For people to read; AWS does nothing with them.
 WORDS = {"AlarmDescription", "Comment", "Description"}
-
-
-class UnknownClientError(Exception):
-    """A program calls an operation of AWS on something that CLIENTS does not know."""
 
 
 def needs() -> dict[str, str]:
@@ -171,64 +147,12 @@ def _statements(node: Any) -> Iterator[str]:
 
 
 def _programs() -> Iterator[tuple[str, str]]:
-    operations = _operations()
-    for path in (path for folder in PROGRAMS for path in sorted((ROOT / folder).rglob("*.py"))):
+    paths = [path for folder in PROGRAMS for path in sorted((ROOT / folder).rglob("*.py"))]
+    services = services_of(paths)
+    for path in paths:
         place = str(path.relative_to(ROOT))
-        tree = ast.parse(path.read_text())
-        for node in ast.walk(tree):
-            yield from ((name, place) for name in _calls(node, operations, place))
-            yield from ((f"error:{code}", place) for code in _codes(node))
-
-
-@cache
-def _operations() -> dict[str, set[str]]:
-    """Return the methods of each service's client, from botocore's own models."""
-    session = botocore.session.get_session()
-    found: dict[str, set[str]] = {}
-    for service in set(CLIENTS.values()):
-        for operation in session.get_service_model(service).operation_names:
-            found.setdefault(xform_name(operation), set()).add(service)
-    for method in TRANSFER_METHODS:
-        found.setdefault(method, set()).add("s3")
-    return found
-
-
-def _calls(node: ast.AST, operations: dict[str, set[str]], place: str) -> Iterator[str]:
-    """Yield what is asked of a client, by `s3.get_object(...)` or by `s3.get_object` handed on."""
-    if isinstance(node, ast.Attribute) and node.attr in operations:
-        # A method of one word may be anybody's: `search` is SageMaker's and a regular expression's.
-        known = _receiver(node.value) in CLIENTS
-        # What a function of no arguments gives is no client: which one, it would have to be told.
-        other = isinstance(node.value, ast.Call) and not node.value.args
-        if known or ("_" in node.attr and not other):
-            yield f"call:{_client(node.value, node.attr, operations, place)}.{node.attr}"
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        kind = {"get_paginator": "call", "get_waiter": "wait"}.get(node.func.attr)
-        if kind and isinstance(node.args[0], ast.Constant):
-            name = str(node.args[0].value)
-            yield f"{kind}:{_client(node.func.value, name, operations, place)}.{name}"
-
-
-def _receiver(node: ast.expr) -> str:
-    name = node.attr if isinstance(node, ast.Attribute) else ast.unparse(node)
-    return name.lstrip("_")
-
-
-def _client(receiver: ast.expr, method: str, operations: dict[str, set[str]], place: str) -> str:
-    """Return the service whose client this is.
-
-    Raises:
-        UnknownClientError: it has a name that CLIENTS does not list.
-    """
-    if isinstance(receiver, ast.Call):  # session.client("s3").get_object(...)
-        return str(receiver.args[0].value) if isinstance(receiver.args[0], ast.Constant) else ""
-    name = _receiver(receiver)
-    if name not in CLIENTS:
-        raise UnknownClientError(
-            f"{place} calls {name}.{method}, an operation of {sorted(operations.get(method, ()))}: "
-            "add the name to CLIENTS in tests/parity/sources.py"
-        )
-    return CLIENTS[name]
+        yield from ((f"call:{call.service}.{call.operation}", place) for call, _ in calls_of(path, services))
+        yield from ((f"error:{code}", place) for node in ast.walk(ast.parse(path.read_text())) for code in _codes(node))
 
 
 # An AWS error code is compared under one of these names, or is in a set that is called after them.

@@ -132,9 +132,3 @@ def test_page_separates_checks_on_aws_differences_and_proofs():
 
 def test_page_stays_short_enough_to_be_read():
     assert len(FILE.read_bytes()) <= 30_000
-
-
-def test_a_call_on_an_unknown_client_is_not_overlooked(monkeypatch):
-    monkeypatch.delitem(sources.CLIENTS, "logs")
-    with pytest.raises(sources.UnknownClientError, match=r"add the name to CLIENTS"):
-        sources.needs()

@@ -1,4 +1,4 @@
-"""docs/deployer-policy/ allows what deploying and using the project needs, and nothing besides."""
+"""docs/deployer-policy/ allows what deploying and using the project needs, and nothing else."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from common import settings
 from tests import deployer_needs
 from tests.aws_calls import Call, UnknownServiceError, calls_of
 from tests.deployer_needs import (
-    NOT_USED,
+    UNUSED,
     UnknownResourceTypeError,
     handler_actions,
     needed,
@@ -38,9 +38,9 @@ from training.endpoint.role import role_name
 POLICIES = sorted(FOLDER.glob("*.json"))
 STATEMENTS = statements()
 NEEDED = needed()
-MANAGED_POLICY_CHARACTERS = 6144  # AWS's limit; white space does not count
+MANAGED_POLICY_CHARACTERS = 6144  # AWS's limit; whitespace does not count
 POLICIES_OF_A_USER = 10  # as many managed policies as IAM attaches by default
-# AWS's list of resources lacks it; "Control CloudFormation access with IAM" asks for it.
+# Missing in AWS's list of resources; required by "Control CloudFormation access with IAM".
 TRANSFORM = "arn:aws:cloudformation:[^:]*:aws:transform/Serverless-2016-10-31"
 AWS = f"{REGION}:{ACCOUNT}"
 BUCKET = settings.default_bucket(ACCOUNT, REGION)
@@ -49,55 +49,55 @@ JOB = f"{settings.project().endpoint_name}-20261123083000"
 STACK = settings.project().stack_name
 
 
-def test_there_is_one_to_look_at():
+def test_policies_are_at_most_as_many_as_can_be_attached():
     assert len(NEEDED) > 150
     assert 1 < len(POLICIES) <= POLICIES_OF_A_USER
 
 
 @pytest.mark.parametrize("action", sorted(NEEDED))
-def test_what_is_needed_is_allowed(action):
+def test_needed_action_is_allowed(action):
     assert is_known(action), f"IAM has no such action; {NEEDED[action][0]} needs another"
     assert any(action in s.actions for s in STATEMENTS), f"for {NEEDED[action]}"
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda path: path.name)
-def test_what_is_allowed_is_needed(policy):
+def test_policy_allows_only_needed_actions(policy):
     allowed = {action for statement in of_file(policy) for action in statement.actions}
     assert allowed
     assert not allowed - set(NEEDED)
 
 
-def test_who_only_decides_may_do_what_the_review_page_does():
-    places = ("operations/reviewing/", "common/stack.py")
-    asked = {
+def test_review_policy_allows_exactly_what_the_review_page_calls():
+    callers = ("operations/reviewing/", "common/stack.py")
+    called = {
         action
         for call, place in deployer_needs.script_calls()
-        if place.startswith(places)
+        if place.startswith(callers)
         for action in deployer_needs.actions_of(call)
     }
     allowed = list(of_file(FOLDER / "review.json"))
-    assert {action for s in allowed for action in s.actions} == asked | {
+    assert {action for s in allowed for action in s.actions} == called | {
         "s3:ListBucket"
     }  # for training/endpoint/preflight.py
     [labels] = [s for s in allowed if "s3:PutObject" in s.actions]
     assert labels.resources == (f"arn:aws:s3:::{BUCKET_PATTERN}/{settings.LABELS_PREFIX}/*",)
 
 
-def test_no_action_is_a_pattern():
+def test_no_action_has_a_wildcard():
     actions = [action for s in STATEMENTS for action in s.actions]
     assert not [action for action in actions if not re.fullmatch(r"[a-z0-9]+:[A-Za-z0-9]+", action)]
 
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda s: s.sid)
-def test_everything_is_a_resource_only_of_what_has_no_other(statement: Statement):
+def test_wildcard_resource_is_only_for_actions_without_resources(statement: Statement):
     if "*" in statement.resources:
         assert statement.resources == ("*",)
         assert not [action for action in statement.actions if arn_formats(action)]
 
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda s: s.sid)
-def test_every_action_takes_one_of_its_statements_resources(statement: Statement):
-    """One that takes none of them would be allowed nowhere."""
+def test_every_action_supports_a_resource_of_its_statement(statement: Statement):
+    """An action that supports none of them would be allowed nowhere."""
     plain = [resource.replace("*", "x") for resource in statement.resources]
     for action in statement.actions:
         formats = arn_formats(action)
@@ -107,8 +107,8 @@ def test_every_action_takes_one_of_its_statements_resources(statement: Statement
 
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda s: s.sid)
-def test_every_resource_is_the_projects(statement: Statement):
-    """By its name, or by its tag where AWS makes up the name."""
+def test_every_resource_belongs_to_the_project(statement: Statement):
+    """By name, or by tag where AWS generates the name."""
     for resource in statement.resources:
         assert (
             resource == "*"
@@ -125,12 +125,12 @@ def test_every_resource_is_the_projects(statement: Statement):
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda path: path.name)
-def test_it_can_be_attached(policy: Path):
+def test_policy_fits_the_size_of_a_managed_policy(policy: Path):
     assert len(re.sub(r"\s", "", text(policy))) <= MANAGED_POLICY_CHARACTERS
     assert policy.read_text().count("REGION") > 1
 
 
-def test_no_statement_has_anothers_name():
+def test_statement_ids_are_unique():
     assert max(Counter(s.sid for s in STATEMENTS).values()) == 1
 
 
@@ -154,15 +154,15 @@ def test_no_statement_has_anothers_name():
         ("cloudwatch:PutMetricData", "*"),
     ],
 )
-def test_the_projects_own_names_are_covered(action, arn):
+def test_project_resource_is_allowed(action, arn):
     tag, namespace = settings.project().name, STACK  # as samconfig.toml and operations.monitor have them
     context = {"aws:ResourceTag/Project": tag, "cloudwatch:namespace": namespace}
     assert allows(action, arn, context)
 
 
 @pytest.mark.parametrize("name", sorted(RESOURCES))
-def test_the_stacks_own_names_are_covered(name):
-    """CloudFormation makes up `STACK-ID-SUFFIX`, or `ID-SUFFIX` for state machines."""
+def test_stack_resource_is_allowed(name):
+    """CloudFormation generates `STACK-ID-SUFFIX`, or `ID-SUFFIX` for state machines."""
     kind = deployer_needs.TRANSFORMED.get(RESOURCES[name]["Type"], RESOURCES[name]["Type"])
     physical = f"{STACK}-{name}-1A2B3C4D5E6F"
     makes = {
@@ -222,41 +222,32 @@ def in_stack(name: str) -> str:
         ("sqs:PurgeQueue", f"arn:aws:sqs:us-east-1:{ACCOUNT}:{STACK}-ReviewQueue-1A2B", {}),
     ],
 )
-def test_what_is_not_the_projects_is_not_touched(action, arn, context):
+def test_resource_outside_the_project_is_denied(action, arn, context):
     assert action in NEEDED
     assert not allows(action, arn, context)
 
 
-def test_unknown_resource_type_is_an_error():
-    assert resource_types() <= set(NOT_USED)
+def test_unknown_resource_type_raises():
+    assert resource_types() <= set(UNUSED)
     with pytest.raises(UnknownResourceTypeError, match="AWS::Lambda::Alias"):
         handler_actions("AWS::Lambda::Alias")
 
 
-@pytest.mark.parametrize("kind", sorted(NOT_USED))
-def test_what_is_left_out_is_still_in_aws_schema(kind):
+@pytest.mark.parametrize("kind", sorted(UNUSED))
+def test_unused_permissions_are_listed_by_the_schema_and_their_properties_absent(kind):
     assert kind in resource_types()
     listed = schema_actions(kind)
-    for pattern, reason in NOT_USED[kind].items():
-        assert any(matches(pattern, action) for action in listed), pattern
-        properties = re.findall(r"^no ([A-Z]\w+)", reason)
-        used = [
-            r["Properties"] for r in RESOURCES.values() if deployer_needs.TRANSFORMED.get(r["Type"], r["Type"]) == kind
-        ]
-        assert not any(name in p for name in properties for p in used), reason
+    properties = [
+        r["Properties"] for r in RESOURCES.values() if deployer_needs.TRANSFORMED.get(r["Type"], r["Type"]) == kind
+    ]
+    for reason, patterns in UNUSED[kind].items():
+        for pattern in patterns:
+            assert any(matches(pattern, action) for action in listed), pattern
+        for name in re.findall(r"^no ([A-Z]\w+)", reason):
+            assert not any(name in used for used in properties), reason
 
 
-@pytest.mark.parametrize("call", sorted(deployer_needs.SAM_UNREACHED))
-def test_what_sam_does_not_reach_is_still_in_its_source(call):
-    found = {
-        call
-        for file, service in deployer_needs.SAM_FILES.items()
-        for call, _ in calls_of(deployer_needs.SAM / file, [service])
-    }
-    assert call in found
-
-
-def test_calls_are_found_however_they_are_made(tmp_path):
+def test_calls_of_finds_methods_paginators_waiters_and_transfers(tmp_path):
     source = tmp_path / "source.py"
     source.write_text(
         "import re\n"
@@ -276,14 +267,14 @@ def test_calls_are_found_however_they_are_made(tmp_path):
     ]
 
 
-def test_a_method_of_two_services_needs_its_objects_name(tmp_path):
+def test_calls_of_ambiguous_method_raises(tmp_path):
     source = tmp_path / "source.py"
     source.write_text("client_of_something.tag_resource()\n")
     with pytest.raises(UnknownServiceError, match=r"source\.py:1: client_of_something\.tag_"):
         list(calls_of(source, ["stepfunctions", "logs"]))
 
 
-def test_the_documented_commands_fill_in_region_and_account():
+def test_documented_commands_fill_in_region_and_account():
     page = (settings.ROOT / "docs" / "deploy-to-aws.md").read_text()
     commands = re.findall(r'--policy-document "\$\((sed .+)\)"', page)
     assert [command.split()[-1] for command in commands] == [
