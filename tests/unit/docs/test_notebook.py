@@ -1,4 +1,4 @@
-"""The notebook has no logic and no outputs; where it runs is decided before it starts anything."""
+"""The notebook has neither logic nor outputs, and decides where it runs before it starts anything."""
 
 import ast
 import os
@@ -29,7 +29,6 @@ NOTEBOOK: Any = nbformat.read(ROOT / "notebooks/walkthrough.ipynb", nbformat.NO_
 CODE = {cell.id: cell for cell in NOTEBOOK.cells if cell.cell_type == "code"}
 WORDS = "\n".join(cell.source for cell in NOTEBOOK.cells if cell.cell_type == "markdown")
 LINES_OF_A_CELL = 10
-# What thinks for itself.
 LOGIC = (
     ast.AsyncFunctionDef,
     ast.ClassDef,
@@ -46,27 +45,27 @@ LOGIC = (
 )
 
 
-def test_it_is_a_notebook():
+def test_notebook_is_valid():
     nbformat.validate(NOTEBOOK)
     assert len(CODE) > 10
 
 
 @pytest.mark.parametrize("name", CODE)
-def test_a_cell_is_committed_as_it_is_before_a_run(name):
+def test_cell_is_committed_without_output(name):
     assert CODE[name].execution_count is None
     assert CODE[name].outputs == []
     assert CODE[name].metadata == {}
 
 
 @pytest.mark.parametrize("name", CODE)
-def test_a_cell_only_calls(name):
+def test_cell_contains_calls_only(name):
     source = CODE[name].source
     found = [type(node).__name__ for node in ast.walk(ast.parse(source)) if isinstance(node, LOGIC)]
     assert not found
     assert len(source.splitlines()) <= LINES_OF_A_CELL
 
 
-def test_every_step_of_the_story_is_in_it_in_order():
+def test_steps_are_numbered_and_in_order():
     steps = [line for line in WORDS.splitlines() if line.startswith("## ")]
     assert [step.split(". ")[0] for step in steps] == [f"## {n}" for n in range(1, len(steps) + 1)]
     source = "\n".join(cell.source for cell in CODE.values())
@@ -88,21 +87,21 @@ def test_every_step_of_the_story_is_in_it_in_order():
     assert places == sorted(places)
 
 
-def test_every_status_is_looked_at():
+def test_every_exit_status_is_checked():
     for name, cell in CODE.items():
         for node in ast.walk(ast.parse(cell.source)):
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
                 assert ast.unparse(node.value.func).rpartition(".")[2] != "main", name
 
 
-def test_every_file_that_it_names_is_there():
+def test_linked_files_exist():
     for path in re.findall(r"\]\(\.\./([^)#]+)\)", WORDS):
         assert (ROOT / path).exists(), path
 
 
 @pytest.fixture
 def laptop(monkeypatch, tmp_path):
-    """An environment without AWS, and a laptop's AWS that notes what is done with it."""
+    """An environment without AWS, and a fake laptop's AWS that records starts and stops."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
@@ -113,21 +112,21 @@ def laptop(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", os.environ["PATH"])  # begin changes it
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.chdir(ROOT / "notebooks")
-    done_to_it: list[Any] = []
+    events: list[Any] = []
     running: list[Running] = []
 
     def start(port: int, state: Path) -> tuple[Running, bool]:
-        done_to_it.append(("start", port))
+        events.append(("start", port))
         return Running(1, port, str(state)), True
 
     monkeypatch.setattr(walkthrough, "start", start)
-    monkeypatch.setattr(walkthrough, "stop", lambda _: done_to_it.append("stop"))
+    monkeypatch.setattr(walkthrough, "stop", lambda _: events.append("stop"))
     monkeypatch.setattr(walkthrough, "find_running", lambda _: next(iter(running), None))
-    return done_to_it, running
+    return events, running
 
 
-def test_without_aws_it_starts_the_laptops_and_stops_it_at_the_end(laptop, capsys):
-    done_to_it, _ = laptop
+def test_begin_without_credentials_starts_and_stops_the_laptops_aws(laptop, capsys):
+    events, _ = laptop
     place = begin(port=4720)
     assert place == Place("laptop", started=True)
     assert os.environ["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4720"
@@ -135,66 +134,66 @@ def test_without_aws_it_starts_the_laptops_and_stops_it_at_the_end(laptop, capsy
     assert str(Path(sys.executable).parent) in os.environ["PATH"].split(os.pathsep)
     assert "costs nothing" in capsys.readouterr().out
     place.leave()
-    assert done_to_it == [("start", 4720), "stop"]
+    assert events == [("start", 4720), "stop"]
 
 
-def test_a_laptops_aws_that_runs_is_used_and_left_running(laptop):
-    done_to_it, running = laptop
+def test_begin_uses_a_running_laptops_aws_and_leaves_it_running(laptop):
+    events, running = laptop
     running.append(Running(1, 4725, "state"))
     place = begin(port=4720)
     assert os.environ["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4725"
     place.leave()
-    assert done_to_it == []
+    assert events == []
 
 
-def test_what_the_environment_points_at_is_used_as_it_is(laptop, capsys):
-    done_to_it, _ = laptop
+def test_begin_uses_the_endpoint_url_of_the_environment(laptop, capsys):
+    events, _ = laptop
     os.environ["AWS_ENDPOINT_URL"] = "http://127.0.0.1:4721"
     assert begin() == Place("laptop")
     assert "http://127.0.0.1:4721" in capsys.readouterr().out
-    assert done_to_it == []
+    assert events == []
 
 
-def test_credentials_alone_do_not_spend_money(laptop):
-    done_to_it, _ = laptop
+def test_begin_with_credentials_alone_raises(laptop):
+    events, _ = laptop
     os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     with pytest.raises(CostsNotAgreedError, match=r"0\.115 USD an hour, 84 a month.*PLACE = \"aws"):
         begin()
-    assert done_to_it == []
+    assert events == []
     assert "AWS_ENDPOINT_URL" not in os.environ
 
 
-def test_on_aws_it_says_what_it_costs_before_it_does_anything(laptop, capsys):
-    done_to_it, _ = laptop
+def test_begin_on_aws_states_the_costs_first(laptop, capsys):
+    events, _ = laptop
     place = begin("aws")
     assert place == Place("aws")
     said = capsys.readouterr().out
     assert "0.115 USD an hour" in said
     assert "0.23 USD an hour" in said
     place.leave()
-    assert done_to_it == []
+    assert events == []
 
 
-def test_the_laptop_can_be_asked_for_despite_credentials(laptop):
+def test_begin_on_laptop_ignores_credentials(laptop):
     os.environ |= {"AWS_ACCESS_KEY_ID": "mine", "AWS_PROFILE": "mine"}
     assert begin("laptop", 4720).name == "laptop"
     assert os.environ["AWS_ACCESS_KEY_ID"] == "test"
     assert "AWS_PROFILE" not in os.environ
 
 
-def test_a_place_that_there_is_not_is_an_error(laptop):
+def test_begin_with_unknown_place_raises(laptop):
     with pytest.raises(PlaceUnknownError, match='PLACE = "moon"'):
         begin("moon")
 
 
-def test_a_command_that_failed_ends_the_run():
+def test_done_with_failed_status_raises():
     done(0)
     with pytest.raises(CommandFailedError, match="status 3"):
         done(3)
 
 
 @pytest.mark.parametrize(("name", "part"), [("aws", "default"), ("laptop", "local")])
-def test_sam_gets_the_part_of_its_place(name, part, monkeypatch, tmp_path, capsys):
+def test_sam_gets_the_config_env_of_its_place(name, part, monkeypatch, tmp_path, capsys):
     sam = tmp_path / "sam"
     sam.write_text('#!/bin/sh\necho "called with $*"\nexit $FAILS\n')
     sam.chmod(0o755)
@@ -207,7 +206,7 @@ def test_sam_gets_the_part_of_its_place(name, part, monkeypatch, tmp_path, capsy
         Place(name).sam("deploy")
 
 
-def test_samples_are_the_first_of_each_class_with_words(tmp_path):
+def test_samples_shows_the_first_pictures_of_each_class(tmp_path):
     for kind in ("<b>", "car"):
         (tmp_path / kind).mkdir()
         for number in range(3):
@@ -220,7 +219,7 @@ def test_samples_are_the_first_of_each_class_with_words(tmp_path):
     assert "2.png" not in shown
 
 
-def test_a_page_is_shown_in_a_frame_of_its_own(tmp_path):
+def test_embedded_page_has_its_own_frame(tmp_path):
     page = tmp_path / "monitor.html"
     page.write_text('<p class="a">A & B</p>', encoding="utf-8")
     shown = embedded(page, height=300)

@@ -16,18 +16,18 @@ MAKE = "run `python -m tests.parity`"
 
 @pytest.fixture(scope="module")
 def collected() -> Collected:
-    """What the markers of all tests say. (No test is run for it.)"""
+    """The markers of all tests, collected without running any."""
     return collect()
 
 
 # --- The ledger ---
 
 
-def test_the_page_is_what_the_tests_say(collected):
+def test_page_is_current(collected):
     assert FILE.read_text() == render(BEHAVIOURS, collected.proofs), f"docs/parity.md is old: {MAKE}"
 
 
-def test_a_marker_names_a_behaviour_that_there_is(collected):
+def test_markers_name_existing_behaviours(collected):
     wrong = {(p.file, p.test, p.behaviour) for p in collected.proofs if p.behaviour not in IDS}
     assert not wrong
 
@@ -38,7 +38,7 @@ def test_every_behaviour_has_a_test_or_a_reason(collected):
     assert not unproved
 
 
-def test_every_test_of_a_gap_belongs_to_a_behaviour(collected):
+def test_every_test_of_a_difference_has_a_behaviour(collected):
     marked = {proof.test for proof in collected.proofs if proof.kind == "gap"}
     # Two that are about MiniStack itself and not about AWS.
     own = {
@@ -48,14 +48,14 @@ def test_every_test_of_a_gap_belongs_to_a_behaviour(collected):
     assert collected.gap_tests - marked == own
 
 
-def test_what_the_project_asks_of_aws_belongs_to_a_behaviour():
+def test_everything_that_the_project_uses_of_aws_has_a_behaviour():
     asked = sources.needs()
     covered = {name for behaviour in BEHAVIOURS for name in behaviour.covers}
     assert not {name: place for name, place in asked.items() if name not in covered}
     assert not covered - set(asked), "nothing asks for these any more"
 
 
-def test_every_gap_of_the_laptop_belongs_to_a_behaviour():
+def test_every_documented_difference_of_the_laptop_has_a_behaviour():
     gaps = sources.gaps_of_the_laptop()
     words = {(b.id, words) for b in BEHAVIOURS for words in b.laptop_differs}
     assert len(gaps) > 10
@@ -83,7 +83,7 @@ def entry(**fields: str) -> str:
         (entry() + entry(id="y", service="SQS") + entry(id="z"), "must stand together"),
     ],
 )
-def test_a_broken_file_is_named(monkeypatch, tmp_path, text, says):
+def test_broken_behaviour_file_raises(monkeypatch, tmp_path, text, says):
     file = tmp_path / "behaviours.toml"
     file.write_text(text)
     monkeypatch.setattr(behaviours, "FILE", file)
@@ -101,11 +101,11 @@ def test_a_broken_file_is_named(monkeypatch, tmp_path, text, says):
         ("tests/unit/training/endpoint/test_role.py", "unit"),
     ],
 )
-def test_where_a_test_lies_says_what_it_proves_by(file, kind):
+def test_kind_of_proof_follows_from_the_tests_folder(file, kind):
     assert kind_of(Path(file)) == kind
 
 
-def test_a_gap_proves_nothing():
+def test_test_of_a_difference_proves_nothing():
     gap = Proof("gap", "tests/integration/test_ministack_gaps.py", "test_gap", "x")
     assert kinds(Behaviour("x", "S3", "does", "needs"), [gap]) == []
     remaining = Behaviour("x", "S3", "does", "needs", only_on_aws="why", check="how")
@@ -130,5 +130,5 @@ def test_page_separates_checks_on_aws_differences_and_proofs():
     assert "### S3\n\n- Does that. (L)" in proved
 
 
-def test_page_stays_short_enough_to_be_read():
+def test_page_is_at_most_30_kilobytes():
     assert len(FILE.read_bytes()) <= 30_000

@@ -1,6 +1,6 @@
-"""The alarms and the dashboard look at metrics that exist, at edges that have a reason.
+"""Alarms and dashboard use existing metrics, with justified thresholds.
 
-That each alarm goes off is shown by tests/integration/test_alarms.py.
+tests/integration/test_alarms.py shows that each alarm goes off.
 """
 
 import importlib
@@ -10,26 +10,22 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from samcli.yamlhelper import yaml_parse
 
-from common.settings import ROOT
 from operations.monitoring.comparison import as_sample
 from operations.monitoring.drift import compare
 from operations.monitoring.places import FolderCaptures
 from operations.monitoring.publish import hour_metrics, newest_hour
 from operations.monitoring.reading import read_captures
 from tests.unit.operations.captures import BEGIN, a_few_hours
+from tests.unit.template.test_consistency import BATCH, RESOURCES, STATES
 from training.endpoint.endpoint import VARIANT
 
-TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
-RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
 ALARMS: dict[str, dict[str, Any]] = {
     name: resource["Properties"] for name, resource in RESOURCES.items() if resource["Type"] == "AWS::CloudWatch::Alarm"
 }
 FUNCTIONS = [n for n, r in RESOURCES.items() if r["Type"] == "AWS::Serverless::Function"]
 QUEUES = [n for n, r in RESOURCES.items() if r["Type"] == "AWS::SQS::Queue"]
-STATES = json.loads((ROOT / "statemachine/MyStateMachine.asl.json").read_text())["States"]
-BATCH = json.loads((ROOT / "statemachine/MyBatchStateMachine.asl.json").read_text())["States"]
+BATCH_STATES = BATCH["States"]
 
 Metric = tuple[str, str, tuple[tuple[str, str], ...]]
 
@@ -59,7 +55,7 @@ def retries(state: str, error: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def measured() -> set[Metric]:
-    """The metrics that the filter really writes, by their dimensions."""
+    """The metrics that the filter writes, by their dimensions."""
     lines: list[str] = []
     module = function("filter_low_confidence")
     with pytest.MonkeyPatch.context() as patch:
@@ -84,11 +80,11 @@ def test_alarm_describes_itself_and_notifies_of_start_and_end(name):
     assert re.search(rf"\. What to do: docs/operations\.md, {name}\.$", alarm["AlarmDescription"])
     assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
     assert alarm["TreatMissingData"] in {"notBreaching", "ignore"}
-    assert "Metrics" not in alarm  # metric math is not to be had on the laptop
+    assert "Metrics" not in alarm  # the laptop has no metric math
     assert ("Statistic" in alarm) != ("ExtendedStatistic" in alarm)
 
 
-def test_each_function_has_an_alarm_for_errors_and_one_for_throttles():
+def test_each_function_has_alarms_for_errors_and_throttles():
     for name in FUNCTIONS:
         for kind in ("Errors", "Throttles"):
             alarm = ALARMS[f"{name.removesuffix('Function')}{kind}Alarm"]
@@ -101,11 +97,11 @@ def test_each_queue_has_an_alarm():
     assert watched == {f"${{{name}.QueueName}}" for name in QUEUES}
 
 
-# --- Their edges ---
+# --- Their thresholds ---
 
 
 @pytest.mark.parity("cloudwatch-sns-metrics")
-def test_pictures_in_review_do_not_reach_the_topic_of_the_failure_alarm():
+def test_picture_in_review_publishes_no_failure():
     publishing = {
         name for name, state in STATES.items() if state.get("Arguments", {}).get("TopicArn") == "${FailureTopicArn}"
     }
@@ -119,12 +115,12 @@ def test_pictures_in_review_do_not_reach_the_topic_of_the_failure_alarm():
 
 
 @pytest.mark.parity("cloudwatch-emf")
-def test_the_rate_is_of_a_metric_that_the_filter_writes(measured):
+def test_low_confidence_alarm_uses_a_metric_that_the_filter_writes(measured):
     assert metric(ALARMS["LowConfidenceRateAlarm"]) in measured
 
 
 @pytest.mark.parity("cloudwatch-own-metrics")
-def test_drift_is_a_metric_that_the_monitor_publishes(tmp_path):
+def test_drift_alarm_uses_a_metric_that_the_monitor_publishes(tmp_path):
     a_few_hours(tmp_path, hours=2)
     reading = read_captures(FolderCaptures(tmp_path), class_names=None, processes=1, report=lambda *_: None)
     same = as_sample(reading.predictions, "the same")
@@ -137,25 +133,25 @@ def test_drift_is_a_metric_that_the_monitor_publishes(tmp_path):
 
 
 @pytest.mark.parity("cloudwatch-endpoint-metrics")
-def test_the_endpoints_alarms_name_its_variant_as_the_training_side_does():
+def test_endpoint_alarms_name_the_variant_that_training_creates():
     for name in ("Endpoint5XXAlarm", "EndpointLatencyAlarm"):
         dimensions = (("EndpointName", "${EndpointName}"), ("VariantName", VARIANT))
         assert metric(ALARMS[name])[2] == dimensions
 
 
 @pytest.mark.parity("cloudwatch-endpoint-metrics", "cloudwatch-percentiles")
-def test_latency_is_in_microseconds_and_alarms_well_before_the_client_gives_up():
+def test_latency_alarm_threshold_is_a_fifth_of_the_clients_timeout():
     gives_up = function("image_classification").runtime.meta.config.read_timeout
     assert ALARMS["EndpointLatencyAlarm"]["Threshold"] == gives_up / 5 * 1_000_000
 
 
-def test_one_picture_alone_does_not_set_off_the_alarm_on_5xx():
+def test_one_failing_picture_does_not_set_off_the_5xx_alarm():
     tries = 1 + retries("Image Classification", "EndpointBusyError")["MaxAttempts"]
     assert ALARMS["Endpoint5XXAlarm"]["Threshold"] == tries + 1
 
 
-def test_a_batch_whose_pictures_wait_twice_does_not_set_off_the_alarm_on_errors():
-    children = BATCH["Classify Every Picture"]
+def test_batch_whose_pictures_wait_twice_does_not_set_off_the_errors_alarm():
+    children = BATCH_STATES["Classify Every Picture"]
     each = children["ItemProcessor"]["States"]["Classify Pictures"]
     at_once = children["MaxConcurrency"] * each["MaxConcurrency"]
     alarm = ALARMS["ImageClassificationErrorsAlarm"]
@@ -166,7 +162,7 @@ def test_a_batch_whose_pictures_wait_twice_does_not_set_off_the_alarm_on_errors(
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_burst_that_is_retried_is_over_before_the_alarm_on_throttles(function):
+def test_retried_burst_ends_before_the_throttles_alarm(function):
     state = re.sub(r"(?<!^)(?=[A-Z])", " ", function.removesuffix("Function"))
     rule = retries(state, "Lambda.TooManyRequestsException")
     waits = [
@@ -180,7 +176,7 @@ def test_a_burst_that_is_retried_is_over_before_the_alarm_on_throttles(function)
 
 @pytest.mark.parity("sqs-retention", "cloudwatch-sqs-metrics")
 @pytest.mark.parametrize("name", ["ReviewQueueAgeAlarm", "FailedPicturesAgeAlarm"])
-def test_a_queue_alarms_long_before_it_forgets(name):
+def test_queue_age_alarm_precedes_the_end_of_retention(name):
     [(_, queue)] = metric(ALARMS[name])[2]
     kept = RESOURCES[queue[2:].removesuffix(".QueueName}")]["Properties"]["MessageRetentionPeriod"]
     assert ALARMS[name]["Threshold"] == 24 * 60 * 60 < kept / 10
@@ -191,20 +187,20 @@ def test_a_queue_alarms_long_before_it_forgets(name):
 
 @pytest.fixture(scope="module")
 def widgets() -> list[dict[str, Any]]:
-    """The dashboard's widgets, as CloudFormation writes them but for the names of resources."""
+    """The dashboard's widgets, as CloudFormation writes them except for resource names."""
     body = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     body = body.replace("${ConfidenceThreshold}", "0.9")  # the one that is a number
     found: list[dict[str, Any]] = json.loads(body)["widgets"]
     return found
 
 
-def test_the_dashboard_shows_every_alarm(widgets):
+def test_dashboard_shows_every_alarm(widgets):
     [alarms] = [w["properties"]["alarms"] for w in widgets if w["type"] == "alarm"]
     assert sorted(alarms) == sorted(f"${{{name}.Arn}}" for name in ALARMS)
 
 
 @pytest.mark.parity("cloudwatch-dashboard")
-def test_every_metric_on_the_dashboard_is_one_that_there_is(widgets, measured):
+def test_dashboard_shows_existing_metrics_only(widgets, measured):
     known = measured | {metric(alarm) for alarm in ALARMS.values()}
     known |= {("AWS/Lambda", "Duration", (("FunctionName", f"${{{f}}}"),)) for f in FUNCTIONS}
     shown = set()
@@ -222,14 +218,14 @@ def test_every_metric_on_the_dashboard_is_one_that_there_is(widgets, measured):
 
 
 def searched(expression: str) -> Metric:
-    """Return what a SEARCH finds: every class of the filter's answers."""
+    """Return the metric of a SEARCH, with "*" for any class."""
     found = re.fullmatch(r"SEARCH\('\{(.+?),(\w+),(\w+)\} MetricName=\"(\w+)\"', '\w+'\)", expression)
     assert found, expression
     namespace, service, label, name = found.groups()
     return namespace, name, tuple(sorted([(service, "filter_low_confidence"), (label, "*")]))
 
 
-def test_the_dashboards_widgets_fill_its_24_columns_and_do_not_overlap(widgets):
+def test_dashboard_widgets_fill_24_columns_without_overlap(widgets):
     taken = [
         (x, y) for w in widgets for x in range(w["x"], w["x"] + w["width"]) for y in range(w["y"], w["y"] + w["height"])
     ]
@@ -238,7 +234,7 @@ def test_the_dashboards_widgets_fill_its_24_columns_and_do_not_overlap(widgets):
     assert all(0 <= x < 24 for x, _ in taken)
 
 
-def test_the_lines_on_the_dashboard_are_the_alarms_edges(widgets):
+def test_dashboard_lines_are_the_alarms_thresholds(widgets):
     lines = {
         line["label"]: line["value"]
         for w in widgets

@@ -1,7 +1,6 @@
-"""Template, ASL, folders, events and tests say the same thing.
+"""Template, state machines, folders, events and tests agree.
 
-`sam validate --lint` and CloudFormation accept a dangling `Next`, an unreachable state and a
-placeholder that nobody supplies; they would show only when a picture takes that path.
+`sam validate --lint` and CloudFormation accept a dangling `Next`, an unreachable state and a missing substitution.
 """
 
 import ast
@@ -39,8 +38,8 @@ LAMBDA_TRANSIENT = {
 }
 
 
-def spelt(folder: str) -> tuple[str, str]:
-    """`filter_low_confidence` -> logical id of the function, name of the state."""
+def logical_id_and_state(folder: str) -> tuple[str, str]:
+    """Return the function's logical id and the state's name for a folder such as `filter_low_confidence`."""
     words = folder.split("_")
     return "".join(w.title() for w in words) + "Function", " ".join(w.title() for w in words)
 
@@ -55,7 +54,7 @@ def errors(folder: str) -> set[str]:
 
 
 def machines(definition: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the definition and those of the Maps in it, each with StartAt and States."""
+    """Return the definition and those of its Maps, each with StartAt and States."""
     inner = [s["ItemProcessor"] for s in definition["States"].values() if s["Type"] == "Map"]
     return [definition, *(machine for processor in inner for machine in machines(processor))]
 
@@ -66,28 +65,28 @@ BATCH_TASKS = {
 
 
 def targets(state: dict[str, Any]) -> set[str]:
-    """Return the names of the states that this one can go to."""
+    """Return the names of the next states."""
     rules = [state, *state.get("Catch", []), *state.get("Choices", [])]
     found = {rule["Next"] for rule in rules if "Next" in rule}
     return found | ({state["Default"]} if "Default" in state else set())
 
 
-def test_there_are_the_three_functions():
+def test_functions_are_the_three_of_the_workflow():
     assert FOLDERS == ["filter_low_confidence", "image_classification", "serialize_image_data"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_one_name_has_five_spellings(folder):
-    function, state = spelt(folder)
+def test_function_is_named_alike_in_folder_template_state_and_test(folder):
+    function, state = logical_id_and_state(folder)
     assert RESOURCES[function]["Properties"]["CodeUri"] == f"functions/{folder}/"
     assert STATES[state]["Arguments"]["FunctionName"] == f"${{{function}Arn}}"
     assert (ROOT / "tests/unit/functions" / f"test_{folder}.py").is_file()
     assert (ROOT / "functions" / folder / "app.py").is_file()
 
 
-def test_every_function_of_the_template_has_a_folder():
+def test_every_function_of_template_has_a_folder():
     functions = {n for n, r in RESOURCES.items() if r["Type"] == "AWS::Serverless::Function"}
-    assert functions == {spelt(folder)[0] for folder in FOLDERS}
+    assert functions == {logical_id_and_state(folder)[0] for folder in FOLDERS}
 
 
 @pytest.mark.parity("states-substitutions")
@@ -99,13 +98,13 @@ def test_every_function_of_the_template_has_a_folder():
         ("MyBatchStateMachine", BATCH_TEXT),
     ],
 )
-def test_every_placeholder_is_supplied_and_every_supplied_value_is_used(machine, text):
+def test_definition_placeholders_equal_the_substitutions(machine, text):
     substitutions = RESOURCES[machine]["Properties"]["DefinitionSubstitutions"]
     assert set(re.findall(r"\$\{(\w+)\}", text)) == set(substitutions)
 
 
 @pytest.mark.parity("states-substitutions")
-def test_one_picture_and_a_batch_of_them_run_the_same_definition():
+def test_standard_and_express_machine_share_one_definition():
     standard, express = (dict(RESOURCES[name]["Properties"]) for name in ("MyStateMachine", "MyExpressStateMachine"))
     assert (express.pop("Type"), express.pop("Logging")["Level"]) == ("EXPRESS", "ERROR")
     standard.pop("Logging")
@@ -114,7 +113,7 @@ def test_one_picture_and_a_batch_of_them_run_the_same_definition():
 
 @pytest.mark.parity("states-definition")
 @pytest.mark.parametrize("machine", [ASL, *machines(BATCH)], ids=["one", "batch", "child", "picture"])
-def test_every_state_is_reachable_goes_somewhere_that_exists_and_says_what_it_is_for(machine):
+def test_every_state_is_reachable_has_valid_targets_and_a_comment(machine):
     states = machine["States"]
     reachable, frontier = {machine["StartAt"]}, [machine["StartAt"]]
     while frontier:
@@ -130,7 +129,7 @@ def test_every_state_is_reachable_goes_somewhere_that_exists_and_says_what_it_is
 
 @pytest.mark.parity("states-task-timeout", "states-retry", "states-retry-jitter")
 @pytest.mark.parametrize("name", [*TASKS, *BATCH_TASKS])
-def test_every_task_has_a_timeout_and_retries_only_what_passes(name):
+def test_every_task_has_a_timeout_and_bounded_retries(name):
     task = TASKS.get(name) or BATCH_TASKS[name]
     assert 0 < task["TimeoutSeconds"] <= (240 if name == "Classify Picture" else 120)
     assert task["Retry"]
@@ -148,21 +147,21 @@ def test_every_failure_sends_a_notification_and_ends_as_a_failure(name):
     *named, catch = TASKS[name]["Catch"]
     assert catch["ErrorEquals"] == ["States.ALL"]
     assert "image_data" not in catch["Output"]
-    elsewhere = {
+    next_state = {
         "Notify Failure": "Workflow Failed Untold",
         "Send To Review": "Release Claim",  # and from there to Notify Failure
         "Confirm Review": "Threshold Confidence Not Met",  # the message is in the queue
     }
-    assert catch["Next"] == elsewhere.get(name, "Notify Failure")
+    assert catch["Next"] == next_state.get(name, "Notify Failure")
     assert [rule["ErrorEquals"] for rule in named] == (
         [["DynamoDB.ConditionalCheckFailedException"]] if name in {"Record Prediction", "Claim Review"} else []
     )
 
 
 @pytest.mark.parity("states-uncaught", "states-status-events", "events-pattern")
-def test_eventbridge_notifies_of_what_the_workflow_could_not():
-    untold = STATES["Workflow Failed Untold"]["Cause"]
-    [prefix] = re.findall(r"'(NOBODY WAS TOLD: )'", untold)
+def test_failure_rule_matches_executions_that_could_not_notify():
+    cause = STATES["Workflow Failed Untold"]["Cause"]
+    [prefix] = re.findall(r"'(NOBODY WAS TOLD: )'", cause)
     rule = RESOURCES["ExecutionFailedRule"]["Properties"]
     patterns = rule["EventPattern"]["detail"]["$or"]
     assert {"cause": [{"prefix": prefix}]}.items() <= patterns[2].items()
@@ -176,13 +175,13 @@ def test_eventbridge_notifies_of_what_the_workflow_could_not():
     assert prefix.strip(": ") in notified
 
 
-def test_an_alarm_is_heard_though_the_key_of_the_failures_is_disabled():
+def test_alarm_topic_has_a_key_of_its_own():
     keys = {RESOURCES[n]["Properties"]["KmsMasterKeyId"]["Ref"] for n in ("FailureTopic", "AlarmTopic")}
     assert keys == {"FailuresKey", "AlarmsKey"}
 
 
 @pytest.mark.parity("states-inline-map", "lambda-concurrency", "states-item-batcher")
-def test_the_batch_asks_for_no_more_at_once_than_the_functions_take():
+def test_batch_concurrency_stays_below_the_functions_limit():
     outer, inner = (
         next(s for s in machine["States"].values() if s["Type"] == "Map") for machine in machines(BATCH)[:2]
     )
@@ -195,7 +194,7 @@ def test_the_batch_asks_for_no_more_at_once_than_the_functions_take():
 
 
 @pytest.mark.parity("states-express-5-minutes")
-def test_child_of_the_batch_can_notify_before_step_functions_ends_it():
+def test_batch_child_can_notify_before_express_timeout():
     express_ends_after = 300  # seconds, https://docs.aws.amazon.com/step-functions/latest/dg/limits
     given_up = BATCH_TASKS["Classify Picture"]["TimeoutSeconds"]
     count = BATCH_TASKS["Count Outcomes"]["TimeoutSeconds"]
@@ -204,8 +203,8 @@ def test_child_of_the_batch_can_notify_before_step_functions_ends_it():
 
 @pytest.mark.parity("states-lambda-transient", "states-lambda-throttled")
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_the_errors_that_are_retried_are_ones_that_the_function_raises(folder):
-    retried = {n for rule in STATES[spelt(folder)[1]]["Retry"] for n in rule["ErrorEquals"]}
+def test_retried_errors_are_lambda_transient_or_raised_by_the_function(folder):
+    retried = {n for rule in STATES[logical_id_and_state(folder)[1]]["Retry"] for n in rule["ErrorEquals"]}
     assert retried >= LAMBDA_TRANSIENT
     assert retried - LAMBDA_TRANSIENT <= errors(folder)
     transient = {n for n in errors(folder) if "Busy" in n or "Unavailable" in n}
@@ -213,7 +212,7 @@ def test_the_errors_that_are_retried_are_ones_that_the_function_raises(folder):
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_every_error_says_in_its_docstring_what_it_means(folder):
+def test_every_error_class_has_a_docstring(folder):
     assert errors(folder)
     for name in errors(folder):
         assert getattr(module(folder), name).__doc__
@@ -221,8 +220,8 @@ def test_every_error_says_in_its_docstring_what_it_means(folder):
 
 @pytest.mark.parity("lambda-timeout", "states-task-timeout", "sdk-timeouts")
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_the_client_gives_up_before_the_function_and_the_function_before_the_state(folder):
-    function, state = spelt(folder)
+def test_client_times_out_before_function_and_function_before_state(folder):
+    function, state = logical_id_and_state(folder)
     clients = [value for value in vars(module(folder)).values() if hasattr(value, "meta")]
     worst = sum(seconds_at_worst(client.meta.config) for client in clients)
     timeout = RESOURCES[function]["Properties"]["Timeout"]
@@ -230,13 +229,13 @@ def test_the_client_gives_up_before_the_function_and_the_function_before_the_sta
 
 
 def seconds_at_worst(config: Any) -> float:
-    """Return how long one call may take: every attempt timing out, with the pauses between."""
+    """Return the seconds of one call whose attempts all time out, pauses included."""
     attempts = config.retries["total_max_attempts"]
     pauses = sum(2**n for n in range(attempts - 1))  # standard mode: up to 2**n s after try n
     return float(attempts * (config.connect_timeout + config.read_timeout) + pauses)
 
 
-def test_only_an_accepted_answer_is_recorded():
+def test_only_accepted_answer_is_recorded():
     choice = STATES["Is Accepted"]
     [rule] = choice["Choices"]
     assert rule == {
@@ -260,7 +259,7 @@ def test_item_of_a_picture_in_review_has_no_label():
 
 
 @pytest.mark.parity("dynamodb-conditional-write", "states-express-at-least-once")
-def test_the_first_outcome_of_a_picture_stands():
+def test_first_outcome_of_a_picture_is_kept():
     free = [STATES[name]["Arguments"]["ConditionExpression"] for name in ("Record Prediction", "Claim Review")]
     assert free == [
         "attribute_not_exists(picture) OR (execution_arn = :me AND outcome = :accepted)",
@@ -280,7 +279,7 @@ def test_claim_expires_after_its_execution_must_have_ended():
 
 
 def at_worst(task: dict[str, Any]) -> float:
-    """Return the seconds that a task takes with every try out of time and every pause full."""
+    """Return the seconds of a task whose attempts all time out, full pauses included."""
     tries, seconds = 1, 0.0
     for rule in task["Retry"]:
         tries += rule["MaxAttempts"]
@@ -298,7 +297,7 @@ def test_picture_in_review_is_queued_before_the_execution_fails():
     assert "$earlier.queued.BOOL = true" in earlier["Condition"]
 
 
-def test_the_endpoint_and_the_threshold_reach_the_workflow_as_parameters_only():
+def test_endpoint_and_threshold_are_parameters_without_default():
     substitutions = RESOURCES["MyStateMachine"]["Properties"]["DefinitionSubstitutions"]
     assert substitutions["EndpointName"] == {"Ref": "EndpointName"}
     assert substitutions["ConfidenceThreshold"] == {"Ref": "ConfidenceThreshold"}
@@ -361,7 +360,7 @@ def test_events_name_one_endpoint_except_for_the_missing_one():
 
 @pytest.mark.parity("lambda-runtime")
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_function_is_tested_with_the_packages_that_it_is_built_with(folder):
+def test_function_requirements_are_locked(folder):
     locked = (ROOT / "requirements.txt").read_text().splitlines()
     for line in (ROOT / "functions" / folder / "requirements.txt").read_text().splitlines():
         assert line in locked
@@ -380,7 +379,7 @@ def listed(value: Any) -> list[Any]:
 
 
 @pytest.mark.parity("logs-retention")
-def test_every_log_group_is_kept_for_as_long_as_the_parameter_says():
+def test_log_groups_keep_their_events_for_the_parameters_days():
     groups = [r for r in RESOURCES.values() if r["Type"] == "AWS::Logs::LogGroup"]
     assert len(groups) == len(FOLDERS) + 1
     for group in groups:
@@ -389,8 +388,8 @@ def test_every_log_group_is_kept_for_as_long_as_the_parameter_says():
 
 @pytest.mark.parity("lambda-log-group")
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_function_writes_into_its_own_log_group_and_may_write_into_no_other(folder):
-    function, _ = spelt(folder)
+def test_function_may_write_to_its_own_log_group_only(folder):
+    function, _ = logical_id_and_state(folder)
     name = function.removesuffix("Function")
     properties = RESOURCES[function]["Properties"]
     assert properties["LoggingConfig"]["LogGroup"] == {"Ref": f"{name}LogGroup"}
@@ -407,7 +406,7 @@ def test_a_function_writes_into_its_own_log_group_and_may_write_into_no_other(fo
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda e: e.stem)
-def test_a_picture_in_an_event_is_the_one_that_its_key_names(event):
+def test_picture_in_event_is_the_file_of_its_key(event):
     given = json.loads(event.read_text())
     if given.get("image_data") and "broken" not in event.stem:
         picture = ROOT / "events/pictures" / Path(given["s3_key"]).name

@@ -1,4 +1,4 @@
-"""What the laptop's AWS ignores, so that only the template and the definitions can show it."""
+"""Properties that the laptop's AWS ignores: only the template and the definitions can be checked."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def statement(role: str, sid: str) -> dict[str, Any]:
 
 
 @pytest.mark.parity("s3-lifecycle")
-def test_results_of_batches_expire_and_pictures_stay():
+def test_lifecycle_expires_batch_results_and_keeps_pictures():
     rules = RESOURCES["PicturesBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     assert all(rule["Status"] == "Enabled" for rule in rules)
     expiring = [rule for rule in rules if any("Expiration" in name for name in rule)]
@@ -41,7 +41,7 @@ def test_results_of_batches_expire_and_pictures_stay():
 
 
 @pytest.mark.parity("s3-bucket-name")
-def test_the_buckets_name_fits_the_longest_stack_and_region():
+def test_bucket_name_fits_the_longest_stack_and_region():
     name = RESOURCES["PicturesBucket"]["Properties"]["BucketName"]["Fn::Sub"]
     given = {"StackName": "x" * 24, "AccountId": "0" * 12, "Region": "ap-southeast-1"}
     for parameter, value in given.items():
@@ -50,7 +50,7 @@ def test_the_buckets_name_fits_the_longest_stack_and_region():
 
 
 @pytest.mark.parity("dynamodb-keys")
-def test_the_longest_name_of_a_picture_is_a_possible_key():
+def test_longest_picture_name_fits_the_table_key():
     longest = "s3://" + "b" * 63 + "/" + "k" * 1024  # S3's own limits, in bytes
     assert len(longest) <= 2048  # of a partition key; S3's version ids have at most 1,024 bytes
     for table in of_type("AWS::DynamoDB::Table").values():
@@ -62,26 +62,26 @@ def test_the_longest_name_of_a_picture_is_a_possible_key():
 
 
 @pytest.mark.parity("dynamodb-consistent-read")
-def test_what_was_just_written_is_read_consistently():
+def test_table_reads_are_consistent():
     reads = [t for t in TASKS.values() if t["Resource"].endswith(("dynamodb:getItem", ":query"))]
     assert len(reads) == 2
     assert all(task["Arguments"]["ConsistentRead"] is True for task in reads)
 
 
 @pytest.mark.parity("dynamodb-encryption")
-def test_predictions_can_be_brought_back():
+def test_predictions_table_has_point_in_time_recovery():
     table = RESOURCES["PredictionsTable"]["Properties"]
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 
 
 @pytest.mark.parity("dynamodb-on-demand")
-def test_no_table_has_a_capacity_to_run_out_of():
+def test_tables_are_billed_on_demand():
     for table in of_type("AWS::DynamoDB::Table").values():
         assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
 @pytest.mark.parity("states-result-writer")
-def test_the_batch_may_write_where_its_results_go():
+def test_batch_role_may_write_its_results():
     writer = BATCH["States"]["Classify Every Picture"]["ResultWriter"]["Arguments"]
     substituted = RESOURCES["MyBatchStateMachine"]["Properties"]["DefinitionSubstitutions"]
     assert writer["Bucket"] == "${PicturesBucketName}"
@@ -98,7 +98,7 @@ def test_the_batch_may_write_where_its_results_go():
 
 
 @pytest.mark.parity("states-distributed-map", "states-map-run-permissions")
-def test_the_batch_may_start_and_follow_the_executions_of_its_own_machine():
+def test_batch_role_may_start_and_describe_its_own_children_only():
     policy = RESOURCES["MyBatchStateMachineChildrenPolicy"]["Properties"]
     assert policy["Roles"] == [{"Ref": "MyBatchStateMachineRole"}]
     resources = {
@@ -115,15 +115,15 @@ def test_the_batch_may_start_and_follow_the_executions_of_its_own_machine():
 
 
 @pytest.mark.parity("lambda-json-logs")
-def test_every_function_logs_json():
+def test_functions_log_json():
     common = TEMPLATE["Globals"]["Function"]["LoggingConfig"]
     assert (common["LogFormat"], common["ApplicationLogLevel"]) == ("JSON", "INFO")
     for function in of_type("AWS::Serverless::Function").values():
-        assert set(function["LoggingConfig"]) == {"LogGroup"}  # all else is the common one's
+        assert set(function["LoggingConfig"]) == {"LogGroup"}  # the rest is in Globals
 
 
 @pytest.mark.parity("states-logs")
-def test_no_picture_gets_into_the_log_of_a_state_machine():
+def test_state_machines_log_without_execution_data():
     group = RESOURCES["MyStateMachineLogGroup"]["Properties"]["LogGroupName"]["Fn::Sub"]
     assert group.startswith("/aws/vendedlogs/states/")
     for machine in of_type("AWS::Serverless::StateMachine").values():
@@ -134,7 +134,7 @@ def test_no_picture_gets_into_the_log_of_a_state_machine():
 
 
 @pytest.mark.parity("events-input-path")
-def test_an_event_goes_on_as_it_came():
+def test_rules_pass_the_detail_unchanged():
     targets = [t for rule in of_type("AWS::Events::Rule").values() for t in rule["Targets"]]
     assert targets
     for target in targets:
@@ -143,7 +143,7 @@ def test_an_event_goes_on_as_it_came():
 
 
 @pytest.mark.parity("kms-encrypted-topics")
-def test_publishers_of_a_topic_may_use_its_key():
+def test_topic_publishers_may_use_its_key():
     topics = of_type("AWS::SNS::Topic")
     needed = {"kms:GenerateDataKey", "kms:Decrypt"}
     for topic, service in (
@@ -182,14 +182,14 @@ def test_queue_policy_admits_its_senders_only(queue, sources):
 
 
 @pytest.mark.parity("sns-dead-letters")
-def test_a_failure_that_sns_may_not_deliver_is_kept():
-    given_up_to = RESOURCES["FailedPicturesSubscription"]["Properties"]["RedrivePolicy"]
+def test_undeliverable_failure_goes_to_dead_letter_queue():
+    redrive_policy = RESOURCES["FailedPicturesSubscription"]["Properties"]["RedrivePolicy"]
     queue = {"Fn::GetAtt": ["UndeliveredFailuresQueue", "Arn"]}
-    assert given_up_to == {"deadLetterTargetArn": queue}
+    assert redrive_policy == {"deadLetterTargetArn": queue}
 
 
 @pytest.mark.parity("sns-email")
-def test_mail_goes_out_only_where_there_is_an_address():
+def test_email_subscriptions_need_an_address():
     mails = {
         name: resource for name, resource in RESOURCES.items() if resource["Properties"].get("Protocol") == "email"
     }
@@ -198,7 +198,7 @@ def test_mail_goes_out_only_where_there_is_an_address():
 
 
 @pytest.mark.parity("endpoint-arn-lower-case")
-def test_an_endpoints_name_is_written_as_its_arn_is():
+def test_endpoint_name_is_lower_case():
     pattern = TEMPLATE["Parameters"]["EndpointName"]["AllowedPattern"]
     assert re.fullmatch(pattern, "scones-unlimited")
     assert not re.fullmatch(pattern, "Scones-Unlimited")
