@@ -1,19 +1,25 @@
-"""What the workflow costs on AWS: `python -m operations.cost`; --write for docs/cost.md."""
+"""Calculate what the workflow costs on AWS: `python -m operations.cost`; --write for docs/cost.md."""
 
 import argparse
 import sys
 
 from rich.console import Console
-from rich.table import Table
+from rich.markdown import Markdown
 
-from common.arguments import positive_number
+from common.arguments import positive_number, share
 from common.command import run_command
 from common.reports import write_text
+from common.settings import ROOT
 from common.waiting import make_console
-from operations.cost import model, page
-from operations.cost.inputs import ROOT, read_inputs
+from operations.cost import page
+from operations.cost.inputs import read_inputs
 
 PAGE = ROOT / "docs" / "cost.md"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print or write the page; return the exit status."""
+    return run_command("cost", lambda: estimate(parse_arguments(argv), make_console()))
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -32,51 +38,28 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="requests per second that one instance of the endpoint answers",
     )
     parser.add_argument(
-        "--review-share",
-        type=positive_number,
-        metavar="SHARE",
-        help="share of pictures that go to review, above 0 and up to 1",
+        "--review-share", type=share, metavar="SHARE", help="share of pictures that go to review, from 0 to 1"
     )
     parsed = parser.parse_args(argv)
-    if parsed.write and (parsed.requests_per_second or parsed.review_share):
+    if parsed.write and (parsed.requests_per_second is not None or parsed.review_share is not None):
         parser.error("--write takes its numbers from operations/cost/assumptions.toml alone")
-    if parsed.review_share and parsed.review_share > 1:
-        parser.error("--review-share is a share: at most 1")
     return parsed
 
 
-def show(console: Console, section: page.Section) -> None:
-    """Print a section."""
-    console.print(f"\n[bold]{section.title}[/bold]")
-    if section.text:
-        console.print(section.text, markup=False)
-    if section.table:
-        header, *body = section.table
-        table = Table(*header)
-        for line in body:
-            table.add_row(*(cell.replace("**", "") for cell in line))
-        console.print(table)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Print the tables, or write the page."""
-    return run_command("cost", lambda: estimate(parse_arguments(argv), make_console()))
-
-
 def estimate(arguments: argparse.Namespace, console: Console) -> None:
-    """Print the tables, or write the page and print its summary."""
+    """Print the page, or write it and print its summary."""
     inputs = read_inputs()
-    if arguments.requests_per_second:
-        inputs = model.with_value(inputs, "endpoint_requests_per_second", arguments.requests_per_second)
-    if arguments.review_share:
-        inputs = model.with_value(inputs, "review_share", arguments.review_share)
-    sections = page.sections(inputs)
+    if arguments.requests_per_second is not None:
+        inputs = inputs.with_assumption("endpoint_requests_per_second", arguments.requests_per_second)
+    if arguments.review_share is not None:
+        inputs = inputs.with_assumption("review_share", arguments.review_share)
+    text = page.markdown(inputs)
     if not arguments.write:
-        for section in sections:
-            show(console, section)
+        console.print(Markdown(text, hyperlinks=False))
         return
-    write_text(PAGE, page.markdown(sections))
-    show(console, sections[0])
+    write_text(PAGE, text)
+    summary, _, _ = text.partition("\n## ")
+    console.print(Markdown(summary, hyperlinks=False))
     console.print(f"Wrote {PAGE.relative_to(ROOT)}")
 
 
