@@ -115,8 +115,8 @@ def steps_table(path: ExecutionPath) -> Table:
             table.add_row("", "", f"… {number:,} more steps", "", "")
             continue
         lines = [Text(shorten(step.input, MAX_SHOWN))] if step.input is not None else []
-        if step.error:
-            lines.append(Text(error_text(step, MAX_SHOWN), "bold red"))
+        if step.failure:
+            lines.append(Text(error_text(step.failure, MAX_SHOWN), "bold red"))
         state = Text(printable(step.state))
         table.add_row(str(number), clock(step.entered), state, took(step), Text("\n").join(lines))
     return table

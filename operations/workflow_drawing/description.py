@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from common.pages.words import duration
-from operations.workflow_drawing.execution import RUNNING, ExecutionPath, Step
+from operations.workflow_drawing.execution import RUNNING, ExecutionPath, Failure, Step
 from operations.workflow_drawing.overlay import Overlay
 from operations.workflow_drawing.states import END, Definition, Transition
 from operations.workflow_drawing.text import printable, shorten
@@ -37,7 +37,7 @@ def describe(definition: Definition, overlay: Overlay) -> str:
     path = overlay.path
     if path is not None:
         status = "is running" if path.status == RUNNING else f"ended {path.status}"
-        error = f" with {path.error}" if path.error else ""
+        error = f" with {path.failure.error}" if path.failure else ""
         after = f" after {duration(path.seconds)}" if path.seconds is not None else ""
         steps = [step.state if step else f"{number:,} more" for number, step in listed_steps(path)]
         sentences += [f"The execution {path.name} {status}{error}{after}.", f"Its steps: {', '.join(steps)}."]
@@ -60,15 +60,15 @@ def _sentence(transition: Transition) -> str:
 def headline(path: ExecutionPath) -> str:
     """Return the status of an execution in one sentence."""
     after = "" if path.seconds is None else f" after {duration(path.seconds)}"
-    error = f" with {error_text(path, MAX_CAUSE)}" if path.error else ""
+    error = f" with {error_text(path.failure, MAX_CAUSE)}" if path.failure else ""
     redriven = f", redriven {path.redriven} times" if path.redriven else ""
     started = f"{path.started.astimezone(UTC):%Y-%m-%d} {clock(path.started)} UTC"
     return printable(f"{path.status}{after}{error}; started {started}{redriven}.")
 
 
-def error_text(failed: ExecutionPath | Step, length: int) -> str:
-    """Return error and cause of a failed step or execution on one line; `length` is that of the cause."""
-    return printable(f"{failed.error}: {shorten(failed.cause or 'no cause was given', length)}")
+def error_text(failure: Failure, length: int) -> str:
+    """Return error and cause on one line; `length` is that of the cause."""
+    return printable(f"{failure.error}: {shorten(failure.cause or 'no cause was given', length)}")
 
 
 def took(step: Step) -> str:

@@ -5,7 +5,8 @@ import subprocess
 import sysconfig
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from common.errors import ExpectedError
 
@@ -24,21 +25,14 @@ class GraphvizMissingError(ExpectedError):
     """Graphviz is not installed."""
 
 
-@dataclass(frozen=True)
-class Mark:
-    """What an element of the picture gets besides its drawing.
+class Mark(NamedTuple):
+    """Class and data attributes of an element, and the text of its title."""
 
-    Attributes:
-        attributes: its class and data attributes.
-        tooltip: the text of its title, or empty.
-    """
-
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = MappingProxyType({})
     tooltip: str = ""
 
 
-@dataclass(frozen=True)
-class Drawing:
+class Drawing(NamedTuple):
     """A drawn graph: its `<g>` element, and its size in pixels."""
 
     group: ET.Element

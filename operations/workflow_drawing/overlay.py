@@ -53,7 +53,7 @@ class Overlay:
             return ""
         entered = any(target == state and count for (_, target), count in self.counts.items())
         visits = self.visits.get(state)
-        failed = " wf-failed" if visits and visits[-1].error else ""
+        failed = " wf-failed" if visits and visits[-1].failure else ""
         return ("wf-taken" if entered else "wf-off") + failed
 
 

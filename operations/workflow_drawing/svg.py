@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from graphlib import TopologicalSorter
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
 from common.pages.words import duration
@@ -71,21 +71,15 @@ def draw(
 
     Args:
         definition: the state machine.
-        counts: how often each transition was executed (see `transition_counts`), for the arrows.
-        after_errors: how many of the counts came after an error (see `error_counts`), for arrows
-            that stand for success and for errors.
+        counts: how often each transition was executed (see `transition_counts`).
+        after_errors: how many of the counts came after an error (see `error_counts`).
         path: instead of counts, one execution: its steps' numbers on the arrows, times, attempts
             and errors on the states.
         steps: whether the path's steps are listed below the picture.
 
     Raises:
         OtherStateMachineError: `counts` or `path` is of another state machine.
-        ValueError: both of them are given, or `after_errors` without `counts`.
     """
-    if counts is not None and path is not None:
-        raise ValueError("give counts or the path of one execution, not both")
-    if after_errors is not None and counts is None:
-        raise ValueError("`after_errors` needs `counts`")
     overlay = make_overlay(definition, counts, path, after_errors)
     footer = [[_cell(line, "quiet", columns=4)] for line in wrap(legend(overlay), LEGEND_LENGTH)]
     if path is not None and steps:
@@ -95,12 +89,13 @@ def draw(
     suffix = f"-{overlay.path.name}" if overlay.path else "-counts" if overlay.counts is not None else ""
     mark = re.sub(r"[^\w-]", "-", f"wf-{definition.name}{suffix}")
     width, height = math.ceil(drawing.width), math.ceil(drawing.height)
+    group = ET.tostring(drawing.group, encoding="unicode").replace(f' xmlns="{SVG.strip("{}")}"', "", 1)
     return (
         f'<svg xmlns="{SVG.strip("{}")}" class="wf" role="img" width="{width}" height="{height}"'
         f' viewBox="0 0 {width} {height}" aria-labelledby="{mark}-title" aria-describedby="{mark}-desc">'
         f'<title id="{mark}-title">{xml(title(definition, overlay))}</title>'
         f'<desc id="{mark}-desc">{xml(describe(definition, overlay))}</desc>'
-        f"<style>\n{_dark_style()}</style>{_without_namespace(drawing.group)}</svg>\n"
+        f"<style>\n{_dark_style()}</style>{group}</svg>\n"
     )
 
 
@@ -111,10 +106,6 @@ def _dark_style() -> str:
         for paint in ("fill", "stroke")
     )
     return f"@media (prefers-color-scheme: dark) {{\n{rules}}}\n"
-
-
-def _without_namespace(group: ET.Element) -> str:
-    return ET.tostring(group, encoding="unicode").replace(f' xmlns="{SVG.strip("{}")}"', "", 1)
 
 
 def _cell(text: str, color: str = "ink", *, bold: bool = False, size: int = TEXT_SIZE, columns: int = 0) -> str:
@@ -158,8 +149,8 @@ def _step_rows(path: ExecutionPath) -> Iterator[list[str]]:
         ]
         if step.input is not None:
             yield [*blank, _cell(f"input {shorten(step.input, MAX_LISTED_INPUT)}", "quiet", columns=1)]
-        if step.error:
-            for line in wrap(error_text(step, MAX_LISTED_CAUSE), LISTED_LENGTH):
+        if step.failure:
+            for line in wrap(error_text(step.failure, MAX_LISTED_CAUSE), LISTED_LENGTH):
                 yield [*blank, _cell(line, "bad", bold=True, columns=1)]
 
 
@@ -253,15 +244,12 @@ def _backward(arrows: Sequence[Arrow]) -> tuple[set[Arrow], dict[str, int]]:
     above: dict[str, set[str]] = defaultdict(set)
     backward = set()
     for arrow in sorted(arrows, key=lambda a: (errors.get(a.source, len(arrows)), a.only_catch)):
-        ancestors, waiting = {arrow.source}, [arrow.source]
-        while waiting:
-            found = above[waiting.pop()] - ancestors
-            ancestors |= found
-            waiting += found
-        if arrow.target in ancestors:
+        above[arrow.target].add(arrow.source)
+        try:
+            TopologicalSorter(above).prepare()
+        except CycleError:
+            above[arrow.target].remove(arrow.source)
             backward.add(arrow)
-        else:
-            above[arrow.target].add(arrow.source)
     layers: dict[str, int] = {}
     for name in TopologicalSorter(above).static_order():
         layers[name] = max((layers[source] + 1 for source in above[name]), default=0)
@@ -374,7 +362,7 @@ class _MachineDrawing:
         attempts = sum(visit.attempts for visit in visits)
         words += [f"{len(visits)} visits"] * (len(visits) > 1) + [f"{attempts} attempts"] * (attempts > len(visits))
         rows = [[_cell(" · ".join(words))]]
-        errors = ", ".join(dict.fromkeys(short_error(visit.error) for visit in visits if visit.error))
+        errors = ", ".join(dict.fromkeys(short_error(visit.failure.error) for visit in visits if visit.failure))
         if errors and state.action != f"fails: {errors}":  # which is there already
             rows += [[_cell(line, "bad", bold=True)] for line in wrap(errors, 30)]
         return rows
@@ -397,8 +385,8 @@ class _MachineDrawing:
         for visit in self._overlay.visits.get(state.name, [])[:MAX_TOOLTIP_VISITS]:
             if visit.input is not None:
                 lines.append(f"Input: {shorten(visit.input, MAX_INPUT)}")
-            if visit.error:
-                lines.append(f"Error: {error_text(visit, MAX_INPUT)}")
+            if visit.failure:
+                lines.append(f"Error: {error_text(visit.failure, MAX_INPUT)}")
         return printable("\n".join(filter(None, lines)))
 
     def _terminal(self, name: str) -> None:
@@ -417,13 +405,12 @@ class _MachineDrawing:
         weight = MAIN_WEIGHT if main else 1 if arrow.only_catch else WEIGHT
         source, target = self._ids[arrow.source], self._ids[arrow.target]
         style = f"weight={weight} {self._line([arrow])}"
-        label = self._label(arrow, words=True)
-        if not label or source == target:  # an arrow to its own state has its label beside it
-            self._edge(source, target, self._mark(arrow), f"{style} label={label}" if label else style)
+        rows = self._number_rows(arrow) + self._condition_rows(arrow)
+        label = _table(rows, 1) if rows else '""'
+        if not rows or source == target:  # an arrow to its own state has its label beside it
+            self._edge(source, target, self._mark(arrow), f"{style} label={label}")
             return
-        node = f"l{len(self._dot)}"
-        self._label_node(node, arrow, label)
-        continued = Mark({"class": self._css([arrow])} | _data(arrow.pair))
+        node, continued = self._label_node(arrow, label), self._mark(arrow, first=False)
         if arrow in self._backward:
             self._edge(target, node, continued, f"{style} headport=n dir=back")
             self._edge(node, source, self._mark(arrow), f"{style} tailport=s dir=none")
@@ -444,21 +431,17 @@ class _MachineDrawing:
             if previous:
                 self._rail_piece(previous, junction, joined, "dir=none headclip=false")
             for arrow in members:
-                source, label = self._ids[arrow.source], self._label(arrow, words=False)
+                source, number = self._ids[arrow.source], self._number_rows(arrow)
                 style = f"{self._line([arrow])} dir=none headclip=false"
-                if label:
-                    node = f"l{len(self._dot)}"
-                    self._label_node(node, arrow, label)
-                    continued = Mark({"class": self._css([arrow])} | _data(arrow.pair))
-                    self._edge(node, junction, continued, f"{style} tailport=s")
+                if number:
+                    node = self._label_node(arrow, _table(number, 1))
+                    self._edge(node, junction, self._mark(arrow, first=False), f"{style} tailport=s")
                     self._edge(source, node, self._mark(arrow), f"{self._line([arrow])} dir=none headport=n")
                 else:
                     self._edge(source, junction, self._mark(arrow), style)
             previous = junction
             if not joined:
-                previous = f"l{len(self._dot)}"
-                rows = [[_cell(line, "quiet")] for line in wrap(arrows[0].label(self._overlay), LABEL_LENGTH)]
-                self._label_node(previous, None, _table(rows, 1) + f" {group}")
+                previous = self._label_node(None, f"{_table(self._condition_rows(arrows[0]), 1)} {group}")
                 self._rail_piece(junction, previous, members, "dir=none")
             joined += members
         self._rail_piece(previous, self._ids[arrows[0].target], joined, "")
@@ -469,25 +452,31 @@ class _MachineDrawing:
         style = f"weight={RAIL_WEIGHT} {self._line(joined)} {clip} {attributes}"
         self._edge(tail, head, Mark({"class": self._css(joined)}, printable(tooltip)), style)
 
-    def _label(self, arrow: Arrow, *, words: bool) -> str:
-        """Return the label of an arrow: its number, and with `words` its condition; or nothing."""
-        number = self._overlay.numbers.get(arrow.pair)
-        rows = [[_pill(number)]] if number else []
-        if words:
-            rows += [[_cell(line, "quiet")] for line in wrap(arrow.label(self._overlay), LABEL_LENGTH)]
-        return _table(rows, 1) if rows else ""
+    def _condition_rows(self, arrow: Arrow) -> list[list[str]]:
+        return [[_cell(line, "quiet")] for line in wrap(arrow.label(self._overlay), LABEL_LENGTH)]
 
-    def _label_node(self, key: str, arrow: Arrow | None, label: str) -> None:
+    def _number_rows(self, arrow: Arrow) -> list[list[str]]:
+        number = self._overlay.numbers.get(arrow.pair)
+        return [[_pill(number)]] if number else []
+
+    def _label_node(self, arrow: Arrow | None, label: str) -> str:
+        """Add a node with the label of an arrow, or of a rail; return its key."""
+        key = f"l{len(self._dot)}"
         attributes = {"class": "wf-label"} | (_data(arrow.pair) if arrow else {})
         self._node(key, Mark(attributes), f'shape=plain fillcolor="{LIGHT["paper"]}" label={label}')
+        return key
 
     def _css(self, arrows: Sequence[Arrow]) -> str:
         catch = "wf-catch" if all(arrow.only_catch for arrow in arrows) else ""
         return " ".join(filter(None, ["wf-arrow", self._overlay.arrow_class(*(a.pair for a in arrows)), catch]))
 
-    def _mark(self, arrow: Arrow) -> Mark:
+    def _mark(self, arrow: Arrow, *, first: bool = True) -> Mark:
+        """Return the mark of the first part of an arrow, or of the part beyond its label."""
+        attributes = {"class": self._css([arrow])} | _data(arrow.pair)
+        if not first:
+            return Mark(attributes)
         kinds = " ".join(transition.kind for transition in arrow.transitions)
-        return Mark({"class": self._css([arrow])} | _data(arrow.pair) | {"data-kind": kinds}, printable(arrow.tooltip))
+        return Mark(attributes | {"data-kind": kinds}, printable(arrow.tooltip))
 
     def _line(self, arrows: Sequence[Arrow]) -> str:
         """Return the style of a line: the wider, the more often it was executed."""
