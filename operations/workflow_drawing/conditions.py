@@ -1,4 +1,4 @@
-"""A choice's condition in few words: the rule's own Comment, or its expression made short."""
+"""Short and full texts of the conditions of a Choice state."""
 
 import json
 import re
@@ -8,7 +8,6 @@ from typing import Any
 MAX_LENGTH = 46  # characters: two lines beside an arrow
 
 _EXPRESSION = re.compile(r"^\{%\s*|\s*%\}$")
-# What every JSONata expression of a state machine contains, and nobody needs to read.
 _ABBREVIATIONS = (
     (r"\$states\.context\.State\.EnteredTime", "now"),
     (r"\$states\.(input|context|result)\.", ""),
@@ -20,20 +19,13 @@ _ABBREVIATIONS = (
     (r"^true$", "otherwise"),
     (r"\s+", " "),
 )
-# JSONPath's operators, such as NumericGreaterThanEquals, without the type in front.
-_OPERATORS = {
-    "Equals": "=",
-    "LessThan": "<",
-    "LessThanEquals": "≤",
-    "GreaterThan": ">",
-    "GreaterThanEquals": "≥",
-    "Matches": "matches",
-}
 
 
 def full_condition(rule: Mapping[str, Any]) -> str:
-    """Return a rule's whole condition: JSONata unchanged, JSONPath's as an expression."""
-    return _EXPRESSION.sub("", str(rule["Condition"])) if "Condition" in rule else _jsonpath(rule)
+    """Return a rule's whole condition: its JSONata expression, or JSONPath's comparison as JSON."""
+    if "Condition" in rule:
+        return _EXPRESSION.sub("", str(rule["Condition"]))
+    return json.dumps({name: rule[name] for name in rule if name not in {"Next", "Comment", "Assign", "Output"}})
 
 
 def short_condition(rule: Mapping[str, Any]) -> str:
@@ -44,21 +36,3 @@ def short_condition(rule: Mapping[str, Any]) -> str:
     for pattern, replacement in _ABBREVIATIONS:
         condition = re.sub(pattern, replacement, condition)
     return condition if len(condition) <= MAX_LENGTH else condition[: MAX_LENGTH - 1].rstrip() + "…"
-
-
-def _jsonpath(rule: Mapping[str, Any]) -> str:
-    for name in ("And", "Or"):
-        if name in rule:
-            return f" {name.lower()} ".join(map(_jsonpath, rule[name]))
-    if "Not" in rule:
-        return f"not ({_jsonpath(rule['Not'])})"
-    variable = str(rule.get("Variable", "")).removeprefix("$.")
-    for name, value in rule.items():
-        if name in {"Variable", "Next", "Comment", "Assign", "Output"}:
-            continue
-        if name.startswith("Is"):  # IsPresent, IsNull, IsString ...
-            return f"{variable} is {'' if value else 'not '}{name.removeprefix('Is').lower()}"
-        operator = re.sub("^(String|Numeric|Boolean|Timestamp)", "", name.removesuffix("Path"))
-        operand = str(value).removeprefix("$.") if name.endswith("Path") else json.dumps(value)
-        return f"{variable} {_OPERATORS.get(operator, operator)} {operand}"
-    return variable

@@ -1,4 +1,4 @@
-"""What executions did, as it is shown on the picture of their state machine."""
+"""The executed transitions and steps that are drawn on a state machine."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ class OtherStateMachineError(ExpectedError):
 
 @dataclass(frozen=True)
 class Overlay:
-    """What is shown on a definition; by default nothing.
+    """What is drawn on a definition; by default nothing.
 
     Attributes:
-        counts: how often each pair was executed; None where nothing is shown.
+        counts: how often each pair was executed; None where nothing is drawn.
         numbers: the text on the arrow of a pair.
         visits: the steps of each state.
-        path: the one execution whose path is shown, or None.
-        unknown: states that the history of a visited Map or Parallel state leaves out.
+        path: the one execution whose path is drawn, or None.
+        unknown: states that the history of a visited Map or Parallel state omits.
         after_errors: how many of `counts` came after an error; None where that is not known.
     """
 
@@ -44,7 +44,7 @@ class Overlay:
         if self.counts is None:
             return ""
         if any(map(self.count, pairs)):
-            return "wf-taken"
+            return "wf-executed"
         return "" if self.unknown.intersection(*map(set, pairs)) else "wf-off"
 
     def state_class(self, state: str) -> str:
@@ -54,7 +54,7 @@ class Overlay:
         entered = any(target == state and count for (_, target), count in self.counts.items())
         visits = self.visits.get(state)
         failed = " wf-failed" if visits and visits[-1].failure else ""
-        return ("wf-taken" if entered else "wf-off") + failed
+        return ("wf-executed" if entered else "wf-off") + failed
 
 
 def make_overlay(
@@ -63,23 +63,22 @@ def make_overlay(
     path: ExecutionPath | None,
     after_errors: Mapping[Pair, int] | None,
 ) -> Overlay:
-    """Prepare what is shown on a definition: counts, the path of one execution, or nothing.
+    """Prepare what is drawn on a definition: counts, the path of one execution, or nothing.
 
-    Raises OtherStateMachineError where the definition does not allow what was executed.
+    Raises OtherStateMachineError if the definition does not have an executed transition.
     """
+    numbers = {pair: f"{count:,}" for pair, count in (counts or {}).items() if count}
+    visits: dict[str, list[Step]] = defaultdict(list)
     if path is not None:
-        counts = transition_counts([path])
+        counts, numbers = transition_counts([path]), _step_numbers(path)
+        for step in path.steps:
+            visits[step.state].append(step)
     if counts is None:
         return Overlay()
     parent = _distributed_map(definition, counts)
     counts = {_in_map(pair, parent): count for pair, count in counts.items()}
+    numbers = {_in_map(pair, parent): text for pair, text in numbers.items()}
     _check(definition, counts, path)
-    numbers = {pair: f"{count:,}" for pair, count in counts.items() if count}
-    visits: dict[str, list[Step]] = defaultdict(list)
-    if path is not None:
-        numbers = {_in_map(pair, parent): text for pair, text in _step_numbers(path).items()}
-        for step in path.steps:
-            visits[step.state].append(step)
     entered = {target for (_, target), count in counts.items() if count}
     unknown = {
         inner.name
@@ -122,12 +121,11 @@ def _check(definition: Definition, counts: Mapping[Pair, int], path: ExecutionPa
 
 def _step_numbers(path: ExecutionPath) -> dict[Pair, str]:
     """Return the numbers of the steps that each pair led to, such as "5" or "6, 8, 10 +2"."""
-    numbers: dict[Pair, list[int]] = defaultdict(list)
+    numbers: dict[Pair, list[str]] = defaultdict(list)
     for pair, index in executed_transitions(path):
         if index is not None:
-            numbers[pair].append(index + 1)
+            numbers[pair].append(str(index + 1))
     return {
-        pair: ", ".join(map(str, steps[:MAX_NUMBERS]))
-        + (f" +{len(steps) - MAX_NUMBERS}" if len(steps) > MAX_NUMBERS else "")
+        pair: ", ".join(steps[:MAX_NUMBERS]) + (f" +{len(steps) - MAX_NUMBERS}" if len(steps) > MAX_NUMBERS else "")
         for pair, steps in numbers.items()
     }

@@ -11,9 +11,7 @@ from typing import Any, Literal
 from common.errors import ExpectedError
 from operations.workflow_drawing.conditions import full_condition, short_condition
 
-# The names that stand for the two ends of an execution.
-START = "Start"
-END = "End"
+START, END = "Start", "End"  # names of the two ends of an execution
 
 Pair = tuple[str, str]  # the names of two states, or of a state and an end
 Kind = Literal["start", "next", "choice", "default", "catch", "end"]
@@ -22,19 +20,14 @@ TYPES = ("Task", "Pass", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map")
 
 
 class NotAStateMachineError(ExpectedError):
-    """A file does not hold a state machine in the Amazon States Language."""
+    """A file contains no state machine in the Amazon States Language."""
 
 
 @dataclass(frozen=True)
 class Transition:
-    """A transition from one state to another.
+    """A transition from the state `source` to the state `target`, `END` where the machine or a branch of it ends.
 
-    Attributes:
-        source: the state that is left.
-        target: the state that is entered; `END` where the machine, or a branch of it, ends.
-        kind: the field of the state: Next, a rule of Choices, Default, Catch, End.
-        label: the condition in a few words; empty for Next and End.
-        detail: the whole condition.
+    `label` is the condition in a few words, empty for Next and End, and `detail` the whole condition.
     """
 
     source: str
@@ -101,7 +94,7 @@ class Definition:
 
     @cached_property
     def pairs(self) -> frozenset[Pair]:
-        """Every (from, to) that the definition allows.
+        """All (source, target) of the definition.
 
         An execution begins with (`START`, state) and ends with (state, `END`). An iteration of a
         Map, and a branch of a Parallel state, begins and ends at the name of that state instead.
@@ -121,15 +114,10 @@ def read_definition(path: Path) -> Definition:
 
     Its texts may contain placeholders for the template's substitutions, such as ${EndpointName}.
 
-    Raises NotAStateMachineError, which names the file and the problem.
+    Raises OSError, or NotAStateMachineError, which names the file and the problem.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NotAStateMachineError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:  # of JSON, or of UTF-8
-        raise NotAStateMachineError(f"{path} is not JSON: {error}.") from error
-    try:
         machine = _machine(content)
         names = [name for inner, _ in _machines(machine) for name in inner.states]
         for name in names:
@@ -139,7 +127,7 @@ def read_definition(path: Path) -> Definition:
                 raise NotAStateMachineError(f"the name {name!r} stands for an end of the execution: rename the state")
         comment = str(content.get("Comment", ""))
     except (NotAStateMachineError, AttributeError, TypeError, ValueError) as error:
-        # The latter three: a list where an object belongs, or the like.
+        # ValueError: not JSON or not UTF-8; AttributeError, TypeError: a list where an object belongs, or the like.
         raise NotAStateMachineError(f"{path} is not a valid state machine: {error}.") from error
     return Definition(path.name.removesuffix(".json").removesuffix(".asl"), comment, machine)
 

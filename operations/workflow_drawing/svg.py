@@ -3,13 +3,11 @@
 import math
 import re
 import xml.etree.ElementTree as ET
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
-from itertools import pairwise
 
 from common.pages.words import duration
+from operations.workflow_drawing.arrows import Arrow, backward_arrows, find_arrows, main_path
 from operations.workflow_drawing.description import (
     clock,
     describe,
@@ -23,7 +21,7 @@ from operations.workflow_drawing.description import (
 from operations.workflow_drawing.execution import ExecutionPath
 from operations.workflow_drawing.graphviz import SVG, Drawing, Mark, bounds, draw_graph
 from operations.workflow_drawing.overlay import Overlay, make_overlay
-from operations.workflow_drawing.states import END, START, Definition, Machine, Pair, State, Transition, short_error
+from operations.workflow_drawing.states import END, START, Definition, Machine, Pair, State, short_error
 from operations.workflow_drawing.text import printable, shorten, wrap, xml
 
 # Each color in light and dark pictures. Elements have the light one, also for viewers without CSS.
@@ -34,7 +32,7 @@ COLORS = {
     "quiet": ("#57606a", "#9ea7b3"),
     "line": ("#6e7781", "#8b949e"),
     "faint": ("#c2c6cb", "#42484f"),
-    "taken": ("#0550ae", "#79b8ff"),
+    "executed": ("#0550ae", "#79b8ff"),
     "bad": ("#b3261e", "#ff8a80"),
     "pill": ("#ddf4ff", "#12304f"),
     "number": ("#0a3069", "#e0eeff"),  # of no other text
@@ -119,7 +117,7 @@ def _cell(text: str, color: str = "ink", *, bold: bool = False, size: int = TEXT
 def _pill(number: str) -> str:
     """Return a cell with a number in a frame."""
     return (
-        f'<TD BORDER="1" STYLE="ROUNDED" CELLPADDING="3" COLOR="{LIGHT["taken"]}" BGCOLOR="{LIGHT["pill"]}">'
+        f'<TD BORDER="1" STYLE="ROUNDED" CELLPADDING="3" COLOR="{LIGHT["executed"]}" BGCOLOR="{LIGHT["pill"]}">'
         f'<FONT COLOR="{LIGHT["number"]}"><B>{xml(number)}</B></FONT></TD>'
     )
 
@@ -154,117 +152,14 @@ def _step_rows(path: ExecutionPath) -> Iterator[list[str]]:
                 yield [*blank, _cell(line, "bad", bold=True, columns=1)]
 
 
-@dataclass(frozen=True)
-class Arrow:
-    """All transitions from one state to another; `pair` is their key in an overlay's counts."""
-
-    source: str
-    target: str
-    pair: Pair
-    transitions: tuple[Transition, ...]
-
-    @property
-    def only_catch(self) -> bool:
-        """Whether the arrow is taken after errors only."""
-        return all(t.kind == "catch" for t in self.transitions)
-
-    @property
-    def bundle(self) -> tuple[str, ...]:
-        """The key that arrows of the same errors to the same state share."""
-        return (self.target, *(t.detail for t in self.transitions))
-
-    @property
-    def tooltip(self) -> str:
-        """The transitions with their whole conditions, a line each."""
-        return "\n".join(f"{t.source} to {t.target}{t.detail and ': ' + t.detail}" for t in self.transitions)
-
-    def label(self, overlay: Overlay) -> str:
-        """Return the conditions; beside a Next, which other ones lead to the same state."""
-        text = " or ".join(dict.fromkeys(t.label for t in self.transitions if t.label))
-        if not text or not any(t.kind in {"next", "end"} for t in self.transitions):
-            return text
-        if overlay.after_errors is None or not overlay.count(self.pair):
-            return f"also after {text}"
-        errors = overlay.after_errors.get(self.pair, 0)
-        return f"{f'{errors:,}' if errors else 'none'} of them after {text}"
-
-
-def _arrows(machine: Machine, parent: str) -> list[Arrow]:
-    """Return the arrows of a machine; each state that ends it leads to an end of its own."""
-    start = Transition(START, machine.start_at, "start")
-    arrows = [Arrow(START, machine.start_at, (START if parent == END else parent, machine.start_at), (start,))]
-    by_pair: dict[Pair, list[Transition]] = defaultdict(list)
-    for transition in machine.transitions:
-        by_pair[transition.source, transition.target].append(transition)
-    for (source, target), transitions in by_pair.items():
-        ends = target == END
-        pair = (source, parent if ends else target)
-        arrows.append(Arrow(source, f"{END} of {source}" if ends else target, pair, tuple(transitions)))
-    return arrows
-
-
-def _main_path(machine: Machine, arrows: Sequence[Arrow]) -> list[str]:
-    """Return the nodes from the start to the first end without an error; empty if there is none."""
-    targets: dict[str, list[str]] = defaultdict(list)
-    for arrow in arrows:
-        if not arrow.only_catch:
-            targets[arrow.source].append(arrow.target)
-    path, visited, remaining = [START], {START}, [iter(targets[START])]
-    while path:
-        name = next(remaining[-1], None)
-        if name is None:
-            path.pop()
-            remaining.pop()
-        elif name not in machine.states or machine.states[name].kind == "Succeed":
-            return [*path, name]
-        elif name not in visited:
-            visited.add(name)
-            path.append(name)
-            remaining.append(iter(targets[name]))
-    return []
-
-
-def _backward(arrows: Sequence[Arrow]) -> tuple[set[Arrow], dict[str, int]]:
-    """Return the arrows that point up, and the layer of each node when all others point down.
-
-    In a cycle the last arrow points up, in the order in which they are reached from the start with
-    the fewest caught errors.
-    """
-    outgoing: dict[str, list[Arrow]] = defaultdict(list)
-    for arrow in arrows:
-        outgoing[arrow.source].append(arrow)
-    errors, queue = {START: 0}, deque([START])
-    while queue:
-        name = queue.popleft()
-        for arrow in outgoing[name]:
-            distance = errors[name] + arrow.only_catch
-            if distance < errors.get(arrow.target, len(arrows)):
-                errors[arrow.target] = distance
-                (queue.append if arrow.only_catch else queue.appendleft)(arrow.target)
-    above: dict[str, set[str]] = defaultdict(set)
-    backward = set()
-    for arrow in sorted(arrows, key=lambda a: (errors.get(a.source, len(arrows)), a.only_catch)):
-        above[arrow.target].add(arrow.source)
-        try:
-            TopologicalSorter(above).prepare()
-        except CycleError:
-            above[arrow.target].remove(arrow.source)
-            backward.add(arrow)
-    layers: dict[str, int] = {}
-    for name in TopologicalSorter(above).static_order():
-        layers[name] = max((layers[source] + 1 for source in above[name]), default=0)
-    return backward, layers
-
-
 class _MachineDrawing:
     """Writes the DOT text of a machine; `parent` is the state that contains it, or `END`."""
 
     def __init__(self, machine: Machine, parent: str, overlay: Overlay) -> None:
         self._machine, self._parent, self._overlay = machine, parent, overlay
-        self._arrows = _arrows(machine, parent)
-        self._backward, self._layers = _backward(self._arrows)
-        main = _main_path(machine, self._arrows)
-        self._main = set(pairwise(main))
+        self._arrows = find_arrows(machine, parent)
+        self._backward, self._layers = backward_arrows(self._arrows)
+        self._main = main_path(machine, self._arrows)
         names = dict.fromkeys([START, *machine.states, *(arrow.target for arrow in self._arrows)])
         self._ids = {name: f"n{index}" for index, name in enumerate(names)}
         self._dot: list[str] = []
@@ -491,8 +386,8 @@ class _MachineDrawing:
 
 def _stroke(css: str, width: float = 2.4) -> str:
     """Return color and width of a line; `width` is that of an executed one."""
-    color = "bad" if "failed" in css else "taken" if "taken" in css else "faint" if "off" in css else "line"
-    return f'color="{LIGHT[color]}" penwidth={width if color in {"bad", "taken"} else 1.3:.1f}'
+    color = "bad" if "failed" in css else "executed" if "executed" in css else "faint" if "off" in css else "line"
+    return f'color="{LIGHT[color]}" penwidth={width if color in {"bad", "executed"} else 1.3:.1f}'
 
 
 def _data(pair: Pair) -> dict[str, str]:

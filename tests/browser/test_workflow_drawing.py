@@ -7,7 +7,7 @@ from common.settings import ROOT
 from operations.workflow_drawing import draw
 from operations.workflow_drawing.execution import Failure
 from operations.workflow_drawing.states import END, START
-from tests.browser.conftest import DESKTOP, PHSINGLE
+from tests.browser.conftest import DESKTOP, PHONE
 from tests.unit.operations.workflow_drawing.builders import ACCEPTED, BATCH, CYCLE, SINGLE, failed_step, path_of
 
 PAPER = {"light": (0xFF, 0xFF, 0xFF), "dark": (0x0D, 0x11, 0x17)}  # of the drawing's background
@@ -95,7 +95,7 @@ def contrast(one, two):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [PHSINGLE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_texts_fit_their_shapes_and_have_contrast(tmp_path, watched, picture, size, scheme):
     name, svg = picture
     opened = watched(size, scheme)

@@ -117,7 +117,7 @@ def test_command_draws_an_execution_and_lists_its_steps(stack, tmp_path):
         assert name in done.stdout
     picture = out.read_text()
     assert "by-hand/drawn &amp; listed.png" in picture
-    assert picture.count('class="wf-state wf-taken"') == len(ACCEPTED)
+    assert picture.count('class="wf-state wf-executed"') == len(ACCEPTED)
 
 
 @pytest.mark.parity("states-history")

@@ -101,16 +101,24 @@ class History:
     def visit(self, kind: str, name: str, after: int | None = None) -> int:
         return self.leave(kind, name, self.enter(kind, name, after))
 
+    def start(self, kind: str, name: str) -> int:
+        """Enter and start a Map or Parallel state."""
+        self.enter(kind, name)
+        return self.add(f"{kind}StateStarted")
+
+    def attempt(self, failure: dict[str, str] | None = None) -> int:
+        """Add an attempt of a task."""
+        self.add("TaskScheduled", SCHEDULED)
+        self.add("TaskStarted", TASK)
+        return self.add("TaskFailed", TASK | failure) if failure else self.add("TaskSucceeded", TASK)
+
     def task(self, name: str, failures: int = 0, caught: bool = False) -> int:
         """Add a task with some failed attempts, then one that succeeds unless the last error is caught."""
         self.enter("Task", name)
         for _ in range(failures):
-            self.add("TaskScheduled", SCHEDULED)
-            self.add("TaskStarted", TASK)
-            self.add("TaskFailed", TASK | FAILED)
+            self.attempt(FAILED)
         if not caught:
-            self.add("TaskScheduled", SCHEDULED)
-            self.add("TaskSucceeded", TASK)
+            self.attempt()
         return self.leave("Task", name)
 
     def succeed(self) -> ExecutionPath:

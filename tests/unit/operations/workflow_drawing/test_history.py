@@ -35,8 +35,8 @@ def test_success_is_read_step_by_step(linked):
     history.visit("Choice", "C")
     path = history.succeed()
     assert (path.status, path.machine, path.name) == ("SUCCEEDED", "Machine", "one")
-    assert (path.failure, path.seconds) == (None, 9)
-    assert ends(path) == [("A", 1, None, 0, []), ("B", 3, None, 1, []), ("C", 1, None, 0, [])]
+    assert (path.failure, path.seconds) == (None, 10)
+    assert ends(path) == [("A", 1, None, 0, []), ("B", 4, None, 1, []), ("C", 1, None, 0, [])]
     first, task, choice = path.steps
     assert first.entered == BEGAN + timedelta(seconds=1)
     assert task.input == '{"to":"B"}'
@@ -65,9 +65,8 @@ def test_failed_attempts_are_counted(linked):
 def test_uncaught_error_ends_the_execution_in_its_state(linked):
     history = History(linked)
     history.enter("Task", "A")
-    history.add("TaskScheduled", SCHEDULED)
-    history.add("TaskFailed", TASK | FAILED)
-    assert ends(history.fail()) == [("A", 3, BUSY, 1, [BUSY])]
+    history.attempt(FAILED)
+    assert ends(history.fail()) == [("A", 4, BUSY, 1, [BUSY])]
 
 
 @LINKED
@@ -154,8 +153,7 @@ def test_history_is_read_to_its_last_page():
 def interleaved_map():
     """Return a history of two iterations of a Map whose events alternate."""
     history = History()
-    history.enter("Map", "Each")
-    started = history.add("MapStateStarted", {"length": 2})
+    started = history.start("Map", "Each")
     one = history.add("MapIterationStarted", {"name": "Each", "index": 0}, started)
     two = history.add("MapIterationStarted", {"name": "Each", "index": 1}, started)
     one = history.enter("Task", "Ask", one)
@@ -211,8 +209,7 @@ def test_iterations_of_a_map_are_separated_by_their_links(detailed):
 
 def test_branches_of_a_parallel_state_are_separated_by_their_links():
     history = History()
-    history.enter("Parallel", "Both")
-    started = history.add("ParallelStateStarted")
+    started = history.start("Parallel", "Both")
     left = history.enter("Pass", "Left", started)
     right = history.enter("Pass", "Right", started)
     history.leave("Pass", "Left", left)
@@ -233,8 +230,7 @@ def test_branches_of_a_parallel_state_are_separated_by_their_links():
 def failed_parallel():
     """Return a history of a Parallel state of which one branch fails, so that AWS aborts the other."""
     history = History()
-    history.enter("Parallel", "Both")
-    started = history.add("ParallelStateStarted")
+    started = history.start("Parallel", "Both")
     left = history.enter("Task", "Left", started)
     right = history.enter("Task", "Right", started)
     left = history.add("TaskScheduled", SCHEDULED, left)
@@ -285,8 +281,7 @@ def test_retried_parallel_state_has_not_failed(failed_parallel):
 
 def test_branch_without_an_end_event_ends_with_its_parallel_state():
     history = History()
-    history.enter("Parallel", "Both")
-    started = history.add("ParallelStateStarted")
+    started = history.start("Parallel", "Both")
     left = history.enter("Fail", "Left", started)
     history.enter("Wait", "Right", started)
     history.add("ParallelStateFailed", None, left)
@@ -297,8 +292,7 @@ def test_branch_without_an_end_event_ends_with_its_parallel_state():
 
 def test_fail_state_in_a_branch_fails_its_parallel_state():
     history = History()
-    history.enter("Parallel", "Both")
-    started = history.add("ParallelStateStarted")
+    started = history.start("Parallel", "Both")
     left = history.enter("Wait", "Left", started)
     right = history.enter("Fail", "Right", started)
     history.add("WaitStateAborted", None, left)
@@ -308,8 +302,7 @@ def test_fail_state_in_a_branch_fails_its_parallel_state():
 
 def test_execution_ended_externally_ends_its_innermost_step():
     history = History()
-    history.enter("Parallel", "Both")
-    history.add("ParallelStateStarted")
+    history.start("Parallel", "Both")
     left = history.enter("Wait", "Left")
     history.add("WaitStateAborted", None, left)
     history.add("ParallelStateAborted", None, left)
@@ -321,23 +314,20 @@ def test_execution_ended_externally_ends_its_innermost_step():
 def test_task_aborted_during_a_retry_ends_with_the_abort():
     history = History()
     history.enter("Task", "A")
-    history.add("TaskScheduled", SCHEDULED)
-    history.add("TaskFailed", TASK | FAILED)
+    history.attempt(FAILED)
     history.add("TaskScheduled", SCHEDULED)
     assert ends(history.read("RUNNING")) == [("A", None, None, 2, [BUSY])]
     history.add("ExecutionAborted", {"error": "ENOUGH"})
     stopped = history.read("ABORTED", error="ENOUGH", cause="for today")
-    assert ends(stopped) == [("A", 4, Failure("ENOUGH", "for today"), 2, [BUSY])]
+    assert ends(stopped) == [("A", 5, Failure("ENOUGH", "for today"), 2, [BUSY])]
 
 
 def test_inner_map_ends_in_the_outer_one():
     history = History()
-    history.enter("Map", "Outer")
-    history.add("MapStateStarted", {"length": 2})
+    history.start("Map", "Outer")
     for index in (0, 1):
         history.add("MapIterationStarted", {"name": "Outer", "index": index})
-        history.enter("Map", "Inner")
-        history.add("MapStateStarted", {"length": 1})
+        history.start("Map", "Inner")
         history.add("MapIterationStarted", {"name": "Inner", "index": 0})
         history.visit("Pass", "X")
         history.add("MapIterationSucceeded", {"name": "Inner", "index": 0})
@@ -363,10 +353,9 @@ def test_inner_map_ends_in_the_outer_one():
 def test_inner_failure_fails_each_enclosing_state():
     history = History()
     for name in ("Outer", "Inner"):
-        history.enter("Parallel", name)
-        history.add("ParallelStateStarted")
-    history.task("X", failures=1, caught=True)
-    history.events.pop()  # it is not left
+        history.start("Parallel", name)
+    history.enter("Task", "X")
+    history.attempt(FAILED)
     history.add("ParallelStateFailed")
     history.add("ParallelStateFailed")
     history.leave("Parallel", "Outer")
@@ -393,10 +382,9 @@ def test_map_on_the_laptop_is_one_step_without_attempts():
     history = History(linked=False)
     history.enter("Map", "Each")
     for _ in range(3):
-        history.add("TaskScheduled", SCHEDULED)
-        history.add("TaskFailed", TASK | FAILED)
+        history.attempt(FAILED)
     history.leave("Map", "Each")
-    assert ends(history.succeed()) == [("Each", 7, None, 0, [])]
+    assert ends(history.succeed()) == [("Each", 10, None, 0, [])]
 
 
 @pytest.mark.parametrize("entered_again", [True, False])
@@ -404,14 +392,12 @@ def test_redrive_resumes_the_failed_state(entered_again):
     history = History()
     history.visit("Pass", "A")
     history.enter("Task", "B")
-    history.add("TaskScheduled", SCHEDULED)
-    history.add("TaskFailed", TASK | FAILED)
+    history.attempt(FAILED)
     history.add("ExecutionFailed", FAILED)
     history.add("ExecutionRedriven", {"redriveCount": 1})
     if entered_again:
         history.enter("Task", "B")
-    history.add("TaskScheduled", SCHEDULED)
-    history.add("TaskSucceeded", TASK)
+    history.attempt()
     history.leave("Task", "B")
     history.add("ExecutionSucceeded", {"output": "{}"})
     path = history.read(redriveCount=1)
