@@ -301,17 +301,24 @@ class _MachineDrawing:
         source, target = self._ids[arrow.source], self._ids[arrow.target]
         style = f"weight={weight} {self._line([arrow])}"
         rows = self._number_rows(arrow) + self._condition_rows(arrow)
-        label = _table(rows, 1) if rows else '""'
-        if not rows or source == target:  # an arrow to its own state has its label beside it
-            self._edge(source, target, self._mark(arrow), f"{style} label={label}")
-            return
-        node, continued = self._label_node(arrow, label), self._mark(arrow, first=False)
-        if arrow in self._backward:
-            self._edge(target, node, continued, f"{style} headport=n dir=back")
+        if rows and source == target:  # Graphviz places the label beside such an arrow
+            self._edge(source, target, self._mark(arrow), f"{style} label={_table(rows, 1)}")
+        elif rows and arrow in self._backward:
+            node = self._label_node(arrow, _table(rows, 1))
+            self._edge(target, node, self._mark(arrow, first=False), f"{style} headport=n dir=back")
             self._edge(node, source, self._mark(arrow), f"{style} tailport=s dir=none")
         else:
-            self._edge(source, node, self._mark(arrow), f"{style} headport=n dir=none")
-            self._edge(node, target, continued, f"{style} tailport=s")
+            self._forward(arrow, target, rows, style)
+
+    def _forward(self, arrow: Arrow, head: str, rows: Sequence[Sequence[str]], style: str, end: str = "") -> None:
+        """Add the edge of an arrow that points down, through its label if it has one."""
+        source = self._ids[arrow.source]
+        if not rows:
+            self._edge(source, head, self._mark(arrow), f"{style} {end}")
+            return
+        node = self._label_node(arrow, _table(rows, 1))
+        self._edge(source, node, self._mark(arrow), f"{style} headport=n dir=none")
+        self._edge(node, head, self._mark(arrow, first=False), f"{style} tailport=s {end}")
 
     def _rail(self, arrows: Sequence[Arrow]) -> None:
         """Join the arrows of the same errors to the same state on one line; each keeps its number."""
@@ -326,14 +333,7 @@ class _MachineDrawing:
             if previous:
                 self._rail_piece(previous, junction, joined, "dir=none headclip=false")
             for arrow in members:
-                source, number = self._ids[arrow.source], self._number_rows(arrow)
-                style = f"{self._line([arrow])} dir=none headclip=false"
-                if number:
-                    node = self._label_node(arrow, _table(number, 1))
-                    self._edge(node, junction, self._mark(arrow, first=False), f"{style} tailport=s")
-                    self._edge(source, node, self._mark(arrow), f"{self._line([arrow])} dir=none headport=n")
-                else:
-                    self._edge(source, junction, self._mark(arrow), style)
+                self._forward(arrow, junction, self._number_rows(arrow), self._line([arrow]), "dir=none headclip=false")
             previous = junction
             if not joined:
                 previous = self._label_node(None, f"{_table(self._condition_rows(arrows[0]), 1)} {group}")

@@ -143,12 +143,6 @@ def test_path_counts_history_events_and_calls():
     assert path.calls == {("sqs", "sendMessage"): 1}
 
 
-def test_row_is_quantity_times_price(inputs, deployed):
-    children = next(r for r in model.batch_rows(inputs, deployed) if r.price == "transition")
-    assert children.quantity == 1_000_000 / deployed.size
-    assert children.usd == pytest.approx(2.5 * 10 / deployed.size)
-
-
 @pytest.mark.parity("billing")
 @pytest.mark.parametrize(("seconds", "billed"), [(0.01, 0.1), (0.3, 0.3), (0.300001, 0.4), (0.7142, 0.8)])
 def test_express_time_is_rounded_up_to_tenths_of_a_second(seconds, billed):

@@ -346,16 +346,3 @@ def test_documentation_picture_is_current(picture):
     assert picture.read_text(encoding="utf-8") == draw(read_definition(draw_workflow.DOCS[picture])), (
         "it is stale: run `python -m operations.draw_workflow --write-docs`"
     )
-
-
-def test_child_execution_is_drawn_inside_of_its_map():
-    """On AWS each child of a Distributed Map is an execution of its own."""
-    counts = {
-        (START, "Classify Pictures"): 3,
-        ("Classify Pictures", "Count Outcomes"): 3,
-        ("Count Outcomes", END): 3,  # ended from outside
-    }
-    picture = Picture(draw(BATCH, counts=counts))
-    assert picture.texts.count("3") == 3
-    assert "wf-executed" in picture.classes("Count Outcomes")
-    assert picture.classes("Take Input") == {"wf-state", "wf-off"}
