@@ -34,7 +34,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m operations.draw_workflow",
         description="Draw a state machine as SVG, with the path of one execution if you name it.",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30),
     )
     parser.add_argument(
         "--definition",

@@ -48,25 +48,15 @@ class Assumption:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Prices, assumptions and what is deployed.
-
-    Attributes:
-        prices: by name, as in prices.toml.
-        prices_read_on: day on which the prices were read, YYYY-MM-DD.
-        assumptions: by name, as in assumptions.toml.
-        resources: of the template, by logical id.
-        single: definition of MyStateMachine.
-        batch: definition of MyBatchStateMachine.
-        definition_bytes: size of each definition by file name.
-    """
+    """Prices and assumptions by name, and what is deployed."""
 
     prices: dict[str, Price]
-    prices_read_on: str
+    prices_read_on: str  # YYYY-MM-DD
     assumptions: dict[str, Assumption]
-    resources: dict[str, Any]
-    single: dict[str, Any]
-    batch: dict[str, Any]
-    definition_bytes: dict[str, int]
+    resources: dict[str, Any]  # of the template, by logical id
+    single: dict[str, Any]  # definition of MyStateMachine
+    batch: dict[str, Any]  # definition of MyBatchStateMachine
+    definition_bytes: dict[str, int]  # by file name
 
     def assume(self, name: str) -> float:
         """Return the value of an assumption."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from operations.cost.inputs import BATCH, SINGLE, Inputs
-from operations.cost.workflow import ERROR_EVENTS, EXECUTION_EVENTS, INLINE_MAP_EVENTS, ITERATION_EVENTS, Path
+from operations.cost.workflow import EXECUTION_EVENTS, INLINE_MAP_EVENTS, ITERATION_EVENTS, Path
 
 MILLION = 1_000_000
 CLASSIFIER = "ImageClassificationFunction"  # the function that waits for a busy endpoint
@@ -139,13 +139,7 @@ def shared_rows(inputs: Inputs, wait_s: float) -> list[Row]:
 
 def workflow_log_bytes(inputs: Inputs, level: str) -> float:
     """Return the bytes that Step Functions logs of one picture's own execution."""
-    events: dict[str, Callable[[Path], float]] = {
-        "ALL": lambda path: path.events,
-        "ERROR": lambda path: ERROR_EVENTS if path.fails else 0,
-        "FATAL": lambda path: 1 if path.fails else 0,
-        "OFF": lambda _: 0,
-    }
-    return expected(inputs, events[level]) * inputs.assume("event_log_bytes")
+    return expected(inputs, lambda path: path.logged_events(level)) * inputs.assume("event_log_bytes")
 
 
 def trace_rows(inputs: Inputs, machine: str, per_second: float) -> list[Row]:

@@ -26,7 +26,6 @@ class CostError(ExpectedError):
 class Path:
     """The states that an execution goes through, in order."""
 
-    names: tuple[str, ...]
     states: tuple[State, ...]
 
     @property
@@ -38,6 +37,10 @@ class Path:
     def events(self) -> int:
         """Events in the execution's history; without those of Map states."""
         return EXECUTION_EVENTS + sum(HISTORY_EVENTS.get(s["Type"], 0) for s in self.states)
+
+    def logged_events(self, level: str) -> int:
+        """Return the events that Step Functions logs at level ALL, ERROR, FATAL or OFF."""
+        return {"ALL": self.events, "ERROR": ERROR_EVENTS * self.fails, "FATAL": int(self.fails), "OFF": 0}[level]
 
     @property
     def functions(self) -> list[str]:
@@ -75,7 +78,7 @@ def follow(machine: Mapping[str, Any], decisions: Mapping[str, str]) -> Path:
             raise CostError(f"no state {name!r}: the definition has {sorted(machine['States'])}")
         names.append(name)
         name = _next(name, machine["States"][name], decisions)
-    return Path(tuple(names), tuple(machine["States"][n] for n in names))
+    return Path(tuple(machine["States"][n] for n in names))
 
 
 def _next(name: str, state: State, decisions: Mapping[str, str]) -> str | None:

@@ -20,33 +20,19 @@ class Failure:
 
 @dataclass
 class Step:
-    """One visit to a state.
-
-    Attributes:
-        state: the state's name.
-        kind: its Type, as the name of the event has it.
-        entered: when the state was entered.
-        input: its input as JSON; None where the history omits it.
-        previous: the index in the path's `steps` of the step before; None for a first one.
-        parent: the index of the Map or Parallel state that contains it; None outside of these.
-        scheduled: how often its task was scheduled.
-        failures: all failed attempts, in order.
-        failure: the failure that it ended with, caught or not, or None.
-        left: when the execution left it for another state, or None.
-        ended: when it failed or was aborted, or the execution ended; None otherwise.
-    """
+    """One visit to a state; `previous` and `parent` are indexes in the path's `steps`."""
 
     state: str
-    kind: str
+    kind: str  # the state's Type, as the name of the event has it
     entered: datetime
-    input: str | None
-    previous: int | None
-    parent: int | None
-    scheduled: int = 0
-    failures: list[Failure] = field(default_factory=list)
-    failure: Failure | None = None
-    left: datetime | None = None
-    ended: datetime | None = None
+    input: str | None  # as JSON; None where the history omits it
+    previous: int | None  # the step before; None for a first one
+    parent: int | None  # the Map or Parallel state that contains it
+    scheduled: int = 0  # how often its task was scheduled
+    failures: list[Failure] = field(default_factory=list)  # of all failed attempts, in order
+    failure: Failure | None = None  # that it ended with, caught or not
+    left: datetime | None = None  # for another state
+    ended: datetime | None = None  # when it failed or was aborted, or the execution ended
 
     @property
     def seconds(self) -> float | None:
@@ -62,27 +48,16 @@ class Step:
 
 @dataclass(frozen=True)
 class ExecutionPath:
-    """One execution, as DescribeExecution and GetExecutionHistory return it.
-
-    Attributes:
-        arn: the execution's ARN.
-        machine: the name of its state machine.
-        status: RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE.
-        started: when it started.
-        stopped: when it stopped, or None while it runs.
-        redriven: how often it was redriven.
-        failure: the error that it failed with, or None.
-        steps: the visits to states, in the order in which they began.
-    """
+    """One execution, as DescribeExecution and GetExecutionHistory return it."""
 
     arn: str
-    machine: str
-    status: str
+    machine: str  # the name of its state machine
+    status: str  # RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE
     started: datetime
     stopped: datetime | None
-    redriven: int
+    redriven: int  # how often
     failure: Failure | None
-    steps: list[Step]
+    steps: list[Step]  # in the order in which they began
 
     @property
     def name(self) -> str:

@@ -17,23 +17,14 @@ class OtherStateMachineError(ExpectedError):
 
 @dataclass(frozen=True)
 class Overlay:
-    """What is drawn on a definition; by default nothing.
+    """What is drawn on a definition; by default nothing."""
 
-    Attributes:
-        counts: how often each pair was executed; None where nothing is drawn.
-        numbers: the text on the arrow of a pair.
-        visits: the steps of each state.
-        path: the one execution whose path is drawn, or None.
-        unknown: states that the history of a visited Map or Parallel state omits.
-        after_errors: how many of `counts` came after an error; None where that is not known.
-    """
-
-    counts: Mapping[Pair, int] | None = None
-    numbers: Mapping[Pair, str] = field(default_factory=dict)
-    visits: Mapping[str, list[Step]] = field(default_factory=dict)
-    path: ExecutionPath | None = None
-    unknown: frozenset[str] = frozenset()
-    after_errors: Mapping[Pair, int] | None = None
+    counts: Mapping[Pair, int] | None = None  # how often each pair was executed
+    numbers: Mapping[Pair, str] = field(default_factory=dict)  # the text on the arrow of each pair
+    visits: Mapping[str, list[Step]] = field(default_factory=dict)  # the steps of each state
+    path: ExecutionPath | None = None  # the one execution whose path is drawn
+    unknown: frozenset[str] = frozenset()  # states that the history of a visited Map or Parallel state omits
+    after_errors: Mapping[Pair, int] | None = None  # how many of `counts` came after an error, if known
 
     def count(self, pair: Pair) -> int:
         """Return how often a transition was executed."""

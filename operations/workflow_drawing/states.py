@@ -39,23 +39,14 @@ class Transition:
 
 @dataclass(frozen=True)
 class State:
-    """A state.
-
-    Attributes:
-        name: unique in the whole file, as AWS requires.
-        kind: the field Type, one of `TYPES`.
-        comment: the field Comment, or empty.
-        action: what the state does in a few words, such as the service that it calls.
-        retries: the error names and MaxAttempts of each rule of Retry.
-        machines: the machines inside: one of a Map, one for each branch of a Parallel.
-    """
+    """A state; its name is unique in the whole file, as AWS requires."""
 
     name: str
-    kind: str
+    kind: str  # the field Type, one of `TYPES`
     comment: str
-    action: str
-    retries: tuple[tuple[tuple[str, ...], int], ...]
-    machines: tuple["Machine", ...]
+    action: str  # in a few words, such as the service that it calls
+    retries: tuple[tuple[tuple[str, ...], int], ...]  # error names and MaxAttempts of each rule of Retry
+    machines: tuple["Machine", ...]  # inside of a Map, or one for each branch of a Parallel
 
     def inner_states(self) -> Iterator["State"]:
         """Yield all states inside of this one, those of inner Map and Parallel states too."""

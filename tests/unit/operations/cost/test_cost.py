@@ -111,7 +111,7 @@ def test_cost_page_is_current(inputs):
 
 
 def test_paths_and_calls_are_read_from_the_definition(inputs):
-    assert inputs.accepted.names[-1] == "Record Prediction"
+    assert inputs.accepted.states[-1] is inputs.single["States"]["Record Prediction"]
     assert not inputs.accepted.fails
     assert inputs.review.fails
     assert inputs.accepted.functions == inputs.review.functions
