@@ -4,8 +4,6 @@ import dataclasses
 import io
 import json
 import re
-from collections.abc import Iterator
-from logging import StreamHandler
 from typing import Any
 
 import pytest
@@ -195,37 +193,26 @@ def test_endpoint_price_equals_that_of_create_endpoint(inputs):
     assert inputs.assume("hours_per_month") == HOURS_PER_MONTH
 
 
-@pytest.fixture
-def printed() -> Iterator[io.StringIO]:
-    """Return the output of the three functions' loggers."""
-    text = io.StringIO()
-    apps = (serialize_image_data, image_classification, filter_low_confidence)
-    handlers = [app.logger.registered_handler for app in apps]
-    before = [handler.setStream(text) for handler in handlers if isinstance(handler, StreamHandler)]
-    assert len(before) == len(apps)
-    yield text
-    for handler, stream in zip(handlers, before, strict=True):
-        assert isinstance(handler, StreamHandler)
-        handler.setStream(stream)
+def stream(body: bytes) -> StreamingBody:
+    return StreamingBody(io.BytesIO(body), len(body))
 
 
-def test_functions_log_no_more_than_assumed(inputs, printed, monkeypatch, capsys):
+def test_functions_log_no_more_than_assumed(inputs, monkeypatch, capsys):
+    logged = io.StringIO()
+    for app in (serialize_image_data, image_classification, filter_low_confidence):
+        monkeypatch.setattr(app.logger.registered_handler, "stream", logged)
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1")
     picture = io.BytesIO()
     Image.new("RGB", (32, 32)).save(picture, "PNG")
-    body = picture.getvalue()
-    answer = json.dumps({"labels": ["bicycle", "motorcycle"], "probabilities": [0.9876, 0.0124]})
+    answer = {"labels": ["bicycle", "motorcycle"], "probabilities": [0.9876, 0.0124]}
     event: dict[str, Any] = {
         "s3_bucket": "scones-unlimited-pictures-123456789012-us-east-1",
         "s3_key": "inbox/" + "k" * 100 + ".png",
         "execution_arn": ARN,
     }
     with Stubber(serialize_image_data.s3) as s3, Stubber(image_classification.runtime) as runtime:
-        s3.add_response(
-            "get_object",
-            {"Body": StreamingBody(io.BytesIO(body), len(body)), "ContentLength": len(body)},
-        )
-        runtime.add_response("invoke_endpoint", {"Body": StreamingBody(io.BytesIO(answer.encode()), len(answer))})
+        s3.add_response("get_object", {"Body": stream(picture.getvalue()), "ContentLength": picture.tell()})
+        runtime.add_response("invoke_endpoint", {"Body": stream(json.dumps(answer).encode())})
         event = serialize_image_data.lambda_handler(event, None)
         event |= {"endpoint_name": "scones-unlimited", "class_names": [], "threshold": 0.9}
         event = image_classification.lambda_handler(event, None)
@@ -233,7 +220,7 @@ def test_functions_log_no_more_than_assumed(inputs, printed, monkeypatch, capsys
         s3.assert_no_pending_responses()
         runtime.assert_no_pending_responses()
 
-    lines = (printed.getvalue() + capsys.readouterr().out).splitlines()
+    lines = (logged.getvalue() + capsys.readouterr().out).splitlines()
     size = sum(len(line.encode()) + 26 for line in lines)  # CloudWatch adds 26 to each event
     assert len(lines) >= 3
     assert 0.5 * inputs.assume("function_log_bytes") <= size <= inputs.assume("function_log_bytes")

@@ -1,6 +1,8 @@
 """Builders of execution paths, and of the histories that paths are read from."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from botocore.stub import Stubber
@@ -24,12 +26,26 @@ ACCEPTED = [
 REVIEW = [*ACCEPTED[:-1], "Claim Review", "Send To Review", "Confirm Review", "Threshold Confidence Not Met"]
 CYCLE = ["Read Earlier Outcome", "Which Outcome", "Wait For The Other Execution"]
 
+PASS = {"Type": "Pass", "End": True}
+
 MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:Machine"
 ARN = "arn:aws:states:eu-west-1:123456789012:execution:Machine:one"
 BEGAN = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 TASK = {"resourceType": "sqs", "resource": "sendMessage"}
 SCHEDULED = TASK | {"region": "eu-west-1", "parameters": "{}"}
 FAILED = {"error": "BusyError", "cause": "too many"}
+
+
+def machine(**states: Any) -> dict[str, Any]:
+    """Return a state machine that starts with the first of these states."""
+    return {"StartAt": next(iter(states)), "States": states}
+
+
+def write(folder: Path, content: dict[str, Any] | str) -> Path:
+    """Write the file of a state machine."""
+    path = folder / "Machine.asl.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
 
 
 def states(path: ExecutionPath) -> list[str]:

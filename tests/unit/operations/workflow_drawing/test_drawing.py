@@ -19,10 +19,13 @@ from tests.unit.operations.workflow_drawing.builders import (
     BEGAN,
     CYCLE,
     DEFINITIONS,
+    PASS,
     REVIEW,
     SINGLE,
     failed_step,
+    machine,
     path_of,
+    write,
 )
 
 MAX_WIDTH = 900  # pixels: a README shows about 800, and letters are 12
@@ -30,12 +33,6 @@ MAX_WIDTH = 900  # pixels: a README shows about 800, and letters are 12
 SVG = "{http://www.w3.org/2000/svg}"
 
 EACH_DEFINITION = pytest.mark.parametrize("definition", DEFINITIONS.values(), ids=DEFINITIONS)
-
-
-def written_definition(tmp_path, states):
-    file = tmp_path / "Made.asl.json"
-    file.write_text(json.dumps({"StartAt": next(iter(states)), "States": states}))
-    return read_definition(file)
 
 
 def pair(element):
@@ -64,9 +61,6 @@ class Picture:
         """Return (from, to, kind) of every transition, without the arrows from the start."""
         kinds = [(*pair(arrow), kind) for arrow in self.arrows for kind in arrow.get("data-kind", "").split()]
         return [transition for transition in kinds if transition[2] != "start"]
-
-    def classes(self, state):
-        return classes(self.states[state])
 
 
 def classes(element):
@@ -108,14 +102,12 @@ def test_every_shape_has_a_plain_color_for_viewers_without_css():
 def test_counts_mark_executed_transitions_only():
     counts = transition_counts([path_of(*ACCEPTED)] * 182 + [path_of(*REVIEW)] * 18)
     picture = Picture(draw(SINGLE, counts=counts))
-    texts = Counter(picture.texts)
-    # Start and three Next; accepted and its end; five on the way to review, and its end.
-    assert (texts["200"], texts["182"], texts["18"]) == (5, 2, 5)
+    assert picture.numbers == {key: str(count) for key, count in counts.items()}
     executed = [arrow for arrow in picture.arrows if "wf-executed" in classes(arrow)]
     assert set(map(pair, executed)) == set(counts) - {("Threshold Confidence Not Met", END)}
     assert all("wf-off" in classes(arrow) for arrow in picture.arrows if arrow not in executed)
-    assert "wf-off" in picture.classes("Notify Failure")
-    assert "wf-executed" in picture.classes("Threshold Confidence Not Met")
+    assert "wf-off" in classes(picture.states["Notify Failure"])
+    assert "wf-executed" in classes(picture.states["Threshold Confidence Not Met"])
 
 
 @EACH_DEFINITION
@@ -178,9 +170,9 @@ def test_path_is_drawn_with_times_attempts_and_errors():
         "08:00:04.000",
     } <= set(picture.texts)
     assert any(t.startswith("FAILED after 5 s with EndpointGoneError: no such") for t in picture.texts)
-    assert picture.classes("Image Classification") == {"wf-state", "wf-executed", "wf-failed"}
-    assert picture.classes("Locate Picture") == {"wf-state", "wf-executed"}
-    assert picture.classes("Record Prediction") == {"wf-state", "wf-off"}
+    assert classes(picture.states["Image Classification"]) == {"wf-state", "wf-executed", "wf-failed"}
+    assert classes(picture.states["Locate Picture"]) == {"wf-state", "wf-executed"}
+    assert classes(picture.states["Record Prediction"]) == {"wf-state", "wf-off"}
     caught = next(e for e in picture.elements if pair(e) == ("Image Classification", "Notify Failure"))
     assert {"wf-executed", "wf-catch"} <= classes(caught)
 
@@ -219,9 +211,9 @@ def test_states_that_a_history_omits_are_neither_executed_nor_pale():
         ("Are These Pictures", "Classify Every Picture"): 1,
     }
     picture = Picture(draw(BATCH, counts=counts))
-    assert picture.classes("Classify Every Picture") == {"wf-state", "wf-executed"}
-    assert picture.classes("Notify Failure") == {"wf-state"}
-    assert picture.classes("Batch Stopped") == {"wf-state", "wf-off"}
+    assert classes(picture.states["Classify Every Picture"]) == {"wf-state", "wf-executed"}
+    assert classes(picture.states["Notify Failure"]) == {"wf-state"}
+    assert classes(picture.states["Batch Stopped"]) == {"wf-state", "wf-off"}
     inner = {e.get("class") for e in picture.elements if pair(e)[0] == "Classify Picture"}
     assert inner == {"wf-arrow", "wf-label"}
 
@@ -241,7 +233,7 @@ def test_execution_of_another_machine_is_refused(arguments):
 
 def test_names_are_escaped(tmp_path):
     name = '</title><script>alert("&")</script>'
-    definition = written_definition(tmp_path, {name: {"Type": "Pass", "Comment": name, "End": True}})
+    definition = read_definition(write(tmp_path, machine(**{name: PASS | {"Comment": name}})))
     text = draw(definition, counts={(START, name): 1})
     assert set(Picture(text).states) == {name}
     assert "<script" not in text
@@ -273,7 +265,7 @@ def test_unprintable_text_of_a_definition_is_replaced(tmp_path, text):
         f"A{text}": {"Type": "Task", "Comment": text, "Next": "B", "Catch": [{"ErrorEquals": [text], "Next": "B"}]},
         "B": {"Type": "Fail", "Error": text},
     }
-    definition = written_definition(tmp_path, states)
+    definition = read_definition(write(tmp_path, machine(**states)))
     counts = {(START, f"A{text}"): 1, (f"A{text}", "B"): 1}
     assert len(Picture(draw(definition, counts=counts).encode()).states) == 2
 
@@ -285,23 +277,17 @@ def test_unprintable_text_of_a_definition_is_replaced(tmp_path, text):
         {"A": {"Type": "Fail", "Error": "X" * 90}},  # no good end, and a long word
         {"A": {"Type": "Pass", "Next": "A"}},  # leads to itself, and never ends
         {"A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Wait", "Seconds": 1, "Next": "A"}},
-        {"A": {"Type": "Pass", "End": True}, "B": {"Type": "Pass", "Next": "B"}},  # not reached
+        {"A": PASS, "B": {"Type": "Pass", "Next": "B"}},  # not reached
         {
             "A": {"Type": "Task", "Next": "B", "Catch": [{"ErrorEquals": ["E"], "Next": "C"}]},
             "C": {"Type": "Pass", "Next": "A"},
             "B": {"Type": "Task", "End": True, "Catch": [{"ErrorEquals": ["E"], "Next": "C"}]},
         },
-        {
-            "A": {
-                "Type": "Parallel",
-                "End": True,
-                "Branches": [{"StartAt": n, "States": {n: {"Type": "Pass", "End": True}}} for n in "BCD"],
-            }
-        },
+        {"A": {"Type": "Parallel", "End": True, "Branches": [machine(**{name: PASS}) for name in "BCD"]}},
     ],
 )
 def test_unusual_machine_is_drawn_completely(tmp_path, states):
-    definition = written_definition(tmp_path, states)
+    definition = read_definition(write(tmp_path, machine(**states)))
     picture = Picture(draw(definition))
     assert set(picture.states) == set(definition.states)
     assert len(picture.kinds()) == len(definition.transitions)
@@ -317,7 +303,8 @@ def test_large_machine_is_drawn_in_bounded_time(tmp_path):
             rule = {"Condition": "{% $x %}", "Next": f"S{n + 3}"}
             states[f"S{n}"] = {"Type": "Choice", "Choices": [rule], "Default": f"S{n + 1}"}
     states |= {"Good": {"Type": "Succeed"}, "Bad": {"Type": "Fail"}}
-    assert set(Picture(draw(written_definition(tmp_path, states))).states) == set(states)
+    definition = read_definition(write(tmp_path, machine(**states)))
+    assert set(Picture(draw(definition)).states) == set(states)
 
 
 def test_picture_works_alone_and_inside_of_a_page():

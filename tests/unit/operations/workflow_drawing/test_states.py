@@ -12,24 +12,11 @@ from operations.workflow_drawing.states import (
     Transition,
     read_definition,
 )
-from tests.unit.operations.workflow_drawing.builders import BATCH, FILES, SINGLE
-
-
-def write(folder, content):
-    path = folder / "Machine.asl.json"
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return path
-
-
-def machine(**states):
-    return {"StartAt": next(iter(states)), "States": states}
+from tests.unit.operations.workflow_drawing.builders import BATCH, FILES, PASS, SINGLE, machine, write
 
 
 def map_of(content):
     return machine(A={"Type": "Map", "End": True, "ItemProcessor": content})
-
-
-PASS = {"Type": "Pass", "End": True}
 
 
 def find_transitions(content):
