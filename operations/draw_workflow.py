@@ -12,7 +12,7 @@ from common.reports import write_text
 from common.settings import REPORTS_FOLDER, ROOT
 from common.waiting import make_console
 from operations.workflow_drawing import ExecutionPath, draw, read_definition, read_path
-from operations.workflow_drawing.description import clock, error_text, headline, listed_steps, took
+from operations.workflow_drawing.description import clock, duration_text, error_text, headline, listed_steps
 from operations.workflow_drawing.text import printable, shorten
 
 DEFINITION = ROOT / "statemachine" / "MyStateMachine.asl.json"
@@ -99,7 +99,7 @@ def steps_table(path: ExecutionPath) -> Table:
         if step.failure:
             lines.append(Text(error_text(step.failure, MAX_SHOWN), "bold red"))
         state = Text(printable(step.state))
-        table.add_row(str(number), clock(step.entered), state, took(step), Text("\n").join(lines))
+        table.add_row(str(number), clock(step.entered), state, duration_text(step), Text("\n").join(lines))
     return table
 
 

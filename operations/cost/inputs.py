@@ -83,6 +83,16 @@ class Inputs:
         return dict(workflow.map_state(self.batch["States"].values(), "DISTRIBUTED"))
 
     @property
+    def batch_size(self) -> int:
+        """Pictures per child."""
+        return int(self.distributed_map.get("ItemBatcher", {}).get("MaxItemsPerBatch", 1))
+
+    @property
+    def concurrent_children(self) -> int:
+        """Children that run at the same time."""
+        return int(self.distributed_map["MaxConcurrency"])
+
+    @property
     def child(self) -> workflow.Path:
         """The path of a child, with the Map over its pictures as one state."""
         return workflow.follow(self.distributed_map["ItemProcessor"], CHILD)

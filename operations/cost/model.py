@@ -34,30 +34,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """How a batch is run, with one instance behind the endpoint."""
-
-    size: int  # pictures per child
-    children: int  # concurrent
-    log_level: str  # of the Express executions
-
-    @classmethod
-    def deployed(cls, inputs: Inputs) -> "Batch":
-        """Return what the template and the definitions say."""
-        distributed_map = inputs.distributed_map
-        return cls(
-            size=int(distributed_map.get("ItemBatcher", {}).get("MaxItemsPerBatch", 1)),
-            children=int(distributed_map["MaxConcurrency"]),
-            log_level=inputs.log_level("MyExpressStateMachine"),
-        )
-
-    @property
-    def concurrent_pictures(self) -> int:
-        """Pictures in all concurrent children."""
-        return self.size * self.children
-
-
-@dataclass(frozen=True)
 class Speed:
     """How fast a batch runs."""
 
@@ -89,17 +65,18 @@ def path_seconds(inputs: Inputs, path: Path) -> float:
     return (functions + calls + len(path.states) * inputs.assume("state_ms")) / 1000
 
 
-def speed(inputs: Inputs, batch: Batch) -> Speed:
-    """Return a batch's speed, limited by its concurrency or by the endpoint.
+def speed(inputs: Inputs) -> Speed:
+    """Return a batch's speed, limited by its concurrency or by the endpoint, which has one instance.
 
     By Little's law, concurrent pictures = rate x time. Where the endpoint is the limit, the time grows until that
     holds, and the difference is spent waiting for the endpoint.
     """
     picture = expected(inputs, lambda path: path_seconds(inputs, path))
-    slowest = picture * (inputs.assume("straggler_factor") if batch.size > 1 else 1)
+    slowest = picture * (inputs.assume("straggler_factor") if inputs.batch_size > 1 else 1)
     child = slowest + path_seconds(inputs, inputs.child) + path_seconds(inputs, inputs.iteration)
-    rate = min(batch.concurrent_pictures / child, endpoint_capacity(inputs))
-    wait = max(0.0, batch.concurrent_pictures / rate - child)
+    concurrent_pictures = inputs.batch_size * inputs.concurrent_children
+    rate = min(concurrent_pictures / child, endpoint_capacity(inputs))
+    wait = max(0.0, concurrent_pictures / rate - child)
     return Speed(rate, child + wait, wait)
 
 
@@ -179,21 +156,23 @@ def standard_rows(inputs: Inputs) -> list[Row]:
     ]
 
 
-def batch_rows(inputs: Inputs, batch: Batch) -> list[Row]:
+def batch_rows(inputs: Inputs) -> list[Row]:
     """Return the batch path for a million of a large batch's pictures, without the endpoint."""
-    pace = speed(inputs, batch)
-    children = MILLION / batch.size
+    pace = speed(inputs)
+    size = inputs.batch_size
+    children = MILLION / size
     picture_s = expected(inputs, lambda path: billed_express_seconds(path_seconds(inputs, path) + pace.wait_s))
     nested_gb = express_gb(inputs.definition_bytes[SINGLE], PAYLOAD_BYTES)
     # At worst, each iteration of the Map over the pictures holds the child's whole input.
-    child_gb = express_gb(inputs.definition_bytes[BATCH], longest_child_input_bytes(inputs, batch) * batch.size)
+    child_gb = express_gb(inputs.definition_bytes[BATCH], longest_child_input_bytes(inputs) * size)
     child_s = billed_express_seconds(pace.child_s)
     gb_hours = (MILLION * picture_s * nested_gb + children * child_s * child_gb) / 3600
-    log = workflow_log_bytes(inputs, batch.log_level) * MILLION
-    if batch.log_level == "ALL":
-        log += child_events(inputs, batch.size) * inputs.assume("event_log_bytes") * children
+    level = inputs.log_level("MyExpressStateMachine")
+    log = workflow_log_bytes(inputs, level) * MILLION
+    if level == "ALL":
+        log += child_events(inputs) * inputs.assume("event_log_bytes") * children
     # At worst a row per class and one for the rest; a transaction costs twice.
-    count_units = min(batch.size, inputs.assume("classes") + 1) * 2
+    count_units = min(size, inputs.assume("classes") + 1) * 2
     return [
         row(inputs, "Step Functions, starting children", children, "transition"),
         row(inputs, "Step Functions, Express starts", children + MILLION, "express_request"),
@@ -201,7 +180,7 @@ def batch_rows(inputs: Inputs, batch: Batch) -> list[Row]:
         row(inputs, "S3, listing", MILLION / LISTED_PER_REQUEST, "s3_put"),
         *shared_rows(inputs, pace.wait_s),
         row(inputs, "DynamoDB, counts", children * count_units, "dynamodb_write"),
-        row(inputs, f"Logs of the workflow ({batch.log_level})", log / GB, "logs_gb"),
+        row(inputs, f"Logs of the workflow ({level})", log / GB, "logs_gb"),
         *trace_rows(inputs, "MyExpressStateMachine", pace.pictures_per_second),
     ]
 
@@ -223,17 +202,17 @@ def express_gb(definition_bytes: float, payload_bytes: float) -> float:
     return math.ceil(used / EXPRESS_STEP_MB) * EXPRESS_STEP_MB / 1024
 
 
-def child_events(inputs: Inputs, size: int) -> int:
-    """Return the events in the history of a child with that many pictures."""
+def child_events(inputs: Inputs) -> int:
+    """Return the events in the history of a child."""
     inner = inputs.iteration.events - EXECUTION_EVENTS  # an iteration starts and ends instead of an execution
-    return inputs.child.events + INLINE_MAP_EVENTS + size * (ITERATION_EVENTS + inner)
+    return inputs.child.events + INLINE_MAP_EVENTS + inputs.batch_size * (ITERATION_EVENTS + inner)
 
 
-def longest_child_input_bytes(inputs: Inputs, batch: Batch) -> int:
+def longest_child_input_bytes(inputs: Inputs) -> int:
     """Return the size of a child's longest possible input, in which JSON escapes every byte of each key."""
     bucket, arn = 63, 300
     item = len('{"s3_bucket":"","s3_key":""},') + bucket + 6 * int(inputs.assume("key_bytes"))
-    return len('{"BatchInput":{"batch":""},"Items":[]}') + arn + batch.size * item
+    return len('{"BatchInput":{"batch":""},"Items":[]}') + arn + inputs.batch_size * item
 
 
 def fixed_rows(inputs: Inputs) -> list[Row]:

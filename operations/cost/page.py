@@ -7,7 +7,7 @@ import jinja2
 
 from operations.cost import model
 from operations.cost.inputs import Inputs
-from operations.cost.model import MILLION, Batch, total
+from operations.cost.model import MILLION, total
 
 TEMPLATE = Path(__file__).with_name("cost.md.j2")
 BATCH_LIMIT_USD = 15.0  # a million pictures by the batch path, without the endpoint
@@ -17,8 +17,7 @@ DEFAULT_INSTANCE = INSTANCES[0]
 
 def markdown(inputs: Inputs) -> str:
     """Return the whole page."""
-    batch = Batch.deployed(inputs)
-    standard_rows, batch_rows = model.standard_rows(inputs), model.batch_rows(inputs, batch)
+    standard_rows, batch_rows = model.standard_rows(inputs), model.batch_rows(inputs)
     fixed_rows = model.fixed_rows(inputs)
     # US dollars of one picture, of one month, and of one run of the batch machine.
     standard, batched = total(standard_rows) / MILLION, total(batch_rows) / MILLION
@@ -30,7 +29,6 @@ def markdown(inputs: Inputs) -> str:
     environment.filters |= {"usd": usd, "number": number, "unit_price": unit_price, "total": total}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         inputs=inputs,
-        batch=batch,
         batch_limit=BATCH_LIMIT_USD,
         standard_rows=standard_rows,
         batch_rows=batch_rows,
@@ -44,7 +42,7 @@ def markdown(inputs: Inputs) -> str:
         start=start,
         saved=standard - batched,
         pictures_needed=math.floor(start / (standard - batched)) + 1,
-        one_child=batched * batch.size,
+        one_child=batched * inputs.batch_size,
         endpoint_pictures=[month / standard, (month + fixed) / standard, month / batched, (month + fixed) / batched],
         most_pictures=model.endpoint_capacity(inputs) * 3600 * inputs.assume("hours_per_month"),
     )

@@ -1,4 +1,4 @@
-"""What a picture shows, in words: its title, description, legend and list of steps."""
+"""The texts of a picture: its title, description, legend and list of steps."""
 
 from datetime import UTC, datetime
 
@@ -46,8 +46,8 @@ def describe(definition: Definition, overlay: Overlay) -> str:
     sentences += map(_sentence, definition.transitions)
     for pair, count in sorted((overlay.counts or {}).items()):
         errors = (overlay.after_errors or {}).get(pair)
-        of_them = f", {errors:,} of them after an error" if errors else ""
-        sentences.append(f"From {pair[0]} to {pair[1]}: {count:,} times{of_them}.")
+        after_error = f", {errors:,} of them after an error" if errors else ""
+        sentences.append(f"From {pair[0]} to {pair[1]}: {count:,} times{after_error}.")
     return " ".join(sentences)
 
 
@@ -71,7 +71,7 @@ def error_text(failure: Failure, length: int) -> str:
     return printable(f"{failure.error}: {shorten(failure.cause or 'no cause was given', length)}")
 
 
-def took(step: Step) -> str:
+def duration_text(step: Step) -> str:
     """Return how long a step took and how often it was attempted."""
     seconds = "running" if step.seconds is None else duration(step.seconds)
     return f"{seconds}, {step.attempts} attempts" if step.attempts > 1 else seconds
@@ -80,7 +80,7 @@ def took(step: Step) -> str:
 def listed_steps(path: ExecutionPath) -> list[tuple[int, Step | None]]:
     """Return (number, step) of the steps to list; of a long path the first and the last ones.
 
-    (how many are left out, None) stands between them.
+    (number of omitted steps, None) stands between them.
     """
     numbered: list[tuple[int, Step | None]] = list(enumerate(path.steps, start=1))
     if len(numbered) <= MAX_STEPS:

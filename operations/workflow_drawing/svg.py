@@ -11,12 +11,12 @@ from operations.workflow_drawing.arrows import Arrow, backward_arrows, find_arro
 from operations.workflow_drawing.description import (
     clock,
     describe,
+    duration_text,
     error_text,
     headline,
     legend,
     listed_steps,
     title,
-    took,
 )
 from operations.workflow_drawing.execution import ExecutionPath
 from operations.workflow_drawing.graphviz import SVG, Drawing, Mark, bounds, draw_graph
@@ -142,7 +142,7 @@ def _step_rows(path: ExecutionPath) -> Iterator[list[str]]:
         yield [
             _cell(str(number), bold=True, columns=1),
             _cell(clock(step.entered), "quiet", columns=1),
-            _cell(took(step), columns=1),
+            _cell(duration_text(step), columns=1),
             _cell(step.state, bold=True, columns=1),
         ]
         if step.input is not None:
@@ -210,8 +210,8 @@ class _MachineDrawing:
             x = (left + right - sum(machine.width for machine in machines)) / 2
             height = max(machine.height for machine in machines)
             for machine in machines:
-                place = ET.SubElement(drawing.group, f"{SVG}g", transform=f"translate({x:.2f} {bottom - height:.2f})")
-                place.append(machine.group)
+                group = ET.SubElement(drawing.group, f"{SVG}g", transform=f"translate({x:.2f} {bottom - height:.2f})")
+                group.append(machine.group)
                 x += machine.width
 
     def _node(self, key: str, mark: Mark, attributes: str) -> None:
@@ -253,10 +253,10 @@ class _MachineDrawing:
         if not visits:
             return []
         known = [visit.seconds for visit in visits if visit.seconds is not None]
-        words = [duration(sum(known)) if len(known) == len(visits) else "running"]
+        facts = [duration(sum(known)) if len(known) == len(visits) else "running"]
         attempts = sum(visit.attempts for visit in visits)
-        words += [f"{len(visits)} visits"] * (len(visits) > 1) + [f"{attempts} attempts"] * (attempts > len(visits))
-        rows = [[_cell(" · ".join(words))]]
+        facts += [f"{len(visits)} visits"] * (len(visits) > 1) + [f"{attempts} attempts"] * (attempts > len(visits))
+        rows = [[_cell(" · ".join(facts))]]
         errors = ", ".join(dict.fromkeys(short_error(visit.failure.error) for visit in visits if visit.failure))
         if errors and state.action != f"fails: {errors}":  # which is there already
             rows += [[_cell(line, "bad", bold=True)] for line in wrap(errors, 30)]

@@ -1,6 +1,6 @@
 """Cost of the workflow: the limit, the page, and that both follow from the deployed files."""
 
-import dataclasses
+import copy
 import io
 import json
 import re
@@ -18,7 +18,7 @@ from operations.cost import __main__ as command
 from operations.cost import inputs as inputs_module
 from operations.cost import model, page, workflow
 from operations.cost.inputs import Inputs, read_inputs
-from operations.cost.model import Batch, total
+from operations.cost.model import total
 from operations.cost.workflow import CostError
 from training.create_endpoint import HOSTING_USD_PER_HOUR, HOURS_PER_MONTH
 
@@ -28,11 +28,6 @@ ARN = "arn:aws:states:us-east-1:123456789012:express:scones-unlimited-MyExpressS
 @pytest.fixture(scope="module")
 def inputs() -> Inputs:
     return read_inputs()
-
-
-@pytest.fixture(scope="module")
-def deployed(inputs: Inputs) -> Batch:
-    return Batch.deployed(inputs)
 
 
 def machine(**states: dict[str, Any]) -> dict[str, Any]:
@@ -91,15 +86,17 @@ def test_option_out_of_range_is_refused(arguments):
 
 
 @pytest.mark.parity("billing")
-def test_million_pictures_in_batches_cost_at_most_15_dollars(inputs, deployed):
-    assert total(model.batch_rows(inputs, deployed)) <= page.BATCH_LIMIT_USD == 15
+def test_million_pictures_in_batches_cost_at_most_15_dollars(inputs):
+    assert total(model.batch_rows(inputs)) <= page.BATCH_LIMIT_USD == 15
 
 
-def test_batch_without_item_batcher_or_with_full_log_exceeds_the_limit(inputs, deployed):
-    unbatched = dataclasses.replace(deployed, size=1, children=deployed.concurrent_pictures)
-    full_log = dataclasses.replace(deployed, log_level="ALL")
-    for setting in (unbatched, full_log):
-        assert total(model.batch_rows(inputs, setting)) > page.BATCH_LIMIT_USD
+def test_batch_without_item_batcher_or_with_full_log_exceeds_the_limit(inputs):
+    unbatched, full_log = copy.deepcopy(inputs), copy.deepcopy(inputs)
+    state = unbatched.batch["States"]["Classify Every Picture"]
+    state["MaxConcurrency"] *= state.pop("ItemBatcher")["MaxItemsPerBatch"]
+    full_log.resources["MyExpressStateMachine"]["Properties"]["Logging"]["Level"] = "ALL"
+    for changed in (unbatched, full_log):
+        assert total(model.batch_rows(changed)) > page.BATCH_LIMIT_USD
 
 
 def test_cost_page_is_current(inputs):
@@ -120,11 +117,10 @@ def test_paths_and_calls_are_read_from_the_definition(inputs):
 
 @pytest.mark.parity("billing")
 def test_additional_state_costs_a_transition_and_its_events(inputs):
-    longer = json.loads(json.dumps(inputs.single))
-    longer["States"]["Before"] = {"Type": "Pass", "Next": longer["StartAt"]}
-    longer["StartAt"] = "Before"
-    more = dataclasses.replace(inputs, single=longer)
-    difference = total(model.standard_rows(more)) - total(model.standard_rows(inputs))
+    longer = copy.deepcopy(inputs)
+    longer.single["States"]["Before"] = {"Type": "Pass", "Next": longer.single["StartAt"]}
+    longer.single["StartAt"] = "Before"
+    difference = total(model.standard_rows(longer)) - total(model.standard_rows(inputs))
     events = workflow.HISTORY_EVENTS["Pass"] * inputs.assume("event_log_bytes")
     assert inputs.log_level("MyStateMachine") == "ALL"
     assert difference == pytest.approx(25 + events * 1e6 / 1e9 * 0.5)
@@ -152,11 +148,11 @@ def test_express_memory_is_billed_in_steps_of_64_mb():
     assert model.express_gb(0, 15 * 1024**2) == 128 / 1024
 
 
-def test_batch_speed_obeys_littles_law(inputs, deployed):
+def test_batch_speed_obeys_littles_law(inputs):
     for requests in (10, 100, 1000):
         changed = inputs.with_assumption("endpoint_requests_per_second", requests)
-        pace = model.speed(changed, deployed)
-        assert pace.pictures_per_second * pace.child_s == pytest.approx(deployed.concurrent_pictures)
+        pace = model.speed(changed)
+        assert pace.pictures_per_second * pace.child_s == pytest.approx(inputs.batch_size * inputs.concurrent_children)
         assert pace.pictures_per_second <= model.endpoint_capacity(changed)
 
 

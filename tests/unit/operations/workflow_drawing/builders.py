@@ -61,7 +61,7 @@ def path_of(*names: str, changes: dict[str, dict[str, Any]] | None = None, **fie
     steps = []
     for index, name in enumerate(names):
         entered = BEGAN + timedelta(seconds=index)
-        values = {
+        step: dict[str, Any] = {
             "state": name,
             "kind": SINGLE.states[name].kind,
             "entered": entered,
@@ -71,8 +71,8 @@ def path_of(*names: str, changes: dict[str, dict[str, Any]] | None = None, **fie
             "scheduled": 1,
             "ended": entered + timedelta(seconds=1),
         }
-        steps.append(Step(**(values | (changes or {}).get(name, {}))))
-    values = {
+        steps.append(Step(**(step | (changes or {}).get(name, {}))))
+    path: dict[str, Any] = {
         "arn": ARN,
         "machine": "Machine",
         "status": "SUCCEEDED",
@@ -81,7 +81,7 @@ def path_of(*names: str, changes: dict[str, dict[str, Any]] | None = None, **fie
         "redriven": 0,
         "failure": None,
     }
-    return ExecutionPath(steps=steps, **(values | fields))
+    return ExecutionPath(steps=steps, **(path | fields))
 
 
 def failed_step(failure: Failure, attempts: int) -> dict[str, Any]:
