@@ -65,18 +65,15 @@ def main_path(machine: Machine, arrows: Sequence[Arrow]) -> set[Pair]:
     for arrow in arrows:
         if not arrow.only_catch:
             targets[arrow.source].append(arrow.target)
-    path, visited, remaining = [START], {START}, [iter(targets[START])]
-    while path:
-        name = next(remaining[-1], None)
-        if name is None:
-            path.pop()
-            remaining.pop()
-        elif name not in machine.states or machine.states[name].kind == "Succeed":
-            return set(pairwise([*path, name]))
-        elif name not in visited:
+    visited, paths = set[str](), [[START]]
+    while paths:
+        path = paths.pop()
+        name = path[-1]
+        if name != START and (name not in machine.states or machine.states[name].kind == "Succeed"):
+            return set(pairwise(path))
+        if name not in visited:
             visited.add(name)
-            path.append(name)
-            remaining.append(iter(targets[name]))
+            paths += [[*path, target] for target in reversed(targets[name])]
     return set()
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from common.errors import ExpectedError
-from operations.workflow_drawing.conditions import full_condition, short_condition
 
 START, END = "Start", "End"  # names of the two ends of an execution
 
@@ -17,6 +16,20 @@ Pair = tuple[str, str]  # the names of two states, or of a state and an end
 Kind = Literal["start", "next", "choice", "default", "catch", "end"]
 
 TYPES = ("Task", "Pass", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map")
+MAX_CONDITION = 46  # characters: two lines beside an arrow
+
+_EXPRESSION = re.compile(r"^\{%\s*|\s*%\}$")
+_ABBREVIATIONS = (
+    (r"\$states\.context\.State\.EnteredTime", "now"),
+    (r"\$states\.(input|context|result)\.", ""),
+    (r"\$not\(\s*\$exists\(([^()]*)\)\s*\)", r"no \1"),
+    (r"\$exists\(([^()]*)\)", r"there is \1"),
+    (r"\$not\b", "not"),
+    (r"\$(toMillis|number|string)\(([^()]*)\)", r"\2"),
+    (r"\$([A-Za-z_]\w*)\b(?!\s*\()", r"\1"),  # a variable of Assign, but no function
+    (r"^true$", "otherwise"),
+    (r"\s+", " "),
+)
 
 
 class NotAStateMachineError(ExpectedError):
@@ -180,6 +193,23 @@ def _transitions(name: str, fields: Mapping[str, Any]) -> Iterator[Transition]:
         errors = [str(error) for error in rule.get("ErrorEquals", [])]
         label = str(rule.get("Comment", "")) or " or ".join(map(_error_label, errors))
         yield Transition(name, str(rule.get("Next")), "catch", label, ", ".join(errors))
+
+
+def full_condition(rule: Mapping[str, Any]) -> str:
+    """Return a rule's whole condition: its JSONata expression, or JSONPath's comparison as JSON."""
+    if "Condition" in rule:
+        return _EXPRESSION.sub("", str(rule["Condition"]))
+    return json.dumps({name: rule[name] for name in rule if name not in {"Next", "Comment", "Assign", "Output"}})
+
+
+def short_condition(rule: Mapping[str, Any]) -> str:
+    """Return a rule's Comment, or else its condition in at most `MAX_CONDITION` characters."""
+    if rule.get("Comment"):
+        return str(rule["Comment"])
+    condition = full_condition(rule)
+    for pattern, replacement in _ABBREVIATIONS:
+        condition = re.sub(pattern, replacement, condition)
+    return condition if len(condition) <= MAX_CONDITION else condition[: MAX_CONDITION - 1].rstrip() + "…"
 
 
 def short_error(error: str) -> str:

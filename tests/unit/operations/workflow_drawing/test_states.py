@@ -4,13 +4,14 @@ import json
 
 import pytest
 
-from operations.workflow_drawing.conditions import full_condition, short_condition
 from operations.workflow_drawing.states import (
     END,
     START,
     NotAStateMachineError,
     Transition,
+    full_condition,
     read_definition,
+    short_condition,
 )
 from tests.unit.operations.workflow_drawing.builders import BATCH, FILES, PASS, SINGLE, machine, write
 
