@@ -28,22 +28,22 @@ PARENT = {
 
 @dataclass(frozen=True)
 class Price:
-    """US dollars for one unit, with the source, the stored copy of it that was read, and what is billed."""
+    """US dollars for one unit of the billed item, with the source and its stored copy that was read."""
 
     usd: float
     unit: str
-    what: str
+    item: str
     source: str
     copy: str
 
 
 @dataclass(frozen=True)
 class Assumption:
-    """A number that is not read from anywhere, and the reason for it."""
+    """An assumed number and the reason for it."""
 
     value: float
     unit: str
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def read_inputs(root: Path = ROOT) -> Inputs:
         texts = {n: (root / "statemachine" / n).read_text(encoding="utf-8") for n in (SINGLE, BATCH)}
         definitions = {name: json.loads(text) for name, text in texts.items()}
     except (OSError, ValueError) as error:
-        raise CostError(f"cannot read what is deployed: {error}") from error
+        raise CostError(f"cannot read the deployed files: {error}") from error
     prices = tomllib.loads(PRICES.read_text(encoding="utf-8"))
     prices_read_on = str(prices.pop("read_on"))
     return Inputs(

@@ -21,7 +21,6 @@ class Overlay:
 
     counts: Mapping[Pair, int] | None = None  # how often each pair was executed
     numbers: Mapping[Pair, str] = field(default_factory=dict)  # the text on the arrow of each pair
-    visits: Mapping[str, list[Step]] = field(default_factory=dict)  # the steps of each state
     path: ExecutionPath | None = None  # the one execution whose path is drawn
     unknown: frozenset[str] = frozenset()  # states that the history of a visited Map or Parallel state omits
     after_errors: Mapping[Pair, int] | None = None  # how many of `counts` came after an error, if known
@@ -29,6 +28,10 @@ class Overlay:
     def count(self, pair: Pair) -> int:
         """Return how often a transition was executed."""
         return (self.counts or {}).get(pair, 0)
+
+    def visits(self, state: str) -> list[Step]:
+        """Return the steps of a state."""
+        return [step for step in self.path.steps if step.state == state] if self.path else []
 
     def arrow_class(self, *pairs: Pair) -> str:
         """Return the CSS class of an arrow that stands for these pairs."""
@@ -43,7 +46,7 @@ class Overlay:
         if self.counts is None or state in self.unknown:
             return ""
         entered = any(target == state and count for (_, target), count in self.counts.items())
-        visits = self.visits.get(state)
+        visits = self.visits(state)
         failed = " wf-failed" if visits and visits[-1].failure else ""
         return ("wf-executed" if entered else "wf-off") + failed
 
@@ -59,11 +62,8 @@ def make_overlay(
     Raises OtherStateMachineError if the definition does not have an executed transition.
     """
     numbers = {pair: f"{count:,}" for pair, count in (counts or {}).items() if count}
-    visits: dict[str, list[Step]] = defaultdict(list)
     if path is not None:
         counts, numbers = transition_counts([path]), _step_numbers(path)
-        for step in path.steps:
-            visits[step.state].append(step)
     if counts is None:
         return Overlay()
     _check(definition, counts, path)
@@ -73,7 +73,7 @@ def make_overlay(
         inner = {inner.name for inner in state.inner_states()}
         if state.name in entered and not inner & entered:
             unknown |= inner
-    return Overlay(counts, numbers, visits, path, frozenset(unknown), after_errors)
+    return Overlay(counts, numbers, path, frozenset(unknown), after_errors)
 
 
 def _check(definition: Definition, counts: Mapping[Pair, int], path: ExecutionPath | None) -> None:

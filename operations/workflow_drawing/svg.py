@@ -1,4 +1,4 @@
-"""Draw a state machine as one SVG, alone or with what executions did."""
+"""Draw a state machine as one SVG, alone or with its executions."""
 
 import math
 import re
@@ -249,7 +249,7 @@ class _MachineDrawing:
 
     def _visit_rows(self, state: State) -> list[list[str]]:
         """Return how long the visits to a state took, how often it was attempted, and its errors."""
-        visits = self._overlay.visits.get(state.name, [])
+        visits = self._overlay.visits(state.name)
         if not visits:
             return []
         known = [visit.seconds for visit in visits if visit.seconds is not None]
@@ -277,7 +277,7 @@ class _MachineDrawing:
     def _tooltip(self, state: State) -> str:
         lines = [f"{state.name} ({state.kind})", state.comment]
         lines += [f"Retried up to {attempts} times after: {', '.join(errors)}" for errors, attempts in state.retries]
-        for visit in self._overlay.visits.get(state.name, [])[:MAX_TOOLTIP_VISITS]:
+        for visit in self._overlay.visits(state.name)[:MAX_TOOLTIP_VISITS]:
             if visit.input is not None:
                 lines.append(f"Input: {shorten(visit.input, MAX_INPUT)}")
             if visit.failure:

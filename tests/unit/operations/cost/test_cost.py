@@ -16,7 +16,7 @@ from functions.image_classification import app as image_classification
 from functions.serialize_image_data import app as serialize_image_data
 from operations.cost import __main__ as command
 from operations.cost import inputs as inputs_module
-from operations.cost import model, page, workflow
+from operations.cost import model, workflow
 from operations.cost.inputs import Inputs, read_inputs
 from operations.cost.model import total
 from operations.cost.workflow import CostError
@@ -59,16 +59,16 @@ def test_definition_without_distributed_map_is_refused():
 
 def test_price_without_source_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "prices.toml"
-    path.write_text('read_on = 2026-11-23\n[s3_get]\nusd = 1\nunit = "request"\nwhat = "GET"\n')
+    path.write_text('read_on = 2026-11-23\n[s3_get]\nusd = 1\nunit = "request"\nitem = "GET"\n')
     monkeypatch.setattr(inputs_module, "PRICES", path)
-    with pytest.raises(CostError, match=r"prices\.toml: \[s3_get\] needs exactly usd, unit, what"):
+    with pytest.raises(CostError, match=r"prices\.toml: \[s3_get\] needs exactly usd, unit, item"):
         read_inputs()
 
 
 def test_command_without_definition_fails_with_a_message(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "read_inputs", lambda: read_inputs(tmp_path))
     assert command.main([]) == 1
-    assert "cannot read what is deployed" in capsys.readouterr().err
+    assert "cannot read the deployed files" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_option_out_of_range_is_refused(arguments):
 
 @pytest.mark.parity("billing")
 def test_million_pictures_in_batches_cost_at_most_15_dollars(inputs):
-    assert total(model.batch_rows(inputs)) <= page.BATCH_LIMIT_USD == 15
+    assert total(model.batch_rows(inputs)) <= command.BATCH_LIMIT_USD == 15
 
 
 def test_batch_without_item_batcher_or_with_full_log_exceeds_the_limit(inputs):
@@ -96,11 +96,11 @@ def test_batch_without_item_batcher_or_with_full_log_exceeds_the_limit(inputs):
     state["MaxConcurrency"] *= state.pop("ItemBatcher")["MaxItemsPerBatch"]
     full_log.resources["MyExpressStateMachine"]["Properties"]["Logging"]["Level"] = "ALL"
     for changed in (unbatched, full_log):
-        assert total(model.batch_rows(changed)) > page.BATCH_LIMIT_USD
+        assert total(model.batch_rows(changed)) > command.BATCH_LIMIT_USD
 
 
 def test_cost_page_is_current(inputs):
-    assert command.PAGE.read_text(encoding="utf-8") == page.markdown(inputs), (
+    assert command.PAGE.read_text(encoding="utf-8") == command.markdown(inputs), (
         "docs/cost.md is stale: run `python -m operations.cost --write`"
     )
 
@@ -182,10 +182,10 @@ def test_failure_costs_a_publish_an_email_and_two_key_requests(inputs):
 
 
 def test_endpoint_price_equals_that_of_create_endpoint(inputs):
-    for kind in page.INSTANCES:
+    for kind in command.INSTANCES:
         if kind in HOSTING_USD_PER_HOUR:
             assert inputs.prices[kind].usd == HOSTING_USD_PER_HOUR[kind]
-    assert page.DEFAULT_INSTANCE in HOSTING_USD_PER_HOUR
+    assert command.DEFAULT_INSTANCE in HOSTING_USD_PER_HOUR
     assert inputs.assume("hours_per_month") == HOURS_PER_MONTH
 
 
@@ -207,7 +207,7 @@ def test_functions_log_no_more_than_assumed(inputs, monkeypatch, capsys):
         "execution_arn": ARN,
     }
     with Stubber(serialize_image_data.s3) as s3, Stubber(image_classification.runtime) as runtime:
-        s3.add_response("get_object", {"Body": stream(picture.getvalue()), "ContentLength": picture.tell()})
+        s3.add_response("get_object", {"Body": stream(picture.getvalue()), "ContentLength": picture.getbuffer().nbytes})
         runtime.add_response("invoke_endpoint", {"Body": stream(json.dumps(answer).encode())})
         event = serialize_image_data.lambda_handler(event, None)
         event |= {"endpoint_name": "scones-unlimited", "class_names": [], "threshold": 0.9}
@@ -225,7 +225,7 @@ def test_functions_log_no_more_than_assumed(inputs, monkeypatch, capsys):
 def test_command_prints_every_section(capsys, inputs):
     assert command.main([]) == 0
     printed = capsys.readouterr().out
-    titles = re.findall("^#+ (.*)", page.markdown(inputs), re.MULTILINE)
+    titles = re.findall("^#+ (.*)", command.markdown(inputs), re.MULTILINE)
     assert len(titles) == 9
     for title in titles:
         assert title in printed
@@ -240,7 +240,7 @@ def test_write_replaces_the_page_and_prints_the_summary(monkeypatch, tmp_path, i
     monkeypatch.setattr(command, "PAGE", tmp_path / "cost.md")
     monkeypatch.setattr(command, "ROOT", tmp_path)
     assert command.main(["--write"]) == 0
-    assert (tmp_path / "cost.md").read_text(encoding="utf-8") == page.markdown(inputs)
+    assert (tmp_path / "cost.md").read_text(encoding="utf-8") == command.markdown(inputs)
     assert [p.name for p in tmp_path.iterdir()] == ["cost.md"]
     printed = capsys.readouterr().out
     assert "batch path" in printed

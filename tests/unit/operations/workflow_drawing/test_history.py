@@ -159,7 +159,7 @@ def interleaved_map():
     one = history.add("TaskSucceeded", TASK, one)
     one = history.leave("Task", "Ask", one)
     two = history.leave("Task", "Ask", two)
-    two = history.visit("Pass", "Mend", two)
+    two = history.visit("Pass", "Repair", two)
     one = history.visit("Pass", "Done", one)
     history.add("MapIterationSucceeded", {"name": "Each", "index": 0}, one)
     two = history.visit("Pass", "Done", two)
@@ -182,20 +182,20 @@ def test_iterations_of_a_map_are_separated_by_their_links(detailed):
         ("Each", None),
         ("Ask", None),
         ("Ask", BUSY),
-        ("Mend", None),
+        ("Repair", None),
         ("Done", None),
         ("Done", None),
         ("After", None),
     ]
     assert [step.parent for step in path.steps] == [None, 0, 0, 0, 0, 0, None]
     assert (path.steps[0].attempts, path.steps[-1].previous) == (0, 0)
-    assert error_counts([path]) == {("Ask", "Mend"): 1}
+    assert error_counts([path]) == {("Ask", "Repair"): 1}
     assert transition_counts([path]) == {
         (START, "Each"): 1,
         ("Each", "Ask"): 2,
         ("Ask", "Done"): 1,
-        ("Ask", "Mend"): 1,
-        ("Mend", "Done"): 1,
+        ("Ask", "Repair"): 1,
+        ("Repair", "Done"): 1,
         ("Done", "Each"): 2,
         ("Each", "After"): 1,
         ("After", END): 1,
