@@ -1,6 +1,6 @@
 """The arrows of a drawn machine, and the layout that Graphviz does not choose well on its own."""
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -83,20 +83,15 @@ def backward_arrows(arrows: Sequence[Arrow]) -> tuple[set[Arrow], dict[str, int]
     In a cycle the last arrow points up, in the order in which they are reached from the start with
     the fewest caught errors.
     """
-    outgoing: dict[str, list[Arrow]] = defaultdict(list)
-    for arrow in arrows:
-        outgoing[arrow.source].append(arrow)
-    errors, queue = {START: 0}, deque([START])
-    while queue:
-        name = queue.popleft()
-        for arrow in outgoing[name]:
-            distance = errors[name] + arrow.only_catch
-            if distance < errors.get(arrow.target, len(arrows)):
-                errors[arrow.target] = distance
-                (queue.append if arrow.only_catch else queue.appendleft)(arrow.target)
+    unreached = len(arrows)
+    errors = {START: 0}
+    for _ in arrows:  # as many rounds as the longest path can have arrows
+        for arrow in arrows:
+            distance = errors.get(arrow.source, unreached) + arrow.only_catch
+            errors[arrow.target] = min(distance, errors.get(arrow.target, unreached))
     above: dict[str, set[str]] = defaultdict(set)
     backward = set()
-    for arrow in sorted(arrows, key=lambda a: (errors.get(a.source, len(arrows)), a.only_catch)):
+    for arrow in sorted(arrows, key=lambda a: (errors.get(a.source, unreached), a.only_catch)):
         above[arrow.target].add(arrow.source)
         try:
             TopologicalSorter(above).prepare()
