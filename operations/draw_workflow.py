@@ -1,25 +1,18 @@
-"""Draw a state machine, or what one execution of it did: `python -m operations.draw_workflow`.
-
-The picture is made from the ASL file that is deployed. With --execution it shows the path of one
-execution, with times, attempts and errors, and lists its steps, from the history that Step
-Functions keeps.
-"""
+"""Draw a state machine, or the path of one of its executions: `python -m operations.draw_workflow`."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from common.command import run_command
-from common.errors import ExpectedError
 from common.reports import write_text
 from common.settings import REPORTS_FOLDER, ROOT
 from common.waiting import make_console
 from operations.workflow_drawing import ExecutionPath, draw, read_definition, read_path
-from operations.workflow_drawing.description import clock, error_text, headline, listed_steps, took
+from operations.workflow_drawing.description import clock, duration_text, error_text, headline, listed_steps
 from operations.workflow_drawing.text import printable, shorten
 
 DEFINITION = ROOT / "statemachine" / "MyStateMachine.asl.json"
@@ -29,10 +22,6 @@ DOCS = {
     ROOT / "docs" / "batch-workflow.svg": ROOT / "statemachine" / "MyBatchStateMachine.asl.json",
 }
 MAX_SHOWN = 80  # characters of an input or a cause in the table
-
-
-class PictureNotWrittenError(ExpectedError):
-    """The picture cannot be written."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,7 +34,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m operations.draw_workflow",
         description="Draw a state machine as SVG, with the path of one execution if you name it.",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30),
     )
     parser.add_argument(
         "--definition",
@@ -69,7 +57,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     if arguments.write_docs:
         for name in ("definition", "execution", "out"):
             if getattr(arguments, name) is not None:
-                parser.error(f"--write-docs draws the pictures in docs/ and does not take --{name}")
+                parser.error(f"--write-docs draws the pictures in docs/ and cannot be combined with --{name}")
     if arguments.execution is not None and not arguments.execution.strip():
         parser.error("--execution is empty: give the ARN of an execution")
     arguments.definition = arguments.definition or DEFINITION
@@ -77,34 +65,27 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def draw_workflow(arguments: argparse.Namespace) -> None:
-    """Draw the pictures that the arguments name."""
-    console = make_console()
-    if arguments.write_docs:
-        for picture, source in DOCS.items():
-            _write(picture, docs_picture(source), console)
-        return
-    definition = read_definition(arguments.definition)
-    name, path = definition.name, None
-    with console.status("Reading and drawing"):  # the longest history takes 25 calls
-        if arguments.execution:
-            path = _read_path(arguments.execution)
-            name = f"{path.machine}-{path.name}"
-        svg = draw(definition, path=path, steps=True)
-    if path is not None:
-        console.print(headline(path), markup=False, soft_wrap=True)
-        console.print(steps_table(path))
-    _write(arguments.out or REPORTS_FOLDER / "workflow" / f"{name.replace('/', '-')}.svg", svg, console)
-
-
-def docs_picture(definition: Path) -> str:
-    """Return the picture of a definition as docs/ has it."""
-    return draw(read_definition(definition))
-
-
-def _read_path(execution: str) -> ExecutionPath:
+    """Draw the pictures that the arguments name. Raises OSError if one cannot be written."""
     import boto3
 
-    return read_path(boto3.client("stepfunctions"), execution)
+    console = make_console()
+    if arguments.write_docs:
+        pictures = {picture: draw(read_definition(definition)) for picture, definition in DOCS.items()}
+    else:
+        definition = read_definition(arguments.definition)
+        name, path = definition.name, None
+        with console.status("Reading and drawing"):  # the longest history takes 25 calls
+            if arguments.execution:
+                path = read_path(boto3.client("stepfunctions"), arguments.execution)
+                name = f"{path.machine}-{path.name}".replace("/", "-")
+            svg = draw(definition, path=path, steps=True)
+        if path is not None:
+            console.print(headline(path), markup=False, soft_wrap=True)
+            console.print(steps_table(path))
+        pictures = {arguments.out or REPORTS_FOLDER / "workflow" / f"{name}.svg": svg}
+    for picture, svg in pictures.items():
+        write_text(picture, svg)
+        console.print(f"Wrote {picture}.", markup=False, soft_wrap=True)
 
 
 def steps_table(path: ExecutionPath) -> Table:
@@ -115,19 +96,11 @@ def steps_table(path: ExecutionPath) -> Table:
             table.add_row("", "", f"… {number:,} more steps", "", "")
             continue
         lines = [Text(shorten(step.input, MAX_SHOWN))] if step.input is not None else []
-        if step.error:
-            lines.append(Text(error_text(step, MAX_SHOWN), "bold red"))
+        if step.failure:
+            lines.append(Text(error_text(step.failure, MAX_SHOWN), "bold red"))
         state = Text(printable(step.state))
-        table.add_row(str(number), clock(step.entered), state, took(step), Text("\n").join(lines))
+        table.add_row(str(number), clock(step.entered), state, duration_text(step), Text("\n").join(lines))
     return table
-
-
-def _write(path: Path, svg: str, console: Console) -> None:
-    try:
-        write_text(path, svg)
-    except OSError as error:
-        raise PictureNotWrittenError(f"{path} cannot be written: {error.strerror}. Give another --out.") from error
-    console.print(f"Wrote {path}.", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

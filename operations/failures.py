@@ -1,8 +1,8 @@
-"""Read and change the messages of the failure queues.
+"""Read, delete and give back the messages of the failure queues.
 
 The workflow sends a notification of its own failures,
     {"s3_bucket", "s3_key", "s3_version_id", "error": {"Error", "Cause"}, "execution_arn"}
-and EventBridge of those that the workflow could not notify: the `detail` of Step Functions' event,
+and EventBridge one of all others, the `detail` of Step Functions' event,
     {"executionArn", "stateMachineArn", "status", "error", "cause", "input": "<JSON>", ...}
 whose input is the workflow's: a picture, S3's event, or a batch's {"s3_bucket", "prefix"}. A dead letter is a whole
 event with such a detail, or S3's event, with the reason in its attributes.
@@ -15,17 +15,15 @@ from common.errors import ExpectedError
 from common.s3_picture import S3Picture, find_picture, json_object
 
 BATCH = 10  # messages; SQS's limit of each call
-# Long polling asks every server of SQS, so that an empty answer means an empty queue.
-POLL_SECONDS = 2
-# Received messages stay hidden for so long if this program is killed.
-HIDDEN_SECONDS = 900
+POLL_SECONDS = 2  # long polling asks every server of SQS, so that an empty answer means an empty queue
+HIDDEN_SECONDS = 900  # how long received messages stay hidden if this program is killed
 
 
 class MessagesRefusedError(ExpectedError):
     """SQS refused to delete or give back some messages."""
 
     def __init__(self, action: str, codes: Iterable[str]) -> None:
-        """Say what was refused, how often and why."""
+        """Create the message from the action, "delete" or "give back", and SQS's code for each refused message."""
         refused = list(codes)
         super().__init__(
             f"SQS refused to {action} {len(refused)} messages ({', '.join(sorted(set(refused)))}). They are in the"
@@ -35,29 +33,19 @@ class MessagesRefusedError(ExpectedError):
 
 
 class FailureMessage(NamedTuple):
-    """One message of a failure queue.
+    """One message of a failure queue; `cause` and `execution` may be empty."""
 
-    Attributes:
-        message_id: SQS's, the same each time that the message is received.
-        receipt: what deletes the message.
-        error: name of the error, or the execution's status if it has none.
-        cause: may be empty.
-        execution: ARN of the execution; may be empty.
-        picture: the failed picture, None if there is none.
-        batch: {"s3_bucket", "prefix"} of a failed batch, otherwise None.
-    """
-
-    message_id: str
-    receipt: str
-    error: str
+    message_id: str  # the same each time that the message is received
+    receipt: str  # the receipt handle, for deleting the message
+    error: str  # or the execution's status if it has no error
     cause: str
-    execution: str
+    execution: str  # its ARN
     picture: S3Picture | None
-    batch: dict[str, str] | None
+    batch: dict[str, str] | None  # {"s3_bucket", "prefix"} of a failed batch
 
 
 def read_failure(message: dict[str, Any]) -> FailureMessage:
-    """Read a message as SQS returns it. A body of unknown shape becomes a failure without a picture."""
+    """Read a message as SQS returns it. A body of unknown structure becomes a failure without a picture."""
     body = json_object(message["Body"])
     if isinstance(body.get("detail"), dict):
         body = body["detail"]
@@ -88,7 +76,7 @@ def _attribute(message: dict[str, Any], name: str) -> str:
 
 
 def read_queue(sqs: Any, queue_url: str, most: int) -> Iterator[list[FailureMessage]]:
-    """Yield messages as they are received, until the queue is empty or `most` have been received.
+    """Yield received messages until the queue is empty or `most` have been received.
 
     They are hidden for `HIDDEN_SECONDS`. SQS may return a message twice.
     """
@@ -120,7 +108,7 @@ def give_back(sqs: Any, queue_url: str, failures: Iterable[FailureMessage]) -> d
 def _in_batches(
     call: Callable[..., dict[str, Any]], queue_url: str, failures: Iterable[FailureMessage], more: dict[str, int]
 ) -> dict[str, str]:
-    """Call for all messages, also after a refusal."""
+    """Call for all messages, even after a refusal."""
     refused: dict[str, str] = {}
     entries = [{"Id": f.message_id, "ReceiptHandle": f.receipt} | more for f in failures]
     for start in range(0, len(entries), BATCH):

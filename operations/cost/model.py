@@ -1,17 +1,12 @@
-"""Dollars per million pictures, component by component. Retries and free tiers are left out."""
+"""US dollars per million pictures, component by component. Retries and free tiers are left out."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from operations.cost.inputs import BATCH, SINGLE, Inputs
-from operations.cost.workflow import (
-    ERROR_EVENTS,
-    INLINE_MAP_EVENTS,
-    ITERATION_EVENTS,
-    Path,
-)
+from operations.cost.workflow import EXECUTION_EVENTS, INLINE_MAP_EVENTS, ITERATION_EVENTS, Path
 
 MILLION = 1_000_000
 CLASSIFIER = "ImageClassificationFunction"  # the function that waits for a busy endpoint
@@ -20,12 +15,12 @@ FUNCTION_MS = {
     CLASSIFIER: "classify_ms",
     "FilterLowConfidenceFunction": "filter_ms",
 }
-EXPRESS_BASE_MB = 50  # what AWS's pricing example takes for an Express execution as such
+EXPRESS_BASE_MB = 50  # memory of an Express execution without its data, from AWS's pricing example
 EXPRESS_STEP_MB = 64
 EXPRESS_STEP_S = 0.1
 LISTED_PER_REQUEST = 1000  # objects of one ListObjectsV2
 GB = 1e9  # as CloudWatch and S3 bill
-PAYLOAD_BYTES = 262_144  # a state's input at most: what AWS bills as memory
+PAYLOAD_BYTES = 262_144  # a state's largest input, which AWS bills as memory
 
 
 @dataclass(frozen=True)
@@ -39,65 +34,30 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """How a batch is run; `Batch.deployed` is what the template and the definitions say."""
-
-    size: int  # pictures per child
-    children: int  # at once
-    instances: int  # of the endpoint
-    traced: bool
-    log_level: str  # of the Express executions
-
-    @classmethod
-    def deployed(cls, inputs: Inputs) -> "Batch":
-        """Return what is deployed, with one instance behind the endpoint."""
-        return cls(
-            size=inputs.batch_size,
-            children=inputs.children_at_once,
-            instances=1,
-            traced=inputs.traced("MyExpressStateMachine"),
-            log_level=inputs.log_level("MyExpressStateMachine"),
-        )
-
-    @property
-    def pictures_at_once(self) -> int:
-        """Pictures in work at the same time."""
-        return self.size * self.children
-
-
-@dataclass(frozen=True)
 class Speed:
-    """What a batch does per second, and how long things take, in seconds."""
+    """How fast a batch runs."""
 
     pictures_per_second: float
-    alone_per_second: float  # with an endpoint that is never busy
-    capacity_per_second: float  # of the endpoint, at the utilisation that is allowed
     child_s: float
     wait_s: float  # of each picture for the busy endpoint, paid as Lambda time
 
-    @property
-    def bound_by(self) -> str:
-        """What to raise for more speed."""
-        return "the endpoint" if self.wait_s > 0 else "MaxConcurrency"
 
-
-def expected(inputs: Inputs, of: Callable[[Path], float]) -> float:
-    """Return the mean over accepted pictures and those for review, by the review share."""
+def expected(inputs: Inputs, value: Callable[[Path], float]) -> float:
+    """Return the mean of a path's value over accepted pictures and those for review, by the review share."""
     share = inputs.assume("review_share")
-    return (1 - share) * of(inputs.accepted) + share * of(inputs.review)
+    return (1 - share) * value(inputs.accepted) + share * value(inputs.review)
 
 
 def row(inputs: Inputs, component: str, quantity: float, price: str) -> Row:
-    """Return a component's row: so many units at that price."""
+    """Return a component's row: its quantity at that price."""
     return Row(component, quantity, price, quantity * inputs.prices[price].usd)
 
 
-def total(rows: list[Row]) -> float:
-    """Return the sum in dollars."""
+def total(rows: Iterable[Row]) -> float:
+    """Return the sum in US dollars."""
     return sum(r.usd for r in rows)
 
 
-# ------------------------------------------------------------------------ how long it takes
 def path_seconds(inputs: Inputs, path: Path) -> float:
     """Return how long an execution on that path takes when nothing is busy."""
     functions = sum(inputs.assume(FUNCTION_MS[f]) for f in path.functions)
@@ -105,31 +65,31 @@ def path_seconds(inputs: Inputs, path: Path) -> float:
     return (functions + calls + len(path.states) * inputs.assume("state_ms")) / 1000
 
 
-def speed(inputs: Inputs, batch: Batch) -> Speed:
-    """Return a batch's speed: bound by its concurrency, or by the endpoint.
+def speed(inputs: Inputs) -> Speed:
+    """Return a batch's speed, limited by its concurrency or by the endpoint, which has one instance.
 
-    By Little's law, pictures at once = rate x time. Where the endpoint is the bound, the time
-    grows until that holds, and what it grows by is spent waiting for the endpoint.
+    By Little's law, concurrent pictures = rate x time. Where the endpoint is the limit, the time grows until that
+    holds, and the difference is spent waiting for the endpoint.
     """
     picture = expected(inputs, lambda path: path_seconds(inputs, path))
-    slowest = picture * (inputs.assume("straggler_factor") if batch.size > 1 else 1)
-    around = path_seconds(inputs, inputs.child) + path_seconds(inputs, inputs.iteration)
-    child = slowest + around
-    alone = batch.pictures_at_once / child
-    capacity = batch.instances * endpoint_capacity(inputs)
-    rate = min(alone, capacity)
-    wait = max(0.0, batch.pictures_at_once / rate - child)
-    return Speed(rate, alone, capacity, child + wait, wait)
+    slowest = picture * (inputs.assume("straggler_factor") if inputs.batch_size > 1 else 1)
+    child = slowest + path_seconds(inputs, inputs.child) + path_seconds(inputs, inputs.iteration)
+    concurrent_pictures = inputs.batch_size * inputs.concurrent_children
+    rate = min(concurrent_pictures / child, endpoint_capacity(inputs))
+    wait = max(0.0, concurrent_pictures / rate - child)
+    return Speed(rate, child + wait, wait)
 
 
 def endpoint_capacity(inputs: Inputs) -> float:
-    """Return the requests per second that one instance is trusted with."""
+    """Return the requests per second of one instance, at the assumed utilisation."""
     return inputs.assume("endpoint_requests_per_second") * inputs.assume("endpoint_utilisation")
 
 
-# ---------------------------------------------------------------------- what both paths pay
-def lambda_rows(inputs: Inputs, wait_s: float) -> list[Row]:
-    """Return the functions' requests and time; they do the same on every path so far."""
+def shared_rows(inputs: Inputs, wait_s: float) -> list[Row]:
+    """Return what a picture costs on either path but for Step Functions itself.
+
+    `wait_s` is how long the classifier waits for a busy endpoint.
+    """
 
     def gb_seconds(path: Path) -> float:
         waits = {CLASSIFIER: wait_s}
@@ -137,36 +97,18 @@ def lambda_rows(inputs: Inputs, wait_s: float) -> list[Row]:
             inputs.memory_gb(f) * (inputs.assume(FUNCTION_MS[f]) / 1000 + waits.get(f, 0)) for f in path.functions
         )
 
-    requests = expected(inputs, lambda path: len(path.functions))
-    seconds = expected(inputs, gb_seconds)
-    return [
-        row(inputs, "Lambda, invocations", requests * MILLION, "lambda_request"),
-        row(inputs, "Lambda, time", seconds * MILLION, "lambda_gb_second"),
-    ]
+    def calls(service: str, *names: str) -> float:
+        return expected(inputs, lambda path: sum(path.calls[service, name] for name in names)) * MILLION
 
-
-def shared_rows(inputs: Inputs, wait_s: float) -> list[Row]:
-    """Return what a picture costs on either path but for Step Functions itself."""
-
-    def writes(path: Path) -> float:
-        return sum(path.calls["dynamodb", call] for call in ("putItem", "updateItem", "deleteItem"))
-
-    def reads(path: Path) -> float:
-        return path.calls["dynamodb", "getItem"]
-
-    def messages(path: Path) -> float:
-        return path.calls["sqs", "sendMessage"]
-
-    function_log = inputs.assume("function_log_bytes") + inputs.assume("platform_log_bytes") * (
-        expected(inputs, lambda path: len(path.functions))
-    )
-    gets = inputs.assume("gets_per_picture")
+    invocations = expected(inputs, lambda path: len(path.functions))
+    function_log = inputs.assume("function_log_bytes") + inputs.assume("platform_log_bytes") * invocations
     rows = [
-        *lambda_rows(inputs, wait_s),
-        row(inputs, "S3, reading pictures", gets * MILLION, "s3_get"),
-        row(inputs, "DynamoDB, ledger", expected(inputs, writes) * MILLION, "dynamodb_write"),
-        row(inputs, "DynamoDB, reads", expected(inputs, reads) * MILLION, "dynamodb_read"),
-        row(inputs, "SQS, review queue", expected(inputs, messages) * MILLION, "sqs_request"),
+        row(inputs, "Lambda, invocations", invocations * MILLION, "lambda_request"),
+        row(inputs, "Lambda, time", expected(inputs, gb_seconds) * MILLION, "lambda_gb_second"),
+        row(inputs, "S3, reading pictures", inputs.assume("gets_per_picture") * MILLION, "s3_get"),
+        row(inputs, "DynamoDB, ledger", calls("dynamodb", "putItem", "updateItem", "deleteItem"), "dynamodb_write"),
+        row(inputs, "DynamoDB, reads", calls("dynamodb", "getItem"), "dynamodb_read"),
+        row(inputs, "SQS, review queue", calls("sqs", "sendMessage"), "sqs_request"),
         row(inputs, "Logs of the functions", function_log * MILLION / GB, "logs_gb"),
     ]
     return [r for r in rows if r.quantity]
@@ -174,13 +116,14 @@ def shared_rows(inputs: Inputs, wait_s: float) -> list[Row]:
 
 def workflow_log_bytes(inputs: Inputs, level: str) -> float:
     """Return the bytes that Step Functions logs of one picture's own execution."""
-    events: dict[str, Callable[[Path], float]] = {
-        "ALL": lambda path: path.events,
-        "ERROR": lambda path: ERROR_EVENTS if path.fails else 0,
-        "FATAL": lambda path: 1 if path.fails else 0,
-        "OFF": lambda _: 0,
-    }
-    return expected(inputs, events[level]) * inputs.assume("event_log_bytes")
+    return expected(inputs, lambda path: path.logged_events(level)) * inputs.assume("event_log_bytes")
+
+
+def trace_rows(inputs: Inputs, machine: str, per_second: float) -> list[Row]:
+    """Return the cost of tracing a state machine's executions; none if it is not traced."""
+    if not inputs.traced(machine):
+        return []
+    return [row(inputs, "X-Ray", traced_share(inputs, per_second) * MILLION, "trace")]
 
 
 def traced_share(inputs: Inputs, per_second: float) -> float:
@@ -190,7 +133,6 @@ def traced_share(inputs: Inputs, per_second: float) -> float:
     return (1 + inputs.assume("xray_fixed_rate") * (per_second - 1)) / per_second
 
 
-# ------------------------------------------------------------------------------- the paths
 def upload_rows(inputs: Inputs) -> list[Row]:
     """Return what it costs to put a million pictures into the bucket and keep them a month."""
     stored = inputs.assume("picture_bytes") * MILLION / GB
@@ -201,56 +143,52 @@ def upload_rows(inputs: Inputs) -> list[Row]:
     ]
 
 
-def standard_rows(inputs: Inputs, *, traced: bool | None = None, level: str = "") -> list[Row]:
+def standard_rows(inputs: Inputs) -> list[Row]:
     """Return the standard path: an upload's event starts MyStateMachine."""
-    beyond = inputs.assume("transitions_beyond_states")
-    transitions = expected(inputs, lambda path: len(path.states) + beyond)
-    level = level or inputs.log_level("MyStateMachine")
+    transitions = expected(inputs, lambda path: len(path.states)) + inputs.assume("transitions_beyond_states")
+    level = inputs.log_level("MyStateMachine")
     log = workflow_log_bytes(inputs, level)
-    rows = [
+    return [
         row(inputs, "Step Functions, transitions", transitions * MILLION, "transition"),
         *shared_rows(inputs, wait_s=0),
         row(inputs, f"Logs of the workflow ({level})", log * MILLION / GB, "logs_gb"),
+        *trace_rows(inputs, "MyStateMachine", inputs.assume("standard_pictures_per_second")),
     ]
-    if inputs.traced("MyStateMachine") if traced is None else traced:
-        share = traced_share(inputs, inputs.assume("standard_pictures_per_second"))
-        rows.append(row(inputs, "X-Ray", share * MILLION, "trace"))
-    return rows
 
 
-def batch_rows(inputs: Inputs, batch: Batch) -> list[Row]:
+def batch_rows(inputs: Inputs) -> list[Row]:
     """Return the batch path for a million of a large batch's pictures, without the endpoint."""
-    pace = speed(inputs, batch)
-    children = MILLION / batch.size
+    pace = speed(inputs)
+    size = inputs.batch_size
+    children = MILLION / size
     picture_s = expected(inputs, lambda path: billed_express_seconds(path_seconds(inputs, path) + pace.wait_s))
     nested_gb = express_gb(inputs.definition_bytes[SINGLE], PAYLOAD_BYTES)
-    child_gb = express_gb(inputs.definition_bytes[BATCH], batch_input_bytes(inputs, batch) * batch.size)
+    # At worst, each iteration of the Map over the pictures holds the child's whole input.
+    child_gb = express_gb(inputs.definition_bytes[BATCH], longest_child_input_bytes(inputs) * size)
     child_s = billed_express_seconds(pace.child_s)
     gb_hours = (MILLION * picture_s * nested_gb + children * child_s * child_gb) / 3600
-    child_log = child_events(inputs, batch.size) * inputs.assume("event_log_bytes")
-    log = workflow_log_bytes(inputs, batch.log_level) * MILLION + (
-        child_log * children if batch.log_level == "ALL" else 0
-    )
-    rows = [
+    level = inputs.log_level("MyExpressStateMachine")
+    log = workflow_log_bytes(inputs, level) * MILLION
+    if level == "ALL":
+        log += child_events(inputs) * inputs.assume("event_log_bytes") * children
+    # At worst a row per class and one for the rest; a transaction costs twice.
+    count_units = min(size, inputs.assume("classes") + 1) * 2
+    return [
         row(inputs, "Step Functions, starting children", children, "transition"),
         row(inputs, "Step Functions, Express starts", children + MILLION, "express_request"),
         row(inputs, "Step Functions, Express time", gb_hours, "express_gb_hour"),
         row(inputs, "S3, listing", MILLION / LISTED_PER_REQUEST, "s3_put"),
         *shared_rows(inputs, pace.wait_s),
-        row(inputs, "DynamoDB, counts", children * count_units(inputs, batch), "dynamodb_write"),
-        row(inputs, f"Logs of the workflow ({batch.log_level})", log / GB, "logs_gb"),
+        row(inputs, "DynamoDB, counts", children * count_units, "dynamodb_write"),
+        row(inputs, f"Logs of the workflow ({level})", log / GB, "logs_gb"),
+        *trace_rows(inputs, "MyExpressStateMachine", pace.pictures_per_second),
     ]
-    if batch.traced:
-        share = traced_share(inputs, pace.pictures_per_second)
-        rows.append(row(inputs, "X-Ray", share * MILLION, "trace"))
-    return rows
 
 
 def parent_usd(inputs: Inputs) -> float:
-    """Return what one run of the batch machine costs, however few pictures there are."""
+    """Return what one run of the batch machine costs, without its children."""
     transitions = len(inputs.parent.states) + inputs.assume("transitions_beyond_states")
-    listing = inputs.prices["s3_put"].usd
-    return transitions * inputs.prices["transition"].usd + listing
+    return transitions * inputs.prices["transition"].usd + inputs.prices["s3_put"].usd  # and one listing
 
 
 def billed_express_seconds(seconds: float) -> float:
@@ -264,30 +202,24 @@ def express_gb(definition_bytes: float, payload_bytes: float) -> float:
     return math.ceil(used / EXPRESS_STEP_MB) * EXPRESS_STEP_MB / 1024
 
 
-def count_units(inputs: Inputs, batch: Batch) -> float:
-    """Return the write units of a child's count: at worst a row per class and one for the rest."""
-    return min(batch.size, inputs.assume("classes") + 1) * 2  # a transaction costs twice
+def child_events(inputs: Inputs) -> int:
+    """Return the events in the history of a child."""
+    inner = inputs.iteration.events - EXECUTION_EVENTS  # an iteration starts and ends instead of an execution
+    return inputs.child.events + INLINE_MAP_EVENTS + inputs.batch_size * (ITERATION_EVENTS + inner)
 
 
-def child_events(inputs: Inputs, size: int) -> int:
-    """Return the events in a child's history."""
-    inner = inputs.iteration.events - 2  # its start and end are the iteration's
-    return inputs.child.events + INLINE_MAP_EVENTS + size * (ITERATION_EVENTS + inner)
-
-
-def batch_input_bytes(inputs: Inputs, batch: Batch) -> int:
-    """Return the longest input that a child can get: every byte of each key escaped in JSON."""
+def longest_child_input_bytes(inputs: Inputs) -> int:
+    """Return the size of a child's longest possible input, in which JSON escapes every byte of each key."""
     bucket, arn = 63, 300
     item = len('{"s3_bucket":"","s3_key":""},') + bucket + 6 * int(inputs.assume("key_bytes"))
-    return len('{"BatchInput":{"batch":""},"Items":[]}') + arn + batch.size * item
+    return len('{"BatchInput":{"batch":""},"Items":[]}') + arn + inputs.batch_size * item
 
 
 def fixed_rows(inputs: Inputs) -> list[Row]:
-    """Return what a month costs without a single picture, but for the endpoint."""
+    """Return what a month costs without any picture, but for the endpoint."""
     alarms = sum(alarm_metrics(a) for a in inputs.of_type("AWS::CloudWatch::Alarm"))
     dashboards = len(inputs.of_type("AWS::CloudWatch::Dashboard"))
-    # Confidence, Accepted, Reviewed: for all pictures and for each class
-    metrics = 3 * (1 + inputs.assume("classes"))
+    metrics = 3 * (1 + inputs.assume("classes"))  # Confidence, Accepted, Reviewed: of all pictures and of each class
     keys = len(inputs.of_type("AWS::KMS::Key"))
     return [
         row(inputs, "Alarms of the template", alarms, "alarm_month"),
@@ -303,7 +235,7 @@ def alarm_metrics(alarm: dict[str, Any]) -> int:
 
 
 def failure_rows(inputs: Inputs, failed: float) -> list[Row]:
-    """Return what telling of that many failed pictures costs, with one subscriber by e-mail."""
+    """Return what the notifications of that many failed pictures cost, with one e-mail subscriber."""
     return [
         row(inputs, "SNS, failure topic", failed, "sns_publish"),
         row(inputs, "SNS, e-mails", failed, "sns_email"),
@@ -326,9 +258,3 @@ def capture_gb(inputs: Inputs) -> float:
     """Return the GB of captured requests and answers of a million pictures, as base64 in JSON."""
     answer_and_envelope = 1000
     return (inputs.assume("picture_bytes") * 4 / 3 + answer_and_envelope) * MILLION / GB
-
-
-def with_value(inputs: Inputs, name: str, value: float) -> Inputs:
-    """Return the inputs with another value for one assumption."""
-    changed = replace(inputs.assumptions[name], value=value)
-    return replace(inputs, assumptions=inputs.assumptions | {name: changed})

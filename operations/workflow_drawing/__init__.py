@@ -1,19 +1,8 @@
 """Pictures of a state machine, from its ASL file and from the histories of its executions."""
 
-from operations.workflow_drawing.execution import ExecutionPath, Step, error_counts, transition_counts
+from operations.workflow_drawing.execution import ExecutionPath, error_counts, transition_counts
 from operations.workflow_drawing.history import read_path
-from operations.workflow_drawing.states import END, START, Definition, read_definition
+from operations.workflow_drawing.states import read_definition
 from operations.workflow_drawing.svg import draw
 
-__all__ = [
-    "END",
-    "START",
-    "Definition",
-    "ExecutionPath",
-    "Step",
-    "draw",
-    "error_counts",
-    "read_definition",
-    "read_path",
-    "transition_counts",
-]
+__all__ = ["ExecutionPath", "draw", "error_counts", "read_definition", "read_path", "transition_counts"]

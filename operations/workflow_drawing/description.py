@@ -1,9 +1,9 @@
-"""What a picture shows, in words: its title, description, legend and list of steps."""
+"""The texts of a picture: its title, description, legend and list of steps."""
 
 from datetime import UTC, datetime
 
 from common.pages.words import duration
-from operations.workflow_drawing.execution import RUNNING, ExecutionPath, Step
+from operations.workflow_drawing.execution import RUNNING, ExecutionPath, Failure, Step
 from operations.workflow_drawing.overlay import Overlay
 from operations.workflow_drawing.states import END, Definition, Transition
 from operations.workflow_drawing.text import printable, shorten
@@ -37,7 +37,7 @@ def describe(definition: Definition, overlay: Overlay) -> str:
     path = overlay.path
     if path is not None:
         status = "is running" if path.status == RUNNING else f"ended {path.status}"
-        error = f" with {path.error}" if path.error else ""
+        error = f" with {path.failure.error}" if path.failure else ""
         after = f" after {duration(path.seconds)}" if path.seconds is not None else ""
         steps = [step.state if step else f"{number:,} more" for number, step in listed_steps(path)]
         sentences += [f"The execution {path.name} {status}{error}{after}.", f"Its steps: {', '.join(steps)}."]
@@ -46,8 +46,8 @@ def describe(definition: Definition, overlay: Overlay) -> str:
     sentences += map(_sentence, definition.transitions)
     for pair, count in sorted((overlay.counts or {}).items()):
         errors = (overlay.after_errors or {}).get(pair)
-        of_them = f", {errors:,} of them after an error" if errors else ""
-        sentences.append(f"From {pair[0]} to {pair[1]}: {count:,} times{of_them}.")
+        after_error = f", {errors:,} of them after an error" if errors else ""
+        sentences.append(f"From {pair[0]} to {pair[1]}: {count:,} times{after_error}.")
     return " ".join(sentences)
 
 
@@ -60,18 +60,18 @@ def _sentence(transition: Transition) -> str:
 def headline(path: ExecutionPath) -> str:
     """Return the status of an execution in one sentence."""
     after = "" if path.seconds is None else f" after {duration(path.seconds)}"
-    error = f" with {error_text(path, MAX_CAUSE)}" if path.error else ""
+    error = f" with {error_text(path.failure, MAX_CAUSE)}" if path.failure else ""
     redriven = f", redriven {path.redriven} times" if path.redriven else ""
     started = f"{path.started.astimezone(UTC):%Y-%m-%d} {clock(path.started)} UTC"
     return printable(f"{path.status}{after}{error}; started {started}{redriven}.")
 
 
-def error_text(failed: ExecutionPath | Step, length: int) -> str:
-    """Return error and cause of a failed step or execution on one line; `length` is that of the cause."""
-    return printable(f"{failed.error}: {shorten(failed.cause or 'no cause was given', length)}")
+def error_text(failure: Failure, length: int) -> str:
+    """Return error and cause on one line; `length` is that of the cause."""
+    return printable(f"{failure.error}: {shorten(failure.cause or 'no cause was given', length)}")
 
 
-def took(step: Step) -> str:
+def duration_text(step: Step) -> str:
     """Return how long a step took and how often it was attempted."""
     seconds = "running" if step.seconds is None else duration(step.seconds)
     return f"{seconds}, {step.attempts} attempts" if step.attempts > 1 else seconds
@@ -80,7 +80,7 @@ def took(step: Step) -> str:
 def listed_steps(path: ExecutionPath) -> list[tuple[int, Step | None]]:
     """Return (number, step) of the steps to list; of a long path the first and the last ones.
 
-    (how many are left out, None) stands between them.
+    (number of omitted steps, None) stands between them.
     """
     numbered: list[tuple[int, Step | None]] = list(enumerate(path.steps, start=1))
     if len(numbered) <= MAX_STEPS:

@@ -1,8 +1,8 @@
-"""What one execution did, step by step, and which transitions it took."""
+"""The path of one execution, step by step, and the transitions that it executed."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from operations.workflow_drawing.states import END, START, Pair
@@ -12,74 +12,52 @@ RUNNING = "RUNNING"
 
 @dataclass(frozen=True)
 class Failure:
-    """One failed attempt: the error's name, and its cause, which may be empty."""
+    """An error's name, and its cause, which may be empty."""
 
     error: str
     cause: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class Step:
-    """One visit to a state.
-
-    Attributes:
-        state: the state's name.
-        kind: its Type, as the name of the event has it.
-        entered: when the state was entered.
-        seconds: until it was left or the execution ended; None while it is running.
-        attempts: the number of attempts of a Task; 0 for others.
-        failures: all failed attempts, in order.
-        error: the error that it ended with, caught or not, or None.
-        cause: the cause of the error.
-        input: its input as JSON; None where the history leaves it out.
-        output: its output as JSON; None where it has none.
-        previous: the index in the path's `steps` of the step before; None for a first one.
-        parent: the index of the Map or Parallel state that contains it; None outside of these.
-    """
+    """One visit to a state; `previous` and `parent` are indexes in the path's `steps`."""
 
     state: str
-    kind: str
+    kind: str  # the state's Type, as the name of the event has it
     entered: datetime
-    seconds: float | None
-    attempts: int
-    failures: tuple[Failure, ...]
-    error: str | None
-    cause: str | None
-    input: str | None
-    output: str | None
-    previous: int | None
-    parent: int | None
+    input: str | None  # as JSON; None where the history omits it
+    previous: int | None  # the step before; None for a first one
+    parent: int | None  # the Map or Parallel state that contains it
+    scheduled: int = 0  # how often its task was scheduled
+    failures: list[Failure] = field(default_factory=list)  # of all failed attempts, in order
+    failure: Failure | None = None  # that it ended with, caught or not
+    left: datetime | None = None  # for another state
+    ended: datetime | None = None  # when it failed or was aborted, or the execution ended
+
+    @property
+    def seconds(self) -> float | None:
+        """Its duration; None while it is running."""
+        end = self.left or self.ended
+        return None if end is None else (end - self.entered).total_seconds()
+
+    @property
+    def attempts(self) -> int:
+        """The number of attempts of a Task; 0 for others."""
+        return max(self.scheduled, len(self.failures)) if self.kind == "Task" else 0
 
 
 @dataclass(frozen=True)
 class ExecutionPath:
-    """One execution, as DescribeExecution and GetExecutionHistory return it.
-
-    Attributes:
-        arn: the execution's ARN.
-        machine: the name of its state machine.
-        status: RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE.
-        started: when it started.
-        stopped: when it stopped, or None while it runs.
-        redriven: how often it was redriven.
-        input: as JSON.
-        output: as JSON; None unless it succeeded.
-        error: the name of the error that it failed with, or None.
-        cause: the cause of the error.
-        steps: the visits to states, in the order in which they began.
-    """
+    """One execution, as DescribeExecution and GetExecutionHistory return it."""
 
     arn: str
-    machine: str
-    status: str
+    machine: str  # the name of its state machine
+    status: str  # RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE
     started: datetime
     stopped: datetime | None
-    redriven: int
-    input: str | None
-    output: str | None
-    error: str | None
-    cause: str | None
-    steps: tuple[Step, ...]
+    redriven: int  # how often
+    failure: Failure | None
+    steps: list[Step]  # in the order in which they began
 
     @property
     def name(self) -> str:
@@ -120,5 +98,5 @@ def error_counts(paths: Iterable[ExecutionPath]) -> Counter[Pair]:
         pair
         for path in paths
         for pair, index in executed_transitions(path)
-        if index is not None and (previous := path.steps[index].previous) is not None and path.steps[previous].error
+        if index is not None and (previous := path.steps[index].previous) is not None and path.steps[previous].failure
     )

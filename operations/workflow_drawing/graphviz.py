@@ -5,7 +5,8 @@ import subprocess
 import sysconfig
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from common.errors import ExpectedError
 
@@ -16,29 +17,18 @@ TIMEOUT_S = 120
 ET.register_namespace("", SVG.strip("{}"))
 
 
-class GraphvizFailedError(ExpectedError):
-    """Graphviz ended with an error, or took too long."""
+class GraphvizError(ExpectedError):
+    """Graphviz is not installed, ended with an error, or took too long."""
 
 
-class GraphvizMissingError(ExpectedError):
-    """Graphviz is not installed."""
+class Mark(NamedTuple):
+    """Class and data attributes of an element, and the text of its title."""
 
-
-@dataclass(frozen=True)
-class Mark:
-    """What an element of the picture gets besides its drawing.
-
-    Attributes:
-        attributes: its class and data attributes.
-        tooltip: the text of its title, or empty.
-    """
-
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = MappingProxyType({})
     tooltip: str = ""
 
 
-@dataclass(frozen=True)
-class Drawing:
+class Drawing(NamedTuple):
     """A drawn graph: its `<g>` element, and its size in pixels."""
 
     group: ET.Element
@@ -48,17 +38,16 @@ class Drawing:
 
 def draw_graph(dot: str, marks: Mapping[str, Mark]) -> Drawing:
     """Draw a graph; `marks` are those of its nodes and edges by their `id` in the DOT text."""
-    program = shutil.which(PROGRAM, path=sysconfig.get_path("scripts")) or shutil.which(PROGRAM)
-    if program is None:
-        raise GraphvizMissingError(f"{PROGRAM}, which draws the state machines, is missing: run `make setup`.")
+    program = shutil.which(PROGRAM, path=sysconfig.get_path("scripts")) or PROGRAM
     try:
         done = subprocess.run(  # noqa: S603  the program of a pinned package
             [program, "-Tsvg"], input=dot.encode(), capture_output=True, check=True, timeout=TIMEOUT_S
         )
+    except FileNotFoundError as error:
+        raise GraphvizError(f"{PROGRAM}, which draws the state machines, is missing: run `make setup`.") from error
     except subprocess.SubprocessError as error:
-        raise GraphvizFailedError(f"{PROGRAM} could not draw the state machine: {error}") from error
-    svg = done.stdout
-    root = ET.fromstring(svg)  # noqa: S314  Graphviz wrote it
+        raise GraphvizError(f"{PROGRAM} could not draw the state machine: {error}") from error
+    root = ET.fromstring(done.stdout)  # noqa: S314  Graphviz wrote it
     group = root[0]
     for element in list(group.iter(f"{SVG}g")):
         mark = marks.get(element.get("id", ""), Mark())

@@ -9,32 +9,38 @@ from pathlib import Path
 from typing import Any, Literal
 
 from common.errors import ExpectedError
-from operations.workflow_drawing.conditions import full_condition, short_condition
 
-# The names that stand for the two ends of an execution.
-START = "Start"
-END = "End"
+START, END = "Start", "End"  # names of the two ends of an execution
 
 Pair = tuple[str, str]  # the names of two states, or of a state and an end
 Kind = Literal["start", "next", "choice", "default", "catch", "end"]
 
 TYPES = ("Task", "Pass", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map")
+MAX_CONDITION = 46  # characters: two lines beside an arrow
+
+_EXPRESSION = re.compile(r"^\{%\s*|\s*%\}$")
+_ABBREVIATIONS = (
+    (r"\$states\.context\.State\.EnteredTime", "now"),
+    (r"\$states\.(input|context|result)\.", ""),
+    (r"\$not\(\s*\$exists\(([^()]*)\)\s*\)", r"no \1"),
+    (r"\$exists\(([^()]*)\)", r"there is \1"),
+    (r"\$not\b", "not"),
+    (r"\$(toMillis|number|string)\(([^()]*)\)", r"\2"),
+    (r"\$([A-Za-z_]\w*)\b(?!\s*\()", r"\1"),  # a variable of Assign, but no function
+    (r"^true$", "otherwise"),
+    (r"\s+", " "),
+)
 
 
 class NotAStateMachineError(ExpectedError):
-    """A file does not hold a state machine in the Amazon States Language."""
+    """A file contains no state machine in the Amazon States Language."""
 
 
 @dataclass(frozen=True)
 class Transition:
-    """A transition from one state to another.
+    """A transition from the state `source` to the state `target`, `END` where the machine or a branch of it ends.
 
-    Attributes:
-        source: the state that is left.
-        target: the state that is entered; `END` where the machine, or a branch of it, ends.
-        kind: the field of the state: Next, a rule of Choices, Default, Catch, End.
-        label: the condition in a few words; empty for Next and End.
-        detail: the whole condition.
+    `label` is the condition in a few words, empty for Next and End, and `detail` the whole condition.
     """
 
     source: str
@@ -46,23 +52,14 @@ class Transition:
 
 @dataclass(frozen=True)
 class State:
-    """A state.
-
-    Attributes:
-        name: unique in the whole file, as AWS requires.
-        kind: the field Type, one of `TYPES`.
-        comment: the field Comment, or empty.
-        action: what the state does in a few words, such as the service that it calls.
-        retries: the error names and MaxAttempts of each rule of Retry.
-        machines: the machines inside: one of a Map, one for each branch of a Parallel.
-    """
+    """A state; its name is unique in the whole file, as AWS requires."""
 
     name: str
-    kind: str
+    kind: str  # the field Type, one of `TYPES`
     comment: str
-    action: str
-    retries: tuple[tuple[tuple[str, ...], int], ...]
-    machines: tuple["Machine", ...]
+    action: str  # in a few words, such as the service that it calls
+    retries: tuple[tuple[tuple[str, ...], int], ...]  # error names and MaxAttempts of each rule of Retry
+    machines: tuple["Machine", ...]  # inside of a Map, or one for each branch of a Parallel
 
     def inner_states(self) -> Iterator["State"]:
         """Yield all states inside of this one, those of inner Map and Parallel states too."""
@@ -101,7 +98,7 @@ class Definition:
 
     @cached_property
     def pairs(self) -> frozenset[Pair]:
-        """Every (from, to) that the definition allows.
+        """All (source, target) of the definition.
 
         An execution begins with (`START`, state) and ends with (state, `END`). An iteration of a
         Map, and a branch of a Parallel state, begins and ends at the name of that state instead.
@@ -121,15 +118,10 @@ def read_definition(path: Path) -> Definition:
 
     Its texts may contain placeholders for the template's substitutions, such as ${EndpointName}.
 
-    Raises NotAStateMachineError, which names the file and the problem.
+    Raises OSError, or NotAStateMachineError, which names the file and the problem.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NotAStateMachineError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:  # of JSON, or of UTF-8
-        raise NotAStateMachineError(f"{path} is not JSON: {error}.") from error
-    try:
         machine = _machine(content)
         names = [name for inner, _ in _machines(machine) for name in inner.states]
         for name in names:
@@ -139,7 +131,7 @@ def read_definition(path: Path) -> Definition:
                 raise NotAStateMachineError(f"the name {name!r} stands for an end of the execution: rename the state")
         comment = str(content.get("Comment", ""))
     except (NotAStateMachineError, AttributeError, TypeError, ValueError) as error:
-        # The latter three: a list where an object belongs, or the like.
+        # ValueError: not JSON or not UTF-8; AttributeError, TypeError: a list where an object belongs, or the like.
         raise NotAStateMachineError(f"{path} is not a valid state machine: {error}.") from error
     return Definition(path.name.removesuffix(".json").removesuffix(".asl"), comment, machine)
 
@@ -201,6 +193,23 @@ def _transitions(name: str, fields: Mapping[str, Any]) -> Iterator[Transition]:
         errors = [str(error) for error in rule.get("ErrorEquals", [])]
         label = str(rule.get("Comment", "")) or " or ".join(map(_error_label, errors))
         yield Transition(name, str(rule.get("Next")), "catch", label, ", ".join(errors))
+
+
+def full_condition(rule: Mapping[str, Any]) -> str:
+    """Return a rule's whole condition: its JSONata expression, or JSONPath's comparison as JSON."""
+    if "Condition" in rule:
+        return _EXPRESSION.sub("", str(rule["Condition"]))
+    return json.dumps({name: rule[name] for name in rule if name not in {"Next", "Comment", "Assign", "Output"}})
+
+
+def short_condition(rule: Mapping[str, Any]) -> str:
+    """Return a rule's Comment, or else its condition in at most `MAX_CONDITION` characters."""
+    if rule.get("Comment"):
+        return str(rule["Comment"])
+    condition = full_condition(rule)
+    for pattern, replacement in _ABBREVIATIONS:
+        condition = re.sub(pattern, replacement, condition)
+    return condition if len(condition) <= MAX_CONDITION else condition[: MAX_CONDITION - 1].rstrip() + "…"
 
 
 def short_error(error: str) -> str:

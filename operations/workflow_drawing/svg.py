@@ -1,29 +1,27 @@
-"""Draw a state machine as one SVG, alone or with what executions did."""
+"""Draw a state machine as one SVG, alone or with its executions."""
 
 import math
 import re
 import xml.etree.ElementTree as ET
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from graphlib import TopologicalSorter
-from itertools import pairwise
 
 from common.pages.words import duration
+from operations.workflow_drawing.arrows import Arrow, backward_arrows, find_arrows, main_path
 from operations.workflow_drawing.description import (
     clock,
     describe,
+    duration_text,
     error_text,
     headline,
     legend,
     listed_steps,
     title,
-    took,
 )
 from operations.workflow_drawing.execution import ExecutionPath
 from operations.workflow_drawing.graphviz import SVG, Drawing, Mark, bounds, draw_graph
 from operations.workflow_drawing.overlay import Overlay, make_overlay
-from operations.workflow_drawing.states import END, START, Definition, Machine, Pair, State, Transition, short_error
+from operations.workflow_drawing.states import END, START, Definition, Machine, Pair, State, short_error
 from operations.workflow_drawing.text import printable, shorten, wrap, xml
 
 # Each color in light and dark pictures. Elements have the light one, also for viewers without CSS.
@@ -34,7 +32,7 @@ COLORS = {
     "quiet": ("#57606a", "#9ea7b3"),
     "line": ("#6e7781", "#8b949e"),
     "faint": ("#c2c6cb", "#42484f"),
-    "taken": ("#0550ae", "#79b8ff"),
+    "executed": ("#0550ae", "#79b8ff"),
     "bad": ("#b3261e", "#ff8a80"),
     "pill": ("#ddf4ff", "#12304f"),
     "number": ("#0a3069", "#e0eeff"),  # of no other text
@@ -71,21 +69,15 @@ def draw(
 
     Args:
         definition: the state machine.
-        counts: how often each transition was executed (see `transition_counts`), for the arrows.
-        after_errors: how many of the counts came after an error (see `error_counts`), for arrows
-            that stand for success and for errors.
+        counts: how often each transition was executed (see `transition_counts`).
+        after_errors: how many of the counts came after an error (see `error_counts`).
         path: instead of counts, one execution: its steps' numbers on the arrows, times, attempts
             and errors on the states.
         steps: whether the path's steps are listed below the picture.
 
     Raises:
         OtherStateMachineError: `counts` or `path` is of another state machine.
-        ValueError: both of them are given, or `after_errors` without `counts`.
     """
-    if counts is not None and path is not None:
-        raise ValueError("give counts or the path of one execution, not both")
-    if after_errors is not None and counts is None:
-        raise ValueError("`after_errors` needs `counts`")
     overlay = make_overlay(definition, counts, path, after_errors)
     footer = [[_cell(line, "quiet", columns=4)] for line in wrap(legend(overlay), LEGEND_LENGTH)]
     if path is not None and steps:
@@ -95,12 +87,13 @@ def draw(
     suffix = f"-{overlay.path.name}" if overlay.path else "-counts" if overlay.counts is not None else ""
     mark = re.sub(r"[^\w-]", "-", f"wf-{definition.name}{suffix}")
     width, height = math.ceil(drawing.width), math.ceil(drawing.height)
+    group = ET.tostring(drawing.group, encoding="unicode").replace(f' xmlns="{SVG.strip("{}")}"', "", 1)
     return (
         f'<svg xmlns="{SVG.strip("{}")}" class="wf" role="img" width="{width}" height="{height}"'
         f' viewBox="0 0 {width} {height}" aria-labelledby="{mark}-title" aria-describedby="{mark}-desc">'
         f'<title id="{mark}-title">{xml(title(definition, overlay))}</title>'
         f'<desc id="{mark}-desc">{xml(describe(definition, overlay))}</desc>'
-        f"<style>\n{_dark_style()}</style>{_without_namespace(drawing.group)}</svg>\n"
+        f"<style>\n{_dark_style()}</style>{group}</svg>\n"
     )
 
 
@@ -111,10 +104,6 @@ def _dark_style() -> str:
         for paint in ("fill", "stroke")
     )
     return f"@media (prefers-color-scheme: dark) {{\n{rules}}}\n"
-
-
-def _without_namespace(group: ET.Element) -> str:
-    return ET.tostring(group, encoding="unicode").replace(f' xmlns="{SVG.strip("{}")}"', "", 1)
 
 
 def _cell(text: str, color: str = "ink", *, bold: bool = False, size: int = TEXT_SIZE, columns: int = 0) -> str:
@@ -128,7 +117,7 @@ def _cell(text: str, color: str = "ink", *, bold: bool = False, size: int = TEXT
 def _pill(number: str) -> str:
     """Return a cell with a number in a frame."""
     return (
-        f'<TD BORDER="1" STYLE="ROUNDED" CELLPADDING="3" COLOR="{LIGHT["taken"]}" BGCOLOR="{LIGHT["pill"]}">'
+        f'<TD BORDER="1" STYLE="ROUNDED" CELLPADDING="3" COLOR="{LIGHT["executed"]}" BGCOLOR="{LIGHT["pill"]}">'
         f'<FONT COLOR="{LIGHT["number"]}"><B>{xml(number)}</B></FONT></TD>'
     )
 
@@ -153,119 +142,14 @@ def _step_rows(path: ExecutionPath) -> Iterator[list[str]]:
         yield [
             _cell(str(number), bold=True, columns=1),
             _cell(clock(step.entered), "quiet", columns=1),
-            _cell(took(step), columns=1),
+            _cell(duration_text(step), columns=1),
             _cell(step.state, bold=True, columns=1),
         ]
         if step.input is not None:
             yield [*blank, _cell(f"input {shorten(step.input, MAX_LISTED_INPUT)}", "quiet", columns=1)]
-        if step.error:
-            for line in wrap(error_text(step, MAX_LISTED_CAUSE), LISTED_LENGTH):
+        if step.failure:
+            for line in wrap(error_text(step.failure, MAX_LISTED_CAUSE), LISTED_LENGTH):
                 yield [*blank, _cell(line, "bad", bold=True, columns=1)]
-
-
-@dataclass(frozen=True)
-class Arrow:
-    """All transitions from one state to another; `pair` is their key in an overlay's counts."""
-
-    source: str
-    target: str
-    pair: Pair
-    transitions: tuple[Transition, ...]
-
-    @property
-    def only_catch(self) -> bool:
-        """Whether the arrow is taken after errors only."""
-        return all(t.kind == "catch" for t in self.transitions)
-
-    @property
-    def bundle(self) -> tuple[str, ...]:
-        """The key that arrows of the same errors to the same state share."""
-        return (self.target, *(t.detail for t in self.transitions))
-
-    @property
-    def tooltip(self) -> str:
-        """The transitions with their whole conditions, a line each."""
-        return "\n".join(f"{t.source} to {t.target}{t.detail and ': ' + t.detail}" for t in self.transitions)
-
-    def label(self, overlay: Overlay) -> str:
-        """Return the conditions; beside a Next, which other ones lead to the same state."""
-        text = " or ".join(dict.fromkeys(t.label for t in self.transitions if t.label))
-        if not text or not any(t.kind in {"next", "end"} for t in self.transitions):
-            return text
-        if overlay.after_errors is None or not overlay.count(self.pair):
-            return f"also after {text}"
-        errors = overlay.after_errors.get(self.pair, 0)
-        return f"{f'{errors:,}' if errors else 'none'} of them after {text}"
-
-
-def _arrows(machine: Machine, parent: str) -> list[Arrow]:
-    """Return the arrows of a machine; each state that ends it leads to an end of its own."""
-    start = Transition(START, machine.start_at, "start")
-    arrows = [Arrow(START, machine.start_at, (START if parent == END else parent, machine.start_at), (start,))]
-    by_pair: dict[Pair, list[Transition]] = defaultdict(list)
-    for transition in machine.transitions:
-        by_pair[transition.source, transition.target].append(transition)
-    for (source, target), transitions in by_pair.items():
-        ends = target == END
-        pair = (source, parent if ends else target)
-        arrows.append(Arrow(source, f"{END} of {source}" if ends else target, pair, tuple(transitions)))
-    return arrows
-
-
-def _main_path(machine: Machine, arrows: Sequence[Arrow]) -> list[str]:
-    """Return the nodes from the start to the first end without an error; empty if there is none."""
-    targets: dict[str, list[str]] = defaultdict(list)
-    for arrow in arrows:
-        if not arrow.only_catch:
-            targets[arrow.source].append(arrow.target)
-    path, visited, remaining = [START], {START}, [iter(targets[START])]
-    while path:
-        name = next(remaining[-1], None)
-        if name is None:
-            path.pop()
-            remaining.pop()
-        elif name not in machine.states or machine.states[name].kind == "Succeed":
-            return [*path, name]
-        elif name not in visited:
-            visited.add(name)
-            path.append(name)
-            remaining.append(iter(targets[name]))
-    return []
-
-
-def _backward(arrows: Sequence[Arrow]) -> tuple[set[Arrow], dict[str, int]]:
-    """Return the arrows that point up, and the layer of each node when all others point down.
-
-    In a cycle the last arrow points up, in the order in which they are reached from the start with
-    the fewest caught errors.
-    """
-    outgoing: dict[str, list[Arrow]] = defaultdict(list)
-    for arrow in arrows:
-        outgoing[arrow.source].append(arrow)
-    errors, queue = {START: 0}, deque([START])
-    while queue:
-        name = queue.popleft()
-        for arrow in outgoing[name]:
-            distance = errors[name] + arrow.only_catch
-            if distance < errors.get(arrow.target, len(arrows)):
-                errors[arrow.target] = distance
-                (queue.append if arrow.only_catch else queue.appendleft)(arrow.target)
-    above: dict[str, set[str]] = defaultdict(set)
-    backward = set()
-    for arrow in sorted(arrows, key=lambda a: (errors.get(a.source, len(arrows)), a.only_catch)):
-        ancestors, waiting = {arrow.source}, [arrow.source]
-        while waiting:
-            found = above[waiting.pop()] - ancestors
-            ancestors |= found
-            waiting += found
-        if arrow.target in ancestors:
-            backward.add(arrow)
-        else:
-            above[arrow.target].add(arrow.source)
-    layers: dict[str, int] = {}
-    for name in TopologicalSorter(above).static_order():
-        layers[name] = max((layers[source] + 1 for source in above[name]), default=0)
-    return backward, layers
 
 
 class _MachineDrawing:
@@ -273,10 +157,9 @@ class _MachineDrawing:
 
     def __init__(self, machine: Machine, parent: str, overlay: Overlay) -> None:
         self._machine, self._parent, self._overlay = machine, parent, overlay
-        self._arrows = _arrows(machine, parent)
-        self._backward, self._layers = _backward(self._arrows)
-        main = _main_path(machine, self._arrows)
-        self._main = set(pairwise(main))
+        self._arrows = find_arrows(machine, parent)
+        self._backward, self._layers = backward_arrows(self._arrows)
+        self._main = main_path(machine, self._arrows)
         names = dict.fromkeys([START, *machine.states, *(arrow.target for arrow in self._arrows)])
         self._ids = {name: f"n{index}" for index, name in enumerate(names)}
         self._dot: list[str] = []
@@ -327,8 +210,8 @@ class _MachineDrawing:
             x = (left + right - sum(machine.width for machine in machines)) / 2
             height = max(machine.height for machine in machines)
             for machine in machines:
-                place = ET.SubElement(drawing.group, f"{SVG}g", transform=f"translate({x:.2f} {bottom - height:.2f})")
-                place.append(machine.group)
+                group = ET.SubElement(drawing.group, f"{SVG}g", transform=f"translate({x:.2f} {bottom - height:.2f})")
+                group.append(machine.group)
                 x += machine.width
 
     def _node(self, key: str, mark: Mark, attributes: str) -> None:
@@ -366,15 +249,15 @@ class _MachineDrawing:
 
     def _visit_rows(self, state: State) -> list[list[str]]:
         """Return how long the visits to a state took, how often it was attempted, and its errors."""
-        visits = self._overlay.visits.get(state.name, [])
+        visits = self._overlay.visits(state.name)
         if not visits:
             return []
         known = [visit.seconds for visit in visits if visit.seconds is not None]
-        words = [duration(sum(known)) if len(known) == len(visits) else "running"]
+        facts = [duration(sum(known)) if len(known) == len(visits) else "running"]
         attempts = sum(visit.attempts for visit in visits)
-        words += [f"{len(visits)} visits"] * (len(visits) > 1) + [f"{attempts} attempts"] * (attempts > len(visits))
-        rows = [[_cell(" · ".join(words))]]
-        errors = ", ".join(dict.fromkeys(short_error(visit.error) for visit in visits if visit.error))
+        facts += [f"{len(visits)} visits"] * (len(visits) > 1) + [f"{attempts} attempts"] * (attempts > len(visits))
+        rows = [[_cell(" · ".join(facts))]]
+        errors = ", ".join(dict.fromkeys(short_error(visit.failure.error) for visit in visits if visit.failure))
         if errors and state.action != f"fails: {errors}":  # which is there already
             rows += [[_cell(line, "bad", bold=True)] for line in wrap(errors, 30)]
         return rows
@@ -394,11 +277,11 @@ class _MachineDrawing:
     def _tooltip(self, state: State) -> str:
         lines = [f"{state.name} ({state.kind})", state.comment]
         lines += [f"Retried up to {attempts} times after: {', '.join(errors)}" for errors, attempts in state.retries]
-        for visit in self._overlay.visits.get(state.name, [])[:MAX_TOOLTIP_VISITS]:
+        for visit in self._overlay.visits(state.name)[:MAX_TOOLTIP_VISITS]:
             if visit.input is not None:
                 lines.append(f"Input: {shorten(visit.input, MAX_INPUT)}")
-            if visit.error:
-                lines.append(f"Error: {error_text(visit, MAX_INPUT)}")
+            if visit.failure:
+                lines.append(f"Error: {error_text(visit.failure, MAX_INPUT)}")
         return printable("\n".join(filter(None, lines)))
 
     def _terminal(self, name: str) -> None:
@@ -417,19 +300,25 @@ class _MachineDrawing:
         weight = MAIN_WEIGHT if main else 1 if arrow.only_catch else WEIGHT
         source, target = self._ids[arrow.source], self._ids[arrow.target]
         style = f"weight={weight} {self._line([arrow])}"
-        label = self._label(arrow, words=True)
-        if not label or source == target:  # an arrow to its own state has its label beside it
-            self._edge(source, target, self._mark(arrow), f"{style} label={label}" if label else style)
-            return
-        node = f"l{len(self._dot)}"
-        self._label_node(node, arrow, label)
-        continued = Mark({"class": self._css([arrow])} | _data(arrow.pair))
-        if arrow in self._backward:
-            self._edge(target, node, continued, f"{style} headport=n dir=back")
+        rows = self._number_rows(arrow) + self._condition_rows(arrow)
+        if rows and source == target:  # Graphviz places the label beside such an arrow
+            self._edge(source, target, self._mark(arrow), f"{style} label={_table(rows, 1)}")
+        elif rows and arrow in self._backward:
+            node = self._label_node(arrow, _table(rows, 1))
+            self._edge(target, node, self._mark(arrow, first=False), f"{style} headport=n dir=back")
             self._edge(node, source, self._mark(arrow), f"{style} tailport=s dir=none")
         else:
-            self._edge(source, node, self._mark(arrow), f"{style} headport=n dir=none")
-            self._edge(node, target, continued, f"{style} tailport=s")
+            self._forward(arrow, target, rows, style)
+
+    def _forward(self, arrow: Arrow, head: str, rows: Sequence[Sequence[str]], style: str, end: str = "") -> None:
+        """Add the edge of an arrow that points down, through its label if it has one."""
+        source = self._ids[arrow.source]
+        if not rows:
+            self._edge(source, head, self._mark(arrow), f"{style} {end}")
+            return
+        node = self._label_node(arrow, _table(rows, 1))
+        self._edge(source, node, self._mark(arrow), f"{style} headport=n dir=none")
+        self._edge(node, head, self._mark(arrow, first=False), f"{style} tailport=s {end}")
 
     def _rail(self, arrows: Sequence[Arrow]) -> None:
         """Join the arrows of the same errors to the same state on one line; each keeps its number."""
@@ -444,21 +333,10 @@ class _MachineDrawing:
             if previous:
                 self._rail_piece(previous, junction, joined, "dir=none headclip=false")
             for arrow in members:
-                source, label = self._ids[arrow.source], self._label(arrow, words=False)
-                style = f"{self._line([arrow])} dir=none headclip=false"
-                if label:
-                    node = f"l{len(self._dot)}"
-                    self._label_node(node, arrow, label)
-                    continued = Mark({"class": self._css([arrow])} | _data(arrow.pair))
-                    self._edge(node, junction, continued, f"{style} tailport=s")
-                    self._edge(source, node, self._mark(arrow), f"{self._line([arrow])} dir=none headport=n")
-                else:
-                    self._edge(source, junction, self._mark(arrow), style)
+                self._forward(arrow, junction, self._number_rows(arrow), self._line([arrow]), "dir=none headclip=false")
             previous = junction
             if not joined:
-                previous = f"l{len(self._dot)}"
-                rows = [[_cell(line, "quiet")] for line in wrap(arrows[0].label(self._overlay), LABEL_LENGTH)]
-                self._label_node(previous, None, _table(rows, 1) + f" {group}")
+                previous = self._label_node(None, f"{_table(self._condition_rows(arrows[0]), 1)} {group}")
                 self._rail_piece(junction, previous, members, "dir=none")
             joined += members
         self._rail_piece(previous, self._ids[arrows[0].target], joined, "")
@@ -469,25 +347,31 @@ class _MachineDrawing:
         style = f"weight={RAIL_WEIGHT} {self._line(joined)} {clip} {attributes}"
         self._edge(tail, head, Mark({"class": self._css(joined)}, printable(tooltip)), style)
 
-    def _label(self, arrow: Arrow, *, words: bool) -> str:
-        """Return the label of an arrow: its number, and with `words` its condition; or nothing."""
-        number = self._overlay.numbers.get(arrow.pair)
-        rows = [[_pill(number)]] if number else []
-        if words:
-            rows += [[_cell(line, "quiet")] for line in wrap(arrow.label(self._overlay), LABEL_LENGTH)]
-        return _table(rows, 1) if rows else ""
+    def _condition_rows(self, arrow: Arrow) -> list[list[str]]:
+        return [[_cell(line, "quiet")] for line in wrap(arrow.label(self._overlay), LABEL_LENGTH)]
 
-    def _label_node(self, key: str, arrow: Arrow | None, label: str) -> None:
+    def _number_rows(self, arrow: Arrow) -> list[list[str]]:
+        number = self._overlay.numbers.get(arrow.pair)
+        return [[_pill(number)]] if number else []
+
+    def _label_node(self, arrow: Arrow | None, label: str) -> str:
+        """Add a node with the label of an arrow, or of a rail; return its key."""
+        key = f"l{len(self._dot)}"
         attributes = {"class": "wf-label"} | (_data(arrow.pair) if arrow else {})
         self._node(key, Mark(attributes), f'shape=plain fillcolor="{LIGHT["paper"]}" label={label}')
+        return key
 
     def _css(self, arrows: Sequence[Arrow]) -> str:
         catch = "wf-catch" if all(arrow.only_catch for arrow in arrows) else ""
         return " ".join(filter(None, ["wf-arrow", self._overlay.arrow_class(*(a.pair for a in arrows)), catch]))
 
-    def _mark(self, arrow: Arrow) -> Mark:
+    def _mark(self, arrow: Arrow, *, first: bool = True) -> Mark:
+        """Return the mark of the first part of an arrow, or of the part beyond its label."""
+        attributes = {"class": self._css([arrow])} | _data(arrow.pair)
+        if not first:
+            return Mark(attributes)
         kinds = " ".join(transition.kind for transition in arrow.transitions)
-        return Mark({"class": self._css([arrow])} | _data(arrow.pair) | {"data-kind": kinds}, printable(arrow.tooltip))
+        return Mark(attributes | {"data-kind": kinds}, printable(arrow.tooltip))
 
     def _line(self, arrows: Sequence[Arrow]) -> str:
         """Return the style of a line: the wider, the more often it was executed."""
@@ -502,8 +386,8 @@ class _MachineDrawing:
 
 def _stroke(css: str, width: float = 2.4) -> str:
     """Return color and width of a line; `width` is that of an executed one."""
-    color = "bad" if "failed" in css else "taken" if "taken" in css else "faint" if "off" in css else "line"
-    return f'color="{LIGHT[color]}" penwidth={width if color in {"bad", "taken"} else 1.3:.1f}'
+    color = "bad" if "failed" in css else "executed" if "executed" in css else "faint" if "off" in css else "line"
+    return f'color="{LIGHT[color]}" penwidth={width if color in {"bad", "executed"} else 1.3:.1f}'
 
 
 def _data(pair: Pair) -> dict[str, str]:

@@ -4,13 +4,12 @@ import json
 import re
 from html import escape
 
-# All but what an XML 1.0 document can hold (its production Char), and the control characters in it
-# that a terminal obeys.
+# Everything but the characters of an XML 1.0 document (its production Char) that do not control a terminal.
 _UNPRINTABLE = re.compile("[^\t\n -~\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def printable(text: str) -> str:
-    """Replace what cannot stand in an XML document or should not reach a terminal."""
+    """Replace the characters that an XML document cannot contain or that control a terminal."""
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

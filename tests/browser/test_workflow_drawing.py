@@ -1,24 +1,20 @@
-"""The pictures of the workflow in a real browser, which has real letters."""
-
-from collections import Counter
-from datetime import UTC, datetime, timedelta
+"""The pictures of the workflow in a browser, with its fonts."""
 
 import pytest
 from PIL import Image
 
 from common.settings import ROOT
-from operations.workflow_drawing import END, START, ExecutionPath, Step, draw, read_definition
+from operations.workflow_drawing import draw
 from operations.workflow_drawing.execution import Failure
+from operations.workflow_drawing.states import END, START
 from tests.browser.conftest import DESKTOP, PHONE
+from tests.unit.operations.workflow_drawing.builders import ACCEPTED, BATCH, CYCLE, SINGLE, failed_step, path_of
 
-ONE = read_definition(ROOT / "statemachine" / "MyStateMachine.asl.json")
-BATCH = read_definition(ROOT / "statemachine" / "MyBatchStateMachine.asl.json")
-BEGAN = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 PAPER = {"light": (0xFF, 0xFF, 0xFF), "dark": (0x0D, 0x11, 0x17)}  # of the drawing's background
 CONTRAST = 4.5  # of letters against what is behind them, WCAG 2.2 AA
 
-# For every text in a state or a label: how far it sticks out of the shape around it, in pixels.
-STICKS_OUT = """() => {
+# For every text in a state or a label: how far it exceeds the shape around it, in pixels.
+OVERFLOW = """() => {
     const found = [];
     for (const node of document.querySelectorAll('.wf-state, .wf-label')) {
         const f = node.querySelector(':scope > polygon, :scope > path, :scope > ellipse').getBoundingClientRect();
@@ -46,60 +42,23 @@ COLORS = """() => {
 }"""
 
 
-def step(name, index, **fields):
-    values = {
-        "kind": ONE.states[name].kind,
-        "entered": BEGAN + timedelta(seconds=index),
-        "seconds": 12.3,
-        "attempts": 1,
-        "failures": (),
-        "error": None,
-        "cause": None,
-        "input": '{"s3_bucket": "scones-pictures", "s3_key": "inbox/' + "a" * 400 + '.png"}',
-        "output": "{}",
-        "previous": index - 1 if index else None,
-        "parent": None,
-    }
-    return Step(**{"state": name, **values, **fields})
-
-
 def failed_path():
-    names = [
-        "Locate Picture",
-        "Serialize Image Data",
-        "Image Classification",
-        "Filter Low Confidence",
-        "Is Accepted",
-        "Record Prediction",
-    ]
-    names += ["Read Earlier Outcome", "Which Outcome", "Wait For The Other Execution"] * 12
-    names += ["Read Earlier Outcome", "Notify Failure", "Workflow Failed"]
-    error = Failure("DynamoDB.ProvisionedThroughputExceededException", "too many requests " * 20)
-    failed = {"failures": (error,) * 6, "attempts": 6, "error": error.error, "cause": error.cause}
-    last = len(names) - 3
-    steps = tuple(step(name, i, **(failed if i >= last else {})) for i, name in enumerate(names))
-    return ExecutionPath(
-        "arn:aws:states:eu-west-1:123456789012:execution:MyStateMachine:one",
-        "MyStateMachine",
-        "FAILED",
-        BEGAN,
-        BEGAN + timedelta(seconds=len(names)),
-        0,
-        "{}",
-        None,
-        error.error,
-        error.cause,
-        steps,
-    )
+    """Return a long path with long texts, of which every step around the cycle failed."""
+    names = [*ACCEPTED, *CYCLE * 12, CYCLE[0], "Notify Failure", "Workflow Failed"]
+    failure = Failure("DynamoDB.ProvisionedThroughputExceededException", "too many requests " * 20)
+    text = {"input": '{"s3_bucket": "scones-pictures", "s3_key": "inbox/' + "a" * 400 + '.png"}'}
+    changes = dict.fromkeys(names, text)
+    changes |= dict.fromkeys([CYCLE[0], *names[-2:]], text | failed_step(failure, 6))
+    return path_of(*names, changes=changes, status="FAILED", failure=failure)
 
 
 PICTURES = {
-    "plain": lambda: draw(ONE),
+    "plain": lambda: draw(SINGLE),
     "batch": lambda: draw(BATCH),
-    "counts": lambda: draw(ONE, counts=dict.fromkeys(ONE.pairs, 123_456)),
+    "counts": lambda: draw(SINGLE, counts=dict.fromkeys(SINGLE.pairs, 123_456)),
     "batch-counts": lambda: draw(BATCH, counts=dict.fromkeys(BATCH.pairs, 1_234)),
-    "few-counts": lambda: draw(ONE, counts=Counter({(START, "Locate Picture"): 7, ("Locate Picture", END): 7})),
-    "path": lambda: draw(ONE, path=failed_path(), steps=True),
+    "few-counts": lambda: draw(SINGLE, counts={(START, "Locate Picture"): 7, ("Locate Picture", END): 7}),
+    "path": lambda: draw(SINGLE, path=failed_path(), steps=True),
 }
 
 
@@ -137,12 +96,12 @@ def contrast(one, two):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-def test_every_word_is_inside_of_its_box_and_can_be_read(tmp_path, watched, picture, size, scheme):
+def test_texts_fit_their_shapes_and_have_contrast(tmp_path, watched, picture, size, scheme):
     name, svg = picture
     opened = watched(size, scheme)
     opened.page.goto(in_page(tmp_path, svg))
     opened.screenshot(tmp_path / f"{name}-{size['width']}-{scheme}.png")
-    assert opened.page.evaluate(STICKS_OUT) == []
+    assert opened.page.evaluate(OVERFLOW) == []
     assert opened.too_wide() == []
     colors = {tuple(pair) for pair in opened.page.evaluate(COLORS)}
     assert colors
@@ -151,18 +110,18 @@ def test_every_word_is_inside_of_its_box_and_can_be_read(tmp_path, watched, pict
     assert opened.foreign() == []
 
 
-def test_the_picture_has_a_name_and_a_description_for_who_cannot_see_it(tmp_path, watched):
+def test_picture_has_an_accessible_name_and_description(tmp_path, watched):
     opened = watched()
-    opened.page.goto(in_page(tmp_path, draw(ONE)))
+    opened.page.goto(in_page(tmp_path, draw(SINGLE)))
     found = opened.page.get_by_role("img", name="The state machine MyStateMachine", exact=True)
     found.wait_for(timeout=5000)
     described = opened.page.evaluate("() => document.querySelector('svg.wf > desc').textContent")
-    for transition in ONE.transitions:
+    for transition in SINGLE.transitions:
         assert f"{transition.source} " in described
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_as_a_file_in_a_readme_it_keeps_its_colors_and_fits(tmp_path, watched, scheme):
+def test_picture_in_a_readme_keeps_its_colors_and_fits(tmp_path, watched, scheme):
     page = tmp_path / "readme.html"
     page.write_text(
         '<!doctype html><link rel="icon" href="data:,">'

@@ -20,7 +20,7 @@ from demo.outcomes import (
 )
 from operations.workflow_drawing.history import ExecutionNotFoundError
 from tests.unit.aws_stubs import StubbedSession
-from tests.unit.operations.workflow_drawing.test_history import BEGAN, MACHINE, History
+from tests.unit.operations.workflow_drawing.builders import BEGAN, MACHINE, History
 
 ARN = "arn:aws:states:eu-west-1:123456789012:execution:Machine"
 KEY = "inbox/bicycle/a.png"

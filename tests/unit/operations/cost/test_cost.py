@@ -1,11 +1,9 @@
-"""What it costs: the promise, the page, and that both follow from what is deployed."""
+"""Cost of the workflow: the limit, the page, and that both follow from the deployed files."""
 
-import dataclasses
+import copy
 import io
 import json
 import re
-from collections.abc import Iterator
-from logging import StreamHandler
 from typing import Any
 
 import pytest
@@ -17,10 +15,11 @@ from functions.filter_low_confidence import app as filter_low_confidence
 from functions.image_classification import app as image_classification
 from functions.serialize_image_data import app as serialize_image_data
 from operations.cost import __main__ as command
-from operations.cost import model, page, tables, workflow
-from operations.cost.errors import CostError
+from operations.cost import inputs as inputs_module
+from operations.cost import model, workflow
 from operations.cost.inputs import Inputs, read_inputs
-from operations.cost.model import Batch, total
+from operations.cost.model import total
+from operations.cost.workflow import CostError
 from training.create_endpoint import HOSTING_USD_PER_HOUR, HOURS_PER_MONTH
 
 ARN = "arn:aws:states:us-east-1:123456789012:express:scones-unlimited-MyExpressStateMachine:x:y"
@@ -31,12 +30,6 @@ def inputs() -> Inputs:
     return read_inputs()
 
 
-@pytest.fixture(scope="module")
-def deployed(inputs: Inputs) -> Batch:
-    return Batch.deployed(inputs)
-
-
-# ------------------------------------------------------------------------------- failures
 def machine(**states: dict[str, Any]) -> dict[str, Any]:
     return {"StartAt": "A", "States": states}
 
@@ -46,7 +39,7 @@ END = {"Type": "Succeed"}
 
 
 @pytest.mark.parametrize(
-    ("definition", "decisions", "says"),
+    ("definition", "decisions", "message"),
     [
         (machine(A=CHOICE, B=END, C=END), {}, r"'A' goes to one of \['B', 'C'\]"),
         (machine(A=CHOICE, B=END, C=END), {"A": "D"}, r"'A' goes to one of \['B', 'C'\]"),
@@ -54,27 +47,28 @@ END = {"Type": "Succeed"}
         (machine(A={"Type": "Pass", "Next": "A"}), {}, "comes back to 'A'"),
     ],
 )
-def test_a_path_that_the_definition_does_not_have_is_refused(definition, decisions, says):
-    with pytest.raises(CostError, match=says):
+def test_path_that_the_definition_lacks_is_refused(definition, decisions, message):
+    with pytest.raises(CostError, match=message):
         workflow.follow(definition, decisions)
 
 
-def test_a_batch_machine_without_a_distributed_map_is_refused():
+def test_definition_without_distributed_map_is_refused():
     with pytest.raises(CostError, match="no Map state of mode DISTRIBUTED"):
         workflow.map_state([{"Type": "Pass"}], "DISTRIBUTED")
 
 
-def test_a_price_without_a_source_is_refused(tmp_path):
+def test_price_without_source_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "prices.toml"
-    path.write_text('[s3_get]\nusd = 1\nunit = "request"\nwhat = "GET"\n')
-    with pytest.raises(CostError, match=r"prices\.toml: \[s3_get\] needs exactly usd, unit, what"):
-        tables.read_prices(path)
+    path.write_text('read_on = 2026-11-23\n[s3_get]\nusd = 1\nunit = "request"\nitem = "GET"\n')
+    monkeypatch.setattr(inputs_module, "PRICES", path)
+    with pytest.raises(CostError, match=r"prices\.toml: \[s3_get\] needs exactly usd, unit, item"):
+        read_inputs()
 
 
-def test_a_missing_definition_ends_the_command_in_a_sentence(tmp_path, monkeypatch, capsys):
+def test_command_without_definition_fails_with_a_message(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "read_inputs", lambda: read_inputs(tmp_path))
     assert command.main([]) == 1
-    assert "cannot read what is deployed" in capsys.readouterr().err
+    assert "cannot read the deployed files" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -86,34 +80,33 @@ def test_a_missing_definition_ends_the_command_in_a_sentence(tmp_path, monkeypat
         ["--write", "--requests-per-second", "5"],
     ],
 )
-def test_numbers_that_make_no_sense_are_refused(arguments):
+def test_option_out_of_range_is_refused(arguments):
     with pytest.raises(SystemExit, match="2"):
         command.main(arguments)
 
 
-# -------------------------------------------------------------------------- the promise
 @pytest.mark.parity("billing")
-def test_a_million_pictures_in_batches_cost_at_most_15_dollars(inputs, deployed):
-    assert total(model.batch_rows(inputs, deployed)) <= page.BATCH_PROMISE_USD == 15
+def test_million_pictures_in_batches_cost_at_most_15_dollars(inputs):
+    assert total(model.batch_rows(inputs)) <= command.BATCH_LIMIT_USD == 15
 
 
-def test_the_promise_hangs_on_the_item_batcher_and_on_the_log_level(inputs, deployed):
-    one = dataclasses.replace(deployed, size=1, children=deployed.pictures_at_once)
-    loud = dataclasses.replace(deployed, log_level="ALL")
-    for setting in (one, loud):
-        assert total(model.batch_rows(inputs, setting)) > page.BATCH_PROMISE_USD
+def test_batch_without_item_batcher_or_with_full_log_exceeds_the_limit(inputs):
+    unbatched, full_log = copy.deepcopy(inputs), copy.deepcopy(inputs)
+    state = unbatched.batch["States"]["Classify Every Picture"]
+    state["MaxConcurrency"] *= state.pop("ItemBatcher")["MaxItemsPerBatch"]
+    full_log.resources["MyExpressStateMachine"]["Properties"]["Logging"]["Level"] = "ALL"
+    for changed in (unbatched, full_log):
+        assert total(model.batch_rows(changed)) > command.BATCH_LIMIT_USD
 
 
-def test_the_page_is_what_the_calculation_says_today(inputs):
-    today = page.markdown(page.sections(inputs))
-    assert command.PAGE.read_text(encoding="utf-8") == today, (
+def test_cost_page_is_current(inputs):
+    assert command.PAGE.read_text(encoding="utf-8") == command.markdown(inputs), (
         "docs/cost.md is stale: run `python -m operations.cost --write`"
     )
 
 
-# ----------------------------------------------------------------- what it is made from
 def test_paths_and_calls_are_read_from_the_definition(inputs):
-    assert inputs.accepted.names[-1] == "Record Prediction"
+    assert inputs.accepted.states[-1] is inputs.single["States"]["Record Prediction"]
     assert not inputs.accepted.fails
     assert inputs.review.fails
     assert inputs.accepted.functions == inputs.review.functions
@@ -123,18 +116,17 @@ def test_paths_and_calls_are_read_from_the_definition(inputs):
 
 
 @pytest.mark.parity("billing")
-def test_a_state_more_is_a_transition_more(inputs):
-    longer = json.loads(json.dumps(inputs.single))
-    longer["States"]["Before"] = {"Type": "Pass", "Next": longer["StartAt"]}
-    longer["StartAt"] = "Before"
-    more = dataclasses.replace(inputs, single=longer)
-    difference = total(model.standard_rows(more)) - total(model.standard_rows(inputs))
+def test_additional_state_costs_a_transition_and_its_events(inputs):
+    longer = copy.deepcopy(inputs)
+    longer.single["States"]["Before"] = {"Type": "Pass", "Next": longer.single["StartAt"]}
+    longer.single["StartAt"] = "Before"
+    difference = total(model.standard_rows(longer)) - total(model.standard_rows(inputs))
     events = workflow.HISTORY_EVENTS["Pass"] * inputs.assume("event_log_bytes")
     assert inputs.log_level("MyStateMachine") == "ALL"
     assert difference == pytest.approx(25 + events * 1e6 / 1e9 * 0.5)
 
 
-def test_history_events_of_a_small_path_are_counted():
+def test_path_counts_history_events_and_calls():
     small = machine(
         A={"Type": "Pass", "Next": "B"},
         B={"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage", "Next": "C"},
@@ -145,15 +137,9 @@ def test_history_events_of_a_small_path_are_counted():
     assert path.calls == {("sqs", "sendMessage"): 1}
 
 
-def test_a_price_counts_as_often_as_it_is_due(inputs, deployed):
-    children = next(r for r in model.batch_rows(inputs, deployed) if r.price == "transition")
-    assert children.quantity == 1_000_000 / deployed.size
-    assert children.usd == pytest.approx(2.5 * 10 / deployed.size)
-
-
 @pytest.mark.parity("billing")
 @pytest.mark.parametrize(("seconds", "billed"), [(0.01, 0.1), (0.3, 0.3), (0.300001, 0.4), (0.7142, 0.8)])
-def test_express_time_is_billed_in_tenths_of_a_second(seconds, billed):
+def test_express_time_is_rounded_up_to_tenths_of_a_second(seconds, billed):
     assert model.billed_express_seconds(seconds) == pytest.approx(billed)
 
 
@@ -162,80 +148,67 @@ def test_express_memory_is_billed_in_steps_of_64_mb():
     assert model.express_gb(0, 15 * 1024**2) == 128 / 1024
 
 
-def test_as_many_pictures_as_work_at_once_take_as_long_as_the_rate_says(inputs, deployed):
+def test_batch_speed_obeys_littles_law(inputs):
     for requests in (10, 100, 1000):
-        slower = model.with_value(inputs, "endpoint_requests_per_second", requests)
-        pace = model.speed(slower, deployed)
-        at_once = pace.pictures_per_second * pace.child_s
-        assert at_once == pytest.approx(deployed.pictures_at_once)
-        assert pace.pictures_per_second <= pace.capacity_per_second
+        changed = inputs.with_assumption("endpoint_requests_per_second", requests)
+        pace = model.speed(changed)
+        assert pace.pictures_per_second * pace.child_s == pytest.approx(inputs.batch_size * inputs.concurrent_children)
+        assert pace.pictures_per_second <= model.endpoint_capacity(changed)
 
 
-def test_x_ray_records_a_slow_stream_whole_and_a_fast_one_at_five_percent(inputs):
+def test_x_ray_records_slow_requests_all_and_fast_ones_at_five_percent(inputs):
     assert model.traced_share(inputs, 0.4) == 1
     assert model.traced_share(inputs, 101) == pytest.approx((1 + 0.05 * 100) / 101)
 
 
-def test_an_alarm_over_metric_math_pays_for_each_metric():
+def test_alarm_over_metric_math_costs_each_metric():
     stat: dict[str, Any] = {"MetricStat": {"Metric": {}}}
     assert model.alarm_metrics({"Metrics": [stat, stat, {"Expression": "a/b"}]}) == 2
     assert model.alarm_metrics({"MetricName": "Errors"}) == 1
 
 
 @pytest.mark.parity("billing")
-def test_every_price_names_its_page_and_the_copy_that_was_read(inputs):
+def test_every_price_has_a_source_and_a_copy(inputs):
     for name, price in inputs.prices.items():
         assert price.source.startswith("https://"), name
         assert price.usd > 0, name
         assert price.copy, name
-    assert re.fullmatch(r"20\d\d-\d\d-\d\d", tables.read_on())
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", inputs.prices_read_on)
 
 
-def test_each_failure_is_a_publish_an_e_mail_and_two_requests_of_the_key(inputs):
+def test_failure_costs_a_publish_an_email_and_two_key_requests(inputs):
     rows = model.failure_rows(inputs, 1_000_000)
     assert total(rows) == pytest.approx(0.5 + 20 + 6)
 
 
-def test_the_endpoint_costs_what_create_endpoint_says(inputs):
-    for kind in page.INSTANCES:
+def test_endpoint_price_equals_that_of_create_endpoint(inputs):
+    for kind in command.INSTANCES:
         if kind in HOSTING_USD_PER_HOUR:
             assert inputs.prices[kind].usd == HOSTING_USD_PER_HOUR[kind]
-    assert page.DEFAULT_INSTANCE in HOSTING_USD_PER_HOUR
+    assert command.DEFAULT_INSTANCE in HOSTING_USD_PER_HOUR
     assert inputs.assume("hours_per_month") == HOURS_PER_MONTH
 
 
-# ------------------------------------------------------------------------------- the logs
-@pytest.fixture
-def printed() -> Iterator[io.StringIO]:
-    """Collect what the three functions' loggers write."""
-    text = io.StringIO()
-    apps = (serialize_image_data, image_classification, filter_low_confidence)
-    handlers = [app.logger.registered_handler for app in apps]
-    before = [handler.setStream(text) for handler in handlers if isinstance(handler, StreamHandler)]
-    assert len(before) == len(apps)
-    yield text
-    for handler, stream in zip(handlers, before, strict=True):
-        assert isinstance(handler, StreamHandler)
-        handler.setStream(stream)
+def stream(body: bytes) -> StreamingBody:
+    return StreamingBody(io.BytesIO(body), len(body))
 
 
-def test_the_functions_print_no_more_than_the_page_assumes(inputs, printed, monkeypatch, capsys):
+def test_functions_log_no_more_than_assumed(inputs, monkeypatch, capsys):
+    logged = io.StringIO()
+    for app in (serialize_image_data, image_classification, filter_low_confidence):
+        monkeypatch.setattr(app.logger.registered_handler, "stream", logged)
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1")
     picture = io.BytesIO()
     Image.new("RGB", (32, 32)).save(picture, "PNG")
-    body = picture.getvalue()
-    answer = json.dumps({"labels": ["bicycle", "motorcycle"], "probabilities": [0.9876, 0.0124]})
+    answer = {"labels": ["bicycle", "motorcycle"], "probabilities": [0.9876, 0.0124]}
     event: dict[str, Any] = {
         "s3_bucket": "scones-unlimited-pictures-123456789012-us-east-1",
         "s3_key": "inbox/" + "k" * 100 + ".png",
         "execution_arn": ARN,
     }
     with Stubber(serialize_image_data.s3) as s3, Stubber(image_classification.runtime) as runtime:
-        s3.add_response(
-            "get_object",
-            {"Body": StreamingBody(io.BytesIO(body), len(body)), "ContentLength": len(body)},
-        )
-        runtime.add_response("invoke_endpoint", {"Body": StreamingBody(io.BytesIO(answer.encode()), len(answer))})
+        s3.add_response("get_object", {"Body": stream(picture.getvalue()), "ContentLength": picture.getbuffer().nbytes})
+        runtime.add_response("invoke_endpoint", {"Body": stream(json.dumps(answer).encode())})
         event = serialize_image_data.lambda_handler(event, None)
         event |= {"endpoint_name": "scones-unlimited", "class_names": [], "threshold": 0.9}
         event = image_classification.lambda_handler(event, None)
@@ -243,29 +216,33 @@ def test_the_functions_print_no_more_than_the_page_assumes(inputs, printed, monk
         s3.assert_no_pending_responses()
         runtime.assert_no_pending_responses()
 
-    lines = (printed.getvalue() + capsys.readouterr().out).splitlines()
+    lines = (logged.getvalue() + capsys.readouterr().out).splitlines()
     size = sum(len(line.encode()) + 26 for line in lines)  # CloudWatch adds 26 to each event
     assert len(lines) >= 3
     assert 0.5 * inputs.assume("function_log_bytes") <= size <= inputs.assume("function_log_bytes")
 
 
-# ---------------------------------------------------------------------------- the command
-def test_the_command_prints_every_section(capsys, inputs):
+def test_command_prints_every_section(capsys, inputs):
     assert command.main([]) == 0
-    out = capsys.readouterr().out
-    for section in page.sections(inputs):
-        assert section.title in out
+    printed = capsys.readouterr().out
+    titles = re.findall("^#+ (.*)", command.markdown(inputs), re.MULTILINE)
+    assert len(titles) == 9
+    for title in titles:
+        assert title in printed
 
 
-def test_the_command_follows_its_options(capsys):
+def test_command_uses_its_options(capsys):
     assert command.main(["--review-share", "1", "--requests-per-second", "500"]) == 0
-    assert "500 requests a second" in capsys.readouterr().out.replace("\n", " ")
+    assert "500 requests a second" in " ".join(capsys.readouterr().out.split())
 
 
-def test_writing_replaces_the_page_whole(monkeypatch, tmp_path, inputs):
+def test_write_replaces_the_page_and_prints_the_summary(monkeypatch, tmp_path, inputs, capsys):
     monkeypatch.setattr(command, "PAGE", tmp_path / "cost.md")
     monkeypatch.setattr(command, "ROOT", tmp_path)
     assert command.main(["--write"]) == 0
-    written = (tmp_path / "cost.md").read_text(encoding="utf-8")
-    assert written == page.markdown(page.sections(inputs))
+    assert (tmp_path / "cost.md").read_text(encoding="utf-8") == command.markdown(inputs)
     assert [p.name for p in tmp_path.iterdir()] == ["cost.md"]
+    printed = capsys.readouterr().out
+    assert "batch path" in printed
+    assert "Where the break-even lies" not in printed
+    assert "Wrote cost.md" in printed
