@@ -3,28 +3,26 @@
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
 from training.sources.drawing.bicycle import draw_bicycle
-from training.sources.drawing.bus import draw_bus
 from training.sources.drawing.camera import take_picture
-from training.sources.drawing.car import draw_car
 from training.sources.drawing.motorcycle import draw_motorcycle
 from training.sources.drawing.pen import Pen, View
 from training.sources.drawing.scene import draw_background, draw_foreground, draw_shadow
-from training.sources.drawing.truck import draw_truck
+from training.sources.drawing.vehicle import BUSES, CARS, TRUCKS, draw_vehicle
 from training.sources.source import LabelledPicture, Source, choose_classes
 
-# What can be drawn. A function draws one vehicle between axles at (0, 0) and (1, 0), and returns
-# its wheels' radius.
+# A function draws one vehicle between axles at (0, 0) and (1, 0), and returns its wheels' radius.
 CLASSES: dict[str, Callable[[Pen, random.Random], float]] = {
     "bicycle": draw_bicycle,
-    "bus": draw_bus,
-    "car": draw_car,
+    "bus": partial(draw_vehicle, shapes=BUSES),
+    "car": partial(draw_vehicle, shapes=CARS),
     "motorcycle": draw_motorcycle,
-    "truck": draw_truck,
+    "truck": partial(draw_vehicle, shapes=TRUCKS),
 }
 SMALLEST_CANVAS = 128  # pixels: below, thin lines would be drawn a whole pixel wide
 # Levels of 0 to 255 that a vehicle stands out by. Below, a person could not see it after noise and
