@@ -5,7 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from training.sources.drawing.body import draw_body, draw_pane_across
-from training.sources.drawing.pen import Color, Pen, Point, any_color, arc_points, between, grey, hsv, shaded, softened
+from training.sources.drawing.pen import (
+    FRONT,
+    REAR,
+    Color,
+    Pen,
+    Point,
+    any_color,
+    arc_points,
+    between,
+    grey,
+    hsv,
+    shaded,
+    softened,
+)
 
 VARIATION = 0.12  # of every size of a kind, in both directions
 RED = 0.98  # hue
@@ -63,7 +76,7 @@ def draw_vehicle(pen: Pen, rng: random.Random, shapes: Sequence[Shape]) -> float
     """Draw a vehicle of one of the shapes and return its wheels' outer radius, in wheelbases."""
     shape = _varied(rng, rng.choice(shapes))
     paint = any_color(rng) if shape.hue is None else hsv(shape.hue, rng.uniform(0.75, 1), rng.uniform(0.5, 1))
-    hubs: list[Point] = [(0, 0), (1, 0)]
+    hubs = [REAR, FRONT]
     is_truck = shapes is TRUCKS
     if rng.random() < (0.45 if is_truck else 0.2 if shape.panes > 6 else 0):  # a second rear axle
         hubs.append((-2.2 * shape.wheel, 0))
