@@ -97,10 +97,16 @@ def _varied(rng: random.Random, shape: Shape) -> Shape:
     def vary(size: float) -> float:
         return size * rng.uniform(1 - VARIATION, 1 + VARIATION)
 
-    names = ("wheel", "width", "rear", "front", "floor", "belt", "roof", "rim")
     return replace(
         shape,
-        **{name: vary(getattr(shape, name)) for name in names},
+        wheel=vary(shape.wheel),
+        width=vary(shape.width),
+        rear=vary(shape.rear),
+        front=vary(shape.front),
+        floor=vary(shape.floor),
+        belt=vary(shape.belt),
+        roof=vary(shape.roof),
+        rim=vary(shape.rim),
         back=(vary(shape.back[0]), vary(shape.back[1])),
         screen=(vary(shape.screen[0]), vary(shape.screen[1])),
         panes=shape.panes + (rng.randint(-1, 1) if shape.panes > 3 else 0),
@@ -145,21 +151,20 @@ def _draw_panes(
     back, screen, screen_top, back_top = cabin
     pane = _glass(rng)
     line = shaded(paint, rng.choice([0.6, 0.75, 1.3]))
-    pillar = rng.uniform(0.012, 0.035)
+    pillar_width = rng.uniform(0.012, 0.035)
     for deck in range(shape.decks):
         low, high = (deck + 0.12) / shape.decks, (deck + 0.8) / shape.decks  # shares of the cabin's height
-        ends = [between(screen, screen_top, low), between(screen, screen_top, high)]
-        draw_pane_across(pen, *ends, (0.08 * shape.width, 0.92 * shape.width), shaded(pane, 0.85))
-        ends = [between(back_top, back, 1 - high), between(back_top, back, 1 - low)]
-        draw_pane_across(pen, *ends, (0.1 * shape.width, 0.9 * shape.width), shaded(pane, 0.8))
-        (left, y), (right, _) = between(back, back_top, low), between(screen, screen_top, low)
-        (top_left, top), (top_right, _) = between(back, back_top, high), between(screen, screen_top, high)
-        corners = [(left + 0.05, y), (right - 0.05, y), (top_right - 0.03, top), (top_left + 0.03, top)]
+        rear_foot, rear_head = between(back, back_top, low), between(back, back_top, high)
+        foot, head = between(screen, screen_top, low), between(screen, screen_top, high)
+        draw_pane_across(pen, foot, head, (0.08 * shape.width, 0.92 * shape.width), shaded(pane, 0.85))
+        draw_pane_across(pen, rear_head, rear_foot, (0.1 * shape.width, 0.9 * shape.width), shaded(pane, 0.8))
+        y, top = foot[1], head[1]
+        corners = [(rear_foot[0] + 0.05, y), (foot[0] - 0.05, y), (head[0] - 0.03, top), (rear_head[0] + 0.03, top)]
         pen.area(softened(corners, 0.025), pane)
         for number in range(1, shape.panes):
             share = number / shape.panes
-            foot, head = between(corners[0], corners[1], share), between(corners[3], corners[2], share)
-            pen.line([foot, head], pillar, shaded(paint, 0.8))
+            pillar = [between(corners[0], corners[1], share), between(corners[3], corners[2], share)]
+            pen.line(pillar, pillar_width, shaded(paint, 0.8))
     if shape.panes > 3:
         if rng.random() < 0.5:  # the doors are on one side only
             for x in [screen[0] - 0.16, rng.uniform(0.42, 0.55)][: rng.randint(1, 2)]:
