@@ -73,16 +73,16 @@ def choose_classes(wanted: Sequence[str], available: Sequence[str]) -> list[str]
     """
     spelled: dict[str, str] = {}
     for name in available:
-        other = spelled.setdefault(_folded(name), name)
-        if other != name and _folded(name) in map(_folded, wanted):
+        other = spelled.setdefault(folded_class_name(name), name)
+        if other != name and folded_class_name(name) in map(folded_class_name, wanted):
             raise SameClassNameError(
                 f"The classes {other!r} and {name!r} differ only in case or spaces, which some"
                 " disks do not tell apart: rename or join them."
             )
-    unknown = [name for name in wanted if _folded(name) not in spelled]
+    unknown = [name for name in wanted if folded_class_name(name) not in spelled]
     if unknown:
         raise UnknownClassError(" ".join(_unknown_message(name, spelled) for name in unknown))
-    chosen = sorted({spelled[_folded(name)] for name in wanted})
+    chosen = sorted({spelled[folded_class_name(name)] for name in wanted})
     if len(chosen) < 2:
         raise TooFewClassesError(f"Only {', '.join(chosen) or 'no class'} was chosen: a classifier needs at least two.")
     for name in chosen:
@@ -99,13 +99,14 @@ def file_stem(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_") or "picture"
 
 
-def _folded(name: str) -> str:
+def folded_class_name(name: str) -> str:
+    """Return a class name without differences of case and spaces."""
     return name.strip().lower().replace(" ", "_")
 
 
 def _unknown_message(name: str, spelled: dict[str, str]) -> str:
-    near = difflib.get_close_matches(_folded(name), spelled, n=4, cutoff=0.5)
-    near += [key for key in spelled if _folded(name) in key and key not in near]
+    near = difflib.get_close_matches(folded_class_name(name), spelled, n=4, cutoff=0.5)
+    near += [key for key in spelled if folded_class_name(name) in key and key not in near]
     if near:
         return f"There is no class {name!r}: did you mean {', '.join(spelled[n] for n in near)}?"
     return f"There is no class {name!r}: there are {', '.join(sorted(spelled.values()))}."

@@ -97,11 +97,11 @@ def test_a_class_that_is_not_staged_is_an_error_that_names_a_label(tmp_path):
 
 
 def test_a_picture_that_is_gone_or_broken_is_counted_and_not_fatal(tmp_path):
-    found = read_labels(None, str(folder_of(tmp_path, label(1), label(2))), BUCKET)
     s3, stub = stubbed("s3")
+    found = read_labels(s3, str(folder_of(tmp_path, label(1), label(2))), BUCKET)
     stub.add_client_error("get_object", "NoSuchVersion", http_status_code=404)
     stub.add_response("get_object", {"ContentLength": 3, "Body": Body(b"abc")})
-    items = [item for _, item in found.pictures(s3, 640) if isinstance(item, Unreadable)]
+    items = [item for item in found.pictures(640) if isinstance(item, Unreadable)]
     assert len(items) == 2
     assert {item.reason for item in items} == {
         "It is gone: this version was deleted from S3.",
@@ -115,19 +115,19 @@ def test_a_picture_that_is_gone_or_broken_is_counted_and_not_fatal(tmp_path):
 
 @pytest.mark.parametrize(("code", "why"), [("AccessDenied", "ask for s3:GetObjectVersion"), ("ExpiredToken", "log in")])
 def test_a_picture_that_is_refused_ends_it(tmp_path, code, why):
-    found = read_labels(None, str(folder_of(tmp_path, label(1))), BUCKET)
     s3, stub = stubbed("s3")
+    found = read_labels(s3, str(folder_of(tmp_path, label(1))), BUCKET)
     stub.add_client_error("get_object", code, "log in", http_status_code=403)
     with pytest.raises(ReviewedPictureError, match=rf"s3://pictures/inbox/1.png\?versionId=v1.*{why}"):
-        list(found.pictures(s3, 640))
+        list(found.pictures(640))
 
 
 def test_programming_error_is_not_an_unreadable_picture(tmp_path):
-    found = read_labels(None, str(folder_of(tmp_path, label(1))), BUCKET)
     s3, stub = stubbed("s3")
+    found = read_labels(s3, str(folder_of(tmp_path, label(1))), BUCKET)
     stub.add_response("get_object", {})  # without what every answer has
     with pytest.raises(KeyError):
-        list(found.pictures(s3, 640))
+        list(found.pictures(640))
 
 
 FAR = 0x9E3779B97F4A7C15  # multiples of it differ in about half of their 64 bits
@@ -152,13 +152,13 @@ def test_only_what_is_like_no_test_picture_and_of_one_class_joins():
         candidate(16, "car", pixels="twice"),  # one picture, decided in two ways
     ]
     admission = admit_to_training(more, own, splits)
-    assert admission.taken == [True, False, False, True, False, False, False]
+    assert admission.splits == ["train", None, None, "train", None, None, None]
     assert admission.repeats_of_test == more[1:3]
     assert admission.contradictions == [more[4], *more[5:]]
 
 
 def test_admit_to_training_without_candidates_admits_none():
-    assert admit_to_training([], [candidate(0)], ["test"]).taken == []
+    assert admit_to_training([], [candidate(0)], ["test"]).splits == []
 
 
 SOURCE = ("synthetic", "--count", "20", "--seed", "0")

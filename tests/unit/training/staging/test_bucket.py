@@ -174,15 +174,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def run(client, root, *names, reports=None):
-    return sync(
-        client,
-        BUCKET,
-        "staged",
-        root=root,
-        paths=[f"{name}.png" for name in names],
-        manifest="manifest.json",
-        report=lambda *seen: (reports if reports is not None else []).append(seen),
-    )
+    paths = [f"{name}.png" for name in names]
+    return sync(client, BUCKET, root, paths, lambda *seen: (reports if reports is not None else []).append(seen))
 
 
 @pytest.mark.parity("s3-delete")
