@@ -44,10 +44,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--endpoint", default=settings.project().endpoint_name, help="endpoint's name (default: %(default)s)"
     )
     parser.add_argument(
-        "--staged",
-        type=Path,
-        default=settings.STAGED_FOLDER,
-        help="folder of staged pictures (default: %(default)s)",
+        "--staged", type=Path, default=settings.STAGED_FOLDER, help="folder of staged pictures (default: %(default)s)"
     )
     parser.add_argument("--split", choices=SPLITS, default="test", help="pictures to send (default: %(default)s)")
     parser.add_argument(
@@ -71,10 +68,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="classes of an endpoint that answers a bare list, in its order (default: ClassNames of samconfig.toml)",
     )
     parser.add_argument(
-        "--concurrency",
-        type=positive_integer,
-        default=8,
-        help="requests at a time (default: %(default)s)",
+        "--concurrency", type=positive_integer, default=8, help="requests at a time (default: %(default)s)"
     )
     parser.add_argument(
         "--out",

@@ -72,10 +72,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         " an archive of the layout of cifar-100-python.tar.gz, or a folder of <class>/<picture>",
     )
     parser.add_argument(
-        "--classes",
-        nargs="+",
-        metavar="NAME",
-        help="classes to stage (default: bicycle motorcycle; of a folder: all)",
+        "--classes", nargs="+", metavar="NAME", help="classes to stage (default: bicycle motorcycle; of a folder: all)"
     )
     parser.add_argument("--out", type=Path, default=STAGED_FOLDER, help="folder to write (default: %(default)s)")
     parser.add_argument(

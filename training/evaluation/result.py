@@ -21,10 +21,7 @@ FILES = "evaluation.json, confusion_matrix.png, risk_coverage.png and reliabilit
 
 
 def write(
-    folder: Path,
-    evaluation: dict[str, Any],
-    predictions: Sequence[EndpointPrediction],
-    threshold: EvaluationThreshold,
+    folder: Path, evaluation: dict[str, Any], predictions: Sequence[EndpointPrediction], threshold: EvaluationThreshold
 ) -> None:
     """Write evaluation.json and the plots, each as a whole."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,14 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from training.container.picture_model.original_file import OriginalFile
-from training.sources.source import (
-    LabelledPicture,
-    Source,
-    StageDataError,
-    Unreadable,
-    choose_classes,
-    file_stem,
-)
+from training.sources.source import LabelledPicture, Source, StageDataError, Unreadable, choose_classes, file_stem
 
 # Decoding takes 3 bytes per pixel and more. The largest cameras give about 100 million; Pillow's
 # own guard against decompression bombs raises only at 179 million.

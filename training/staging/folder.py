@@ -67,10 +67,7 @@ class StagedFolder:
         (self._incoming / str(number)).write_bytes(png)
 
     def commit(
-        self,
-        places: Mapping[int, str],
-        manifest: dict[str, Any],
-        report: Callable[[int, int], None] = lambda *_: None,
+        self, places: Mapping[int, str], manifest: dict[str, Any], report: Callable[[int, int], None] = lambda *_: None
     ) -> tuple[int, int]:
         """Move pictures to their places, remove what no longer belongs, write the manifest.
 

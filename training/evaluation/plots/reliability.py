@@ -6,10 +6,7 @@ from typing import Any
 
 from common.metrics import wilson_interval
 from common.pages.charts import LIGHT, Theme
-from training.container.picture_model.calibration import (
-    expected_calibration_error,
-    reliability_bins,
-)
+from training.container.picture_model.calibration import expected_calibration_error, reliability_bins
 from training.evaluation.plots.plot_file import new_figure, write_figure
 
 
@@ -48,11 +45,7 @@ def draw_reliability(axes: Any, theme: Theme, confidences: Sequence[float], corr
 
 
 def plot_reliability(
-    confidences: Sequence[float],
-    correct: Sequence[bool],
-    title: str,
-    interval: tuple[float, float] | None,
-    path: Path,
+    confidences: Sequence[float], correct: Sequence[bool], title: str, interval: tuple[float, float] | None, path: Path
 ) -> None:
     """Write the diagram as a PNG, with a histogram of the confidences below.
 
