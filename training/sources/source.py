@@ -1,4 +1,4 @@
-"""What every source of pictures gives: its classes, and the pictures one by one."""
+"""The interface of every source of pictures: its classes, and the pictures one by one."""
 
 import difflib
 import re
@@ -12,30 +12,30 @@ from training.container.picture_model.original_file import OriginalFile
 
 
 class StageDataError(ExpectedError):
-    """Staging cannot go on, for a reason that a user can put right."""
+    """Staging failed for a reason that the user can fix."""
 
 
 class UnknownClassError(StageDataError):
-    """A class was asked for that the source does not have."""
+    """A requested class is not in the source."""
 
 
 class TooFewClassesError(StageDataError):
-    """Fewer than two classes: there would be nothing to tell apart."""
+    """Fewer than two classes were chosen."""
 
 
 class ClassNameError(StageDataError):
-    """A class name cannot be a folder, an S3 key and an entry of a comma separated list at once."""
+    """A class name cannot be used as a folder, an S3 key or an entry of a comma-separated list."""
 
 
 class SameClassNameError(StageDataError):
-    """Two classes of the source differ in nothing but case or spaces."""
+    """Two classes of the source differ only in case or spaces."""
 
 
 @dataclass(frozen=True)
 class LabelledPicture:
-    """One picture: RGB of any size. `split` is set where the source itself says which split.
+    """One picture: RGB of any size. `split` is set if the source itself assigns it.
 
-    `original` is the file that it was read from; None where it comes as it is, drawn or unpacked.
+    `original` describes the file that it was read from; None for a drawn or unpacked picture.
     """
 
     class_name: str
@@ -47,7 +47,7 @@ class LabelledPicture:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file of a class that is not a picture that can be read, and why."""
+    """A file of a class that cannot be read as a picture, and the reason."""
 
     class_name: str
     path: str
@@ -58,7 +58,7 @@ class Unreadable:
 class Source:
     """Pictures to stage. `total` counts what `pictures()` yields, for the progress bar."""
 
-    description: dict[str, object]  # goes into the manifest as it is
+    description: dict[str, object]  # the manifest's entry `source`
     classes: list[str]  # sorted
     total: int
     has_test_split: bool
@@ -95,7 +95,7 @@ def choose_classes(wanted: Sequence[str], available: Sequence[str]) -> list[str]
 
 
 def file_stem(text: str) -> str:
-    """Make a file name's stem that is safe on any disk and in any S3 key from foreign text."""
+    """Return the text as the stem of a file name that is valid on any disk and in any S3 key."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_") or "picture"
 
 

@@ -1,4 +1,4 @@
-"""Decide which split each picture belongs to, so that no picture is in two of them."""
+"""Assign each picture to one split, with near-duplicates in the same split."""
 
 import hashlib
 import random
@@ -15,7 +15,7 @@ SPLITS = ("train", "validation", "test")
 
 
 class TooFewPicturesError(StageDataError):
-    """A class has too few different pictures to have some in every split."""
+    """A class has too few different pictures for every split to have some."""
 
 
 def pixel_hash(image: Image.Image) -> str:
@@ -126,11 +126,11 @@ def _split_class(
     shuffler: random.Random,
     shares: dict[str, float],
 ) -> None:
-    """Write the splits of one class's groups of positions into the assignment."""
+    """Assign the groups of positions of one class."""
     free: list[list[int]] = []
     for members in groups:
         undecided = [position for position in members if assignment.splits[position] is None]
-        if len(undecided) < len(members):  # it has a test picture in it
+        if len(undecided) < len(members):  # the group has a test picture
             assignment.repeats_of_test += [candidates[position] for position in undecided]
         else:
             free.append(members)
