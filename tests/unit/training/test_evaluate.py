@@ -1,4 +1,4 @@
-"""The evaluation: every picture is accounted for, and no label is guessed."""
+"""The evaluation: predictions with retries, figures, and the command."""
 
 import io
 import json
@@ -28,11 +28,7 @@ from tests.unit.training.model_archives import MODEL_DATA, add_served_model, hel
 from training import stage_data
 from training.evaluate import default_class_names, main, parse_arguments
 from training.evaluation import predictions as predictions_module
-from training.evaluation.pictures import (
-    NothingToEvaluateError,
-    StagedPictureError,
-    staged_pictures,
-)
+from training.evaluation.pictures import NothingToEvaluateError, StagedPictureError, staged_pictures
 from training.evaluation.predictions import (
     EndpointNotFoundError,
     EndpointPrediction,
@@ -41,7 +37,6 @@ from training.evaluation.predictions import (
     predict_all,
 )
 from training.evaluation.summary import acceptable, calibration_error_of_luck, summarise
-from training.staging.folder import NotStagedError
 
 PICTURE = ("test/car/a.png", "car", b"png")
 
@@ -64,15 +59,11 @@ def named(**probabilities):
         (b"[0.9, 0.1]", None, "give its classes with --class-names"),
         (b"[0.9, 0.1]", ["car", "van", "bus"], "2 probabilities for the classes car, van, bus"),
         (b"[0.9, 0.1]", ["car", "car"], "no label could be trusted"),
-        (
-            b'{"labels": ["car"], "probabilities": [0.9, 0.1]}',
-            ["car", "van"],
-            "for the classes car",
-        ),
+        (b'{"labels": ["car"], "probabilities": [0.9, 0.1]}', ["car", "van"], "for the classes car"),
         (b'{"labels": [1, 2], "probabilities": [0.9, 0.1]}', None, "labels are not texts"),
     ],
 )
-def test_an_answer_that_no_label_can_be_read_off_is_refused(body, classes, message):
+def test_read_answer_with_an_invalid_answer_fails(body, classes, message):
     with pytest.raises(AnswerError, match=message):
         read_answer(body, classes)
 
@@ -86,19 +77,18 @@ def test_read_answer_returns_probabilities_by_class(body, classes):
     assert read_answer(body, classes) == {"van": 0.3, "car": 0.7}
 
 
+def ask(runtime, stop=None):
+    return predict(runtime, "e", PICTURE, None, stop or Event())
+
+
 def test_predict_sends_the_picture_and_returns_the_label():
     runtime, stubber = stubbed("sagemaker-runtime")
     stubber.add_response(
         "invoke_endpoint",
         {"Body": Body(named(car=0.75, van=0.25)), "ContentType": "application/json"},
-        {
-            "EndpointName": "e",
-            "ContentType": "image/png",
-            "Accept": "application/json",
-            "Body": b"png",
-        },
+        {"EndpointName": "e", "ContentType": "image/png", "Accept": "application/json", "Body": b"png"},
     )
-    prediction = predict(runtime, "e", PICTURE, None, Event())
+    prediction = ask(runtime)
 
     stubber.assert_no_pending_responses()
     assert (prediction.label, prediction.confidence, prediction.error) == ("car", 0.75, None)
@@ -113,23 +103,23 @@ def test_predict_sends_the_picture_and_returns_the_label():
         ("ValidationError", EndpointNotFoundError, r"run `python -m training\.create_endpoint`"),
     ],
 )
-def test_error_that_concerns_all_pictures_ends_the_evaluation(code, error, message):
+def test_predict_with_an_error_that_concerns_all_pictures_raises_it(code, error, message):
     runtime, stubber = stubbed("sagemaker-runtime")
     stubber.add_client_error("invoke_endpoint", code, "Endpoint e of account 123456789012 not found.")
     with pytest.raises(error, match=message):
-        predict(runtime, "e", PICTURE, None, Event())
+        ask(runtime)
 
 
-def test_a_class_that_the_endpoint_does_not_know_ends_the_evaluation():
+def test_predict_with_a_class_unknown_to_the_endpoint_fails():
     runtime, stubber = stubbed("sagemaker-runtime")
     stubber.add_response("invoke_endpoint", {"Body": Body(named(bus=0.5, van=0.5))})
 
-    with pytest.raises(UnknownTruthError, match="knows the classes bus, van, and .* of class car"):
-        predict(runtime, "e", PICTURE, None, Event())
+    with pytest.raises(UnknownTruthError, match=r"knows the classes bus, van, and .* of class car"):
+        ask(runtime)
 
 
 class Failing:
-    """A runtime whose first answers are these errors; the others are right."""
+    """A runtime that first raises these errors, then answers."""
 
     def __init__(self, *errors):
         self.errors, self.tries = list(errors), 0
@@ -162,15 +152,6 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("error", BROKEN, ids=lambda error: type(error).__name__)
-def test_broken_connection_is_retried_once(no_pause, error):
-    runtime = Failing(*[error] * 9)
-    prediction = predict(runtime, "e", PICTURE, None, Event())
-
-    assert (prediction.label, prediction.error, runtime.tries) == (None, str(error), 2)
-    assert predict(Failing(error), "e", PICTURE, None, Event()).label == "car"
-
-
 BUSY = [
     busy("ThrottlingException", 400),
     busy("ModelNotReadyException", 429),
@@ -180,92 +161,60 @@ BUSY = [
 
 
 @pytest.mark.parity("invoke-busy")
-@pytest.mark.parametrize("error", BUSY, ids=str)
-def test_a_busy_endpoint_is_asked_eight_times(no_pause, error):
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [*((error, 2) for error in BROKEN), *((error, 8) for error in BUSY)],
+    ids=lambda value: str(value)[:60],
+)
+def test_predict_retries_a_transient_error(no_pause, error, tries):
     runtime = Failing(*[error] * 99)
-    prediction = predict(runtime, "e", PICTURE, None, Event())
+    prediction = ask(runtime)
 
-    assert (prediction.label, runtime.tries) == (None, 8)
-    assert predict(Failing(*[error] * 7), "e", PICTURE, None, Event()).label == "car"
+    assert (prediction.label, prediction.error, runtime.tries) == (None, str(error), tries)
+    assert ask(Failing(*[error] * (tries - 1))).label == "car"
 
 
 @pytest.mark.parametrize("code", ["ModelError", "ValidationError"])
-def test_permanent_error_is_not_retried(code):
-    runtime = Failing(busy(code, 424))  # an error without a message, too
+def test_predict_does_not_retry_a_permanent_error(code):
+    runtime = Failing(busy(code, 424))  # also an error without a message
 
-    assert code in str(predict(runtime, "e", PICTURE, None, Event()).error)
+    assert code in str(ask(runtime).error)
     assert runtime.tries == 1
 
 
-def test_prediction_with_mixed_errors_ends():
+def test_predict_with_a_transient_then_a_permanent_error_ends(no_pause):
     runtime = Failing(BUSY[0], *[busy("ModelError", 424)] * 99)
 
-    assert predict(runtime, "e", PICTURE, None, Event()).label is None
+    assert ask(runtime).label is None
     assert runtime.tries == 2
 
 
-def test_no_picture_is_tried_again_after_ctrl_c():
+def test_predict_after_ctrl_c_does_not_retry():
     runtime, stop = Failing(*[BUSY[0]] * 99), Event()
     stop.set()
 
-    assert predict(runtime, "e", PICTURE, None, stop).label is None
+    assert ask(runtime, stop).label is None
     assert runtime.tries == 1
 
 
-def test_ctrl_c_ends_the_pauses(monkeypatch):
-    monkeypatch.setattr(predictions_module, "_pause", lambda _: 600)
-    began = time.monotonic()
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    class Runtime:
-        def invoke_endpoint(self, Body, **_):  # noqa: N803  boto3's name
-            if Body == b"a":
-                return {"Body": io.BytesIO(named(car=1.0, van=0.0))}
-            raise BUSY[0]
-
-    with pytest.raises(KeyboardInterrupt):
-        predict_all(
-            Runtime(),
-            "e",
-            pictures("a", "b", "c"),
-            class_names=None,
-            concurrency=3,
-            report=interrupt,
-        )
-    assert time.monotonic() - began < 60
-
-
-@pytest.mark.parametrize(
-    ("parameters", "names"),
-    [({}, None), ({"ClassNames": ""}, None), ({"ClassNames": "car,van 2"}, ["car", "van 2"])],
-)
-def test_class_names_come_from_the_stacks_parameters(parameters, names):
-    assert default_class_names(parameters) == names
-
-
-def test_class_names_that_are_given_win():
-    assert parse_arguments(["--class-names", "car", "van"]).class_names == ["car", "van"]
-
-
 class Runtime:
-    """Answers by what the picture's bytes say; counts how many calls run at a time."""
+    """Answers by the picture's bytes; counts how many calls run at a time."""
 
-    def __init__(self, answers):
+    def __init__(self, answers, concurrency):
         self.answers, self.running, self.most = answers, 0, 0
         self.tries: Counter[bytes] = Counter()
         self.lock = threading.Lock()
-        self.all_running = threading.Barrier(4, timeout=10)
+        self.concurrency = concurrency
+        self.all_running = threading.Barrier(concurrency, timeout=10)
 
     def invoke_endpoint(self, Body, **_):  # noqa: N803  boto3's name
         with self.lock:
             self.tries[Body] += 1
-            first = self.tries.total() <= 4
+            first = self.tries.total() <= self.concurrency
             self.running += 1
             self.most = max(self.most, self.running)
         if first:
-            self.all_running.wait()  # breaks unless four calls run together
+            self.all_running.wait()  # breaks unless as many calls run together
         with self.lock:
             self.running -= 1
         answer = self.answers[Body.decode()]
@@ -274,27 +223,21 @@ class Runtime:
         return {"Body": io.BytesIO(answer)}
 
 
-def pictures(*names):
-    return [(f"test/car/{name}.png", "car", name.encode()) for name in names]
+def ask_all(runtime, names, report):
+    pictures = [(f"test/car/{name}.png", "car", name.encode()) for name in names]
+    return predict_all(runtime, "e", pictures, class_names=None, concurrency=runtime.concurrency, report=report)
 
 
-def test_pictures_without_an_answer_are_kept_in_order_and_named(no_pause):
+def test_predict_all_keeps_pictures_without_an_answer_in_order(no_pause):
     answers = {
         "a": named(car=0.9, van=0.1),
         "b": client_error("ThrottlingException", "Rate exceeded"),
         "c": ReadTimeoutError(endpoint_url="http://e"),
         "d": b"[]",
     }
-    runtime = Runtime(answers)
+    runtime = Runtime(answers, concurrency=4)
     reports: list = []
-    found = predict_all(
-        runtime,
-        "e",
-        pictures("a", "b", "c", "d", "a", "a", "a", "a"),
-        class_names=None,
-        concurrency=4,
-        report=lambda *seen: reports.append(seen),
-    )
+    found = ask_all(runtime, "abcdaaaa", lambda *seen: reports.append(seen))
 
     assert runtime.most == 4
     assert runtime.tries == {b"a": 5, b"b": 8, b"c": 2, b"d": 1}
@@ -306,6 +249,31 @@ def test_pictures_without_an_answer_are_kept_in_order_and_named(no_pause):
     assert reports[-1] == (8, 8)
 
 
+def test_predict_all_after_ctrl_c_ends_its_pauses(monkeypatch):
+    monkeypatch.setattr(predictions_module, "_pause", lambda _: 600)
+    began = time.monotonic()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    answers = {"a": named(car=1.0, van=0.0), "b": BUSY[0], "c": BUSY[0]}
+    with pytest.raises(KeyboardInterrupt):
+        ask_all(Runtime(answers, concurrency=3), "abc", interrupt)
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize(
+    ("parameters", "names"),
+    [({}, None), ({"ClassNames": ""}, None), ({"ClassNames": "car,van 2"}, ["car", "van 2"])],
+)
+def test_default_class_names_are_the_stacks_parameter(parameters, names):
+    assert default_class_names(parameters) == names
+
+
+def test_option_class_names_replaces_the_default():
+    assert parse_arguments(["--class-names", "car", "van"]).class_names == ["car", "van"]
+
+
 def prediction(true_class, probabilities, seconds=1.0):
     if probabilities is None:
         return EndpointPrediction("p", true_class, None, None, None, seconds, "timed out")
@@ -313,7 +281,7 @@ def prediction(true_class, probabilities, seconds=1.0):
     return EndpointPrediction("p", true_class, label, probabilities[label], probabilities, seconds, None)
 
 
-def test_the_summary_counts_every_picture():
+def test_summary_counts_every_picture():
     summary = summarise(
         [
             prediction("car", {"car": 0.95, "van": 0.05}, 0.1),
@@ -338,11 +306,11 @@ def test_the_summary_counts_every_picture():
         "counts": [[2, 0], [1, 0]],
     }
     assert summary["classes"]["van"]["recall"] == 0
-    assert summary["latency_s"]["median"] == 0.2  # the one without an answer has no latency
+    assert summary["latency_s"]["median"] == 0.2  # a picture without an answer has no latency
     assert json.loads(json.dumps(summary, allow_nan=False))["predictions"][3]["error"] == "timed out"
 
 
-def test_a_summary_without_any_answer_has_no_figures():
+def test_summary_without_an_answer_has_no_figures():
     summary = summarise([prediction("car", None)], threshold=0.9)
 
     assert summary["accuracy"] == 0
@@ -352,7 +320,7 @@ def test_a_summary_without_any_answer_has_no_figures():
     json.dumps(summary, allow_nan=False)
 
 
-def test_no_threshold_accepts_a_tie_or_what_got_no_answer():
+def test_acceptable_gives_a_tie_and_a_missing_answer_no_confidence():
     found = [
         prediction("car", {"car": 0.5, "van": 0.5}),
         prediction("car", None),
@@ -361,7 +329,7 @@ def test_no_threshold_accepts_a_tie_or_what_got_no_answer():
     assert acceptable(found) == ([0.0, 0.0, 0.6], [True, False, True])
 
 
-def test_luck_alone_shows_a_calibration_error_that_falls_with_pictures():
+def test_calibration_error_of_luck_falls_with_the_number_of_pictures():
     few = calibration_error_of_luck([0.9] * 50)
     many = calibration_error_of_luck([0.9] * 5000)
 
@@ -378,13 +346,8 @@ def staged(tmp_path: Path) -> Path:
     return root
 
 
-def test_a_folder_that_was_not_staged_is_named(tmp_path):
-    with pytest.raises(NotStagedError, match="stage_data"):
-        staged_pictures(tmp_path, "test")
-
-
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"changed")])
-def test_a_picture_that_was_changed_is_named(staged, damage):
+def test_staged_pictures_with_a_changed_file_names_it(staged, damage):
     path = next((staged / "test" / "bicycle").iterdir())
     damage(path)
 
@@ -392,7 +355,7 @@ def test_a_picture_that_was_changed_is_named(staged, damage):
         staged_pictures(staged, "test")
 
 
-def test_an_empty_split_is_named(tmp_path):
+def test_staged_pictures_of_an_empty_split_fails(tmp_path):
     (tmp_path / "manifest.json").write_text('{"files": {}}')
     with pytest.raises(NothingToEvaluateError, match="no pictures of the validation split"):
         staged_pictures(tmp_path, "validation")
@@ -400,7 +363,7 @@ def test_an_empty_split_is_named(tmp_path):
 
 @pytest.fixture
 def run(staged, tmp_path, monkeypatch):
-    """Run the command on four pictures with these answers, and this archive of the model's."""
+    """Run the command on four pictures, with this answer to each and this archive of the model."""
 
     def command(answer, archive, *options):
         session = StubbedSession()
@@ -451,7 +414,7 @@ def test_evaluate_with_max_error_recommends_for_that_rate(run, capsys):
     assert "No threshold keeps the error among accepted answers at 0.1%" in capsys.readouterr().out
 
 
-def test_a_threshold_that_was_asked_for_wins_and_the_recommendation_is_shown(run, capsys):
+def test_evaluate_with_threshold_uses_it_and_shows_the_recommendation(run, capsys):
     _, out = run(is_a_bicycle, model_archive(held_out(400)), "--threshold", "0.98")
 
     written = json.loads((out / "evaluation.json").read_text())
@@ -463,7 +426,7 @@ def test_a_threshold_that_was_asked_for_wins_and_the_recommendation_is_shown(run
 
 
 @pytest.mark.parametrize("options", [[], ["--threshold", "0.98"]])
-def test_a_model_without_held_out_answers_takes_the_stacks_threshold(run, capsys, options):
+def test_evaluate_of_a_model_without_held_out_answers_uses_the_stacks_threshold(run, capsys, options):
     status, out = run(is_a_bicycle, model_archive(None), *options)
 
     assert status == 0
@@ -477,7 +440,7 @@ def test_a_model_without_held_out_answers_takes_the_stacks_threshold(run, capsys
     assert (out / "risk_coverage.png").exists()
 
 
-def test_the_command_fails_when_a_picture_got_no_answer(run, capsys):
+def test_evaluate_with_unanswered_pictures_fails_and_writes_the_report(run, capsys):
     def answer(stubber):
         stubber.add_client_error("invoke_endpoint", "ModelError", "the model is out of memory")
 
