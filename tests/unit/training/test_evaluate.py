@@ -263,8 +263,7 @@ def test_predict_all_after_ctrl_c_ends_its_pauses(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "names"),
-    [({}, None), ({"ClassNames": ""}, None), ({"ClassNames": "car,van 2"}, ["car", "van 2"])],
+    ("parameters", "names"), [({}, None), ({"ClassNames": ""}, None), ({"ClassNames": "car,van 2"}, ["car", "van 2"])]
 )
 def test_default_class_names_are_the_stacks_parameter(parameters, names):
     assert default_class_names(parameters) == names
@@ -301,10 +300,7 @@ def test_summary_counts_every_picture():
     assert summary["expected_calibration_error"] == pytest.approx(1.37 / 3)
     low, high = summary["expected_calibration_error_interval_95"]
     assert 0 < low < 1.37 / 3 < high < 1
-    assert summary["confusion_matrix"] == {
-        "true_rows_predicted_columns": ["car", "van"],
-        "counts": [[2, 0], [1, 0]],
-    }
+    assert summary["confusion_matrix"] == {"true_rows_predicted_columns": ["car", "van"], "counts": [[2, 0], [1, 0]]}
     assert summary["classes"]["van"]["recall"] == 0
     assert summary["latency_s"]["median"] == 0.2  # a picture without an answer has no latency
     assert json.loads(json.dumps(summary, allow_nan=False))["predictions"][3]["error"] == "timed out"

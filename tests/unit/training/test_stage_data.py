@@ -324,8 +324,7 @@ def test_upload_sends_the_manifest_last_with_its_address(archive, out, session, 
         s3.add_response("put_object", {})
     sent: list[tuple[str, bytes]] = []
     session.client("s3").meta.events.register(
-        "provide-client-params.s3.PutObject",
-        lambda params, **_: sent.append((params["Key"], params["Body"])),
+        "provide-client-params.s3.PutObject", lambda params, **_: sent.append((params["Key"], params["Body"]))
     )
     monkeypatch.setattr("training.staging.bucket.THREADS", 1)
 

@@ -58,10 +58,7 @@ def drawn(monkeypatch, plot):
     """Return the axes of the figure that `plot` writes."""
     kept = []
     for module in ("risk_coverage", "reliability"):
-        monkeypatch.setattr(
-            f"training.evaluation.plots.{module}.write_figure",
-            lambda figure, _: kept.append(figure),
-        )
+        monkeypatch.setattr(f"training.evaluation.plots.{module}.write_figure", lambda figure, _: kept.append(figure))
     plot()
     [figure] = kept
     return figure.axes

@@ -24,26 +24,36 @@ from training.sources.source import (
 CLASSES = ["bicycle", "motorcycle"]
 
 
-class Malicious:
-    def __init__(self, function, *arguments):
-        self.call = (function, arguments)
+class Reduced:
+    """Pickles as this call, with a state that the pickle sets afterwards."""
+
+    def __init__(self, *reduced):
+        self.reduced = reduced
 
     def __reduce__(self):
-        return self.call
+        return self.reduced
+
+
+def malicious(function, *arguments):
+    return Reduced(function, arguments)
+
+
+def with_state(value, state):
+    return Reduced(*value.__reduce__()[:2], state)
 
 
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        (pickle.dumps({"data": Malicious(print, "owned")}), "builtins.print"),
-        (pickle.dumps({"data": Malicious(os.system, "true")}), "posix.system"),
-        (pickle.dumps({"data": Malicious(np.load, "x.npy")}, 2), "numpy"),
-        (pickle.dumps({"data": np.array([Malicious])}), "dtype|'O8'"),
+        (pickle.dumps({"data": malicious(print, "owned")}), "builtins.print"),
+        (pickle.dumps({"data": malicious(os.system, "true")}), "posix.system"),
+        (pickle.dumps({"data": malicious(np.load, "x.npy")}, 2), "numpy"),
+        (pickle.dumps({"data": np.array([Reduced])}), "dtype|'O8'"),
         (pickle.dumps({"data": np.zeros(3, np.float64)}), "f8"),
         (pickle.dumps(["a list"]), "a list, not a dictionary"),
         (pickle.dumps({"data": 1})[:-4], "damaged pickle"),
         (b"", "damaged pickle"),
-        (pickle.dumps({"x": Malicious(codecs.encode, "a" * 9, "zlib_codec")}, 2), "zlib_codec"),
+        (pickle.dumps({"x": malicious(codecs.encode, "a" * 9, "zlib_codec")}, 2), "zlib_codec"),
     ],
 )
 def test_load_pickle_of_more_than_plain_data_fails(content, named):
@@ -51,17 +61,7 @@ def test_load_pickle_of_more_than_plain_data_fails(content, named):
         load_pickle(content)
 
 
-class Built:
-    """Pickles like `made`, with a state that the pickle sets afterwards."""
-
-    def __init__(self, made, state):
-        self.call = (*made.__reduce__()[:2], state)
-
-    def __reduce__(self):
-        return self.call
-
-
-HOSTILE_DTYPE = Built(np.dtype("u1"), (3, "<", None, ("f",), {"f": (np.dtype("u1"), 9)}, 9, 1, 0))
+HOSTILE_DTYPE = with_state(np.dtype("u1"), (3, "<", None, ("f",), {"f": (np.dtype("u1"), 9)}, 9, 1, 0))
 
 
 @pytest.mark.parametrize(
@@ -77,12 +77,12 @@ HOSTILE_DTYPE = Built(np.dtype("u1"), (3, "<", None, ("f",), {"f": (np.dtype("u1
 )
 def test_load_pickle_of_an_array_with_an_invalid_state_fails(state, named):
     with pytest.raises(PickleRefusedError, match=named):
-        load_pickle(pickle.dumps({"data": Built(np.zeros(4, np.uint8), state)}, 2))
+        load_pickle(pickle.dumps({"data": with_state(np.zeros(4, np.uint8), state)}, 2))
 
 
 def test_load_pickle_ignores_the_state_of_a_dtype():
     state = (1, (4,), HOSTILE_DTYPE, False, b"abcd")
-    data = load_pickle(pickle.dumps({"data": Built(np.zeros(4, np.uint8), state)}, 2))["data"]
+    data = load_pickle(pickle.dumps({"data": with_state(np.zeros(4, np.uint8), state)}, 2))["data"]
 
     assert (data.dtype, data.tolist()) == (np.dtype("u1"), [97, 98, 99, 100])
     assert np.array_equal(data + 1, [98, 99, 100, 101])
@@ -109,7 +109,7 @@ def test_load_pickle_reads_pickles_of_python_2_and_3(dump):
 
 
 def test_archive_with_a_malicious_pickle_is_named(tmp_path: Path):
-    pickles = members() | {"train": pickle.dumps({"data": Malicious(print, "owned")})}
+    pickles = members() | {"train": pickle.dumps({"data": malicious(print, "owned")})}
     path = write_archive(tmp_path / "a.tar.gz", pickles)
 
     with pytest.raises(ArchiveError, match=r"a\.tar\.gz: the pickle names builtins\.print"):

@@ -7,16 +7,13 @@ import pytest
 from PIL import Image
 
 from training.container.picture_model.near_duplicates import difference_hash, near_groups
-from training.staging.splits import Candidate, TooFewPicturesError, assign_splits, pixel_hash
+from training.staging.splits import Candidate, TooFewPicturesError, admit_to_training, assign_splits, pixel_hash
 
 FAR = 0x9E3779B97F4A7C15  # multiples of it differ in about half of their 64 bits
 
 
 def candidate(class_name, number, split=None, **changed):
-    facts = {
-        "pixel_hash": f"{class_name} {number}",
-        "difference_hash": (number + 1) * FAR % 2**64,
-    } | changed
+    facts = {"pixel_hash": f"{class_name} {number}", "difference_hash": (number + 1) * FAR % 2**64} | changed
     return Candidate(class_name, f"{class_name}-{number:03d}", split=split, **facts)
 
 
@@ -102,6 +99,29 @@ def test_picture_in_two_classes_is_left_out():
 
     assert assignment.contradictions == pictures[-2:]
     assert assignment.splits[-2:] == [None, None]
+
+
+def test_admit_to_training_leaves_out_repeats_of_test_pictures_and_contradictions():
+    own = candidates(3, "bus")
+    tested, validated = own[2].difference_hash, own[1].difference_hash
+    more = [
+        candidate("bus", 10),
+        candidate("bus", 11, difference_hash=tested ^ 0b111),
+        candidate("car", 12, difference_hash=tested),
+        candidate("bus", 13, difference_hash=validated),  # training also learns from validation pictures
+        candidate("car", 14, pixel_hash=own[0].pixel_hash),
+        candidate("bus", 15, pixel_hash="twice"),
+        candidate("car", 16, pixel_hash="twice"),
+    ]
+    admission = admit_to_training(more, own, ["train", "validation", "test"])
+
+    assert admission.splits == ["train", None, None, "train", None, None, None]
+    assert admission.repeats_of_test == more[1:3]
+    assert admission.contradictions == more[4:]
+
+
+def test_admit_to_training_without_candidates_admits_none():
+    assert admit_to_training([], candidates(1, "bus"), ["test"]).splits == []
 
 
 def textured(seed, size=(64, 64)):
