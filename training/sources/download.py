@@ -7,8 +7,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from common.progress import Report
 from training.sources.source import StageDataError
 
 CHUNK = 64 * 1024  # bytes per read: a second of the slowest host seen
@@ -29,9 +29,8 @@ def download(
     url: str,
     target: Path,
     md5: str,
-    report: Callable[[int, int | None], None],
+    report: Report,
     *,
-    opener: Callable[..., Any] = urllib.request.urlopen,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
     """Return `target`, downloaded unless it exists with this checksum.
@@ -40,7 +39,7 @@ def download(
     of bytes received and the size of the file, None if the host does not send it.
     Raises DownloadError, ChecksumMismatchError.
     """
-    if target.exists() and file_md5(target) == md5:
+    if target.exists() and _file_md5(target) == md5:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
@@ -48,7 +47,7 @@ def download(
     while True:
         before = _size(part)
         try:
-            if _fetch(url, part, report, opener):
+            if _fetch(url, part, report):
                 break
             problem = "the connection was dropped"
         except urllib.error.HTTPError as error:
@@ -64,7 +63,7 @@ def download(
                 " kept: run the same command again later."
             )
         sleep(min(2**failures, LONGEST_PAUSE))
-    received_md5 = file_md5(part)
+    received_md5 = _file_md5(part)
     if received_md5 != md5:
         part.unlink()  # resuming could never correct it
         raise ChecksumMismatchError(
@@ -75,20 +74,20 @@ def download(
     return target
 
 
-def file_md5(path: Path) -> str:
+def _file_md5(path: Path) -> str:
     """Return the MD5 checksum of a file in hex: the one its publisher gives, no proof of origin."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _fetch(url: str, part: Path, report: Callable[[int, int | None], None], opener: Callable[..., Any]) -> bool:
+def _fetch(url: str, part: Path, report: Report) -> bool:
     """Append to `part` until the connection ends. Return whether the file is complete."""
     start = _size(part)
     request = urllib.request.Request(  # noqa: S310  the URL is a constant of ours
         url, headers={"Range": f"bytes={start}-"} if start else {}
     )
     try:
-        response = opener(request, timeout=TIMEOUT)
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310
     except urllib.error.HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
