@@ -337,8 +337,7 @@ def test_calibration_error_of_luck_falls_with_the_number_of_pictures():
 @pytest.fixture
 def staged(tmp_path: Path) -> Path:
     root = tmp_path / "staged"
-    arguments = ["synthetic", "--no-upload", "--count", "12", "--size", "16", "--out", str(root)]
-    assert stage_data.main(arguments) == 0
+    assert stage_data.main(["synthetic", "--no-upload", "--count", "12", "--size", "16", "--out", str(root)]) == 0
     return root
 
 
@@ -358,8 +357,11 @@ def test_staged_pictures_of_an_empty_split_fails(tmp_path):
 
 
 @pytest.fixture
-def run(staged, tmp_path, monkeypatch):
-    """Run the command on four pictures, with this answer to each and this archive of the model."""
+def run(staged, tmp_path, monkeypatch, capsys):
+    """Run the command on four pictures, with this answer to each and this archive of the model.
+
+    Returns the exit status, the written evaluation.json or None, standard output and standard error.
+    """
 
     def command(answer, archive, *options):
         session = StubbedSession()
@@ -369,93 +371,86 @@ def run(staged, tmp_path, monkeypatch):
         for _ in range(4):
             answer(session.stub("sagemaker-runtime"))
         monkeypatch.setattr("boto3.Session", lambda: session)
-        out = tmp_path / "out"
-        folders = ("--staged", str(staged), "--out", str(out))
-        return main(["--endpoint", "e", "--concurrency", "1", *folders, *options]), out
+        folders = ("--staged", str(staged), "--out", str(tmp_path / "out"))
+        capsys.readouterr()
+        status = main(["--endpoint", "e", "--concurrency", "1", *folders, *options])
+        report = tmp_path / "out" / "evaluation.json"
+        return status, json.loads(report.read_text()) if report.exists() else None, *capsys.readouterr()
 
     return command
 
 
 def is_a_bicycle(stubber):
-    body = Body(named(bicycle=0.97, motorcycle=0.03))
-    stubber.add_response("invoke_endpoint", {"Body": body})
+    stubber.add_response("invoke_endpoint", {"Body": Body(named(bicycle=0.97, motorcycle=0.03))})
 
 
-def test_evaluate_writes_report_and_plots_with_the_recommended_threshold(run, capsys):
-    status, out = run(is_a_bicycle, model_archive(held_out(400)))
+def test_evaluate_writes_report_and_plots_with_the_recommended_threshold(run, tmp_path):
+    status, written, shown, _ = run(is_a_bicycle, model_archive(held_out(400)))
 
     assert status == 0
-    written = json.loads((out / "evaluation.json").read_text())
     assert (written["endpoint"], written["split"], written["accuracy"]) == ("e", "test", 0.5)
     assert written["confusion_matrix"]["counts"] == [[2, 0], [2, 0]]
     plots = ["confusion_matrix.png", "reliability.png", "risk_coverage.png"]
-    assert sorted(p.name for p in out.iterdir()) == sorted(["evaluation.json", *plots])
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(["evaluation.json", *plots])
     for name in plots:
-        with Image.open(out / name) as picture:
+        with Image.open(tmp_path / "out" / name) as picture:
             assert picture.format == "PNG"
     assert (written["threshold"], written["threshold_source"]) == (0.6, "recommendation")
     assert written["recommendation"]["met"] is True
     assert written["recommendation"]["error_bound"] <= written["recommendation"]["max_error"]
-    shown = capsys.readouterr().out
     assert "0.500 of 4 pictures (95 %: 0.150 to 0.850)" in shown
     assert "Accepted    4 at threshold 0.6: coverage 1.000 (95 %: 0.510 to 1.000)" in shown
     assert "Threshold   0.6. 400 of 400 held-out pictures" in shown
 
 
-def test_evaluate_with_max_error_recommends_for_that_rate(run, capsys):
-    _, out = run(is_a_bicycle, model_archive(held_out(400)), "--max-error", "0.001")
+def test_evaluate_with_max_error_recommends_for_that_rate(run):
+    _, written, shown, _ = run(is_a_bicycle, model_archive(held_out(400)), "--max-error", "0.001")
 
-    found = json.loads((out / "evaluation.json").read_text())["recommendation"]
-    assert (found["met"], found["max_error"]) == (False, 0.001)
-    assert "No threshold keeps the error among accepted answers at 0.1%" in capsys.readouterr().out
+    assert (written["recommendation"]["met"], written["recommendation"]["max_error"]) == (False, 0.001)
+    assert "No threshold keeps the error among accepted answers at 0.1%" in shown
 
 
-def test_evaluate_with_threshold_uses_it_and_shows_the_recommendation(run, capsys):
-    _, out = run(is_a_bicycle, model_archive(held_out(400)), "--threshold", "0.98")
+def test_evaluate_with_threshold_uses_it_and_shows_the_recommendation(run):
+    _, written, shown, _ = run(is_a_bicycle, model_archive(held_out(400)), "--threshold", "0.98")
 
-    written = json.loads((out / "evaluation.json").read_text())
     assert (written["threshold"], written["threshold_source"]) == (0.98, "--threshold")
     assert (written["accepted"], written["recommendation"]["threshold"]) == (0, 0.6)
-    shown = capsys.readouterr().out
     assert "0 at threshold 0.98: coverage 0.000 (95 %: 0.000 to 0.490), accuracy -\n" in shown
     assert "0.98, as asked. Otherwise: 400 of 400 held-out" in shown
 
 
 @pytest.mark.parametrize("options", [[], ["--threshold", "0.98"]])
-def test_evaluate_of_a_model_without_held_out_answers_uses_the_stacks_threshold(run, capsys, options):
-    status, out = run(is_a_bicycle, model_archive(None), *options)
+def test_evaluate_of_a_model_without_held_out_answers_uses_the_stacks_threshold(run, tmp_path, options):
+    status, written, shown, _ = run(is_a_bicycle, model_archive(None), *options)
 
     assert status == 0
-    written = json.loads((out / "evaluation.json").read_text())
-    expected = 0.98 if options else settings.project().confidence_threshold
-    assert (written["threshold"], written["recommendation"]) == (expected, None)
-    words = "0.98, as asked. Otherwise: " if options else f"{expected:g}. "
-    shown = capsys.readouterr().out
-    assert f"Threshold   {words}{MODEL_DATA} has no held_out.json: it is older than" in shown
-    assert f"So {settings.project().confidence_threshold:g} stays, as in samconfig.toml." in shown
-    assert (out / "risk_coverage.png").exists()
+    stacks = settings.project().confidence_threshold
+    assert (written["threshold"], written["recommendation"]) == (0.98 if options else stacks, None)
+    beginning = "0.98, as asked. Otherwise: " if options else f"{stacks:g}. "
+    assert f"Threshold   {beginning}{MODEL_DATA} has no held_out.json: it is older than" in shown
+    assert f"So {stacks:g} stays, as in samconfig.toml." in shown
+    assert (tmp_path / "out" / "risk_coverage.png").exists()
 
 
-def test_evaluate_with_unanswered_pictures_fails_and_writes_the_report(run, capsys):
+def test_evaluate_with_unanswered_pictures_fails_and_writes_the_report(run, tmp_path):
     def answer(stubber):
         stubber.add_client_error("invoke_endpoint", "ModelError", "the model is out of memory")
 
-    status, out = run(answer, model_archive(held_out(400)))
+    status, written, shown, _ = run(answer, model_archive(held_out(400)))
 
     assert status == 1
-    assert "4 pictures without an answer" in capsys.readouterr().out
-    written = json.loads((out / "evaluation.json").read_text())
+    assert "4 pictures without an answer" in shown
     assert written["errors"] == 4
     assert all("out of memory" in p["error"] for p in written["predictions"])
-    assert (out / "reliability.png").exists()
+    assert (tmp_path / "out" / "reliability.png").exists()
 
 
-def test_evaluate_without_endpoint_fails_with_one_sentence(run, capsys):
+def test_evaluate_without_endpoint_fails_with_one_sentence(run, tmp_path):
     def answer(stubber):
         stubber.add_client_error("invoke_endpoint", "ValidationError", "Endpoint e not found.")
 
-    status, out = run(answer, None)
+    status, _, _, error = run(answer, None)
 
     assert status == 1
-    assert capsys.readouterr().err.startswith("evaluate: Endpoint e was not found: run")
-    assert not out.exists()
+    assert error.startswith("evaluate: Endpoint e was not found: run")
+    assert not (tmp_path / "out").exists()

@@ -2,6 +2,7 @@
 
 import errno
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,23 +55,15 @@ def test_confusion_matrix_with_many_classes_has_no_overlapping_labels(classes):
     assert all(b.y1 <= a.y0 for a, b in pairwise(beside))
 
 
-def drawn(monkeypatch, plot):
-    """Return the axes of the figure that `plot` writes."""
-    kept = []
-    for module in ("risk_coverage", "reliability"):
-        monkeypatch.setattr(f"training.evaluation.plots.{module}.write_figure", lambda figure, _: kept.append(figure))
-    plot()
-    [figure] = kept
-    return figure.axes
-
-
 @pytest.mark.parametrize("max_error", [0.05, 0.001], ids=["met", "not met"])
-def test_risk_coverage_shows_the_numbers_of_the_recommendation(monkeypatch, tmp_path, max_error):
+def test_risk_coverage_shows_the_numbers_of_the_recommendation(max_error):
     held_out = Answers("cross-validation", CONFIDENCES, CORRECT)
     split = Answers("test split", CONFIDENCES[::5], CORRECT[::5])
     found = recommend_threshold(CONFIDENCES, CORRECT, max_error)
 
-    [axes] = drawn(monkeypatch, lambda: plot_risk_coverage(held_out, split, found.threshold, found, tmp_path / "r.png"))
+    axes: Any = Figure().subplots()
+    draw_risk_coverage(axes, LIGHT, held_out=held_out, split=split, threshold=found.threshold, recommendation=found)
+    axes.legend()
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
     assert "cross-validation: 500 pictures" in texts
     assert "test split: 100 pictures" in texts
@@ -116,15 +109,21 @@ def test_reliability_of_bins_of_any_size_is_drawn(right):
         assert bars.lines[0].get_ydata() == [right]
 
 
-def test_reliability_without_an_answer_says_so(monkeypatch, tmp_path):
-    axes, _ = drawn(monkeypatch, lambda: plot_reliability([], [], "t", None, tmp_path / "r.png"))
+def plotted_reliability(monkeypatch, *arguments):
+    """Return the axes of the figure that plot_reliability writes."""
+    figures = []
+    monkeypatch.setattr("training.evaluation.plots.reliability.write_figure", lambda figure, _: figures.append(figure))
+    plot_reliability(*arguments, Path("r.png"))
+    return figures[0].axes
+
+
+def test_reliability_without_an_answer_says_so(monkeypatch):
+    axes, _ = plotted_reliability(monkeypatch, [], [], "t", None)
     assert axes.get_title() == "t\nno picture got an answer"
 
 
-def test_reliability_shows_bins_and_their_intervals(monkeypatch, tmp_path):
-    axes, below = drawn(
-        monkeypatch, lambda: plot_reliability(CONFIDENCES, CORRECT, "t", (0.1, 0.3), tmp_path / "r.png")
-    )
+def test_reliability_shows_bins_and_their_intervals(monkeypatch):
+    axes, below = plotted_reliability(monkeypatch, CONFIDENCES, CORRECT, "t", (0.1, 0.3))
     assert "(95 %: 0.100 to 0.300)" in axes.get_title()
     assert "pictures in the bins: 100, 100, 100, 100, 100" in axes.get_title()
     [bars] = axes.containers
