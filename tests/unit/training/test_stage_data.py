@@ -101,24 +101,24 @@ def test_stage_into_a_folder_with_other_files_fails_before_the_download(tmp_path
     assert files(out) == before
 
 
-@pytest.mark.parametrize("name", ["train/bicycle/mine.png", "test/notes.txt"])
-def test_stage_into_a_staged_folder_with_a_users_file_fails_and_keeps_it(archive, out, capsys, name):
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train/bicycle/mine.png"], "train/bicycle/mine.png was not written by stage_data: move it away, or give"),
+        (["test/notes.txt"], "test/notes.txt was not written by stage_data: move it away, or give another --out"),
+        (["test/a", "test/b", "test/c"], "test/a was not written by stage_data, nor were 2 more files: move it away"),
+    ],
+    ids=["picture", "text", "many"],
+)
+def test_stage_into_a_staged_folder_with_a_users_files_fails_and_keeps_them(archive, out, capsys, names, message):
     stage(archive, out)
-    (out / name).write_bytes(b"a user's own")
+    for name in names:
+        (out / name).write_bytes(b"a user's own")
     before = files(out)
 
     assert stage("synthetic", out, "--count", "10") == 1
-    error = capsys.readouterr().err
-    assert f"{name} was not written by stage_data: move it away, or give another --out" in error
+    assert message in capsys.readouterr().err
     assert files(out) == before
-
-
-def test_stage_into_a_folder_with_many_files_of_a_user_counts_them(archive, out, capsys):
-    stage(archive, out)
-    photos(out / "train", count=2)
-
-    assert stage(archive, out) == 1
-    assert "0.jpg was not written by stage_data, nor were 3 more files" in capsys.readouterr().err
 
 
 def test_stage_never_removes_a_file_outside_the_folder(archive, out):
@@ -275,28 +275,25 @@ def test_stage_a_folder_into_itself_fails(tmp_path, capsys):
     assert files(folder) == before
 
 
-def test_stage_without_credentials_fails_before_anything(archive, out, session, capsys):
-    session.stub("sts").add_client_error("get_caller_identity", "ExpiredToken")
-
-    assert stage_data.main([str(archive), "--out", str(out)]) == 1
-    assert "log in again" in capsys.readouterr().err
-    assert not out.exists()
-
-
-def test_stage_into_the_bucket_of_another_account_fails_before_the_download(
-    tmp_path, out, no_download, session, capsys
+@pytest.mark.parametrize(
+    ("source", "service", "error", "message"),
+    [
+        ("missing.tar.gz", None, None, "missing.tar.gz does not exist"),
+        ("cifar100", "sts", ("get_caller_identity", "ExpiredToken"), "log in again"),
+        ("cifar100", "s3", ("head_bucket", "403"), "ask for access"),
+    ],
+    ids=["source", "credentials", "bucket of another account"],
+)
+def test_stage_with_a_missing_requirement_fails_before_the_download(
+    tmp_path, out, no_download, session, capsys, source, service, error, message
 ):
-    session.stub("sts").add_response("get_caller_identity", IDENTITY)
-    session.stub("s3").add_client_error("head_bucket", "403")
+    if service == "s3":
+        session.stub("sts").add_response("get_caller_identity", IDENTITY)
+    if service:
+        session.stub(service).add_client_error(*error)
 
-    assert stage_data.main(["cifar100", "--out", str(out), "--cache", str(tmp_path)]) == 1
-    assert "ask for access" in capsys.readouterr().err
-    assert not out.exists()
-
-
-def test_stage_a_missing_source_calls_nothing_of_aws(out, session, capsys):
-    assert stage_data.main(["missing.tar.gz", "--out", str(out)]) == 1
-    assert "missing.tar.gz does not exist" in capsys.readouterr().err
+    assert stage_data.main([source, "--out", str(out), "--cache", str(tmp_path)]) == 1
+    assert message in capsys.readouterr().err
     assert not out.exists()
 
 
