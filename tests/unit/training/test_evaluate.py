@@ -150,8 +150,6 @@ BROKEN = [
     ResponseStreamingError(error="reset"),
     IncompleteReadError(actual_bytes=1, expected_bytes=2),
 ]
-
-
 BUSY = [
     busy("ThrottlingException", 400),
     busy("ModelNotReadyException", 429),
@@ -174,19 +172,15 @@ def test_predict_retries_a_transient_error(no_pause, error, tries):
     assert ask(Failing(*[error] * (tries - 1))).label == "car"
 
 
-@pytest.mark.parametrize("code", ["ModelError", "ValidationError"])
-def test_predict_does_not_retry_a_permanent_error(code):
-    runtime = Failing(busy(code, 424))  # also an error without a message
-
-    assert code in str(ask(runtime).error)
-    assert runtime.tries == 1
+PERMANENT = [busy("ModelError", 424), busy("ValidationError", 424)]  # without a message, too
 
 
-def test_predict_with_a_transient_then_a_permanent_error_ends(no_pause):
-    runtime = Failing(BUSY[0], *[busy("ModelError", 424)] * 99)
+@pytest.mark.parametrize("errors", [PERMANENT[:1], PERMANENT[1:], [BUSY[0], PERMANENT[0]]], ids=str)
+def test_predict_does_not_retry_a_permanent_error(no_pause, errors):
+    runtime = Failing(*errors, *errors[-1:] * 99)
+    prediction = ask(runtime)
 
-    assert ask(runtime).label is None
-    assert runtime.tries == 2
+    assert (prediction.label, prediction.error, runtime.tries) == (None, str(errors[-1]), len(errors))
 
 
 def test_predict_after_ctrl_c_does_not_retry():

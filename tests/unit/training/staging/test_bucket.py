@@ -80,21 +80,25 @@ def test_ensure_bucket_creates_a_missing_bucket_in_its_region(s3, region, create
 
 
 @pytest.mark.parity("s3-create-bucket")
-def test_ensure_bucket_while_s3_deletes_its_name_fails(s3):
+@pytest.mark.parametrize(
+    ("code", "error", "message"),
+    [
+        ("OperationAborted", BucketBusyError, r"still deleting an earlier bucket pictures.*again"),
+        ("AccessDenied", ClientError, "AccessDenied"),
+    ],
+)
+def test_ensure_bucket_with_a_refused_creation_fails(s3, code, error, message):
     expect_missing_bucket(s3)
-    s3.add_client_error("create_bucket", "OperationAborted", "A conflicting operation")
+    s3.add_client_error("create_bucket", code)
 
-    with pytest.raises(BucketBusyError, match=r"still deleting an earlier bucket pictures.*again"):
+    with pytest.raises(error, match=message):
         ensure(s3)
 
 
-def test_ensure_bucket_without_permission_raises_the_client_error(s3):
-    expect_missing_bucket(s3)
-    s3.add_client_error("create_bucket", "AccessDenied")
-    with pytest.raises(ClientError, match="AccessDenied"):
-        ensure(s3)
+def test_ensure_bucket_without_permission_to_read_tags_raises_the_client_error(s3):
     s3.add_response("head_bucket", {}, HEAD)
     s3.add_client_error("get_bucket_tagging", "AccessDenied")
+
     with pytest.raises(ClientError, match="AccessDenied"):
         ensure(s3)
 
