@@ -147,10 +147,10 @@ def stage(arguments: argparse.Namespace, console: Console) -> None:
         labels.check(source.classes)
     received = _ReceivedPictures(folder)
     received.add(source.pictures(), source.total, "Pictures", console)
-    own = [*received.candidates]
+    unreviewed = [*received.candidates]
     with progress_bar(console, "Comparing") as report:
         assignment = assign_splits(
-            own,
+            unreviewed,
             source.classes,
             seed=arguments.seed,
             validation_share=arguments.validation_share,
@@ -161,7 +161,7 @@ def stage(arguments: argparse.Namespace, console: Console) -> None:
     if labels:
         reviewed = labels.pictures(arguments.long_side)
         unreadable = received.add(reviewed, len(labels.decided), "Reviewed", console)
-        admission = admit_to_training(received.candidates[len(own) :], own, splits)
+        admission = admit_to_training(received.candidates[len(unreviewed) :], unreviewed, splits)
         splits, left_out = splits + admission.splits, left_out + admission.left_out()
     paths = {
         number: f"{split}/{candidate.class_name}/{candidate.name}.png"
@@ -172,12 +172,17 @@ def stage(arguments: argparse.Namespace, console: Console) -> None:
         "source": source.description,
         "seed": arguments.seed,
         "classes": source.classes,
-        "counts": _counts(source.classes, [*paths.values()]),
+        "counts": {
+            split: {name: sum(p.startswith(f"{split}/{name}/") for p in paths.values()) for name in source.classes}
+            for split in SPLITS
+        },
         "s3_uri": None,
         "files": {path: received.files[number] for number, path in sorted(paths.items(), key=lambda item: item[1])},
     }
     if labels:
-        manifest["reviews"] = labels.summary([p for number, p in paths.items() if number >= len(own)], unreadable)
+        manifest["reviews"] = labels.summary(
+            [p for number, p in paths.items() if number >= len(unreviewed)], unreadable
+        )
     with progress_bar(console, "Files") as report:
         written, kept = folder.commit(paths, manifest, report)
     for reason, candidates in left_out:
@@ -296,13 +301,6 @@ class _Storage:
         upload_file(self.s3, self.bucket, f"{STAGED_PREFIX}/{MANIFEST}", folder.root / MANIFEST)
         objects = f"{result.uploaded} uploaded, {result.skipped} there already, {result.deleted} stale deleted"
         return [("Bucket", f"{manifest['s3_uri']}{' (bucket made)' if self._is_new else ''}"), ("Objects", objects)]
-
-
-def _counts(classes: Sequence[str], paths: Sequence[str]) -> dict[str, dict[str, int]]:
-    return {
-        split: {name: sum(path.startswith(f"{split}/{name}/") for path in paths) for name in classes}
-        for split in SPLITS
-    }
 
 
 def _print_list(console: Console, heading: str, names: Sequence[str]) -> None:

@@ -91,13 +91,11 @@ def predict_all(
     Raises EndpointNotFoundError, UnknownTruthError, and ClientError for an error that concerns all pictures.
     """
     stop = Event()
-    return run_parallel(
-        lambda picture: predict(runtime, endpoint, picture, class_names, stop),
-        pictures,
-        threads=concurrency,
-        report=report,
-        stop=stop,
-    )
+
+    def send(picture: tuple[str, str, bytes]) -> EndpointPrediction:
+        return predict(runtime, endpoint, picture, class_names, stop)
+
+    return run_parallel(send, pictures, threads=concurrency, report=report, stop=stop)
 
 
 def predict(

@@ -59,7 +59,9 @@ def archive_source(path: Path, classes: Sequence[str]) -> Source:
                 if label not in label_of:
                     continue
                 stem = file_stem(name) if counts[name] == 1 else f"{file_stem(name)}-{row}"
-                yield LabelledPicture(label_of[label], f"{member_name}-{stem}", _image(member, row), split)
+                pixels = member.data[row].reshape(3, SIDE, SIDE).transpose(1, 2, 0)
+                image = Image.fromarray(np.ascontiguousarray(pixels))
+                yield LabelledPicture(label_of[label], f"{member_name}-{stem}", image, split)
 
     return Source(
         description={"kind": "archive", "name": path.name},
@@ -120,11 +122,6 @@ def _member(path: Path, name: str, fields: dict[str, Any], class_count: int) -> 
     if len(names) != len(data):
         raise ArchiveError(f"{path}: {name} must have one file name for each of its pictures.")
     return _Member(data, labels, [Path(_text(text)).stem for text in names])
-
-
-def _image(member: _Member, row: int) -> Image.Image:
-    planes = member.data[row].reshape(3, SIDE, SIDE)
-    return Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0)))
 
 
 def _text(value: str | bytes) -> str:

@@ -24,11 +24,7 @@ class TooFewClassesError(StageDataError):
 
 
 class ClassNameError(StageDataError):
-    """A class name cannot be used as a folder, an S3 key or an entry of a comma-separated list."""
-
-
-class SameClassNameError(StageDataError):
-    """Two classes of the source differ only in case or spaces."""
+    """A class name cannot be used, or differs from another one only in case or spaces."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +65,13 @@ def choose_classes(wanted: Sequence[str], available: Sequence[str]) -> list[str]
     """Return the wanted classes as the source spells them, sorted, each once.
 
     Case and spaces do not matter ("Pickup Truck" is pickup_truck). Raises UnknownClassError with
-    the nearest names, TooFewClassesError, ClassNameError, SameClassNameError.
+    the nearest names, TooFewClassesError, ClassNameError.
     """
     spelled: dict[str, str] = {}
     for name in available:
         other = spelled.setdefault(folded_class_name(name), name)
         if other != name and folded_class_name(name) in map(folded_class_name, wanted):
-            raise SameClassNameError(
+            raise ClassNameError(
                 f"The classes {other!r} and {name!r} differ only in case or spaces, which some"
                 " disks do not tell apart: rename or join them."
             )
@@ -87,6 +83,7 @@ def choose_classes(wanted: Sequence[str], available: Sequence[str]) -> list[str]
         raise TooFewClassesError(f"Only {', '.join(chosen) or 'no class'} was chosen: a classifier needs at least two.")
     for name in chosen:
         if not re.fullmatch(r"\w[\w .-]*", name):
+            # A class is a folder, a part of S3 keys, and an entry of the comma-separated parameter ClassNames.
             raise ClassNameError(
                 f"The class name {name!r} cannot be used: rename it to letters, digits, spaces,"
                 " hyphens, dots and underscores."
