@@ -46,9 +46,10 @@ def draw_risk_coverage(
 
     highest = 0.02
     if held_out:
-        level = recommendation and simultaneous_level(
-            len(held_out.confidences), recommendation.max_error, recommendation.confidence_level
-        )
+        level = None
+        if recommendation:
+            pictures = len(held_out.confidences)
+            level = simultaneous_level(pictures, recommendation.max_error, recommendation.confidence_level)
         highest = max(highest, _draw(axes, held_out, theme.series[0], threshold, level))
     highest = max(highest, _draw(axes, split, theme.series[1], threshold, None))
     if recommendation:

@@ -109,21 +109,21 @@ def test_reliability_of_bins_of_any_size_is_drawn(right):
         assert bars.lines[0].get_ydata() == [right]
 
 
-def plotted_reliability(monkeypatch, *arguments):
+def plotted_reliability(monkeypatch, confidences, correct, interval):
     """Return the axes of the figure that plot_reliability writes."""
     figures = []
     monkeypatch.setattr("training.evaluation.plots.reliability.write_figure", lambda figure, _: figures.append(figure))
-    plot_reliability(*arguments, Path("r.png"))
+    plot_reliability(confidences, correct, "t", interval, Path("r.png"))
     return figures[0].axes
 
 
 def test_reliability_without_an_answer_says_so(monkeypatch):
-    axes, _ = plotted_reliability(monkeypatch, [], [], "t", None)
+    axes, _ = plotted_reliability(monkeypatch, [], [], None)
     assert axes.get_title() == "t\nno picture got an answer"
 
 
 def test_reliability_shows_bins_and_their_intervals(monkeypatch):
-    axes, below = plotted_reliability(monkeypatch, CONFIDENCES, CORRECT, "t", (0.1, 0.3))
+    axes, below = plotted_reliability(monkeypatch, CONFIDENCES, CORRECT, (0.1, 0.3))
     assert "(95 %: 0.100 to 0.300)" in axes.get_title()
     assert "pictures in the bins: 100, 100, 100, 100, 100" in axes.get_title()
     [bars] = axes.containers
