@@ -124,7 +124,8 @@ def _draw_body(pen: Pen, rng: random.Random, shape: Shape, paint: Color) -> None
     lower = [(rear, floor), (front, floor), (front, nose), screen, back, (rear, belt - 0.1 * shape.back[0])]
     draw_body(pen, softened(lower, 0.03), width, paint)
     cabin = [back, screen, screen_top, back_top]
-    draw_body(pen, [back, screen, *softened(cabin, rng.uniform(0.02, 0.05))[10:]], width, paint)  # its upper corners
+    # Only the upper corners are rounded, the last two with five points each: the lower ones join the body.
+    draw_body(pen, [back, screen, *softened(cabin, rng.uniform(0.02, 0.05))[10:]], width, paint)
     color = any_color(rng)
     if rng.random() < 0.5:  # a stripe, or the lower part, in another color
         y = floor + (nose - floor) * rng.uniform(0.2, 0.8)
@@ -165,14 +166,25 @@ def _draw_panes(
             share = number / shape.panes
             pillar = [between(corners[0], corners[1], share), between(corners[3], corners[2], share)]
             pen.line(pillar, pillar_width, shaded(paint, 0.8))
+    _draw_doors(pen, rng, shape, (back[0], screen[0]), pane=shaded(pane, 0.9), line=line)
+
+
+def _draw_doors(
+    pen: Pen, rng: random.Random, shape: Shape, ends: tuple[float, float], *, pane: Color, line: Color
+) -> None:
+    """Draw the outlines and handles of doors; of a bus, which has doors on one side only, glass doors or none.
+
+    `ends` are the x of the cabin's rear and front end.
+    """
+    start, end = ends
     if shape.panes > 3:
-        if rng.random() < 0.5:  # the doors are on one side only
-            for x in [screen[0] - 0.16, rng.uniform(0.42, 0.55)][: rng.randint(1, 2)]:
-                pen.area([(x, shape.floor), (x + 0.11, shape.floor), (x + 0.11, y), (x, y)], shaded(pane, 0.9))
-                pen.line([(x + 0.055, shape.floor), (x + 0.055, y)], 0.012, line)
+        top = shape.belt + (shape.roof - shape.belt) * (shape.decks - 0.88) / shape.decks
+        for x in [end - 0.16, rng.uniform(0.42, 0.55)][: rng.choice([0, 0, 1, 2])]:
+            pen.area([(x, shape.floor), (x + 0.11, shape.floor), (x + 0.11, top), (x, top)], pane)
+            pen.line([(x + 0.055, shape.floor), (x + 0.055, top)], 0.012, line)
         return
-    for x in (back[0] + 0.05, between(back, screen, 0.5)[0], screen[0] - 0.04):  # doors
-        if x > 2 * shape.wheel - 0.1:
+    for x in (start + 0.05, (start + end) / 2, end - 0.04):
+        if x > 2 * shape.wheel - 0.1:  # in front of the rear wheel's arch
             pen.line([(x, shape.floor + 0.03), (x, shape.belt)], 0.01, line)
             pen.line([(x - 0.07, shape.belt * 0.8), (x - 0.02, shape.belt * 0.8)], 0.014, shaded(line, 0.7))
 
