@@ -38,11 +38,12 @@ from training.evaluation.predictions import (
 )
 from training.evaluation.summary import acceptable, calibration_error_of_luck, summarise
 
-PICTURE = ("test/car/a.png", "car", b"png")
-
 
 def named(**probabilities):
     return json.dumps({"labels": [*probabilities], "probabilities": [*probabilities.values()]}).encode()
+
+
+RIGHT = named(car=0.75, van=0.25)
 
 
 @pytest.mark.parametrize(
@@ -78,14 +79,14 @@ def test_read_answer_returns_probabilities_by_class(body, classes):
 
 
 def ask(runtime, stop=None):
-    return predict(runtime, "e", PICTURE, None, stop or Event())
+    return predict(runtime, "e", ("test/car/a.png", "car", b"png"), None, stop or Event())
 
 
 def test_predict_sends_the_picture_and_returns_the_label():
     runtime, stubber = stubbed("sagemaker-runtime")
     stubber.add_response(
         "invoke_endpoint",
-        {"Body": Body(named(car=0.75, van=0.25)), "ContentType": "application/json"},
+        {"Body": Body(RIGHT), "ContentType": "application/json"},
         {"EndpointName": "e", "ContentType": "image/png", "Accept": "application/json", "Body": b"png"},
     )
     prediction = ask(runtime)
@@ -118,17 +119,39 @@ def test_predict_with_a_class_unknown_to_the_endpoint_fails():
         ask(runtime)
 
 
-class Failing:
-    """A runtime that first raises these errors, then answers."""
+class Runtime:
+    """Answers by the picture's bytes: with an answer, an error, or the errors of a list before RIGHT.
 
-    def __init__(self, *errors):
-        self.errors, self.tries = list(errors), 0
+    Counts the tries of each picture and how many calls run at a time.
+    """
 
-    def invoke_endpoint(self, **_):
-        self.tries += 1
-        if self.errors:
-            raise self.errors.pop(0)
-        return {"Body": Body(named(car=0.75, van=0.25))}
+    def __init__(self, answers, concurrency):
+        self.answers, self.concurrency = answers, concurrency
+        self.tries: Counter[bytes] = Counter()
+        self.running = self.most = 0
+        self.lock = threading.Lock()
+        self.all_running = threading.Barrier(concurrency, timeout=10)
+
+    def invoke_endpoint(self, Body, **_):  # noqa: N803  boto3's name
+        with self.lock:
+            self.tries[Body] += 1
+            first = self.tries.total() <= self.concurrency
+            self.running += 1
+            self.most = max(self.most, self.running)
+        if first:
+            self.all_running.wait()  # breaks unless as many calls run together
+        with self.lock:
+            self.running -= 1
+        answer = self.answers[Body.decode()]
+        if isinstance(answer, list):
+            answer = answer.pop(0) if answer else RIGHT
+        if isinstance(answer, Exception):
+            raise answer
+        return {"Body": io.BytesIO(answer)}
+
+
+def failing(*errors):
+    return Runtime({"png": [*errors]}, concurrency=1)
 
 
 @pytest.fixture
@@ -165,11 +188,11 @@ BUSY = [
     ids=lambda value: str(value)[:60],
 )
 def test_predict_retries_a_transient_error(no_pause, error, tries):
-    runtime = Failing(*[error] * 99)
+    runtime = failing(*[error] * 99)
     prediction = ask(runtime)
 
-    assert (prediction.label, prediction.error, runtime.tries) == (None, str(error), tries)
-    assert ask(Failing(*[error] * (tries - 1))).label == "car"
+    assert (prediction.label, prediction.error, runtime.tries.total()) == (None, str(error), tries)
+    assert ask(failing(*[error] * (tries - 1))).label == "car"
 
 
 PERMANENT = [busy("ModelError", 424), busy("ValidationError", 424)]  # without a message, too
@@ -177,44 +200,18 @@ PERMANENT = [busy("ModelError", 424), busy("ValidationError", 424)]  # without a
 
 @pytest.mark.parametrize("errors", [PERMANENT[:1], PERMANENT[1:], [BUSY[0], PERMANENT[0]]], ids=str)
 def test_predict_does_not_retry_a_permanent_error(no_pause, errors):
-    runtime = Failing(*errors, *errors[-1:] * 99)
+    runtime = failing(*errors, *errors[-1:] * 99)
     prediction = ask(runtime)
 
-    assert (prediction.label, prediction.error, runtime.tries) == (None, str(errors[-1]), len(errors))
+    assert (prediction.label, prediction.error, runtime.tries.total()) == (None, str(errors[-1]), len(errors))
 
 
 def test_predict_after_ctrl_c_does_not_retry():
-    runtime, stop = Failing(*[BUSY[0]] * 99), Event()
+    runtime, stop = failing(*[BUSY[0]] * 99), Event()
     stop.set()
 
     assert ask(runtime, stop).label is None
-    assert runtime.tries == 1
-
-
-class Runtime:
-    """Answers by the picture's bytes; counts how many calls run at a time."""
-
-    def __init__(self, answers, concurrency):
-        self.answers, self.running, self.most = answers, 0, 0
-        self.tries: Counter[bytes] = Counter()
-        self.lock = threading.Lock()
-        self.concurrency = concurrency
-        self.all_running = threading.Barrier(concurrency, timeout=10)
-
-    def invoke_endpoint(self, Body, **_):  # noqa: N803  boto3's name
-        with self.lock:
-            self.tries[Body] += 1
-            first = self.tries.total() <= self.concurrency
-            self.running += 1
-            self.most = max(self.most, self.running)
-        if first:
-            self.all_running.wait()  # breaks unless as many calls run together
-        with self.lock:
-            self.running -= 1
-        answer = self.answers[Body.decode()]
-        if isinstance(answer, Exception):
-            raise answer
-        return {"Body": io.BytesIO(answer)}
+    assert runtime.tries.total() == 1
 
 
 def ask_all(runtime, names, report):
