@@ -26,7 +26,7 @@ from common.endpoint_answer import AnswerError, read_answer
 from tests.unit.aws_stubs import ACCOUNT, Body, StubbedSession, client_error, stubbed
 from tests.unit.training.model_archives import MODEL_DATA, add_served_model, held_out, model_archive
 from training import stage_data
-from training.evaluate import default_class_names, main, parse_arguments
+from training.evaluate import default_class_names, main
 from training.evaluation import predictions as predictions_module
 from training.evaluation.pictures import NothingToEvaluateError, StagedPictureError, staged_pictures
 from training.evaluation.predictions import (
@@ -258,10 +258,6 @@ def test_predict_all_after_ctrl_c_ends_its_pauses(monkeypatch):
 )
 def test_default_class_names_are_the_stacks_parameter(parameters, names):
     assert default_class_names(parameters) == names
-
-
-def test_option_class_names_replaces_the_default():
-    assert parse_arguments(["--class-names", "car", "van"]).class_names == ["car", "van"]
 
 
 def prediction(true_class, probabilities, seconds=1.0):

@@ -12,13 +12,7 @@ import pytest
 from tests.unit.training.cifar_archives import members, noise, python2_pickle, write_archive
 from training.sources.archive import ArchiveError, archive_source
 from training.sources.safe_pickle import PickleRefusedError, load_pickle
-from training.sources.source import (
-    ClassNameError,
-    TooFewClassesError,
-    UnknownClassError,
-    choose_classes,
-    file_stem,
-)
+from training.sources.source import ClassNameError, TooFewClassesError, UnknownClassError, choose_classes
 
 CLASSES = ["bicycle", "motorcycle"]
 
@@ -197,7 +191,3 @@ def test_choose_classes_with_unusable_names_fails(wanted, available, error, mess
 )
 def test_choose_classes_returns_the_names_of_the_source(wanted, available, chosen):
     assert choose_classes(wanted, available) == chosen
-
-
-def test_file_stem_is_never_empty():
-    assert file_stem("..") == "picture"

@@ -17,12 +17,6 @@ from training.sources.synthetic import draw_picture
 BUCKET = f"scones-unlimited-training-{ACCOUNT}-eu-west-1"
 
 
-def png(image):
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()
-
-
 def folder_of(path, *labels):
     for one in labels:
         file = path / one.key
@@ -125,7 +119,7 @@ SOURCE = ("synthetic", "--count", "20", "--seed", "0")
 def stage(tmp_path, monkeypatch, capsys):
     """Stage drawn pictures with labels; return exit status, manifest, standard output, error."""
 
-    def run(labels, pictures, *options):
+    def run(labels, pictures, source=SOURCE):
         session = StubbedSession()
         identity = {"Account": ACCOUNT, "Arn": "arn:aws:iam::1:user/u", "UserId": "u"}
         session.stub("sts").add_response("get_caller_identity", identity)
@@ -141,7 +135,7 @@ def stage(tmp_path, monkeypatch, capsys):
         folder = folder_of(tmp_path / "labels", *labels)
         folder.mkdir(exist_ok=True)
         out = tmp_path / "staged"
-        status = stage_data.main([*SOURCE, "--out", str(out), "--no-upload", "--labels", str(folder), *options])
+        status = stage_data.main([*source, "--out", str(out), "--no-upload", "--labels", str(folder)])
         manifest = out / "manifest.json"
         read = json.loads(manifest.read_text()) if manifest.exists() else None
         return status, read, *capsys.readouterr()
@@ -149,20 +143,20 @@ def stage(tmp_path, monkeypatch, capsys):
     return run
 
 
-def drawn(name, number, seed=99):
-    return draw_picture(name, number, (32, 32), seed)
+def drawn(name, number):
+    stream = io.BytesIO()
+    draw_picture(name, number, (32, 32), seed=99).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def test_reviewed_pictures_join_training_and_nothing_else(stage, tmp_path):
     # GIVEN labels of three new pictures, one "neither", one of a damaged picture, and one of a test picture
-    labels = [
-        *(label(1, "bicycle"), label(2, "motorcycle"), label(3, "motorcycle")),
-        *(label(4, NEITHER), label(5, "bicycle"), label(6, "motorcycle")),
-    ]
+    answers = ("bicycle", "motorcycle", "motorcycle", NEITHER, "bicycle", "motorcycle")
+    labels = [label(number, answer) for number, answer in enumerate(answers, start=1)]
     assert stage_data.main([*SOURCE, "--out", str(tmp_path / "plain"), "--no-upload"]) == 0
     plain = json.loads((tmp_path / "plain" / "manifest.json").read_text())
     tested = next(path for path in plain["files"] if path.startswith("test/bicycle/"))
-    pictures = {one: png(drawn(one.label, number)) for number, one in enumerate(labels[:3], start=1)}
+    pictures = {one: drawn(one.label, number) for number, one in enumerate(labels[:3], start=1)}
     pictures |= {labels[4]: b"broken", labels[5]: (tmp_path / "plain" / tested).read_bytes()}
 
     # WHEN they are staged with drawn pictures
@@ -187,7 +181,7 @@ def test_reviewed_pictures_join_training_and_nothing_else(stage, tmp_path):
 
 def test_second_run_with_labels_writes_nothing(stage):
     labels = [label(1, "bicycle")]
-    pictures = {labels[0]: png(drawn("bicycle", 1))}
+    pictures = {labels[0]: drawn("bicycle", 1)}
     _, first, *_ = stage(labels, pictures)
     _, second, shown, _ = stage(labels, pictures)
     assert first == second
@@ -204,10 +198,9 @@ def test_stage_without_labels_prints_that_there_are_none(stage):
 @pytest.mark.parametrize("source", [SOURCE, ("cifar100", "--classes", "Pickup Truck", "bus")], ids=lambda s: s[0])
 def test_stage_with_a_label_of_an_unknown_class_fails_before_the_download(stage, monkeypatch, source):
     monkeypatch.setattr(stage_data, "download", None)  # TypeError if it is called
-    monkeypatch.setattr("tests.unit.training.sources.test_labels.SOURCE", source)
     unknown = label(2, "tank", class_names=["tank"])
     known = [label(1, "pickup_truck", class_names=["pickup_truck"])] if source[0] == "cifar100" else []
-    status, manifest, _, error = stage([*known, unknown], {})
+    status, manifest, _, error = stage([*known, unknown], {}, source)
     assert (status, manifest) == (1, None)
     assert "labels of classes that are not staged: tank (1)" in error
 

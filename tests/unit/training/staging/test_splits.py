@@ -120,10 +120,6 @@ def test_admit_to_training_leaves_out_repeats_of_test_pictures_and_contradiction
     assert admission.contradictions == more[4:]
 
 
-def test_admit_to_training_without_candidates_admits_none():
-    assert admit_to_training([], candidates(1, "bus"), ["test"]).splits == []
-
-
 def textured(seed, size=(64, 64)):
     noise = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
     return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
