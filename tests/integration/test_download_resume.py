@@ -1,5 +1,6 @@
 """The download from a real HTTP host: resumed, retried, and verified by its checksum."""
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -12,7 +13,7 @@ from training.sources.download import ChecksumMismatchError, DownloadError, down
 CONTENT = bytes(range(256)) * 1000
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
 WRONG_MD5 = "0" * 32
-DROP, HANG = -1, -2  # instead of an HTTP status: close the connection without an answer, at once or too late
+DROP, HANG = -1, -2  # instead of an HTTP status: close the connection without an answer, or answer too late
 
 
 class Host(ThreadingHTTPServer):
@@ -37,9 +38,10 @@ class Handler(BaseHTTPRequestHandler):
             failure = self.server.failures.pop(0)
             if failure == HANG:
                 time.sleep(1)
-            elif failure != DROP:
-                self.send_error(failure)
-            return
+            else:
+                if failure != DROP:
+                    self.send_error(failure)
+                return
         total = len(CONTENT)
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.server.knows_ranges else 0
         if start >= total:
@@ -51,8 +53,9 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send_response(200)
         self.send_header("Content-Length", str(max(0, total - start)))
-        self.end_headers()
-        self.wfile.write(CONTENT[start : start + self.server.sends])
+        with contextlib.suppress(ConnectionError):  # the client has timed out
+            self.end_headers()
+            self.wfile.write(CONTENT[start : start + self.server.sends])
 
     def log_message(self, *_):
         pass
