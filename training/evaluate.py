@@ -1,7 +1,7 @@
 """Measure the endpoint on a staged split: `python -m training.evaluate`.
 
-Writes evaluation.json and plots. Every picture is accounted for: one that got no answer counts as
-wrong, is listed, and makes the exit status 1.
+Writes evaluation.json and plots. A picture without an answer counts as wrong, is listed, and makes
+the exit status 1.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from training.staging.splits import SPLITS
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Evaluate; return 0, or 1 where a picture got no answer."""
+    """Evaluate; return 0, or 1 if a picture got no answer."""
     return run_command("evaluate", lambda: bool(evaluate(parse_arguments(argv), make_console())), "nothing was written")
 
 
@@ -38,30 +38,26 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training.evaluate",
         description="Send a staged split to the endpoint and write accuracy, confusion matrix and"
-        " per-class figures, how well confidence is calibrated, and what a threshold costs.",
+        " per-class figures, the calibration of the confidence, and the error and coverage of a threshold.",
     )
     parser.add_argument(
         "--endpoint", default=settings.project().endpoint_name, help="endpoint's name (default: %(default)s)"
     )
     parser.add_argument(
-        "--staged",
-        type=Path,
-        default=settings.STAGED_FOLDER,
-        help="folder of staged pictures (default: %(default)s)",
+        "--staged", type=Path, default=settings.STAGED_FOLDER, help="folder of staged pictures (default: %(default)s)"
     )
     parser.add_argument("--split", choices=SPLITS, default="test", help="pictures to send (default: %(default)s)")
     parser.add_argument(
         "--threshold",
         type=share_argument,
-        help="confidence from which an answer is accepted, 0 to 1 (default: what the endpoint's"
-        f" model recommends; {settings.project().confidence_threshold:g}, as in samconfig.toml, where it"
-        " recommends none)",
+        help="confidence from which an answer is accepted, 0 to 1 (default: the recommendation of the endpoint's"
+        f" model, or {settings.project().confidence_threshold:g}, as in samconfig.toml, without one)",
     )
     parser.add_argument(
         "--max-error",
         type=inner_share,
-        help="share of wrong answers among accepted ones that the recommended threshold must keep"
-        " to, between 0 and 1 (default: as the model was trained with, 0.01 unless it was told)",
+        help="highest share of wrong answers among accepted ones for the recommended threshold, between 0 and 1"
+        " (default: that of the training, 0.01 unless given there)",
     )
     parser.add_argument(
         "--class-names",
@@ -71,10 +67,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="classes of an endpoint that answers a bare list, in its order (default: ClassNames of samconfig.toml)",
     )
     parser.add_argument(
-        "--concurrency",
-        type=positive_integer,
-        default=8,
-        help="requests at a time (default: %(default)s)",
+        "--concurrency", type=positive_integer, default=8, help="requests at a time (default: %(default)s)"
     )
     parser.add_argument(
         "--out",
@@ -86,15 +79,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def default_class_names(parameters: Mapping[str, str]) -> list[str] | None:
-    """Return the stack's parameter ClassNames as a list, None where it is empty."""
+    """Return the stack's parameter ClassNames as a list, None if it is empty."""
     return [name for name in parameters.get("ClassNames", "").split(",") if name] or None
 
 
 def evaluate(arguments: argparse.Namespace, console: Console) -> int:
-    """Do what the command line says; return how many pictures got no answer.
-
-    Raises ExpectedError.
-    """
+    """Evaluate the endpoint; return the number of pictures without an answer. Raises ExpectedError."""
     import boto3
 
     pictures = staged_pictures(arguments.staged, arguments.split)

@@ -10,7 +10,7 @@ import io
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,32 +28,25 @@ from training.container.picture_model.near_duplicates import difference_hash
 from training.sources.archive import archive_source
 from training.sources.download import download
 from training.sources.folder import folder_source
-from training.sources.labels import PROJECT, Reviewed, picture_place, read_labels
-from training.sources.labels import THREADS as LABEL_THREADS
+from training.sources.labels import PROJECT, read_labels
 from training.sources.source import (
     ClassNameError,
     LabelledPicture,
     Source,
     StageDataError,
     Unreadable,
+    folded_class_name,
 )
 from training.sources.synthetic import synthetic_source
 from training.staging.bucket import THREADS, ensure_bucket, sync, upload_file
 from training.staging.folder import MANIFEST, ForeignFolderError, StagedFolder, overlap
-from training.staging.splits import (
-    SPLITS,
-    Admission,
-    Candidate,
-    admit_to_training,
-    assign_splits,
-    pixel_hash,
-)
+from training.staging.splits import SPLITS, Candidate, admit_to_training, assign_splits, pixel_hash
 
 CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
-CIFAR100_MD5 = "eb9058c3a382ffc7106e4002c42a8d85"  # as its page gives it
+CIFAR100_MD5 = "eb9058c3a382ffc7106e4002c42a8d85"  # from the same site
 DEFAULT_CLASSES = ["bicycle", "motorcycle"]
-DRAWN_OR_DOWNLOADED = ("synthetic", "cifar100")  # sources that are no path
-NAMED_AT_MOST = 10  # files listed one by one before the rest is only counted
+DRAWN_OR_DOWNLOADED = ("synthetic", "cifar100")  # sources that are not a path
+LISTED_AT_MOST = 10  # files listed by name; the rest is counted
 
 
 class SourceMissingError(StageDataError):
@@ -68,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line. Exits with status 2 where it makes no sense."""
+    """Read the command line. Exits with status 2 if it is invalid."""
     parser = argparse.ArgumentParser(
         prog="python -m training.stage_data",
         description="Stage pictures for training: split, convert to PNG, checksum, copy to S3.",
@@ -79,17 +72,11 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         " an archive of the layout of cifar-100-python.tar.gz, or a folder of <class>/<picture>",
     )
     parser.add_argument(
-        "--classes",
-        nargs="+",
-        metavar="NAME",
-        help="classes to stage (default: bicycle motorcycle; of a folder: all)",
+        "--classes", nargs="+", metavar="NAME", help="classes to stage (default: bicycle motorcycle; of a folder: all)"
     )
     parser.add_argument("--out", type=Path, default=STAGED_FOLDER, help="folder to write (default: %(default)s)")
     parser.add_argument(
-        "--cache",
-        type=Path,
-        default=Path("data/cache"),
-        help="downloads' folder (default: %(default)s)",
+        "--cache", type=Path, default=Path("data/cache"), help="folder of downloads (default: %(default)s)"
     )
     parser.add_argument("--bucket", help=f"S3 bucket ({default_bucket('ACCOUNT', 'REGION')})")
     parser.add_argument("--no-upload", action="store_true", help="write the folder only")
@@ -99,18 +86,13 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="also train on pictures that people decided on the review page: s3://BUCKET/PREFIX, a"
         f" folder of labels, or {PROJECT} for those in the project's own bucket (default: none)",
     )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="of the split and of the drawings (default: %(default)s)",
-    )
+    parser.add_argument("--seed", type=int, default=0, help="of the split and of the drawings (default: %(default)s)")
     parser.add_argument(
         "--validation-share",
         type=inner_share,
         default=0.15,
-        help="fraction of each class's pictures, those of the test split aside, sent to"
-        " training in a channel of their own, which joins the other (default: %(default)s)",
+        help="fraction of each class's pictures, without those of the test split, sent to training in a separate"
+        " channel, which training joins with the other (default: %(default)s)",
     )
     parser.add_argument(
         "--test-share",
@@ -126,10 +108,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="of a folder: shrink larger photos to this, in pixels (default: %(default)s)",
     )
     parser.add_argument(
-        "--count",
-        type=_at_least(3),
-        default=300,
-        help="of synthetic: pictures per class (default: %(default)s)",
+        "--count", type=_at_least(3), default=300, help="of synthetic: pictures per class (default: %(default)s)"
     )
     parser.add_argument(
         "--size",
@@ -144,47 +123,47 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def stage(arguments: argparse.Namespace, console: Console) -> None:
-    """Do what the command line says. Raises ExpectedError."""
+    """Stage the pictures. Raises ExpectedError."""
     began = time.monotonic()
     check_source(arguments)
-    # An hour's download may come: what could stop the work afterwards is looked at first.
-    target = None if arguments.no_upload else _Target(arguments.bucket)
-    reviews = None if arguments.labels is None else _Reviews(arguments)
-    if reviews is not None and arguments.source in DRAWN_OR_DOWNLOADED:
-        wanted = arguments.classes or DEFAULT_CLASSES  # as both of these spell them:
-        reviews.labels.check([name.strip().lower().replace(" ", "_") for name in wanted])
+    # Whatever can fail is checked before the download, which can take an hour.
+    storage = None if arguments.no_upload and arguments.labels is None else _Storage(arguments.bucket)
+    target = None if arguments.no_upload else storage
+    if target:
+        target.ensure_bucket()
+    labels = None
+    if storage and arguments.labels is not None:
+        labels = read_labels(storage.s3, arguments.labels, storage.bucket)
+    if labels and arguments.source in DRAWN_OR_DOWNLOADED:
+        labels.check([folded_class_name(name) for name in arguments.classes or DEFAULT_CLASSES])
     folder = StagedFolder(arguments.out)
     folder.begin()
     source = open_source(arguments, console)
     if NEITHER in source.classes:
         raise ClassNameError(
-            f"Rename the class {NEITHER!r}: that is what people choose on the review page where a"
-            " picture shows none of the classes."
+            f"Rename the class {NEITHER!r}: on the review page, it stands for a picture of none of the classes."
         )
-    if reviews is not None:
-        reviews.labels.check(source.classes)
-    received = _Received(folder)
-    with progress_bar(console, "Pictures") as report:
-        for done, item in enumerate(source.pictures(), start=1):
-            received.add(item)
-            report(done, source.total)
-    test_share = 0.0 if source.has_test_split else arguments.test_share
-    _list_unreadable(console, received.unreadable)
+    if labels:
+        labels.check(source.classes)
+    received = _ReceivedPictures(folder)
+    received.add(source.pictures(), source.total, "Pictures", console)
+    unreviewed = [*received.candidates]
     with progress_bar(console, "Comparing") as report:
         assignment = assign_splits(
-            received.candidates,
+            unreviewed,
             source.classes,
             seed=arguments.seed,
             validation_share=arguments.validation_share,
-            test_share=test_share,
+            test_share=0.0 if source.has_test_split else arguments.test_share,
             report=report,
         )
-    splits, left_out = assignment.splits, [*assignment.left_out()]
-    if reviews is not None:
-        admission = reviews.join(received, splits, arguments.long_side, console)
-        splits = [*splits, *("train" if taken else None for taken in admission.taken)]
-        left_out += admission.left_out()
-    places = {
+    splits, left_out, unreadable = assignment.splits, assignment.left_out(), 0
+    if labels:
+        reviewed = labels.pictures(arguments.long_side)
+        unreadable = received.add(reviewed, len(labels.decided), "Reviewed", console)
+        admission = admit_to_training(received.candidates[len(unreviewed) :], unreviewed, splits)
+        splits, left_out = splits + admission.splits, left_out + admission.left_out()
+    paths = {
         number: f"{split}/{candidate.class_name}/{candidate.name}.png"
         for number, (split, candidate) in enumerate(zip(splits, received.candidates, strict=True))
         if split is not None
@@ -193,32 +172,34 @@ def stage(arguments: argparse.Namespace, console: Console) -> None:
         "source": source.description,
         "seed": arguments.seed,
         "classes": source.classes,
-        "counts": _counts(source.classes, list(places.values())),
-        "s3_uri": None,
-        "files": {
-            path: {"sha256": received.sizes[number][0], "bytes": received.sizes[number][1]}
-            for number, path in sorted(places.items(), key=lambda item: item[1])
+        "counts": {
+            split: {name: sum(p.startswith(f"{split}/{name}/") for p in paths.values()) for name in source.classes}
+            for split in SPLITS
         },
+        "s3_uri": None,
+        "files": {path: received.files[number] for number, path in sorted(paths.items(), key=lambda item: item[1])},
     }
-    if reviews is not None:
-        manifest["reviews"] = reviews.summary(places)
+    if labels:
+        manifest["reviews"] = labels.summary(
+            [p for number, p in paths.items() if number >= len(unreviewed)], unreadable
+        )
     with progress_bar(console, "Files") as report:
-        written, kept = folder.commit(places, manifest, report)
-    for why, candidates in left_out:
-        _list(console, why, [f"{c.class_name}/{c.name}" for c in candidates])
+        written, kept = folder.commit(paths, manifest, report)
+    for reason, candidates in left_out:
+        _print_list(console, reason, [f"{c.class_name}/{c.name}" for c in candidates])
     lines = [("Folder", f"{arguments.out}: {written} written, {kept} there already")]
-    if reviews is not None:
-        lines += [("Reviews", reviews.text(manifest["reviews"]))]
-    if target is not None:
-        lines += target.copy(folder, manifest, console)
+    if labels:
+        lines += [("Reviews", labels.summary_text(manifest["reviews"]))]
+    if target:
+        lines += target.upload(folder, manifest, console)
     total = sum(entry["bytes"] for entry in manifest["files"].values())
-    lines += [("Size", f"{total:,} bytes in {len(places)} pictures")]
+    lines += [("Size", f"{total:,} bytes in {len(paths)} pictures")]
     lines += [("Time", f"{time.monotonic() - began:.1f} s")]
     _print_result(console, manifest, lines)
 
 
 def check_source(arguments: argparse.Namespace) -> None:
-    """Refuse a source that is not there, or a folder that would be staged into itself.
+    """Check that the source exists and that a folder is not staged into itself.
 
     Raises SourceMissingError, ForeignFolderError.
     """
@@ -247,167 +228,89 @@ def _download_cifar100(cache: Path, console: Console) -> Path:
     target = cache / CIFAR100_URL.rpartition("/")[2]
     if not target.exists():
         console.print(
-            f"Downloading {CIFAR100_URL} (169 MB): about an hour, since its host is slow. Ctrl-C"
-            " keeps what has arrived; the same command goes on from there.",
+            f"Downloading {CIFAR100_URL} (169 MB): about an hour, since its host is slow. After Ctrl-C, the same"
+            " command resumes the download.",
             markup=False,
         )
     with progress_bar(console, "Download", transfer=True) as report:
         return download(CIFAR100_URL, target, CIFAR100_MD5, report)
 
 
-class _Received:
-    """Pictures converted to PNG in the folder: candidates, (SHA-256, bytes) of each, failures."""
+class _ReceivedPictures:
+    """The pictures in the folder, as PNG: a candidate for the splits and a file entry of the manifest for each."""
 
     def __init__(self, folder: StagedFolder) -> None:
         self._folder = folder
         self.candidates: list[Candidate] = []
-        self.sizes: list[tuple[str, int]] = []
-        self.unreadable: list[Unreadable] = []
+        self.files: list[dict[str, Any]] = []
 
-    def add(self, item: LabelledPicture | Unreadable) -> None:
-        if isinstance(item, Unreadable):
-            self.unreadable.append(item)
-            return
-        png = _png(item)
-        self._folder.receive(len(self.candidates), png)
-        self.candidates.append(
-            Candidate(
-                item.class_name,
-                item.name,
-                pixel_hash(item.image),
-                difference_hash(item.image),
-                item.split,
-            )
-        )
-        self.sizes.append((hashlib.sha256(png).hexdigest(), len(png)))
-
-
-class _Reviews:
-    """Pictures that people decided: read, compared with the source's, and counted."""
-
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        import boto3
-        from botocore.config import Config
-
-        session: Any = boto3.Session()
-        region = check_region(session)
-        own = arguments.bucket or default_bucket(check_credentials(session.client("sts")).account, region)
-        self._s3 = session.client("s3", config=Config(max_pool_connections=LABEL_THREADS))
-        self.labels: Reviewed = read_labels(self._s3, arguments.labels, own)
-        self._from: dict[int, str] = {}  # the S3 place of each candidate that is a reviewed picture
-        self._unreadable = 0
-
-    def join(
-        self,
-        received: _Received,
-        splits: Sequence[str | None],
-        long_side: int,
-        console: Console,
-    ) -> Admission:
-        """Receive the decided pictures behind the source's own, whose splits stay as they are."""
-        before, failed = len(received.candidates), len(received.unreadable)
-        total = len(self.labels.decided)
-        with progress_bar(console, "Reviewed") as report:
-            pictures = self.labels.pictures(self._s3, long_side)
-            for done, (label, item) in enumerate(pictures, start=1):
-                if isinstance(item, LabelledPicture):
-                    self._from[len(received.candidates)] = picture_place(label)
-                received.add(item)
+    def add(self, pictures: Iterable[LabelledPicture | Unreadable], total: int, title: str, console: Console) -> int:
+        """Receive the pictures and list the unreadable ones; return how many these are."""
+        unreadable = []
+        with progress_bar(console, title) as report:
+            for done, item in enumerate(pictures, start=1):
+                if isinstance(item, Unreadable):
+                    unreadable.append(f"{item.path}: {item.reason}")
+                else:
+                    self._receive(item)
                 report(done, total)
-        self._unreadable = len(received.unreadable) - failed
-        _list_unreadable(console, received.unreadable[failed:])
-        own, more = received.candidates[:before], received.candidates[before:]
-        return admit_to_training(more, own, splits)
+        _print_list(console, "that could not be read", unreadable)
+        return len(unreadable)
 
-    def summary(self, places: Mapping[int, str]) -> dict[str, Any]:
-        """Return what the manifest says: every label is counted in one of these."""
-        used = {places[n]: where for n, where in self._from.items() if n in places}
-        return {
-            "from": self.labels.where,
-            "labels": len(self.labels.labels),
-            "used": len(used),
-            "neither": len(self.labels.labels) - len(self.labels.decided),
-            "left_out": len(self._from) - len(used),
-            "unreadable": self._unreadable,
-            "pictures": dict(sorted(used.items())),
-        }
-
-    def text(self, summary: dict[str, Any]) -> str:
-        """Return the summary in one line."""
-        if not summary["labels"]:
-            return f"there are no labels at {summary['from']}"
-        return (
-            f"{summary['used']} of {summary['labels']} labels at {summary['from']} join training;"
-            f" {summary['neither']} neither, {summary['left_out']} left out,"
-            f" {summary['unreadable']} unreadable"
-        )
+    def _receive(self, picture: LabelledPicture) -> None:
+        png = _png(picture)
+        self._folder.receive(len(self.candidates), png)
+        hashes = pixel_hash(picture.image), difference_hash(picture.image)
+        self.candidates.append(Candidate(picture.class_name, picture.name, *hashes, picture.split))
+        self.files.append({"sha256": hashlib.sha256(png).hexdigest(), "bytes": len(png)})
 
 
 def _png(picture: LabelledPicture) -> bytes:
     stream = io.BytesIO()
-    # Nothing for pictures without a file of their own: those of an archive stay byte for byte.
+    # Drawn and unpacked pictures have no original file, and their PNGs no text.
     picture.image.save(stream, "PNG", pnginfo=picture.original and picture.original.png_text())
     return stream.getvalue()
 
 
-class _Target:
-    """The place in S3. Its bucket is made where it is missing."""
+class _Storage:
+    """S3 and the training bucket."""
 
     def __init__(self, bucket: str | None) -> None:
         import boto3
         from botocore.config import Config
 
         session: Any = boto3.Session()
-        region = check_region(session)
-        account = check_credentials(session.client("sts")).account
-        default = default_bucket(account, region)
-        self.bucket = bucket or default
+        self._region = check_region(session)
+        self._account = check_credentials(session.client("sts")).account
+        self._default = default_bucket(self._account, self._region)
+        self.bucket = bucket or self._default
         self.s3 = session.client("s3", config=Config(max_pool_connections=THREADS))
-        self.made = ensure_bucket(self.s3, self.bucket, region, account, ours=self.bucket == default)
+        self._is_new = False
 
-    def copy(self, folder: StagedFolder, manifest: dict[str, Any], console: Console) -> list[tuple[str, str]]:
-        """Copy the staged folder, its manifest last. Return what to say of it."""
+    def ensure_bucket(self) -> None:
+        """Create the bucket if it is missing."""
+        ours = self.bucket == self._default
+        self._is_new = ensure_bucket(self.s3, self.bucket, self._region, self._account, ours=ours)
+
+    def upload(self, folder: StagedFolder, manifest: dict[str, Any], console: Console) -> list[tuple[str, str]]:
+        """Upload the staged folder, its manifest last. Return the lines to print about it."""
         with progress_bar(console, "Upload") as report:
-            result = sync(
-                self.s3,
-                self.bucket,
-                STAGED_PREFIX,
-                root=folder.root,
-                paths=manifest["files"],
-                manifest=MANIFEST,
-                report=report,
-            )
+            result = sync(self.s3, self.bucket, folder.root, manifest["files"], report)
         manifest["s3_uri"] = f"s3://{self.bucket}/{STAGED_PREFIX}"
         folder.write_manifest(manifest)
         upload_file(self.s3, self.bucket, f"{STAGED_PREFIX}/{MANIFEST}", folder.root / MANIFEST)
-        return [
-            ("Bucket", f"{manifest['s3_uri']}{' (bucket made)' if self.made else ''}"),
-            (
-                "Objects",
-                f"{result.uploaded} uploaded, {result.skipped} there already, {result.deleted} stale deleted",
-            ),
-        ]
+        objects = f"{result.uploaded} uploaded, {result.skipped} there already, {result.deleted} stale deleted"
+        return [("Bucket", f"{manifest['s3_uri']}{' (bucket made)' if self._is_new else ''}"), ("Objects", objects)]
 
 
-def _counts(classes: Sequence[str], places: Sequence[str]) -> dict[str, dict[str, int]]:
-    return {
-        split: {name: sum(place.startswith(f"{split}/{name}/") for place in places) for name in classes}
-        for split in SPLITS
-    }
-
-
-def _list_unreadable(console: Console, unreadable: Sequence[Unreadable]) -> None:
-    _list(console, "that could not be read", [f"{item.path}: {item.reason}" for item in unreadable])
-
-
-def _list(console: Console, heading: str, names: Sequence[str]) -> None:
-    """Say how many pictures there are of a kind, and name the first ones; nothing for none."""
+def _print_list(console: Console, heading: str, names: Sequence[str]) -> None:
+    """Print how many pictures of a kind there are and the first names; nothing if there are none."""
     if names:
         console.print(f"Pictures {heading}: {len(names)}", markup=False, soft_wrap=True)
-    for name in names[:NAMED_AT_MOST]:
+    for name in names[:LISTED_AT_MOST]:
         console.print(f"  {name}", markup=False, soft_wrap=True)
-    if len(names) > NAMED_AT_MOST:
-        console.print(f"  and {len(names) - NAMED_AT_MOST} more")
+    if len(names) > LISTED_AT_MOST:
+        console.print(f"  and {len(names) - LISTED_AT_MOST} more")
 
 
 def _print_result(console: Console, manifest: dict[str, Any], lines: Sequence[tuple[str, str]]) -> None:

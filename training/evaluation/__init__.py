@@ -1,1 +1,1 @@
-"""Measure an endpoint on staged pictures: ask it, choose the threshold, count, and show."""
+"""Measure an endpoint on staged pictures: predict, choose the threshold, summarise, show."""

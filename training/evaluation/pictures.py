@@ -1,4 +1,4 @@
-"""The staged pictures of a split, unchanged since they were staged."""
+"""Read the staged pictures of a split and verify their checksums."""
 
 import hashlib
 from pathlib import Path
@@ -8,7 +8,7 @@ from training.staging.folder import read_manifest
 
 
 class StagedPictureError(ExpectedError):
-    """A picture of the manifest is missing or was changed since it was staged."""
+    """A picture of the manifest is missing or was changed after staging."""
 
 
 class NothingToEvaluateError(ExpectedError):

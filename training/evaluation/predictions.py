@@ -1,4 +1,4 @@
-"""Ask the endpoint about every picture, and again where that may help."""
+"""Send every picture to the endpoint, and again if a retry may help."""
 
 import random
 import time
@@ -14,23 +14,23 @@ from botocore.exceptions import ConnectionError as AwsConnectionError
 from common.endpoint_answer import AnswerError, read_answer
 from common.errors import ExpectedError
 from common.parallel import run_parallel
+from common.predictions import is_accepted
 
-MOST_TRIES = 8  # of a picture that the endpoint is too busy for: about a minute of throttling
-# Of one that gets no answer at all: a connection that broke is made again, but each time-out of an
-# endpoint that hangs costs ANSWER_TIMEOUT_S.
+BUSY_TRIES = 8  # if the endpoint is too busy: about a minute of throttling
+# If the connection breaks or times out. Each time-out of a hanging endpoint costs ANSWER_TIMEOUT_S.
 CONNECTION_TRIES = 2
 LONGEST_PAUSE_S = 20  # between tries
 ANSWER_TIMEOUT_S = 65  # SageMaker gives a container 60 s
 
-# What is wrong for every picture alike: going on would only repeat it.
-HOPELESS_CODES = {
+# Errors that every other picture would get too.
+FATAL_CODES = {
     "AccessDeniedException",
     "ExpiredTokenException",
     "InvalidSignatureException",
     "UnrecognizedClientException",
 }
 
-# What passes: too many requests, or instances that are starting or overloaded.
+# Transient: too many requests, or instances that are starting or overloaded.
 BUSY_CODES = {"ThrottlingException", "ModelNotReadyException", "InternalDependencyException"}
 BUSY_STATUSES = {429, 500, 502, 503, 504}
 
@@ -40,12 +40,12 @@ class EndpointNotFoundError(ExpectedError):
 
 
 class UnknownTruthError(ExpectedError):
-    """The endpoint does not know a class that the pictures belong to."""
+    """The endpoint does not know the class of a picture."""
 
 
 @dataclass(frozen=True)
 class EndpointPrediction:
-    """One picture and what the endpoint said: `label` and `confidence`, or `error`."""
+    """The endpoint's answer about one picture: `label` and `confidence`, or `error`."""
 
     path: str
     true_class: str
@@ -55,13 +55,17 @@ class EndpointPrediction:
     seconds: float
     error: str | None
 
+    def is_accepted(self, threshold: float) -> bool:
+        """Apply the acceptance rule; a picture without an answer is never accepted."""
+        return self.probabilities is not None and is_accepted([*self.probabilities.values()], threshold)
+
 
 def runtime_client(session: Any, concurrency: int) -> Any:
-    """Return a client that tries once: `predict` decides what is worth another try.
+    """Return a client that does not retry: `predict` decides what to retry.
 
     The SDK's retries would repeat time-outs as often as throttling, and sleep through a Ctrl-C; its
-    adaptive mode holds all requests down to a few a second for minutes after a burst of throttling
-    (200 pictures with 60 throttled took 110 s; so they take seconds).
+    adaptive mode limits all requests to a few a second for minutes after a burst of throttling
+    (200 pictures with 60 throttled took 110 s; without it, they take seconds).
     """
     return session.client(
         "sagemaker-runtime",
@@ -82,30 +86,24 @@ def predict_all(
     concurrency: int,
     report: Callable[[int, int | None], None],
 ) -> list[EndpointPrediction]:
-    """Send every picture, `concurrency` at a time. The order of predictions is the pictures'.
+    """Send every picture, `concurrency` at a time; return the predictions in the pictures' order.
 
-    Raises EndpointNotFoundError, UnknownTruthError, ClientError for what no picture could pass.
+    Raises EndpointNotFoundError, UnknownTruthError, and ClientError for an error that concerns all pictures.
     """
     stop = Event()
-    return run_parallel(
-        lambda picture: predict(runtime, endpoint, picture, class_names, stop),
-        pictures,
-        threads=concurrency,
-        report=report,
-        stop=stop,
-    )
+
+    def send(picture: tuple[str, str, bytes]) -> EndpointPrediction:
+        return predict(runtime, endpoint, picture, class_names, stop)
+
+    return run_parallel(send, pictures, threads=concurrency, report=report, stop=stop)
 
 
 def predict(
-    runtime: Any,
-    endpoint: str,
-    picture: tuple[str, str, bytes],
-    class_names: Sequence[str] | None,
-    stop: Event,
+    runtime: Any, endpoint: str, picture: tuple[str, str, bytes], class_names: Sequence[str] | None, stop: Event
 ) -> EndpointPrediction:
-    """Send one picture, again where that may help, until `stop` is set.
+    """Send one picture, retrying transient errors until `stop` is set.
 
-    What went wrong with it alone is returned in `error`. `seconds` are those of the last try.
+    An error that concerns this picture alone is returned in `error`. `seconds` is the time of the last try.
     """
     path, true_class, content = picture
     tries = 0
@@ -113,42 +111,40 @@ def predict(
         tries += 1
         began = time.monotonic()
         try:
-            body = runtime.invoke_endpoint(
-                EndpointName=endpoint,
-                ContentType="image/png",
-                Accept="application/json",
-                Body=content,
-            )["Body"].read()
+            answer = runtime.invoke_endpoint(
+                EndpointName=endpoint, ContentType="image/png", Accept="application/json", Body=content
+            )
+            body = answer["Body"].read()
             seconds = time.monotonic() - began
             probabilities = read_answer(body, class_names)
             break
         except ClientError as error:
-            _raise_if_hopeless(error, endpoint)
+            _raise_if_fatal(error, endpoint)
             problem: Exception = error
-            most = MOST_TRIES if _is_busy(error) else 1
+            most = BUSY_TRIES if _is_busy(error) else 1
         except (AwsConnectionError, HTTPClientError, IncompleteReadError) as error:
             problem, most = error, CONNECTION_TRIES
         except AnswerError as error:
             problem, most = error, 1
         if tries >= most or stop.wait(_pause(tries)):
-            return _unanswered(path, true_class, time.monotonic() - began, problem)
+            return EndpointPrediction(path, true_class, None, None, None, time.monotonic() - began, str(problem))
     if true_class not in probabilities:
         raise UnknownTruthError(
-            f"Endpoint {endpoint} tells {', '.join(probabilities)} apart, and {path} is a"
+            f"Endpoint {endpoint} knows the classes {', '.join(probabilities)}, and {path} is of class"
             f" {true_class}: stage the classes that it was trained on, or train it again."
         )
-    label = max(probabilities, key=lambda name: probabilities[name])
+    label = max(probabilities, key=probabilities.__getitem__)
     return EndpointPrediction(path, true_class, label, probabilities[label], probabilities, seconds, None)
 
 
-def _raise_if_hopeless(error: ClientError, endpoint: str) -> None:
+def _raise_if_fatal(error: ClientError, endpoint: str) -> None:
     code, message = _code(error), error.response["Error"].get("Message", "")
     if code == "ValidationError" and "not found" in message.lower():
         raise EndpointNotFoundError(
             f"Endpoint {endpoint} was not found: run `python -m training.create_endpoint`, or"
             " give its name with --endpoint."
         ) from error
-    if code in HOPELESS_CODES:
+    if code in FATAL_CODES:
         raise error
 
 
@@ -162,9 +158,5 @@ def _code(error: ClientError) -> str:
 
 
 def _pause(tries: int) -> float:
-    """Return seconds to wait after so many tries: random, so that threads do not come at once."""
+    """Return seconds to wait after so many tries: random, so that threads do not retry at the same time."""
     return random.random() * min(2.0 ** (tries - 1), LONGEST_PAUSE_S)  # noqa: S311  no secret
-
-
-def _unanswered(path: str, true_class: str, seconds: float, error: Exception) -> EndpointPrediction:
-    return EndpointPrediction(path, true_class, None, None, None, seconds, f"{error}")

@@ -1,4 +1,4 @@
-"""Show an evaluation to a person, and write it down."""
+"""Print an evaluation, and write evaluation.json and the plots."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,12 +21,9 @@ FILES = "evaluation.json, confusion_matrix.png, risk_coverage.png and reliabilit
 
 
 def write(
-    folder: Path,
-    evaluation: dict[str, Any],
-    predictions: Sequence[EndpointPrediction],
-    threshold: EvaluationThreshold,
+    folder: Path, evaluation: dict[str, Any], predictions: Sequence[EndpointPrediction], threshold: EvaluationThreshold
 ) -> None:
-    """Write evaluation.json and the plots, each as a whole."""
+    """Write evaluation.json and the plots, each atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     matrix = evaluation["confusion_matrix"]
     plot_confusion(
@@ -54,24 +51,18 @@ def write(
 
 
 def show(console: Console, evaluation: dict[str, Any], threshold: EvaluationThreshold) -> None:
-    """Print the tables and figures, and what got no answer."""
+    """Print the table of classes, the figures, and the pictures without an answer."""
     console.print(class_table(evaluation))
     latency = evaluation["latency_s"]
     for name, text in (
-        (
-            "Accuracy",
-            f"{_figure(evaluation['accuracy'])} of {evaluation['pictures']} pictures"
-            f"{_interval(evaluation, 'accuracy')}",
-        ),
+        ("Accuracy", _share(evaluation, "accuracy", f" of {evaluation['pictures']} pictures")),
         (
             "Accepted",
-            f"{evaluation['accepted']} at threshold {threshold.value:g}: coverage"
-            f" {_figure(evaluation['coverage'])}{_interval(evaluation, 'coverage')},"
-            f" accuracy {_figure(evaluation['accuracy_accepted'])}"
-            f"{_interval(evaluation, 'accuracy_accepted')}",
+            f"{evaluation['accepted']} at threshold {threshold.value:g}: coverage {_share(evaluation, 'coverage')},"
+            f" accuracy {_share(evaluation, 'accuracy_accepted')}",
         ),
-        ("Threshold", _threshold_words(threshold)),
-        ("Calibration", _calibration_words(evaluation)),
+        ("Threshold", _threshold_text(threshold)),
+        ("Calibration", _calibration_text(evaluation)),
         ("Latency", f"{_figure(latency['median'])} s median, {_figure(latency['p90'])} s p90"),
         ("Errors", f"{evaluation['errors']} pictures without an answer"),
     ):
@@ -103,30 +94,28 @@ def class_table(evaluation: dict[str, Any]) -> Table:
     return table
 
 
-def _threshold_words(threshold: EvaluationThreshold) -> str:
-    words = threshold_words(threshold.model.recommendation, threshold.model.missing)
+def _threshold_text(threshold: EvaluationThreshold) -> str:
+    reason = threshold_words(threshold.model.recommendation, threshold.model.missing)
     if threshold.source == "--threshold":
-        return f"{threshold.value:g}, as asked. Otherwise: {words}"
-    return f"{threshold.value:g}. {words}"
+        return f"{threshold.value:g}, as asked. Otherwise: {reason}"
+    return f"{threshold.value:g}. {reason}"
 
 
-def _calibration_words(evaluation: dict[str, Any]) -> str:
-    error = evaluation["expected_calibration_error"]
-    if error is None:
+def _calibration_text(evaluation: dict[str, Any]) -> str:
+    if evaluation["expected_calibration_error"] is None:
         return "unknown without an answer"
     return (
-        f"expected calibration error {_figure(error)}"
-        f"{_interval(evaluation, 'expected_calibration_error')}; of perfectly"
-        " calibrated answers, as many pictures show"
-        f" {_figure(evaluation['expected_calibration_error_of_luck'])}"
+        f"expected calibration error {_share(evaluation, 'expected_calibration_error')}; perfectly calibrated answers"
+        f" would show {_figure(evaluation['expected_calibration_error_of_luck'])} on as many pictures"
     )
 
 
-def _interval(evaluation: dict[str, Any], name: str) -> str:
+def _share(evaluation: dict[str, Any], name: str, whole: str = "") -> str:
+    """Return a figure with its 95 % interval."""
     if evaluation[name] is None:
-        return ""
+        return "-"
     low, high = evaluation[f"{name}_interval_95"]
-    return f" (95 %: {low:.3f} to {high:.3f})"
+    return f"{evaluation[name]:.3f}{whole} (95 %: {low:.3f} to {high:.3f})"
 
 
 def _figure(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Choose the threshold of an evaluation: as asked, as the model recommends, or as samconfig.toml says."""
+"""Choose the threshold of an evaluation: --threshold, the model's recommendation, or samconfig.toml's."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,18 +8,20 @@ from training.endpoint.deployment import ModelRecommendation, chosen_threshold, 
 
 @dataclass(frozen=True)
 class EvaluationThreshold:
-    """The threshold, in [0, 1], where it comes from, and what the model recommends."""
+    """The threshold, in [0, 1], its source, and the model's recommendation."""
 
     value: float
     source: Literal["--threshold", "recommendation", "samconfig.toml"]
     model: ModelRecommendation
 
 
-def choose_threshold(session: Any, endpoint: str, asked: float | None, max_error: float | None) -> EvaluationThreshold:
-    """Return the threshold that was asked for, or else the one to deploy the stack with."""
+def choose_threshold(
+    session: Any, endpoint: str, requested: float | None, max_error: float | None
+) -> EvaluationThreshold:
+    """Return the requested threshold, or else the one to deploy the stack with."""
     model = recommend(session, max_error, endpoint=endpoint)
-    if asked is not None:
-        return EvaluationThreshold(asked, "--threshold", model)
+    if requested is not None:
+        return EvaluationThreshold(requested, "--threshold", model)
     value = chosen_threshold(model.recommendation)
     recommended = model.recommendation and model.recommendation.threshold == value
     return EvaluationThreshold(value, "recommendation" if recommended else "samconfig.toml", model)

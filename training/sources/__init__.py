@@ -1,1 +1,1 @@
-"""Where pictures come from: an archive, a folder of photos, or the project's own drawings."""
+"""Sources of pictures: an archive, a folder of photos, drawings, and reviewed pictures."""

@@ -1,4 +1,4 @@
-"""Read an archive of the layout of the CIFAR-100 python version, in memory.
+"""Read an archive with the layout of the CIFAR-100 python version, in memory.
 
 Members train, test and meta are pickles of dictionaries; `data` has one row of 3,072 bytes per
 picture: 1,024 red, 1,024 green, 1,024 blue, row by row of 32 x 32.
@@ -22,13 +22,12 @@ from training.sources.source import LabelledPicture, Source, StageDataError, cho
 
 SIDE = 32
 MEMBERS = ("meta", "train", "test")
-# The official train member has 155,249,918 bytes. What is far larger is not of this layout, and is
-# not worth the memory.
+# The official train member has 155,249,918 bytes; a far larger one has another layout.
 LARGEST_MEMBER = 400_000_000
 
 
 class ArchiveError(StageDataError):
-    """The archive is damaged, or not of CIFAR-100's layout."""
+    """The archive is damaged, or has another layout than CIFAR-100."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class _Member:
 
 
 def archive_source(path: Path, classes: Sequence[str]) -> Source:
-    """Read the archive and choose classes by the names of its fine labels.
+    """Read the archive; its classes are its fine labels.
 
     Its test member becomes the test split; its train member is split further by the caller.
     Raises ArchiveError, UnknownClassError.
@@ -60,7 +59,9 @@ def archive_source(path: Path, classes: Sequence[str]) -> Source:
                 if label not in label_of:
                     continue
                 stem = file_stem(name) if counts[name] == 1 else f"{file_stem(name)}-{row}"
-                yield LabelledPicture(label_of[label], f"{member_name}-{stem}", _image(member, row), split)
+                pixels = member.data[row].reshape(3, SIDE, SIDE).transpose(1, 2, 0)
+                image = Image.fromarray(np.ascontiguousarray(pixels))
+                yield LabelledPicture(label_of[label], f"{member_name}-{stem}", image, split)
 
     return Source(
         description={"kind": "archive", "name": path.name},
@@ -72,7 +73,7 @@ def archive_source(path: Path, classes: Sequence[str]) -> Source:
 
 
 def _read_members(path: Path) -> dict[str, dict[str, Any]]:
-    """Unpickle meta, train and test, each found by its base name in whatever folder."""
+    """Unpickle meta, train and test, found by their base names in any folder."""
     found: dict[str, dict[str, Any]] = {}
     try:
         with tarfile.open(path, "r:*") as archive:
@@ -121,11 +122,6 @@ def _member(path: Path, name: str, fields: dict[str, Any], class_count: int) -> 
     if len(names) != len(data):
         raise ArchiveError(f"{path}: {name} must have one file name for each of its pictures.")
     return _Member(data, labels, [Path(_text(text)).stem for text in names])
-
-
-def _image(member: _Member, row: int) -> Image.Image:
-    planes = member.data[row].reshape(3, SIDE, SIDE)
-    return Image.fromarray(np.ascontiguousarray(planes.transpose(1, 2, 0)))
 
 
 def _text(value: str | bytes) -> str:

@@ -1,4 +1,4 @@
-"""Fetch one large file over HTTP: resumed where it broke off, trusted only after its checksum."""
+"""Download one large file over HTTP, resumable and verified by its checksum."""
 
 import hashlib
 import http.client
@@ -7,13 +7,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from common.progress import Report
 from training.sources.source import StageDataError
 
-CHUNK = 64 * 1024  # bytes per read: a second of the slowest host that was seen
-TIMEOUT = 60  # seconds without a byte before the connection counts as dropped
-TRIES = 8  # in a row without a byte of progress
+CHUNK = 64 * 1024  # bytes per read: a second of the slowest host seen
+TIMEOUT = 60  # seconds without a byte until the connection counts as dropped
+TRIES = 8  # consecutive, without a byte of progress
 LONGEST_PAUSE = 30  # seconds
 
 
@@ -22,25 +22,24 @@ class DownloadError(StageDataError):
 
 
 class ChecksumMismatchError(StageDataError):
-    """The whole file arrived, and it is not the file that was asked for."""
+    """The downloaded file has another checksum than the requested one."""
 
 
 def download(
     url: str,
     target: Path,
     md5: str,
-    report: Callable[[int, int | None], None],
+    report: Report,
     *,
-    opener: Callable[..., Any] = urllib.request.urlopen,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
-    """Return `target`, fetched unless it is there with this checksum.
+    """Return `target`, downloaded unless it exists with this checksum.
 
-    What has arrived is kept in `target`.part, so that a later call goes on from there. `report`
-    gets the bytes that are there and the size of the file in bytes, None if the host does not say.
+    Received bytes are kept in `target`.part, from which a later call resumes. `report` gets the number
+    of bytes received and the size of the file, None if the host does not send it.
     Raises DownloadError, ChecksumMismatchError.
     """
-    if target.exists() and file_md5(target) == md5:
+    if target.exists() and _file_md5(target) == md5:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
@@ -48,7 +47,7 @@ def download(
     while True:
         before = _size(part)
         try:
-            if _fetch(url, part, report, opener):
+            if _fetch(url, part, report):
                 break
             problem = "the connection was dropped"
         except urllib.error.HTTPError as error:
@@ -60,40 +59,46 @@ def download(
         failures = 0 if _size(part) > before else failures + 1
         if failures >= TRIES:
             raise DownloadError(
-                f"{url} could not be fetched in {TRIES} tries ({problem}). What has arrived is"
+                f"{url} could not be downloaded in {TRIES} tries ({problem}). The received part is"
                 " kept: run the same command again later."
             )
         sleep(min(2**failures, LONGEST_PAUSE))
-    _check(part, md5, url)
+    received_md5 = _file_md5(part)
+    if received_md5 != md5:
+        part.unlink()  # resuming could never correct it
+        raise ChecksumMismatchError(
+            f"{url} gave a file with MD5 {received_md5}, not {md5}. It was removed: run the same command"
+            " again, and if that does not help, give an archive from another source."
+        )
     part.replace(target)
     return target
 
 
-def file_md5(path: Path) -> str:
-    """Return the MD5 checksum of a file in hex: what its publisher gives, not a proof of origin."""
+def _file_md5(path: Path) -> str:
+    """Return the MD5 checksum of a file in hex: the one its publisher gives, no proof of origin."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _fetch(url: str, part: Path, report: Callable[[int, int | None], None], opener: Callable[..., Any]) -> bool:
-    """Append to `part` until the connection ends. Return whether the file is whole."""
+def _fetch(url: str, part: Path, report: Report) -> bool:
+    """Append to `part` until the connection ends. Return whether the file is complete."""
     start = _size(part)
     request = urllib.request.Request(  # noqa: S310  the URL is a constant of ours
         url, headers={"Range": f"bytes={start}-"} if start else {}
     )
     try:
-        response = opener(request, timeout=TIMEOUT)
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310
     except urllib.error.HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
         if _total(error.headers.get("Content-Range")) == start:
             return True
-        part.unlink()  # longer than the file: of no use
+        part.unlink()  # longer than the file
         return False
     with response:
         if response.status == http.HTTPStatus.PARTIAL_CONTENT:
             total = _total(response.headers.get("Content-Range"))
-        else:  # a host that ignores Range sends all of it
+        else:  # a host that ignores Range sends the whole file
             start = 0
             length = response.headers.get("Content-Length")
             total = int(length) if length else None
@@ -110,16 +115,6 @@ def _total(content_range: str | None) -> int | None:
     """Return the size from a header such as `bytes 100-199/200` or `bytes */200`."""
     size = (content_range or "").rpartition("/")[2]
     return int(size) if size.isdigit() else None
-
-
-def _check(part: Path, md5: str, url: str) -> None:
-    found = file_md5(part)
-    if found != md5:
-        part.unlink()  # going on from here could never make it right
-        raise ChecksumMismatchError(
-            f"{url} gave a file with MD5 {found}, not {md5}. It was removed: run the same command"
-            " again, and if that does not help, give an archive from another place."
-        )
 
 
 def _size(part: Path) -> int:

@@ -1,4 +1,4 @@
-"""Read a user's own photos from a folder of `<class>/<picture>`."""
+"""Read photos from a folder of `<class>/<picture>`."""
 
 import io
 import struct
@@ -12,24 +12,17 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from training.container.picture_model.original_file import OriginalFile
-from training.sources.source import (
-    LabelledPicture,
-    Source,
-    StageDataError,
-    Unreadable,
-    choose_classes,
-    file_stem,
-)
+from training.sources.source import LabelledPicture, Source, StageDataError, Unreadable, choose_classes, file_stem
 
-# Decoding takes 3 bytes per pixel and more. The largest cameras give about 100 million; Pillow's
-# own guard against decompression bombs raises only at 179 million.
+# Decoding takes at least 3 bytes per pixel. The largest cameras have about 100 million pixels;
+# Pillow's own limit against decompression bombs is 179 million.
 MOST_PIXELS = 120_000_000
 
-# What picture_features calls Pillow's formats; MPO is a JPEG with previews of itself behind it.
+# The names that picture_features uses for Pillow's formats; MPO is a JPEG followed by previews.
 FORMAT_NAMES = {"PNG": "PNG", "JPEG": "JPEG", "MPO": "JPEG"}
-LYING = (5, 6, 7, 8)  # of EXIF's orientations, those that are a quarter turn away from upright
+QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations with width and height exchanged
 
-# What Pillow's readers raise on damaged files; they are many, and each has its own way.
+# Pillow's many readers raise different errors on damaged files.
 DECODER_ERRORS = (
     OSError,
     SyntaxError,
@@ -46,11 +39,11 @@ DECODER_ERRORS = (
 
 
 class FolderError(StageDataError):
-    """The folder does not exist or has no class in it."""
+    """The folder does not exist or has no class folders."""
 
 
 def folder_source(folder: Path, classes: Sequence[str] | None, long_side: int) -> Source:
-    """Take all classes of the folder, or the given ones; shrink pictures to `long_side` pixels.
+    """Read all classes of the folder, or the given ones; shrink pictures to `long_side` pixels.
 
     A file that cannot be read is yielded as Unreadable. Raises FolderError, UnknownClassError.
     """
@@ -60,7 +53,7 @@ def folder_source(folder: Path, classes: Sequence[str] | None, long_side: int) -
     if not available:
         raise FolderError(f"{folder} must hold one folder of pictures for each class.")
     chosen = choose_classes(available if classes is None else classes, available)
-    files = {name: _files(folder / name) for name in chosen}
+    files = {name: sorted(p for p in (folder / name).iterdir() if p.name[0] != ".") for name in chosen}
 
     def pictures() -> Iterator[LabelledPicture | Unreadable]:
         for class_name in chosen:
@@ -85,13 +78,13 @@ def folder_source(folder: Path, classes: Sequence[str] | None, long_side: int) -
 
 
 def read_photo(file: BinaryIO, long_side: int) -> tuple[Image.Image, OriginalFile]:
-    """Return what `read_picture` does, and what the file itself is."""
+    """Return the result of `read_picture`, and a description of the file."""
     image = read_picture(file, long_side)
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     with warnings.catch_warnings(action="ignore"), Image.open(file) as opened:
         width, height = opened.size
-        if opened.getexif().get(ExifTags.Base.Orientation) in LYING:
+        if opened.getexif().get(ExifTags.Base.Orientation) in QUARTER_TURNS:
             width, height = height, width
         return image, OriginalFile(width, height, size, FORMAT_NAMES.get(str(opened.format), "other"))
 
@@ -99,16 +92,15 @@ def read_photo(file: BinaryIO, long_side: int) -> tuple[Image.Image, OriginalFil
 def read_picture(path: Path | BinaryIO, long_side: int) -> Image.Image:
     """Return a photo as a person sees it: upright, RGB, transparency on white, first frame.
 
-    Raises one of DECODER_ERRORS when it cannot.
+    Raises one of DECODER_ERRORS.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the pixels are what counts
-        with Image.open(path) as opened:
-            if opened.width * opened.height > MOST_PIXELS:
-                raise ValueError(f"{opened.width} x {opened.height} pixels are too many")
-            # A JPEG is decoded at a half, quarter or eighth of its size where that is enough.
-            opened.draft("RGB", (2 * long_side, 2 * long_side))
-            image = _rgb(ImageOps.exif_transpose(opened))
+    # Pillow warns about invalid metadata, which does not change the pixels.
+    with warnings.catch_warnings(action="ignore"), Image.open(path) as opened:
+        if opened.width * opened.height > MOST_PIXELS:
+            raise ValueError(f"{opened.width} x {opened.height} pixels are too many")
+        # A JPEG is decoded at a half, quarter or eighth of its size if that is enough.
+        opened.draft("RGB", (2 * long_side, 2 * long_side))
+        image = _rgb(ImageOps.exif_transpose(opened))
     image.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
     return image
 
@@ -118,19 +110,15 @@ def _rgb(image: Image.Image) -> Image.Image:
         grey = np.clip(np.asarray(image, dtype=np.int64) >> 8, 0, 255).astype(np.uint8)
         return Image.fromarray(grey).convert("RGB")
     if image.has_transparency_data:
-        seen = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image.convert("RGB")
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.name[0] != ".")
 
 
 def _unused(stem: str, used: set[str]) -> str:
     """Return `stem`, or `stem-2` and so on: a.jpg and a.png would be the same PNG."""
     name, number = stem, 1
-    while name.lower() in used:  # some disks do not tell cases apart
+    while name.lower() in used:  # some disks ignore the case
         number += 1
         name = f"{stem}-{number}"
     used.add(name.lower())
@@ -138,7 +126,7 @@ def _unused(stem: str, used: set[str]) -> str:
 
 
 def why_unreadable(error: Exception) -> str:
-    """Say in words why `read_picture` raised."""
+    """Return the reason why `read_picture` raised this error."""
     if isinstance(error, UnidentifiedImageError):
         return "not a picture of a kind that Pillow reads"
     if isinstance(error, IsADirectoryError):

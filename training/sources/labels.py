@@ -1,4 +1,4 @@
-"""Pictures that people decided on the review page, as further pictures to train on."""
+"""Read the labels from the review page, and their pictures as further pictures to train on."""
 
 import hashlib
 import io
@@ -9,45 +9,42 @@ from pathlib import Path
 from typing import Any
 
 from common.labels.label import Label, read_label
-from common.labels.picture_version import (
-    PictureGoneError,
-    PictureRefusedError,
-    read_version,
-)
+from common.labels.picture_version import PictureGoneError, PictureRefusedError, read_version
 from common.labels.question import NEITHER
 from common.parallel import run_parallel
 from common.s3_address import split_s3_address
 from common.settings import LABELS_PREFIX
 from training.sources.folder import DECODER_ERRORS, read_photo, why_unreadable
 from training.sources.source import LabelledPicture, StageDataError, Unreadable
+from training.staging.bucket import THREADS
 
-PROJECT = "project"  # what --labels calls the labels in the project's own bucket
-THREADS = 16  # objects read at a time; the client's connection pool needs as many
+PROJECT = "project"  # --labels project: the labels in the project's own bucket
 PICTURES_AT_A_TIME = 32  # decoded and in memory
 
 
 class LabelsMissingError(StageDataError):
-    """The place given for labels is none."""
+    """The location given for labels does not exist."""
 
 
 class ReviewedPictureError(StageDataError):
-    """A picture is there, but S3 does not give it to this person."""
+    """S3 refuses access to a reviewed picture."""
 
 
 class UnknownLabelError(StageDataError):
-    """People decided for a class that the staged data does not have."""
+    """Labels name a class that the staged data does not have."""
 
 
 @dataclass(frozen=True)
 class Reviewed:
-    """Decisions and where they are from: s3://bucket/prefix, or a folder."""
+    """Labels from a location, s3://bucket/prefix or a folder."""
 
     labels: list[Label]
     where: str
+    s3: Any  # the client that reads their pictures
 
     @property
     def decided(self) -> list[Label]:
-        """Those that say which class a picture shows."""
+        """The labels that name a class, not "neither"."""
         return [label for label in self.labels if label.label != NEITHER]
 
     def check(self, classes: Sequence[str]) -> None:
@@ -62,27 +59,53 @@ class Reviewed:
             f" too (--classes), or move the labels away, such as {unknown[0].key}."
         )
 
-    def pictures(self, s3: Any, long_side: int) -> Iterator[tuple[Label, LabelledPicture | Unreadable]]:
+    def pictures(self, long_side: int) -> Iterator[LabelledPicture | Unreadable]:
         """Read the decided pictures, larger ones shrunk to `long_side` pixels, in order of keys.
 
-        One that is gone or cannot be decoded is Unreadable. Raises ReviewedPictureError.
+        A picture that was deleted or cannot be decoded is Unreadable. Raises ReviewedPictureError.
         """
+        for start in range(0, len(self.decided), PICTURES_AT_A_TIME):
+            yield from run_parallel(
+                lambda label: _picture(self.s3, label, long_side),
+                self.decided[start : start + PICTURES_AT_A_TIME],
+                threads=THREADS,
+                report=lambda *_: None,
+            )
 
-        def read(label: Label) -> tuple[Label, LabelledPicture | Unreadable]:
-            return label, _picture(s3, label, long_side)
+    def summary(self, paths: Sequence[str], unreadable: int) -> dict[str, Any]:
+        """Return the manifest's entry, which counts every label once.
 
-        decided = self.decided
-        for start in range(0, len(decided), PICTURES_AT_A_TIME):
-            some = decided[start : start + PICTURES_AT_A_TIME]
-            yield from run_parallel(read, some, threads=THREADS, report=lambda *_: None)
+        Args:
+            paths: the staged pictures that are reviewed ones, within the staged folder.
+            unreadable: how many could not be read.
+        """
+        address_of = {_picture_name(label): _picture_address(label) for label in self.decided}
+        return {
+            "from": self.where,
+            "labels": len(self.labels),
+            "used": len(paths),
+            "neither": len(self.labels) - len(self.decided),
+            "left_out": len(self.decided) - unreadable - len(paths),
+            "unreadable": unreadable,
+            "pictures": {path: address_of[Path(path).stem] for path in sorted(paths)},
+        }
+
+    def summary_text(self, summary: dict[str, Any]) -> str:
+        """Return the summary in one line."""
+        if not self.labels:
+            return f"there are no labels at {self.where}"
+        return (
+            f"{summary['used']} of {summary['labels']} labels at {self.where} join training;"
+            f" {summary['neither']} neither, {summary['left_out']} left out,"
+            f" {summary['unreadable']} unreadable"
+        )
 
 
 def read_labels(s3: Any, where: str, own_bucket: str) -> Reviewed:
     """Read all labels below s3://bucket/prefix, in a folder, or in the project's own bucket.
 
-    A prefix is a folder: "old" is not "older". Of copies, and of several decisions about one
-    version of a picture, the latest counts. Raises LabelsMissingError, and LabelError for one that
-    is none.
+    A prefix is a folder: "old" is not "older". Of several labels of one version of a picture, the
+    latest counts. Raises LabelsMissingError, and LabelError for an object that is not a label.
     """
     if where == PROJECT:
         where = f"s3://{own_bucket}/{LABELS_PREFIX}/"
@@ -98,14 +121,7 @@ def read_labels(s3: Any, where: str, own_bucket: str) -> Reviewed:
             f" {PROJECT} for what the project's own bucket has."
         )
     latest = {label.key: label for label in sorted(found, key=lambda label: label.decided_at)}
-    return Reviewed([latest[key] for key in sorted(latest)], where)
-
-
-def picture_place(label: Label) -> str:
-    """Name the version of the picture that a label is about."""
-    picture = label.question.picture
-    version = f"?versionId={picture.version_id}" if picture.version_id else ""
-    return f"{picture.uri}{version}"
+    return Reviewed([latest[key] for key in sorted(latest)], where, s3)
 
 
 def _from_s3(s3: Any, bucket: str, prefix: str) -> list[Label]:
@@ -119,24 +135,31 @@ def _from_s3(s3: Any, bucket: str, prefix: str) -> list[Label]:
         body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         return read_label(body, f"s3://{bucket}/{key}")
 
-    return run_parallel(
-        read,
-        [key for key in keys if key.endswith(".json")],
-        threads=THREADS,
-        report=lambda *_: None,
-    )
+    keys = [key for key in keys if key.endswith(".json")]
+    return run_parallel(read, keys, threads=THREADS, report=lambda *_: None)
 
 
 def _picture(s3: Any, label: Label, long_side: int) -> LabelledPicture | Unreadable:
+    address = _picture_address(label)
     try:
         content = read_version(s3, label.question.picture)
     except PictureGoneError as error:
-        return Unreadable(label.label, picture_place(label), str(error))
+        return Unreadable(label.label, address, str(error))
     except PictureRefusedError as error:
-        raise ReviewedPictureError(f"{picture_place(label)}, which was reviewed, cannot be had. {error}") from error
+        raise ReviewedPictureError(f"The reviewed picture {address} cannot be read. {error}") from error
     try:
         image, original = read_photo(io.BytesIO(content), long_side)
     except DECODER_ERRORS as error:
-        return Unreadable(label.label, picture_place(label), why_unreadable(error))
-    name = f"reviewed-{hashlib.sha256(label.key.encode()).hexdigest()[:16]}"
-    return LabelledPicture(label.label, name, image, original=original)
+        return Unreadable(label.label, address, why_unreadable(error))
+    return LabelledPicture(label.label, _picture_name(label), image, original=original)
+
+
+def _picture_name(label: Label) -> str:
+    return f"reviewed-{hashlib.sha256(label.key.encode()).hexdigest()[:16]}"
+
+
+def _picture_address(label: Label) -> str:
+    """Return the S3 address of the version of the picture that a label is about."""
+    picture = label.question.picture
+    version = f"?versionId={picture.version_id}" if picture.version_id else ""
+    return f"{picture.uri}{version}"

@@ -1,8 +1,8 @@
-"""Unpickle a dictionary of lists, texts, numbers and uint8 arrays, and nothing else.
+"""Unpickle a dictionary of lists, texts, numbers and uint8 arrays, and refuse everything else.
 
-A pickle may name any function to call, and set the state of what it has built. This one may name
-what such a dictionary needs, and gets stand-ins: none takes a state, but for an array its shape and
-its bytes.
+A pickle can name any function to call, and set the state of the objects that it builds. Here it can
+name only the functions that such a dictionary needs, and gets substitutes for them, which refuse or
+ignore a state; an array takes its shape and its bytes.
 """
 
 import io
@@ -14,7 +14,7 @@ import numpy as np
 
 
 class PickleRefusedError(Exception):
-    """The pickle asks for something that plain data does not need, or is damaged."""
+    """The pickle needs more than plain data, or is damaged."""
 
 
 def load_pickle(content: bytes) -> dict[str, Any]:
@@ -26,8 +26,7 @@ def load_pickle(content: bytes) -> dict[str, Any]:
         loaded = _PlainDataUnpickler(io.BytesIO(content), encoding="bytes").load()
     except PickleRefusedError:
         raise
-    # A damaged pickle can fail in any operation of the unpickler, with nearly any exception.
-    except Exception as error:
+    except Exception as error:  # a damaged pickle can raise nearly any exception in the unpickler
         raise PickleRefusedError(f"damaged pickle ({type(error).__name__}: {error})") from error
     if not isinstance(loaded, dict):
         raise PickleRefusedError(f"the pickle holds a {type(loaded).__name__}, not a dictionary")
@@ -35,14 +34,14 @@ def load_pickle(content: bytes) -> dict[str, Any]:
 
 
 class _Uint8:
-    """Stands for the type of an array, whatever state the pickle sets."""
+    """Substitute for the dtype of an array."""
 
     def __setstate__(self, _state: object) -> None:
-        """Ignore byte order, fields and all else: the array gets a type of ours."""
+        """Ignore byte order, fields and the rest: the array always gets uint8."""
 
 
 class _Array(np.ndarray[Any, np.dtype[np.uint8]]):
-    """An array that takes shape and bytes from the pickle, and nothing else."""
+    """An array that takes only its shape and its bytes from the pickle."""
 
     def __setstate__(self, state: Any, /) -> None:
         """Fill the empty array. Raises PickleRefusedError."""
@@ -52,8 +51,8 @@ class _Array(np.ndarray[Any, np.dtype[np.uint8]]):
         super().__setstate__((version, shape, np.dtype("u1"), fortran_order, content))
 
 
-class _StandIn:
-    """A function that the pickle may call, but not change."""
+class _Callable:
+    """A function that the pickle can call, but not change."""
 
     __slots__ = ("_function",)
 
@@ -69,36 +68,36 @@ class _StandIn:
 
 
 def _reconstruct(*_: object) -> _Array:
-    """Make the empty array that the pickle then fills."""
+    """Return the empty array that the pickle then fills."""
     return _Array((0,), "u1")
 
 
 def _uint8(name: str | bytes, *_: object) -> _Uint8:
-    """Stand for numpy.dtype."""
+    """Substitute numpy.dtype."""
     if name not in ("u1", b"u1", "uint8", b"uint8"):
         raise PickleRefusedError(f"the pickle holds an array of {name!r}, not of uint8")
     return _Uint8()
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """Stand for _codecs.encode, with which protocol 2 writes the bytes of Python 3."""
+    """Substitute _codecs.encode, with which protocol 2 writes the bytes of Python 3."""
     if encoding not in ("latin1", b"latin1"):
         raise PickleRefusedError(f"the pickle uses the encoding {encoding!r}")
     return text.encode("latin-1")
 
 
 _ADMITTED: dict[tuple[str, str], object] = {
-    ("numpy.core.multiarray", "_reconstruct"): _StandIn(_reconstruct),  # written by numpy 1
-    ("numpy._core.multiarray", "_reconstruct"): _StandIn(_reconstruct),  # written by numpy 2
-    ("numpy", "ndarray"): object(),  # named for _reconstruct, which does without
-    ("numpy", "dtype"): _StandIn(_uint8),
-    ("_codecs", "encode"): _StandIn(_latin1),
+    ("numpy.core.multiarray", "_reconstruct"): _Callable(_reconstruct),  # written by numpy 1
+    ("numpy._core.multiarray", "_reconstruct"): _Callable(_reconstruct),  # written by numpy 2
+    ("numpy", "ndarray"): object(),  # an argument of _reconstruct, which ignores it
+    ("numpy", "dtype"): _Callable(_uint8),
+    ("_codecs", "encode"): _Callable(_latin1),
 }
 
 
 class _PlainDataUnpickler(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        """Return the stand-in for an admitted name. Raises PickleRefusedError for any other."""
+        """Return the substitute for an admitted name. Raises PickleRefusedError for any other."""
         try:
             return _ADMITTED[module_name, global_name]
         except KeyError:

@@ -1,4 +1,4 @@
-"""What every source of pictures gives: its classes, and the pictures one by one."""
+"""The interface of every source of pictures: its classes, and the pictures one by one."""
 
 import difflib
 import re
@@ -12,30 +12,26 @@ from training.container.picture_model.original_file import OriginalFile
 
 
 class StageDataError(ExpectedError):
-    """Staging cannot go on, for a reason that a user can put right."""
+    """Staging failed for a reason that the user can fix."""
 
 
 class UnknownClassError(StageDataError):
-    """A class was asked for that the source does not have."""
+    """A requested class is not in the source."""
 
 
 class TooFewClassesError(StageDataError):
-    """Fewer than two classes: there would be nothing to tell apart."""
+    """Fewer than two classes were chosen."""
 
 
 class ClassNameError(StageDataError):
-    """A class name cannot be a folder, an S3 key and an entry of a comma separated list at once."""
-
-
-class SameClassNameError(StageDataError):
-    """Two classes of the source differ in nothing but case or spaces."""
+    """A class name cannot be used, or differs from another one only in case or spaces."""
 
 
 @dataclass(frozen=True)
 class LabelledPicture:
-    """One picture: RGB of any size. `split` is set where the source itself says which split.
+    """One picture: RGB of any size. `split` is set if the source itself assigns it.
 
-    `original` is the file that it was read from; None where it comes as it is, drawn or unpacked.
+    `original` describes the file that it was read from; None for a drawn or unpacked picture.
     """
 
     class_name: str
@@ -47,7 +43,7 @@ class LabelledPicture:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file of a class that is not a picture that can be read, and why."""
+    """A file of a class that cannot be read as a picture, and the reason."""
 
     class_name: str
     path: str
@@ -58,7 +54,7 @@ class Unreadable:
 class Source:
     """Pictures to stage. `total` counts what `pictures()` yields, for the progress bar."""
 
-    description: dict[str, object]  # goes into the manifest as it is
+    description: dict[str, object]  # the manifest's entry `source`
     classes: list[str]  # sorted
     total: int
     has_test_split: bool
@@ -69,24 +65,25 @@ def choose_classes(wanted: Sequence[str], available: Sequence[str]) -> list[str]
     """Return the wanted classes as the source spells them, sorted, each once.
 
     Case and spaces do not matter ("Pickup Truck" is pickup_truck). Raises UnknownClassError with
-    the nearest names, TooFewClassesError, ClassNameError, SameClassNameError.
+    the nearest names, TooFewClassesError, ClassNameError.
     """
     spelled: dict[str, str] = {}
     for name in available:
-        other = spelled.setdefault(_folded(name), name)
-        if other != name and _folded(name) in map(_folded, wanted):
-            raise SameClassNameError(
+        other = spelled.setdefault(folded_class_name(name), name)
+        if other != name and folded_class_name(name) in map(folded_class_name, wanted):
+            raise ClassNameError(
                 f"The classes {other!r} and {name!r} differ only in case or spaces, which some"
                 " disks do not tell apart: rename or join them."
             )
-    unknown = [name for name in wanted if _folded(name) not in spelled]
+    unknown = [name for name in wanted if folded_class_name(name) not in spelled]
     if unknown:
         raise UnknownClassError(" ".join(_unknown_message(name, spelled) for name in unknown))
-    chosen = sorted({spelled[_folded(name)] for name in wanted})
+    chosen = sorted({spelled[folded_class_name(name)] for name in wanted})
     if len(chosen) < 2:
         raise TooFewClassesError(f"Only {', '.join(chosen) or 'no class'} was chosen: a classifier needs at least two.")
     for name in chosen:
         if not re.fullmatch(r"\w[\w .-]*", name):
+            # A class is a folder, a part of S3 keys, and an entry of the comma-separated parameter ClassNames.
             raise ClassNameError(
                 f"The class name {name!r} cannot be used: rename it to letters, digits, spaces,"
                 " hyphens, dots and underscores."
@@ -95,17 +92,18 @@ def choose_classes(wanted: Sequence[str], available: Sequence[str]) -> list[str]
 
 
 def file_stem(text: str) -> str:
-    """Make a file name's stem that is safe on any disk and in any S3 key from foreign text."""
+    """Return the text as the stem of a file name that is valid on any disk and in any S3 key."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_") or "picture"
 
 
-def _folded(name: str) -> str:
+def folded_class_name(name: str) -> str:
+    """Return a class name without differences of case and spaces."""
     return name.strip().lower().replace(" ", "_")
 
 
 def _unknown_message(name: str, spelled: dict[str, str]) -> str:
-    near = difflib.get_close_matches(_folded(name), spelled, n=4, cutoff=0.5)
-    near += [key for key in spelled if _folded(name) in key and key not in near]
+    near = difflib.get_close_matches(folded_class_name(name), spelled, n=4, cutoff=0.5)
+    near += [key for key in spelled if folded_class_name(name) in key and key not in near]
     if near:
         return f"There is no class {name!r}: did you mean {', '.join(spelled[n] for n in near)}?"
     return f"There is no class {name!r}: there are {', '.join(sorted(spelled.values()))}."

@@ -1,4 +1,4 @@
-"""Keep `staged/` in the training bucket the same as the staged folder on disk."""
+"""Synchronize `staged/` in the training bucket with the staged folder on disk."""
 
 import hashlib
 from collections.abc import Callable, Collection
@@ -9,11 +9,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from common.parallel import run_parallel
-from common.settings import project
+from common.settings import STAGED_PREFIX, project
 from training.sources.source import StageDataError
+from training.staging.folder import MANIFEST
 
-THREADS = 16  # uploads at a time; the client's connection pool needs as many
-DELETED_AT_A_TIME = 1000  # what DeleteObjects takes
+THREADS = 16  # requests at a time; the client's connection pool needs as many
+DELETED_AT_A_TIME = 1000  # limit of DeleteObjects
 
 
 class BucketNotOursError(StageDataError):
@@ -21,7 +22,7 @@ class BucketNotOursError(StageDataError):
 
 
 class BucketBusyError(StageDataError):
-    """S3 is still at work on an earlier bucket of this name."""
+    """S3 still creates or deletes a bucket of this name."""
 
 
 class DeleteRefusedError(StageDataError):
@@ -30,7 +31,7 @@ class DeleteRefusedError(StageDataError):
 
 @dataclass(frozen=True)
 class SyncResult:
-    """Objects sent, found right already, and deleted."""
+    """Numbers of objects uploaded, up to date already, and deleted."""
 
     uploaded: int
     skipped: int
@@ -38,11 +39,11 @@ class SyncResult:
 
 
 def ensure_bucket(s3: Any, bucket: str, region: str, account: str, *, ours: bool) -> bool:
-    """Make the bucket where it is missing: private, encrypted, tagged. Return whether it was made.
+    """Create the bucket if it is missing: private, encrypted, tagged. Return whether it was created.
 
     `account` (12 digits) must own it: bucket names are global, and another account may own this one.
-    `ours` says that the name is the project's own: such a bucket without the project's tag was left
-    half made by a broken run, and gets what it lacks. Raises BucketNotOursError, BucketBusyError.
+    `ours` says that the name is the project's own: an interrupted run left such a bucket half made if
+    it lacks the project's tag, and the setup is completed. Raises BucketNotOursError, BucketBusyError.
     """
     try:
         s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
@@ -63,10 +64,10 @@ def ensure_bucket(s3: Any, bucket: str, region: str, account: str, *, ours: bool
 
 
 def _create(s3: Any, bucket: str, region: str, account: str) -> None:
-    # us-east-1 is what S3 assumes, and refuses as a constraint.
-    where = {} if region == "us-east-1" else {"LocationConstraint": region}
+    # us-east-1 is the default, and S3 refuses it as a constraint.
+    constraint = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     try:
-        s3.create_bucket(Bucket=bucket, **({"CreateBucketConfiguration": where} if where else {}))
+        s3.create_bucket(Bucket=bucket, **constraint)
     except ClientError as error:
         if error.response["Error"]["Code"] != "OperationAborted":
             raise
@@ -78,7 +79,7 @@ def _create(s3: Any, bucket: str, region: str, account: str) -> None:
 
 
 def _set_up(s3: Any, bucket: str, tags: list[dict[str, str]]) -> None:
-    """Close the bucket, encrypt it, and add the project's tag to its tags: last, as its seal."""
+    """Block public access, encrypt, and add the project's tag last: it marks the setup as complete."""
     s3.put_public_access_block(
         Bucket=bucket,
         PublicAccessBlockConfiguration={
@@ -98,58 +99,49 @@ def _set_up(s3: Any, bucket: str, tags: list[dict[str, str]]) -> None:
     s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [*others, project().tag]})
 
 
-def _tags(s3: Any, bucket: str) -> list[dict[str, str]]:
+def _tags(s3: Any, bucket: str) -> Any:
     try:
-        tags: list[dict[str, str]] = s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
+        return s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchTagSet":
             raise
         return []
-    return tags
 
 
-def sync(
-    s3: Any,
-    bucket: str,
-    prefix: str,
-    *,
-    root: Path,
-    paths: Collection[str],
-    manifest: str,
-    report: Callable[[int, int], None],
-) -> SyncResult:
-    """Send the files `paths` of `root` to `prefix`/path, and delete what else is under `prefix`/.
+def sync(s3: Any, bucket: str, root: Path, paths: Collection[str], report: Callable[[int, int], None]) -> SyncResult:
+    """Upload the files `paths` of `root` below staged/, and delete all other objects there.
 
-    Where anything differs, `prefix`/`manifest` is deleted first, so that a broken run leaves no
-    manifest over objects that it does not describe; the caller sends it after all else.
-    An object counts as there when its size and its ETag, the MD5 of what was sent in one part
-    under S3's own encryption, are right; under a KMS key no ETag is, and everything is sent again.
-    `report` gets the objects that are right so far and their total. Raises DeleteRefusedError.
+    If anything differs, the manifest is deleted first, so that an interrupted run leaves no manifest
+    over objects that it does not describe; the caller uploads it last. An object is up to date if its
+    size and its ETag, the MD5 of an object uploaded in one part under S3's own encryption, are right;
+    under a KMS key no ETag is, and everything is uploaded again.
+    `report` gets the number of objects up to date and their total. Raises DeleteRefusedError.
     """
-    there = _objects(s3, bucket, f"{prefix}/")
-    described = there.pop(f"{prefix}/{manifest}", None) is not None
+    stored = _objects(s3, bucket, f"{STAGED_PREFIX}/")
+    manifest = f"{STAGED_PREFIX}/{MANIFEST}"
+    has_manifest = stored.pop(manifest, None) is not None
     missing: list[str] = []
     skipped, total = 0, len(paths)
     for path in paths:
-        if _is_right(there.pop(f"{prefix}/{path}", None), root / path):
+        if _is_up_to_date(stored.pop(f"{STAGED_PREFIX}/{path}", None), root / path):
             skipped += 1
             report(skipped, total)
         else:
             missing.append(path)
-    if described and (missing or there):
-        s3.delete_object(Bucket=bucket, Key=f"{prefix}/{manifest}")
+    if has_manifest and (missing or stored):
+        s3.delete_object(Bucket=bucket, Key=manifest)
     run_parallel(
-        lambda path: upload_file(s3, bucket, f"{prefix}/{path}", root / path),
+        lambda path: upload_file(s3, bucket, f"{STAGED_PREFIX}/{path}", root / path),
         missing,
         threads=THREADS,
         report=lambda sent, _: report(skipped + sent, total),
     )
-    _delete(s3, bucket, sorted(there))
-    return SyncResult(len(missing), skipped, len(there))
+    _delete(s3, bucket, sorted(stored))
+    return SyncResult(len(missing), skipped, len(stored))
 
 
 def upload_file(s3: Any, bucket: str, key: str, path: Path) -> None:
-    """Send one file in one part. botocore adds a checksum that S3 verifies."""
+    """Upload one file in one part. botocore adds a checksum that S3 verifies."""
     content_type = "application/json" if path.suffix == ".json" else "image/png"
     s3.put_object(Bucket=bucket, Key=key, Body=path.read_bytes(), ContentType=content_type)
 
@@ -159,11 +151,11 @@ def _objects(s3: Any, bucket: str, prefix: str) -> dict[str, tuple[int, str]]:
     return {item["Key"]: (item["Size"], item["ETag"].strip('"')) for page in pages for item in page.get("Contents", [])}
 
 
-def _is_right(found: tuple[int, str] | None, path: Path) -> bool:
-    """Hold size and ETag of an object, None where there is none, against a file."""
-    if found is None or found[0] != path.stat().st_size:
+def _is_up_to_date(stored: tuple[int, str] | None, path: Path) -> bool:
+    """Compare size and ETag of an object, None if it is missing, with a file."""
+    if stored is None or stored[0] != path.stat().st_size:
         return False
-    return found[1] == hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    return stored[1] == hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 def _delete(s3: Any, bucket: str, keys: list[str]) -> None:

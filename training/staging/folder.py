@@ -1,9 +1,9 @@
 """The staged folder: `{train,validation,test}/<class>/<name>.png` and manifest.json.
 
-A picture first comes into `.incoming`, since its split is known only when all are there. The
-manifest is written last and taken away first, so that a broken run leaves nothing to be trusted.
-What staging wrote is known from the manifest, or from a list in `.incoming` after a broken run;
-nothing else is ever removed.
+Pictures are first written to `.incoming`, since their splits are known only when all are there. The
+manifest is written last and removed first, so that an interrupted run leaves no valid data set. The
+manifest, or after an interrupted run a list in `.incoming`, names the files that staging wrote; no
+other file is ever removed.
 """
 
 import hashlib
@@ -19,34 +19,34 @@ from training.staging.splits import SPLITS
 
 MANIFEST = "manifest.json"
 INCOMING = ".incoming"
-KNOWN = "known.json"  # in INCOMING: the files of the splits that are staging's own
+KNOWN = "known.json"  # in INCOMING: the files in the splits that staging wrote
 MANIFEST_KEYS = {"source", "seed", "classes", "counts", "s3_uri", "files"}
 
 
 class NotStagedError(StageDataError):
-    """The folder holds no whole staged data."""
+    """The folder holds no complete staged data."""
 
 
 class ForeignFolderError(StageDataError):
-    """The folder holds files that staging did not write, and that it would have to remove."""
+    """The folder holds files that staging did not write and would have to remove."""
 
 
 class StagedFolder:
-    """Writes one staged folder; `root` is made where it does not exist."""
+    """Writes one staged folder."""
 
     def __init__(self, root: Path) -> None:
-        """Write to `root`."""
+        """Write to `root`, which is created if it does not exist."""
         self.root = root
         self._incoming = root / INCOMING
         self._known: set[str] = set()
 
     def begin(self) -> None:
-        """Make room for incoming pictures. Raises ForeignFolderError, and then changes nothing."""
+        """Prepare for incoming pictures. Raises ForeignFolderError before it changes anything."""
         if self.root.exists() and not self.root.is_dir():
             raise ForeignFolderError(f"{self.root} is not a folder: give another --out.")
         written = _written(self.root)
-        there = list(self.root.iterdir()) if self.root.is_dir() else []
-        if written is None and any(path.name != INCOMING for path in there):
+        found = list(self.root.iterdir()) if self.root.is_dir() else []
+        if written is None and any(path.name != INCOMING for path in found):
             raise ForeignFolderError(f"{self.root} holds files that are not staged data: give another --out.")
         self._known = written or set()
         foreign = sorted(_files(self.root) - self._known)
@@ -63,42 +63,39 @@ class StagedFolder:
                 path.unlink()
 
     def receive(self, number: int, png: bytes) -> None:
-        """Keep the bytes of picture `number` until its place is known."""
+        """Keep the bytes of picture `number` until its split is known."""
         (self._incoming / str(number)).write_bytes(png)
 
     def commit(
-        self,
-        places: Mapping[int, str],
-        manifest: dict[str, Any],
-        report: Callable[[int, int], None] = lambda *_: None,
+        self, paths: Mapping[int, str], manifest: dict[str, Any], report: Callable[[int, int], None]
     ) -> tuple[int, int]:
-        """Move pictures to their places, remove what no longer belongs, write the manifest.
+        """Move the received pictures into the splits, remove stale files, write the manifest.
 
-        `places` gives the path within the folder of each received picture that is used; `report`
-        gets how many places were looked at, and their total. Returns how many files were written
-        and how many were there already.
+        `paths` gives the path within the folder of each received picture that is used; `report`
+        gets how many files were checked, and their total. Returns how many files were written
+        and how many were up to date.
         """
-        target = self.root / MANIFEST
-        right: dict[str, bool] = {}
-        for path, digest in manifest["files"].items():
-            right[path] = digest["sha256"] == file_sha256(self.root / path)
-            report(len(right), len(manifest["files"]))
+        up_to_date: dict[str, bool] = {}
+        for path, entry in manifest["files"].items():
+            up_to_date[path] = entry["sha256"] == _file_sha256(self.root / path)
+            report(len(up_to_date), len(manifest["files"]))
         stale = (_files(self.root) & self._known) - set(manifest["files"])
-        if stale or not all(right.values()):
-            write_json(self._incoming / KNOWN, {"files": sorted(self._known | set(right))})
-            target.unlink(missing_ok=True)
-        for number, path in places.items():
-            if not right[path]:
-                place = self.root / path
-                place.parent.mkdir(parents=True, exist_ok=True)
-                (self._incoming / str(number)).replace(place)
+        if stale or not all(up_to_date.values()):
+            write_json(self._incoming / KNOWN, {"files": sorted(self._known | set(up_to_date))})
+            (self.root / MANIFEST).unlink(missing_ok=True)
+        for number, path in paths.items():
+            if not up_to_date[path]:
+                target = self.root / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (self._incoming / str(number)).replace(target)
         _remove(self.root, stale)
         self.write_manifest(manifest)
         shutil.rmtree(self._incoming)
-        return len(right) - sum(right.values()), sum(right.values())
+        kept = sum(up_to_date.values())
+        return len(up_to_date) - kept, kept
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        """Replace manifest.json as a whole."""
+        """Replace manifest.json atomically."""
         write_json(self.root / MANIFEST, manifest)
 
 
@@ -116,13 +113,13 @@ def read_manifest(root: Path) -> dict[str, Any]:
 
 
 def overlap(one: Path, other: Path) -> bool:
-    """Tell whether two folders are the same, or one lies within the other."""
+    """Tell whether two folders are the same, or one is within the other."""
     one, other = one.resolve(), other.resolve()
     return one.is_relative_to(other) or other.is_relative_to(one)
 
 
-def file_sha256(path: Path) -> str | None:
-    """Return the SHA-256 of a file in hex, None where there is none."""
+def _file_sha256(path: Path) -> str | None:
+    """Return the SHA-256 of a file in hex, None if it does not exist."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
@@ -130,7 +127,7 @@ def file_sha256(path: Path) -> str | None:
 
 
 def _written(root: Path) -> set[str] | None:
-    """Return the files that staging wrote, None where nothing says that it wrote any."""
+    """Return the files that staging wrote, None if neither list is there."""
     lists = []
     for path, keys in ((root / MANIFEST, MANIFEST_KEYS), (root / INCOMING / KNOWN, {"files"})):
         try:

@@ -1,4 +1,4 @@
-"""Decide which split each picture belongs to, so that no picture is in two of them."""
+"""Assign each picture to one split, with near-duplicates in the same split."""
 
 import hashlib
 import random
@@ -15,7 +15,7 @@ SPLITS = ("train", "validation", "test")
 
 
 class TooFewPicturesError(StageDataError):
-    """A class has too few different pictures to have some in every split."""
+    """A class has too few different pictures for every split to have some."""
 
 
 def pixel_hash(image: Image.Image) -> str:
@@ -25,7 +25,7 @@ def pixel_hash(image: Image.Image) -> str:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What the decision needs of one picture. `split` is "test" where the source says so."""
+    """A picture to assign to a split. `split` is "test" if the source says so."""
 
     class_name: str
     name: str
@@ -35,32 +35,19 @@ class Candidate:
 
 
 @dataclass
-class LeftOut:
-    """Pictures that are not staged, by the reason."""
+class Assignment:
+    """The split of each candidate, by position, None if it is left out; and why pictures are left out."""
 
+    splits: list[str | None]
     repeats_of_test: list[Candidate] = field(default_factory=list)
     contradictions: list[Candidate] = field(default_factory=list)
 
     def left_out(self) -> list[tuple[str, list[Candidate]]]:
-        """Return the reasons in words, always in the same order, with the pictures of each."""
+        """Return each reason, always in the same order, with its pictures."""
         return [
             ("left out of training, since they repeat a test picture", self.repeats_of_test),
             ("left out, since the same picture stands in two classes", self.contradictions),
         ]
-
-
-@dataclass
-class Assignment(LeftOut):
-    """The split of each candidate, by position; None where it is left out."""
-
-    splits: list[str | None] = field(default_factory=list)
-
-
-@dataclass
-class Admission(LeftOut):
-    """Further pictures for training: which are taken, by position, and which are left out."""
-
-    taken: list[bool] = field(default_factory=list)
 
 
 def assign_splits(
@@ -74,12 +61,12 @@ def assign_splits(
 ) -> Assignment:
     """Split each class by shares in [0, 1), the same way for the same seed and pictures.
 
-    Where the source gives a test split, it stays whole, `test_share` does not apply, and what
-    repeats one of its pictures is left out of training. Identical pictures and near-duplicates of
-    a class stay together. Pictures that stand in two classes are left out: one label is wrong.
+    A test split given by the source is kept, `test_share` does not apply to it, and pictures that
+    repeat one of its pictures are left out of training. Identical pictures and near-duplicates of
+    a class stay together. Pictures in two classes are left out, since one label is wrong.
     `report` gets how many pictures were compared, and their total. Raises TooFewPicturesError.
     """
-    assignment = Assignment(splits=[candidate.split for candidate in candidates])
+    assignment = Assignment([candidate.split for candidate in candidates])
     contradicted = _in_two_classes(candidates)
     by_class: dict[str, list[int]] = defaultdict(list)
     for position, candidate in enumerate(candidates):
@@ -106,11 +93,11 @@ def assign_splits(
 
 def admit_to_training(
     more: Sequence[Candidate], candidates: Sequence[Candidate], splits: Sequence[str | None]
-) -> Admission:
-    """Choose what may join the training split without touching any split that there is.
+) -> Assignment:
+    """Choose which further pictures join the training split; the splits of `candidates` do not change.
 
-    What nearly repeats a test picture, of whatever class, is left out; and so is a picture that is
-    staged, or among `more`, as another class too.
+    A near-duplicate of a test picture of any class is left out, and so is a picture that is also,
+    among the candidates or among `more`, in another class.
     """
     tested = [c for c, split in zip(candidates, splits, strict=True) if split == "test"]
     hashes = [candidate.difference_hash for candidate in (*tested, *more)]
@@ -121,13 +108,14 @@ def admit_to_training(
         for position in group
     }
     contradicted = _in_two_classes([*candidates, *more])
-    admission = Admission()
+    admission = Assignment([])
     for position, candidate in enumerate(more):
         if position in repeats:
             admission.repeats_of_test.append(candidate)
         elif candidate.pixel_hash in contradicted:
             admission.contradictions.append(candidate)
-        admission.taken.append(position not in repeats and candidate.pixel_hash not in contradicted)
+        is_admitted = position not in repeats and candidate.pixel_hash not in contradicted
+        admission.splits.append("train" if is_admitted else None)
     return admission
 
 
@@ -138,11 +126,11 @@ def _split_class(
     shuffler: random.Random,
     shares: dict[str, float],
 ) -> None:
-    """Write the splits of one class's groups of positions into the assignment."""
+    """Assign the groups of positions of one class."""
     free: list[list[int]] = []
     for members in groups:
         undecided = [position for position in members if assignment.splits[position] is None]
-        if len(undecided) < len(members):  # it has a test picture in it
+        if len(undecided) < len(members):  # the group has a test picture
             assignment.repeats_of_test += [candidates[position] for position in undecided]
         else:
             free.append(members)

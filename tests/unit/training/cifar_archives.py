@@ -1,4 +1,4 @@
-"""Tiny archives of CIFAR-100's layout, made here: noise with a label."""
+"""Make small archives with the layout of CIFAR-100: noise with labels."""
 
 import io
 import pickle
@@ -39,18 +39,18 @@ def noise(count, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, 3072), dtype=np.uint8)
 
 
-def members(per_class=20, tests_per_class=4, dump=python2_pickle):
+def members(per_class=20, tests_per_class=4):
     """Return the pickles of an archive with equally many pictures of each of LABELS."""
-    pickles = {"meta": dump({"fine_label_names": LABELS, "coarse_label_names": ["vehicles"]})}
+    pickles = {"meta": python2_pickle({"fine_label_names": LABELS, "coarse_label_names": ["vehicles"]})}
     for seed, (name, count) in enumerate((("train", per_class), ("test", tests_per_class))):
         labels = list(range(len(LABELS))) * count
         fields = {
             "data": noise(len(labels), seed),
             "fine_labels": labels,
-            # The name says "bike" whatever the label: a name must not give the label.
+            # Every name says "bike": the class must come from the label.
             "filenames": [f"bike_s_{number:06d}.png" for number in range(len(labels))],
         }
-        pickles[name] = dump(fields)
+        pickles[name] = python2_pickle(fields)
     return pickles
 
 

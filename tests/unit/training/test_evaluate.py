@@ -1,4 +1,4 @@
-"""The evaluation: every picture is accounted for, and no label is guessed."""
+"""The evaluation: predictions with retries, figures, and the command."""
 
 import io
 import json
@@ -26,14 +26,9 @@ from common.endpoint_answer import AnswerError, read_answer
 from tests.unit.aws_stubs import ACCOUNT, Body, StubbedSession, client_error, stubbed
 from tests.unit.training.model_archives import MODEL_DATA, add_served_model, held_out, model_archive
 from training import stage_data
-from training.evaluate import default_class_names, main, parse_arguments
+from training.evaluate import default_class_names, main
 from training.evaluation import predictions as predictions_module
-from training.evaluation.calibration_error import calibration_error_of_luck
-from training.evaluation.pictures import (
-    NothingToEvaluateError,
-    StagedPictureError,
-    staged_pictures,
-)
+from training.evaluation.pictures import NothingToEvaluateError, StagedPictureError, staged_pictures
 from training.evaluation.predictions import (
     EndpointNotFoundError,
     EndpointPrediction,
@@ -41,14 +36,14 @@ from training.evaluation.predictions import (
     predict,
     predict_all,
 )
-from training.evaluation.summary import acceptable, summarise
-from training.staging.folder import NotStagedError
-
-PICTURE = ("test/car/a.png", "car", b"png")
+from training.evaluation.summary import acceptable, calibration_error_of_luck, summarise
 
 
 def named(**probabilities):
     return json.dumps({"labels": [*probabilities], "probabilities": [*probabilities.values()]}).encode()
+
+
+RIGHT = named(car=0.75, van=0.25)
 
 
 @pytest.mark.parametrize(
@@ -65,15 +60,11 @@ def named(**probabilities):
         (b"[0.9, 0.1]", None, "give its classes with --class-names"),
         (b"[0.9, 0.1]", ["car", "van", "bus"], "2 probabilities for the classes car, van, bus"),
         (b"[0.9, 0.1]", ["car", "car"], "no label could be trusted"),
-        (
-            b'{"labels": ["car"], "probabilities": [0.9, 0.1]}',
-            ["car", "van"],
-            "for the classes car",
-        ),
+        (b'{"labels": ["car"], "probabilities": [0.9, 0.1]}', ["car", "van"], "for the classes car"),
         (b'{"labels": [1, 2], "probabilities": [0.9, 0.1]}', None, "labels are not texts"),
     ],
 )
-def test_an_answer_that_no_label_can_be_read_off_is_refused(body, classes, message):
+def test_read_answer_with_an_invalid_answer_fails(body, classes, message):
     with pytest.raises(AnswerError, match=message):
         read_answer(body, classes)
 
@@ -87,19 +78,18 @@ def test_read_answer_returns_probabilities_by_class(body, classes):
     assert read_answer(body, classes) == {"van": 0.3, "car": 0.7}
 
 
+def ask(runtime, stop=None):
+    return predict(runtime, "e", ("test/car/a.png", "car", b"png"), None, stop or Event())
+
+
 def test_predict_sends_the_picture_and_returns_the_label():
     runtime, stubber = stubbed("sagemaker-runtime")
     stubber.add_response(
         "invoke_endpoint",
-        {"Body": Body(named(car=0.75, van=0.25)), "ContentType": "application/json"},
-        {
-            "EndpointName": "e",
-            "ContentType": "image/png",
-            "Accept": "application/json",
-            "Body": b"png",
-        },
+        {"Body": Body(RIGHT), "ContentType": "application/json"},
+        {"EndpointName": "e", "ContentType": "image/png", "Accept": "application/json", "Body": b"png"},
     )
-    prediction = predict(runtime, "e", PICTURE, None, Event())
+    prediction = ask(runtime)
 
     stubber.assert_no_pending_responses()
     assert (prediction.label, prediction.confidence, prediction.error) == ("car", 0.75, None)
@@ -114,32 +104,54 @@ def test_predict_sends_the_picture_and_returns_the_label():
         ("ValidationError", EndpointNotFoundError, r"run `python -m training\.create_endpoint`"),
     ],
 )
-def test_error_that_concerns_all_pictures_ends_the_evaluation(code, error, message):
+def test_predict_with_an_error_that_concerns_all_pictures_raises_it(code, error, message):
     runtime, stubber = stubbed("sagemaker-runtime")
     stubber.add_client_error("invoke_endpoint", code, "Endpoint e of account 123456789012 not found.")
     with pytest.raises(error, match=message):
-        predict(runtime, "e", PICTURE, None, Event())
+        ask(runtime)
 
 
-def test_a_class_that_the_endpoint_does_not_know_ends_the_evaluation():
+def test_predict_with_a_class_unknown_to_the_endpoint_fails():
     runtime, stubber = stubbed("sagemaker-runtime")
     stubber.add_response("invoke_endpoint", {"Body": Body(named(bus=0.5, van=0.5))})
 
-    with pytest.raises(UnknownTruthError, match="tells bus, van apart"):
-        predict(runtime, "e", PICTURE, None, Event())
+    with pytest.raises(UnknownTruthError, match=r"knows the classes bus, van, and .* of class car"):
+        ask(runtime)
 
 
-class Failing:
-    """A runtime whose first answers are these errors; the others are right."""
+class Runtime:
+    """Answers by the picture's bytes: with an answer, an error, or the errors of a list before RIGHT.
 
-    def __init__(self, *errors):
-        self.errors, self.tries = list(errors), 0
+    Counts the tries of each picture and how many calls run at a time.
+    """
 
-    def invoke_endpoint(self, **_):
-        self.tries += 1
-        if self.errors:
-            raise self.errors.pop(0)
-        return {"Body": Body(named(car=0.75, van=0.25))}
+    def __init__(self, answers, concurrency):
+        self.answers, self.concurrency = answers, concurrency
+        self.tries: Counter[bytes] = Counter()
+        self.running = self.most = 0
+        self.lock = threading.Lock()
+        self.all_running = threading.Barrier(concurrency, timeout=10)
+
+    def invoke_endpoint(self, Body, **_):  # noqa: N803  boto3's name
+        with self.lock:
+            self.tries[Body] += 1
+            first = self.tries.total() <= self.concurrency
+            self.running += 1
+            self.most = max(self.most, self.running)
+        if first:
+            self.all_running.wait()  # breaks unless as many calls run together
+        with self.lock:
+            self.running -= 1
+        answer = self.answers[Body.decode()]
+        if isinstance(answer, list):
+            answer = answer.pop(0) if answer else RIGHT
+        if isinstance(answer, Exception):
+            raise answer
+        return {"Body": io.BytesIO(answer)}
+
+
+def failing(*errors):
+    return Runtime({"png": [*errors]}, concurrency=1)
 
 
 @pytest.fixture
@@ -161,17 +173,6 @@ BROKEN = [
     ResponseStreamingError(error="reset"),
     IncompleteReadError(actual_bytes=1, expected_bytes=2),
 ]
-
-
-@pytest.mark.parametrize("error", BROKEN, ids=lambda error: type(error).__name__)
-def test_broken_connection_is_retried_once(no_pause, error):
-    runtime = Failing(*[error] * 9)
-    prediction = predict(runtime, "e", PICTURE, None, Event())
-
-    assert (prediction.label, prediction.error, runtime.tries) == (None, str(error), 2)
-    assert predict(Failing(error), "e", PICTURE, None, Event()).label == "car"
-
-
 BUSY = [
     busy("ThrottlingException", 400),
     busy("ModelNotReadyException", 429),
@@ -181,121 +182,53 @@ BUSY = [
 
 
 @pytest.mark.parity("invoke-busy")
-@pytest.mark.parametrize("error", BUSY, ids=str)
-def test_a_busy_endpoint_is_asked_eight_times(no_pause, error):
-    runtime = Failing(*[error] * 99)
-    prediction = predict(runtime, "e", PICTURE, None, Event())
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [*((error, 2) for error in BROKEN), *((error, 8) for error in BUSY)],
+    ids=lambda value: str(value)[:60],
+)
+def test_predict_retries_a_transient_error(no_pause, error, tries):
+    runtime = failing(*[error] * 99)
+    prediction = ask(runtime)
 
-    assert (prediction.label, runtime.tries) == (None, 8)
-    assert predict(Failing(*[error] * 7), "e", PICTURE, None, Event()).label == "car"
-
-
-@pytest.mark.parametrize("code", ["ModelError", "ValidationError"])
-def test_permanent_error_is_not_retried(code):
-    runtime = Failing(busy(code, 424))  # an error without a message, too
-
-    assert code in str(predict(runtime, "e", PICTURE, None, Event()).error)
-    assert runtime.tries == 1
+    assert (prediction.label, prediction.error, runtime.tries.total()) == (None, str(error), tries)
+    assert ask(failing(*[error] * (tries - 1))).label == "car"
 
 
-def test_prediction_with_mixed_errors_ends():
-    runtime = Failing(BUSY[0], *[busy("ModelError", 424)] * 99)
-
-    assert predict(runtime, "e", PICTURE, None, Event()).label is None
-    assert runtime.tries == 2
+PERMANENT = [busy("ModelError", 424), busy("ValidationError", 424)]  # without a message, too
 
 
-def test_no_picture_is_tried_again_after_ctrl_c():
-    runtime, stop = Failing(*[BUSY[0]] * 99), Event()
+@pytest.mark.parametrize("errors", [PERMANENT[:1], PERMANENT[1:], [BUSY[0], PERMANENT[0]]], ids=str)
+def test_predict_does_not_retry_a_permanent_error(no_pause, errors):
+    runtime = failing(*errors, *errors[-1:] * 99)
+    prediction = ask(runtime)
+
+    assert (prediction.label, prediction.error, runtime.tries.total()) == (None, str(errors[-1]), len(errors))
+
+
+def test_predict_after_ctrl_c_does_not_retry():
+    runtime, stop = failing(*[BUSY[0]] * 99), Event()
     stop.set()
 
-    assert predict(runtime, "e", PICTURE, None, stop).label is None
-    assert runtime.tries == 1
+    assert ask(runtime, stop).label is None
+    assert runtime.tries.total() == 1
 
 
-def test_ctrl_c_ends_the_pauses(monkeypatch):
-    monkeypatch.setattr(predictions_module, "_pause", lambda _: 600)
-    began = time.monotonic()
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    class Runtime:
-        def invoke_endpoint(self, Body, **_):  # noqa: N803  boto3's name
-            if Body == b"a":
-                return {"Body": io.BytesIO(named(car=1.0, van=0.0))}
-            raise BUSY[0]
-
-    with pytest.raises(KeyboardInterrupt):
-        predict_all(
-            Runtime(),
-            "e",
-            pictures("a", "b", "c"),
-            class_names=None,
-            concurrency=3,
-            report=interrupt,
-        )
-    assert time.monotonic() - began < 60
+def ask_all(runtime, names, report):
+    pictures = [(f"test/car/{name}.png", "car", name.encode()) for name in names]
+    return predict_all(runtime, "e", pictures, class_names=None, concurrency=runtime.concurrency, report=report)
 
 
-@pytest.mark.parametrize(
-    ("parameters", "names"),
-    [({}, None), ({"ClassNames": ""}, None), ({"ClassNames": "car,van 2"}, ["car", "van 2"])],
-)
-def test_class_names_come_from_the_stacks_parameters(parameters, names):
-    assert default_class_names(parameters) == names
-
-
-def test_class_names_that_are_given_win():
-    assert parse_arguments(["--class-names", "car", "van"]).class_names == ["car", "van"]
-
-
-class Runtime:
-    """Answers by what the picture's bytes say; counts how many calls run at a time."""
-
-    def __init__(self, answers):
-        self.answers, self.running, self.most = answers, 0, 0
-        self.tries: Counter[bytes] = Counter()
-        self.lock = threading.Lock()
-        self.all_running = threading.Barrier(4, timeout=10)
-
-    def invoke_endpoint(self, Body, **_):  # noqa: N803  boto3's name
-        with self.lock:
-            self.tries[Body] += 1
-            first = self.tries.total() <= 4
-            self.running += 1
-            self.most = max(self.most, self.running)
-        if first:
-            self.all_running.wait()  # breaks unless four calls run together
-        with self.lock:
-            self.running -= 1
-        answer = self.answers[Body.decode()]
-        if isinstance(answer, Exception):
-            raise answer
-        return {"Body": io.BytesIO(answer)}
-
-
-def pictures(*names):
-    return [(f"test/car/{name}.png", "car", name.encode()) for name in names]
-
-
-def test_pictures_without_an_answer_are_kept_in_order_and_named(no_pause):
+def test_predict_all_keeps_pictures_without_an_answer_in_order(no_pause):
     answers = {
         "a": named(car=0.9, van=0.1),
         "b": client_error("ThrottlingException", "Rate exceeded"),
         "c": ReadTimeoutError(endpoint_url="http://e"),
         "d": b"[]",
     }
-    runtime = Runtime(answers)
+    runtime = Runtime(answers, concurrency=4)
     reports: list = []
-    found = predict_all(
-        runtime,
-        "e",
-        pictures("a", "b", "c", "d", "a", "a", "a", "a"),
-        class_names=None,
-        concurrency=4,
-        report=lambda *seen: reports.append(seen),
-    )
+    found = ask_all(runtime, "abcdaaaa", lambda *seen: reports.append(seen))
 
     assert runtime.most == 4
     assert runtime.tries == {b"a": 5, b"b": 8, b"c": 2, b"d": 1}
@@ -307,6 +240,26 @@ def test_pictures_without_an_answer_are_kept_in_order_and_named(no_pause):
     assert reports[-1] == (8, 8)
 
 
+def test_predict_all_after_ctrl_c_ends_its_pauses(monkeypatch):
+    monkeypatch.setattr(predictions_module, "_pause", lambda _: 600)
+    began = time.monotonic()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    answers = {"a": named(car=1.0, van=0.0), "b": BUSY[0], "c": BUSY[0]}
+    with pytest.raises(KeyboardInterrupt):
+        ask_all(Runtime(answers, concurrency=3), "abc", interrupt)
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize(
+    ("parameters", "names"), [({}, None), ({"ClassNames": ""}, None), ({"ClassNames": "car,van 2"}, ["car", "van 2"])]
+)
+def test_default_class_names_are_the_stacks_parameter(parameters, names):
+    assert default_class_names(parameters) == names
+
+
 def prediction(true_class, probabilities, seconds=1.0):
     if probabilities is None:
         return EndpointPrediction("p", true_class, None, None, None, seconds, "timed out")
@@ -314,7 +267,7 @@ def prediction(true_class, probabilities, seconds=1.0):
     return EndpointPrediction("p", true_class, label, probabilities[label], probabilities, seconds, None)
 
 
-def test_the_summary_counts_every_picture():
+def test_summary_counts_every_picture():
     summary = summarise(
         [
             prediction("car", {"car": 0.95, "van": 0.05}, 0.1),
@@ -334,16 +287,13 @@ def test_the_summary_counts_every_picture():
     assert summary["expected_calibration_error"] == pytest.approx(1.37 / 3)
     low, high = summary["expected_calibration_error_interval_95"]
     assert 0 < low < 1.37 / 3 < high < 1
-    assert summary["confusion_matrix"] == {
-        "true_rows_predicted_columns": ["car", "van"],
-        "counts": [[2, 0], [1, 0]],
-    }
+    assert summary["confusion_matrix"] == {"true_rows_predicted_columns": ["car", "van"], "counts": [[2, 0], [1, 0]]}
     assert summary["classes"]["van"]["recall"] == 0
-    assert summary["latency_s"]["median"] == 0.2  # the one without an answer has no latency
+    assert summary["latency_s"]["median"] == 0.2  # a picture without an answer has no latency
     assert json.loads(json.dumps(summary, allow_nan=False))["predictions"][3]["error"] == "timed out"
 
 
-def test_a_summary_without_any_answer_has_no_figures():
+def test_summary_without_an_answer_has_no_figures():
     summary = summarise([prediction("car", None)], threshold=0.9)
 
     assert summary["accuracy"] == 0
@@ -353,7 +303,7 @@ def test_a_summary_without_any_answer_has_no_figures():
     json.dumps(summary, allow_nan=False)
 
 
-def test_no_threshold_accepts_a_tie_or_what_got_no_answer():
+def test_acceptable_gives_a_tie_and_a_missing_answer_no_confidence():
     found = [
         prediction("car", {"car": 0.5, "van": 0.5}),
         prediction("car", None),
@@ -362,7 +312,7 @@ def test_no_threshold_accepts_a_tie_or_what_got_no_answer():
     assert acceptable(found) == ([0.0, 0.0, 0.6], [True, False, True])
 
 
-def test_luck_alone_shows_a_calibration_error_that_falls_with_pictures():
+def test_calibration_error_of_luck_falls_with_the_number_of_pictures():
     few = calibration_error_of_luck([0.9] * 50)
     many = calibration_error_of_luck([0.9] * 5000)
 
@@ -374,18 +324,12 @@ def test_luck_alone_shows_a_calibration_error_that_falls_with_pictures():
 @pytest.fixture
 def staged(tmp_path: Path) -> Path:
     root = tmp_path / "staged"
-    arguments = ["synthetic", "--no-upload", "--count", "12", "--size", "16", "--out", str(root)]
-    assert stage_data.main(arguments) == 0
+    assert stage_data.main(["synthetic", "--no-upload", "--count", "12", "--size", "16", "--out", str(root)]) == 0
     return root
 
 
-def test_a_folder_that_was_not_staged_is_named(tmp_path):
-    with pytest.raises(NotStagedError, match="stage_data"):
-        staged_pictures(tmp_path, "test")
-
-
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"changed")])
-def test_a_picture_that_was_changed_is_named(staged, damage):
+def test_staged_pictures_with_a_changed_file_names_it(staged, damage):
     path = next((staged / "test" / "bicycle").iterdir())
     damage(path)
 
@@ -393,15 +337,18 @@ def test_a_picture_that_was_changed_is_named(staged, damage):
         staged_pictures(staged, "test")
 
 
-def test_an_empty_split_is_named(tmp_path):
+def test_staged_pictures_of_an_empty_split_fails(tmp_path):
     (tmp_path / "manifest.json").write_text('{"files": {}}')
     with pytest.raises(NothingToEvaluateError, match="no pictures of the validation split"):
         staged_pictures(tmp_path, "validation")
 
 
 @pytest.fixture
-def run(staged, tmp_path, monkeypatch):
-    """Run the command on four pictures with these answers, and this archive of the model's."""
+def run(staged, tmp_path, monkeypatch, capsys):
+    """Run the command on four pictures, with this answer to each and this archive of the model.
+
+    Returns the exit status, the written evaluation.json or None, standard output and standard error.
+    """
 
     def command(answer, archive, *options):
         session = StubbedSession()
@@ -411,93 +358,86 @@ def run(staged, tmp_path, monkeypatch):
         for _ in range(4):
             answer(session.stub("sagemaker-runtime"))
         monkeypatch.setattr("boto3.Session", lambda: session)
-        out = tmp_path / "out"
-        folders = ("--staged", str(staged), "--out", str(out))
-        return main(["--endpoint", "e", "--concurrency", "1", *folders, *options]), out
+        folders = ("--staged", str(staged), "--out", str(tmp_path / "out"))
+        capsys.readouterr()
+        status = main(["--endpoint", "e", "--concurrency", "1", *folders, *options])
+        report = tmp_path / "out" / "evaluation.json"
+        return status, json.loads(report.read_text()) if report.exists() else None, *capsys.readouterr()
 
     return command
 
 
 def is_a_bicycle(stubber):
-    body = Body(named(bicycle=0.97, motorcycle=0.03))
-    stubber.add_response("invoke_endpoint", {"Body": body})
+    stubber.add_response("invoke_endpoint", {"Body": Body(named(bicycle=0.97, motorcycle=0.03))})
 
 
-def test_evaluate_writes_report_and_plots_with_the_recommended_threshold(run, capsys):
-    status, out = run(is_a_bicycle, model_archive(held_out(400)))
+def test_evaluate_writes_report_and_plots_with_the_recommended_threshold(run, tmp_path):
+    status, written, shown, _ = run(is_a_bicycle, model_archive(held_out(400)))
 
     assert status == 0
-    written = json.loads((out / "evaluation.json").read_text())
     assert (written["endpoint"], written["split"], written["accuracy"]) == ("e", "test", 0.5)
     assert written["confusion_matrix"]["counts"] == [[2, 0], [2, 0]]
     plots = ["confusion_matrix.png", "reliability.png", "risk_coverage.png"]
-    assert sorted(p.name for p in out.iterdir()) == sorted(["evaluation.json", *plots])
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(["evaluation.json", *plots])
     for name in plots:
-        with Image.open(out / name) as picture:
+        with Image.open(tmp_path / "out" / name) as picture:
             assert picture.format == "PNG"
     assert (written["threshold"], written["threshold_source"]) == (0.6, "recommendation")
     assert written["recommendation"]["met"] is True
     assert written["recommendation"]["error_bound"] <= written["recommendation"]["max_error"]
-    shown = capsys.readouterr().out
     assert "0.500 of 4 pictures (95 %: 0.150 to 0.850)" in shown
     assert "Accepted    4 at threshold 0.6: coverage 1.000 (95 %: 0.510 to 1.000)" in shown
     assert "Threshold   0.6. 400 of 400 held-out pictures" in shown
 
 
-def test_evaluate_with_max_error_recommends_for_that_rate(run, capsys):
-    _, out = run(is_a_bicycle, model_archive(held_out(400)), "--max-error", "0.001")
+def test_evaluate_with_max_error_recommends_for_that_rate(run):
+    _, written, shown, _ = run(is_a_bicycle, model_archive(held_out(400)), "--max-error", "0.001")
 
-    found = json.loads((out / "evaluation.json").read_text())["recommendation"]
-    assert (found["met"], found["max_error"]) == (False, 0.001)
-    assert "No threshold keeps the error among accepted answers at 0.1%" in capsys.readouterr().out
+    assert (written["recommendation"]["met"], written["recommendation"]["max_error"]) == (False, 0.001)
+    assert "No threshold keeps the error among accepted answers at 0.1%" in shown
 
 
-def test_a_threshold_that_was_asked_for_wins_and_the_recommendation_is_shown(run, capsys):
-    _, out = run(is_a_bicycle, model_archive(held_out(400)), "--threshold", "0.98")
+def test_evaluate_with_threshold_uses_it_and_shows_the_recommendation(run):
+    _, written, shown, _ = run(is_a_bicycle, model_archive(held_out(400)), "--threshold", "0.98")
 
-    written = json.loads((out / "evaluation.json").read_text())
     assert (written["threshold"], written["threshold_source"]) == (0.98, "--threshold")
     assert (written["accepted"], written["recommendation"]["threshold"]) == (0, 0.6)
-    shown = capsys.readouterr().out
     assert "0 at threshold 0.98: coverage 0.000 (95 %: 0.000 to 0.490), accuracy -\n" in shown
     assert "0.98, as asked. Otherwise: 400 of 400 held-out" in shown
 
 
 @pytest.mark.parametrize("options", [[], ["--threshold", "0.98"]])
-def test_a_model_without_held_out_answers_takes_the_stacks_threshold(run, capsys, options):
-    status, out = run(is_a_bicycle, model_archive(None), *options)
+def test_evaluate_of_a_model_without_held_out_answers_uses_the_stacks_threshold(run, tmp_path, options):
+    status, written, shown, _ = run(is_a_bicycle, model_archive(None), *options)
 
     assert status == 0
-    written = json.loads((out / "evaluation.json").read_text())
-    expected = 0.98 if options else settings.project().confidence_threshold
-    assert (written["threshold"], written["recommendation"]) == (expected, None)
-    words = "0.98, as asked. Otherwise: " if options else f"{expected:g}. "
-    shown = capsys.readouterr().out
-    assert f"Threshold   {words}{MODEL_DATA} has no held_out.json: it is older than" in shown
-    assert f"So {settings.project().confidence_threshold:g} stays, as in samconfig.toml." in shown
-    assert (out / "risk_coverage.png").exists()
+    stacks = settings.project().confidence_threshold
+    assert (written["threshold"], written["recommendation"]) == (0.98 if options else stacks, None)
+    beginning = "0.98, as asked. Otherwise: " if options else f"{stacks:g}. "
+    assert f"Threshold   {beginning}{MODEL_DATA} has no held_out.json: it is older than" in shown
+    assert f"So {stacks:g} stays, as in samconfig.toml." in shown
+    assert (tmp_path / "out" / "risk_coverage.png").exists()
 
 
-def test_the_command_fails_when_a_picture_got_no_answer(run, capsys):
+def test_evaluate_with_unanswered_pictures_fails_and_writes_the_report(run, tmp_path):
     def answer(stubber):
         stubber.add_client_error("invoke_endpoint", "ModelError", "the model is out of memory")
 
-    status, out = run(answer, model_archive(held_out(400)))
+    status, written, shown, _ = run(answer, model_archive(held_out(400)))
 
     assert status == 1
-    assert "4 pictures without an answer" in capsys.readouterr().out
-    written = json.loads((out / "evaluation.json").read_text())
+    assert "4 pictures without an answer" in shown
     assert written["errors"] == 4
     assert all("out of memory" in p["error"] for p in written["predictions"])
-    assert (out / "reliability.png").exists()
+    assert (tmp_path / "out" / "reliability.png").exists()
 
 
-def test_evaluate_without_endpoint_fails_with_one_sentence(run, capsys):
+def test_evaluate_without_endpoint_fails_with_one_sentence(run, tmp_path):
     def answer(stubber):
         stubber.add_client_error("invoke_endpoint", "ValidationError", "Endpoint e not found.")
 
-    status, out = run(answer, None)
+    status, _, _, error = run(answer, None)
 
     assert status == 1
-    assert capsys.readouterr().err.startswith("evaluate: Endpoint e was not found: run")
-    assert not out.exists()
+    assert error.startswith("evaluate: Endpoint e was not found: run")
+    assert not (tmp_path / "out").exists()

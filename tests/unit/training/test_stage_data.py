@@ -1,4 +1,4 @@
-"""The command: what it writes, what a second run does, and what a broken run leaves."""
+"""The command: what it writes, a second run, an interrupted run, and the upload."""
 
 import hashlib
 import json
@@ -46,20 +46,12 @@ def photos(root: Path, count: int = 20) -> Path:
     return root
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["missing.tar.gz"], "missing.tar.gz does not exist"),
-        (["synthetic", "--classes", "bicycle", "zebra"], "There is no class 'zebra'"),
-        (["synthetic", "--count", "3"], "too few to have some in"),
-    ],
-)
-def test_user_error_is_one_sentence(out, capsys, arguments, message):
-    assert stage(arguments[0], out, *arguments[1:]) == 1
+def test_stage_with_too_few_pictures_fails_with_one_sentence(out, capsys):
+    assert stage("synthetic", out, "--count", "3") == 1
 
     error = capsys.readouterr().err
     assert error.startswith("stage_data: ")
-    assert message in error
+    assert "too few to have some in" in error
     assert error.count("\n") == 1
     assert not (out / "manifest.json").exists()
 
@@ -80,8 +72,28 @@ def test_options_out_of_range_are_usage_errors(out, capsys, options):
     assert options[0] in capsys.readouterr().err
 
 
-def test_stage_into_a_folder_with_other_files_fails_before_the_download(tmp_path, out, no_download, capsys):
-    photos(out, count=1)
+@pytest.fixture
+def session(monkeypatch):
+    session = StubbedSession()
+    monkeypatch.setattr("boto3.Session", lambda: session)
+    return session
+
+
+@pytest.fixture
+def no_download(monkeypatch):
+    def fail(*_):
+        raise AssertionError("the download began")
+
+    monkeypatch.setattr(stage_data, "download", fail)
+
+
+@pytest.mark.parametrize(
+    "manifest", [None, '{"name": "a web app", "files": {"train/car/0.jpg": 1}}'], ids=["none", "of another program"]
+)
+def test_stage_into_a_folder_with_other_files_fails_before_the_download(tmp_path, out, no_download, capsys, manifest):
+    photos(out / "train", count=1)
+    if manifest:
+        (out / "manifest.json").write_text(manifest)
     before = files(out)
 
     assert stage("cifar100", out, "--cache", str(tmp_path)) == 1
@@ -89,38 +101,27 @@ def test_stage_into_a_folder_with_other_files_fails_before_the_download(tmp_path
     assert files(out) == before
 
 
-def test_a_manifest_of_something_else_does_not_make_a_folder_ours(archive, out, capsys):
-    photo = photos(out / "train", count=1) / "car" / "0.jpg"
-    (out / "manifest.json").write_text('{"name": "a web app", "files": {"train/car/0.jpg": 1}}')
-    before = files(out)
-
-    assert stage(archive, out) == 1
-    assert "holds files that are not staged data" in capsys.readouterr().err
-    assert files(out) == before
-    assert photo.exists()
-
-
-@pytest.mark.parametrize("name", ["train/bicycle/mine.png", "test/notes.txt"])
-def test_a_users_file_in_a_staged_folder_is_named_and_kept(archive, out, capsys, name):
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train/bicycle/mine.png"], "train/bicycle/mine.png was not written by stage_data: move it away, or give"),
+        (["test/notes.txt"], "test/notes.txt was not written by stage_data: move it away, or give another --out"),
+        (["test/a", "test/b", "test/c"], "test/a was not written by stage_data, nor were 2 more files: move it away"),
+    ],
+    ids=["picture", "text", "many"],
+)
+def test_stage_into_a_staged_folder_with_a_users_files_fails_and_keeps_them(archive, out, capsys, names, message):
     stage(archive, out)
-    (out / name).write_bytes(b"a user's own")
+    for name in names:
+        (out / name).write_bytes(b"a user's own")
     before = files(out)
 
     assert stage("synthetic", out, "--count", "10") == 1
-    error = capsys.readouterr().err
-    assert f"{name} was not written by stage_data: move it away, or give another --out" in error
+    assert message in capsys.readouterr().err
     assert files(out) == before
 
 
-def test_many_files_of_a_user_are_counted(archive, out, capsys):
-    stage(archive, out)
-    photos(out / "train", count=2)
-
-    assert stage(archive, out) == 1
-    assert "0.jpg was not written by stage_data, nor were 3 more files" in capsys.readouterr().err
-
-
-def test_a_manifest_cannot_name_what_lies_outside_the_folder(archive, out):
+def test_stage_never_removes_a_file_outside_the_folder(archive, out):
     stage(archive, out)
     outside = out.parent / "mine.png"
     outside.write_bytes(b"a user's own")
@@ -132,7 +133,7 @@ def test_a_manifest_cannot_name_what_lies_outside_the_folder(archive, out):
     assert outside.exists()
 
 
-def test_a_folder_that_cannot_be_written_is_a_sentence(archive, tmp_path, capsys):
+def test_stage_into_a_folder_that_cannot_be_written_fails(archive, tmp_path, capsys):
     (tmp_path / "file").write_bytes(b"")
 
     assert stage(archive, tmp_path / "file" / "staged") == 1
@@ -154,16 +155,13 @@ def test_staged_folder_matches_its_manifest(archive, out, capsys):
     written = files(out)
     assert set(written) == {*manifest["files"], "manifest.json"}
     for path, facts in manifest["files"].items():
-        assert facts == {
-            "sha256": hashlib.sha256(written[path]).hexdigest(),
-            "bytes": len(written[path]),
-        }
+        assert facts == {"sha256": hashlib.sha256(written[path]).hexdigest(), "bytes": len(written[path])}
         with Image.open(out / path) as picture:
             assert (picture.format, picture.mode, picture.size) == ("PNG", "RGB", (32, 32))
     assert "48 pictures" in capsys.readouterr().out
 
 
-def test_a_second_run_changes_nothing(archive, out, capsys):
+def test_second_run_changes_nothing(archive, out, capsys):
     stage(archive, out)
     before = {path: (out / path).stat().st_ino for path in read_manifest(out)["files"]}
     content = files(out)
@@ -175,7 +173,7 @@ def test_a_second_run_changes_nothing(archive, out, capsys):
     assert "0 written, 48 there already" in capsys.readouterr().out
 
 
-def test_a_second_run_repairs_and_removes(archive, out):
+def test_second_run_repairs_and_removes_files(archive, out):
     stage(archive, out)
     content = files(out)
     first, second = list(read_manifest(out)["files"])[:2]
@@ -188,28 +186,18 @@ def test_a_second_run_repairs_and_removes(archive, out):
     assert not (out / "train" / "motorcycle").exists()
 
 
-def test_another_source_takes_the_place_of_the_first(archive, out):
+def test_second_run_with_another_source_replaces_the_first(archive, out):
     stage(archive, out)
 
-    assert stage("synthetic", out, "--count", "10", "--size", "16") == 0
+    assert stage("synthetic", out, "--count", "6", "--size", "40x30", "--classes", "truck", "car", "bus") == 0
     manifest = read_manifest(out)
-    assert manifest["source"] == {"kind": "synthetic", "count": 10, "size": 16, "seed": 0}
-    assert set(files(out)) == {*manifest["files"], "manifest.json"}
-
-
-def test_photos_of_several_classes_can_be_drawn(out):
-    options = ("--count", "6", "--size", "40x30", "--classes", "truck", "car", "bus")
-
-    assert stage("synthetic", out, *options) == 0
-
-    manifest = read_manifest(out)
+    assert manifest["source"] == {"kind": "synthetic", "count": 6, "size": "40x30", "seed": 0}
     assert manifest["classes"] == ["bus", "car", "truck"]
-    assert manifest["source"]["size"] == "40x30"
-    sizes = {Image.open(path).size for path in out.rglob("*.png")}
-    assert sizes == {(40, 30)}
+    assert set(files(out)) == {*manifest["files"], "manifest.json"}
+    assert {Image.open(path).size for path in out.rglob("*.png")} == {(40, 30)}
 
 
-def test_ctrl_c_among_the_pictures_leaves_the_last_whole_result(archive, out, monkeypatch):
+def test_ctrl_c_among_the_pictures_keeps_the_previous_result(archive, out, monkeypatch):
     stage(archive, out)
     content = files(out)
     pictures = iter(range(5))
@@ -228,7 +216,7 @@ def test_ctrl_c_among_the_pictures_leaves_the_last_whole_result(archive, out, mo
     assert files(out) == content
 
 
-def test_ctrl_c_while_moving_leaves_nothing_to_trust(archive, out, monkeypatch):
+def test_ctrl_c_while_moving_leaves_no_manifest(archive, out, monkeypatch):
     stage(archive, out)
 
     def interrupt(*_):
@@ -244,7 +232,7 @@ def test_ctrl_c_while_moving_leaves_nothing_to_trust(archive, out, monkeypatch):
     assert set(files(out)) == {*read_manifest(out)["files"], "manifest.json"}
 
 
-def test_a_damaged_manifest_is_named(out):
+def test_read_manifest_of_a_damaged_manifest_fails(out):
     out.mkdir()
     (out / "manifest.json").write_text('{"files": ')
 
@@ -266,7 +254,7 @@ def test_photos_are_staged_and_unreadable_ones_listed(tmp_path, out, capsys):
         assert picture.size == (30, 20)
 
 
-def test_a_class_of_unreadable_photos_only_is_an_error_that_names_them(tmp_path, out, capsys):
+def test_class_of_unreadable_photos_only_fails_and_lists_them(tmp_path, out, capsys):
     folder = photos(tmp_path / "photos")
     for path in (folder / "van").iterdir():
         path.write_bytes(b"broken")
@@ -277,7 +265,7 @@ def test_a_class_of_unreadable_photos_only_is_an_error_that_names_them(tmp_path,
     assert "Pictures that could not be read: 20" in captured.out
 
 
-def test_staging_a_folder_into_itself_is_refused(tmp_path, capsys):
+def test_stage_a_folder_into_itself_fails(tmp_path, capsys):
     folder = photos(tmp_path / "photos", count=10)
 
     before = files(folder)
@@ -287,72 +275,52 @@ def test_staging_a_folder_into_itself_is_refused(tmp_path, capsys):
     assert files(folder) == before
 
 
-def test_without_credentials_nothing_is_staged(archive, out, monkeypatch, capsys):
-    session = StubbedSession()
-    session.stub("sts").add_client_error("get_caller_identity", "ExpiredToken")
-    monkeypatch.setattr("boto3.Session", lambda: session)
+@pytest.mark.parametrize(
+    ("source", "service", "error", "message"),
+    [
+        ("missing.tar.gz", None, None, "missing.tar.gz does not exist"),
+        ("cifar100", "sts", ("get_caller_identity", "ExpiredToken"), "log in again"),
+        ("cifar100", "s3", ("head_bucket", "403"), "ask for access"),
+    ],
+    ids=["source", "credentials", "bucket of another account"],
+)
+def test_stage_with_a_missing_requirement_fails_before_the_download(
+    tmp_path, out, no_download, session, capsys, source, service, error, message
+):
+    if service == "s3":
+        session.stub("sts").add_response("get_caller_identity", IDENTITY)
+    if service:
+        session.stub(service).add_client_error(*error)
 
-    assert stage_data.main([str(archive), "--out", str(out)]) == 1
-    assert "log in again" in capsys.readouterr().err
+    assert stage_data.main([source, "--out", str(out), "--cache", str(tmp_path)]) == 1
+    assert message in capsys.readouterr().err
     assert not out.exists()
 
 
-@pytest.fixture
-def no_download(monkeypatch):
-    def fail(*_):
-        raise AssertionError("the download began")
-
-    monkeypatch.setattr(stage_data, "download", fail)
-
-
-def test_bucket_of_another_account_fails_before_the_download(tmp_path, out, no_download, monkeypatch, capsys):
-    session = StubbedSession()
-    session.stub("sts").add_response("get_caller_identity", IDENTITY)
-    session.stub("s3").add_client_error("head_bucket", "403")
-    monkeypatch.setattr("boto3.Session", lambda: session)
-
-    assert stage_data.main(["cifar100", "--out", str(out), "--cache", str(tmp_path)]) == 1
-    assert "ask for access" in capsys.readouterr().err
-    assert not out.exists()
-
-
-def test_a_source_that_is_not_there_makes_no_bucket(out, monkeypatch, capsys):
-    monkeypatch.setattr("boto3.Session", StubbedSession)  # which has no answer to anything
-
-    assert stage_data.main(["missing.tar.gz", "--out", str(out)]) == 1
-    assert "missing.tar.gz does not exist" in capsys.readouterr().err
-    assert not out.exists()
-
-
-def test_the_manifest_is_uploaded_last_and_names_the_place(archive, out, monkeypatch):
-    session = StubbedSession()
+def test_upload_sends_the_manifest_last_with_its_address(archive, out, session, monkeypatch):
     session.stub("sts").add_response("get_caller_identity", IDENTITY)
     s3 = session.stub("s3")
     s3.add_response("head_bucket", {})
-    tag = {"Key": "Project", "Value": "scones-unlimited"}
-    s3.add_response("get_bucket_tagging", {"TagSet": [tag]})
+    s3.add_response("get_bucket_tagging", {"TagSet": [{"Key": "Project", "Value": "scones-unlimited"}]})
     s3.add_response("list_objects_v2", {"Contents": []})
-    for _ in range(48):
+    for _ in range(48 + 1):
         s3.add_response("put_object", {})
-    s3.add_response("put_object", {})
-    monkeypatch.setattr("boto3.Session", lambda: session)
     sent: list[tuple[str, bytes]] = []
     session.client("s3").meta.events.register(
-        "provide-client-params.s3.PutObject",
-        lambda params, **_: sent.append((params["Key"], params["Body"])),
+        "provide-client-params.s3.PutObject", lambda params, **_: sent.append((params["Key"], params["Body"]))
     )
     monkeypatch.setattr("training.staging.bucket.THREADS", 1)
 
     assert stage_data.main([str(archive), "--out", str(out)]) == 0
     s3.assert_no_pending_responses()
-    bucket = f"scones-unlimited-training-{ACCOUNT}-eu-west-1"
-    assert read_manifest(out)["s3_uri"] == f"s3://{bucket}/staged"
+    manifest = read_manifest(out)
+    assert manifest["s3_uri"] == f"s3://scones-unlimited-training-{ACCOUNT}-eu-west-1/staged"
     assert sent[-1] == ("staged/manifest.json", (out / "manifest.json").read_bytes())
-    assert {key for key, _ in sent[:-1]} == {f"staged/{p}" for p in read_manifest(out)["files"]}
+    assert {key for key, _ in sent[:-1]} == {f"staged/{path}" for path in manifest["files"]}
 
 
 @pytest.mark.skipif(not SHARED_ARCHIVE.exists(), reason="../shared/data is not on this machine")
-def test_the_real_pictures_are_staged_with_near_duplicates_kept_apart(out, capsys):
+def test_real_pictures_are_staged_with_near_duplicates_in_one_split(out, capsys):
     assert stage(SHARED_ARCHIVE, out) == 0
 
     counts = read_manifest(out)["counts"]

@@ -1,4 +1,4 @@
-"""Draw a confusion matrix: onto given axes for a page, or as a PNG."""
+"""Draw a confusion matrix onto given axes, or as a PNG."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,9 +7,9 @@ from typing import Any
 from common.pages.charts import LIGHT, Theme
 from training.evaluation.plots.plot_file import new_figure, write_figure
 
-POINTS_AN_INCH = 72
-LETTERS = 0.7  # of a class's share of the height: the axes are not all of it, and lines stay apart
-MOST_WITH_NUMBERS = 15  # classes; with more, the numbers would not fit their cells
+POINTS_PER_INCH = 72
+FONT_SHARE = 0.7  # of a class's share of the figure's height, which also has margins and gaps between lines
+MOST_WITH_NUMBERS = 15  # classes; with more, the numbers would not fit into the cells
 
 
 def draw_confusion(axes: Any, theme: Theme, matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Any:
@@ -20,17 +20,17 @@ def draw_confusion(axes: Any, theme: Theme, matrix: Sequence[Sequence[int]], cla
     from matplotlib.colors import LinearSegmentedColormap
 
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
-    # A share of nothing is nearly the paper, light or dark, and all of a class stands out from it.
+    # A share of 0 nearly has the background's color, light or dark.
     colors = LinearSegmentedColormap.from_list("shares", [theme.faint, theme.series[0]])
     image = axes.imshow(shares, cmap=colors, vmin=0, vmax=1)
     axes.grid(visible=False)
-    places = range(len(classes))
+    positions = range(len(classes))
     rotation = 0 if len(classes) <= 3 else 30 if len(classes) <= MOST_WITH_NUMBERS else 90
-    axes.set_xticks(places, classes, rotation=rotation, ha="center")
-    axes.set_yticks(places, classes)
-    room = POINTS_AN_INCH * axes.figure.get_figheight() / max(1, len(classes))
+    axes.set_xticks(positions, classes, rotation=rotation, ha="center")
+    axes.set_yticks(positions, classes)
+    height = POINTS_PER_INCH * axes.figure.get_figheight() / max(1, len(classes))
     for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
-        label.set_size(min(label.get_size(), room * LETTERS))
+        label.set_size(min(label.get_size(), height * FONT_SHARE))
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     for i, row in enumerate(matrix if len(classes) <= MOST_WITH_NUMBERS else []):

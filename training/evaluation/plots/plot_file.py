@@ -1,4 +1,4 @@
-"""Make a figure without a display, and write it as a PNG, whole or not at all."""
+"""Make a figure without a display, and write it as a PNG atomically."""
 
 from pathlib import Path
 from typing import Any
@@ -7,14 +7,14 @@ from common.reports import replacing
 
 
 def new_figure(width: float, height: float, rows: tuple[float, ...] = (1,)) -> tuple[Any, Any]:
-    """Return a figure of this size in inches and its axes, one below the other by `rows`' shares.
+    """Return a figure of this size in inches and its axes: a single one, or an array from top to bottom.
 
-    A single axes comes by itself, several as an array.
+    `rows` are the relative heights of the axes.
     """
     import matplotlib as mpl
 
     mpl.use("Agg")
-    mpl.rcParams["text.parse_math"] = False  # a class may be called a_$1
+    mpl.rcParams["text.parse_math"] = False  # a class name may contain $
     from matplotlib import pyplot as plt
 
     return plt.subplots(
@@ -27,7 +27,7 @@ def new_figure(width: float, height: float, rows: tuple[float, ...] = (1,)) -> t
 
 
 def write_figure(figure: Any, path: Path) -> None:
-    """Replace `path` by the figure, and close it. A broken run leaves the old file."""
+    """Replace `path` by the figure, and close it. An error leaves the old file."""
     from matplotlib import pyplot as plt
 
     with replacing(path) as new:

@@ -1,4 +1,4 @@
-"""Draw what a threshold costs: the error among accepted answers against how many are accepted."""
+"""Draw risk-coverage curves: the error among accepted answers against the share accepted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 from common.metrics import wilson_interval
 from common.pages.charts import LIGHT, Theme
+from common.predictions import meets_threshold
 from training.container.picture_model.calibration import (
     Recommendation,
     accepted_and_errors,
@@ -15,12 +16,12 @@ from training.container.picture_model.calibration import (
 )
 from training.evaluation.plots.plot_file import new_figure, write_figure
 
-MOST_POINTS = 400  # of a curve; more would not be told apart
+MOST_POINTS = 400  # of a curve; more could not be distinguished
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Confidences, 0 for what is never accepted, whether they were deserved, and of what."""
+    """Confidences, 0 for answers that are never accepted, and whether each answer was right; `name` is the legend's."""
 
     name: str
     confidences: Sequence[float]
@@ -36,18 +37,19 @@ def draw_risk_coverage(
     threshold: float,
     recommendation: Recommendation | None,
 ) -> None:
-    """Draw the risk-coverage curves of a split and, where there are any, of held-out answers.
+    """Draw the risk-coverage curves of a split and of held-out answers, if there are any.
 
     Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks", 2017. The dashed line
-    is the bound that the recommended threshold was chosen by.
+    is the bound by which the recommended threshold was chosen.
     """
+    from matplotlib.ticker import PercentFormatter
+
     highest = 0.02
     if held_out:
         level = None
         if recommendation:
-            level = simultaneous_level(
-                len(held_out.confidences), recommendation.max_error, recommendation.confidence_level
-            )
+            pictures = len(held_out.confidences)
+            level = simultaneous_level(pictures, recommendation.max_error, recommendation.confidence_level)
         highest = max(highest, _draw(axes, held_out, theme.series[0], threshold, level))
     highest = max(highest, _draw(axes, split, theme.series[1], threshold, None))
     if recommendation:
@@ -58,38 +60,27 @@ def draw_risk_coverage(
     axes.set_ylim(0, min(1, 1.15 * highest))
     axes.set_xlabel("coverage: share of all pictures that is accepted")
     axes.set_ylabel("risk: share of errors among the accepted")
-    axes.xaxis.set_major_formatter(_percent(0))
-    axes.yaxis.set_major_formatter(_percent(1))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, 0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, 1))
 
 
 def plot_risk_coverage(
-    held_out: Answers | None,
-    split: Answers,
-    threshold: float,
-    recommendation: Recommendation | None,
-    path: Path,
+    held_out: Answers | None, split: Answers, threshold: float, recommendation: Recommendation | None, path: Path
 ) -> None:
     """Write the curves as a PNG."""
     figure, axes = new_figure(8, 5.5)
-    draw_risk_coverage(
-        axes,
-        LIGHT,
-        held_out=held_out,
-        split=split,
-        threshold=threshold,
-        recommendation=recommendation,
-    )
-    axes.set_title(f"Threshold {threshold:g}" + _words(recommendation, threshold))
+    draw_risk_coverage(axes, LIGHT, held_out=held_out, split=split, threshold=threshold, recommendation=recommendation)
+    axes.set_title(f"Threshold {threshold:g}" + _verdict_text(recommendation, threshold))
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left", fontsize="small")
     write_figure(figure, path)
 
 
 def _draw(axes: Any, answers: Answers, color: str, threshold: float, level: float | None) -> float:
-    """Draw a curve, its uncertainty and where the threshold is on it; return its highest risk.
+    """Draw a curve, its uncertainty and the threshold's point; return its highest risk.
 
-    One error among the first few pictures is left out of that: it would flatten all the rest. The
-    uncertainty is the bound of this level, or the 95 % interval where there is none.
+    The highest risk leaves out the first few pictures, since one error among them would flatten the
+    curve. The uncertainty is the bound of this level, or without a level the 95 % interval.
     """
     total = len(answers.confidences)
     counts = accepted_and_errors(answers.confidences, answers.correct)
@@ -108,22 +99,15 @@ def _draw(axes: Any, answers: Answers, color: str, threshold: float, level: floa
         ends = [wilson_interval(errors, accepted) for _, accepted, errors in shown]
         low, high = zip(*ends, strict=True)
         axes.fill_between(coverages, low, high, color=color, alpha=0.15, label="95 % interval")
-    taken = [(accepted, errors) for lowest, accepted, errors in counts if lowest >= threshold]
-    if taken:
-        accepted, errors = taken[-1]
-        axes.plot(
-            accepted / total,
-            errors / accepted,
-            "o",
-            color=color,
-            clip_on=False,
-            zorder=3,
-            label=f"at {threshold:g}: {accepted} accepted, {errors} wrong",
-        )
+    above = [(accepted, errors) for lowest, accepted, errors in counts if meets_threshold(lowest, threshold)]
+    if above:
+        accepted, errors = above[-1]
+        label = f"at {threshold:g}: {accepted} accepted, {errors} wrong"
+        axes.plot(accepted / total, errors / accepted, "o", color=color, clip_on=False, zorder=3, label=label)
     return max(r for r, c in zip(risks, coverages, strict=True) if c >= min(0.2, coverages[-1]))
 
 
-def _words(recommendation: Recommendation | None, threshold: float) -> str:
+def _verdict_text(recommendation: Recommendation | None, threshold: float) -> str:
     if recommendation is None:
         return ", the model recommends none"
     if recommendation.threshold != threshold:
@@ -134,9 +118,3 @@ def _words(recommendation: Recommendation | None, threshold: float) -> str:
         f", recommended: risk at most {100 * recommendation.max_error:g}%"
         f" with confidence {recommendation.confidence_level:g}"
     )
-
-
-def _percent(decimals: int) -> Any:
-    from matplotlib.ticker import PercentFormatter
-
-    return PercentFormatter(1, decimals)

@@ -1,10 +1,10 @@
-"""Draw a bicycle from the side: road, city, mountain, step-through, small-wheeled."""
+"""Draw a bicycle from the side: a road, city, mountain, step-through or small-wheeled one."""
 
 import math
 import random
 from dataclasses import dataclass
 
-from training.sources.drawing.pen import Color, Pen, Point, any_color, between, grey, shaded
+from training.sources.drawing.pen import FRONT, REAR, Color, Pen, Point, any_color, between, grey, shaded
 from training.sources.drawing.rider import draw_rider
 
 RIDER_SHARE = 0.2
@@ -12,10 +12,8 @@ RIDER_SHARE = 0.2
 
 @dataclass(frozen=True)
 class _Frame:
-    """The points of a bicycle that its parts hang on, in wheelbases."""
+    """The points that a bicycle's parts are attached to, in wheelbases."""
 
-    rear: Point
-    front: Point
     crank: Point
     seat: Point
     head_top: Point
@@ -27,12 +25,12 @@ class _Frame:
 
 
 def draw_bicycle(pen: Pen, rng: random.Random) -> float:
-    """Draw one and return its wheels' outer radius, in wheelbases."""
+    """Draw a bicycle and return its wheels' outer radius, in wheelbases."""
     frame = _frame(rng)
     paint = any_color(rng)
     dark = grey(rng, 5, 70)
     tyre_color = dark if rng.random() < 0.8 else any_color(rng)
-    for hub in (frame.rear, frame.front):
+    for hub in (REAR, FRONT):
         _draw_wheel(pen, rng, frame, hub, tyre_color)
     _draw_tubes(pen, rng, frame, paint)
     _draw_drive(pen, rng, frame, dark)
@@ -58,7 +56,7 @@ def _frame(rng: random.Random) -> _Frame:
     head_top = (rng.uniform(0.76, 0.86), rng.uniform(0.47, 0.6))
     head_low = (head_top[0] + rng.uniform(0.02, 0.05), head_top[1] - rng.uniform(0.09, 0.17))
     tube = rng.uniform(0.022, 0.05) * (1.3 if kind == "mountain" else 1)
-    return _Frame((0, 0), (1, 0), crank, seat, head_top, head_low, wheel, tyre, tube, kind)
+    return _Frame(crank, seat, head_top, head_low, wheel, tyre, tube, kind)
 
 
 def _draw_wheel(pen: Pen, rng: random.Random, frame: _Frame, hub: Point, tyre_color: Color) -> None:
@@ -83,8 +81,8 @@ def _draw_tubes(pen: Pen, rng: random.Random, frame: _Frame, paint: Color) -> No
     else:
         top_start = cluster
     thin = tube * 0.65
-    pen.line([frame.rear, cluster], thin, paint)  # seat stay
-    pen.line([frame.rear, frame.crank], thin, paint)  # chain stay
+    pen.line([REAR, cluster], thin, paint)  # seat stay
+    pen.line([REAR, frame.crank], thin, paint)  # chain stay
     pen.line([frame.crank, frame.seat], tube * 0.9, paint)  # seat tube
     if kind == "step-through" and rng.random() < 0.6:
         bow = (between(top_start, top_end, 0.5)[0], top_start[1] - 0.12)
@@ -95,32 +93,22 @@ def _draw_tubes(pen: Pen, rng: random.Random, frame: _Frame, paint: Color) -> No
     pen.line([frame.head_top, frame.head_low], tube * 1.25, shaded(paint, 0.9))
     fork = paint if rng.random() < 0.6 else grey(rng, 20, 220)
     if kind == "mountain" and rng.random() < 0.7:
-        pen.line([frame.head_low, frame.front], tube * 1.3, fork)
-        pen.line([between(frame.head_low, frame.front, 0.4), frame.front], tube * 1.7, fork)
+        pen.line([frame.head_low, FRONT], tube * 1.3, fork)
+        pen.line([between(frame.head_low, FRONT, 0.4), FRONT], tube * 1.7, fork)
     else:
-        bend = between(frame.head_low, frame.front, 0.75)
-        pen.curve([frame.head_low, (bend[0] - 0.02, bend[1]), frame.front], tube * 0.8, fork)
+        bend = between(frame.head_low, FRONT, 0.75)
+        pen.curve([frame.head_low, (bend[0] - 0.02, bend[1]), FRONT], tube * 0.8, fork)
 
 
 def _draw_drive(pen: Pen, rng: random.Random, frame: _Frame, dark: Color) -> None:
     ring = rng.uniform(0.05, 0.085)
     metal = grey(rng, 40, 230)
     for side in (1, -1):
-        pen.line(
-            [
-                (frame.crank[0], frame.crank[1] + side * ring),
-                (frame.rear[0], frame.rear[1] + side * 0.03),
-            ],
-            0.008,
-            dark,
-        )
+        pen.line([(frame.crank[0], frame.crank[1] + side * ring), (0, side * 0.03)], 0.008, dark)
     pen.ring(frame.crank, ring * 0.85, ring * 0.35, metal)
     angle = rng.uniform(0, math.pi)
     for turn in (0, math.pi):
-        pedal = (
-            frame.crank[0] + 0.16 * math.cos(angle + turn),
-            frame.crank[1] + 0.16 * math.sin(angle + turn),
-        )
+        pedal = (frame.crank[0] + 0.16 * math.cos(angle + turn), frame.crank[1] + 0.16 * math.sin(angle + turn))
         pen.line([frame.crank, pedal], 0.018, metal)
         pen.line([(pedal[0] - 0.035, pedal[1]), (pedal[0] + 0.035, pedal[1])], 0.024, dark)
 
@@ -132,10 +120,7 @@ def _draw_saddle(pen: Pen, rng: random.Random, frame: _Frame, dark: Color) -> No
     x, y = x - up * 0.3, y + up
     color = dark if rng.random() < 0.75 else any_color(rng)
     thick = rng.uniform(0.035, 0.06)
-    pen.blob(
-        [(x - 0.13, y + thick), (x - 0.12, y - 0.01), (x + 0.14, y + 0.005), (x + 0.14, y + thick)],
-        color,
-    )
+    pen.blob([(x - 0.13, y + thick), (x - 0.12, y - 0.01), (x + 0.14, y + 0.005), (x + 0.14, y + thick)], color)
 
 
 def _draw_handlebar(pen: Pen, rng: random.Random, frame: _Frame, dark: Color) -> Point:
@@ -167,18 +152,15 @@ def _draw_extras(pen: Pen, rng: random.Random, frame: _Frame, paint: Color, dark
     color = paint if rng.random() < 0.5 else grey(rng, 20, 230)
     outside = frame.wheel + 0.025
     if rng.random() < 0.35:  # mudguards
-        pen.arc(frame.rear, outside, (40, 190), 0.022, color)
-        pen.arc(frame.front, outside, (30, 160), 0.022, color)
+        pen.arc(REAR, outside, (40, 190), 0.022, color)
+        pen.arc(FRONT, outside, (30, 160), 0.022, color)
     if rng.random() < 0.25:  # rack, with or without a bag
-        end = (frame.rear[0] - 0.2, frame.wheel + 0.08)
+        end = (-0.2, frame.wheel + 0.08)
         pen.line([(frame.seat[0] + 0.02, end[1]), end], 0.016, dark)
-        pen.line([frame.rear, (frame.rear[0] - 0.1, end[1])], 0.012, dark)
+        pen.line([REAR, (-0.1, end[1])], 0.012, dark)
         if rng.random() < 0.5:
             low = rng.uniform(0.0, 0.15)
-            pen.blob(
-                [(end[0], end[1]), (end[0], low), (end[0] + 0.26, low), (end[0] + 0.26, end[1])],
-                any_color(rng),
-            )
+            pen.blob([(end[0], end[1]), (end[0], low), (end[0] + 0.26, low), (end[0] + 0.26, end[1])], any_color(rng))
     if rng.random() < 0.15:  # basket
         x, y = frame.head_top[0] + 0.06, frame.head_top[1] - 0.02
         pen.area(
@@ -191,10 +173,7 @@ def _draw_extras(pen: Pen, rng: random.Random, frame: _Frame, paint: Color, dark
         pen.line([(start[0], start[1] + 0.04), (end[0], end[1] + 0.04)], 0.05, any_color(rng))
     if rng.random() < 0.15:  # an electric bicycle's battery
         pen.line(
-            [
-                between(frame.crank, frame.head_low, 0.25),
-                between(frame.crank, frame.head_low, 0.75),
-            ],
+            [between(frame.crank, frame.head_low, 0.25), between(frame.crank, frame.head_low, 0.75)],
             rng.uniform(0.07, 0.1),
             dark,
         )

@@ -1,4 +1,4 @@
-"""Take the picture: light, focus, sensor, and the picture's final size."""
+"""Turn a drawn scene into a picture: light, focus, noise of the sensor, and the final size."""
 
 import random
 
@@ -8,7 +8,7 @@ from PIL import Image, ImageFilter
 
 
 def take_picture(rng: random.Random, scene: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Return the scene as an RGB picture, `size` its width and height, with a camera's faults."""
+    """Return the scene as an RGB picture of this width and height, with the flaws of a camera."""
     if rng.random() < 0.3:
         blur = rng.uniform(0.2, 0.6) * scene.width / size[0]
         scene = scene.filter(ImageFilter.GaussianBlur(blur))

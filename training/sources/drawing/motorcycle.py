@@ -1,17 +1,15 @@
-"""Draw a motorcycle from the side: standard, cruiser, sport, off-road, scooter."""
+"""Draw a motorcycle from the side: a standard, cruiser, sport or off-road one, or a scooter."""
 
 import random
 
-from training.sources.drawing.pen import Color, Pen, Point, any_color, between, grey, shaded
+from training.sources.drawing.pen import FRONT, REAR, Color, Pen, Point, any_color, between, grey, shaded
 from training.sources.drawing.rider import draw_rider
 
 RIDER_SHARE = 0.2
-REAR: Point = (0, 0)
-FRONT: Point = (1, 0)
 
 
 def draw_motorcycle(pen: Pen, rng: random.Random) -> float:
-    """Draw one and return its rear wheel's outer radius, in wheelbases."""
+    """Draw a motorcycle and return its rear wheel's outer radius, in wheelbases."""
     draw = rng.choice([_draw_standard, _draw_cruiser, _draw_sport, _draw_off_road, _draw_scooter])
     return draw(pen, rng, any_color(rng), grey(rng, 5, 60))
 
@@ -28,10 +26,7 @@ def _draw_standard(pen: Pen, rng: random.Random, paint: Color, dark: Color) -> f
     _draw_fork(pen, rng, head, 0.04)
     seat_y = rng.uniform(0.31, 0.37)
     _draw_seat(pen, dark, (-0.12, seat_y + 0.05), (0.42, seat_y), 0.07)
-    pen.blob(
-        [(0.36, seat_y), (0.42, seat_y + 0.15), (0.66, seat_y + 0.17), (0.75, 0.4), (0.6, 0.28)],
-        paint,
-    )  # tank
+    pen.blob([(0.36, seat_y), (0.42, seat_y + 0.15), (0.66, seat_y + 0.17), (0.75, 0.4), (0.6, 0.28)], paint)  # tank
     pen.blob([(0.1, seat_y - 0.02), (0.4, seat_y), (0.38, 0.16), (0.22, 0.17)], shaded(paint, 0.8))
     pen.arc(REAR, wheel + 0.035, (55, 150), 0.035, paint)
     pen.arc(FRONT, wheel + 0.03, (40, 150), 0.035, paint)
@@ -61,10 +56,7 @@ def _draw_cruiser(pen: Pen, rng: random.Random, paint: Color, dark: Color) -> fl
     if rng.random() < 0.35:  # saddlebag
         pen.blob([(-0.17, 0.16), (0.12, 0.18), (0.13, -0.04), (-0.15, -0.04)], any_color(rng))
     if rng.random() < 0.3:  # windscreen
-        pen.area(
-            [head, (head[0] + 0.1, head[1]), (head[0] - 0.02, head[1] + 0.32)],
-            grey(rng, 150, 220),
-        )
+        pen.area([head, (head[0] + 0.1, head[1]), (head[0] - 0.02, head[1] + 0.32)], grey(rng, 150, 220))
     _draw_lamp(pen, rng, (head[0] + 0.1, head[1] + 0.0))
     hand = _draw_bars(pen, rng, head, (-0.16, rng.uniform(0.16, 0.3)))
     _maybe_rider(pen, rng, (0.2, 0.31), hand, (0.62, -0.1))
@@ -80,16 +72,7 @@ def _draw_sport(pen: Pen, rng: random.Random, paint: Color, dark: Color) -> floa
     _draw_engine(pen, rng, (0.5, 0.04), 1.0)
     _draw_fork(pen, rng, head, 0.045)
     pen.blob(
-        [
-            (0.42, -0.1),
-            (0.4, 0.14),
-            (0.6, 0.34),
-            (0.86, 0.42),
-            (0.94, 0.3),
-            (0.74, 0.06),
-            (0.66, -0.12),
-        ],
-        paint,
+        [(0.42, -0.1), (0.4, 0.14), (0.6, 0.34), (0.86, 0.42), (0.94, 0.3), (0.74, 0.06), (0.66, -0.12)], paint
     )  # fairing
     pen.area([(0.46, 0.02), (0.78, 0.22), (0.72, 0.1), (0.5, -0.06)], accent)
     pen.area([(0.72, 0.42), (0.9, 0.38), (0.7, 0.57 + rng.uniform(-0.05, 0.03))], grey(rng, 60, 200))  # screen
@@ -121,11 +104,7 @@ def _draw_off_road(pen: Pen, rng: random.Random, paint: Color, dark: Color) -> f
     pen.line([(0.06, 0.46), (-0.28, 0.56)], 0.035, paint)  # rear fender
     pen.line([(head[0] + 0.06, 0.38), (1.18, 0.4)], 0.035, paint)  # high front fender
     pen.area(
-        [
-            (head[0] + 0.05, head[1] + 0.08),
-            (head[0] + 0.14, head[1] - 0.04),
-            (head[0] + 0.05, head[1] - 0.1),
-        ],
+        [(head[0] + 0.05, head[1] + 0.08), (head[0] + 0.14, head[1] - 0.04), (head[0] + 0.05, head[1] - 0.1)],
         grey(rng, 150, 255) if rng.random() < 0.5 else paint,
     )  # number plate
     hand = _draw_bars(pen, rng, head, (-0.07, 0.14))
@@ -141,14 +120,7 @@ def _draw_scooter(pen: Pen, rng: random.Random, paint: Color, dark: Color) -> fl
     pen.blob([(-0.2, 0.34), (-0.16, 0.06), (0.1, 0.0), (0.36, -0.06), (0.42, 0.26), (0.3, 0.38)], paint)  # body
     pen.blob([(0.3, -0.05), (0.34, -0.12), (0.7, -0.12), (0.78, 0.0), (0.7, 0.0)], shaded(paint, 0.85))  # floor
     pen.blob(
-        [
-            (0.66, -0.08),
-            (0.76, 0.3),
-            (head[0] - 0.04, head[1]),
-            (head[0] + 0.06, head[1]),
-            (0.93, 0.2),
-            (0.8, -0.02),
-        ],
+        [(0.66, -0.08), (0.76, 0.3), (head[0] - 0.04, head[1]), (head[0] + 0.06, head[1]), (0.93, 0.2), (0.8, -0.02)],
         paint,
     )  # leg shield
     _draw_seat(pen, any_color(rng) if rng.random() < 0.4 else dark, (-0.16, 0.4), (0.36, 0.38), 0.07)

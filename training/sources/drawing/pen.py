@@ -1,5 +1,6 @@
-"""Draw in a vehicle's own coordinates, seen from wherever the camera stands."""
+"""Draw in a vehicle's own coordinates, as a camera sees it from some side."""
 
+import colorsys
 import itertools
 import math
 import random
@@ -9,15 +10,17 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 Point = tuple[float, float]
-Place = tuple[float, float, float]  # x, y, and how far behind the vehicle's near side
+Point3D = tuple[float, float, float]  # x, y, and how far behind the vehicle's near side
 Color = tuple[int, int, int]
 
+REAR: Point = (0, 0)  # the axles
+FRONT: Point = (1, 0)
 CIRCLE_STEPS = 40
 
 
 @dataclass(frozen=True)
 class View:
-    """How the vehicle's side, in wheelbases, comes to lie on the canvas, in pixels.
+    """The projection of the vehicle's side, in wheelbases, onto the canvas, in pixels.
 
     x runs from the rear axle (0) to the front axle (1), y up from the axles.
     """
@@ -37,17 +40,14 @@ class View:
         if self.mirrored:
             along = -along
         cos, sin = math.cos(self.lean), math.sin(self.lean)
-        return (
-            self.x + self.scale * (along * cos - up * sin),
-            self.y - self.scale * (along * sin + up * cos),
-        )
+        return (self.x + self.scale * (along * cos - up * sin), self.y - self.scale * (along * sin + up * cos))
 
 
 class Pen:
     """Draws on an RGBA layer through a View. All lengths are in wheelbases."""
 
     def __init__(self, layer: Image.Image, view: View) -> None:
-        """Draw on the layer, an RGBA picture, as the view sees it."""
+        """Draw on an RGBA picture."""
         self._draw = ImageDraw.Draw(layer)
         self._view = view
 
@@ -69,17 +69,16 @@ class Pen:
         """Fill a polygon."""
         self._draw.polygon([self._view.project(point, depth) for point in points], fill=color)
 
-    def face(self, places: Sequence[Place], color: Color) -> None:
-        """Fill a polygon whose corners lie at depths of their own: a vehicle's front, its roof."""
-        pixels = [self._view.project((x, y), depth) for x, y, depth in places]
+    def face(self, corners: Sequence[Point3D], color: Color) -> None:
+        """Fill a polygon whose corners differ in depth: a vehicle's front, its roof."""
+        pixels = [self._view.project((x, y), depth) for x, y, depth in corners]
         self._draw.polygon(pixels, fill=color)
 
     def sees(self, normal: Point) -> bool:
-        """Tell whether a side that stands across the vehicle, facing `normal`, can be seen."""
-        behind = (self._view.project((0.5, 0), 1), self._view.project((0.5, 0)))
-        # What lies behind appears moved: sides that face where it moves to come into sight.
-        along = behind[0][0] - behind[1][0]
-        up = behind[1][1] - behind[0][1]
+        """Tell whether the camera sees a side that stands across the vehicle, facing `normal`."""
+        # The far side appears shifted, and the sides that face in the direction of the shift are visible.
+        (far_x, far_y), (near_x, near_y) = self._view.project((0.5, 0), 1), self._view.project((0.5, 0))
+        along, up = far_x - near_x, near_y - far_y
         return normal[0] * (-along if self._view.mirrored else along) + normal[1] * up > 0
 
     def blob(self, points: Sequence[Point], color: Color) -> None:
@@ -122,7 +121,13 @@ def arc_points(center: Point, radius: float, degrees: tuple[float, float]) -> li
 
 def bezier(points: Sequence[Point], steps: int = 12) -> list[Point]:
     """Return points on the Bezier curve of these control points."""
-    return [_bezier_at(points, i / steps) for i in range(steps + 1)]
+    curve = []
+    for i in range(steps + 1):
+        level = list(points)
+        while len(level) > 1:
+            level = [between(a, b, i / steps) for a, b in itertools.pairwise(level)]
+        curve += level
+    return curve
 
 
 def rounded(points: Sequence[Point]) -> list[Point]:
@@ -135,7 +140,7 @@ def rounded(points: Sequence[Point]) -> list[Point]:
 
 
 def softened(points: Sequence[Point], reach: float) -> list[Point]:
-    """Return a closed outline whose corners are rounded from `reach` before to `reach` behind."""
+    """Return a closed outline whose corners are rounded from `reach` before each to `reach` after it."""
     outline: list[Point] = []
     for i, corner in enumerate(points):
         ends = []
@@ -158,7 +163,7 @@ def shaded(color: Color, factor: float) -> Color:
 
 
 def any_color(rng: random.Random) -> Color:
-    """Return a color as paint and cloth have it: white, grey and black as often as colorful."""
+    """Return a color of paint or cloth: four in ten are white, grey or black."""
     if rng.random() < 0.4:
         return grey(rng, 15, 245)
     return hsv(rng.random(), rng.uniform(0.35, 1), rng.uniform(0.25, 1))
@@ -173,26 +178,5 @@ def grey(rng: random.Random, low: int, high: int) -> Color:
 
 def hsv(hue: float, saturation: float, value: float) -> Color:
     """Return the RGB color of hue, saturation and value in [0, 1]."""
-    sector, rest = divmod(hue * 6, 1)
-    low, down, up = (
-        value * (1 - saturation),
-        value * (1 - saturation * rest),
-        value * (1 - saturation * (1 - rest)),
-    )
-    parts = [
-        (value, up, low),
-        (down, value, low),
-        (low, value, up),
-        (low, down, value),
-        (up, low, value),
-        (value, low, down),
-    ][int(sector) % 6]
-    red, green, blue = (round(255 * part) for part in parts)
+    red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, saturation, value))
     return (red, green, blue)
-
-
-def _bezier_at(points: Sequence[Point], share: float) -> Point:
-    level = list(points)
-    while len(level) > 1:
-        level = [between(a, b, share) for a, b in itertools.pairwise(level)]
-    return level[0]

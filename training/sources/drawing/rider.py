@@ -1,4 +1,4 @@
-"""Draw a person: on the saddle, or standing by."""
+"""Draw a person on the saddle."""
 
 import random
 
@@ -6,7 +6,7 @@ from training.sources.drawing.pen import Pen, Point, any_color, between, hsv
 
 
 def draw_rider(pen: Pen, rng: random.Random, hip: Point, hand: Point, foot: Point, *, helmet: bool) -> None:
-    """Draw a rider from the points where the body meets the vehicle. A torso is half a unit."""
+    """Draw a rider between the points where the body touches the vehicle."""
     shirt, trousers = any_color(rng), any_color(rng)
     skin = hsv(0.07, rng.uniform(0.3, 0.6), rng.uniform(0.3, 0.95))
     thick = rng.uniform(0.09, 0.12)

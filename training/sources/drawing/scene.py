@@ -1,7 +1,6 @@
-"""Draw what stands behind, beneath and in front of a vehicle."""
+"""Draw the background, the shadow and the foreground of a vehicle."""
 
 import random
-from collections.abc import Callable
 
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -11,9 +10,9 @@ from training.sources.drawing.pen import Color, any_color, grey, hsv, shaded
 def draw_background(rng: random.Random, size: tuple[int, int], ground: float) -> Image.Image:
     """Return an RGB picture, `size` its width and height, whose ground begins above row `ground`.
 
-    Some are blurred, as a lens does it with what is far away.
+    Half of them are blurred, as far away things are in a photo.
     """
-    # Drawn as a square, of which a picture that is not one shows a part.
+    # Drawn as a square, of which a picture that is not square shows a part.
     width, height = size
     side = max(size)
     left, top = (side - width) // 2, round(min(side - height, ground * (side / height) - ground))
@@ -23,17 +22,7 @@ def draw_background(rng: random.Random, size: tuple[int, int], ground: float) ->
 
 def _draw_square(rng: random.Random, side: int, ground: float) -> Image.Image:
     scene = Image.new("RGB", (side, side))
-    kinds: list[Callable[[random.Random, Image.Image, float], None]] = [
-        _studio,
-        _studio,
-        _street,
-        _street,
-        _park,
-        _park,
-        _wall,
-        _wall,
-        _clutter,
-    ]
+    kinds = [_studio, _studio, _street, _street, _park, _park, _wall, _wall, _clutter]
     rng.choice(kinds)(rng, scene, ground)
     if rng.random() < 0.5:
         return scene.filter(ImageFilter.GaussianBlur(side * rng.uniform(0.003, 0.02)))
@@ -52,7 +41,7 @@ def draw_shadow(rng: random.Random, scene: Image.Image, x: float, ground: float,
 
 
 def draw_foreground(rng: random.Random, scene: Image.Image, ground: float) -> None:
-    """Hide a part of the vehicle behind something, in about a third of the pictures."""
+    """Hide a part of the vehicle behind an object, in about a third of the pictures."""
     draw, side, low = ImageDraw.Draw(scene), scene.width, scene.height
     choice = rng.random()
     if choice < 0.12:  # a pole
@@ -72,7 +61,7 @@ def draw_foreground(rng: random.Random, scene: Image.Image, ground: float) -> No
 
 
 def _studio(rng: random.Random, scene: Image.Image, ground: float) -> None:
-    """Product pictures: plain, or a gradient, or a floor that meets a wall."""
+    """Draw the background of a product picture: plain, a gradient, or a floor that meets a wall."""
     top = grey(rng, 225, 255) if rng.random() < 0.5 else any_color(rng)
     _gradient(scene, 0, scene.height, top, shaded(top, rng.uniform(0.65, 1.2)))
     if rng.random() < 0.4:
@@ -127,7 +116,7 @@ def _park(rng: random.Random, scene: Image.Image, ground: float) -> None:
 
 
 def _wall(rng: random.Random, scene: Image.Image, ground: float) -> None:
-    """A wall of bricks, boards or plaster, with the pavement before it."""
+    """Draw a wall of bricks, boards or plaster, with the pavement before it."""
     side = scene.width
     foot = round(ground - rng.uniform(0.0, 0.15) * side)
     color = any_color(rng) if rng.random() < 0.5 else hsv(0.04, rng.uniform(0.2, 0.7), 0.55)
@@ -156,7 +145,7 @@ def _wall(rng: random.Random, scene: Image.Image, ground: float) -> None:
 
 
 def _clutter(rng: random.Random, scene: Image.Image, ground: float) -> None:
-    """A garage or a shop: shapes of all kinds, and none of them a vehicle."""
+    """Draw a garage or a shop: shapes of all kinds, and none of them a vehicle."""
     side = scene.width
     _gradient(scene, 0, side, any_color(rng), any_color(rng))
     draw = ImageDraw.Draw(scene)
@@ -201,9 +190,9 @@ def _parked_car(rng: random.Random, draw: ImageDraw.ImageDraw, side: int, horizo
     y, paint = horizon + rng.uniform(0, 0.05) * side, any_color(rng)
     draw.rounded_rectangle((x, y - long * 0.25, x + long, y), long * 0.06, paint)
     draw.rounded_rectangle((x + long * 0.2, y - long * 0.4, x + long * 0.8, y - long * 0.2), long * 0.08, paint)
-    for place in (0.2, 0.78):
+    for hub in (x + long * 0.2, x + long * 0.78):
         half = long * 0.085
-        draw.ellipse((x + long * place - half, y - half, x + long * place + half, y + half), (25, 25, 28))
+        draw.ellipse((hub - half, y - half, hub + half, y + half), (25, 25, 28))
 
 
 def _gradient(scene: Image.Image, top: int, low: int, start: Color, end: Color) -> None:

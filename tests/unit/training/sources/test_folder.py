@@ -1,4 +1,4 @@
-"""A user's own photos: upright, RGB, shrunk; what cannot be read is named and does not stop it."""
+"""Photos from a folder: upright, RGB, shrunk; unreadable files are named."""
 
 from pathlib import Path
 from typing import Any
@@ -36,14 +36,14 @@ def test_folder_source_without_class_folders_fails(tmp_path: Path):
         folder_source(tmp_path, None, 640)
 
 
-def test_an_unknown_class_is_named(tmp_path: Path):
+def test_folder_source_with_an_unknown_class_fails(tmp_path: Path):
     for name in ("car", "van"):
         (tmp_path / name).mkdir()
     with pytest.raises(UnknownClassError, match="vans"):
         folder_source(tmp_path, ["vans", "car"], 640)
 
 
-def test_what_is_not_a_picture_is_named_and_the_rest_is_read(tmp_path: Path, monkeypatch):
+def test_folder_source_names_unreadable_files_and_reads_the_others(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(folder_module, "MOST_PIXELS", 1000)
     whole = save(tmp_path / "car" / "a.jpg", plain()).read_bytes()
     (tmp_path / "car" / "b.jpg").write_bytes(whole[:-200])
@@ -56,10 +56,7 @@ def test_what_is_not_a_picture_is_named_and_the_rest_is_read(tmp_path: Path, mon
     source = folder_source(tmp_path, None, 640)
     items = list(source.pictures())
 
-    assert [(i.class_name, i.name) for i in items if isinstance(i, LabelledPicture)] == [
-        ("car", "a"),
-        ("van", "a"),
-    ]
+    assert [(i.class_name, i.name) for i in items if isinstance(i, LabelledPicture)] == [("car", "a"), ("van", "a")]
     reasons = {Path(i.path).name: i.reason for i in items if isinstance(i, Unreadable)}
     assert "truncated" in reasons["b.jpg"].lower()
     assert reasons["c.txt"] == "not a picture of a kind that Pillow reads"
@@ -68,12 +65,10 @@ def test_what_is_not_a_picture_is_named_and_the_rest_is_read(tmp_path: Path, mon
     assert source.total == len(items) == len(reasons) + 2
 
 
-def test_exif_orientation_is_applied(tmp_path: Path):
+def test_read_picture_applies_the_exif_orientation(tmp_path: Path):
     image = plain("white", (40, 20))
     image.paste((0, 0, 0), (0, 0, 20, 20))  # the left half is black
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held so that the picture's left is the scene's top
-    path = save(tmp_path / "a.jpg", image, exif=exif, quality=95)
+    path = save(tmp_path / "a.jpg", image, exif=turned(6), quality=95)  # the left is the scene's top
     pixels = np.asarray(read_picture(path, 640))
 
     assert pixels.shape == (40, 20, 3)
@@ -82,7 +77,7 @@ def test_exif_orientation_is_applied(tmp_path: Path):
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1", "LA", "RGBA", "I;16"])
-def test_every_mode_becomes_rgb_of_the_same_brightness(tmp_path: Path, mode):
+def test_read_picture_of_any_mode_is_rgb_of_the_same_brightness(tmp_path: Path, mode):
     image = Image.fromarray(np.full((20, 40), 65535, np.uint16)) if mode == "I;16" else plain("white").convert(mode)
     suffix = "tif" if mode == "CMYK" else "png"
     pixels = np.asarray(read_picture(save(tmp_path / f"a.{suffix}", image), 640))
@@ -91,13 +86,13 @@ def test_every_mode_becomes_rgb_of_the_same_brightness(tmp_path: Path, mode):
     assert pixels.min() >= 250
 
 
-def test_transparency_lies_on_white(tmp_path: Path):
+def test_read_picture_puts_transparency_on_white(tmp_path: Path):
     path = save(tmp_path / "a.png", Image.new("RGBA", (4, 4), (10, 20, 30, 0)))
 
     assert read_picture(path, 640).getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_a_large_photo_is_shrunk_and_a_small_one_is_not_enlarged(tmp_path: Path):
+def test_read_picture_shrinks_a_large_photo_and_does_not_enlarge_a_small_one(tmp_path: Path):
     large = save(tmp_path / "l.jpg", plain(size=(2000, 1000)))
     small = save(tmp_path / "s.jpg", plain(size=(30, 60)))
 
@@ -105,7 +100,7 @@ def test_a_large_photo_is_shrunk_and_a_small_one_is_not_enlarged(tmp_path: Path)
     assert read_picture(small, 320).size == (30, 60)
 
 
-def test_files_that_would_have_one_name_stay_apart(tmp_path: Path):
+def test_folder_source_gives_files_with_one_stem_different_names(tmp_path: Path):
     for name in ("a.jpg", "a.png", "A.bmp", "a b.png"):
         save(tmp_path / "car" / name, plain())
     save(tmp_path / "van" / "a.png", plain())
@@ -121,7 +116,7 @@ def test_files_that_would_have_one_name_stay_apart(tmp_path: Path):
         ("a.jpg", {}, (900, 600, "JPEG")),
         ("a.jpg", {"exif": turned(6)}, (600, 900, "JPEG")),
         ("a.jpg", {"exif": turned(3)}, (900, 600, "JPEG")),
-        ("a.jpg", {"format": "MPO"}, (900, 600, "JPEG")),  # as many cameras write it
+        ("a.jpg", {"format": "MPO"}, (900, 600, "JPEG")),  # of many cameras
         ("a.png", {}, (900, 600, "PNG")),
         ("a.webp", {}, (900, 600, "other")),
     ],

@@ -1,4 +1,4 @@
-"""What is sent to S3: a private tagged bucket, only what is missing, and no stale object left."""
+"""The training bucket: its setup, and the synchronization of staged/ with the folder."""
 
 import hashlib
 from pathlib import Path
@@ -28,8 +28,9 @@ def _one_upload_at_a_time(monkeypatch):
 
 @pytest.fixture
 def s3():
-    client, stubber = stubbed("s3")
-    yield client, stubber
+    """A stubber with its client."""
+    _, stubber = stubbed("s3")
+    yield stubber
     stubber.assert_no_pending_responses()
 
 
@@ -40,43 +41,28 @@ def expect_missing_bucket(stubber):
     stubber.add_client_error("head_bucket", "404", http_status_code=404, expected_params=HEAD)
 
 
-def expect_new_bucket(stubber, **create):
-    expect_missing_bucket(stubber)
-    stubber.add_response("create_bucket", {}, {"Bucket": BUCKET, **create})
-    found = {"ResponseMetadata": {"HTTPStatusCode": 200}}
-    stubber.add_response("head_bucket", found, HEAD)  # the waiter's
-    expect_set_up(stubber, [TAG])
-
-
 def expect_set_up(stubber, tags):
     blocked = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-    stubber.add_response(
-        "put_public_access_block",
-        {},
-        {"Bucket": BUCKET, "PublicAccessBlockConfiguration": dict.fromkeys(blocked, True)},
-    )
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-    stubber.add_response(
-        "put_bucket_encryption",
-        {},
-        {"Bucket": BUCKET, "ServerSideEncryptionConfiguration": {"Rules": [rule]}},
-    )
-    tagged = {"Bucket": BUCKET, "Tagging": {"TagSet": tags}}
-    stubber.add_response("put_bucket_tagging", {}, tagged)
+    for operation, setting in (
+        ("put_public_access_block", {"PublicAccessBlockConfiguration": dict.fromkeys(blocked, True)}),
+        ("put_bucket_encryption", {"ServerSideEncryptionConfiguration": {"Rules": [rule]}}),
+        ("put_bucket_tagging", {"Tagging": {"TagSet": tags}}),
+    ):
+        stubber.add_response(operation, {}, {"Bucket": BUCKET, **setting})
 
 
-def ensure(client, region="eu-west-1", ours=True):
-    return ensure_bucket(client, BUCKET, region, ACCOUNT, ours=ours)
+def ensure(stubber, region="eu-west-1", ours=True):
+    return ensure_bucket(stubber.client, BUCKET, region, ACCOUNT, ours=ours)
 
 
 @pytest.mark.parity("s3-bucket-name")
 @pytest.mark.parametrize("code", ["403", "301"])
 def test_ensure_bucket_of_another_account_fails(s3, code):
-    client, stubber = s3
-    stubber.add_client_error("head_bucket", code, expected_params=HEAD)
+    s3.add_client_error("head_bucket", code, expected_params=HEAD)
 
     with pytest.raises(BucketNotOursError, match=f"pictures exists, but.*{code}.*another --bucket"):
-        ensure(client)
+        ensure(s3)
 
 
 @pytest.mark.parity("s3-create-bucket", "s3-public-access", "s3-encryption")
@@ -85,61 +71,58 @@ def test_ensure_bucket_of_another_account_fails(s3, code):
     [("eu-west-1", {"CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}}), ("us-east-1", {})],
 )
 def test_ensure_bucket_creates_a_missing_bucket_in_its_region(s3, region, create):
-    client, stubber = s3
-    expect_new_bucket(stubber, **create)
+    expect_missing_bucket(s3)
+    s3.add_response("create_bucket", {}, {"Bucket": BUCKET, **create})
+    s3.add_response("head_bucket", {"ResponseMetadata": {"HTTPStatusCode": 200}}, HEAD)  # the waiter's
+    expect_set_up(s3, [TAG])
 
-    assert ensure(client, region) is True
+    assert ensure(s3, region) is True
 
 
 @pytest.mark.parity("s3-create-bucket")
-def test_a_bucket_that_s3_is_still_deleting_is_a_sentence(s3):
-    client, stubber = s3
-    expect_missing_bucket(stubber)
-    stubber.add_client_error("create_bucket", "OperationAborted", "A conflicting operation")
+@pytest.mark.parametrize(
+    ("code", "error", "message"),
+    [
+        ("OperationAborted", BucketBusyError, r"still deleting an earlier bucket pictures.*again"),
+        ("AccessDenied", ClientError, "AccessDenied"),
+    ],
+)
+def test_ensure_bucket_with_a_refused_creation_fails(s3, code, error, message):
+    expect_missing_bucket(s3)
+    s3.add_client_error("create_bucket", code)
 
-    with pytest.raises(BucketBusyError, match=r"still deleting an earlier bucket pictures.*again"):
-        ensure(client)
+    with pytest.raises(error, match=message):
+        ensure(s3)
 
 
-def test_ensure_bucket_without_permission_raises_the_client_error(s3):
-    client, stubber = s3
-    expect_missing_bucket(stubber)
-    stubber.add_client_error("create_bucket", "AccessDenied")
+def test_ensure_bucket_without_permission_to_read_tags_raises_the_client_error(s3):
+    s3.add_response("head_bucket", {}, HEAD)
+    s3.add_client_error("get_bucket_tagging", "AccessDenied")
+
     with pytest.raises(ClientError, match="AccessDenied"):
-        ensure(client)
-    stubber.add_response("head_bucket", {}, HEAD)
-    stubber.add_client_error("get_bucket_tagging", "AccessDenied")
-    with pytest.raises(ClientError, match="AccessDenied"):
-        ensure(client)
+        ensure(s3)
 
 
 @pytest.mark.parity("s3-tags")
 @pytest.mark.parametrize("tags", [[], [{"Key": "Team", "Value": "a"}]], ids=["no tags", "another tag"])
 def test_ensure_bucket_finishes_an_untagged_bucket_and_keeps_other_tags(s3, tags):
-    client, stubber = s3
-    stubber.add_response("head_bucket", {}, HEAD)
+    s3.add_response("head_bucket", {}, HEAD)
     if tags:
-        stubber.add_response("get_bucket_tagging", {"TagSet": tags}, {"Bucket": BUCKET})
+        s3.add_response("get_bucket_tagging", {"TagSet": tags}, {"Bucket": BUCKET})
     else:
-        stubber.add_client_error("get_bucket_tagging", "NoSuchTagSet")
-    expect_set_up(stubber, [*tags, TAG])
+        s3.add_client_error("get_bucket_tagging", "NoSuchTagSet")
+    expect_set_up(s3, [*tags, TAG])
 
-    assert ensure(client) is False
-
-
-def test_a_whole_bucket_of_ours_is_left_as_it_is(s3):
-    client, stubber = s3
-    stubber.add_response("head_bucket", {}, HEAD)
-    stubber.add_response("get_bucket_tagging", {"TagSet": [TAG]}, {"Bucket": BUCKET})
-
-    assert ensure(client) is False
+    assert ensure(s3) is False
 
 
-def test_a_users_own_bucket_is_left_as_it_is(s3):
-    client, stubber = s3
-    stubber.add_response("head_bucket", {}, HEAD)
+@pytest.mark.parametrize("ours", [True, False], ids=["complete", "of the user"])
+def test_ensure_bucket_leaves_a_complete_or_users_bucket_unchanged(s3, ours):
+    s3.add_response("head_bucket", {}, HEAD)
+    if ours:
+        s3.add_response("get_bucket_tagging", {"TagSet": [TAG]}, {"Bucket": BUCKET})
 
-    assert ensure(client, ours=False) is False
+    assert ensure(s3, ours=ours) is False
 
 
 def md5(content):
@@ -153,17 +136,12 @@ def listing(*objects):
 LIST = {"Bucket": BUCKET, "Prefix": "staged/"}
 
 
-def expect_upload(stubber, path, content):
-    stubber.add_response(
-        "put_object",
-        {},
-        {"Bucket": BUCKET, "Key": f"staged/{path}", "Body": content, "ContentType": "image/png"},
-    )
+def expect_listing(stubber, *objects):
+    stubber.add_response("list_objects_v2", listing(*objects), LIST)
 
 
 def expect_manifest_deleted(stubber):
-    manifest = {"Bucket": BUCKET, "Key": "staged/manifest.json"}
-    stubber.add_response("delete_object", {}, manifest)
+    stubber.add_response("delete_object", {}, {"Bucket": BUCKET, "Key": "staged/manifest.json"})
 
 
 @pytest.fixture
@@ -173,97 +151,70 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(client, root, *names, reports=None):
+def run(stubber, root, *names, reports=None):
+    paths = [f"{name}.png" for name in names]
     return sync(
-        client,
-        BUCKET,
-        "staged",
-        root=root,
-        paths=[f"{name}.png" for name in names],
-        manifest="manifest.json",
-        report=lambda *seen: (reports if reports is not None else []).append(seen),
+        stubber.client, BUCKET, root, paths, lambda *seen: (reports if reports is not None else []).append(seen)
     )
+
+
+MANIFEST = ("staged/manifest.json", b"{}")
+STALE = ("staged/old.png", b"x")
 
 
 @pytest.mark.parity("s3-delete")
-def test_a_refused_delete_is_an_error(s3, root):
-    client, stubber = s3
-    stubber.add_response("list_objects_v2", listing(("staged/old.png", b"x")), LIST)
+def test_sync_with_a_refused_delete_fails(s3, root):
+    expect_listing(s3, STALE)
     refused = {"Key": "staged/old.png", "Code": "AccessDenied", "Message": "Access Denied"}
-    stubber.add_response("delete_objects", {"Errors": [refused]})
+    s3.add_response("delete_objects", {"Errors": [refused]})
 
     with pytest.raises(DeleteRefusedError, match=r"s3://pictures/staged/old\.png: Access Denied"):
-        run(client, root)
+        run(s3, root)
 
 
-def test_a_refused_upload_is_an_error_and_deletes_nothing(s3, root):
-    client, stubber = s3
-    stubber.add_response("list_objects_v2", listing(("staged/old.png", b"x")), LIST)
-    stubber.add_client_error("put_object", "AccessDenied")
+def test_sync_with_a_refused_upload_fails_without_manifest_and_deletes_no_picture(s3, root):
+    expect_listing(s3, STALE, MANIFEST)
+    expect_manifest_deleted(s3)
+    s3.add_client_error("put_object", "AccessDenied")
 
     with pytest.raises(ClientError, match="AccessDenied"):
-        run(client, root, "a")
+        run(s3, root, "a")
 
 
 @pytest.mark.parity("s3-etag")
-def test_only_what_is_missing_or_different_is_sent_and_the_rest_deleted(s3, root):
-    client, stubber = s3
-    there = listing(
-        ("staged/a.png", b"a"),  # right
+def test_sync_uploads_only_missing_and_different_files_and_deletes_stale_objects(s3, root):
+    expect_listing(
+        s3,
+        ("staged/a.png", b"a"),  # up to date
         ("staged/b.png", b"B"),  # same size, other content
         ("staged/c.png", b"cc"),  # other size
-        ("staged/old.png", b"x"),
-        ("staged/manifest.json", b"{}"),
+        STALE,
+        MANIFEST,
     )
-    stubber.add_response("list_objects_v2", there, LIST)
-    expect_manifest_deleted(stubber)
+    expect_manifest_deleted(s3)
     for name in "bcd":
-        expect_upload(stubber, f"{name}.png", name.encode())
-    stubber.add_response(
-        "delete_objects",
-        {},
-        {"Bucket": BUCKET, "Delete": {"Objects": [{"Key": "staged/old.png"}], "Quiet": True}},
-    )
+        upload = {"Key": f"staged/{name}.png", "Body": name.encode(), "ContentType": "image/png"}
+        s3.add_response("put_object", {}, {"Bucket": BUCKET, **upload})
+    deleted = {"Objects": [{"Key": "staged/old.png"}], "Quiet": True}
+    s3.add_response("delete_objects", {}, {"Bucket": BUCKET, "Delete": deleted})
     reports: list = []
 
-    assert run(client, root, *"abcd", reports=reports) == SyncResult(3, 1, 1)
+    assert run(s3, root, *"abcd", reports=reports) == SyncResult(3, 1, 1)
     assert reports == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-def test_a_broken_sync_leaves_no_manifest(s3, root):
-    client, stubber = s3
-    there = listing(("staged/a.png", b"A"), ("staged/manifest.json", b"{}"))
-    stubber.add_response("list_objects_v2", there, LIST)
-    expect_manifest_deleted(stubber)
-    stubber.add_client_error("put_object", "SlowDown")
+def test_sync_deletes_the_manifest_before_a_stale_object(s3, root):
+    expect_listing(s3, STALE, MANIFEST)
+    expect_manifest_deleted(s3)
+    s3.add_response("delete_objects", {})
 
-    with pytest.raises(ClientError, match="SlowDown"):
-        run(client, root, "a")
-
-
-def test_the_manifest_is_gone_before_a_stale_object_is(s3, root):
-    client, stubber = s3
-    there = listing(("staged/old.png", b"x"), ("staged/manifest.json", b"{}"))
-    stubber.add_response("list_objects_v2", there, LIST)
-    expect_manifest_deleted(stubber)
-    stubber.add_response("delete_objects", {})
-
-    assert run(client, root) == SyncResult(0, 0, 1)
-
-
-def test_what_is_there_and_right_needs_one_listing_only(s3, root):
-    client, stubber = s3
-    there = listing(("staged/a.png", b"a"), ("staged/manifest.json", b"{}"))
-    stubber.add_response("list_objects_v2", there, LIST)
-
-    assert run(client, root, "a") == SyncResult(0, 1, 0)
+    assert run(s3, root) == SyncResult(0, 0, 1)
 
 
 @pytest.mark.parity("s3-etag")
-def test_every_page_of_the_listing_counts(s3, root):
-    client, stubber = s3
-    first = listing(("staged/a.png", b"a")) | {"IsTruncated": True, "NextContinuationToken": "t"}
-    stubber.add_response("list_objects_v2", first, LIST)
-    stubber.add_response("list_objects_v2", listing(("staged/b.png", b"b")), LIST | {"ContinuationToken": "t"})
+def test_sync_with_everything_up_to_date_only_reads_every_page_of_the_listing(s3, root):
+    first = listing(("staged/a.png", b"a"), MANIFEST) | {"IsTruncated": True, "NextContinuationToken": "t"}
+    s3.add_response("list_objects_v2", first, LIST)
+    s3.add_response("list_objects_v2", listing(("staged/b.png", b"b")), LIST | {"ContinuationToken": "t"})
 
-    assert run(client, root, "a", "b") == SyncResult(0, 2, 0)
+    assert run(s3, root, "a", "b") == SyncResult(0, 2, 0)

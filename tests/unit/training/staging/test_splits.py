@@ -1,4 +1,4 @@
-"""Splits: no picture and no near-duplicate on both sides, and enough on each."""
+"""Splits: near-duplicates stay in one split, and every split has pictures."""
 
 from collections import Counter
 
@@ -7,16 +7,13 @@ import pytest
 from PIL import Image
 
 from training.container.picture_model.near_duplicates import difference_hash, near_groups
-from training.staging.splits import Candidate, TooFewPicturesError, assign_splits, pixel_hash
+from training.staging.splits import Candidate, TooFewPicturesError, admit_to_training, assign_splits, pixel_hash
 
 FAR = 0x9E3779B97F4A7C15  # multiples of it differ in about half of their 64 bits
 
 
 def candidate(class_name, number, split=None, **changed):
-    facts = {
-        "pixel_hash": f"{class_name} {number}",
-        "difference_hash": (number + 1) * FAR % 2**64,
-    } | changed
+    facts = {"pixel_hash": f"{class_name} {number}", "difference_hash": (number + 1) * FAR % 2**64} | changed
     return Candidate(class_name, f"{class_name}-{number:03d}", split=split, **facts)
 
 
@@ -24,36 +21,28 @@ def candidates(count, *names):
     return [candidate(name, number) for name in names for number in range(count)]
 
 
-def splits_of(pictures, seed=0, validation=0.15, test=0.15):
-    classes = sorted({picture.class_name for picture in pictures})
-    return assign_splits(pictures, classes, seed=seed, validation_share=validation, test_share=test)
-
-
-def test_a_class_without_any_picture_is_named():
-    with pytest.raises(TooFewPicturesError, match="Class car has 0 usable pictures"):
-        assign_splits(candidates(20, "bus"), ["bus", "car"], seed=0, validation_share=0.2, test_share=0.2)
+def splits_of(pictures, seed=0, validation=0.15, test=0.15, **options):
+    return assign_splits(pictures, ["bus", "car"], seed=seed, validation_share=validation, test_share=test, **options)
 
 
 @pytest.mark.parametrize(
-    ("cars", "message"),
+    ("cars", "validation", "message"),
     [
-        (candidates(1, "car"), "Class car has 1 usable pictures"),
-        (candidates(2, "car"), "Class car has 2 usable pictures"),
+        ([], 0.15, "Class car has 0 usable pictures"),
+        (candidates(1, "car"), 0.15, "Class car has 1 usable pictures"),
+        (candidates(2, "car"), 0.15, "Class car has 2 usable pictures"),
         (
             [candidate("car", number, difference_hash=7) for number in range(50)],
+            0.15,
             r"50 usable pictures \(49 of all 50 nearly repeat another\).*add different pictures",
         ),
+        (candidates(20, "car"), 0.02, "too few to have some in validation"),
     ],
-    ids=["one", "two", "near-duplicates"],
+    ids=["none", "one", "two", "near-duplicates", "small share"],
 )
-def test_class_with_too_few_different_pictures_is_named(cars, message):
+def test_class_with_too_few_different_pictures_fails(cars, validation, message):
     with pytest.raises(TooFewPicturesError, match=message):
-        splits_of([*candidates(20, "bus"), *cars])
-
-
-def test_a_share_that_gives_an_empty_split_is_named():
-    with pytest.raises(TooFewPicturesError, match="too few to have some in validation"):
-        splits_of(candidates(20, "bus", "car"), validation=0.02)
+        splits_of([*candidates(20, "bus"), *cars], validation=validation)
 
 
 def test_each_class_is_split_by_the_shares():
@@ -67,7 +56,7 @@ def test_each_class_is_split_by_the_shares():
         assert counts[name, "train"] == 26
 
 
-def test_the_same_seed_gives_the_same_split_in_any_order_of_files():
+def test_same_seed_gives_the_same_split_in_any_order_of_files():
     pictures = candidates(40, "bus", "car")
     forwards = dict(zip(pictures, splits_of(pictures, seed=3).splits, strict=True))
     backwards = dict(zip(pictures[::-1], splits_of(pictures[::-1], seed=3).splits, strict=True))
@@ -89,7 +78,7 @@ def test_identical_and_nearly_identical_pictures_stay_together():
         assert len({split[f"bus-{number + 100 * step:03d}"] for step in range(3)}) == 1
 
 
-def test_what_repeats_a_test_picture_is_left_out_of_training():
+def test_pictures_that_repeat_a_test_picture_are_left_out_of_training():
     tests = [candidate("bus", number, "test") for number in range(5)]
     exact = candidate("bus", 50, pixel_hash=tests[0].pixel_hash, difference_hash=tests[0].difference_hash)
     near = candidate("bus", 51, difference_hash=tests[1].difference_hash ^ 0b111)
@@ -103,17 +92,32 @@ def test_what_repeats_a_test_picture_is_left_out_of_training():
     assert "test" not in assignment.splits[7:-1]
 
 
-def test_a_picture_in_two_classes_is_left_out_unless_it_is_a_given_test():
+def test_picture_in_two_classes_is_left_out():
     same = {"pixel_hash": "same", "difference_hash": 1}
-    pictures = [
-        *candidates(20, "bus", "car"),
-        candidate("bus", 90, **same),
-        candidate("car", 91, **same),
-    ]
+    pictures = [*candidates(20, "bus", "car"), candidate("bus", 90, **same), candidate("car", 91, **same)]
     assignment = splits_of(pictures)
 
     assert assignment.contradictions == pictures[-2:]
     assert assignment.splits[-2:] == [None, None]
+
+
+def test_admit_to_training_leaves_out_repeats_of_test_pictures_and_contradictions():
+    own = candidates(3, "bus")
+    tested, validated = own[2].difference_hash, own[1].difference_hash
+    more = [
+        candidate("bus", 10),
+        candidate("bus", 11, difference_hash=tested ^ 0b111),
+        candidate("car", 12, difference_hash=tested),
+        candidate("bus", 13, difference_hash=validated),  # training also learns from validation pictures
+        candidate("car", 14, pixel_hash=own[0].pixel_hash),
+        candidate("bus", 15, pixel_hash="twice"),
+        candidate("car", 16, pixel_hash="twice"),
+    ]
+    admission = admit_to_training(more, own, ["train", "validation", "test"])
+
+    assert admission.splits == ["train", None, None, "train", None, None, None]
+    assert admission.repeats_of_test == more[1:3]
+    assert admission.contradictions == more[4:]
 
 
 def textured(seed, size=(64, 64)):
@@ -129,7 +133,7 @@ def test_pixel_hash_differs_by_pixels_and_shape():
     assert pixel_hash(flat) != pixel_hash(Image.new("RGB", (2, 4)))
 
 
-def test_the_difference_hash_survives_light_size_and_noise():
+def test_difference_hash_is_robust_to_light_size_and_noise():
     image = textured(1)
     array = np.asarray(image, dtype=np.float64)
     noisy = array * 0.8 + 20 + np.random.default_rng(0).normal(0, 2, array.shape)
@@ -139,7 +143,7 @@ def test_the_difference_hash_survives_light_size_and_noise():
     assert len(near_groups([difference_hash(textured(n)) for n in range(40)])) == 40
 
 
-def test_near_hashes_are_joined_over_several_steps():
+def test_near_groups_joins_hashes_over_several_steps():
     hashes = [0, FAR, 0b1, FAR ^ 0b11, 2**63]  # the last is 2 bits from the third, 1 from the first
     reports: list[int] = []
 
@@ -150,22 +154,14 @@ def test_near_hashes_are_joined_over_several_steps():
     assert near_groups([]) == []
 
 
-def test_a_film_of_one_scene_takes_no_memory_of_pairs():
+def test_near_groups_of_one_scene_needs_no_memory_of_pairs():
     frames = [2**bit for bit in range(64)] * 300  # 19,200 frames: 184 million pairs
 
     assert near_groups(frames) == [list(range(len(frames)))]
 
 
-def test_every_class_counts_towards_the_progress():
+def test_assign_splits_reports_its_progress_over_all_classes():
     reports: list[tuple[int, int]] = []
-    pictures = candidates(20, "bus", "car")
-    assign_splits(
-        pictures,
-        ["bus", "car"],
-        seed=0,
-        validation_share=0.2,
-        test_share=0.2,
-        report=lambda *seen: reports.append(seen),
-    )
+    splits_of(candidates(20, "bus", "car"), report=lambda *seen: reports.append(seen))
 
     assert reports == [(done, 40) for done in range(1, 41)]
