@@ -37,7 +37,7 @@ lock: ## Solve requirements.in into requirements.txt
 	     | grep -viE '^(nvidia|cuda|triton)'; } > requirements.txt.new
 	@mv requirements.txt.new requirements.txt
 
-.PHONY: demo soak test quick check format lint types unit integration browser notebook container-test bench bench-batch bench-cross-validate bench-neither bench-adapt bench-drift bench-monitor hostile clean
+.PHONY: demo soak test quick check format lint types unit end-to-end integration browser notebook container-test bench bench-batch bench-cross-validate bench-neither bench-adapt bench-drift bench-monitor hostile clean
 
 DATA ?= synthetic
 PICTURES ?= 5000
@@ -50,7 +50,7 @@ demo: setup ## Run the whole workflow on this machine. DATA=cifar100|ARCHIVE|FOL
 soak: setup ## Run PICTURES=5000 at RATE=25 a second through the workflow with injected faults; verify that none is lost
 	@$(BIN)/python -m demo.soak --pictures $(PICTURES) --rate $(RATE) --port $(PORT)
 
-STAGES := check unit integration browser notebook
+STAGES := check unit end-to-end
 
 test: setup ## Run every check and test that needs no Docker; name the stages that failed at the end
 	@failed=; for stage in $(STAGES); do \
@@ -82,6 +82,10 @@ types: setup
 
 unit: setup ## Tests without sockets
 	$(BIN)/python -m pytest tests/unit --numprocesses 2 --dist loadfile
+
+# In one run, since each of them waits for sockets and processes most of the time.
+end-to-end: setup ## Integration, browser and notebook tests at the same time
+	$(BIN)/python -m pytest tests/integration tests/browser tests/notebook --numprocesses 4 --dist loadfile
 
 integration: setup ## Tests against the laptop's AWS
 	$(BIN)/python -m pytest tests/integration --numprocesses 4 --dist loadfile
