@@ -5,7 +5,9 @@ not a picture fails with a named error. With --rate or --burst the command sends
 """
 
 import argparse
+import secrets
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from threading import Event
@@ -27,9 +29,8 @@ from operations.sending.figures import figures, picture_facts
 from operations.sending.odd_pictures import KINDS, make_odd_pictures
 from operations.sending.plan import (
     NoPicturesError,
-    burst_arrivals,
+    TooManyPicturesError,
     choose_odd,
-    new_run_id,
     pictures_of,
     plan_files,
     plan_load,
@@ -37,7 +38,7 @@ from operations.sending.plan import (
     shuffled,
     staged_test_pictures,
 )
-from operations.sending.running import End, carry_out
+from operations.sending.running import carry_out
 from operations.sending.tracking import Tracker
 from operations.sending.uploading import UPLOADS_AT_ONCE, Sender
 
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Send, track and report; return the exit status. Raises ExpectedError, ClientError."""
     import boto3
 
-    run_id = new_run_id()
+    run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
     arrivals = plan(arguments, run_id, console)
     session: Any = boto3.Session()
     check_region(session)
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     tracker = None
     if arguments.wait is not None:
         dynamodb, stepfunctions = client(session, "dynamodb"), client(session, "stepfunctions")
-        tracker = Tracker(stepfunctions, dynamodb, outputs, arrivals=arrivals, clock=sender)
+        tracker = Tracker(stepfunctions, dynamodb, outputs, arrivals=arrivals, sender=sender)
     with progress(console, arrivals, tracker is not None) as tick:
         end = carry_out(sender, tracker, arrivals, wait_s=arguments.wait or 0, stop=stop, tick=tick)
     report = {
@@ -77,12 +78,32 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         "interrupted": end.interrupted,
         "problem": str(end.problem) if end.problem else None,
         "tracking_error": tracker.last_error if tracker else "",
-        **figures(arrivals, sender.began, sender.offset_s),
+        **figures(arrivals, sender.began, sender.clock_offset.seconds),
     }
     if arguments.out:
-        pictures = [picture_facts(a, sender.began, sender.offset_s) for a in arrivals]
+        pictures = [picture_facts(a, sender.began, sender.clock_offset.seconds) for a in arrivals]
         write_json(arguments.out, report | {"pictures_sent": pictures})
-    return show_result(console, outputs, arrivals, report, end=end, out=arguments.out)
+    uploaded = sum(arrival.version_id is not None for arrival in arrivals)
+    console.print(
+        f"Sent {uploaded} files to s3://{sender.bucket}/{INBOX}/: each starts an execution of"
+        f" {outputs['StateMachineArn'].rpartition(':')[2]}.",
+        markup=False,
+        soft_wrap=True,
+    )
+    if report["followed"] or uploaded < len(arrivals):
+        show(console, report, arrivals)
+    if arguments.out:
+        console.print(f"Wrote {arguments.out}", markup=False, soft_wrap=True)
+    if end.interrupted:
+        note = "the workflow goes on with what was sent" if uploaded else "nothing was sent"
+        print(f"send_pictures: interrupted; {note}", file=sys.stderr)
+        return INTERRUPTED
+    if end.problem:
+        print(f"send_pictures: {end.problem}", file=sys.stderr)
+        return 1
+    missing = report["upload_failed"] + report["not_sent"]
+    missing += report["no_answer"] if report["followed"] else 0
+    return 1 if missing else 0
 
 
 def plan(arguments: argparse.Namespace, run_id: str, console: Console) -> list[Arrival]:
@@ -92,7 +113,9 @@ def plan(arguments: argparse.Namespace, run_id: str, console: Console) -> list[A
         return plan_files(pictures, arguments.max)
     seed, most = arguments.seed, arguments.max
     if arguments.burst is not None:
-        times = burst_arrivals(arguments.burst, most=most)
+        if arguments.burst > most:
+            raise TooManyPicturesError(most)
+        times = [0.0] * arguments.burst
     else:
         duration, count = arguments.duration, arguments.count
         times = poisson_arrivals(arguments.rate, duration=duration, count=count, seed=seed, most=most)
@@ -120,39 +143,6 @@ def client(session: Any, service: str) -> Any:
             retries={"mode": "standard", "total_max_attempts": 3},
         ),
     )
-
-
-def show_result(
-    console: Console,
-    outputs: dict[str, str],
-    arrivals: list[Arrival],
-    report: dict[str, Any],
-    *,
-    end: End,
-    out: Path | None,
-) -> int:
-    """Print the result of the run; return the exit status."""
-    uploaded = sum(arrival.version_id is not None for arrival in arrivals)
-    console.print(
-        f"Sent {uploaded} files to s3://{outputs['PicturesBucketName']}/{INBOX}/: each starts"
-        f" an execution of {outputs['StateMachineArn'].rpartition(':')[2]}.",
-        markup=False,
-        soft_wrap=True,
-    )
-    if report["followed"] or uploaded < len(arrivals):
-        show(console, report, arrivals)
-    if out:
-        console.print(f"Wrote {out}", markup=False, soft_wrap=True)
-    if end.interrupted:
-        note = "the workflow goes on with what was sent" if uploaded else "nothing was sent"
-        print(f"send_pictures: interrupted; {note}", file=sys.stderr)
-        return INTERRUPTED
-    if end.problem:
-        print(f"send_pictures: {end.problem}", file=sys.stderr)
-        return 1
-    missing = report["upload_failed"] + report["not_sent"]
-    missing += report["no_answer"] if report["followed"] else 0
-    return 1 if missing else 0
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from common.predictions import ACCEPTED, FAILED, REVIEW
 from operations.sending.arrivals import AS_IT_IS, Arrival
@@ -28,10 +28,10 @@ def progress(console: Console, arrivals: Sequence[Arrival], follows: bool) -> It
             if status is None and time.monotonic() - last < SECONDS_BETWEEN_LINES:
                 return
             last = time.monotonic()
-            uploads, over, outcomes = count_ended(arrivals)
+            uploads, ended, outcomes = count_ended(arrivals)
             line = f"Sent {uploads} of {len(arrivals)}"
             if follows:
-                line += f", ended {over}{f' ({outcomes})' if outcomes else ''}"
+                line += f", ended {ended}{f' ({outcomes})' if outcomes else ''}"
             if status is None:
                 console.print(line, markup=False)
             else:
@@ -50,20 +50,18 @@ def count_ended(arrivals: Sequence[Arrival]) -> tuple[int, int, str]:
 
 def show(console: Console, report: dict[str, Any], arrivals: Sequence[Arrival]) -> None:
     """Print the result of a run: `report` has its figures and its load, and says how it ended."""
-    _show_latencies(console, report)
-    _show_kinds(console, report)
-    _show_outcomes(console, report)
+    console.print(_latency_table(report))
+    if not set(report["by_kind"]) <= {AS_IT_IS}:
+        console.print(_kind_table(report))
+    console.print(_outcome_table(report))
     _show_notes(console, report, arrivals)
 
 
 def _table(title: str, first: str, *figures: str) -> Table:
-    table = Table(first, title=title)
-    for heading in figures:
-        table.add_column(heading, justify="right")
-    return table
+    return Table(first, *(Column(heading, justify="right") for heading in figures), title=title)
 
 
-def _show_outcomes(console: Console, report: dict[str, Any]) -> None:
+def _outcome_table(report: dict[str, Any]) -> Table:
     rows = [(f"accepted as {label}", n) for label, n in report["accepted_by_label"].items()]
     rows += [("review", report["review"])] if report["followed"] else []
     rows += [(f"failed: {error}", n) for error, n in report["failed_by_error"].items()]
@@ -82,21 +80,19 @@ def _show_outcomes(console: Console, report: dict[str, Any]) -> None:
         table.add_row(name, str(number), f"{number / total:.1%}" if total else "-")
     table.add_section()
     table.add_row("all", str(total), "")
-    console.print(table)
+    return table
 
 
-def _show_kinds(console: Console, report: dict[str, Any]) -> None:
-    if set(report["by_kind"]) <= {AS_IT_IS}:
-        return
+def _kind_table(report: dict[str, Any]) -> Table:
     counts = ("pictures", ACCEPTED, REVIEW, FAILED, NO_ANSWER)
     table = _table("By kind of picture", "kind", *counts, "accuracy of accepted")
     for kind, facts in report["by_kind"].items():
         cells = [str(facts[name.replace(" ", "_")]) for name in counts]
         table.add_row(kind, *cells, _figure(facts["accuracy_accepted"]))
-    console.print(table)
+    return table
 
 
-def _show_latencies(console: Console, report: dict[str, Any]) -> None:
+def _latency_table(report: dict[str, Any]) -> Table:
     rows = {"upload": "upload alone", "late": "due until its upload began"}
     if report["followed"]:
         rows |= {f"answer_{name}": f"due until execution's end, {name}" for name in (ACCEPTED, REVIEW, FAILED)}
@@ -106,7 +102,7 @@ def _show_latencies(console: Console, report: dict[str, Any]) -> None:
         spread = report["latency_s"][name]
         if spread["count"]:
             table.add_row(title, str(spread["count"]), *(_figure(spread[level]) for level in LEVELS))
-    console.print(table)
+    return table
 
 
 def _show_notes(console: Console, report: dict[str, Any], arrivals: Sequence[Arrival]) -> None:

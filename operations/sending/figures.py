@@ -28,14 +28,12 @@ def outcome_of(arrival: Arrival) -> str:
 
 
 def answer_s(arrival: Arrival, began: float, offset_s: float) -> float | None:
-    """Return the seconds from when the picture was due to the end of its execution.
+    """Return the seconds from when the picture was due to the end of its execution, None while that is unknown.
 
     `began` is when the run began, in seconds since 1970, and `offset_s` AWS's clock minus this machine's. Counted from
     when the picture was due, not from when its upload began, so that the latency includes what delays the sender.
     """
-    if arrival.stopped is None:
-        return None
-    return arrival.stopped - offset_s - (began + arrival.at)
+    return None if arrival.stopped is None else arrival.stopped - offset_s - (began + arrival.at)
 
 
 def figures(arrivals: Sequence[Arrival], began: float, offset_s: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from common.errors import ExpectedError
 from operations.sending.arrivals import Arrival
-from operations.sending.tracking import Tracker, is_transient
+from operations.sending.tracking import Tracker
 from operations.sending.uploading import TICK_S, Sender
 
 # Errors that a person can fix; any other is a bug and gets a traceback.
@@ -58,7 +58,10 @@ def carry_out(
             raise tracking_error
         problem: Exception | None = sender.refused or tracking_error
         if tracker and not interrupted and not problem:
-            problem = _last_poll(tracker)
+            try:
+                tracker.last_poll()
+            except PROBLEMS as error:
+                problem = error
         tick()
     return End(interrupted, problem)
 
@@ -71,12 +74,3 @@ def _follow(tracker: Tracker | None, stop: Event) -> None:
     except BaseException:
         stop.set()
         raise
-
-
-def _last_poll(tracker: Tracker) -> Exception | None:
-    """Poll a last time; return the error unless it is transient."""
-    try:
-        tracker.last_poll()
-    except PROBLEMS as error:
-        return None if is_transient(error) else error
-    return None

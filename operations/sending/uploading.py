@@ -40,10 +40,8 @@ class ClockOffset:
     An execution's end is in AWS's time and a picture's arrival in this machine's: their latency needs the difference.
     """
 
-    def __init__(self) -> None:
-        """Start without any bound."""
-        self._low = float("-inf")
-        self._high = float("inf")
+    _low = float("-inf")
+    _high = float("inf")
 
     def observe(self, asked: float, answered: float, date: str | None) -> None:
         """Narrow the bounds by an answer: this machine's times around it (seconds since 1970) and its Date.
@@ -77,11 +75,6 @@ class Sender:
         self._s3 = s3
         self._stop = stop
         self._began = 0.0  # by the monotonic clock
-
-    @property
-    def offset_s(self) -> float:
-        """AWS's clock minus this machine's, in seconds."""
-        return self.clock_offset.seconds
 
     def send(self, arrivals: Sequence[Arrival], tick: Callable[[], None]) -> None:
         """Upload all of them, each when it is due; return when the last upload has ended.

@@ -5,7 +5,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from common.predictions import PredictionKey
 from operations.sending.arrivals import Arrival
@@ -20,15 +20,9 @@ from operations.sending.tracking import (
     UnknownOutcomeError,
     is_transient,
 )
+from operations.sending.uploading import Sender
 from tests.unit.aws_stubs import client_error, stubbed
 from tests.unit.operations.arrivals import BEGAN, BUCKET, MACHINE, OUTPUTS, arrival, execution_arn, item, uploaded
-
-
-class Clock:
-    """When the run began; both clocks agree."""
-
-    began = BEGAN
-    offset_s = 0.0
 
 
 class World:
@@ -38,8 +32,10 @@ class World:
         self.seconds = 0.0
         stepfunctions, self.stepfunctions = stubbed("stepfunctions")
         dynamodb, self.dynamodb = stubbed("dynamodb")
+        sender = Sender(None, BUCKET, Event())
+        sender.began = BEGAN
         now = lambda: self.seconds  # noqa: E731
-        self.tracker = Tracker(stepfunctions, dynamodb, OUTPUTS, arrivals=arrivals, clock=Clock(), now=now)
+        self.tracker = Tracker(stepfunctions, dynamodb, OUTPUTS, arrivals=arrivals, sender=sender, now=now)
 
     def lists(self, *executions: dict[str, Any]) -> None:
         asked = {"stateMachineArn": MACHINE, "maxResults": 1000}
@@ -347,7 +343,7 @@ def test_permanent_error_ends_the_tracking():
         (client_error("ExpiredTokenException", "x"), False),
         (client_error("ResourceNotFoundException", "x"), False),
         (EndpointConnectionError(endpoint_url="x"), True),
-        (ValueError("a bug"), False),
+        (NoCredentialsError(), False),
     ],
 )
 def test_transient_errors_are_known(error, transient):
