@@ -27,7 +27,7 @@ from operations.failures import (
     read_failure,
     read_queue,
 )
-from operations.restart_failed import Stack, advice, find_stack, main, make_plan, parse_arguments, restart_failed
+from operations.restart_failed import FailureQueue, advice, find_queue, main, make_plan, parse_arguments, restart_failed
 from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stack_response, stubbed
 
 URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/failed"
@@ -75,7 +75,7 @@ class Script:
     def __init__(self) -> None:
         self.session = StubbedSession()
         self.session.stub("cloudformation").add_response("describe_stacks", stack_response(OUTPUTS))
-        self.stack: Stack = find_stack(self.session, "s", "failed")
+        self.queue: FailureQueue = find_queue(self.session, "s", "failed")
 
     def receives(self, *bodies: object) -> None:
         """The queue holds these messages, m0, m1, ..., and then nothing."""
@@ -119,7 +119,7 @@ class Script:
         """Run the command, which may end with an error; return what it printed."""
         printed = io.StringIO()
         with pytest.raises(error, match=match) if error else nullcontext():
-            restart_failed(self.stack, parse_arguments([*arguments]), Console(file=printed, width=120))
+            restart_failed(self.queue, parse_arguments([*arguments]), Console(file=printed, width=120))
         return " ".join(printed.getvalue().replace("│", " ").split())
 
 
@@ -244,7 +244,7 @@ def test_older_stack_without_the_queue_is_named():
     outputs = {name: value for name, value in OUTPUTS.items() if name != "FailedPicturesQueueUrl"}
     session.stub("cloudformation").add_response("describe_stacks", stack_response(outputs))
     with pytest.raises(StackNotFoundError, match=r"no output FailedPicturesQueueUrl.*deploy it with `sam build"):
-        find_stack(session, "s", "failed")
+        find_queue(session, "s", "failed")
 
 
 def test_empty_queue_is_reported(script):
@@ -447,7 +447,7 @@ def test_command_ends_with_a_sentence(monkeypatch, capsys, raised, status, text)
     def fail(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr(program, "find_stack", fail)
+    monkeypatch.setattr(program, "find_queue", fail)
     assert main([]) == status
     assert text in capsys.readouterr().err
 
