@@ -6,14 +6,10 @@ changes anything must be a POST with JSON whose Origin is this server.
 """
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Mapping
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BODY_BYTES = 10_000  # a request has a picture's id and an answer
 
@@ -21,7 +17,7 @@ MOST_BODY_BYTES = 10_000  # a request has a picture's id and an answer
 class Guard:
     """ASGI middleware: passes allowed requests on, without the token in their path."""
 
-    def __init__(self, app: Application, token: str, port: int, headers: Mapping[str, str]) -> None:
+    def __init__(self, app: ASGIApp, token: str, port: int, headers: Mapping[str, str]) -> None:
         """Allow requests with the token to this port; add `headers` to every answer."""
         self._app, self._token = app, token.encode()
         self._hosts = (f"127.0.0.1:{port}", f"localhost:{port}")
@@ -39,14 +35,13 @@ class Guard:
                 message["headers"] = [*message.get("headers", []), *self._headers]
             await send(message)
 
+        app: ASGIApp = self._app
         token, slash, path = scope["path"].removeprefix("/").partition("/")
         if not slash or not hmac.compare_digest(token.encode(errors="replace"), self._token):
-            return await _refuse(send_guarded, 404, "Not found.")
-        refusal = self._refusal(scope)
-        if refusal:
-            return await _refuse(send_guarded, 403, refusal)
-        inner = {**scope, "path": f"/{path}", "raw_path": f"/{path}".encode()}
-        return await self._app(inner, receive, send_guarded)
+            app = PlainTextResponse("Not found.\n", 404)
+        elif refusal := self._refusal(scope):
+            app = PlainTextResponse(f"{refusal}\n", 403)
+        return await app({**scope, "path": f"/{path}", "raw_path": f"/{path}".encode()}, receive, send_guarded)
 
     def _refusal(self, scope: Scope) -> str:
         """Return the reason to refuse a request, empty for an allowed one."""
@@ -61,22 +56,14 @@ class Guard:
             return "Unknown host."
         if scope["method"] in {"GET", "HEAD"}:
             return ""
-        own_page = headers.get("origin") == f"http://{host}" and (
-            headers.get("sec-fetch-site", "same-origin") == "same-origin"
-        )
+        is_own_origin = headers.get("origin") == f"http://{host}"
+        is_same_origin = headers.get("sec-fetch-site", "same-origin") == "same-origin"
         is_json = headers.get("content-type", "").partition(";")[0].strip() == "application/json"
         is_short = length.isdecimal() and int(length) <= MOST_BODY_BYTES
-        conditions = (
-            (scope["method"] == "POST", "Only GET and POST are allowed."),
-            (own_page, "Only this server's own page may do that."),
-            (is_json, "The request must be JSON."),
-            (is_short, "The request is too long, or has no Content-Length."),
-        )
-        return next((refusal for met, refusal in conditions if not met), "")
-
-
-async def _refuse(send: Send, status: int, reason: str) -> None:
-    body = (reason + "\n").encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+        refusals = {
+            "Only GET and POST are allowed.": scope["method"] != "POST",
+            "Only this server's own page may do that.": not (is_own_origin and is_same_origin),
+            "The request must be JSON.": not is_json,
+            "The request is too long, or has no Content-Length.": not is_short,
+        }
+        return next((reason for reason, applies in refusals.items() if applies), "")

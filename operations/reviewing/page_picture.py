@@ -17,10 +17,8 @@ class PagePicture:
     """What to send to a browser, or why the picture cannot be shown.
 
     Attributes:
-        content: a PNG or JPEG; empty if there is a problem.
+        content: a PNG or JPEG of `width` by `height` pixels; empty if there is a problem.
         media_type: "image/png" or "image/jpeg".
-        width: of `content`, in pixels.
-        height: of `content`, in pixels.
         problem: why it cannot be shown, in a sentence; empty if it can.
         permanent: whether the problem will stay.
     """

@@ -32,29 +32,20 @@ def serve(desk: Desk, reviewer: str, port: int, ready: Callable[[str], None], gi
     A `port` of 0 chooses a free one. `ready` gets the page's address once the server listens. `give_up` is called at a
     second signal, while the server waits for AWS, and should end the program. Raises PortTakenError.
     """
-    listening = _listen(port)
     try:
-        asyncio.run(_serve(desk, reviewer, listening, ready, give_up))
-    finally:
-        listening.close()
-        try:
-            desk.close()
-        except KeyboardInterrupt:
-            give_up()
-
-
-def _listen(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((HOST, port))
-        listening.listen()
+        listening = socket.create_server((HOST, port))
     except OSError as error:
-        listening.close()
         raise PortTakenError(
             f"The server cannot listen on port {port} ({error.strerror}): give another --port, or leave it out."
         ) from error
-    return listening
+    with listening:
+        try:
+            asyncio.run(_serve(desk, reviewer, listening, ready, give_up))
+        finally:
+            try:
+                desk.close()
+            except KeyboardInterrupt:
+                give_up()
 
 
 async def _serve(
@@ -81,7 +72,7 @@ async def _serve(
     sweeping = asyncio.create_task(_sweep(desk))
     sweeping.add_done_callback(lambda _: ended.set())  # it ends only by a bug
     ready(f"http://{HOST}:{port}/{token}/")
-    guarded: Any = Guard(cast("Any", app), token, port, headers)
+    guarded: Any = Guard(app, token, port, headers)
     try:
         await serve_asgi(guarded, config, shutdown_trigger=cast("Any", ended.wait))
     finally:

@@ -5,13 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from common.labels.label import Label
-from common.labels.question import read_message
+from common.labels.label import Label, read_message
 from common.predictions import read_item
-from operations.reviewing.desk import Backend, Desk
+from operations.reviewing.backend import AlreadyDecidedError, Backend, Message
+from operations.reviewing.desk import Desk
 from operations.reviewing.page_picture import PagePicture
-from operations.reviewing.predictions_table import AlreadyDecidedError
-from operations.reviewing.review_queue import Message
 
 WHEN = datetime(2026, 11, 23, 8, tzinfo=UTC)
 MODEL = "scones-unlimited-20261123080000"
@@ -62,6 +60,9 @@ class Queue:
         self.fails: Exception | None = None
         self.polled = lambda: None
 
+    def hold_seconds(self):
+        return HOLD
+
     def receive(self, most):
         self.polled()
         received, self.visible = self.visible[:most], self.visible[most:]
@@ -109,6 +110,8 @@ class Queue:
 
 class Labels:
     """The labels in the bucket, by key; `loses_answer` is raised after a label was put."""
+
+    uri = "s3://b/review-labels/"
 
     def __init__(self):
         self.stored: dict[str, Label] = {}
@@ -184,7 +187,7 @@ class Office:
         return Backend(queue, labels, table, models, self.read)
 
     def desk(self, reviewer="ada"):
-        return Desk(self.backend(), reviewer, HOLD, self.warnings.append)
+        return Desk(self.backend(), reviewer, self.warnings.append)
 
     def decisions(self):
         """Return label by key, the same in bucket and table."""

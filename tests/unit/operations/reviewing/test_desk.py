@@ -6,8 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from common.labels.label import LabelError
-from common.labels.question import NEITHER
+from common.labels.label import NEITHER, LabelError
 from operations.reviewing import desk as desk_module
 from operations.reviewing.desk import AHEAD, SKIP_SECONDS, DeskClosedError, UnknownAnswerError
 from operations.reviewing.page_picture import PagePicture
@@ -73,7 +72,7 @@ def test_decision_is_in_bucket_and_table_and_its_message_is_deleted_with_the_nex
 
 def test_unknown_answer_is_refused():
     office, desk, [first] = at_desk()
-    with pytest.raises(UnknownAnswerError, match="'truck' is not a class of this picture"):
+    with pytest.raises(UnknownAnswerError, match="'truck' is not an answer for this picture, whose classes are"):
         desk.decide("page", first, "truck")
     assert office.decisions() == {}
     assert ids(desk.poll("page")) == [first]

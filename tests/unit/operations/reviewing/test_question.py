@@ -8,12 +8,20 @@ from datetime import timedelta
 import pytest
 from PIL import Image
 
-from common.labels.label import LabelError, is_label_key, label_key, now, read_label
-from common.labels.question import NEITHER, QuestionError, read_message
+from common.labels.label import (
+    NEITHER,
+    LabelError,
+    QuestionError,
+    is_label_key,
+    label_key,
+    now,
+    read_label,
+    read_message,
+)
 from common.s3_picture import S3Picture
 from common.settings import ROOT
+from operations.reviewing.backend import ServedModels
 from operations.reviewing.page_picture import LONG_SIDE, encode_for_page, read_page_picture
-from operations.reviewing.served_model import ServedModels
 from tests.unit.aws_stubs import SHARED, Body, stubbed
 from tests.unit.operations.review_backend import WHEN, body, label, question
 
@@ -244,7 +252,7 @@ class Models:
         self.served = ServedModels(client)
         self.name = self.served.name
         self.now = WHEN + timedelta(hours=2)
-        monkeypatch.setattr("operations.reviewing.served_model._now", lambda: self.now)
+        monkeypatch.setattr("operations.reviewing.backend._now", lambda: self.now)
 
     def wait(self, seconds):
         self.now += timedelta(seconds=seconds)

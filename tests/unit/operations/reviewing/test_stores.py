@@ -4,9 +4,14 @@ import json
 
 import pytest
 
-from operations.reviewing.label_store import TRIES, LabelStore
-from operations.reviewing.predictions_table import AlreadyDecidedError, PredictionsTable
-from operations.reviewing.review_queue import Message, ReviewQueue
+from operations.reviewing.backend import (
+    PUT_TRIES,
+    AlreadyDecidedError,
+    LabelStore,
+    Message,
+    PredictionsTable,
+    ReviewQueue,
+)
 from tests.unit.aws_stubs import Body, stubbed
 from tests.unit.operations.review_backend import WHEN, label
 
@@ -64,7 +69,7 @@ def test_conflicting_put_is_repeated(label_store):
     assert labels.put(MINE) is MINE
 
 
-@pytest.mark.parametrize(("code", "tries"), [("ConditionalRequestConflict", TRIES), ("AccessDenied", 1)])
+@pytest.mark.parametrize(("code", "tries"), [("ConditionalRequestConflict", PUT_TRIES), ("AccessDenied", 1)])
 def test_put_that_keeps_failing_is_an_error(label_store, code, tries):
     labels, stub = label_store
     for _ in range(tries):
@@ -153,6 +158,7 @@ def test_undo_puts_the_item_back_into_review_as_queued(table):
         "ConditionExpression": "outcome = :reviewed AND #label = :label AND decided_by = :by AND decided_at = :at",
         "ExpressionAttributeNames": {"#label": "label"},
         "ExpressionAttributeValues": DECISION | {":yes": {"BOOL": True}, ":was": {"S": "earlier"}},
+        "ReturnValues": "ALL_OLD",
     }
     stub.add_response("update_item", {}, ITEM | asked)
     assert predictions.undo(MINE, "earlier") is True

@@ -174,11 +174,11 @@ def test_page_polls_decides_undoes_and_skips(server):
 @pytest.mark.parametrize(
     ("action", "fields", "why"),
     [
-        ("decide", {"picture": "m0"}, "no answer"),
-        ("decide", {"picture": 5, "answer": "bicycle"}, "no picture"),
-        ("decide", {"picture": "m0", "answer": "truck"}, "not a class"),
+        ("decide", {"picture": "m0"}, "lacks one of client, picture, answer"),
+        ("decide", {"picture": 5, "answer": "bicycle"}, "lacks one of client, picture, answer"),
+        ("decide", {"picture": "m0", "answer": "truck"}, "not an answer for this picture"),
         ("poll", {"client": "../../etc"}, "id is malformed"),
-        ("poll", {"client": None}, "no client"),
+        ("poll", {"client": None}, "lacks one of client"),
     ],
 )
 def test_malformed_request_is_refused(server, action, fields, why):
