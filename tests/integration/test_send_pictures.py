@@ -162,13 +162,6 @@ def test_burst_of_odd_pictures_names_every_failure(stack, staged, tmp_path):
         assert f"failed: {one['error']}" in printed
 
 
-def test_files_are_sent_and_not_waited_for(stack, staged, tmp_path):
-    printed, report = sent(stack, tmp_path / "r.json", str(staged / "test/bicycle/white-0.png"))
-    assert (report["no_answer"], report["followed"]) == (1, False)
-    assert "Sent 1 files" in printed
-    assert objects(stack, "inbox/white-0.png") == ["inbox/white-0.png"]
-
-
 def test_run_ends_when_its_stdout_is_closed(stack, staged):
     """As with `| head`: the next progress line finds the pipe closed."""
     with (

@@ -78,16 +78,6 @@ def test_missing_bucket_for_labels_is_an_error():
         find_backend(made, "s", None)
 
 
-def test_missing_stack_ends_in_one_sentence(monkeypatch, capsys):
-    made = session()
-    made.stub("cloudformation").add_client_error("describe_stacks", "ValidationError", "no stack")
-    monkeypatch.setattr("boto3.Session", lambda: made)
-    assert main(["--no-browser", "--reviewer", "ada"]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("review: There is no stack scones-unlimited")
-    assert error.count("\n") == 1
-
-
 def test_unknown_user_name_asks_for_a_reviewer(monkeypatch):
     def unknown():
         raise KeyError("getpwuid(): uid not found: 1234")
@@ -158,13 +148,6 @@ def test_browser_does_not_get_the_token_on_its_command_line(served, monkeypatch,
     assert status == 0
     assert ADDRESS in capsys.readouterr().out
     assert not files[0].parent.exists()
-
-
-@pytest.mark.parametrize("port", ["-1", "65536", "http"])
-def test_invalid_port_is_refused(port):
-    with pytest.raises(SystemExit) as ended:
-        review.parse_arguments(["--port", port])
-    assert ended.value.code == 2
 
 
 def test_result_counts_decisions_by_label():

@@ -135,22 +135,6 @@ def test_error_of_every_upload_ends_the_run(error, advice):
     assert (arrivals[1].upload_error, arrivals[1].version_id) == (None, None)
 
 
-@pytest.mark.parametrize("raised", [SystemExit, KeyError, KeyboardInterrupt])
-def test_exception_of_the_progress_ends_the_sending(raised):
-    """Rich raises SystemExit when stdout is closed."""
-    arrivals = [picture("a"), picture("b", LATER_S)]
-    stop = Event()
-
-    def tick() -> None:
-        if arrivals[0].version_id:
-            raise raised
-
-    with pytest.raises(raised):
-        Sender(FakeS3(), "b", stop).send(arrivals, tick)
-    assert stop.is_set()
-    assert arrivals[1].late_s is None
-
-
 def test_interrupt_lets_uploads_under_way_end_and_says_so(monkeypatch):
     under_way, announced = Event(), Event()
     printed: list[str] = []
