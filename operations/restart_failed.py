@@ -50,17 +50,11 @@ QUEUES = {
 
 
 class Plan(NamedTuple):
-    """What to do with the messages of the queue.
+    """What to do with the messages of the queue."""
 
-    Attributes:
-        pictures: to restart or to drop, each with its messages: it may have failed twice.
-        others: failures without a picture: a batch, or an input that names none.
-        left: failures with another error, or beyond the limit.
-    """
-
-    pictures: dict[S3Picture, list[FailureMessage]]
-    others: list[FailureMessage]
-    left: list[FailureMessage]
+    pictures: dict[S3Picture, list[FailureMessage]]  # to restart or to drop; a picture may have failed twice
+    others: list[FailureMessage]  # without a picture: a batch, or an input that names none
+    left: list[FailureMessage]  # with another error, or beyond the limit
 
 
 @dataclass
@@ -83,21 +77,16 @@ class FailureQueue:
         Raises MessagesRefusedError for those that are visible only after HIDDEN_SECONDS.
         """
         failures: dict[str, FailureMessage] = {}
-
-        def give_rest_back() -> dict[str, str]:
-            rest = [failure for name, failure in failures.items() if name not in self.deleted]
-            return give_back(self.sqs, self.url, rest)
-
         try:
             with progress_bar(console, "Reading the queue") as report:
                 for messages in read_queue(self.sqs, self.url, MOST_READ):
                     failures |= {failure.message_id: failure for failure in messages}
                     report(len(failures), None)
             yield list(failures.values())
-        except BaseException:
-            give_rest_back()  # refused messages come back by themselves; the first error is reported
-            raise
-        if refused := give_rest_back():
+        finally:
+            rest = [failure for name, failure in failures.items() if name not in self.deleted]
+            refused = give_back(self.sqs, self.url, rest)
+        if refused:  # after an error they come back by themselves, and the error is reported
             raise MessagesRefusedError("give back", refused.values())
 
     def restart(self, picture: S3Picture, failures: list[FailureMessage]) -> None:
@@ -155,17 +144,18 @@ class FailureQueue:
 
 def main(argv: list[str] | None = None) -> int:
     """Restart failed pictures; return the exit status."""
+
+    def work() -> None:
+        import boto3
+
+        arguments = parse_arguments(argv)
+        queue = find_queue(boto3.Session(), arguments.stack_name, arguments.queue)
+        restart_failed(queue, arguments, make_console())
+
     left = (
         f"messages that were not handled are in the queue, all of them in {HIDDEN_SECONDS // 60} minutes at the latest"
     )
-    return run_command("restart_failed", lambda: run(parse_arguments(argv)), left)
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Find the stack and restart its failures."""
-    import boto3
-
-    restart_failed(find_queue(boto3.Session(), arguments.stack_name, arguments.queue), arguments, make_console())
+    return run_command("restart_failed", work, left)
 
 
 def find_queue(session: Any, stack_name: str, queue: str) -> FailureQueue:
@@ -199,8 +189,8 @@ def restart_failed(queue: FailureQueue, arguments: argparse.Namespace, console: 
             console.print(advice(failure), markup=False, soft_wrap=True)
         if arguments.drop:
             for picture in plan.pictures:
-                version = picture.version_id or "unknown"
-                console.print(f"To drop: {picture.uri} (version {version})", markup=False, soft_wrap=True)
+                line = f"To drop: {picture.uri} (version {picture.version_id or 'unknown'})"
+                console.print(line, markup=False, soft_wrap=True)
         if arguments.dry_run:
             verb = "dropped" if arguments.drop else "started again"
             console.print(f"{len(plan.pictures)} pictures would be {verb}; nothing was.")

@@ -33,51 +33,31 @@ class LabelError(ExpectedError):
 
 @dataclass(frozen=True)
 class Question:
-    """A picture to decide. A field that the message lacks is None, or empty.
-
-    Attributes:
-        picture: the version of an object.
-        guess: the model's likeliest class.
-        confidence: the probability of the guess, in [0, 1].
-        inferences: probabilities in the order of `class_names`, or none.
-        class_names: the classes to choose from.
-        threshold: the confidence threshold, in [0, 1].
-        endpoint_name: the endpoint that answered.
-        execution_arn: the execution that queued it.
-    """
+    """A picture to decide, and the model's answer. A field that the message lacks is None, or empty."""
 
     picture: S3Picture
-    guess: str | None
-    confidence: float | None
-    inferences: tuple[float, ...]
-    class_names: tuple[str, ...]
-    threshold: float | None
+    guess: str | None  # the model's likeliest class
+    confidence: float | None  # the probability of the guess, in [0, 1]
+    inferences: tuple[float, ...]  # probabilities in the order of `class_names`
+    class_names: tuple[str, ...]  # to choose from
+    threshold: float | None  # the confidence threshold, in [0, 1]
     endpoint_name: str | None
-    execution_arn: str | None
+    execution_arn: str | None  # the execution that queued the message
 
     def probabilities(self) -> list[tuple[str, float | None]]:
         """Return each class with its probability, None if the message has none."""
-        known = dict(zip(self.class_names, self.inferences, strict=False))
-        return [(name, known.get(name)) for name in self.class_names]
+        return list(zip(self.class_names, self.inferences or [None] * len(self.class_names), strict=True))
 
 
 @dataclass(frozen=True)
 class Label:
-    """A person's decision about a picture.
-
-    Attributes:
-        question: the picture, and the model's answer.
-        label: the class, or NEITHER.
-        decided_by: the person.
-        decided_at: time in UTC as ISO 8601.
-        model: name of the model that answered, None if it is unknown.
-    """
+    """A person's decision about a picture."""
 
     question: Question
-    label: str
+    label: str  # the class, or NEITHER
     decided_by: str
-    decided_at: str
-    model: str | None
+    decided_at: str  # time in UTC as ISO 8601
+    model: str | None  # name of the model that answered, None if it is unknown
 
     @property
     def key(self) -> str:

@@ -20,15 +20,11 @@
   class Refused extends Error {}
 
   async function ask(action, fields = {}) {
+    const headers = { "content-type": "application/json" };
     let answer, view;
     try {
-      answer = await fetch(action, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ client, ...fields }),
-      });
-      const isJson = answer.headers.get("content-type")?.includes("json");
-      view = isJson ? await answer.json() : {};
+      answer = await fetch(action, { method: "POST", headers, body: JSON.stringify({ client, ...fields }) });
+      view = answer.headers.get("content-type")?.includes("json") ? await answer.json() : {};
     } catch { // also where the answer was cut off
       throw new Refused("The server does not answer. Start it again with “python -m operations.review”, and open"
         + " the address that it prints. Your decisions are written.");
@@ -99,33 +95,27 @@
       ? ` Choose “${review.dataset.neither}”, or skip it.` : " Skip it, and inform the operators of this workflow."));
   }
 
-  function notice(text) {
-    const paragraph = document.createElement("p");
-    paragraph.textContent = `The picture cannot be shown. ${text}`;
-    return paragraph;
+  const notice = (text) => make("p", `The picture cannot be shown. ${text}`);
+
+  function make(tag, text = "", className = "") {
+    const made = document.createElement(tag);
+    made.textContent = text;
+    made.className = className;
+    return made;
   }
 
   function answerButton({ name, probability }, position) {
-    const button = document.createElement("button");
+    const button = make("button");
     button.type = "button";
-    button.dataset.answer = name;
     if (position < 9) {
-      const key = document.createElement("kbd");
-      key.textContent = position + 1;
       button.setAttribute("aria-keyshortcuts", position + 1);
-      button.append(key, " ");
+      button.append(make("kbd", position + 1), " ");
     }
-    const label = document.createElement("span");
-    label.textContent = name;
-    button.append(label);
+    button.append(make("span", name));
     if (probability !== null) {
-      const figure = document.createElement("span");
-      figure.className = "probability";
-      figure.textContent = percent(probability);
-      const bar = document.createElement("span");
-      bar.className = "share";
+      const bar = make("span", "", "share");
       bar.style.width = `${100 * probability}%`;
-      button.append(" ", figure, bar);
+      button.append(" ", make("span", percent(probability), "probability"), bar);
     }
     onClick(button, () => decide(name));
     return button;
@@ -213,11 +203,7 @@
       const view = await ask(action);
       if (busy || before !== epoch) return;
       busy = true;
-      try {
-        await show(view);
-      } finally {
-        busy = false;
-      }
+      await show(view).finally(() => { busy = false; });
       showError(null, "page");
     } catch (error) {
       showError(error, "page");
@@ -228,11 +214,7 @@
   async function poll() {
     if (polling || document.hidden || held >= AHEAD) return;
     polling = true;
-    try {
-      await refresh("poll");
-    } finally {
-      polling = false;
-    }
+    await refresh("poll").finally(() => { polling = false; });
   }
 
   setInterval(() => { if (!current) poll(); }, POLL_MS);

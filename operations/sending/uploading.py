@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -87,13 +87,11 @@ class Sender:
         with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
             begun: list[Future[None]] = []
             try:
-                dispatch(
-                    arrivals,
-                    lambda arrival: begun.append(pool.submit(self.upload, arrival)),
-                    now=lambda: time.monotonic() - self._began,
-                    wait=self._stop.wait,
-                    tick=tick,
-                )
+                for arrival in arrivals:
+                    while (left := self._began + arrival.at - time.monotonic()) > 0 and not self._stop.is_set():
+                        tick()
+                        self._stop.wait(min(left, TICK_S))
+                    begun.append(pool.submit(self.upload, arrival))
                 while wait(begun, timeout=TICK_S).not_done:
                     tick()
             except BaseException:  # otherwise the pool would upload all that has been submitted
@@ -127,28 +125,6 @@ class Sender:
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         self.clock_offset.observe(asked, asked + arrival.upload_s, headers.get("date"))
         arrival.version_id = answer.get("VersionId", "null")  # last: the tracker waits for it
-
-
-def dispatch(
-    arrivals: Iterable[Arrival],
-    submit: Callable[[Arrival], object],
-    *,
-    now: Callable[[], float],
-    wait: Callable[[float], bool],
-    tick: Callable[[], None],
-) -> None:
-    """Submit each arrival when it is due, an overdue one at once.
-
-    `now` returns the seconds since the start; `wait` sleeps for seconds and returns whether to stop.
-    """
-    for arrival in arrivals:
-        while (left := arrival.at - now()) > 0:
-            if wait(min(left, TICK_S)):
-                return
-            tick()
-        if wait(0):
-            return
-        submit(arrival)
 
 
 def refusal(error: Exception, bucket: str) -> UploadsRefusedError | None:

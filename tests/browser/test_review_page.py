@@ -7,7 +7,6 @@ import io
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -386,75 +385,46 @@ def test_ended_server_is_shown_and_nothing_is_lost(empty, server, watched):
         assert wait_for_picture(page) == key
 
 
-@pytest.fixture
-def servers() -> Iterator[ExitStack]:
-    with ExitStack() as started:
-        yield started
-
-
-def test_two_clients_and_a_server_killed_twice_lose_nothing(empty, watched, servers):
+def test_two_pages_and_a_server_killed_twice_lose_nothing(empty, watched):
     # GIVEN many pictures in review, whose names say what they show
+    keyboard = {"bicycle": "1", "motorcycle": "2", "neither": "n"}
     wanted = {}
     for number in range(MANY):
-        vehicle = ("bicycle", "motorcycle", "neither")[number % 3]
+        vehicle = list(keyboard)[number % 3]
         wanted[empty.ask(f"{vehicle}-{number:04d}", plain_picture(number))] = vehicle
-    server = servers.enter_context(review_server(empty.aws, "--reviewer", "ada"))
-    clients = [Client(open_page(watched, server.address).page) for _ in range(2)]
-    began = time.monotonic()
+    pages = [open_page(watched, "about:blank").page for _ in range(2)]
+    pressed = dict.fromkeys(pages, 0)
+
+    def is_done(kill_at: int | None) -> bool:
+        if kill_at:
+            return sum(pressed.values()) >= kill_at
+        return not any(map(on_page, pages)) and len(empty.labels()) == MANY
 
     # WHEN two people decide at once, and the server is killed twice in the middle
-    kills = [MANY // 3, 2 * MANY // 3]
-    deadline = began + 120 + 3 * MANY
-    while empty_pages(clients) < 2 or len(empty.labels()) < MANY:
-        assert time.monotonic() < deadline, f"{len(empty.labels())} of {MANY} are decided"
-        for client in clients:
-            client.go_on()
-        if kills and sum(client.pressed for client in clients) >= kills[0]:
-            del kills[0]
-            server.kill()
-            server = servers.enter_context(review_server(empty.aws, "--reviewer", "ada"))
-            for client in clients:
-                client.open(server.address)
-    decided_in = time.monotonic() - began
-    printed = server.stop()
+    for kill_at in (MANY // 3, 2 * MANY // 3, None):
+        with review_server(empty.aws, "--reviewer", "ada") as server:
+            for page in pages:
+                page.goto(server.address)
+            latest = dict.fromkeys(pages, "")  # the picture that a key was pressed for on each page
+            deadline = time.monotonic() + 120 + 3 * MANY
+            while not is_done(kill_at):
+                assert time.monotonic() < deadline, f"{len(empty.labels())} of {MANY} are decided"
+                for page in pages:
+                    key = on_page(page)
+                    if key not in {"", latest[page]}:
+                        latest[page] = key
+                        pressed[page] += 1
+                        page.keyboard.press(keyboard[wanted[key]])
+            if kill_at is None:
+                server.stop()
 
     # THEN each picture has its label and its record, and the queue is empty
     labels, items = empty.labels(), empty.items()
-    assert {key: labels[key]["label"] for key in wanted} == wanted
+    assert {key: label["label"] for key, label in labels.items()} == wanted
     assert {key: items[key]["label"]["S"] for key in wanted} == wanted
     assert {items[key]["outcome"]["S"] for key in wanted} == {"reviewed"}
     assert {items[key]["decided_at"]["S"] == labels[key]["decided_at"] for key in wanted} == {True}
-    assert (len(labels), empty.waiting()) == (MANY, 0)
-    # AND at most one picture of each client was asked twice for each kill
-    pressed = sum(client.pressed for client in clients)
-    assert MANY <= pressed <= MANY + 2 * len(clients)
-    assert all(client.pressed > MANY / 10 for client in clients)
-    print(f"{MANY} pictures in {decided_in:.0f} s, {pressed} decisions", printed)
-
-
-def empty_pages(clients: "list[Client]") -> int:
-    return sum(not on_page(client.page) for client in clients)
-
-
-class Client:
-    """A reviewer who reads the class off a picture's name."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.pressed = 0
-        self._decided = ""  # the picture that a key was pressed for last
-
-    def open(self, address: str) -> None:
-        """Open the page of a server that was started again."""
-        self._decided = ""
-        self.page.goto(address)
-
-    def go_on(self) -> None:
-        """Press a key if there is a new picture; returns before the decision is written."""
-        key = on_page(self.page)
-        if key in {"", self._decided}:
-            return
-        self._decided = key
-        name = key.removeprefix("inbox/").partition("-")[0]
-        self.pressed += 1
-        self.page.keyboard.press({"bicycle": "1", "motorcycle": "2", "neither": "n"}[name])
+    assert empty.waiting() == 0
+    # AND at most one picture of each page was asked twice for each kill
+    assert MANY <= sum(pressed.values()) <= MANY + 2 * len(pages)
+    assert min(pressed.values()) > MANY / 10
