@@ -1,5 +1,6 @@
 """Outcomes of sent pictures: the table overrides executions, and AWS is asked no more than needed."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from threading import Event
 from typing import Any
@@ -30,6 +31,8 @@ class World:
 
     def __init__(self, *arrivals: Arrival) -> None:
         self.seconds = 0.0
+        self.arrivals = arrivals
+        self.described: list[dict[str, Any]] = []  # by the next poll
         stepfunctions, self.stepfunctions = stubbed("stepfunctions")
         dynamodb, self.dynamodb = stubbed("dynamodb")
         sender = Sender(None, BUCKET, Event())
@@ -37,11 +40,8 @@ class World:
         now = lambda: self.seconds  # noqa: E731
         self.tracker = Tracker(stepfunctions, dynamodb, OUTPUTS, arrivals=arrivals, sender=sender, now=now)
 
-    def lists(self, *executions: dict[str, Any]) -> None:
-        asked = {"stateMachineArn": MACHINE, "maxResults": 1000}
-        self.stepfunctions.add_response("list_executions", {"executions": list(executions)}, asked)
-
     def holds(self, asked: list[Arrival], *items: dict[str, Any]) -> None:
+        """Let the table answer a read of these arrivals with these items."""
         keys = [{"picture": {"S": f"s3://{BUCKET}/{a.key}"}, "version_id": {"S": str(a.version_id)}} for a in asked]
         wanted = {"RequestItems": {"table": {"Keys": keys, "ConsistentRead": True}}}
         self.dynamodb.add_response("batch_get_item", {"Responses": {"table": list(items)}}, wanted)
@@ -57,13 +57,27 @@ class World:
             "input": f'{{"bucket": {{"name": "{BUCKET}"}}, "object": {{"key": "{of.key}",'
             f' "version-id": "{of.version_id}"}}}}',
         } | changes
-        self.stepfunctions.add_response("describe_execution", execution, {"executionArn": execution_arn(name)})
+        self.described.append(execution)
 
-    def poll(self) -> int:
+    def poll(self, *listed: dict[str, Any], items: Sequence[dict[str, Any]] = (), more: str | None = None) -> int:
+        """Poll once, where the list of executions has these, and the table these items of the undecided pictures."""
+        page = {"executions": list(listed)} | ({"nextToken": more} if more else {})
+        self.stepfunctions.add_response("list_executions", page, {"stateMachineArn": MACHINE, "maxResults": 1000})
+        for one in self.described:
+            self.stepfunctions.add_response("describe_execution", one, {"executionArn": one["executionArn"]})
+        self.described = []
+        undecided = [a for a in self.arrivals if a.version_id and not a.outcome]
+        for start in range(0, len(undecided), 100):
+            self.holds(undecided[start : start + 100], *items)
         pages = self.tracker.poll()
         self.stepfunctions.assert_no_pending_responses()
         self.dynamodb.assert_no_pending_responses()
         return pages
+
+
+@pytest.fixture
+def one() -> Arrival:
+    return uploaded("a")
 
 
 def execution(name: str, status: str, began: float, stopped: float | None = None) -> dict[str, Any]:
@@ -81,52 +95,35 @@ def execution(name: str, status: str, began: float, stopped: float | None = None
 
 
 @pytest.mark.parametrize("outcome", ["lost", None])
-def test_unknown_outcome_in_the_table_is_an_error(outcome):
-    one = uploaded("a")
-    world = World(one)
-    world.lists()
-    stored = item(one, "lost", "e")
-    world.holds([one], {name: value for name, value in stored.items() if outcome or name != "outcome"})
+def test_unknown_outcome_in_the_table_is_an_error(one, outcome):
+    stored = {name: value for name, value in item(one, "lost", "e").items() if outcome or name != "outcome"}
     with pytest.raises(UnknownOutcomeError, match=rf"{outcome!r} for inbox/run/a.*accepted, review.*deployed stack"):
-        world.poll()
+        World(one).poll(items=[stored])
 
 
-def test_item_that_is_not_complete_is_no_outcome():
-    one = uploaded("a")
+def test_item_that_is_not_complete_is_no_outcome(one):
     world = World(one)
-    world.lists()
-    world.holds([one], item(one, "review", "e", queued={"BOOL": False}))
-    world.poll()
+    world.poll(items=[item(one, "review", "e", queued={"BOOL": False})])
     assert one.outcome is None
     assert world.tracker.waiting() == [one]
 
 
 @pytest.mark.parity("dynamodb-batch-get")
-def test_unprocessed_key_is_read_again():
-    one = uploaded("a")
+def test_unprocessed_key_is_read_again(one):
     world = World(one)
-    world.lists()
-    world.holds([one])
     world.poll()
-    world.lists()
-    world.holds([one], item(one, "accepted", "e"))
-    world.poll()
+    world.poll(items=[item(one, "accepted", "e")])
     assert one.outcome == "accepted"
 
 
 @pytest.mark.parity("dynamodb-batch-get")
 def test_table_is_read_in_batches_of_a_hundred_keys():
-    arrivals = [uploaded(f"{n}") for n in range(201)]
-    world = World(*arrivals)
-    world.lists()
-    for start in (0, 100, 200):
-        world.holds(arrivals[start : start + 100])
-    world.poll()
+    World(*(uploaded(f"{n}") for n in range(201))).poll()
 
 
 def test_nothing_is_asked_before_an_upload_or_once_all_is_known():
     done = uploaded("a", outcome="accepted", stopped=1.0)
-    assert World(arrival("b"), arrival("c", upload_error="SlowDown: x"), done).poll() == 0
+    assert World(arrival("b"), arrival("c", upload_error="SlowDown: x"), done).tracker.poll() == 0
 
 
 @pytest.mark.parametrize(
@@ -137,12 +134,9 @@ def test_nothing_is_asked_before_an_upload_or_once_all_is_known():
         ("reviewed", "FAILED", ("review", None, "motorcycle")),
     ],
 )
-def test_picture_with_an_item_needs_no_describe(outcome, status, facts):
-    one = uploaded("a")
+def test_picture_with_an_item_needs_no_describe(one, outcome, status, facts):
     world = World(one)
-    world.lists(execution("e", status, 1, 2.5))
-    world.holds([one], item(one, outcome, "e"))
-    assert world.poll() == 1
+    assert world.poll(execution("e", status, 1, 2.5), items=[item(one, outcome, "e")]) == 1
     assert (one.outcome, one.label, one.guess) == facts
     assert (one.confidence, one.stopped) == (0.97, BEGAN + 2.5)
     assert world.tracker.waiting() == []
@@ -157,26 +151,19 @@ def test_picture_with_an_item_needs_no_describe(outcome, status, facts):
         ({"error": "THRESHOLD_CONFIDENCE_NOT_MET"}, "review", "THRESHOLD_CONFIDENCE_NOT_MET"),
     ],
 )
-def test_failed_execution_without_an_item_is_described(changes, outcome, error):
-    one = uploaded("a")
+def test_failed_execution_without_an_item_is_described(one, changes, outcome, error):
     world = World(one)
-    world.lists(execution("e", changes.get("status", "FAILED"), 1, 3))
-    world.holds([one])
     world.describes("e", one, **changes)
-    world.poll()
+    world.poll(execution("e", changes.get("status", "FAILED"), 1, 3))
     assert (one.outcome, one.error, one.stopped) == (outcome, error, BEGAN + 3)
 
 
 @pytest.mark.parametrize("other", [uploaded("theirs"), uploaded("a", version_id="older")], ids=["run", "version"])
-def test_failed_execution_of_another_picture_is_described_once(other):
-    one = uploaded("a")
+def test_failed_execution_of_another_picture_is_described_once(one, other):
     world = World(one)
-    for poll in range(2):
-        world.lists(execution("e", "FAILED", 1, 3))
-        world.holds([one])
-        if poll == 0:
-            world.describes("e", other)
-        world.poll()
+    world.describes("e", other)
+    for _ in range(2):
+        world.poll(execution("e", "FAILED", 1, 3))
     assert one.outcome is None
 
 
@@ -184,14 +171,10 @@ def test_failure_before_the_answer_to_the_upload_is_kept():
     quick, slow = uploaded("quick"), uploaded("slow")
     version, quick.version_id = quick.version_id, None  # S3 has stored it, and has not answered yet
     world = World(quick, slow)
-    world.lists(execution("e", "FAILED", 1, 1.1))
-    world.holds([slow])
     world.describes("e", uploaded("quick"))
-    world.poll()
+    world.poll(execution("e", "FAILED", 1, 1.1))
     quick.version_id = version
-    world.lists(execution("e", "FAILED", 1, 1.1))
-    world.holds([quick, slow])
-    world.poll()
+    world.poll(execution("e", "FAILED", 1, 1.1))
     assert (quick.outcome, quick.error, quick.stopped) == ("failed", "NotAPictureError", BEGAN + 1.1)
 
 
@@ -201,36 +184,23 @@ def test_describe_rate_is_limited_and_the_oldest_comes_first(monkeypatch):
     arrivals = [uploaded(f"{n}") for n in range(13)]
     world = World(*arrivals)
     failed = [execution(f"{n}", "FAILED", 1, 3 + n) for n in range(13)]
-
-    def poll(described: list[Arrival]) -> None:
-        world.lists(*reversed(failed))
-        world.holds([a for a in arrivals if a.outcome is None])
-        for one in described:
+    # An hour saves up no more than the limit.
+    for seconds, described in ((0, (0, 5)), (0, (5, 5)), (2 / DESCRIBES_PER_S, (5, 7)), (3600, (7, 12))):
+        world.seconds += seconds
+        for one in arrivals[slice(*described)]:
             world.describes(one.key.rpartition("/")[2], one)
-        world.poll()
-
-    poll(arrivals[:5])
-    poll([])
-    world.seconds += 2 / DESCRIBES_PER_S
-    poll(arrivals[5:7])
-    world.seconds += 3600  # saves up no more than the limit
-    poll(arrivals[7:12])
-    world.seconds += 1 / DESCRIBES_PER_S
-    poll(arrivals[12:])
-    assert {a.outcome for a in arrivals} == {"failed"}
+        world.poll(*reversed(failed))
+    assert [a.outcome for a in arrivals] == ["failed"] * 12 + [None]
 
 
 def test_saved_up_describes_stay_below_the_quota():
     assert MOST_DESCRIBES + POLL_S * DESCRIBES_PER_S < 250
 
 
-def test_item_of_a_second_execution_overrides_the_first_ones_failure():
-    one = uploaded("a")
+def test_item_of_a_second_execution_overrides_the_first_ones_failure(one):
     world = World(one)
-    world.lists(execution("first", "FAILED", 1, 3), execution("second", "RUNNING", 1))
-    world.holds([one])
     world.describes("first", one)
-    world.poll()
+    world.poll(execution("first", "FAILED", 1, 3), execution("second", "RUNNING", 1))
     assert one.outcome == "failed"
     world.holds([one], item(one, "accepted", "second"))
     world.tracker.last_poll()
@@ -239,12 +209,9 @@ def test_item_of_a_second_execution_overrides_the_first_ones_failure():
     assert one.stopped is None  # the first one's end is not this answer's
 
 
-def test_wait_for_an_unlisted_end_is_limited():
-    one = uploaded("a")
+def test_wait_for_an_unlisted_end_is_limited(one):
     world = World(one)
-    world.lists()
-    world.holds([one], item(one, "accepted", "e"))
-    world.poll()
+    world.poll(items=[item(one, "accepted", "e")])
     world.seconds = STOP_TIME_GRACE_S - 0.1
     assert world.tracker.waiting() == [one]
     world.seconds = STOP_TIME_GRACE_S
@@ -256,12 +223,9 @@ def test_wait_for_an_unlisted_end_is_limited():
 def test_list_is_read_back_to_the_oldest_open_picture():
     done = uploaded("done", at=0, outcome="accepted", stopped=1.0)
     one = uploaded("a", at=100)
-    world = World(done, one)
-    older = execution("old", "FAILED", 100 - MARGIN_S - 1, 99)
-    listed = {"executions": [execution("new", "SUCCEEDED", 101, 102), older], "nextToken": "a page that is not read"}
-    world.stepfunctions.add_response("list_executions", listed, {"stateMachineArn": MACHINE, "maxResults": 1000})
-    world.holds([one], item(one, "accepted", "new"))
-    assert world.poll() == 1
+    listed = (execution("new", "SUCCEEDED", 101, 102), execution("old", "FAILED", 100 - MARGIN_S - 1, 99))
+    items = [item(one, "accepted", "new")]
+    assert World(done, one).poll(*listed, items=items, more="a page that is not read") == 1
     assert one.stopped == BEGAN + 102
 
 
