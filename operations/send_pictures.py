@@ -9,16 +9,20 @@ import secrets
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from common import settings
 from common.account import check_region
 from common.arguments import positive_integer, positive_number, seconds, share
 from common.command import INTERRUPTED, run_command
+from common.errors import ExpectedError
 from common.progress import progress_bar
 from common.reports import write_json
 from common.stack import add_stack_argument, stack_outputs
@@ -38,13 +42,22 @@ from operations.sending.plan import (
     shuffled,
     staged_test_pictures,
 )
-from operations.sending.running import carry_out
 from operations.sending.tracking import Tracker
-from operations.sending.uploading import UPLOADS_AT_ONCE, Sender
+from operations.sending.uploading import TICK_S, UPLOADS_AT_ONCE, Sender
 
 DEFAULT_WAIT_S = 120.0  # an execution that meets a busy endpoint retries for two minutes on average
 DEFAULT_MOST = 10_000  # pictures; that many executions of 8 transitions are 2 dollars
 LOAD_FACTS = ("rate", "duration", "count", "burst", "seed", "odd", "odd_kinds", "wait")  # as the report has them
+
+# Errors that a person can fix; any other is a bug and gets a traceback.
+PROBLEMS = (ExpectedError, ClientError, BotoCoreError)
+
+
+class End(NamedTuple):
+    """How a run ended: by Ctrl-C, or by a problem that concerns every picture."""
+
+    interrupted: bool = False
+    problem: Exception | None = None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -104,6 +117,58 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     missing = report["upload_failed"] + report["not_sent"]
     missing += report["no_answer"] if report["followed"] else 0
     return 1 if missing else 0
+
+
+def carry_out(
+    sender: Sender,
+    tracker: Tracker | None,
+    arrivals: Sequence[Arrival],
+    *,
+    wait_s: float,
+    stop: Event,
+    tick: Callable[[], None],
+) -> End:
+    """Send all arrivals, and wait up to `wait_s` seconds after the last upload for their outcomes.
+
+    Without a tracker it ends with the last upload. When it returns or raises, no thread runs any more and the arrivals
+    hold what is known, also after Ctrl-C. Raises what `tick` raises, such as SystemExit where stdout is closed, and
+    every exception that is not one of PROBLEMS.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(_follow, tracker, stop)
+        interrupted = False
+        try:
+            sender.send(arrivals, tick)
+            deadline = time.monotonic() + wait_s
+            while tracker and tracker.waiting() and time.monotonic() < deadline:
+                if stop.wait(TICK_S):
+                    break
+                tick()
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            stop.set()  # the pool waits for the tracker
+        tracking_error = following.exception()
+        if tracking_error is not None and not isinstance(tracking_error, PROBLEMS):
+            raise tracking_error
+        problem: Exception | None = sender.refused or tracking_error
+        if tracker and not interrupted and not problem:
+            try:
+                tracker.last_poll()
+            except PROBLEMS as error:
+                problem = error
+        tick()
+    return End(interrupted, problem)
+
+
+def _follow(tracker: Tracker | None, stop: Event) -> None:
+    """Follow until `stop` is set; an error stops the sending as well."""
+    try:
+        if tracker:
+            tracker.follow(stop)
+    except BaseException:
+        stop.set()
+        raise
 
 
 def plan(arguments: argparse.Namespace, run_id: str, console: Console) -> list[Arrival]:

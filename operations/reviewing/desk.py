@@ -23,11 +23,10 @@ AHEAD = 2  # pictures that a page holds: the one it shows, and the next
 UNDO_SECONDS = 60  # after which a decision can no longer be undone
 SKIP_SECONDS = 600  # for which a skipped picture is hidden
 COUNTED_SECONDS = 2  # for which a count of the queue is cached
-MOST_REVIEWERS = 50  # open pages; each holds pictures
 
 
 class DeskClosedError(Exception):
-    """The server is ending, or too many pages are open."""
+    """The server is ending."""
 
 
 class UnknownAnswerError(Exception):
@@ -203,8 +202,6 @@ class Desk:
             if reviewer is None:
                 if self._closed:
                     raise DeskClosedError("the server is ending")
-                if len(self._reviewers) >= MOST_REVIEWERS:
-                    raise DeskClosedError(f"{MOST_REVIEWERS} pages are open: close some")
                 reviewer = self._reviewers[name] = Reviewer(time.monotonic())
         reviewer.seen = time.monotonic()
         return reviewer

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 import pytest
 
 from common.labels.label import NEITHER, LabelError
-from operations.reviewing import desk as desk_module
 from operations.reviewing.desk import AHEAD, SKIP_SECONDS, DeskClosedError, UnknownAnswerError
 from operations.reviewing.page_picture import PagePicture
 from tests.unit.aws_stubs import client_error
@@ -446,15 +445,6 @@ def test_decision_stands_if_the_queue_does_not_answer():
     assert len(office.decisions()) == 2
     assert "comes back once" in office.warnings[0]
     desk.close()
-
-
-def test_number_of_pages_is_limited(monkeypatch):
-    monkeypatch.setattr(desk_module, "MOST_REVIEWERS", 2)
-    desk = Office().desk()
-    for page in ("one", "two", "one"):
-        desk.poll(page)
-    with pytest.raises(DeskClosedError, match="2 pages are open"):
-        desk.poll("three")
 
 
 def test_waiting_and_put_off_pictures_are_counted():

@@ -8,7 +8,7 @@ import pytest
 
 from common.labels.label import LabelError
 from operations.reviewing.desk import DeskClosedError
-from operations.reviewing.guard import MOST_BODY_BYTES, Guard
+from operations.reviewing.server import MOST_BODY_BYTES, Guard
 from operations.reviewing.web import review_app
 from tests.unit.aws_stubs import client_error
 from tests.unit.operations.review_backend import Office, body
