@@ -1,6 +1,7 @@
 """Figures of a run: every picture is counted once, and latencies count from when it was due."""
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -84,12 +85,12 @@ def test_empty_run_has_figures():
     assert "all" in printed([])
 
 
-def test_facts_of_a_picture_have_its_file_and_not_its_bytes():
+@pytest.mark.parametrize(("body", "file"), [(Path("a"), "a"), (b"bytes", None)])
+def test_facts_of_a_picture_have_its_file_and_not_its_bytes(body, file):
     made = uploaded("a", execution_arn=execution_arn("e"))
-    assert picture_facts(made, BEGAN, 0.0)["file"] == "a"
-    made.body = b"bytes"
+    made.body = body
     facts = picture_facts(made, BEGAN, 0.0)
-    assert (facts["file"], facts["outcome"], "body" in facts) == (None, "no answer", False)
+    assert (facts["file"], facts["outcome"], "body" in facts) == (file, "no answer", False)
 
 
 def test_progress_counts_ended_uploads_and_pictures():
