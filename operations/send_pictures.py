@@ -74,14 +74,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     session: Any = boto3.Session()
     check_region(session)
     outputs = stack_outputs(client(session, "cloudformation"), arguments.stack_name)
-    stop = Event()
-    sender = Sender(client(session, "s3"), outputs["PicturesBucketName"], stop)
+    sender = Sender(client(session, "s3"), outputs["PicturesBucketName"])
     tracker = None
     if arguments.wait is not None:
         dynamodb, stepfunctions = client(session, "dynamodb"), client(session, "stepfunctions")
         tracker = Tracker(stepfunctions, dynamodb, outputs, arrivals=arrivals, sender=sender)
     with progress(console, arrivals, tracker is not None) as tick:
-        end = carry_out(sender, tracker, arrivals, wait_s=arguments.wait or 0, stop=stop, tick=tick)
+        end = carry_out(sender, tracker, arrivals, wait_s=arguments.wait or 0, tick=tick)
     report = {
         "run": run_id,
         "stack": arguments.stack_name,
@@ -112,8 +111,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         print(f"send_pictures: interrupted; {note}", file=sys.stderr)
         return INTERRUPTED
     if end.problem:
-        print(f"send_pictures: {end.problem}", file=sys.stderr)
-        return 1
+        raise end.problem
     missing = report["upload_failed"] + report["not_sent"]
     missing += report["no_answer"] if report["followed"] else 0
     return 1 if missing else 0
@@ -125,7 +123,6 @@ def carry_out(
     arrivals: Sequence[Arrival],
     *,
     wait_s: float,
-    stop: Event,
     tick: Callable[[], None],
 ) -> End:
     """Send all arrivals, and wait up to `wait_s` seconds after the last upload for their outcomes.
@@ -135,19 +132,19 @@ def carry_out(
     every exception that is not one of PROBLEMS.
     """
     with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(_follow, tracker, stop)
+        following = pool.submit(_follow, tracker, sender.stop)
         interrupted = False
         try:
             sender.send(arrivals, tick)
             deadline = time.monotonic() + wait_s
             while tracker and tracker.waiting() and time.monotonic() < deadline:
-                if stop.wait(TICK_S):
+                if sender.stop.wait(TICK_S):
                     break
                 tick()
         except KeyboardInterrupt:
             interrupted = True
         finally:
-            stop.set()  # the pool waits for the tracker
+            sender.stop.set()  # the pool waits for the tracker
         tracking_error = following.exception()
         if tracking_error is not None and not isinstance(tracking_error, PROBLEMS):
             raise tracking_error

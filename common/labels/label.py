@@ -5,8 +5,8 @@ A question is a message of the state Send To Review; a label is a JSON object in
 
 import hashlib
 import json
-import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -160,11 +160,7 @@ def _text(value: object) -> str | None:
 def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    try:
-        number = float(value)
-    except OverflowError:  # an integer of hundreds of digits
-        return None
-    return number if math.isfinite(number) else None
+    return float(value) if abs(value) <= sys.float_info.max else None  # JSON can spell an infinite one, or NaN
 
 
 def _all(values: object, read: Callable[[object], Item | None]) -> tuple[Item, ...]:

@@ -66,14 +66,13 @@ class ClockOffset:
 class Sender:
     """Uploads arrivals to a bucket. `stop`, once set, lets no further upload begin."""
 
-    def __init__(self, s3: Any, bucket: str, stop: Event) -> None:
+    def __init__(self, s3: Any, bucket: str) -> None:
         """Upload with an S3 client that has a connection for each of UPLOADS_AT_ONCE threads."""
-        self.bucket = bucket
+        self.bucket, self.stop = bucket, Event()
         self.began = 0.0  # seconds since 1970, by this machine's clock
         self.clock_offset = ClockOffset()
         self.refused: UploadsRefusedError | None = None
         self._s3 = s3
-        self._stop = stop
         self._began = 0.0  # by the monotonic clock
 
     def send(self, arrivals: Sequence[Arrival], tick: Callable[[], None]) -> None:
@@ -88,14 +87,14 @@ class Sender:
             begun: list[Future[None]] = []
             try:
                 for arrival in arrivals:
-                    while (left := self._began + arrival.at - time.monotonic()) > 0 and not self._stop.is_set():
+                    while (left := self._began + arrival.at - time.monotonic()) > 0 and not self.stop.is_set():
                         tick()
-                        self._stop.wait(min(left, TICK_S))
+                        self.stop.wait(min(left, TICK_S))
                     begun.append(pool.submit(self.upload, arrival))
                 while wait(begun, timeout=TICK_S).not_done:
                     tick()
             except BaseException:  # otherwise the pool would upload all that has been submitted
-                self._stop.set()
+                self.stop.set()
                 if any(future.running() for future in begun):
                     print("Interrupted: the uploads under way end first.", file=sys.stderr)
                 pool.shutdown(cancel_futures=True)
@@ -105,7 +104,7 @@ class Sender:
 
     def upload(self, arrival: Arrival) -> None:
         """Upload one picture and note the result in it."""
-        if self._stop.is_set():
+        if self.stop.is_set():
             return
         arrival.late_s = time.monotonic() - self._began - arrival.at
         try:
@@ -119,7 +118,7 @@ class Sender:
                 arrival.upload_error += " (S3 may have stored it all the same)"
             self.refused = self.refused or refusal(error, self.bucket)
             if self.refused:
-                self._stop.set()
+                self.stop.set()
             return
         arrival.upload_s = time.monotonic() - begin
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})

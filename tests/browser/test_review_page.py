@@ -371,20 +371,6 @@ def test_open_page_keeps_its_picture(empty, visit):
     assert on_page(page) == key
 
 
-def test_ended_server_is_shown_and_nothing_is_lost(empty, server, watched):
-    empty.ask("lost", plain_picture(1))
-    seen = open_page(watched, server.address, PHONE)
-    key = wait_for_picture(seen.page)
-    server.kill()
-    seen.page.keyboard.press("1")
-    seen.page.get_by_text("The server does not answer").wait_for()
-    seen.screenshot(SHOTS / "ended-phone-light.png")
-    assert seen.too_wide() == []
-    with review_server(empty.aws) as again:
-        page = open_page(watched, again.address).page
-        assert wait_for_picture(page) == key
-
-
 def test_two_pages_and_a_server_killed_twice_lose_nothing(empty, watched):
     # GIVEN many pictures in review, whose names say what they show
     keyboard = {"bicycle": "1", "motorcycle": "2", "neither": "n"}

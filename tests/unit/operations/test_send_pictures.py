@@ -249,11 +249,11 @@ def pictures(*, later: bool = False) -> list[Arrival]:
 
 def carried_out(arrivals: list, tracker: Any, error: Exception | None = None, **given: Any) -> Any:
     """Carry the run out; fail if it lasts until the later picture is due."""
-    stop, began = Event(), time.monotonic()
+    began = time.monotonic()
     errors = {one.key: error for one in arrivals} if error else None
     options = dict[str, Any](wait_s=LATER_S, tick=lambda: None) | given
     try:
-        return carry_out(Sender(FakeS3(errors), "b", stop), tracker, arrivals, stop=stop, **options)
+        return carry_out(Sender(FakeS3(errors), "b"), tracker, arrivals, **options)
     finally:
         assert time.monotonic() - began < LATER_S
 

@@ -35,7 +35,7 @@ class World:
         self.described: list[dict[str, Any]] = []  # by the next poll
         stepfunctions, self.stepfunctions = stubbed("stepfunctions")
         dynamodb, self.dynamodb = stubbed("dynamodb")
-        sender = Sender(None, BUCKET, Event())
+        sender = Sender(None, BUCKET)
         sender.began = BEGAN
         now = lambda: self.seconds  # noqa: E731
         self.tracker = Tracker(stepfunctions, dynamodb, OUTPUTS, arrivals=arrivals, sender=sender, now=now)

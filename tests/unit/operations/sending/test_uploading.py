@@ -24,7 +24,7 @@ def picture(name: str, at: float = 0.0) -> Arrival:
 
 
 def send(arrivals: list, s3: Any, tick: Callable[[], None] = lambda: None) -> Sender:
-    sender = Sender(s3, "b", Event())
+    sender = Sender(s3, "b")
     sender.send(arrivals, tick)
     return sender
 
