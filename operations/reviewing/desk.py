@@ -42,12 +42,6 @@ class Held:
     picture: PagePicture
     attempts: list[Label] = field(default_factory=list)  # of failed calls: S3 may have stored one
 
-    def answers(self) -> tuple[str, ...]:
-        """Return the possible answers: a picture that cannot be shown has no class."""
-        if not self.picture.problem:
-            return (*self.question.class_names, NEITHER)
-        return (NEITHER,) if self.picture.permanent else ()
-
 
 @dataclass
 class Action:
@@ -282,12 +276,13 @@ class Desk:
 
     def _write(self, held: Held, answer: str) -> tuple[Action | None, str]:
         """Write label and item; return the action that can be undone, and a note for the reviewer."""
-        if answer not in held.answers():
-            reason = (
-                "which cannot be shown" if held.picture.problem else f"whose classes are {held.question.class_names}"
-            )
+        question, picture = held.question, held.picture
+        answers: tuple[str, ...] = (*question.class_names, NEITHER)
+        if picture.problem:  # it has no class, and is decided only if the problem will stay
+            answers = (NEITHER,) if picture.permanent else ()
+        if answer not in answers:
+            reason = "which cannot be shown" if picture.problem else f"whose classes are {question.class_names}"
             raise UnknownAnswerError(f"{answer!r} is not an answer for this picture, {reason}")
-        question = held.question
         label = Label(
             question,
             label=answer,

@@ -10,7 +10,6 @@
   const client = crypto.randomUUID();
   const images = new Map(); // by picture id: preloaded
   let current = null; // the picture on the page
-  let answers = []; // its classes, in the order of their keys; empty if the picture cannot be shown
   let canBeNeither = false;
   let held = 0; // pictures that this page has
   let busy = false; // a request is under way, or the picture is not on the screen yet
@@ -65,13 +64,11 @@
   async function showPicture(picture) {
     const shown = picture && (picture.problem ? problem(picture) : await loaded(picture));
     const isVisible = shown instanceof HTMLImageElement;
-    const classes = isVisible ? picture.classes : [];
     current = picture;
-    answers = classes.map((one) => one.name);
     canBeNeither = isVisible || Boolean(picture?.permanent);
     element("frame").hidden = !picture;
     element("nothing").hidden = Boolean(picture);
-    element("answers").replaceChildren(...classes.map(answerButton));
+    element("answers").replaceChildren(...(isVisible ? picture.classes.map(answerButton) : []));
     element("picture").replaceChildren(...(picture ? [shown] : []));
     if (!picture) return;
     element("guess").textContent = guessText(picture);
@@ -136,7 +133,6 @@
     element("undo").setAttribute("aria-disabled", String(!view.undo));
     element("neither").setAttribute("aria-disabled", String(!canBeNeither));
     element("skip").setAttribute("aria-disabled", String(!first));
-    review.dataset.picture = first?.id ?? "";
     review.dataset.views = Number(review.dataset.views ?? 0) + 1;
   }
 
@@ -171,29 +167,23 @@
   }
 
   const decide = (answer) => current && act("decide", { picture: current.id, answer });
-  const neither = () => canBeNeither && decide(review.dataset.neither);
-  const skip = () => current && act("skip", { picture: current.id });
-  const undo = () => element("undo").getAttribute("aria-disabled") !== "true" && act("undo");
 
   // The second click of a double click would decide the next picture unseen.
   function onClick(button, action) {
     button.addEventListener("click", (event) => { if (event.detail < 2) action(); });
   }
 
-  onClick(element("neither"), neither);
-  onClick(element("skip"), skip);
-  onClick(element("undo"), undo);
+  onClick(element("neither"), () => canBeNeither && decide(review.dataset.neither));
+  onClick(element("skip"), () => current && act("skip", { picture: current.id }));
+  onClick(element("undo"), () => element("undo").getAttribute("aria-disabled") !== "true" && act("undo"));
 
   document.addEventListener("keydown", (event) => {
     // So would a key that is held down, also as clicks on the focused button.
     if (event.repeat && ["Enter", " "].includes(event.key)) event.preventDefault();
     if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
-    const key = event.key.toLowerCase();
-    const position = /^[1-9]$/.test(key) ? Number(key) - 1 : -1;
-    if (position >= 0 && position < answers.length) decide(answers[position]);
-    else if (key === "n") neither();
-    else if (key === "s") skip();
-    else if (key === "u") undo();
+    const buttons = { n: element("neither"), s: element("skip"), u: element("undo") };
+    const answer = /^[1-9]$/.test(event.key) ? element("answers").children[event.key - 1] : null;
+    (answer ?? buttons[event.key.toLowerCase()])?.click();
   });
 
   // ------------------------------------------------------------------ requests of the page

@@ -154,9 +154,14 @@ def test_burst_of_odd_pictures_names_every_failure(stack, staged, tmp_path):
 @contextmanager
 def started(stack: Stack, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Start the command; kill it at the end."""
-    environment = os.environ | stack.aws.env
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, env=environment, text=True, **pipes) as command:
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=ROOT,
+        env=os.environ | stack.aws.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
         try:
             yield command
         finally:

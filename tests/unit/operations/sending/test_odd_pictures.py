@@ -42,7 +42,7 @@ def test_shortest_files_can_be_corrupted(content):
 
 def test_corrupt_picture_is_truncated_or_changed_and_seldom_readable(source):
     whole = source.body.read_bytes()
-    made = [make_odd("corrupt", source, chance(seed)).body for seed in range(200)]
+    made: list[Any] = [make_odd("corrupt", source, chance(seed)).body for seed in range(200)]
     assert whole not in made
     assert b"ab" not in {corrupt(b"ab", chance(seed)) for seed in range(2000)}
     assert {len(content) < len(whole) for content in made} == {True, False}
