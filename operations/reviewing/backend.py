@@ -18,7 +18,7 @@ PUT_TRIES = 5  # of a label whose write conflicts with another one of the same k
 # Long polling asks every server of SQS, so that an empty answer means an empty queue.
 POLL_SECONDS = 1
 BATCH = 10  # messages; SQS's limit of each call
-# SQS's codes for a message that is deleted, or in flight for somebody else.
+# SQS's codes for a message that is deleted, or that another program has received.
 LOST_CODES = {"ReceiptHandleIsInvalid", "InvalidParameterValue"}
 MODEL_CACHED_FOR = timedelta(minutes=1)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -207,7 +207,7 @@ class ReviewQueue:
     def hide(self, messages: Sequence[Message], seconds: int) -> set[str]:
         """Hide messages for so long from now on, 0 to show them again; return the ids of lost ones.
 
-        This program loses a message that is deleted, that somebody else has received, or that has been in flight for
+        This program loses a message that is deleted, that another one has received, or that has been in flight for
         twelve hours.
         """
         lost: set[str] = set()
@@ -234,7 +234,7 @@ class ReviewQueue:
                 raise
 
     def send(self, body: str) -> None:
-        """Queue a question again after somebody else has deleted its message."""
+        """Queue a question again whose message another program has deleted."""
         self.sqs.send_message(QueueUrl=self.url, MessageBody=body)
 
     def _attributes(self, *names: str) -> list[int]:

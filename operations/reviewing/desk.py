@@ -2,7 +2,7 @@
 
 A picture's message is deleted only after its label and its item are written. The message of a reviewer's last decision
 is deleted only after the next decision or a minute, so that the decision can be undone. If the program ends in between,
-SQS delivers the message again: a picture with a label is then completed without asking anybody, any other is asked
+SQS delivers the message again: a picture with a label is then completed without asking a reviewer, any other is asked
 again. So nothing is lost, and at most one picture of each reviewer is asked twice.
 """
 
@@ -113,7 +113,7 @@ class Desk:
         return self._act(name, message_id, answer)
 
     def skip(self, name: str, message_id: str) -> PageView:
-        """Leave a picture to somebody else, or to later."""
+        """Hide a picture for SKIP_SECONDS, for another reviewer or for later."""
         return self._act(name, message_id, None)
 
     def undo(self, name: str) -> PageView:
@@ -136,7 +136,7 @@ class Desk:
             if not self._backend.queue.hide([last.held.message], self.hold_seconds):
                 reviewer.held.insert(0, last.held)
                 return self._view(reviewer)
-            if last.label:  # somebody has deleted its message meanwhile
+            if last.label:  # another program has deleted its message meanwhile
                 self._backend.queue.send(last.held.message.body)
         return self._view(reviewer, "It is undone, and the picture is in the queue again.")
 
@@ -164,7 +164,7 @@ class Desk:
                 self._warn(f"{len(held)} pictures come back only after the queue's timeout: {error}")
 
     def picture(self, message_id: str) -> PagePicture | None:
-        """Return a picture that some page holds."""
+        """Return a picture that a page holds, None if there is none."""
         with self._lock:
             held = [held for reviewer in self._reviewers.values() for held in reviewer.in_flight()]
         return next((one.picture for one in held if one.message.message_id == message_id), None)
@@ -226,7 +226,7 @@ class Desk:
             self._backend.queue.hide(unused, 0)
 
     def _prepare(self, message: Message) -> Held | None:
-        """Return the picture of a message, None if nobody need be asked."""
+        """Return the picture of a message, None if no reviewer need be asked."""
         try:
             question = read_message(message.body)
             with self._lock:

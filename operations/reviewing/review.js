@@ -86,7 +86,7 @@
     }
   }
 
-  // A decision is final, so it must wait while somebody else, or somebody later, may see the picture.
+  // A decision is final, so it must wait while another reviewer, or a later one, may see the picture.
   function problem(picture) {
     return notice(picture.problem + (picture.permanent
       ? ` Choose “${review.dataset.neither}”, or skip it.` : " Skip it, and inform the operators of this workflow."));

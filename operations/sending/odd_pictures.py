@@ -55,7 +55,7 @@ def make_odd(kind: str, source: SourcePicture, chance: random.Random) -> SourceP
 
 
 def corrupt(content: bytes, chance: random.Random) -> bytes:
-    """Return the bytes truncated, or with some of them changed; never the same bytes."""
+    """Return the bytes truncated, or with a few of them changed; never the same bytes."""
     if len(content) < 2 or chance.random() < 0.5:
         return content[: chance.randrange(max(1, len(content)))]
     damaged = bytearray(content)

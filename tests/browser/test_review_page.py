@@ -194,7 +194,7 @@ def test_keys_decide_skip_and_undo(empty, server, watched):
     assert labels == {first: "neither", third: "bicycle", fourth: "bicycle"}
     assert seen.complaints == []
     server.stop()
-    assert empty.waiting() == 1  # the skipped one, which nobody sees for a while
+    assert empty.waiting() == 1  # the skipped one, which is hidden for a while
 
 
 @pytest.mark.parametrize("key", ["1", "Enter", " "])

@@ -75,7 +75,7 @@ def test_picture_in_review_is_decided_recorded_and_trained_on(stack, server, tra
     assert before is not None
     assert (before["outcome"]["S"], before["queued"]["BOOL"]) == ("review", True)
 
-    # WHEN somebody decides
+    # WHEN a reviewer decides
     asked = shown(server, event)
     assert (asked["guess"], asked["threshold"]) == ("bicycle", 0.9)
     assert [one["name"] for one in asked["classes"]] == ["bicycle", "motorcycle"]

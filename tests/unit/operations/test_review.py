@@ -33,35 +33,24 @@ def session(**outputs):
     return made
 
 
-@pytest.fixture
-def whole():
-    """An account that has everything."""
-    made = session(**OUTPUTS)
+def test_backend_is_found_by_the_stacks_outputs_and_its_calls_are_short(monkeypatch):
+    made, configs = session(**OUTPUTS), []
     bucket = {"Bucket": settings.default_bucket(ACCOUNT, REGION)}
     made.stub("s3").add_response("head_bucket", {"ResponseMetadata": {}}, bucket)
-    return made
+    client = made.client
 
-
-def test_resources_are_found_by_the_stacks_outputs(whole):
-    found = find_backend(whole, "s", None)
-    whole.assert_no_pending_responses()
-    assert (found.queue.url, found.table.name) == (OUTPUTS["ReviewQueueUrl"], "predictions")
-    assert found.labels.uri == f"s3://scones-unlimited-training-{ACCOUNT}-{REGION}/review-labels/"
-
-
-def test_calls_wait_no_longer_than_a_person_does(whole):
-    configs = []
-    client = whole.client
-
-    def remember(service, **options):
-        configs.append(options.get("config"))
+    def remember(service, config=None):
+        configs.append(config)
         return client(service)
 
-    whole.client = remember
-    find_backend(whole, "s", None)
+    monkeypatch.setattr(made, "client", remember)
+    found = find_backend(made, "s", None)
+    made.assert_no_pending_responses()
+    assert (found.queue.url, found.table.name) == (OUTPUTS["ReviewQueueUrl"], "predictions")
+    assert found.labels.uri == f"s3://scones-unlimited-training-{ACCOUNT}-{REGION}/review-labels/"
     used = [config for config in configs if config]
     assert len(used) == 4  # S3, SQS, DynamoDB, SageMaker
-    for config in used:
+    for config in used:  # a person waits
         assert (config.connect_timeout + config.read_timeout) * config.retries["total_max_attempts"] <= 60
 
 

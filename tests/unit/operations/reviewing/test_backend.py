@@ -112,7 +112,7 @@ def item(one):
     ("before", "decided_at"),
     [
         ({"outcome": {"S": "review"}, "decided_at": {"S": "2026-11-23T07:00:00Z"}}, "2026-11-23T07:00:00Z"),
-        ({}, MINE.decided_at),  # somebody had deleted the item
+        ({}, MINE.decided_at),  # the item had been deleted
     ],
 )
 def test_item_gets_the_decision_and_keeps_the_models_guess(table, before, decided_at):
@@ -167,7 +167,7 @@ def test_undo_puts_the_item_back_into_review_as_queued(table):
     }
     stub.add_response("update_item", {}, ITEM | NAMES_AND_OLD | update)
     assert predictions.undo(MINE, "earlier") is True
-    stub.add_client_error("update_item", "ConditionalCheckFailedException")  # somebody has changed it
+    stub.add_client_error("update_item", "ConditionalCheckFailedException")  # it has another decision
     assert predictions.undo(MINE, "earlier") is False
 
 
