@@ -109,26 +109,3 @@ def test_failed_batch_stays_until_it_is_dropped(healthy):
     assert counted(printed, "without a picture, kept") == 1
     assert "dropped" in restart(healthy, "--drop-others")
     assert waiting(healthy) == 0
-
-
-def test_undelivered_upload_is_started(healthy):
-    """The laptop's EventBridge has no dead letters, so this one is written by hand, as AWS does."""
-    dead = put(healthy, BLACK)
-    letter = {
-        "detail-type": "Object Created",
-        "source": "aws.s3",
-        "detail": {
-            "bucket": {"name": dead["s3_bucket"]},
-            "object": {"key": dead["s3_key"], "version-id": dead["s3_version_id"]},
-        },
-    }
-    healthy.aws.client("sqs").send_message(
-        QueueUrl=healthy.outputs["UndeliveredUploadsQueueUrl"],
-        MessageBody=json.dumps(letter),
-        MessageAttributes={"ERROR_CODE": {"DataType": "String", "StringValue": "NO_PERMISSIONS"}},
-    )
-    printed = restart(healthy, "--queue", "undelivered-uploads")
-    assert "NO_PERMISSIONS" in printed
-    assert counted(printed, "started again") == 1
-    assert label(healthy, dead) == "motorcycle"
-    assert waiting(healthy, "UndeliveredUploadsQueueUrl") == 0

@@ -178,9 +178,12 @@ def test_input_that_names_a_picture_itself_overrides_the_event():
     assert find_picture({"s3_bucket": "b", "s3_key": "mine.png"} | upload) == S3Picture("b", "mine.png", None)
 
 
-@pytest.mark.parametrize("queue", program.QUEUES)
-def test_queue_option_names_an_output_of_the_template(queue):
-    assert program.QUEUES[queue] in yaml_parse((ROOT / "template.yaml").read_text())["Outputs"]
+@pytest.mark.parametrize(("queue", "output"), program.QUEUES.items())
+def test_queue_option_finds_an_output_of_the_template(queue, output):
+    assert output in yaml_parse((ROOT / "template.yaml").read_text())["Outputs"]
+    session = StubbedSession()
+    session.stub("cloudformation").add_response("describe_stacks", stack_response(OUTPUTS | {output: "its address"}))
+    assert find_queue(session, "s", queue).url == "its address"
 
 
 @pytest.mark.parametrize("prefix", ["night/", "Joe's night/"])

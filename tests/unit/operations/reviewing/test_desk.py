@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import contextmanager
+from unittest.mock import Mock, patch
 
 import pytest
 
@@ -39,12 +40,10 @@ def run_threads(target, names):
 
 
 @contextmanager
-def failing(store, attribute="fails"):
-    """Expect the body to raise the error of a store that fails meanwhile."""
-    setattr(store, attribute, DOWN)
-    with pytest.raises(type(DOWN)):
+def failing(store, method):
+    """Expect the body to raise the error of a store's method, which fails meanwhile."""
+    with patch.object(store, method, side_effect=DOWN), pytest.raises(type(DOWN)):
         yield
-    setattr(store, attribute, None)
 
 
 def keys(view):
@@ -152,16 +151,14 @@ def test_undo_of_a_decision_changed_elsewhere_is_refused():
     assert len(office.labels.stored) == 1
 
 
-@pytest.mark.parametrize("place", ["record", "label"])
+@pytest.mark.parametrize(("store", "method"), [("table", "undo"), ("labels", "delete")])
 @pytest.mark.parametrize("then", ["decides", "closes", "waits"])
-def test_decision_stands_after_a_failed_undo(clock, place, then):
+def test_decision_stands_after_a_failed_undo(clock, store, method, then):
     # GIVEN an undo that fails at the record, or between the record and the label
     office, desk, (first, second) = at_desk(2)
     desk.decide("page", first, "bicycle")
-    office.table.fails = DOWN if place == "record" else None
-    with failing(office.labels, "fails_to_delete"):
+    with failing(getattr(office, store), method):
         desk.undo("page")
-    office.table.fails = None
 
     # WHEN the reviewer goes on, or does not
     if then == "decides":
@@ -217,7 +214,7 @@ def test_label_that_contradicts_the_table_is_deleted():
     desk = office.desk()
 
     # WHEN the label cannot be deleted, THEN the message stays
-    with failing(office.labels, "fails_to_delete"):
+    with failing(office.labels, "delete"):
         desk.poll("page")
     assert list(office.queue.bodies) == office.queue.visible == ["m0"]
 
@@ -231,7 +228,13 @@ def test_label_that_contradicts_the_table_is_deleted():
 @pytest.mark.parametrize("again", ["bicycle", "motorcycle"])
 def test_label_whose_write_was_not_acknowledged_stands_as_the_reviewers_own(again):
     office, desk, _ = at_desk()
-    with failing(office.labels, "loses_answer"):
+    put = office.labels.put
+
+    def lose_answer(one):
+        put(one)
+        raise DOWN
+
+    with patch.object(office.labels, "put", lose_answer), pytest.raises(type(DOWN)):
         desk.decide("page", "m0", "bicycle")
     view = desk.decide("page", "m0", again)
     assert office.decisions() == {"inbox/0.png": "bicycle"}
@@ -255,10 +258,10 @@ def test_repeated_request_is_handled_once():
     assert office.decisions() == {"inbox/0.png": "bicycle"}
 
 
-@pytest.mark.parametrize("store", ["labels", "table"])
-def test_failed_write_keeps_the_picture_and_the_next_attempt_completes_it(store):
+@pytest.mark.parametrize(("store", "method"), [("labels", "put"), ("table", "record")])
+def test_failed_write_keeps_the_picture_and_the_next_attempt_completes_it(store, method):
     office, desk, _ = at_desk()
-    with failing(getattr(office, store)):
+    with failing(getattr(office, store), method):
         desk.decide("page", "m0", "bicycle")
     view = desk.poll("page")
     assert (ids(view), view.last) == (["m0"], None)
@@ -273,7 +276,7 @@ def test_killed_server_loses_nothing_and_shows_no_picture_twice(written):
     # GIVEN a server that was killed in the middle of a decision
     office, desk, _ = at_desk()
     if written == "label":
-        with failing(office.table):
+        with failing(office.table, "record"):
             desk.decide("page", "m0", "bicycle")
     elif written == "label and record":
         desk.decide("page", "m0", "bicycle")
@@ -371,12 +374,7 @@ def test_second_poll_does_not_wait_for_the_first():
 
 def test_pictures_that_cannot_be_read_now_are_given_back():
     office = Office(body(0), body(1))
-
-    def fail(_):
-        raise DOWN
-
-    office.read = fail
-    with pytest.raises(type(DOWN)):
+    with failing(office, "read"):
         office.desk().poll("page")
     assert sorted(office.queue.visible) == ["m0", "m1"]
 
@@ -431,8 +429,9 @@ def test_message_without_a_picture_is_skipped_with_a_warning():
 
 def test_damaged_label_hides_its_picture_with_a_warning():
     office = Office(body(0))
-    office.labels.fails = LabelError("s3://b/labels/x.json is not a label")
-    assert office.desk().poll("page").pictures == ()
+    damaged = LabelError("s3://b/labels/x.json is not a label")
+    with patch.object(office.labels, "find", side_effect=damaged):
+        assert office.desk().poll("page").pictures == ()
     assert office.warnings == ["s3://b/labels/x.json is not a label"]
     assert office.queue.hidden["m0"] == SKIP_SECONDS
 
@@ -440,11 +439,11 @@ def test_damaged_label_hides_its_picture_with_a_warning():
 def test_decision_stands_if_the_queue_does_not_answer():
     office, desk, (first, second) = at_desk(2)
     desk.decide("page", first, "bicycle")
-    office.queue.fails = DOWN
-    desk.decide("page", second, "bicycle")
+    with patch.multiple(office.queue, **dict.fromkeys(("delete", "hide", "waiting"), Mock(side_effect=DOWN))):
+        desk.decide("page", second, "bicycle")
+        desk.close()
     assert len(office.decisions()) == 2
     assert "comes back once" in office.warnings[0]
-    desk.close()
 
 
 def test_waiting_and_put_off_pictures_are_counted():
@@ -453,8 +452,8 @@ def test_waiting_and_put_off_pictures_are_counted():
     other.poll("page")
     view = desk.poll("page")
     assert (view.waiting, view.put_off) == (3, 2)
-    office.queue.fails = DOWN
-    view = office.desk().heartbeat("page")
+    with patch.object(office.queue, "waiting", side_effect=DOWN):
+        view = office.desk().heartbeat("page")
     assert (view.waiting, view.put_off) == (None, None)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from unittest.mock import patch
 
 import pytest
 
@@ -205,6 +206,6 @@ def test_body_that_is_not_a_json_object_is_refused(server, content):
 )
 def test_error_of_the_desk_is_shown_to_the_reviewer(server, error, status):
     server.post("poll")
-    server.office.labels.fails = error
-    answer = server.post("decide", {"picture": "m0", "answer": "bicycle"})
+    with patch.object(server.office.labels, "put", side_effect=error):
+        answer = server.post("decide", {"picture": "m0", "answer": "bicycle"})
     assert (answer[0], json.loads(answer[1])["error"]) == (status, str(error))
