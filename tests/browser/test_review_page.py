@@ -7,6 +7,7 @@ import io
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -88,23 +89,25 @@ def wait_for_picture(page: Any, other_than: str = "") -> str:
     return wait_until(lambda: {on_page(page)} - {"", other_than}, PATIENCE_SECONDS).pop()
 
 
+@contextmanager
+def changed(page: Any, counter: str = "data-views") -> Iterator[None]:
+    """Wait at the end until the page has counted another view, or another act of the reviewer."""
+    review = page.locator("#review")
+    before = review.get_attribute(counter)
+    yield
+    wait_until(lambda: review.get_attribute(counter) != before, PATIENCE_SECONDS)
+
+
 def press(page: Any, key: str) -> None:
     """Press a key and wait until its action is done and shown."""
-    before = page.locator("#review").get_attribute("data-acts")
-    page.keyboard.press(key)
-    wait_for_act(page, before)
+    with changed(page, "data-acts"):
+        page.keyboard.press(key)
 
 
 def wait_for_view(page: Any) -> None:
     """Wait until the page has shown another answer of the server."""
-    review = page.locator("#review")
-    before = review.get_attribute("data-views")
-    wait_until(lambda: review.get_attribute("data-views") != before, PATIENCE_SECONDS)
-
-
-def wait_for_act(page: Any, before: str | None) -> None:
-    review = page.locator("#review")
-    wait_until(lambda: review.get_attribute("data-acts") != before, PATIENCE_SECONDS)
+    with changed(page):
+        pass
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -202,12 +205,11 @@ def test_held_down_key_decides_one_picture(empty, visit, key):
     page = visit(*(f"held-{number}" for number in range(4))).page
     first = on_page(page)
     page.locator("#neither").focus()  # which Enter and the space bar press
-    before = page.locator("#review").get_attribute("data-acts")
-    for _ in range(20):  # Playwright repeats a key that is down already, as a keyboard does
-        page.keyboard.down(key)
-    if key == " ":
-        page.keyboard.up(key)  # the space bar presses a button when it is let go
-    wait_for_act(page, before)
+    with changed(page, "data-acts"):
+        for _ in range(20):  # Playwright repeats a key that is down already, as a keyboard does
+            page.keyboard.down(key)
+        if key == " ":
+            page.keyboard.up(key)  # the space bar presses a button when it is let go
     second = wait_for_picture(page, other_than=first)
     wait_for_view(page)  # so that what the last of them asked for would be done
     for _ in range(5 if key != " " else 0):
@@ -225,9 +227,8 @@ def test_double_click_decides_one_picture(empty, visit, button):
     first = on_page(page)
     box = page.locator(button).first.bounding_box()
     center = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    before = page.locator("#review").get_attribute("data-acts")
-    page.mouse.click(*center)
-    wait_for_act(page, before)
+    with changed(page, "data-acts"):
+        page.mouse.click(*center)
     second = wait_for_picture(page, other_than=first)
     for count in (2, 3):  # quickly, as the browser counts it
         page.mouse.down(click_count=count)

@@ -65,13 +65,9 @@ def objects(stack: Stack, prefix: str) -> list[str]:
 @contextmanager
 def no_events(stack: Stack) -> Iterator[None]:
     """Let uploads start nothing."""
-    [rule] = [
-        resource["PhysicalResourceId"].rpartition("|")[2]
-        for resource in stack.aws.client("cloudformation").describe_stack_resources(StackName=project().stack_name)[
-            "StackResources"
-        ]
-        if resource["LogicalResourceId"] == "PictureUploadedRule"
-    ]
+    describe = stack.aws.client("cloudformation").describe_stack_resource
+    found = describe(StackName=project().stack_name, LogicalResourceId="PictureUploadedRule")
+    rule = found["StackResourceDetail"]["PhysicalResourceId"].rpartition("|")[2]
     events = stack.aws.client("events")
     events.disable_rule(Name=rule)
     try:

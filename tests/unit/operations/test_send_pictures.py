@@ -241,10 +241,8 @@ class FakeTracker:
 
 def pictures(*, later: bool = False) -> list[Arrival]:
     """Return two pictures that are sent at once, and one that a test does not wait for."""
-    arrivals = [arrival("a"), arrival("b", at=0.05), *([arrival("later", at=LATER_S)] if later else [])]
-    for one in arrivals:
-        one.body = b"x"
-    return arrivals
+    times = {"a": 0.0, "b": 0.05} | ({"later": LATER_S} if later else {})
+    return [arrival(name, at, body=b"x") for name, at in times.items()]
 
 
 def carried_out(arrivals: list, tracker: Any, error: Exception | None = None, **given: Any) -> Any:
@@ -280,24 +278,20 @@ def test_refused_uploads_are_the_runs_problem():
     assert "gone" in str(carried_out(arrivals, FakeTracker(arrivals), REFUSING).problem)
 
 
-def test_bug_of_the_tracker_is_raised_and_ends_the_sending():
+@pytest.mark.parametrize("error", [None, REFUSING], ids=["while sending", "after refused uploads"])
+def test_bug_of_the_tracker_is_raised_and_ends_the_sending(monkeypatch, error):
     arrivals = pictures(later=True)
-    with pytest.raises(KeyError, match="guess"):
-        carried_out(arrivals, FakeTracker(arrivals, raise_after_two(arrivals, KeyError("guess"))))
-    assert arrivals[2].version_id is None
-
-
-def test_bug_of_the_tracker_is_raised_also_if_uploads_are_refused(monkeypatch):
-    arrivals = pictures()
-    tracker = FakeTracker(arrivals)
+    tracker = FakeTracker(arrivals, raise_after_two(arrivals, KeyError("guess")))
 
     def follow(stop: Event) -> None:
         assert stop.wait(LATER_S)
         raise KeyError("guess")
 
-    monkeypatch.setattr(tracker, "follow", follow)
+    if error:
+        monkeypatch.setattr(tracker, "follow", follow)
     with pytest.raises(KeyError, match="guess"):
-        carried_out(arrivals, tracker, REFUSING)
+        carried_out(arrivals, tracker, error)
+    assert arrivals[2].version_id is None
 
 
 @pytest.mark.parametrize("raised", [SystemExit, KeyError])

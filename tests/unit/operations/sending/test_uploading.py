@@ -18,9 +18,7 @@ NOWHERE = "http://127.0.0.1:1"
 
 
 def picture(name: str, at: float = 0.0) -> Arrival:
-    one = arrival(name, at)
-    one.body = b"x"
-    return one
+    return arrival(name, at, body=b"x")
 
 
 def send(arrivals: list, s3: Any, tick: Callable[[], None] = lambda: None) -> Sender:
