@@ -28,8 +28,6 @@ from common.reports import write_json
 from common.stack import add_stack_argument, stack_outputs
 from common.waiting import make_console
 from operations.sending.arrivals import INBOX, Arrival
-from operations.sending.display import progress, show
-from operations.sending.figures import figures, picture_facts
 from operations.sending.odd_pictures import KINDS, make_odd_pictures
 from operations.sending.plan import (
     NoPicturesError,
@@ -42,6 +40,7 @@ from operations.sending.plan import (
     shuffled,
     staged_test_pictures,
 )
+from operations.sending.report import figures, picture_facts, progress, show
 from operations.sending.tracking import Tracker
 from operations.sending.uploading import TICK_S, UPLOADS_AT_ONCE, Sender
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from operations.sending.display import count_ended, progress, show
-from operations.sending.figures import answer_s, figures, outcome_of, picture_facts, spread
+from operations.sending.report import answer_s, count_ended, figures, outcome_of, picture_facts, progress, show, spread
 from tests.unit.operations.arrivals import BEGAN, arrival, execution_arn, uploaded
 
 PICTURES = [
@@ -99,7 +98,7 @@ def test_progress_counts_ended_uploads_and_pictures():
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_is_shown_on_a_terminal_and_in_a_log(monkeypatch, terminal):
-    monkeypatch.setattr("operations.sending.display.SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr("operations.sending.report.SECONDS_BETWEEN_LINES", 0)
     out = io.StringIO()
     with progress(Console(file=out, width=120, force_terminal=terminal), PICTURES, follows=True) as tick:
         tick()
