@@ -146,7 +146,7 @@ def test_files_are_due_at_once_under_their_path_below_the_folder(folder, path, k
 
 def test_burst_has_its_odd_share(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    burst = ("--burst", "20", "--odd", "0.5", "--odd-kinds", "corrupt", "tiny")
+    burst = ("--burst", "20", "--max", "20", "--odd", "0.5", "--odd-kinds", "corrupt", "tiny")
     kinds = [a.kind for a in planned(str(tmp_path), *burst)]
     assert [kinds.count(kind) for kind in ("as it is", "corrupt", "tiny")] == [10, 5, 5]
 
