@@ -155,7 +155,9 @@ class PredictionsTable:
                 ExpressionAttributeValues=decision | values,
                 ReturnValues="ALL_OLD",
             )
-        except self.dynamodb.exceptions.ConditionalCheckFailedException:
+        except ClientError as error:
+            if _code(error) != "ConditionalCheckFailedException":
+                raise
             return None
         return answer
 
