@@ -78,7 +78,7 @@ def test_unusable_fields_are_left_out(changes, class_names, confidence):
     ],
     ids=ascii,
 )
-def test_message_that_nobody_can_answer_is_an_error(text, reason):
+def test_message_without_an_answerable_question_is_an_error(text, reason):
     with pytest.raises(QuestionError, match=reason) as raised:
         read_message(text)
     str(raised.value).encode()  # it is printed

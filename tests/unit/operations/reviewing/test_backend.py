@@ -85,7 +85,7 @@ def test_put_that_keeps_failing_is_an_error(label_store, code, tries):
 
 
 @pytest.mark.parametrize("standing", [MINE, OTHER, None])
-def test_only_ones_own_label_is_deleted(label_store, standing):
+def test_only_the_reviewers_own_label_is_deleted(label_store, standing):
     labels, stub = label_store
     if standing is None:
         stub.add_client_error("get_object", "NoSuchKey", http_status_code=404)

@@ -48,7 +48,7 @@ def test_file_that_is_not_a_picture_has_a_permanent_problem(content):
     assert "object at 0x" not in shown.problem
 
 
-def test_the_questions_version_is_read():
+def test_version_of_the_question_is_read():
     s3, stub = stubbed("s3")
     content = picture()
     asked = {"Bucket": "pictures", "Key": "inbox/1.png", "VersionId": "v1"}

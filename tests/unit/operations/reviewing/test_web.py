@@ -85,7 +85,7 @@ def test_other_host_name_is_refused(server, host):
     assert b"Unknown host" in answer
 
 
-def test_both_names_of_this_machine_are_allowed(server):
+def test_both_names_of_the_loopback_address_are_allowed(server):
     for host in (HOST, "localhost:4711"):
         assert server.request("GET", f"/{TOKEN}/", host=host)[0] == 200
         assert server.post("heartbeat", host=host, origin=f"http://{host}")[0] == 200

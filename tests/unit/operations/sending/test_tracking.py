@@ -279,5 +279,5 @@ def test_only_a_permanent_error_ends_the_tracking(monkeypatch, code):
         (NoCredentialsError(), False),
     ],
 )
-def test_transient_errors_are_known(error, transient):
+def test_transient_errors_are_recognized(error, transient):
     assert is_transient(error) is transient
