@@ -13,6 +13,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -48,81 +49,137 @@ QUEUES = {
 }
 
 
-class Stack(NamedTuple):
-    """Clients, and the resources of the stack that they use."""
+class Plan(NamedTuple):
+    """What to do with the messages of the queue."""
+
+    pictures: dict[S3Picture, list[FailureMessage]]  # to restart or to drop; a picture may have failed twice
+    others: list[FailureMessage]  # without a picture: a batch, or an input that names none
+    left: list[FailureMessage]  # with another error, or beyond the limit
+
+
+@dataclass
+class FailureQueue:
+    """A queue of failures, and what was done with its pictures and messages. Threads may share it."""
 
     sqs: Any
     dynamodb: Any
     stepfunctions: Any
-    queue_url: str
+    url: str
     table: str
     state_machine: str
+    results: list[str] = field(default_factory=list)  # "started again", "started before", ...: one for each picture
+    deleted: set[str] = field(default_factory=set)  # ids of messages
 
+    @contextmanager
+    def received(self, console: Console) -> Iterator[list[FailureMessage]]:
+        """Yield the failures in the queue; at the end, make those visible again that were not deleted.
 
-class Plan(NamedTuple):
-    """What to do with the messages of the queue.
+        Raises MessagesRefusedError for those that are visible only after HIDDEN_SECONDS.
+        """
+        failures: dict[str, FailureMessage] = {}
+        try:
+            with progress_bar(console, "Reading the queue") as report:
+                for messages in read_queue(self.sqs, self.url, MOST_READ):
+                    failures |= {failure.message_id: failure for failure in messages}
+                    report(len(failures), None)
+            yield list(failures.values())
+        finally:
+            rest = [failure for name, failure in failures.items() if name not in self.deleted]
+            refused = give_back(self.sqs, self.url, rest)
+        if refused:  # after an error they come back by themselves, and the error is reported
+            raise MessagesRefusedError("give back", refused.values())
 
-    Attributes:
-        pictures: to restart or to drop, each with its messages: it may have failed twice.
-        others: failures without a picture: a batch, or an input that names none.
-        left: failures with another error, or beyond the limit.
-    """
+    def restart(self, picture: S3Picture, failures: list[FailureMessage]) -> None:
+        """Restart a picture unless it is decided, and delete its messages.
 
-    pictures: dict[S3Picture, list[FailureMessage]]
-    others: list[FailureMessage]
-    left: list[FailureMessage]
+        If the execution of a message exists, an earlier run started it and ended before it deleted the message. Where
+        that execution failed too, its notification is another message, which starts another execution.
+        """
+        if self._is_decided(picture):
+            self.results.append("already decided")
+            self.delete(failures)
+            return
+        remaining = sorted(failures)
+        while remaining:
+            if self._start(picture, remaining[0].message_id):
+                self.results.append("started again")
+                self.delete(remaining)
+                return
+            self.delete([remaining.pop(0)])
+        self.results.append("started before")
 
+    def drop(self, _picture: S3Picture, failures: list[FailureMessage]) -> None:
+        """Delete a picture's messages and start nothing."""
+        self.delete(failures)
+        self.results.append("dropped")
 
-class Done(NamedTuple):
-    """What has been done so far; threads add to both.
+    def delete(self, failures: list[FailureMessage]) -> None:
+        """Delete messages. Raises MessagesRefusedError for those that SQS keeps."""
+        refused = delete_messages(self.sqs, self.url, failures)
+        self.deleted.update({failure.message_id for failure in failures} - refused.keys())
+        if refused:
+            raise MessagesRefusedError("delete", refused.values())
 
-    Attributes:
-        results: of each picture: "started again", "started before", "already decided" or "dropped".
-        messages: ids of the deleted messages.
-    """
+    def _is_decided(self, picture: S3Picture) -> bool:
+        """Tell whether this version has an outcome; the workflow finds an unknown version's by itself."""
+        if picture.version_id is None:
+            return False
+        key = PredictionKey.of(picture).attributes()
+        item = self.dynamodb.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item", {})
+        return read_item(item).outcome is not None
 
-    results: list[str]
-    messages: set[str]
+    def _start(self, picture: S3Picture, message_id: str) -> bool:
+        """Start the workflow with a name from the message; return False if an execution of that name has ended."""
+        event = {"s3_bucket": picture.bucket, "s3_key": picture.key}
+        if picture.version_id is not None:
+            event["s3_version_id"] = picture.version_id
+        try:
+            self.stepfunctions.start_execution(
+                stateMachineArn=self.state_machine, name=f"restart-{message_id}", input=json.dumps(event)
+            )
+        except self.stepfunctions.exceptions.ExecutionAlreadyExists:
+            return False
+        return True
 
 
 def main(argv: list[str] | None = None) -> int:
     """Restart failed pictures; return the exit status."""
+
+    def work() -> None:
+        import boto3
+
+        arguments = parse_arguments(argv)
+        queue = find_queue(boto3.Session(), arguments.stack_name, arguments.queue)
+        restart_failed(queue, arguments, make_console())
+
     left = (
         f"messages that were not handled are in the queue, all of them in {HIDDEN_SECONDS // 60} minutes at the latest"
     )
-    return run_command("restart_failed", lambda: run(parse_arguments(argv)), left)
+    return run_command("restart_failed", work, left)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Find the stack and restart its failures."""
-    import boto3
-
-    restart_failed(find_stack(boto3.Session(), arguments.stack_name, arguments.queue), arguments, make_console())
-
-
-def find_stack(session: Any, name: str, queue: str) -> Stack:
-    """Return the deployed stack, with one of its `QUEUES`. Raises StackNotFoundError."""
+def find_queue(session: Any, stack_name: str, queue: str) -> FailureQueue:
+    """Return one of the stack's `QUEUES`. Raises StackNotFoundError."""
     from botocore.config import Config
 
-    outputs = stack_outputs(session.client("cloudformation"), name, QUEUES[queue])
+    outputs = stack_outputs(session.client("cloudformation"), stack_name, QUEUES[queue])
     config = Config(max_pool_connections=THREADS, retries={"mode": "standard"})
-    return Stack(
+    return FailureQueue(
         sqs=session.client("sqs", config=config),
         dynamodb=session.client("dynamodb", config=config),
         stepfunctions=session.client("stepfunctions", config=config),
-        queue_url=outputs[QUEUES[queue]],
+        url=outputs[QUEUES[queue]],
         table=outputs["PredictionsTableName"],
         state_machine=outputs["StateMachineArn"],
     )
 
 
-def restart_failed(stack: Stack, arguments: argparse.Namespace, console: Console) -> None:
+def restart_failed(queue: FailureQueue, arguments: argparse.Namespace, console: Console) -> None:
     """Read the queue, show the failures, and restart or drop them.
 
     Raises MessagesRefusedError, ClientError, after showing what was done.
     """
-    with received_messages(stack, console) as (messages, done):
-        failures = list(messages.values())
+    with queue.received(console) as failures:
         if not failures:
             console.print("The queue is empty.")
             return
@@ -132,129 +189,60 @@ def restart_failed(stack: Stack, arguments: argparse.Namespace, console: Console
             console.print(advice(failure), markup=False, soft_wrap=True)
         if arguments.drop:
             for picture in plan.pictures:
-                version = picture.version_id or "unknown"
-                console.print(f"To drop: {picture.uri} (version {version})", markup=False, soft_wrap=True)
+                line = f"To drop: {picture.uri} (version {picture.version_id or 'unknown'})"
+                console.print(line, markup=False, soft_wrap=True)
         if arguments.dry_run:
             verb = "dropped" if arguments.drop else "started again"
             console.print(f"{len(plan.pictures)} pictures would be {verb}; nothing was.")
             return
-        carry_out(stack, plan, arguments, done, console)
+        carry_out(queue, plan, arguments, console)
         if len(plan.pictures) >= arguments.limit or len(failures) >= MOST_READ:
             console.print("There may be more in the queue: run it again for the rest.")
 
 
-@contextmanager
-def received_messages(stack: Stack, console: Console) -> Iterator[tuple[dict[str, FailureMessage], Done]]:
-    """Yield the queue's failures by message id, and a record of what is done with them.
-
-    At the end, whatever happens, the messages that were not deleted are visible again. Raises MessagesRefusedError for
-    those that are visible only after HIDDEN_SECONDS.
-    """
-    failures: dict[str, FailureMessage] = {}
-    done = Done([], set())
-
-    def give_rest_back() -> dict[str, str]:
-        kept = [failure for name, failure in failures.items() if name not in done.messages]
-        return give_back(stack.sqs, stack.queue_url, kept)
-
-    try:
-        with progress_bar(console, "Reading the queue") as report:
-            for received in read_queue(stack.sqs, stack.queue_url, MOST_READ):
-                failures |= {failure.message_id: failure for failure in received}
-                report(len(failures), None)
-        yield failures, done
-    except BaseException:
-        give_rest_back()  # refused messages come back by themselves; the first error is reported
-        raise
-    if refused := give_rest_back():
-        raise MessagesRefusedError("give back", refused.values())
-
-
-def carry_out(stack: Stack, plan: Plan, arguments: argparse.Namespace, done: Done, console: Console) -> None:
+def carry_out(queue: FailureQueue, plan: Plan, arguments: argparse.Namespace, console: Console) -> None:
     """Carry out the plan; show what was done, also after an error or Ctrl-C."""
-    act = drop if arguments.drop else restart
-    dropped_others = False
+    act = queue.drop if arguments.drop else queue.restart
+    others = "kept in the queue"
     try:
         with progress_bar(console, "Dropping" if arguments.drop else "Starting again") as report:
-            run_parallel(lambda item: act(stack, *item, done), plan.pictures.items(), threads=THREADS, report=report)
+            run_parallel(lambda item: act(*item), plan.pictures.items(), threads=THREADS, report=report)
         if arguments.drop_others:
-            delete(stack, plan.others, done)
-            dropped_others = True
+            queue.delete(plan.others)
+            others = "dropped"
     finally:
-        console.print(result_table(Counter(done.results), plan, dropped_others))
+        results = Counter(queue.results)
+        optional = {
+            "pictures that an earlier run had started": results["started before"],
+            "pictures dropped": results["dropped"],
+            "pictures not reached, kept in the queue": len(plan.pictures) - results.total(),
+        }
+        rows = {
+            "pictures started again": results["started again"],
+            "pictures already decided": results["already decided"],
+            **{title: count for title, count in optional.items() if count},
+            f"failures without a picture, {others}": len(plan.others),
+            "messages not asked for, kept in the queue": len(plan.left),
+        }
+        table = Table("", "count", title="Done")
+        for title, count in rows.items():
+            table.add_row(title, str(count))
+        console.print(table)
 
 
 def make_plan(failures: list[FailureMessage], error: str | None, limit: int) -> Plan:
     """Choose what to restart: failures with `error` if given, at most `limit` pictures."""
-    pictures: dict[S3Picture, list[FailureMessage]] = defaultdict(list)
-    others, left = [], []
+    plan = Plan(defaultdict(list), [], [])
     for failure in failures:
         if error is not None and failure.error != error:
-            left.append(failure)
+            plan.left.append(failure)
         elif failure.picture is None:
-            others.append(failure)
-        elif failure.picture in pictures or len(pictures) < limit:
-            pictures[failure.picture].append(failure)
+            plan.others.append(failure)
+        elif failure.picture in plan.pictures or len(plan.pictures) < limit:
+            plan.pictures[failure.picture].append(failure)
         else:
-            left.append(failure)
-    return Plan(dict(pictures), others, left)
-
-
-def restart(stack: Stack, picture: S3Picture, failures: list[FailureMessage], done: Done) -> None:
-    """Restart a picture unless it is decided, and delete its messages.
-
-    If the execution of a message exists, an earlier run started it and ended before it deleted the message. Where that
-    execution failed too, its notification is another message, which starts another execution.
-    """
-    if is_decided(stack, picture):
-        done.results.append("already decided")
-        delete(stack, failures, done)
-        return
-    remaining = sorted(failures)
-    while remaining:
-        if start(stack, picture, remaining[0].message_id):
-            done.results.append("started again")
-            delete(stack, remaining, done)
-            return
-        delete(stack, [remaining.pop(0)], done)
-    done.results.append("started before")
-
-
-def drop(stack: Stack, _picture: S3Picture, failures: list[FailureMessage], done: Done) -> None:
-    """Delete a picture's messages and start nothing."""
-    delete(stack, failures, done)
-    done.results.append("dropped")
-
-
-def delete(stack: Stack, failures: list[FailureMessage], done: Done) -> None:
-    """Delete messages. Raises MessagesRefusedError for those that SQS keeps."""
-    refused = delete_messages(stack.sqs, stack.queue_url, failures)
-    done.messages.update({failure.message_id for failure in failures} - refused.keys())
-    if refused:
-        raise MessagesRefusedError("delete", refused.values())
-
-
-def is_decided(stack: Stack, picture: S3Picture) -> bool:
-    """Tell whether this version has an outcome; the workflow finds an unknown version's by itself."""
-    if picture.version_id is None:
-        return False
-    key = PredictionKey.of(picture).attributes()
-    item = stack.dynamodb.get_item(TableName=stack.table, Key=key, ConsistentRead=True).get("Item", {})
-    return read_item(item).outcome is not None
-
-
-def start(stack: Stack, picture: S3Picture, message_id: str) -> bool:
-    """Start the workflow with a name from the message; return False if an execution of that name has ended."""
-    event = {"s3_bucket": picture.bucket, "s3_key": picture.key}
-    if picture.version_id is not None:
-        event["s3_version_id"] = picture.version_id
-    try:
-        stack.stepfunctions.start_execution(
-            stateMachineArn=stack.state_machine, name=f"restart-{message_id}", input=json.dumps(event)
-        )
-    except stack.stepfunctions.exceptions.ExecutionAlreadyExists:
-        return False
-    return True
+            plan.left.append(failure)
+    return plan
 
 
 def advice(failure: FailureMessage) -> str:
@@ -285,25 +273,6 @@ def failures_table(failures: list[FailureMessage]) -> Table:
 def cause_text(cause: str) -> str:
     """Return the function's message from the JSON that Lambda puts around it; any other cause as it is."""
     return str(json_object(cause).get("errorMessage") or cause)
-
-
-def result_table(results: Counter[str], plan: Plan, dropped_others: bool) -> Table:
-    """Lay out what was done with the messages."""
-    table = Table("", "count", title="Done")
-    for result in ("started again", "already decided"):
-        table.add_row(f"pictures {result}", str(results[result]))
-    optional = {
-        "pictures that an earlier run had started": results["started before"],
-        "pictures dropped": results["dropped"],
-        "pictures not reached, kept in the queue": len(plan.pictures) - results.total(),
-    }
-    for title, count in optional.items():
-        if count:
-            table.add_row(title, str(count))
-    others = "dropped" if dropped_others else "kept in the queue"
-    table.add_row(f"failures without a picture, {others}", str(len(plan.others)))
-    table.add_row("messages not asked for, kept in the queue", str(len(plan.left)))
-    return table
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

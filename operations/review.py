@@ -7,7 +7,6 @@ people may review at once, on one machine or on many.
 
 import argparse
 import getpass
-import html
 import os
 import sys
 import tempfile
@@ -17,10 +16,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from common import settings
 from common.account import check_bucket, check_credentials, check_region
@@ -29,12 +28,9 @@ from common.command import INTERRUPTED, run_command
 from common.errors import ExpectedError
 from common.stack import add_stack_argument, stack_outputs
 from common.waiting import make_console
-from operations.reviewing.desk import Backend, Desk
-from operations.reviewing.label_store import LabelStore
+from operations.reviewing.backend import Backend, LabelStore, PredictionsTable, ReviewQueue, ServedModels
+from operations.reviewing.desk import Desk
 from operations.reviewing.page_picture import read_page_picture
-from operations.reviewing.predictions_table import PredictionsTable
-from operations.reviewing.review_queue import ReviewQueue
-from operations.reviewing.served_model import ServedModels
 
 CONNECTIONS = 40  # as many as the server has threads
 # A person waits for each call: seconds, and calls.
@@ -43,22 +39,6 @@ CONNECT_SECONDS, READ_SECONDS, TRIES = 5, 15, 2
 
 class ReviewerUnknownError(ExpectedError):
     """The reviewer has no name."""
-
-
-class ReviewResources(NamedTuple):
-    """The account's resources that a review uses.
-
-    Attributes:
-        backend: the queue, the labels, the table, the models and the pictures.
-        labels_uri: where labels go, s3://bucket/prefix/.
-        hold_seconds: the queue's VisibilityTimeout.
-        waiting: about how many pictures wait.
-    """
-
-    backend: Backend
-    labels_uri: str
-    hold_seconds: int
-    waiting: int
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -72,8 +52,9 @@ def review(arguments: argparse.Namespace, console: Console) -> None:
 
     from operations.reviewing.server import serve
 
-    reviewer = arguments.reviewer or _user_name()
-    resources = find_resources(boto3.Session(), arguments.stack_name, arguments.bucket)
+    reviewer = arguments.reviewer or user_name()
+    backend = find_backend(boto3.Session(), arguments.stack_name, arguments.bucket)
+    waiting, _ = backend.queue.waiting()
 
     def write(sentence: str) -> None:
         console.print(sentence, markup=False, soft_wrap=True)
@@ -81,7 +62,7 @@ def review(arguments: argparse.Namespace, console: Console) -> None:
     def ready(address: str) -> None:
         write(f"Review page: {address}")
         write(
-            f"About {resources.waiting} pictures wait. Labels go to {resources.labels_uri}, as decided by {reviewer}."
+            f"About {waiting} pictures wait. Labels go to {backend.labels.uri}, as decided by {reviewer}."
             " Keep the address secret. Ctrl-C ends the server; undecided pictures go back to the queue."
         )
         if not arguments.no_browser:
@@ -94,13 +75,13 @@ def review(arguments: argparse.Namespace, console: Console) -> None:
         until_end.close()
         write(
             "Ended without waiting for AWS: all decisions are written, and the other pictures come back to the queue"
-            f" within {resources.hold_seconds} s."
+            f" within {desk.hold_seconds} s."
         )
         console.print(result_table(desk.decided))
         sys.stdout.flush()
         os._exit(INTERRUPTED)
 
-    desk = Desk(resources.backend, reviewer, resources.hold_seconds, write)
+    desk = Desk(backend, reviewer, write)
     with ExitStack() as until_end:
         serve(desk, reviewer, arguments.port, ready, give_up)
     console.print(result_table(desk.decided))
@@ -113,18 +94,17 @@ def private_page(address: str) -> Iterator[Path]:
     A browser that is started with the address itself shows it to every user of the machine, in the list of processes.
     """
     with tempfile.TemporaryDirectory(prefix="review-") as folder:  # mode 0700
-        path = Path(folder) / "review.html"
-        target = html.escape(address, quote=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(
-                '<!doctype html>\n<meta charset="utf-8">\n<title>Review page</title>\n'
-                f'<meta http-equiv="refresh" content="0; url={target}">\n'
-                f'<p><a href="{target}">Go to the review page</a></p>\n'
-            )
-        yield path
+        page = Path(folder) / "review.html"
+        page.touch(0o600)
+        page.write_text(
+            '<!doctype html>\n<meta charset="utf-8">\n<title>Review page</title>\n'
+            f'<meta http-equiv="refresh" content="0; url={address}">\n'
+            f'<p><a href="{address}">Go to the review page</a></p>\n'
+        )
+        yield page
 
 
-def find_resources(session: Any, stack_name: str, bucket: str | None) -> ReviewResources:
+def find_backend(session: Any, stack_name: str, bucket: str | None) -> Backend:
     """Find queue, table and bucket, and check that they can be used.
 
     `bucket` is the one for labels, None for the project's own. Raises ExpectedError.
@@ -143,22 +123,18 @@ def find_resources(session: Any, stack_name: str, bucket: str | None) -> ReviewR
     s3 = session.client("s3", config=config)
     bucket = bucket or settings.default_bucket(account, region)
     check_bucket(s3, bucket, region)
-    queue = ReviewQueue(session.client("sqs", config=config), outputs["ReviewQueueUrl"])
-    backend = Backend(
-        queue=queue,
+    return Backend(
+        queue=ReviewQueue(session.client("sqs", config=config), outputs["ReviewQueueUrl"]),
         labels=LabelStore(s3, bucket),
         table=PredictionsTable(session.client("dynamodb", config=config), outputs["PredictionsTableName"]),
         models=ServedModels(session.client("sagemaker", config=config)),
         read=lambda question: read_page_picture(s3, question.picture),
     )
-    labels_uri = f"s3://{bucket}/{settings.LABELS_PREFIX}/"
-    return ReviewResources(backend, labels_uri, queue.hold_seconds(), queue.waiting()[0])
 
 
 def result_table(decided: Counter[str]) -> Table:
     """Lay out the number of decisions by label."""
-    table = Table("label", "pictures", title="Decided")
-    table.columns[1].justify = "right"
+    table = Table("label", Column("pictures", justify="right"), title="Decided")
     for label, count in sorted((+decided).items()):  # without labels whose decisions were all undone
         table.add_row(label, str(count))
     table.add_section()
@@ -182,7 +158,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _user_name() -> str:
+def user_name() -> str:
+    """Return the name of this program's user. Raises ReviewerUnknownError."""
     try:
         return getpass.getuser()
     except (OSError, KeyError) as error:  # KeyError before Python 3.13

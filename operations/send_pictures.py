@@ -5,31 +5,34 @@ not a picture fails with a named error. With --rate or --burst the command sends
 """
 
 import argparse
+import secrets
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, NamedTuple
 
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from common import settings
 from common.account import check_region
 from common.arguments import positive_integer, positive_number, seconds, share
 from common.command import INTERRUPTED, run_command
+from common.errors import ExpectedError
 from common.progress import progress_bar
 from common.reports import write_json
 from common.stack import add_stack_argument, stack_outputs
 from common.waiting import make_console
 from operations.sending.arrivals import INBOX, Arrival
-from operations.sending.display import progress, show
-from operations.sending.figures import figures, picture_facts
 from operations.sending.odd_pictures import KINDS, make_odd_pictures
 from operations.sending.plan import (
     NoPicturesError,
-    burst_arrivals,
+    TooManyPicturesError,
     choose_odd,
-    new_run_id,
     pictures_of,
     plan_files,
     plan_load,
@@ -37,13 +40,23 @@ from operations.sending.plan import (
     shuffled,
     staged_test_pictures,
 )
-from operations.sending.running import End, carry_out
+from operations.sending.report import figures, picture_facts, progress, show
 from operations.sending.tracking import Tracker
-from operations.sending.uploading import UPLOADS_AT_ONCE, Sender
+from operations.sending.uploading import TICK_S, UPLOADS_AT_ONCE, Sender
 
 DEFAULT_WAIT_S = 120.0  # an execution that meets a busy endpoint retries for two minutes on average
 DEFAULT_MOST = 10_000  # pictures; that many executions of 8 transitions are 2 dollars
 LOAD_FACTS = ("rate", "duration", "count", "burst", "seed", "odd", "odd_kinds", "wait")  # as the report has them
+
+# Errors that a person can fix; any other is a bug and gets a traceback.
+PROBLEMS = (ExpectedError, ClientError, BotoCoreError)
+
+
+class End(NamedTuple):
+    """How a run ended: by Ctrl-C, or by a problem that concerns every picture."""
+
+    interrupted: bool = False
+    problem: Exception | None = None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -55,19 +68,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Send, track and report; return the exit status. Raises ExpectedError, ClientError."""
     import boto3
 
-    run_id = new_run_id()
+    run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
     arrivals = plan(arguments, run_id, console)
     session: Any = boto3.Session()
     check_region(session)
     outputs = stack_outputs(client(session, "cloudformation"), arguments.stack_name)
-    stop = Event()
-    sender = Sender(client(session, "s3"), outputs["PicturesBucketName"], stop)
+    sender = Sender(client(session, "s3"), outputs["PicturesBucketName"])
     tracker = None
     if arguments.wait is not None:
         dynamodb, stepfunctions = client(session, "dynamodb"), client(session, "stepfunctions")
-        tracker = Tracker(stepfunctions, dynamodb, outputs, arrivals=arrivals, clock=sender)
+        tracker = Tracker(stepfunctions, dynamodb, outputs, arrivals=arrivals, sender=sender)
     with progress(console, arrivals, tracker is not None) as tick:
-        end = carry_out(sender, tracker, arrivals, wait_s=arguments.wait or 0, stop=stop, tick=tick)
+        end = carry_out(sender, tracker, arrivals, wait_s=arguments.wait or 0, tick=tick)
     report = {
         "run": run_id,
         "stack": arguments.stack_name,
@@ -77,12 +89,82 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         "interrupted": end.interrupted,
         "problem": str(end.problem) if end.problem else None,
         "tracking_error": tracker.last_error if tracker else "",
-        **figures(arrivals, sender.began, sender.offset_s),
+        **figures(arrivals, sender.began, sender.clock_offset.seconds),
     }
     if arguments.out:
-        pictures = [picture_facts(a, sender.began, sender.offset_s) for a in arrivals]
+        pictures = [picture_facts(a, sender.began, sender.clock_offset.seconds) for a in arrivals]
         write_json(arguments.out, report | {"pictures_sent": pictures})
-    return show_result(console, outputs, arrivals, report, end=end, out=arguments.out)
+    uploaded = sum(arrival.version_id is not None for arrival in arrivals)
+    console.print(
+        f"Sent {uploaded} files to s3://{sender.bucket}/{INBOX}/: each starts an execution of"
+        f" {outputs['StateMachineArn'].rpartition(':')[2]}.",
+        markup=False,
+        soft_wrap=True,
+    )
+    if report["followed"] or uploaded < len(arrivals):
+        show(console, report, arrivals)
+    if arguments.out:
+        console.print(f"Wrote {arguments.out}", markup=False, soft_wrap=True)
+    if end.interrupted:
+        note = "the workflow goes on with what was sent" if uploaded else "nothing was sent"
+        print(f"send_pictures: interrupted; {note}", file=sys.stderr)
+        return INTERRUPTED
+    if end.problem:
+        raise end.problem
+    missing = report["upload_failed"] + report["not_sent"]
+    missing += report["no_answer"] if report["followed"] else 0
+    return 1 if missing else 0
+
+
+def carry_out(
+    sender: Sender,
+    tracker: Tracker | None,
+    arrivals: Sequence[Arrival],
+    *,
+    wait_s: float,
+    tick: Callable[[], None],
+) -> End:
+    """Send all arrivals, and wait up to `wait_s` seconds after the last upload for their outcomes.
+
+    Without a tracker it ends with the last upload. When it returns or raises, no thread runs any more and the arrivals
+    hold what is known, also after Ctrl-C. Raises what `tick` raises, such as SystemExit where stdout is closed, and
+    every exception that is not one of PROBLEMS.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(_follow, tracker, sender.stop)
+        interrupted = False
+        try:
+            sender.send(arrivals, tick)
+            deadline = time.monotonic() + wait_s
+            while tracker and tracker.waiting() and time.monotonic() < deadline:
+                if sender.stop.wait(TICK_S):
+                    break
+                tick()
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            sender.stop.set()  # the pool waits for the tracker
+        tracking_error = following.exception()
+        if tracking_error is not None and not isinstance(tracking_error, PROBLEMS):
+            raise tracking_error
+        problem: Exception | None = sender.refused or tracking_error
+        if tracker and not interrupted and not problem:
+            try:
+                tracker.last_poll()
+            except PROBLEMS as error:
+                problem = error
+        tick()
+    return End(interrupted, problem)
+
+
+def _follow(tracker: Tracker | None, stop: Event) -> None:
+    """Follow until `stop` is set; an error stops the sending as well."""
+    try:
+        if tracker:
+            tracker.follow(stop)
+    except BaseException:
+        stop.set()
+        raise
 
 
 def plan(arguments: argparse.Namespace, run_id: str, console: Console) -> list[Arrival]:
@@ -92,7 +174,9 @@ def plan(arguments: argparse.Namespace, run_id: str, console: Console) -> list[A
         return plan_files(pictures, arguments.max)
     seed, most = arguments.seed, arguments.max
     if arguments.burst is not None:
-        times = burst_arrivals(arguments.burst, most=most)
+        if arguments.burst > most:
+            raise TooManyPicturesError(most)
+        times = [0.0] * arguments.burst
     else:
         duration, count = arguments.duration, arguments.count
         times = poisson_arrivals(arguments.rate, duration=duration, count=count, seed=seed, most=most)
@@ -120,39 +204,6 @@ def client(session: Any, service: str) -> Any:
             retries={"mode": "standard", "total_max_attempts": 3},
         ),
     )
-
-
-def show_result(
-    console: Console,
-    outputs: dict[str, str],
-    arrivals: list[Arrival],
-    report: dict[str, Any],
-    *,
-    end: End,
-    out: Path | None,
-) -> int:
-    """Print the result of the run; return the exit status."""
-    uploaded = sum(arrival.version_id is not None for arrival in arrivals)
-    console.print(
-        f"Sent {uploaded} files to s3://{outputs['PicturesBucketName']}/{INBOX}/: each starts"
-        f" an execution of {outputs['StateMachineArn'].rpartition(':')[2]}.",
-        markup=False,
-        soft_wrap=True,
-    )
-    if report["followed"] or uploaded < len(arrivals):
-        show(console, report, arrivals)
-    if out:
-        console.print(f"Wrote {out}", markup=False, soft_wrap=True)
-    if end.interrupted:
-        note = "the workflow goes on with what was sent" if uploaded else "nothing was sent"
-        print(f"send_pictures: interrupted; {note}", file=sys.stderr)
-        return INTERRUPTED
-    if end.problem:
-        print(f"send_pictures: {end.problem}", file=sys.stderr)
-        return 1
-    missing = report["upload_failed"] + report["not_sent"]
-    missing += report["no_answer"] if report["followed"] else 0
-    return 1 if missing else 0
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

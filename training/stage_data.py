@@ -20,7 +20,7 @@ from rich.table import Table
 from common.account import check_credentials, check_region
 from common.arguments import inner_share
 from common.command import run_command
-from common.labels.question import NEITHER
+from common.labels.label import NEITHER
 from common.progress import progress_bar
 from common.settings import STAGED_FOLDER, STAGED_PREFIX, default_bucket
 from common.waiting import make_console

@@ -27,10 +27,6 @@ def read_version(s3: Any, picture: S3Picture) -> bytes:
     version = {"VersionId": picture.version_id} if picture.version_id else {}
     try:
         answer = s3.get_object(Bucket=picture.bucket, Key=picture.key, **version)
-        size = answer["ContentLength"]
-        if size > MOST_BYTES:
-            raise PictureGoneError(f"It has {size:,} bytes, more than the workflow accepts.")
-        content: bytes = answer["Body"].read()
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code in TRANSIENT_CODES or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
@@ -44,4 +40,7 @@ def read_version(s3: Any, picture: S3Picture) -> bytes:
         raise PictureRefusedError(reason) from error
     except ParamValidationError as error:
         raise PictureGoneError("Its bucket or key is not valid in S3.") from error
+    if answer["ContentLength"] > MOST_BYTES:
+        raise PictureGoneError(f"It has {answer['ContentLength']:,} bytes, more than the workflow accepts.")
+    content: bytes = answer["Body"].read()
     return content

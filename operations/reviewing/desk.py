@@ -2,7 +2,7 @@
 
 A picture's message is deleted only after its label and its item are written. The message of a reviewer's last decision
 is deleted only after the next decision or a minute, so that the decision can be undone. If the program ends in between,
-SQS delivers the message again: a picture with a label is then completed without asking anybody, any other is asked
+SQS delivers the message again: a picture with a label is then completed without asking a reviewer, any other is asked
 again. So nothing is lost, and at most one picture of each reviewer is asked twice.
 """
 
@@ -15,19 +15,15 @@ from dataclasses import dataclass, field
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from common.labels.label import Label, LabelError, now
-from common.labels.question import NEITHER, Question, QuestionError, read_message
-from operations.reviewing.label_store import LabelStore
+from common.labels.label import NEITHER, Label, LabelError, Question, QuestionError, now, read_message
+from operations.reviewing.backend import AlreadyDecidedError, Backend, Message
 from operations.reviewing.page_picture import PagePicture
-from operations.reviewing.predictions_table import AlreadyDecidedError, PredictionsTable
-from operations.reviewing.review_queue import Message, ReviewQueue
-from operations.reviewing.served_model import ServedModels
 
 AHEAD = 2  # pictures that a page holds: the one it shows, and the next
 UNDO_SECONDS = 60  # after which a decision can no longer be undone
 SKIP_SECONDS = 600  # for which a skipped picture is hidden
 COUNTED_SECONDS = 2  # for which a count of the queue is cached
-MOST_REVIEWERS = 50  # open pages; each holds pictures
+MAX_PAGES = 50  # open at a time; each holds pictures
 
 
 class DeskClosedError(Exception):
@@ -46,12 +42,6 @@ class Held:
     question: Question
     picture: PagePicture
     attempts: list[Label] = field(default_factory=list)  # of failed calls: S3 may have stored one
-
-    def answers(self) -> tuple[str, ...]:
-        """Return the possible answers: a picture that cannot be shown has no class."""
-        if not self.picture.problem:
-            return (*self.question.class_names, NEITHER)
-        return (NEITHER,) if self.picture.permanent else ()
 
 
 @dataclass
@@ -92,31 +82,17 @@ class PageView:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Backend:
-    """Where pictures come from and decisions go."""
-
-    queue: ReviewQueue
-    labels: LabelStore
-    table: PredictionsTable
-    models: ServedModels
-    read: Callable[[Question], PagePicture]
-
-
 class Desk:
     """Hands pictures to pages. Every method may be called by many threads at once, each for its page."""
 
-    def __init__(self, backend: Backend, reviewer: str, hold_seconds: int, warn: Callable[[str], None]) -> None:
-        """Decide as `reviewer`; `hold_seconds` is the queue's VisibilityTimeout.
-
-        `warn` gets a sentence for the person at the terminal.
-        """
+    def __init__(self, backend: Backend, reviewer: str, warn: Callable[[str], None]) -> None:
+        """Decide as `reviewer`; `warn` gets a sentence for the person at the terminal."""
         self._backend, self._reviewer, self._warn = backend, reviewer, warn
-        self.hold_seconds = hold_seconds
+        self.hold_seconds = backend.queue.hold_seconds()
         self._reviewers: dict[str, Reviewer] = {}
         self._lock = threading.Lock()  # of `_reviewers` and `_closed`
         self._closed = False
-        self._counted: tuple[float, int | None, int | None] = (0.0, None, None)
+        self._counted: tuple[float, int | None, int | None] = (float("-inf"), None, None)
         self.decided: Counter[str] = Counter()  # by label, without undone decisions
 
     def poll(self, name: str) -> PageView:
@@ -135,31 +111,11 @@ class Desk:
         Raises UnknownAnswerError, and botocore's errors if a write failed. The picture then stays on the page, and the
         next decision completes the write.
         """
-        with self._locked(name) as reviewer:
-            held = _find(reviewer, message_id)
-            if held is None:
-                return self._view(reviewer, _missing_note(reviewer, message_id, answer))
-            if answer not in held.answers():
-                if held.picture.problem:
-                    raise UnknownAnswerError(f"a picture that cannot be shown is not {answer!r}")
-                raise UnknownAnswerError(f"{answer!r} is not a class of this picture")
-            last, note = self._write(held, answer)
-            reviewer.held.remove(held)
-            self._finish(reviewer)
-            reviewer.last = last
-        return self._view(reviewer, note)
+        return self._act(name, message_id, answer)
 
     def skip(self, name: str, message_id: str) -> PageView:
-        """Leave a picture to somebody else, or to later."""
-        with self._locked(name) as reviewer:
-            held = _find(reviewer, message_id)
-            if held is None:
-                return self._view(reviewer, _missing_note(reviewer, message_id, None))
-            self._backend.queue.hide([held.message], SKIP_SECONDS)
-            reviewer.held.remove(held)
-            self._finish(reviewer)
-            reviewer.last = Action(held, time.monotonic())
-        return self._view(reviewer)
+        """Hide a picture for SKIP_SECONDS, for another reviewer or for later."""
+        return self._act(name, message_id, None)
 
     def undo(self, name: str) -> PageView:
         """Undo the reviewer's last action, and show that picture again.
@@ -171,12 +127,17 @@ class Desk:
             last, reviewer.last = reviewer.last, None
             if last is None:
                 return self._view(reviewer, "There is nothing to undo.")
-            if last.label and not self._undo_decision(last):
-                return self._view(reviewer, "The decision was changed elsewhere, and stands.")
+            if last.label:
+                # The item, then the label: if the program ends in between, the decision stands.
+                if not self._backend.table.undo(last.label, last.was_decided_at):
+                    return self._view(reviewer, "The decision was changed elsewhere, and stands.")
+                self._backend.labels.delete(last.label)
+                with self._lock:
+                    self.decided[last.label.label] -= 1
             if not self._backend.queue.hide([last.held.message], self.hold_seconds):
                 reviewer.held.insert(0, last.held)
                 return self._view(reviewer)
-            if last.label:  # somebody has deleted its message meanwhile
+            if last.label:  # another program has deleted its message meanwhile
                 self._backend.queue.send(last.held.message.body)
         return self._view(reviewer, "It is undone, and the picture is in the queue again.")
 
@@ -192,14 +153,21 @@ class Desk:
         """Give a closed page's pictures back, and complete its last decision."""
         with self._lock:
             reviewer = self._reviewers.pop(name, None)
-        if reviewer:
-            self._dismiss(reviewer)
+        if reviewer is None:
+            return
+        with reviewer.lock:
+            reviewer.gone = True
+            self._finish(reviewer)
+            held, reviewer.held = reviewer.held, []
+            try:
+                self._backend.queue.hide([one.message for one in held], 0)
+            except (ClientError, BotoCoreError) as error:
+                self._warn(f"{len(held)} pictures come back only after the queue's timeout: {error}")
 
     def picture(self, message_id: str) -> PagePicture | None:
-        """Return a picture that some page holds."""
+        """Return a picture that a page holds, None if there is none."""
         with self._lock:
-            reviewers = list(self._reviewers.values())
-        held = (held for reviewer in reviewers for held in reviewer.in_flight())
+            held = [held for reviewer in self._reviewers.values() for held in reviewer.in_flight()]
         return next((one.picture for one in held if one.message.message_id == message_id), None)
 
     def sweep(self) -> None:
@@ -219,10 +187,9 @@ class Desk:
         """Give all pictures back, complete all decisions and hand out nothing any more."""
         with self._lock:
             self._closed = True
-            reviewers = list(self._reviewers.values())
-            self._reviewers.clear()
-        for reviewer in reviewers:
-            self._dismiss(reviewer)
+            names = list(self._reviewers)
+        for name in names:
+            self.leave(name)
 
     def _reviewer_of(self, name: str) -> Reviewer:
         with self._lock:
@@ -230,8 +197,8 @@ class Desk:
             if reviewer is None:
                 if self._closed:
                     raise DeskClosedError("the server is ending")
-                if len(self._reviewers) >= MOST_REVIEWERS:
-                    raise DeskClosedError(f"{MOST_REVIEWERS} pages are open: close some")
+                if len(self._reviewers) >= MAX_PAGES:
+                    raise DeskClosedError(f"{MAX_PAGES} pages are open: close some")
                 reviewer = self._reviewers[name] = Reviewer(time.monotonic())
         reviewer.seen = time.monotonic()
         return reviewer
@@ -262,7 +229,7 @@ class Desk:
             self._backend.queue.hide(unused, 0)
 
     def _prepare(self, message: Message) -> Held | None:
-        """Return the picture of a message, None if nobody need be asked."""
+        """Return the picture of a message, None if no reviewer need be asked."""
         try:
             question = read_message(message.body)
             with self._lock:
@@ -293,9 +260,32 @@ class Desk:
                     return True
         return False
 
+    def _act(self, name: str, message_id: str, answer: str | None) -> PageView:
+        """Decide a picture, or skip it without an answer; complete the reviewer's decision before."""
+        note = ""
+        with self._locked(name) as reviewer:
+            held = next((held for held in reviewer.held if held.message.message_id == message_id), None)
+            if held is None:
+                return self._view(reviewer, _missing_note(reviewer.last, message_id, answer))
+            last: Action | None = Action(held, time.monotonic())
+            if answer is None:
+                self._backend.queue.hide([held.message], SKIP_SECONDS)
+            else:
+                last, note = self._write(held, answer)
+            reviewer.held.remove(held)
+            self._finish(reviewer)
+            reviewer.last = last
+        return self._view(reviewer, note)
+
     def _write(self, held: Held, answer: str) -> tuple[Action | None, str]:
         """Write label and item; return the action that can be undone, and a note for the reviewer."""
-        question = held.question
+        question, picture = held.question, held.picture
+        answers: tuple[str, ...] = (*question.class_names, NEITHER)
+        if picture.problem:  # it has no class, and is decided only if the problem will stay
+            answers = (NEITHER,) if picture.permanent else ()
+        if answer not in answers:
+            reason = "which cannot be shown" if picture.problem else f"whose classes are {question.class_names}"
+            raise UnknownAnswerError(f"{answer!r} is not an answer for this picture, {reason}")
         label = Label(
             question,
             label=answer,
@@ -329,15 +319,6 @@ class Desk:
             self._warn(f"{label.question.picture.uri}: {error} The label {label.label} is deleted.")
         self._delete(message)
 
-    def _undo_decision(self, last: Action) -> bool:
-        """Undo the item, then the label: if the program ends in between, the decision stands."""
-        if last.label is None or not self._backend.table.undo(last.label, last.was_decided_at):
-            return False
-        self._backend.labels.delete(last.label)
-        with self._lock:
-            self.decided[last.label.label] -= 1
-        return True
-
     def _finish(self, reviewer: Reviewer) -> None:
         last, reviewer.last = reviewer.last, None
         if last and last.label:
@@ -349,40 +330,21 @@ class Desk:
         except (ClientError, BotoCoreError) as error:  # the label completes it when the message comes back
             self._warn(f"A message could not be deleted, and comes back once: {error}")
 
-    def _dismiss(self, reviewer: Reviewer) -> None:
-        with reviewer.lock:
-            reviewer.gone = True
-            self._finish(reviewer)
-            held, reviewer.held = reviewer.held, []
-            try:
-                self._backend.queue.hide([one.message for one in held], 0)
-            except (ClientError, BotoCoreError) as error:
-                self._warn(f"{len(held)} pictures come back only after the queue's timeout: {error}")
-
     def _view(self, reviewer: Reviewer, note: str = "") -> PageView:
-        waiting, in_flight = self._count()
+        at, waiting, in_flight = self._counted
+        if time.monotonic() - at > COUNTED_SECONDS:
+            # A written decision must not look like a failed one because the count failed.
+            with suppress(ClientError, BotoCoreError):
+                waiting, in_flight = self._backend.queue.waiting()
+            self._counted = (time.monotonic(), waiting, in_flight)
         with self._lock:
             own = sum(len(other.in_flight()) for other in self._reviewers.values())
         put_off = None if in_flight is None else max(0, in_flight - own)
         return PageView(tuple(reviewer.held), reviewer.last, waiting, put_off, note)
 
-    def _count(self) -> tuple[int | None, int | None]:
-        at, waiting, in_flight = self._counted
-        if not at or time.monotonic() - at > COUNTED_SECONDS:
-            # A written decision must not look like a failed one because the count failed.
-            with suppress(ClientError, BotoCoreError):
-                waiting, in_flight = self._backend.queue.waiting()
-            self._counted = (time.monotonic(), waiting, in_flight)
-        return waiting, in_flight
 
-
-def _find(reviewer: Reviewer, message_id: str) -> Held | None:
-    return next((held for held in reviewer.held if held.message.message_id == message_id), None)
-
-
-def _missing_note(reviewer: Reviewer, message_id: str, answer: str | None) -> str:
+def _missing_note(last: Action | None, message_id: str, answer: str | None) -> str:
     """Explain a request, an answer or a skip, about a picture that the page does not hold."""
-    last = reviewer.last
     if last is None or last.held.message.message_id != message_id:
         return "That picture had gone back to the queue."
     decided = last.label.label if last.label else None

@@ -14,23 +14,14 @@ LOSSLESS_PIXELS = 256 * 256  # up to here a PNG: the page enlarges small picture
 
 @dataclass(frozen=True)
 class PagePicture:
-    """What to send to a browser, or why the picture cannot be shown.
+    """What to send to a browser, or why the picture cannot be shown."""
 
-    Attributes:
-        content: a PNG or JPEG; empty if there is a problem.
-        media_type: "image/png" or "image/jpeg".
-        width: of `content`, in pixels.
-        height: of `content`, in pixels.
-        problem: why it cannot be shown, in a sentence; empty if it can.
-        permanent: whether the problem will stay.
-    """
-
-    content: bytes = b""
+    content: bytes = b""  # a PNG or JPEG of `width` by `height` pixels; empty if there is a problem
     media_type: str = ""
     width: int = 0
     height: int = 0
-    problem: str = ""
-    permanent: bool = False
+    problem: str = ""  # why it cannot be shown, in a sentence
+    permanent: bool = False  # whether the problem will stay
 
 
 def read_page_picture(s3: Any, picture: S3Picture) -> PagePicture:

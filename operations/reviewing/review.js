@@ -10,7 +10,6 @@
   const client = crypto.randomUUID();
   const images = new Map(); // by picture id: preloaded
   let current = null; // the picture on the page
-  let answers = []; // its classes, in the order of their keys; empty if the picture cannot be shown
   let canBeNeither = false;
   let held = 0; // pictures that this page has
   let busy = false; // a request is under way, or the picture is not on the screen yet
@@ -20,15 +19,11 @@
   class Refused extends Error {}
 
   async function ask(action, fields = {}) {
+    const headers = { "content-type": "application/json" };
     let answer, view;
     try {
-      answer = await fetch(action, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ client, ...fields }),
-      });
-      const isJson = answer.headers.get("content-type")?.includes("json");
-      view = isJson ? await answer.json() : {};
+      answer = await fetch(action, { method: "POST", headers, body: JSON.stringify({ client, ...fields }) });
+      view = answer.headers.get("content-type")?.includes("json") ? await answer.json() : {};
     } catch { // also where the answer was cut off
       throw new Refused("The server does not answer. Start it again with “python -m operations.review”, and open"
         + " the address that it prints. Your decisions are written.");
@@ -69,13 +64,11 @@
   async function showPicture(picture) {
     const shown = picture && (picture.problem ? problem(picture) : await loaded(picture));
     const isVisible = shown instanceof HTMLImageElement;
-    const classes = isVisible ? picture.classes : [];
     current = picture;
-    answers = classes.map((one) => one.name);
     canBeNeither = isVisible || Boolean(picture?.permanent);
     element("frame").hidden = !picture;
     element("nothing").hidden = Boolean(picture);
-    element("answers").replaceChildren(...classes.map(answerButton));
+    element("answers").replaceChildren(...(isVisible ? picture.classes.map(answerButton) : []));
     element("picture").replaceChildren(...(picture ? [shown] : []));
     if (!picture) return;
     element("guess").textContent = guessText(picture);
@@ -93,39 +86,33 @@
     }
   }
 
-  // A decision is final, so it must wait while somebody else, or somebody later, may see the picture.
+  // A decision is final, so it must wait while another reviewer, or a later one, may see the picture.
   function problem(picture) {
     return notice(picture.problem + (picture.permanent
       ? ` Choose “${review.dataset.neither}”, or skip it.` : " Skip it, and inform the operators of this workflow."));
   }
 
-  function notice(text) {
-    const paragraph = document.createElement("p");
-    paragraph.textContent = `The picture cannot be shown. ${text}`;
-    return paragraph;
+  const notice = (text) => make("p", `The picture cannot be shown. ${text}`);
+
+  function make(tag, text = "", className = "") {
+    const made = document.createElement(tag);
+    made.textContent = text;
+    made.className = className;
+    return made;
   }
 
   function answerButton({ name, probability }, position) {
-    const button = document.createElement("button");
+    const button = make("button");
     button.type = "button";
-    button.dataset.answer = name;
     if (position < 9) {
-      const key = document.createElement("kbd");
-      key.textContent = position + 1;
       button.setAttribute("aria-keyshortcuts", position + 1);
-      button.append(key, " ");
+      button.append(make("kbd", position + 1), " ");
     }
-    const label = document.createElement("span");
-    label.textContent = name;
-    button.append(label);
+    button.append(make("span", name));
     if (probability !== null) {
-      const figure = document.createElement("span");
-      figure.className = "probability";
-      figure.textContent = percent(probability);
-      const bar = document.createElement("span");
-      bar.className = "share";
+      const bar = make("span", "", "share");
       bar.style.width = `${100 * probability}%`;
-      button.append(" ", figure, bar);
+      button.append(" ", make("span", percent(probability), "probability"), bar);
     }
     onClick(button, () => decide(name));
     return button;
@@ -146,7 +133,6 @@
     element("undo").setAttribute("aria-disabled", String(!view.undo));
     element("neither").setAttribute("aria-disabled", String(!canBeNeither));
     element("skip").setAttribute("aria-disabled", String(!first));
-    review.dataset.picture = first?.id ?? "";
     review.dataset.views = Number(review.dataset.views ?? 0) + 1;
   }
 
@@ -181,29 +167,23 @@
   }
 
   const decide = (answer) => current && act("decide", { picture: current.id, answer });
-  const neither = () => canBeNeither && decide(review.dataset.neither);
-  const skip = () => current && act("skip", { picture: current.id });
-  const undo = () => element("undo").getAttribute("aria-disabled") !== "true" && act("undo");
 
   // The second click of a double click would decide the next picture unseen.
   function onClick(button, action) {
     button.addEventListener("click", (event) => { if (event.detail < 2) action(); });
   }
 
-  onClick(element("neither"), neither);
-  onClick(element("skip"), skip);
-  onClick(element("undo"), undo);
+  onClick(element("neither"), () => canBeNeither && decide(review.dataset.neither));
+  onClick(element("skip"), () => current && act("skip", { picture: current.id }));
+  onClick(element("undo"), () => element("undo").getAttribute("aria-disabled") !== "true" && act("undo"));
 
   document.addEventListener("keydown", (event) => {
     // So would a key that is held down, also as clicks on the focused button.
     if (event.repeat && ["Enter", " "].includes(event.key)) event.preventDefault();
     if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
-    const key = event.key.toLowerCase();
-    const position = /^[1-9]$/.test(key) ? Number(key) - 1 : -1;
-    if (position >= 0 && position < answers.length) decide(answers[position]);
-    else if (key === "n") neither();
-    else if (key === "s") skip();
-    else if (key === "u") undo();
+    const buttons = { n: element("neither"), s: element("skip"), u: element("undo") };
+    const answer = /^[1-9]$/.test(event.key) ? element("answers").children[event.key - 1] : null;
+    (answer ?? buttons[event.key.toLowerCase()])?.click();
   });
 
   // ------------------------------------------------------------------ requests of the page
@@ -213,11 +193,7 @@
       const view = await ask(action);
       if (busy || before !== epoch) return;
       busy = true;
-      try {
-        await show(view);
-      } finally {
-        busy = false;
-      }
+      await show(view).finally(() => { busy = false; });
       showError(null, "page");
     } catch (error) {
       showError(error, "page");
@@ -228,11 +204,7 @@
   async function poll() {
     if (polling || document.hidden || held >= AHEAD) return;
     polling = true;
-    try {
-      await refresh("poll");
-    } finally {
-      polling = false;
-    }
+    await refresh("poll").finally(() => { polling = false; });
   }
 
   setInterval(() => { if (!current) poll(); }, POLL_MS);

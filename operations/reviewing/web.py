@@ -14,9 +14,10 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from common.errors import ExpectedError
-from common.labels.question import NEITHER
+from common.labels.label import NEITHER
 from common.pages.page import render
-from operations.reviewing.desk import Desk, DeskClosedError, Held, PageView, UnknownAnswerError
+from common.s3_picture import json_object
+from operations.reviewing.desk import Desk, DeskClosedError, Held, UnknownAnswerError
 
 TEMPLATE = Path(__file__).with_name("review.html.j2")
 CLIENT_ID = re.compile(r"[0-9a-f-]{16,64}")
@@ -26,6 +27,17 @@ ACTIONS = {"poll": (), "decide": ("picture", "answer"), "skip": ("picture",), "u
 
 class BadRequestError(Exception):
     """The request is malformed."""
+
+
+# The HTTP status of each error.
+STATUSES = {
+    BadRequestError: 400,
+    UnknownAnswerError: 400,
+    ExpectedError: 409,
+    DeskClosedError: 503,
+    ClientError: 502,
+    BotoCoreError: 502,
+}
 
 
 def review_app(desk: Desk, reviewer: str) -> tuple[Starlette, dict[str, str]]:
@@ -45,36 +57,44 @@ def review_app(desk: Desk, reviewer: str) -> tuple[Starlette, dict[str, str]]:
     async def act(request: Request) -> Response:
         """Call the desk in a thread: it waits for AWS."""
         action = request.url.path.rpartition("/")[2]
-        fields = await _read(request)
-        arguments = [_text(fields, name) for name in ("client", *ACTIONS[action])]
-        if not CLIENT_ID.fullmatch(arguments[0]):
+        fields = json_object(await request.body())
+        arguments = [fields.get(name) for name in ("client", *ACTIONS[action])]
+        if not all(isinstance(argument, str) for argument in arguments):
+            raise BadRequestError(f"the request lacks one of {', '.join(('client', *ACTIONS[action]))}")
+        if not CLIENT_ID.fullmatch(str(arguments[0])):
             raise BadRequestError("the page's id is malformed")
         view = await run_in_threadpool(getattr(desk, action), *arguments)
-        return Response(status_code=204) if view is None else _view(view)
+        if view is None:
+            return Response(status_code=204)
+        last = view.last
+        return JSONResponse(
+            {
+                "pictures": [_picture(held) for held in view.pictures],
+                "waiting": view.waiting,
+                "put_off": view.put_off,
+                "undo": None if last is None else {"label": last.label.label if last.label else None},
+                "note": view.note,
+            }
+        )
 
     routes = [
         Route("/", get_page),
         Route("/pictures/{message_id}", get_picture),
         *[Route(f"/{action}", act, methods=["POST"]) for action in ACTIONS],
     ]
-    statuses = {
-        BadRequestError: 400,
-        UnknownAnswerError: 400,
-        ExpectedError: 409,
-        DeskClosedError: 503,
-        ClientError: 502,
-        BotoCoreError: 502,
-    }
-    handlers: Any = {error: _error_handler(status) for error, status in statuses.items()}
-    return Starlette(routes=routes, exception_handlers=handlers), security_headers(page)
+    return Starlette(routes=routes, exception_handlers=dict.fromkeys(STATUSES, _error)), _security_headers(page)
 
 
-def security_headers(page: str) -> dict[str, str]:
+async def _error(_: Request, error: Exception) -> Response:
+    status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
+    return JSONResponse({"error": str(error)}, status)
+
+
+def _security_headers(page: str) -> dict[str, str]:
     """Return headers that let a browser run this page's own script and style, and nothing else."""
-    scripts, styles = (_hashes(page, tag) for tag in ("script", "style"))
     policy = (
-        f"default-src 'none'; script-src {scripts}; style-src {styles}; img-src 'self' data:;"
-        " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src {_hashes(page, 'script')}; style-src {_hashes(page, 'style')};"
+        " img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return {
         "content-security-policy": policy,
@@ -90,38 +110,7 @@ def security_headers(page: str) -> dict[str, str]:
 def _hashes(page: str, tag: str) -> str:
     contents = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
     digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()) for text in contents]
-    return " ".join(f"'sha256-{digest.decode()}'" for digest in digests) or "'none'"
-
-
-async def _read(request: Request) -> dict[str, Any]:
-    try:
-        fields = await request.json()
-    except ValueError as error:
-        raise BadRequestError("the request is not JSON") from error
-    if not isinstance(fields, dict):
-        raise BadRequestError("the request is not a JSON object")
-    return fields
-
-
-def _text(fields: dict[str, Any], name: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str):
-        raise BadRequestError(f"the request has no {name}")
-    return value
-
-
-def _view(view: PageView) -> Response:
-    last = view.last
-    undo = None if last is None else {"label": last.label.label if last.label else None}
-    return JSONResponse(
-        {
-            "pictures": [_picture(held) for held in view.pictures],
-            "waiting": view.waiting,
-            "put_off": view.put_off,
-            "undo": undo,
-            "note": view.note,
-        }
-    )
+    return " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
 
 
 def _picture(held: Held) -> dict[str, Any]:
@@ -139,10 +128,3 @@ def _picture(held: Held) -> dict[str, Any]:
         "threshold": question.threshold,
         "classes": [{"name": name, "probability": probability} for name, probability in question.probabilities()],
     }
-
-
-def _error_handler(status: int) -> Any:
-    async def handler(_: Request, error: Exception) -> Response:
-        return JSONResponse({"error": str(error)}, status)
-
-    return handler

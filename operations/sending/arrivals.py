@@ -11,10 +11,13 @@ AS_IT_IS = "as it is"  # the kind of an unchanged picture
 
 
 class SourcePicture(NamedTuple):
-    """A file to send: `name` is its path below the folder it came from, `truth` its class."""
+    """A picture to send: its file or bytes, and its class `truth`, None where it is unknown.
+
+    `name` is the file's path below the folder that was given, or an odd picture's file name.
+    """
 
     name: str
-    path: Path
+    body: Path | bytes
     truth: str | None
 
 
@@ -24,40 +27,22 @@ class Arrival:
 
     The sender's threads fill in the upload, `version_id` last. Only then does the tracker, another thread, read the
     arrival and fill in the rest. So no field has two writers at a time.
-
-    Attributes:
-        key: the object's.
-        body: bytes, or the file that has them.
-        kind: AS_IT_IS, or how it was made odd.
-        truth: class of the picture, None where it is unknown.
-        late_s: seconds from `at` until its upload began.
-        upload_s: seconds that the upload took, retries included.
-        upload_error: name and message of the upload's error.
-        version_id: as S3 returned it; "null" in a bucket without versions.
-        outcome: accepted, review or failed.
-        label: class of an accepted picture.
-        guess: likeliest class of a picture in review.
-        confidence: probability of the label or guess.
-        error: name of the execution's error.
-        cause: cause of the execution's error.
-        execution_arn: the execution that decided.
-        stopped: when that execution ended, in seconds since 1970 by AWS's clock.
     """
 
     at: float
     key: str
     body: Path | bytes
-    kind: str = AS_IT_IS
+    kind: str = AS_IT_IS  # or how it was made odd
     truth: str | None = None
-    late_s: float | None = None
-    upload_s: float | None = None
-    upload_error: str | None = None
-    version_id: str | None = None
+    late_s: float | None = None  # seconds from `at` until its upload began
+    upload_s: float | None = None  # seconds that the upload took, retries included
+    upload_error: str | None = None  # name and message
+    version_id: str | None = None  # as S3 returned it; "null" in a bucket without versions
     outcome: Outcome | None = None
-    label: str | None = None
-    guess: str | None = None
-    confidence: float | None = None
-    error: str | None = None
+    label: str | None = None  # of an accepted picture
+    guess: str | None = None  # likeliest class of a picture in review
+    confidence: float | None = None  # of the label or guess
+    error: str | None = None  # name of the execution's error
     cause: str | None = None
-    execution_arn: str | None = None
-    stopped: float | None = None
+    execution_arn: str | None = None  # the execution that decided
+    stopped: float | None = None  # when that execution ended, in seconds since 1970 by AWS's clock

@@ -2,9 +2,8 @@
 
 import io
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 from common.errors import ExpectedError
 from operations.sending.arrivals import SourcePicture
@@ -25,18 +24,9 @@ class UnreadableSourceError(ExpectedError):
     """A file is not a picture, so it cannot be rotated, shrunk or enlarged."""
 
 
-@dataclass(frozen=True)
-class OddPicture:
-    """An odd picture: `name` is a file name, `truth` the class of its source."""
-
-    name: str
-    content: bytes
-    truth: str | None
-
-
 def make_odd_pictures(
-    wanted: dict[str, int], sources: Sequence[SourcePicture], seed: int, report: Callable[[int, int | None], None]
-) -> dict[str, list[OddPicture]]:
+    wanted: Mapping[str, int], files: Sequence[SourcePicture], seed: int, report: Callable[[int, int | None], None]
+) -> dict[str, list[SourcePicture]]:
     """Return odd pictures by kind, at most MOST_OF_A_KIND of each.
 
     `wanted` is how many of each kind will be sent. `report` gets how many are made, and their total. Raises
@@ -44,29 +34,28 @@ def make_odd_pictures(
     """
     chance = random.Random(f"{seed} odd pictures")  # noqa: S311  a load, not a secret
     todo = [
-        (kind, sources[number % len(sources)])
+        (kind, files[number % len(files)])
         for kind, count in wanted.items()
         for number in range(min(count, MOST_OF_A_KIND[kind]))
     ]
-    made: dict[str, list[OddPicture]] = {kind: [] for kind in wanted}
+    made: dict[str, list[SourcePicture]] = {kind: [] for kind in wanted}
     for done, (kind, source) in enumerate(todo, start=1):
         made[kind].append(make_odd(kind, source, chance))
         report(done, len(todo))
     return made
 
 
-def make_odd(kind: str, source: SourcePicture, chance: random.Random) -> OddPicture:
-    """Return an odd copy of a picture. Raises UnreadableSourceError."""
-    name = PurePosixPath(source.name)
+def make_odd(kind: str, source: SourcePicture, chance: random.Random) -> SourcePicture:
+    """Return an odd copy of a picture in a file. Raises UnreadableSourceError."""
+    name, file = PurePosixPath(source.name), Path(str(source.body))
     if kind == "corrupt":
-        content = corrupt(source.path.read_bytes(), chance)
-        return OddPicture(f"{kind}-{name.name}", content, source.truth)
+        return SourcePicture(f"{kind}-{name.name}", corrupt(file.read_bytes(), chance), source.truth)
     suffix = ".jpg" if kind == "huge" else ".png"
-    return OddPicture(f"{kind}-{name.stem}{suffix}", redraw(kind, source, chance), source.truth)
+    return SourcePicture(f"{kind}-{name.stem}{suffix}", redraw(kind, file, chance), source.truth)
 
 
 def corrupt(content: bytes, chance: random.Random) -> bytes:
-    """Return the bytes truncated, or with some of them changed; never the same bytes."""
+    """Return the bytes truncated, or with a few of them changed; never the same bytes."""
     if len(content) < 2 or chance.random() < 0.5:
         return content[: chance.randrange(max(1, len(content)))]
     damaged = bytearray(content)
@@ -75,17 +64,17 @@ def corrupt(content: bytes, chance: random.Random) -> bytes:
     return bytes(damaged)
 
 
-def redraw(kind: str, source: SourcePicture, chance: random.Random) -> bytes:
+def redraw(kind: str, file: Path, chance: random.Random) -> bytes:
     """Return the picture rotated by quarters, shrunk or enlarged, encoded anew."""
     from PIL import Image
 
     from training.sources.folder import DECODER_ERRORS, read_picture
 
     try:
-        picture = read_picture(source.path, LONGEST_SIDE)
+        picture = read_picture(file, LONGEST_SIDE)
     except DECODER_ERRORS as error:
         raise UnreadableSourceError(
-            f"{source.path} cannot be made {kind}, since it cannot be decoded ({error}): leave it out, or give only"
+            f"{file} cannot be made {kind}, since it cannot be decoded ({error}): leave it out, or give only"
             " --odd-kinds corrupt."
         ) from error
     out = io.BytesIO()

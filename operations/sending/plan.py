@@ -1,16 +1,12 @@
 """Decide which picture is sent when and under which key, before anything is sent. All choices are seeded."""
 
 import random
-import secrets
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from common.errors import ExpectedError
-from operations.sending.arrivals import INBOX, Arrival, SourcePicture
-from operations.sending.odd_pictures import OddPicture
+from operations.sending.arrivals import AS_IT_IS, INBOX, Arrival, SourcePicture
 from training.staging.folder import read_manifest
 
 TEST = "test/"
@@ -42,16 +38,15 @@ def pictures_of(paths: Iterable[Path]) -> list[SourcePicture]:
     """
     pictures: list[SourcePicture] = []
     for path in paths:
-        folder = path.parent if path.is_file() else path
-        files = [path] if path.is_file() else [p for p in sorted(path.rglob("*")) if _is_visible_file(p, path)]
-        if not files:
+        if path.is_file():
+            pictures.append(SourcePicture(path.name, path, None))
+            continue
+        names = {file: file.relative_to(path) for file in sorted(path.rglob("*")) if file.is_file()}
+        visible = [file for file, name in names.items() if not any(part.startswith(".") for part in name.parts)]
+        if not visible:
             raise NoPicturesError(f"{path} is neither a file nor a folder with files in it.")
-        pictures += [SourcePicture(f.relative_to(folder).as_posix(), f, None) for f in files]
+        pictures += [SourcePicture(names[file].as_posix(), file, None) for file in visible]
     return pictures
-
-
-def _is_visible_file(path: Path, folder: Path) -> bool:
-    return path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def staged_test_pictures(root: Path) -> list[SourcePicture]:
@@ -66,11 +61,6 @@ def staged_test_pictures(root: Path) -> list[SourcePicture]:
     return pictures
 
 
-def new_run_id() -> str:
-    """Return a unique name for a run, with the time in UTC."""
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
-
-
 def plan_files(pictures: Sequence[SourcePicture], most: int) -> list[Arrival]:
     """Return each picture once, all at once, under its own name. Raises SameKeyError, TooManyPicturesError."""
     if len(pictures) > most:
@@ -79,16 +69,16 @@ def plan_files(pictures: Sequence[SourcePicture], most: int) -> list[Arrival]:
     for picture in pictures:
         key = f"{INBOX}/{picture.name}"
         if key in by_key:
-            raise SameKeyError(f"{by_key[key].path} and {picture.path} would both become {key}.")
+            raise SameKeyError(f"{by_key[key].body!s} and {picture.body!s} would both become {key}.")
         by_key[key] = picture
-    return [Arrival(0.0, key, p.path, truth=p.truth) for key, p in by_key.items()]
+    return [Arrival(0.0, key, picture.body, truth=picture.truth) for key, picture in by_key.items()]
 
 
 def plan_load(
     times: Sequence[float],
     pictures: Sequence[SourcePicture],
     odd: Mapping[int, str],
-    odd_pictures: Mapping[str, Sequence[OddPicture]],
+    odd_pictures: Mapping[str, Sequence[SourcePicture]],
     run_id: str,
 ) -> list[Arrival]:
     """Return a picture for each time, in turn, under a key of its own.
@@ -98,15 +88,14 @@ def plan_load(
     arrivals = []
     used: Counter[str] = Counter()
     for number, at in enumerate(times):
-        if kind := odd.get(number):
-            made = odd_pictures[kind][used[kind] % len(odd_pictures[kind])]
-            used[kind] += 1
-            key = f"{INBOX}/{run_id}/{number:05d}-{made.name}"
-            arrivals.append(Arrival(at, key, made.content, kind, made.truth))
-        else:
+        kind = odd.get(number, AS_IT_IS)
+        if kind == AS_IT_IS:
             picture = pictures[number % len(pictures)]
-            key = f"{INBOX}/{run_id}/{number:05d}-{PurePosixPath(picture.name).name}"
-            arrivals.append(Arrival(at, key, picture.path, truth=picture.truth))
+        else:
+            picture = odd_pictures[kind][used[kind] % len(odd_pictures[kind])]
+            used[kind] += 1
+        key = f"{INBOX}/{run_id}/{number:05d}-{PurePosixPath(picture.name).name}"
+        arrivals.append(Arrival(at, key, picture.body, kind, picture.truth))
     return arrivals
 
 
@@ -134,13 +123,6 @@ def poisson_arrivals(rate: float, *, duration: float | None, count: int | None, 
     return times
 
 
-def burst_arrivals(count: int, *, most: int) -> list[float]:
-    """Return `count` times of 0: all at once. Raises TooManyPicturesError above `most`."""
-    if count > most:
-        raise TooManyPicturesError(most)
-    return [0.0] * count
-
-
 def choose_odd(count: int, share: float, kinds: Sequence[str], seed: int) -> dict[int, str]:
     """Return the kind of each odd arrival among `count`, by number from 0.
 
@@ -148,5 +130,4 @@ def choose_odd(count: int, share: float, kinds: Sequence[str], seed: int) -> dic
     """
     order = list(range(count))
     random.Random(f"{seed} odd").shuffle(order)  # noqa: S311  a load, not a secret
-    odd = islice(order, round(share * count))
-    return {number: kinds[index % len(kinds)] for index, number in enumerate(odd)}
+    return {number: kinds[index % len(kinds)] for index, number in enumerate(order[: round(share * count)])}

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from threading import Event
-from typing import Any, Protocol
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as AwsConnectionError
@@ -12,6 +12,7 @@ from common.errors import ExpectedError
 from common.predictions import ACCEPTED, FAILED, LOW_CONFIDENCE_ERROR, REVIEW, REVIEWED, PredictionKey, read_item
 from operations.sending.arrivals import Arrival
 from operations.sending.executions import FAILED_STATUSES, DescribedExecution, EndedExecution, describe, ended_since
+from operations.sending.uploading import Sender
 
 POLL_S = 2.0
 POLL_S_PER_PAGE = 1.0  # for each page of the last list of executions: half of what a small region allows
@@ -37,16 +38,6 @@ class UnknownOutcomeError(ExpectedError):
     """The table has an outcome that this version of the program does not know."""
 
 
-class Clock(Protocol):
-    """What the tracker needs of the sender: when the run began and how AWS's clock differs."""
-
-    began: float
-
-    @property
-    def offset_s(self) -> float:
-        """AWS's clock minus this machine's, in seconds."""
-
-
 class Tracker:
     """Fills in the outcome of each uploaded arrival. An item of the table overrides a failed execution."""
 
@@ -57,17 +48,13 @@ class Tracker:
         outputs: dict[str, str],
         *,
         arrivals: Sequence[Arrival],
-        clock: Clock,
+        sender: Sender,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Read the state machine and the table that `outputs`, those of the stack, name."""
         self.last_error = ""  # of the last poll, empty if it succeeded
-        self._stepfunctions = stepfunctions
-        self._dynamodb = dynamodb
-        self._outputs = outputs
-        self._arrivals = arrivals
-        self._clock = clock
-        self._now = now
+        self._stepfunctions, self._dynamodb, self._outputs = stepfunctions, dynamodb, outputs
+        self._arrivals, self._sender, self._now = arrivals, sender, now
         self._ended: dict[str, EndedExecution] = {}
         self._described: set[str] = set()
         self._failures: dict[PredictionKey, DescribedExecution] = {}
@@ -97,12 +84,12 @@ class Tracker:
         if not waiting:
             return 0
         oldest = min(arrival.at for arrival in waiting)
-        since = self._clock.began + oldest + self._clock.offset_s - MARGIN_S
+        since = self._sender.began + oldest + self._sender.clock_offset.seconds - MARGIN_S
         # In this order: an execution that the list gives as ended has written its item.
         ended, pages = ended_since(self._stepfunctions, self._outputs["StateMachineArn"], since)
         self._ended |= {execution.arn: execution for execution in ended}
         self._read_items([a for a in waiting if a.outcome is None])
-        self._explain_failures(waiting)
+        self._explain_failures([a for a in waiting if a.outcome is None])
         for arrival in waiting:
             if arrival.outcome is not None:
                 self._decided_at.setdefault(arrival.key, self._now())
@@ -110,8 +97,15 @@ class Tracker:
         return pages
 
     def last_poll(self) -> None:
-        """Let an item override a failure: another execution of the same version may have decided."""
-        self._read_items([a for a in self._arrivals if a.outcome == FAILED])
+        """Let an item override a failure: another execution of the same version may have decided.
+
+        Raises what `follow` raises.
+        """
+        try:
+            self._read_items([a for a in self._arrivals if a.outcome == FAILED])
+        except (ClientError, BotoCoreError) as error:
+            if not is_transient(error):
+                raise
         self._note_ends(self._arrivals)
 
     def waiting(self) -> list[Arrival]:
@@ -131,9 +125,9 @@ class Tracker:
         """Read the items of these arrivals. Keys that DynamoDB leaves unprocessed wait for the next poll."""
         table = self._outputs["PredictionsTableName"]
         by_key = {self._key(arrival): arrival for arrival in arrivals}
-        keys = list(by_key)
+        keys = [key.attributes() for key in by_key]
         for start in range(0, len(keys), BATCH_GET_KEYS):
-            wanted = [key.attributes() for key in keys[start : start + BATCH_GET_KEYS]]
+            wanted = keys[start : start + BATCH_GET_KEYS]
             # Consistent, so that what an ended execution wrote is there.
             answer = self._dynamodb.batch_get_item(RequestItems={table: {"Keys": wanted, "ConsistentRead": True}})
             for item in answer["Responses"].get(table, []):
@@ -144,14 +138,15 @@ class Tracker:
             if arrival.outcome and (execution := self._ended.get(arrival.execution_arn or "")):
                 arrival.stopped = execution.stopped
 
-    def _explain_failures(self, waiting: list[Arrival]) -> None:
+    def _explain_failures(self, undecided: list[Arrival]) -> None:
         """Describe failed executions that no item explains, oldest first, as many as the rate allows."""
-        undecided = [arrival for arrival in waiting if arrival.outcome is None]
         if not undecided:
             return
+        saved_up = self._describes + (self._now() - self._described_at) * DESCRIBES_PER_S
+        self._describes, self._described_at = min(saved_up, MOST_DESCRIBES), self._now()
         explained = {a.execution_arn for a in self._arrivals} | self._described
         failed = [e for e in self._ended.values() if e.status in FAILED_STATUSES and e.arn not in explained]
-        for execution in sorted(failed, key=lambda e: e.stopped)[: self._describes_allowed()]:
+        for execution in sorted(failed, key=lambda e: e.stopped)[: int(self._describes)]:
             described = describe(self._stepfunctions, execution.arn)
             self._describes -= 1
             self._described.add(execution.arn)
@@ -161,11 +156,6 @@ class Tracker:
             if failure := self._failures.get(self._key(arrival)):
                 arrival.execution_arn, arrival.error, arrival.cause = failure.arn, failure.error, failure.cause
                 arrival.outcome = REVIEW if failure.error == LOW_CONFIDENCE_ERROR else FAILED
-
-    def _describes_allowed(self) -> int:
-        saved_up = self._describes + (self._now() - self._described_at) * DESCRIBES_PER_S
-        self._describes, self._described_at = min(saved_up, MOST_DESCRIBES), self._now()
-        return int(self._describes)
 
 
 def note_item(arrival: Arrival, item: dict[str, Any]) -> None:
@@ -187,7 +177,7 @@ def note_item(arrival: Arrival, item: dict[str, Any]) -> None:
     arrival.outcome = prediction.outcome
 
 
-def is_transient(error: Exception) -> bool:
+def is_transient(error: ClientError | BotoCoreError) -> bool:
     """Tell whether the same call may succeed a little later."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -40,10 +40,8 @@ class ClockOffset:
     An execution's end is in AWS's time and a picture's arrival in this machine's: their latency needs the difference.
     """
 
-    def __init__(self) -> None:
-        """Start without any bound."""
-        self._low = float("-inf")
-        self._high = float("inf")
+    _low = float("-inf")
+    _high = float("inf")
 
     def observe(self, asked: float, answered: float, date: str | None) -> None:
         """Narrow the bounds by an answer: this machine's times around it (seconds since 1970) and its Date.
@@ -68,20 +66,14 @@ class ClockOffset:
 class Sender:
     """Uploads arrivals to a bucket. `stop`, once set, lets no further upload begin."""
 
-    def __init__(self, s3: Any, bucket: str, stop: Event) -> None:
+    def __init__(self, s3: Any, bucket: str) -> None:
         """Upload with an S3 client that has a connection for each of UPLOADS_AT_ONCE threads."""
-        self.bucket = bucket
+        self.bucket, self.stop = bucket, Event()
         self.began = 0.0  # seconds since 1970, by this machine's clock
         self.clock_offset = ClockOffset()
         self.refused: UploadsRefusedError | None = None
         self._s3 = s3
-        self._stop = stop
         self._began = 0.0  # by the monotonic clock
-
-    @property
-    def offset_s(self) -> float:
-        """AWS's clock minus this machine's, in seconds."""
-        return self.clock_offset.seconds
 
     def send(self, arrivals: Sequence[Arrival], tick: Callable[[], None]) -> None:
         """Upload all of them, each when it is due; return when the last upload has ended.
@@ -94,17 +86,15 @@ class Sender:
         with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
             begun: list[Future[None]] = []
             try:
-                dispatch(
-                    arrivals,
-                    lambda arrival: begun.append(pool.submit(self.upload, arrival)),
-                    now=lambda: time.monotonic() - self._began,
-                    wait=self._stop.wait,
-                    tick=tick,
-                )
+                for arrival in arrivals:
+                    while (left := self._began + arrival.at - time.monotonic()) > 0 and not self.stop.is_set():
+                        tick()
+                        self.stop.wait(min(left, TICK_S))
+                    begun.append(pool.submit(self.upload, arrival))
                 while wait(begun, timeout=TICK_S).not_done:
                     tick()
             except BaseException:  # otherwise the pool would upload all that has been submitted
-                self._stop.set()
+                self.stop.set()
                 if any(future.running() for future in begun):
                     print("Interrupted: the uploads under way end first.", file=sys.stderr)
                 pool.shutdown(cancel_futures=True)
@@ -114,7 +104,7 @@ class Sender:
 
     def upload(self, arrival: Arrival) -> None:
         """Upload one picture and note the result in it."""
-        if self._stop.is_set():
+        if self.stop.is_set():
             return
         arrival.late_s = time.monotonic() - self._began - arrival.at
         try:
@@ -128,34 +118,12 @@ class Sender:
                 arrival.upload_error += " (S3 may have stored it all the same)"
             self.refused = self.refused or refusal(error, self.bucket)
             if self.refused:
-                self._stop.set()
+                self.stop.set()
             return
         arrival.upload_s = time.monotonic() - begin
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         self.clock_offset.observe(asked, asked + arrival.upload_s, headers.get("date"))
         arrival.version_id = answer.get("VersionId", "null")  # last: the tracker waits for it
-
-
-def dispatch(
-    arrivals: Iterable[Arrival],
-    submit: Callable[[Arrival], object],
-    *,
-    now: Callable[[], float],
-    wait: Callable[[float], bool],
-    tick: Callable[[], None],
-) -> None:
-    """Submit each arrival when it is due, an overdue one at once.
-
-    `now` returns the seconds since the start; `wait` sleeps for seconds and returns whether to stop.
-    """
-    for arrival in arrivals:
-        while (left := arrival.at - now()) > 0:
-            if wait(min(left, TICK_S)):
-                return
-            tick()
-        if wait(0):
-            return
-        submit(arrival)
 
 
 def refusal(error: Exception, bucket: str) -> UploadsRefusedError | None:

@@ -14,23 +14,19 @@ from PIL import Image, ImageDraw
 from common.predictions import PredictionKey
 from common.settings import default_bucket, project
 from tests.integration.laptop_aws import LaptopAws
+from tests.unit.operations.review_backend import body
 
 TRAINING_BUCKET = default_bucket("000000000000", "us-east-1")  # what the laptop's AWS knows
-CLASSES = ("bicycle", "motorcycle")
 HOLD_SECONDS = 10  # the template has 300: too long for a test to wait for
+KEY = {"picture": "HASH", "version_id": "RANGE"}
 RESOURCES: dict[str, Any] = {
     "Pictures": {"Type": "AWS::S3::Bucket", "Properties": {"VersioningConfiguration": {"Status": "Enabled"}}},
     "Predictions": {
         "Type": "AWS::DynamoDB::Table",
         "Properties": {
             "BillingMode": "PAY_PER_REQUEST",
-            "AttributeDefinitions": [
-                {"AttributeName": name, "AttributeType": "S"} for name in ("picture", "version_id")
-            ],
-            "KeySchema": [
-                {"AttributeName": "picture", "KeyType": "HASH"},
-                {"AttributeName": "version_id", "KeyType": "RANGE"},
-            ],
+            "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in KEY],
+            "KeySchema": [{"AttributeName": name, "KeyType": kind} for name, kind in KEY.items()],
         },
     },
     "Review": {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": HOLD_SECONDS}},
@@ -55,52 +51,26 @@ class ReviewStack(NamedTuple):
         bucket = self.outputs["PicturesBucketName"]
         given = {"Bucket": bucket, "Key": key, "Body": content, "StorageClass": storage}
         version = self.aws.client("s3").put_object(**given)["VersionId"]
-        execution = f"arn:aws:states:us-east-1:000000000000:execution:m:{name}"
-        confidence = changes.pop("confidence", 0.625)
-        self.aws.client("dynamodb").put_item(
-            TableName=self.outputs["PredictionsTableName"],
-            Item=PredictionKey(f"s3://{bucket}/{key}", version).attributes()
-            | {
-                "outcome": {"S": "review"},
-                "queued": {"BOOL": True},
-                "claimed_at": {"N": "1763884800000"},
-                "guess": {"S": "bicycle"},
-                "confidence": {"N": repr(confidence)},
-                "threshold": {"N": "0.9"},
-                "endpoint_name": {"S": "scones-unlimited"},
-                "execution_arn": {"S": execution},
-                "decided_at": {"S": "2026-11-23T08:00:00.000Z"},
-            },
-        )
-        message = {
-            "s3_bucket": bucket,
-            "s3_key": key,
-            "s3_version_id": version,
-            "content_type": "image/png",
-            "label": "bicycle",
-            "confidence": confidence,
-            "accepted": False,
-            "threshold": 0.9,
-            "inferences": [confidence, 1 - confidence],
-            "class_names": list(CLASSES),
-            "endpoint_name": "scones-unlimited",
-            "execution_arn": execution,
-        } | changes
+        message = json.loads(body(s3_bucket=bucket, s3_key=key, s3_version_id=version, **changes))
+        item = PredictionKey(f"s3://{bucket}/{key}", version).attributes() | {
+            "outcome": {"S": "review"},
+            "queued": {"BOOL": True},
+            "claimed_at": {"N": "1763884800000"},
+            "guess": {"S": message["label"]},
+            "confidence": {"N": repr(message["confidence"])},
+            "threshold": {"N": repr(message["threshold"])},
+            "endpoint_name": {"S": message["endpoint_name"]},
+            "execution_arn": {"S": message["execution_arn"]},
+            "decided_at": {"S": "2026-11-23T08:00:00.000Z"},
+        }
+        self.aws.client("dynamodb").put_item(TableName=self.outputs["PredictionsTableName"], Item=item)
         self._send(message)
         return key
 
     def ask_again(self, key: str) -> None:
         """Queue a second message about a picture, as after a lost answer of SQS."""
-        item = self.items()[key]
-        self._send(
-            {
-                "s3_bucket": self.outputs["PicturesBucketName"],
-                "s3_key": key,
-                "s3_version_id": item["version_id"]["S"],
-                "label": item["guess"]["S"],
-                "class_names": list(CLASSES),
-            }
-        )
+        version = self.items()[key]["version_id"]["S"]
+        self._send(json.loads(body(s3_bucket=self.outputs["PicturesBucketName"], s3_key=key, s3_version_id=version)))
 
     def _send(self, message: dict[str, Any]) -> None:
         self.aws.client("sqs").send_message(QueueUrl=self.outputs["ReviewQueueUrl"], MessageBody=json.dumps(message))

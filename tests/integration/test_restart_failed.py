@@ -1,4 +1,4 @@
-"""The command that starts failures again, on failures of the deployed workflow."""
+"""The command that restarts failed pictures, on failures of the deployed workflow."""
 
 import json
 from typing import Any
@@ -59,20 +59,9 @@ def test_failed_pictures_are_started_again_once(healthy, failed):
     assert restart(healthy) == "The queue is empty.\n"
 
 
-def test_message_of_a_decided_picture_is_only_deleted(healthy, failed):
-    for event in failed:
-        assert execute(healthy, event)["status"] == "SUCCEEDED"
-    deciding = [record(healthy, event) for event in failed]
-    printed = restart(healthy)
-    assert counted(printed, "already decided") == len(failed)
-    assert counted(printed, "started again") == 0
-    assert [record(healthy, event) for event in failed] == deciding
-    assert waiting(healthy) == 0
-
-
 @pytest.mark.parity("states-stop")
 def test_picture_of_a_stopped_execution_is_started_again(healthy):
-    """EventBridge tells of it, with the upload's event as the execution's input."""
+    """EventBridge sends the notification, with the upload's event as the execution's input."""
     event = put(healthy, WHITE)
     upload = {
         "bucket": {"name": event["s3_bucket"]},
@@ -89,56 +78,26 @@ def test_picture_of_a_stopped_execution_is_started_again(healthy):
 
 
 @pytest.mark.parity("states-start")
-def test_message_that_is_handled_twice_starts_one_execution(healthy):
-    """As when an earlier run was ended between the start and the deletion."""
+@pytest.mark.parametrize("earlier", ["RUNNING", "FAILED"])
+def test_message_of_an_unfinished_run_starts_no_second_execution(healthy, earlier):
+    """An earlier run was ended between the start and the deletion; a failed execution sends another message."""
     event = put(healthy, WHITE)
     notification = event | {"error": {"Error": "EndpointBusyError", "Cause": ""}, "execution_arn": ""}
-    message = healthy.aws.client("sqs").send_message(QueueUrl=healthy.failures, MessageBody=json.dumps(notification))[
-        "MessageId"
-    ]
-    fault(healthy, {"kind": "slow", "delay_seconds": 5})
-    stepfunctions = healthy.aws.client("stepfunctions")
-    machine = healthy.outputs["StateMachineArn"]
-    stepfunctions.start_execution(stateMachineArn=machine, name=f"restart-{message}", input=json.dumps(event))
-    executions = stepfunctions.list_executions(stateMachineArn=machine)["executions"]
+    sqs, stepfunctions = healthy.aws.client("sqs"), healthy.aws.client("stepfunctions")
+    sent = sqs.send_message(QueueUrl=healthy.failures, MessageBody=json.dumps(notification))
+    fault(healthy, {"kind": "slow", "delay_seconds": 5} if earlier == "RUNNING" else {"kind": "nonsense"})
+    machine = {"stateMachineArn": healthy.outputs["StateMachineArn"]}
+    name = f"restart-{sent['MessageId']}"
+    arn = stepfunctions.start_execution(**machine, name=name, input=json.dumps(event))["executionArn"]
+    if earlier == "FAILED":
+        assert ended(healthy, arn)["status"] == "FAILED"
+        fault(healthy, None)
+        wait_until(lambda: waiting(healthy) == 2)
+    before = len(stepfunctions.list_executions(**machine)["executions"])
     restart(healthy)
-    assert waiting(healthy) == 0
-    after = stepfunctions.list_executions(stateMachineArn=machine)["executions"]
-    assert len(after) == len(executions)
-    assert label(healthy, event) == "bicycle"
-
-
-def test_picture_that_failed_again_after_an_unfinished_run_is_started_again(healthy):
-    """The execution of the earlier run failed too, and its notification is another message."""
-    event = put(healthy, WHITE)
-    notification = event | {"error": {"Error": "EndpointBusyError", "Cause": ""}, "execution_arn": ""}
-    message = healthy.aws.client("sqs").send_message(QueueUrl=healthy.failures, MessageBody=json.dumps(notification))[
-        "MessageId"
-    ]
-    fault(healthy, {"kind": "nonsense"})
-    arn = healthy.aws.client("stepfunctions").start_execution(
-        stateMachineArn=healthy.outputs["StateMachineArn"], name=f"restart-{message}", input=json.dumps(event)
-    )["executionArn"]
-    assert ended(healthy, arn)["status"] == "FAILED"
-    fault(healthy, None)
-    wait_until(lambda: waiting(healthy) == 2)
-    assert counted(restart(healthy), "started again") == 1
+    assert len(stepfunctions.list_executions(**machine)["executions"]) - before == (earlier == "FAILED")
     assert label(healthy, event) == "bicycle"
     assert waiting(healthy) == 0
-
-
-def test_drop_deletes_messages_and_starts_nothing(healthy, failed):
-    shown = restart(healthy, "--error", "InvalidAnswerError", "--drop", "--dry-run")
-    assert "2 pictures would be dropped" in shown
-    assert waiting(healthy) == len(failed)
-    printed = restart(healthy, "--error", "InvalidAnswerError", "--drop")
-    for event in failed:
-        line = f"To drop: s3://{event['s3_bucket']}/{event['s3_key']} (version {event['s3_version_id']})\n"
-        assert line in shown
-        assert line in printed
-    assert counted(printed, "pictures dropped") == 2
-    assert waiting(healthy) == 0
-    assert [record(healthy, event) for event in failed] == [None, None]
 
 
 def test_failed_batch_stays_until_it_is_dropped(healthy):
@@ -150,26 +109,3 @@ def test_failed_batch_stays_until_it_is_dropped(healthy):
     assert counted(printed, "without a picture, kept") == 1
     assert "dropped" in restart(healthy, "--drop-others")
     assert waiting(healthy) == 0
-
-
-def test_undelivered_upload_is_started(healthy):
-    """The laptop's EventBridge has no dead letters, so this one is written by hand, as AWS does."""
-    dead = put(healthy, BLACK)
-    letter = {
-        "detail-type": "Object Created",
-        "source": "aws.s3",
-        "detail": {
-            "bucket": {"name": dead["s3_bucket"]},
-            "object": {"key": dead["s3_key"], "version-id": dead["s3_version_id"]},
-        },
-    }
-    healthy.aws.client("sqs").send_message(
-        QueueUrl=healthy.outputs["UndeliveredUploadsQueueUrl"],
-        MessageBody=json.dumps(letter),
-        MessageAttributes={"ERROR_CODE": {"DataType": "String", "StringValue": "NO_PERMISSIONS"}},
-    )
-    printed = restart(healthy, "--queue", "undelivered-uploads")
-    assert "NO_PERMISSIONS" in printed
-    assert counted(printed, "started again") == 1
-    assert label(healthy, dead) == "motorcycle"
-    assert waiting(healthy, "UndeliveredUploadsQueueUrl") == 0

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.labels.label import Label, read_label
+from common.labels.label import NEITHER, Label, read_label
 from common.labels.picture_version import PictureGoneError, PictureRefusedError, read_version
-from common.labels.question import NEITHER
 from common.parallel import run_parallel
 from common.s3_address import split_s3_address
 from common.settings import LABELS_PREFIX

@@ -19,7 +19,7 @@ def execution_arn(name: str) -> str:
 
 def arrival(name: str, at: float = 0.0, **facts: Any) -> Arrival:
     """Return a picture that is due `at` seconds after the start."""
-    return Arrival(at, f"inbox/run/{name}", Path(name), **facts)
+    return Arrival(at, f"inbox/run/{name}", **{"body": Path(name)} | facts)
 
 
 def uploaded(name: str, at: float = 0.0, **facts: Any) -> Arrival:

@@ -5,13 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from common.labels.label import Label
-from common.labels.question import read_message
+from common.labels.label import Label, label_key, read_message
 from common.predictions import read_item
-from operations.reviewing.desk import Backend, Desk
+from operations.reviewing.backend import AlreadyDecidedError, Backend, Message
+from operations.reviewing.desk import Desk
 from operations.reviewing.page_picture import PagePicture
-from operations.reviewing.predictions_table import AlreadyDecidedError
-from operations.reviewing.review_queue import Message
 
 WHEN = datetime(2026, 11, 23, 8, tzinfo=UTC)
 MODEL = "scones-unlimited-20261123080000"
@@ -57,10 +55,11 @@ class Queue:
         self.bodies = {f"m{number}": text for number, text in enumerate(bodies)}
         self.visible = list(self.bodies)
         self.hidden: dict[str, int] = {}
-        self.lost: set[str] = set()
         self.receipts: dict[str, int] = {}  # how often each message was received
-        self.fails: Exception | None = None
         self.polled = lambda: None
+
+    def hold_seconds(self):
+        return HOLD
 
     def receive(self, most):
         self.polled()
@@ -75,12 +74,9 @@ class Queue:
         return f"{message_id}-{self.receipts[message_id]}"
 
     def has(self, message):
-        known = message.message_id in self.bodies and message.message_id not in self.lost
-        return known and message.receipt == self.receipt(message.message_id)
+        return message.message_id in self.bodies and message.receipt == self.receipt(message.message_id)
 
     def hide(self, messages, seconds):
-        if self.fails and messages:
-            raise self.fails
         held = [message.message_id for message in messages if self.has(message)]
         self.hidden |= dict.fromkeys(held, seconds)
         if not seconds:
@@ -88,8 +84,6 @@ class Queue:
         return {message.message_id for message in messages} - set(held)
 
     def delete(self, message):
-        if self.fails:
-            raise self.fails
         if self.has(message):
             self.hidden.pop(message.message_id)
             del self.bodies[message.message_id]
@@ -98,8 +92,6 @@ class Queue:
         self.bodies[f"again{len(self.bodies)}"] = text
 
     def waiting(self):
-        if self.fails:
-            raise self.fails
         return len(self.visible), len(self.bodies) - len(self.visible)
 
     def reappear(self):
@@ -108,31 +100,20 @@ class Queue:
 
 
 class Labels:
-    """The labels in the bucket, by key; `loses_answer` is raised after a label was put."""
+    """The labels in the bucket, by key."""
+
+    uri = "s3://b/review-labels/"
 
     def __init__(self):
         self.stored: dict[str, Label] = {}
-        self.fails: Exception | None = None
-        self.loses_answer: Exception | None = None
-        self.fails_to_delete: Exception | None = None
 
     def find(self, picture):
-        if self.fails:
-            raise self.fails
-        stored = list(self.stored.values())  # a copy, since other threads put labels meanwhile
-        return next((x for x in stored if x.question.picture == picture), None)
+        return self.stored.get(label_key(picture))
 
     def put(self, one):
-        if self.fails:
-            raise self.fails
-        standing = self.stored.setdefault(one.key, one)
-        if self.loses_answer:
-            raise self.loses_answer
-        return standing
+        return self.stored.setdefault(one.key, one)
 
     def delete(self, one):
-        if self.fails_to_delete:
-            raise self.fails_to_delete
         if self.stored.get(one.key) == one:
             del self.stored[one.key]
 
@@ -143,11 +124,8 @@ class Table:
     def __init__(self):
         self.stored: dict[object, Label] = {}
         self.accepted: set[object] = set()
-        self.fails: Exception | None = None
 
     def record(self, one):
-        if self.fails:
-            raise self.fails
         picture = one.question.picture
         if picture in self.accepted:
             raise decided("accepted", "bicycle")
@@ -156,8 +134,6 @@ class Table:
         return "before"
 
     def undo(self, one, decided_at):
-        if self.fails:
-            raise self.fails
         assert decided_at == "before"
         if self.stored.get(one.question.picture) != one:
             return False
@@ -184,7 +160,7 @@ class Office:
         return Backend(queue, labels, table, models, self.read)
 
     def desk(self, reviewer="ada"):
-        return Desk(self.backend(), reviewer, HOLD, self.warnings.append)
+        return Desk(self.backend(), reviewer, self.warnings.append)
 
     def decisions(self):
         """Return label by key, the same in bucket and table."""

@@ -27,7 +27,7 @@ from operations.failures import (
     read_failure,
     read_queue,
 )
-from operations.restart_failed import Stack, advice, find_stack, main, make_plan, parse_arguments, restart_failed
+from operations.restart_failed import FailureQueue, advice, find_queue, main, make_plan, parse_arguments, restart_failed
 from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stack_response, stubbed
 
 URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/failed"
@@ -42,6 +42,7 @@ OUTPUTS = {
 EVENT = {"s3_bucket": "bucket", "s3_key": "inbox/a.png", "s3_version_id": "v1"}
 A = S3Picture("bucket", "inbox/a.png", "v1")
 NOTIFICATION = EVENT | {"error": {"Error": "EndpointBusyError", "Cause": "did not answer"}, "execution_arn": EXECUTION}
+TO_DROP = "To drop: s3://bucket/inbox/a.png (version v1)"
 S3_EVENT = {"bucket": {"name": "bucket"}, "object": {"key": "inbox/a.png", "version-id": "v1"}}
 
 
@@ -75,7 +76,7 @@ class Script:
     def __init__(self) -> None:
         self.session = StubbedSession()
         self.session.stub("cloudformation").add_response("describe_stacks", stack_response(OUTPUTS))
-        self.stack: Stack = find_stack(self.session, "s", "failed")
+        self.queue: FailureQueue = find_queue(self.session, "s", "failed")
 
     def receives(self, *bodies: object) -> None:
         """The queue holds these messages, m0, m1, ..., and then nothing."""
@@ -119,7 +120,7 @@ class Script:
         """Run the command, which may end with an error; return what it printed."""
         printed = io.StringIO()
         with pytest.raises(error, match=match) if error else nullcontext():
-            restart_failed(self.stack, parse_arguments([*arguments]), Console(file=printed, width=120))
+            restart_failed(self.queue, parse_arguments([*arguments]), Console(file=printed, width=120))
         return " ".join(printed.getvalue().replace("│", " ").split())
 
 
@@ -139,6 +140,7 @@ def script(monkeypatch) -> Iterator[Script]:
     [
         pytest.param(NOTIFICATION, "EndpointBusyError", A, id="notification"),
         pytest.param(event(EVENT), "TIMED_OUT", A, id="event"),
+        pytest.param(event(EVENT | {"prefix": "night/"}), "TIMED_OUT", A, id="picture and prefix"),
         pytest.param(event(S3_EVENT, error="States.Runtime"), "States.Runtime", A, id="event of an upload"),
         pytest.param(NOTIFICATION | {"s3_version_id": None}, "EndpointBusyError", A._replace(version_id=None), id="-v"),
         pytest.param({"error": {"Error": "BadError"}, "execution_arn": EXECUTION}, "BadError", None, id="no picture"),
@@ -156,10 +158,6 @@ def test_message_gives_error_picture_and_execution(body, error, picture):
     assert (read.error, read.picture) == (error, picture)
     assert read.execution == (EXECUTION if isinstance(body, dict) else "")
     assert read.batch == ({"s3_bucket": "bucket", "prefix": "night/"} if body is BATCH_FAILED else None)
-
-
-def test_message_of_picture_with_prefix_is_no_batch():
-    assert failure(event(EVENT | {"prefix": "night/"})).batch is None
 
 
 def test_dead_letter_gives_picture_and_reason():
@@ -180,9 +178,12 @@ def test_input_that_names_a_picture_itself_overrides_the_event():
     assert find_picture({"s3_bucket": "b", "s3_key": "mine.png"} | upload) == S3Picture("b", "mine.png", None)
 
 
-@pytest.mark.parametrize("queue", program.QUEUES)
-def test_queue_option_names_an_output_of_the_template(queue):
-    assert program.QUEUES[queue] in yaml_parse((ROOT / "template.yaml").read_text())["Outputs"]
+@pytest.mark.parametrize(("queue", "output"), program.QUEUES.items())
+def test_queue_option_finds_an_output_of_the_template(queue, output):
+    assert output in yaml_parse((ROOT / "template.yaml").read_text())["Outputs"]
+    session = StubbedSession()
+    session.stub("cloudformation").add_response("describe_stacks", stack_response(OUTPUTS | {output: "its address"}))
+    assert find_queue(session, "s", queue).url == "its address"
 
 
 @pytest.mark.parametrize("prefix", ["night/", "Joe's night/"])
@@ -244,7 +245,7 @@ def test_older_stack_without_the_queue_is_named():
     outputs = {name: value for name, value in OUTPUTS.items() if name != "FailedPicturesQueueUrl"}
     session.stub("cloudformation").add_response("describe_stacks", stack_response(outputs))
     with pytest.raises(StackNotFoundError, match=r"no output FailedPicturesQueueUrl.*deploy it with `sam build"):
-        find_stack(session, "s", "failed")
+        find_queue(session, "s", "failed")
 
 
 def test_empty_queue_is_reported(script):
@@ -335,11 +336,7 @@ def test_message_stays_if_the_second_start_fails(script):
     ("item", "decided"),
     [
         pytest.param({"outcome": {"S": "accepted"}, "label": {"S": "bicycle"}}, True, id="accepted"),
-        pytest.param({"outcome": {"S": "review"}, "queued": {"BOOL": True}}, True, id="review"),
-        pytest.param({"outcome": {"S": "reviewed"}, "label": {"S": "neither"}}, True, id="reviewed"),
         pytest.param({"outcome": {"S": "review"}, "queued": {"BOOL": False}}, False, id="review, not queued"),
-        pytest.param({"outcome": {"S": "accepted"}}, False, id="accepted, without a label"),
-        pytest.param({"label": {"S": "bicycle"}}, False, id="without an outcome"),
     ],
 )
 def test_only_undecided_picture_is_started(script, item, decided):
@@ -375,10 +372,18 @@ def test_drop_others_deletes_failures_without_a_picture(script, refused, printed
     assert printed in script.run("--drop-others", error=error, match="delete 1 messages")
 
 
-def test_dry_run_starts_and_deletes_nothing(script):
+@pytest.mark.parametrize(
+    ("arguments", "printed"),
+    [
+        (["--drop-others"], ["1 pictures would be started again; nothing was."]),
+        (["--error", "EndpointBusyError", "--drop"], [TO_DROP, "1 pictures would be dropped; nothing was."]),
+    ],
+)
+def test_dry_run_starts_and_deletes_nothing(script, arguments, printed):
     script.receives(NOTIFICATION, BATCH_FAILED)
     script.gives_back("m0", "m1")
-    assert "1 pictures would be started again; nothing was" in script.run("--dry-run", "--drop-others")
+    text = script.run("--dry-run", *arguments)
+    assert [line for line in printed if line not in text] == []
 
 
 def test_error_option_leaves_other_errors(script):
@@ -392,16 +397,8 @@ def test_drop_deletes_and_starts_nothing(script):
     script.deletes("m0", "m2")
     script.gives_back("m1")
     printed = script.run("--error", "EndpointBusyError", "--drop")
-    assert "To drop: s3://bucket/inbox/a.png (version v1)" in printed
+    assert TO_DROP in printed
     assert "pictures dropped 1" in printed
-
-
-def test_drop_with_dry_run_shows_the_pictures(script):
-    script.receives(NOTIFICATION)
-    script.gives_back("m0")
-    printed = script.run("--error", "EndpointBusyError", "--drop", "--dry-run")
-    assert "To drop: s3://bucket/inbox/a.png (version v1)" in printed
-    assert "1 pictures would be dropped; nothing was." in printed
 
 
 def test_drop_that_sqs_refuses_is_an_error_and_not_counted(script):
@@ -436,20 +433,13 @@ def test_interrupt_gives_all_messages_back(script, monkeypatch, when):
     script.run(error=KeyboardInterrupt)
 
 
-@pytest.mark.parametrize(
-    ("raised", "status", "text"),
-    [
-        (KeyboardInterrupt, 130, "in the queue, all of them in 15 minutes at the latest"),
-        (StackNotFoundError("no stack"), 1, "no stack"),
-    ],
-)
-def test_command_ends_with_a_sentence(monkeypatch, capsys, raised, status, text):
-    def fail(*_: object) -> None:
-        raise raised
+def test_interrupt_says_where_the_messages_are(monkeypatch, capsys):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(program, "find_stack", fail)
-    assert main([]) == status
-    assert text in capsys.readouterr().err
+    monkeypatch.setattr(program, "find_queue", interrupt)
+    assert main([]) == 130
+    assert "in the queue, all of them in 15 minutes at the latest" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

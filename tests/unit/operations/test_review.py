@@ -11,7 +11,7 @@ from common import settings
 from common.account import BucketUnreachableError
 from common.stack import StackNotFoundError
 from operations import review
-from operations.review import ReviewerUnknownError, ReviewResources, find_resources, main, result_table
+from operations.review import ReviewerUnknownError, find_backend, main, result_table
 from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stack_response
 from tests.unit.operations.review_backend import Office, body
 
@@ -33,62 +33,38 @@ def session(**outputs):
     return made
 
 
-@pytest.fixture
-def whole():
-    """An account that has everything."""
-    made = session(**OUTPUTS)
+def test_backend_is_found_by_the_stacks_outputs_and_its_calls_are_short(monkeypatch):
+    made, configs = session(**OUTPUTS), []
     bucket = {"Bucket": settings.default_bucket(ACCOUNT, REGION)}
     made.stub("s3").add_response("head_bucket", {"ResponseMetadata": {}}, bucket)
-    made.stub("sqs").add_response("get_queue_attributes", {"Attributes": {"VisibilityTimeout": "300"}})
-    counts = {"ApproximateNumberOfMessages": "7", "ApproximateNumberOfMessagesNotVisible": "2"}
-    made.stub("sqs").add_response("get_queue_attributes", {"Attributes": counts})
-    return made
+    client = made.client
 
-
-def test_resources_are_found_by_the_stacks_outputs(whole):
-    found = find_resources(whole, "s", None)
-    whole.assert_no_pending_responses()
-    assert (found.hold_seconds, found.waiting) == (300, 7)
-    assert found.labels_uri == f"s3://scones-unlimited-training-{ACCOUNT}-{REGION}/review-labels/"
-
-
-def test_calls_wait_no_longer_than_a_person_does(whole):
-    configs = []
-    client = whole.client
-
-    def remember(service, **options):
-        configs.append(options.get("config"))
+    def remember(service, config=None):
+        configs.append(config)
         return client(service)
 
-    whole.client = remember
-    find_resources(whole, "s", None)
+    monkeypatch.setattr(made, "client", remember)
+    found = find_backend(made, "s", None)
+    made.assert_no_pending_responses()
+    assert (found.queue.url, found.table.name) == (OUTPUTS["ReviewQueueUrl"], "predictions")
+    assert found.labels.uri == f"s3://scones-unlimited-training-{ACCOUNT}-{REGION}/review-labels/"
     used = [config for config in configs if config]
     assert len(used) == 4  # S3, SQS, DynamoDB, SageMaker
-    for config in used:
+    for config in used:  # a person waits
         assert (config.connect_timeout + config.read_timeout) * config.retries["total_max_attempts"] <= 60
 
 
 def test_older_stack_without_review_queue_is_an_error():
     outputs = {name: value for name, value in OUTPUTS.items() if name != "ReviewQueueUrl"}
     with pytest.raises(StackNotFoundError, match=r"no output ReviewQueueUrl.*deploy it"):
-        find_resources(session(**outputs), "s", None)
+        find_backend(session(**outputs), "s", None)
 
 
 def test_missing_bucket_for_labels_is_an_error():
     made = session(**OUTPUTS)
     made.stub("s3").add_client_error("head_bucket", "404", http_status_code=404)
     with pytest.raises(BucketUnreachableError, match=r"does not exist: run .*--bucket"):
-        find_resources(made, "s", None)
-
-
-def test_missing_stack_ends_in_one_sentence(monkeypatch, capsys):
-    made = session()
-    made.stub("cloudformation").add_client_error("describe_stacks", "ValidationError", "no stack")
-    monkeypatch.setattr("boto3.Session", lambda: made)
-    assert main(["--no-browser", "--reviewer", "ada"]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("review: There is no stack scones-unlimited")
-    assert error.count("\n") == 1
+        find_backend(made, "s", None)
 
 
 def test_unknown_user_name_asks_for_a_reviewer(monkeypatch):
@@ -97,14 +73,14 @@ def test_unknown_user_name_asks_for_a_reviewer(monkeypatch):
 
     monkeypatch.setattr("getpass.getuser", unknown)
     with pytest.raises(ReviewerUnknownError, match="give --reviewer NAME"):
-        review._user_name()
+        review.user_name()
 
 
 def test_interrupt_before_the_server_starts_reports_no_decision(monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(review, "find_resources", interrupt)
+    monkeypatch.setattr(review, "find_backend", interrupt)
     assert main(["--reviewer", "ada"]) == 130
     assert "nothing was decided" in capsys.readouterr().err
 
@@ -115,9 +91,8 @@ def served(monkeypatch):
 
     def run(serve, *arguments):
         office = Office(*map(body, range(3)))
-        resources = ReviewResources(office.backend(), "s3://b/review-labels/", 300, 3)
         monkeypatch.setattr("boto3.Session", lambda: None)
-        monkeypatch.setattr(review, "find_resources", lambda *_: resources)
+        monkeypatch.setattr(review, "find_backend", lambda *_: office.backend())
         monkeypatch.setattr("operations.reviewing.server.serve", serve)
         return office, main(["--reviewer", "ada", *arguments])
 
@@ -162,13 +137,6 @@ def test_browser_does_not_get_the_token_on_its_command_line(served, monkeypatch,
     assert status == 0
     assert ADDRESS in capsys.readouterr().out
     assert not files[0].parent.exists()
-
-
-@pytest.mark.parametrize("port", ["-1", "65536", "http"])
-def test_invalid_port_is_refused(port):
-    with pytest.raises(SystemExit) as ended:
-        review.parse_arguments(["--port", port])
-    assert ended.value.code == 2
 
 
 def test_result_counts_decisions_by_label():

@@ -2,19 +2,26 @@
 
 import io
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import boto3
 import pytest
 from PIL import Image
 from rich.console import Console
 
+from common.errors import ExpectedError
 from common.stack import StackNotFoundError, stack_outputs
 from operations import send_pictures
-from operations.send_pictures import DEFAULT_WAIT_S, parse_arguments, plan
+from operations.send_pictures import DEFAULT_WAIT_S, End, carry_out, parse_arguments, plan
+from operations.sending.arrivals import Arrival
 from operations.sending.plan import NoPicturesError, TooManyPicturesError
-from operations.sending.running import End
-from tests.unit.aws_stubs import StubbedSession, stack_response, stubbed
+from operations.sending.uploading import Sender
+from tests.unit.aws_stubs import StubbedSession, client_error, stack_response, stubbed
+from tests.unit.operations.arrivals import LATER_S, FakeS3, arrival
 
 OUTPUTS = {
     "PicturesBucketName": "bucket",
@@ -139,7 +146,7 @@ def test_files_are_due_at_once_under_their_path_below_the_folder(folder, path, k
 
 def test_burst_has_its_odd_share(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    burst = ("--burst", "20", "--odd", "0.5", "--odd-kinds", "corrupt", "tiny")
+    burst = ("--burst", "20", "--max", "20", "--odd", "0.5", "--odd-kinds", "corrupt", "tiny")
     kinds = [a.kind for a in planned(str(tmp_path), *burst)]
     assert [kinds.count(kind) for kind in ("as it is", "corrupt", "tiny")] == [10, 5, 5]
 
@@ -203,3 +210,142 @@ def test_sent_files_end_in_one_line_and_status_0(folder, session, capsys):
     assert send_pictures.main([str(folder / "empty.png")]) == 0
     assert capsys.readouterr().out == "Sent 1 files to s3://bucket/inbox/: each starts an execution of m.\n"
     session.assert_no_pending_responses()
+
+
+# --- The run ---
+
+
+REFUSING = client_error("NoSuchBucket", "gone")
+
+
+class FakeTracker:
+    """A tracker that does at each poll what a test says."""
+
+    def __init__(self, arrivals: list[Arrival], poll: Callable[[], None] = lambda: None) -> None:
+        self.arrivals = arrivals
+        self.poll = poll
+        self.last_polls = 0
+
+    def follow(self, stop: Event) -> None:
+        end = time.monotonic() + LATER_S
+        while not stop.wait(0.01):
+            assert time.monotonic() < end, "the tracker is never stopped"
+            self.poll()
+
+    def waiting(self) -> list[Arrival]:
+        return [a for a in self.arrivals if a.version_id and not a.outcome]
+
+    def last_poll(self) -> None:
+        self.last_polls += 1
+
+
+def pictures(*, later: bool = False) -> list[Arrival]:
+    """Return two pictures that are sent at once, and one that a test does not wait for."""
+    times = {"a": 0.0, "b": 0.05} | ({"later": LATER_S} if later else {})
+    return [arrival(name, at, body=b"x") for name, at in times.items()]
+
+
+def carried_out(arrivals: list, tracker: Any, error: Exception | None = None, **given: Any) -> Any:
+    """Carry the run out; fail if it lasts until the later picture is due."""
+    began = time.monotonic()
+    errors = {one.key: error for one in arrivals} if error else None
+    options = dict[str, Any](wait_s=LATER_S, tick=lambda: None) | given
+    try:
+        return carry_out(Sender(FakeS3(errors), "b"), tracker, arrivals, **options)
+    finally:
+        assert time.monotonic() - began < LATER_S
+
+
+def raise_after_two(arrivals: list[Arrival], raised: Any) -> Callable[[], None]:
+    def call() -> None:
+        if arrivals[1].version_id:
+            raise raised
+
+    return call
+
+
+def test_expected_error_of_the_tracker_ends_the_run_as_its_problem():
+    arrivals = pictures(later=True)
+    tracker = FakeTracker(arrivals, raise_after_two(arrivals, ExpectedError("you may not list executions")))
+    end = carried_out(arrivals, tracker)
+    assert isinstance(end.problem, ExpectedError)
+    assert (end.interrupted, tracker.last_polls) == (False, 0)
+    assert arrivals[2].version_id is None
+
+
+def test_refused_uploads_are_the_runs_problem():
+    arrivals = pictures()
+    assert "gone" in str(carried_out(arrivals, FakeTracker(arrivals), REFUSING).problem)
+
+
+@pytest.mark.parametrize("error", [None, REFUSING], ids=["while sending", "after refused uploads"])
+def test_bug_of_the_tracker_is_raised_and_ends_the_sending(monkeypatch, error):
+    arrivals = pictures(later=True)
+    tracker = FakeTracker(arrivals, raise_after_two(arrivals, KeyError("guess")))
+
+    def follow(stop: Event) -> None:
+        assert stop.wait(LATER_S)
+        raise KeyError("guess")
+
+    if error:
+        monkeypatch.setattr(tracker, "follow", follow)
+    with pytest.raises(KeyError, match="guess"):
+        carried_out(arrivals, tracker, error)
+    assert arrivals[2].version_id is None
+
+
+@pytest.mark.parametrize("raised", [SystemExit, KeyError])
+@pytest.mark.parametrize("when", ["sending", "waiting"])
+def test_exception_of_the_progress_ends_the_run(raised, when):
+    """Rich raises SystemExit when stdout is closed."""
+    arrivals = pictures(later=when == "sending")
+    with pytest.raises(raised):
+        carried_out(arrivals, FakeTracker(arrivals), tick=raise_after_two(arrivals, raised))
+
+
+def test_permanent_error_of_the_last_poll_is_the_runs_problem(monkeypatch):
+    arrivals = pictures()
+    tracker = FakeTracker(arrivals)
+    expired = client_error("ExpiredTokenException", "too old")
+    monkeypatch.setattr(tracker, "last_poll", raise_after_two(arrivals, expired))
+    assert "too old" in str(carried_out(arrivals, tracker, wait_s=0).problem)
+
+
+def test_wait_for_outcomes_is_limited():
+    arrivals = pictures()
+    tracker = FakeTracker(arrivals)
+    assert carried_out(arrivals, tracker, wait_s=0.3) == (False, None)
+    assert len(tracker.waiting()) == 2
+
+
+def test_run_ends_with_the_last_outcome():
+    arrivals = pictures()
+
+    def accept() -> None:
+        for one in arrivals:
+            if one.version_id:
+                one.outcome = "accepted"
+
+    tracker = FakeTracker(arrivals, accept)
+    assert carried_out(arrivals, tracker) == (False, None)
+    assert {a.outcome for a in arrivals} == {"accepted"}
+    assert tracker.last_polls == 1
+
+
+def test_run_without_a_tracker_ends_with_the_last_upload():
+    arrivals = pictures()
+    assert carried_out(arrivals, None) == (False, None)
+    assert all(a.version_id for a in arrivals)
+
+
+@pytest.mark.parametrize("when", ["sending", "waiting"])
+def test_interrupt_ends_the_run_with_what_is_known(when):
+    arrivals = pictures(later=when == "sending")
+    interrupts = iter([True])
+
+    def tick() -> None:
+        if arrivals[1].version_id and next(interrupts, False):
+            raise KeyboardInterrupt
+
+    assert carried_out(arrivals, FakeTracker(arrivals), tick=tick) == (True, None)
+    assert [bool(a.version_id) for a in arrivals[:2]] == [True, True]

@@ -3,12 +3,11 @@
 import threading
 import time
 from contextlib import contextmanager
+from unittest.mock import Mock, patch
 
 import pytest
 
-from common.labels.label import LabelError
-from common.labels.question import NEITHER
-from operations.reviewing import desk as desk_module
+from common.labels.label import NEITHER, LabelError
 from operations.reviewing.desk import AHEAD, SKIP_SECONDS, DeskClosedError, UnknownAnswerError
 from operations.reviewing.page_picture import PagePicture
 from tests.unit.aws_stubs import client_error
@@ -41,12 +40,10 @@ def run_threads(target, names):
 
 
 @contextmanager
-def failing(store, attribute="fails"):
-    """Expect the body to raise the error of a store that fails meanwhile."""
-    setattr(store, attribute, DOWN)
-    with pytest.raises(type(DOWN)):
+def failing(store, method):
+    """Expect the body to raise the error of a store's method, which fails meanwhile."""
+    with patch.object(store, method, side_effect=DOWN), pytest.raises(type(DOWN)):
         yield
-    setattr(store, attribute, None)
 
 
 def keys(view):
@@ -71,12 +68,27 @@ def test_decision_is_in_bucket_and_table_and_its_message_is_deleted_with_the_nex
     assert desk.decided == {"motorcycle": 1, NEITHER: 1}
 
 
-def test_unknown_answer_is_refused():
-    office, desk, [first] = at_desk()
-    with pytest.raises(UnknownAnswerError, match="'truck' is not a class of this picture"):
-        desk.decide("page", first, "truck")
-    assert office.decisions() == {}
-    assert ids(desk.poll("page")) == [first]
+@pytest.mark.parametrize(
+    ("picture", "refused", "reason"),
+    [
+        (PagePicture(b"png", "image/png", 32, 32), ["truck"], r"whose classes are \('bicycle', 'motorcycle'\)"),
+        (PagePicture(problem="You may not read it."), ["bicycle", NEITHER], "cannot be shown"),
+        (PagePicture(problem="It is gone.", permanent=True), ["bicycle"], "cannot be shown"),
+    ],
+    ids=["shown", "refused now", "gone"],
+)
+def test_answer_that_the_picture_does_not_have_is_refused(picture, refused, reason):
+    office = Office(body(0))
+    office.read = lambda _: picture
+    desk = office.desk()
+    desk.poll("page")
+    for answer in refused:
+        with pytest.raises(UnknownAnswerError, match=f"'{answer}' is not an answer .*{reason}"):
+            desk.decide("page", "m0", answer)
+    assert (ids(desk.poll("page")), office.decisions()) == (["m0"], {})
+    if NEITHER not in refused:
+        desk.decide("page", "m0", NEITHER)
+        assert office.decisions() == {"inbox/0.png": NEITHER}
 
 
 def test_picture_of_another_page_is_not_decided():
@@ -87,23 +99,15 @@ def test_picture_of_another_page_is_not_decided():
     assert "gone back" in desk.skip("another", "m0").note
 
 
-def test_pages_have_different_pictures():
-    office = Office(*map(body, range(5)))
-    desk, other = office.desk(), office.desk("bob")
-    views = [desk.poll("one"), desk.poll("two"), other.poll("three")]
-    assert [len(view.pictures) for view in views] == [AHEAD, AHEAD, 1]
-    assert len({key for view in views for key in keys(view)}) == 5
-
-
-@pytest.mark.parametrize("twin", ["the same message", "another message"])
-def test_repeated_message_is_asked_once(twin):
-    office = Office(body(0), *([body(0)] if twin == "another message" else []))
+@pytest.mark.parametrize("repeated", ["the same message", "another message"])
+def test_repeated_message_is_asked_once(repeated):
+    office = Office(body(0), *([body(0)] if repeated == "another message" else []))
     desk = office.desk()
     [held] = desk.poll("one").pictures
-    if twin == "the same message":
+    if repeated == "the same message":
         office.queue.reappear()
     assert desk.poll("two").pictures == ()
-    if twin == "the same message":
+    if repeated == "the same message":
         assert held.message.receipt == "m0-2"  # only the newest deletes it
     desk.decide("one", "m0", "bicycle")
     desk.close()
@@ -147,27 +151,14 @@ def test_undo_of_a_decision_changed_elsewhere_is_refused():
     assert len(office.labels.stored) == 1
 
 
-def test_undo_sends_a_deleted_message_again():
-    office, desk, _ = at_desk()
-    desk.decide("page", "m0", "bicycle")
-    del office.queue.bodies["m0"]
-    view = desk.undo("page")
-    assert (view.pictures, office.decisions()) == ((), {})
-    assert "in the queue again" in view.note
-    assert list(office.queue.bodies.values()) == [body(0)]
-
-
-@pytest.mark.parametrize("place", ["record", "label"])
+@pytest.mark.parametrize(("store", "method"), [("table", "undo"), ("labels", "delete")])
 @pytest.mark.parametrize("then", ["decides", "closes", "waits"])
-def test_decision_stands_after_a_failed_undo(clock, place, then):
+def test_decision_stands_after_a_failed_undo(clock, store, method, then):
     # GIVEN an undo that fails at the record, or between the record and the label
     office, desk, (first, second) = at_desk(2)
     desk.decide("page", first, "bicycle")
-    office.table.fails = DOWN if place == "record" else None
-    office.labels.fails_to_delete = DOWN
-    with pytest.raises(type(DOWN)):
+    with failing(getattr(office, store), method):
         desk.undo("page")
-    office.table.fails = office.labels.fails_to_delete = None
 
     # WHEN the reviewer goes on, or does not
     if then == "decides":
@@ -198,21 +189,17 @@ def test_skipped_picture_is_hidden_and_the_skip_can_be_undone():
 
 def test_earlier_decision_of_another_reviewer_stands():
     office, desk, _ = at_desk()
-    earlier = label(0, "motorcycle", by="bob")
-    office.labels.put(earlier)
+    office.labels.put(label(0, "motorcycle", by="bob"))
     view = desk.decide("page", "m0", "bicycle")
-    assert view.note == "bob was first, and decided motorcycle."
-    assert view.last is None
+    assert (view.note, view.last) == ("bob was first, and decided motorcycle.", None)
     assert office.decisions() == {"inbox/0.png": "motorcycle"}
     assert office.queue.bodies == {}
     assert desk.decided == {}
 
 
 def test_accepted_answer_of_the_workflow_stands():
-    office = Office(body(0))
-    desk = office.desk()
-    [held] = desk.poll("page").pictures
-    office.table.accepted.add(held.question.picture)
+    office, desk, _ = at_desk()
+    office.table.accepted.add(label(0).question.picture)
     view = desk.decide("page", "m0", "motorcycle")
     assert "has this picture as accepted: bicycle. That answer stands" in view.note
     assert (office.labels.stored, office.queue.bodies) == ({}, {})
@@ -227,14 +214,11 @@ def test_label_that_contradicts_the_table_is_deleted():
     desk = office.desk()
 
     # WHEN the label cannot be deleted, THEN the message stays
-    office.labels.fails_to_delete = DOWN
-    with pytest.raises(type(DOWN)):
+    with failing(office.labels, "delete"):
         desk.poll("page")
-    assert list(office.queue.bodies) == ["m0"]
-    assert office.queue.visible == ["m0"]
+    assert list(office.queue.bodies) == office.queue.visible == ["m0"]
 
     # AND once it can, both go
-    office.labels.fails_to_delete = None
     assert desk.poll("page").pictures == ()
     assert (office.labels.stored, office.queue.bodies) == ({}, {})
     assert "as accepted: bicycle. That answer stands." in office.warnings[-1]
@@ -242,9 +226,15 @@ def test_label_that_contradicts_the_table_is_deleted():
 
 
 @pytest.mark.parametrize("again", ["bicycle", "motorcycle"])
-def test_label_whose_write_was_not_acknowledged_is_ones_own(again):
+def test_label_whose_write_was_not_acknowledged_stands_as_the_reviewers_own(again):
     office, desk, _ = at_desk()
-    with failing(office.labels, "loses_answer"):
+    put = office.labels.put
+
+    def lose_answer(one):
+        put(one)
+        raise DOWN
+
+    with patch.object(office.labels, "put", lose_answer), pytest.raises(type(DOWN)):
         desk.decide("page", "m0", "bicycle")
     view = desk.decide("page", "m0", again)
     assert office.decisions() == {"inbox/0.png": "bicycle"}
@@ -262,17 +252,16 @@ def test_repeated_request_is_handled_once():
     assert (view.note, ids(view), view.last.label.label) == ("", [second], "bicycle")
     view = desk.decide("page", first, "motorcycle")
     assert view.note == "Your first answer, bicycle, was written."
-    assert office.decisions() == {"inbox/0.png": "bicycle"}
     desk.skip("page", second)
     assert desk.skip("page", second).note == ""
     assert "skipped" in desk.decide("page", second, "bicycle").note
     assert office.decisions() == {"inbox/0.png": "bicycle"}
 
 
-@pytest.mark.parametrize("store", ["labels", "table"])
-def test_failed_write_keeps_the_picture_and_the_next_attempt_completes_it(store):
+@pytest.mark.parametrize(("store", "method"), [("labels", "put"), ("table", "record")])
+def test_failed_write_keeps_the_picture_and_the_next_attempt_completes_it(store, method):
     office, desk, _ = at_desk()
-    with failing(getattr(office, store)):
+    with failing(getattr(office, store), method):
         desk.decide("page", "m0", "bicycle")
     view = desk.poll("page")
     assert (ids(view), view.last) == (["m0"], None)
@@ -287,7 +276,7 @@ def test_killed_server_loses_nothing_and_shows_no_picture_twice(written):
     # GIVEN a server that was killed in the middle of a decision
     office, desk, _ = at_desk()
     if written == "label":
-        with failing(office.table):
+        with failing(office.table, "record"):
             desk.decide("page", "m0", "bicycle")
     elif written == "label and record":
         desk.decide("page", "m0", "bicycle")
@@ -306,13 +295,20 @@ def test_killed_server_loses_nothing_and_shows_no_picture_twice(written):
     assert office.queue.bodies == {}
 
 
-def test_closed_page_gives_its_pictures_back_and_its_decision_stands():
-    office, desk, (first, second) = at_desk(3)
-    desk.decide("page", first, "bicycle")
-    desk.leave("page")
+def test_closed_page_and_closed_desk_give_undecided_pictures_back():
+    office = Office(*map(body, range(5)))
+    desk = office.desk()
+    first, second = ids(desk.poll("one"))
+    desk.poll("two")
+    desk.decide("one", first, "bicycle")
+    desk.leave("one")
     assert (office.queue.hidden[second], first in office.queue.bodies) == (0, False)
     assert desk.picture(second) is None
-    desk.leave("page")  # twice does no harm
+    desk.leave("one")  # twice does no harm
+    desk.close()
+    assert sorted(office.queue.visible) == list(office.queue.bodies) == ["m1", "m2", "m3", "m4"]
+    with pytest.raises(DeskClosedError, match="ending"):
+        desk.poll("three")
 
 
 def test_page_keeps_its_pictures_with_a_heartbeat_only(clock):
@@ -330,12 +326,6 @@ def test_page_keeps_its_pictures_with_a_heartbeat_only(clock):
     assert office.queue.visible == ["m2", "m3"]
 
 
-def test_lost_message_is_removed_from_the_page():
-    office, desk, _ = at_desk(2)
-    office.queue.lost.add("m0")  # SQS ends every hold after twelve hours
-    assert ids(desk.heartbeat("page")) == ["m1"]
-
-
 def test_message_received_elsewhere_is_neither_kept_nor_given_back():
     office = Office(body(0), body(1))
     desk, other = office.desk(), office.desk("bob")
@@ -344,7 +334,7 @@ def test_message_received_elsewhere_is_neither_kept_nor_given_back():
     office.queue.reappear()  # this server was not heard of for too long
     assert ids(other.poll("page")) == ["m1"]  # and m0 is finished there
     view = desk.undo("page")
-    assert "in the queue again" in view.note
+    assert (ids(view), view.note) == (["m1"], "It is undone, and the picture is in the queue again.")
     assert ids(desk.heartbeat("page")) == []
     desk.close()
     assert office.queue.hidden["m1"] == HOLD
@@ -353,19 +343,6 @@ def test_message_received_elsewhere_is_neither_kept_nor_given_back():
     other.close()
     assert list(office.queue.bodies.values()) == [body(0)]  # queued anew by the undo
     assert office.decisions() == {"inbox/1.png": "bicycle"}
-
-
-def test_close_gives_undecided_pictures_back_and_hands_out_no_more():
-    office = Office(*map(body, range(5)))
-    desk = office.desk()
-    first, *_ = ids(desk.poll("one"))
-    desk.poll("two")
-    desk.decide("one", first, "bicycle")
-    desk.close()
-    assert sorted(office.queue.visible) == ["m1", "m2", "m3", "m4"]
-    assert list(office.queue.bodies) == ["m1", "m2", "m3", "m4"]
-    with pytest.raises(DeskClosedError, match="ending"):
-        desk.poll("three")
 
 
 def test_page_closed_during_a_poll_keeps_no_pictures():
@@ -397,25 +374,18 @@ def test_second_poll_does_not_wait_for_the_first():
 
 def test_pictures_that_cannot_be_read_now_are_given_back():
     office = Office(body(0), body(1))
-
-    def fail(_):
-        raise DOWN
-
-    office.read = fail
-    with pytest.raises(type(DOWN)):
+    with failing(office, "read"):
         office.desk().poll("page")
     assert sorted(office.queue.visible) == ["m0", "m1"]
 
 
 def test_two_messages_of_one_picture_at_the_same_time_are_asked_once():
     office = Office(body(0), body(0))
-    both = threading.Barrier(2)
+    both, receiving = threading.Barrier(2), threading.Lock()
 
     def read(_):
         both.wait(10)  # neither page has the picture yet
         return PagePicture(b"png", "image/png", 32, 32)
-
-    receiving = threading.Lock()
 
     def receive(most, receive=office.queue.receive):
         assert most == AHEAD
@@ -424,106 +394,60 @@ def test_two_messages_of_one_picture_at_the_same_time_are_asked_once():
 
     office.queue.receive, office.read = receive, read  # type: ignore[method-assign]
     desk = office.desk()
-    views = {}
-
-    def poll(name):
-        views[name] = desk.poll(name)
-
-    run_threads(poll, ("one", "two"))
-    assert sorted(len(view.pictures) for view in views.values()) == [0, 1]
+    run_threads(desk.poll, ("one", "two"))
+    assert sorted(len(desk.heartbeat(name).pictures) for name in ("one", "two")) == [0, 1]
 
 
-def test_undo_during_a_sweep_succeeds(monkeypatch, clock):
+@pytest.mark.parametrize("then", ["nothing", "another decision"])
+def test_undo_during_a_sweep_succeeds(monkeypatch, clock, then):
     office, desk, _ = at_desk()
     desk.decide("page", "m0", "bicycle")
     clock(61)
-    now, asked = time.monotonic(), []
+    now, calls = time.monotonic(), []
 
     def monotonic():
-        asked.append(now)
-        if len(asked) == 2:  # the sweep has seen the decision, and now it goes
+        calls.append(now)
+        if len(calls) == 2:  # the sweep has seen the decision, and now it goes
             desk.undo("page")
+            if then == "another decision":
+                desk.decide("page", "m0", "motorcycle")
         return now
 
     monkeypatch.setattr("operations.reviewing.desk.time.monotonic", monotonic)
     desk.sweep()
-    assert office.decisions() == {}
     assert "m0" in office.queue.bodies
-
-
-def test_sweep_leaves_a_newer_decision(clock):
-    office, desk, _ = at_desk()
-    desk.decide("page", "m0", "bicycle")
-    clock(61)
-    reviewer = desk._reviewers["page"]
-    lock = reviewer.lock
-
-    class Late:
-        """A lock that others get first: they decide again."""
-
-        def __enter__(self):
-            reviewer.lock = lock
-            desk.undo("page")
-            desk.decide("page", "m0", "motorcycle")
-            lock.acquire()
-
-        def __exit__(self, *_):
-            lock.release()
-
-    reviewer.lock = Late()  # type: ignore[assignment]
-    desk.sweep()
-    assert "m0" in office.queue.bodies
-    assert ids(desk.undo("page")) == ["m0"]
-    assert office.decisions() == {}
-
-
-def test_picture_with_a_problem_has_no_class():
-    office = Office(body(0))
-    office.read = lambda _: PagePicture(problem="You may not read it.")
-    desk = office.desk()
-    desk.poll("page")
-    for answer in ("bicycle", NEITHER):
-        with pytest.raises(UnknownAnswerError, match="cannot be shown"):
-            desk.decide("page", "m0", answer)
-    desk.skip("page", "m0")
-    office.queue.reappear()
-    office.read = lambda _: PagePicture(problem="It is gone.", permanent=True)
-    desk = office.desk()
-    desk.poll("page")
-    with pytest.raises(UnknownAnswerError, match="cannot be shown"):
-        desk.decide("page", "m0", "bicycle")
-    desk.decide("page", "m0", NEITHER)
-    assert office.decisions() == {"inbox/0.png": NEITHER}
+    assert office.decisions() == ({} if then == "nothing" else {"inbox/0.png": "motorcycle"})
+    assert ("nothing to undo" in desk.undo("page").note) is (then == "nothing")
 
 
 def test_message_without_a_picture_is_skipped_with_a_warning():
     office = Office("no json", body(1))
-    view = office.desk().poll("page")
-    assert keys(view) == ["inbox/1.png"]
+    assert keys(office.desk().poll("page")) == ["inbox/1.png"]
     assert office.queue.hidden["m0"] == SKIP_SECONDS
     assert "names no picture" in office.warnings[0]
 
 
 def test_damaged_label_hides_its_picture_with_a_warning():
     office = Office(body(0))
-    office.labels.fails = LabelError("s3://b/labels/x.json is not a label")
-    assert office.desk().poll("page").pictures == ()
+    damaged = LabelError("s3://b/labels/x.json is not a label")
+    with patch.object(office.labels, "find", side_effect=damaged):
+        assert office.desk().poll("page").pictures == ()
     assert office.warnings == ["s3://b/labels/x.json is not a label"]
-    assert "m0" in office.queue.bodies
+    assert office.queue.hidden["m0"] == SKIP_SECONDS
 
 
 def test_decision_stands_if_the_queue_does_not_answer():
     office, desk, (first, second) = at_desk(2)
     desk.decide("page", first, "bicycle")
-    office.queue.fails = DOWN
-    desk.decide("page", second, "bicycle")
+    with patch.multiple(office.queue, **dict.fromkeys(("delete", "hide", "waiting"), Mock(side_effect=DOWN))):
+        desk.decide("page", second, "bicycle")
+        desk.close()
     assert len(office.decisions()) == 2
     assert "comes back once" in office.warnings[0]
-    desk.close()
 
 
-def test_number_of_pages_is_limited(monkeypatch):
-    monkeypatch.setattr(desk_module, "MOST_REVIEWERS", 2)
+def test_page_beyond_the_limit_is_refused(monkeypatch):
+    monkeypatch.setattr("operations.reviewing.desk.MAX_PAGES", 2)
     desk = Office().desk()
     for page in ("one", "two", "one"):
         desk.poll(page)
@@ -537,26 +461,24 @@ def test_waiting_and_put_off_pictures_are_counted():
     other.poll("page")
     view = desk.poll("page")
     assert (view.waiting, view.put_off) == (3, 2)
-    office.queue.fails = DOWN
-    view = office.desk().heartbeat("page")
+    with patch.object(office.queue, "waiting", side_effect=DOWN):
+        view = office.desk().heartbeat("page")
     assert (view.waiting, view.put_off) == (None, None)
 
 
 def test_many_pages_at_once_decide_each_picture_once():
     office = Office(*map(body, range(120)))
-    locked = threading.Lock()
-    receive, put, record = office.queue.receive, office.labels.put, office.table.record
+    lock = threading.Lock()
 
     def one_at_a_time(method):
         def call(*arguments):
-            with locked:
+            with lock:
                 return method(*arguments)
 
         return call
 
-    office.queue.receive = one_at_a_time(receive)  # type: ignore[method-assign]
-    office.labels.put = one_at_a_time(put)  # type: ignore[method-assign]
-    office.table.record = one_at_a_time(record)  # type: ignore[method-assign]
+    for store, name in ((office.queue, "receive"), (office.labels, "put"), (office.table, "record")):
+        setattr(store, name, one_at_a_time(getattr(store, name)))
     desk = office.desk()
 
     def work(name):

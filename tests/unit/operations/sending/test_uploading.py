@@ -10,69 +10,36 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError, Rea
 
 from operations.sending import uploading
 from operations.sending.arrivals import Arrival
-from operations.sending.uploading import ClockOffset, Sender, dispatch
+from operations.sending.uploading import ClockOffset, Sender
 from tests.unit.aws_stubs import client_error, stubbed
 from tests.unit.operations.arrivals import LATER_S, FakeS3, arrival
 
 NOWHERE = "http://127.0.0.1:1"
 
 
-class Clock:
-    """Time that passes only in `wait`, and in what is submitted."""
-
-    def __init__(self, stop_at: float = float("inf")) -> None:
-        self.seconds = 0.0
-        self.stop_at = stop_at
-        self.ticks = 0
-
-    def wait(self, seconds: float) -> bool:
-        self.seconds += seconds
-        return self.seconds >= self.stop_at
-
-    def tick(self) -> None:
-        self.ticks += 1
-
-    def dispatch(self, times: list[float], submit: Callable[[float], object]) -> None:
-        arrivals = [arrival(str(at), at) for at in times]
-        dispatch(arrivals, lambda a: submit(a.at), now=lambda: self.seconds, wait=self.wait, tick=self.tick)
-
-
 def picture(name: str, at: float = 0.0) -> Arrival:
-    one = arrival(name, at)
-    one.body = b"x"
-    return one
+    return arrival(name, at, body=b"x")
 
 
 def send(arrivals: list, s3: Any, tick: Callable[[], None] = lambda: None) -> Sender:
-    sender = Sender(s3, "b", Event())
+    sender = Sender(s3, "b")
     sender.send(arrivals, tick)
     return sender
 
 
-def test_nothing_is_submitted_after_the_stop():
-    clock = Clock(stop_at=1.5)
-    submitted: list[Any] = []
-    clock.dispatch([1, 2], lambda at: submitted.append((at, clock.seconds)))
-    assert submitted == [(1, pytest.approx(1.0))]
+def test_slow_upload_does_not_delay_later_ones():
+    arrivals = [picture("a"), picture("b", 0.01), picture("c", 0.02)]
+    last = Event()
 
+    class SlowS3(FakeS3):
+        def put_object(self, **given: Any) -> dict[str, Any]:
+            if given["Key"] == arrivals[2].key:
+                last.set()
+            assert last.wait(LATER_S)
+            return super().put_object(**given)
 
-def test_slow_submission_does_not_move_later_ones():
-    clock = Clock()
-    submitted: list[Any] = []
-
-    def submit(at: float) -> None:
-        submitted.append((at, round(clock.seconds, 6)))
-        clock.seconds += 2.5 if at == 1 else 0
-
-    clock.dispatch([1, 2, 3, 4], submit)
-    # Overdue ones go at once; the last one is on time again.
-    assert submitted == [(1, 1), (2, 3.5), (3, 3.5), (4, 4)]
-
-
-def test_progress_is_shown_while_nothing_is_due():
-    clock = Clock()
-    clock.dispatch([1], lambda _: None)
-    assert clock.ticks >= 5
+    send(arrivals, SlowS3())
+    assert all(one.version_id for one in arrivals)
 
 
 STORED = " (S3 may have stored it all the same)"
@@ -133,22 +100,6 @@ def test_error_of_every_upload_ends_the_run(error, advice):
         raise sender.refused
     assert arrivals[0].upload_error
     assert (arrivals[1].upload_error, arrivals[1].version_id) == (None, None)
-
-
-@pytest.mark.parametrize("raised", [SystemExit, KeyError, KeyboardInterrupt])
-def test_exception_of_the_progress_ends_the_sending(raised):
-    """Rich raises SystemExit when stdout is closed."""
-    arrivals = [picture("a"), picture("b", LATER_S)]
-    stop = Event()
-
-    def tick() -> None:
-        if arrivals[0].version_id:
-            raise raised
-
-    with pytest.raises(raised):
-        Sender(FakeS3(), "b", stop).send(arrivals, tick)
-    assert stop.is_set()
-    assert arrivals[1].late_s is None
 
 
 def test_interrupt_lets_uploads_under_way_end_and_says_so(monkeypatch):

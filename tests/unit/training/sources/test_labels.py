@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from common.labels.label import LabelError
-from common.labels.question import NEITHER
+from common.labels.label import NEITHER, LabelError
 from tests.unit.aws_stubs import ACCOUNT, Body, StubbedSession, stubbed
 from tests.unit.operations.review_backend import body, label
 from training import stage_data

@@ -1,12 +1,12 @@
 """Figures of a run: every picture is counted once, and latencies count from when it was due."""
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from operations.sending.display import count_ended, progress, show
-from operations.sending.figures import answer_s, figures, outcome_of, picture_facts, spread
+from operations.sending.report import answer_s, count_ended, figures, outcome_of, picture_facts, progress, show, spread
 from tests.unit.operations.arrivals import BEGAN, arrival, execution_arn, uploaded
 
 PICTURES = [
@@ -84,12 +84,12 @@ def test_empty_run_has_figures():
     assert "all" in printed([])
 
 
-def test_facts_of_a_picture_have_its_file_and_not_its_bytes():
+@pytest.mark.parametrize(("body", "file"), [(Path("a"), "a"), (b"bytes", None)])
+def test_facts_of_a_picture_have_its_file_and_not_its_bytes(body, file):
     made = uploaded("a", execution_arn=execution_arn("e"))
-    assert picture_facts(made, BEGAN, 0.0)["file"] == "a"
-    made.body = b"bytes"
+    made.body = body
     facts = picture_facts(made, BEGAN, 0.0)
-    assert (facts["file"], facts["outcome"], "body" in facts) == (None, "no answer", False)
+    assert (facts["file"], facts["outcome"], "body" in facts) == (file, "no answer", False)
 
 
 def test_progress_counts_ended_uploads_and_pictures():
@@ -98,7 +98,7 @@ def test_progress_counts_ended_uploads_and_pictures():
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_is_shown_on_a_terminal_and_in_a_log(monkeypatch, terminal):
-    monkeypatch.setattr("operations.sending.display.SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr("operations.sending.report.SECONDS_BETWEEN_LINES", 0)
     out = io.StringIO()
     with progress(Console(file=out, width=120, force_terminal=terminal), PICTURES, follows=True) as tick:
         tick()

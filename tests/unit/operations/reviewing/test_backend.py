@@ -1,12 +1,18 @@
-"""The calls of a review to S3, DynamoDB and SQS, and the meaning of their errors."""
+"""The calls of a review to S3, DynamoDB, SQS and SageMaker, and the meaning of their errors."""
 
-import json
+from datetime import timedelta
 
 import pytest
 
-from operations.reviewing.label_store import TRIES, LabelStore
-from operations.reviewing.predictions_table import AlreadyDecidedError, PredictionsTable
-from operations.reviewing.review_queue import Message, ReviewQueue
+from operations.reviewing.backend import (
+    PUT_TRIES,
+    AlreadyDecidedError,
+    LabelStore,
+    Message,
+    PredictionsTable,
+    ReviewQueue,
+    ServedModels,
+)
 from tests.unit.aws_stubs import Body, stubbed
 from tests.unit.operations.review_backend import WHEN, label
 
@@ -22,6 +28,7 @@ DECISION = {
     ":by": {"S": "ada"},
     ":at": {"S": MINE.decided_at},
 }
+NAMES_AND_OLD = {"ExpressionAttributeNames": {"#label": "label"}, "ReturnValues": "ALL_OLD"}
 
 
 def store(service, make):
@@ -37,6 +44,10 @@ def store(service, make):
 label_store = store("s3", lambda s3: LabelStore(s3, "training"))
 table = store("dynamodb", lambda dynamodb: PredictionsTable(dynamodb, "predictions"))
 queue = store("sqs", lambda sqs: ReviewQueue(sqs, URL))
+served = store("sagemaker", ServedModels)
+
+
+# --- Labels ---
 
 
 def test_label_is_put_if_there_is_none(label_store):
@@ -64,7 +75,7 @@ def test_conflicting_put_is_repeated(label_store):
     assert labels.put(MINE) is MINE
 
 
-@pytest.mark.parametrize(("code", "tries"), [("ConditionalRequestConflict", TRIES), ("AccessDenied", 1)])
+@pytest.mark.parametrize(("code", "tries"), [("ConditionalRequestConflict", PUT_TRIES), ("AccessDenied", 1)])
 def test_put_that_keeps_failing_is_an_error(label_store, code, tries):
     labels, stub = label_store
     for _ in range(tries):
@@ -74,7 +85,7 @@ def test_put_that_keeps_failing_is_an_error(label_store, code, tries):
 
 
 @pytest.mark.parametrize("standing", [MINE, OTHER, None])
-def test_only_ones_own_label_is_deleted(label_store, standing):
+def test_only_the_reviewers_own_label_is_deleted(label_store, standing):
     labels, stub = label_store
     if standing is None:
         stub.add_client_error("get_object", "NoSuchKey", http_status_code=404)
@@ -83,6 +94,9 @@ def test_only_ones_own_label_is_deleted(label_store, standing):
     if standing is MINE:
         stub.add_response("delete_object", {}, OBJECT)
     labels.delete(MINE)
+
+
+# --- The predictions table ---
 
 
 def item(one):
@@ -98,12 +112,12 @@ def item(one):
     ("before", "decided_at"),
     [
         ({"outcome": {"S": "review"}, "decided_at": {"S": "2026-11-23T07:00:00Z"}}, "2026-11-23T07:00:00Z"),
-        ({}, MINE.decided_at),  # somebody had deleted the item
+        ({}, MINE.decided_at),  # the item had been deleted
     ],
 )
 def test_item_gets_the_decision_and_keeps_the_models_guess(table, before, decided_at):
     predictions, stub = table
-    asked = {
+    update = {
         "UpdateExpression": "SET outcome = :reviewed, #label = :label, decided_by = :by,"
         " decided_at = :at, guess = if_not_exists(guess, :guess),"
         " confidence = if_not_exists(confidence, :confidence),"
@@ -111,7 +125,6 @@ def test_item_gets_the_decision_and_keeps_the_models_guess(table, before, decide
         " endpoint_name = if_not_exists(endpoint_name, :endpoint_name),"
         " execution_arn = if_not_exists(execution_arn, :execution_arn)",
         "ConditionExpression": "attribute_not_exists(picture) OR outcome = :review",
-        "ExpressionAttributeNames": {"#label": "label"},
         "ExpressionAttributeValues": DECISION
         | {
             ":guess": {"S": "bicycle"},
@@ -120,9 +133,8 @@ def test_item_gets_the_decision_and_keeps_the_models_guess(table, before, decide
             ":endpoint_name": {"S": "scones-unlimited"},
             ":execution_arn": {"S": MINE.question.execution_arn},
         },
-        "ReturnValues": "ALL_OLD",
     }
-    stub.add_response("update_item", {"Attributes": before}, ITEM | asked)
+    stub.add_response("update_item", {"Attributes": before}, ITEM | NAMES_AND_OLD | update)
     assert predictions.record(MINE) == decided_at
 
 
@@ -148,28 +160,25 @@ def test_other_answer_of_the_table_stands(table, standing, message):
 
 def test_undo_puts_the_item_back_into_review_as_queued(table):
     predictions, stub = table
-    asked = {
+    update = {
         "UpdateExpression": "SET outcome = :review, queued = :yes, decided_at = :was REMOVE #label, decided_by",
         "ConditionExpression": "outcome = :reviewed AND #label = :label AND decided_by = :by AND decided_at = :at",
-        "ExpressionAttributeNames": {"#label": "label"},
         "ExpressionAttributeValues": DECISION | {":yes": {"BOOL": True}, ":was": {"S": "earlier"}},
     }
-    stub.add_response("update_item", {}, ITEM | asked)
+    stub.add_response("update_item", {}, ITEM | NAMES_AND_OLD | update)
     assert predictions.undo(MINE, "earlier") is True
-
-
-def test_undo_of_a_changed_item_is_refused(table):
-    predictions, stub = table
-    stub.add_client_error("update_item", "ConditionalCheckFailedException")
+    stub.add_client_error("update_item", "ConditionalCheckFailedException")  # it has another decision
     assert predictions.undo(MINE, "earlier") is False
 
 
-@pytest.mark.parametrize("call", [lambda table: table.record(MINE), lambda table: table.undo(MINE, "x")])
-def test_refused_update_is_an_error(table, call):
+def test_refused_update_is_an_error(table):
     predictions, stub = table
     stub.add_client_error("update_item", "AccessDeniedException")
     with pytest.raises(Exception, match="AccessDeniedException"):
-        call(predictions)
+        predictions.record(MINE)
+
+
+# --- The review queue ---
 
 
 def messages(count):
@@ -178,11 +187,16 @@ def messages(count):
 
 def test_messages_are_received_with_the_queues_timeout(queue):
     review, stub = queue
-    sent = {"SentTimestamp": str(int(WHEN.timestamp() * 1000))}
-    message = {"MessageId": "m0", "ReceiptHandle": "r0", "Body": "{}", "Attributes": sent}
+    message = {
+        "MessageId": "m0",
+        "ReceiptHandle": "r0",
+        "Body": "{}",
+        "Attributes": {"SentTimestamp": str(int(WHEN.timestamp() * 1000))},
+    }
     asked = {"QueueUrl": URL, "MaxNumberOfMessages": 2, "WaitTimeSeconds": 1}
-    more = {"MessageSystemAttributeNames": ["SentTimestamp"]}
-    stub.add_response("receive_message", {"Messages": [message]}, asked | more)
+    stub.add_response(
+        "receive_message", {"Messages": [message]}, asked | {"MessageSystemAttributeNames": ["SentTimestamp"]}
+    )
     assert review.receive(2) == messages(1)
     stub.add_response("get_queue_attributes", {"Attributes": {"VisibilityTimeout": "300"}})
     assert review.hold_seconds() == 300
@@ -213,25 +227,77 @@ def test_messages_are_hidden_in_batches_and_lost_ones_returned(queue):
 
 
 @pytest.mark.parity("sqs-receipt")
-@pytest.mark.parametrize("code", [None, "ReceiptHandleIsInvalid", "InvalidParameterValue"])
-def test_lost_message_is_not_deleted(queue, code):
+@pytest.mark.parametrize("code", [None, "ReceiptHandleIsInvalid", "InvalidParameterValue", "AccessDenied"])
+def test_message_is_deleted_unless_it_is_lost(queue, code):
     review, stub = queue
-    if code:
-        stub.add_client_error("delete_message", code)
-    else:
+    if code is None:
         stub.add_response("delete_message", {}, {"QueueUrl": URL, "ReceiptHandle": "r0"})
-    review.delete(messages(1)[0])
-
-
-def test_refused_delete_is_an_error(queue):
-    review, stub = queue
-    stub.add_client_error("delete_message", "AccessDenied")
-    with pytest.raises(Exception, match="AccessDenied"):
+    else:
+        stub.add_client_error("delete_message", code)
+    if code == "AccessDenied":
+        with pytest.raises(Exception, match="AccessDenied"):
+            review.delete(messages(1)[0])
+    else:
         review.delete(messages(1)[0])
 
 
 def test_question_is_sent_again_unchanged(queue):
     review, stub = queue
-    text = json.dumps({"s3_bucket": "b"})
-    stub.add_response("send_message", {"MessageId": "m"}, {"QueueUrl": URL, "MessageBody": text})
-    review.send(text)
+    stub.add_response("send_message", {"MessageId": "m"}, {"QueueUrl": URL, "MessageBody": '{"s3_bucket": "b"}'})
+    review.send('{"s3_bucket": "b"}')
+
+
+# --- The served model ---
+
+
+class Models:
+    """Served models, two hours after WHEN, and what SageMaker answers."""
+
+    def __init__(self, served, stub):
+        self.name, self.stub = served.name, stub
+        self.now = WHEN + timedelta(hours=2)
+
+    def wait(self, seconds):
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+    def answers(self, *names, modified=WHEN):
+        arn = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint"
+        endpoint = {"EndpointName": "e", "EndpointArn": f"{arn}/e", "EndpointConfigName": "c", "CreationTime": WHEN}
+        config = {"EndpointConfigName": "c", "EndpointConfigArn": f"{arn}-config/c", "CreationTime": WHEN}
+        status = {"EndpointStatus": "InService", "LastModifiedTime": modified}
+        variants = [{"VariantName": f"v{n}", "ModelName": name} for n, name in enumerate(names)]
+        self.stub.add_response("describe_endpoint", endpoint | status)
+        self.stub.add_response("describe_endpoint_config", config | {"ProductionVariants": variants})
+
+
+@pytest.fixture
+def models(served, monkeypatch):
+    made = Models(*served)
+    monkeypatch.setattr("operations.reviewing.backend._now", lambda: made.now)
+    return made
+
+
+def test_model_is_that_of_the_endpoint_and_cached_for_a_minute(models):
+    models.answers("m-1")
+    assert [models.name("e", WHEN) for _ in range(3)] == ["m-1"] * 3
+    models.wait(61)
+    models.answers("m-2")
+    assert models.name("e", WHEN) == "m-2"
+
+
+def test_cached_model_is_not_used_for_a_later_guess(models):
+    models.answers("m-1")
+    assert models.name("e", WHEN) == "m-1"
+    updated, guessed = models.wait(10), models.wait(10)
+    models.wait(10)  # still less than a minute
+    models.answers("m-2", modified=updated)
+    assert (models.name("e", guessed), models.name("e", WHEN)) == ("m-2", None)
+
+
+def test_model_of_several_or_of_a_missing_endpoint_is_unknown(models):
+    models.answers("m-1", "m-2")
+    assert models.name("e", WHEN) is None
+    assert models.name(None, WHEN) is None
+    models.stub.add_client_error("describe_endpoint", "ValidationException", "Could not find")
+    assert models.name("missing", WHEN) is None
