@@ -1,57 +1,54 @@
-"""Checks of the JSON that a client puts below `/_local/`."""
+"""Checks of the JSON that a client puts below `/_local/`: a dataclass declares its valid values."""
 
 import math
-from typing import Any
+from dataclasses import MISSING, field, fields
+from typing import Any, TypeVar
+
+Setting = TypeVar("Setting")
 
 
 class ControlRequestError(Exception):
     """A setting is invalid; the message names the field and its valid values."""
 
 
-def check_members(members: Any, known: Any, example: str) -> dict[str, Any]:
-    """Return the members of a JSON object that has no unknown fields.
+def number(default: Any = MISSING, *, maximum: float = math.inf, zero: bool = True) -> Any:
+    """Return a dataclass field for a number from 0, or above 0 unless `zero` is valid, up to `maximum`."""
 
-    Args:
-        members: the parsed JSON.
-        known: the names of the fields.
-        example: a valid object, for the message.
+    def check(name: str, value: Any) -> float:
+        if type(value) not in (int, float) or not 0 <= value <= maximum or (value == 0 and not zero):
+            limits = ("at least 0" if zero else "above 0") + (f" and at most {maximum:g}" if maximum < math.inf else "")
+            raise ControlRequestError(f"{name} must be a number, {limits}")
+        return float(value)
+
+    return field(default=default, metadata={"check": check})
+
+
+def whole_number(default: Any, minimum: int) -> Any:
+    """Return a dataclass field for a whole number of at least `minimum`."""
+
+    def check(name: str, value: Any) -> int:
+        if type(value) is not int or value < minimum:
+            raise ControlRequestError(f"{name} must be a whole number of at least {minimum}")
+        return value
+
+    return field(default=default, metadata={"check": check})
+
+
+def parse_setting(setting: type[Setting], example: str, members: Any) -> Setting:
+    """Return the instance of a dataclass that a request's JSON describes.
+
+    The `check` in a field's metadata gets the field's name and the value, and returns the value or raises. A field
+    with the default None also accepts null.
 
     Raises:
-        ControlRequestError: for anything but an object, and for an unknown field.
+        ControlRequestError: for anything but an object such as `example`, an unknown field, or an invalid value.
     """
     if not isinstance(members, dict):
         raise ControlRequestError(f"The body must be a JSON object such as {example}")
+    known = {each.name: each for each in fields(setting)}  # type: ignore[arg-type]  # a dataclass
     unknown = sorted(set(members) - set(known))
     if unknown:
         raise ControlRequestError(f"Unknown field {unknown[0]!r}; the fields are {', '.join(known)}")
-    return members
-
-
-def number(members: dict[str, Any], name: str, default: float, maximum: float = math.inf) -> float:
-    """Return a field's number, at least 0 and at most `maximum`.
-
-    Raises:
-        ControlRequestError: for any other value.
-    """
-    value = members.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= maximum:
-        limits = "of at least 0" if maximum == math.inf else f"from 0 to {maximum:g}"
-        raise ControlRequestError(f"{name} must be a number {limits}")
-    return float(value)
-
-
-def whole_number(members: dict[str, Any], name: str, default: int, minimum: int) -> int:
-    """Return a field's whole number, at least `minimum`.
-
-    Raises:
-        ControlRequestError: for any other value.
-    """
-    value = members.get(name, default)
-    if type(value) is not int or value < minimum:
-        raise ControlRequestError(f"{name} must be a whole number of at least {minimum}")
-    return value
-
-
-def optional_whole_number(members: dict[str, Any], name: str, minimum: int) -> int | None:
-    """Return a field's whole number as `whole_number` does, or None if it is missing or null."""
-    return None if members.get(name) is None else whole_number(members, name, minimum, minimum)
+    values = {name: members.get(name, each.default) for name, each in known.items()}
+    optional = {name for name, each in known.items() if each.default is None and values[name] is None}
+    return setting(**values | {n: known[n].metadata["check"](n, values[n]) for n in known if n not in optional})

@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from local.control_request import ControlRequestError
-from local.ministack.upload_duplicates import Duplicates, parse_duplicates
+from local.control_request import ControlRequestError, parse_setting
+from local.ministack.upload_events import Duplicates, DuplicatesSetting
 from local.sagemaker.faults import Faults, parse_faults
-from local.sagemaker.interruptions import Interruptions, parse_interruption
+from local.sagemaker.interruptions import Interruption, Interruptions
 
 HEALTH_PATH = "/_local/health"
 _SETTINGS = re.compile(r"/_local/(uploads|faults/[^/]+|interruptions/[^/]+)")
@@ -23,9 +24,9 @@ class Controls:
         """Set up the answers; `health` is that of the health check."""
         self._health = health
         self._settings: dict[str, tuple[Any, Callable[[Any], Any]]] = {
-            "uploads": (duplicates, parse_duplicates),
+            "uploads": (duplicates, partial(parse_setting, DuplicatesSetting, '{"duplicates": 0.1}')),
             "faults": (faults, parse_faults),
-            "interruptions": (interruptions, parse_interruption),
+            "interruptions": (interruptions, partial(parse_setting, Interruption, '{"times": 1}')),
         }
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:

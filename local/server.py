@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from local.address import HOST, check_port, client_environment
+from local.control import prepare_state
 from local.sagemaker.arns import REGION
-from local.state_folder import prepare_state
 
 
 def serve(port: int, state: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 from hypercorn.asyncio import serve as serve_asgi
 from hypercorn.config import Config
 from ministack.app import app as ministack
+from ministack.services import cloudwatch
 
 from local.address import HOST, SOCKET_PATH_BYTES, endpoint_url, socket_path
 from local.controls import Controls
@@ -33,8 +34,7 @@ from local.ministack import (
     upload_events,
 )
 from local.periodic import PeriodicTask
-from local.sagemaker.child_process import ChildProcesses
-from local.sagemaker.host import AwsClients, Host
+from local.sagemaker.host import create_host
 from local.sagemaker.stand_in import SageMakerStandIn
 
 _GRACE_SECONDS = 2.0  # for running requests when the server ends
@@ -42,7 +42,7 @@ PATCHES = (
     metrics.patches,
     alarms.patches,
     lambda_failures.patches,
-    lambda_workers.patches,  # after lambda_failures: both patch the same function
+    lambda_workers.patches,
     lambda_metrics.patches,
     embedded_metrics.patches,
     messaging_metrics.patches,
@@ -61,9 +61,7 @@ async def serve_ministack(port: int, state: Path) -> None:
         MiniStackChangedError: when a new version of MiniStack changed what a patch needs.
     """
     patches.install(*PATCHES)
-    url = endpoint_url(port)
-    host = Host(state, url, AwsClients(url), ChildProcesses(state / "children"))
-    sagemaker = SageMakerStandIn(host, metrics.record)
+    sagemaker = SageMakerStandIn(create_host(state, endpoint_url(port)), metrics.record)
     about = {"service": "laptop-aws", "pid": os.getpid(), "port": port, "state": str(state)}
     controls = Controls(about, sagemaker.faults, upload_events.duplicates, sagemaker.interruptions)
     gateway = Gateway(ministack, sagemaker, port, controls)
@@ -85,7 +83,7 @@ async def serve_ministack(port: int, state: Path) -> None:
             loop.add_signal_handler(number, ended.set)
 
     background = [
-        PeriodicTask(alarms.EVALUATION_SECONDS, alarms.evaluate_alarms),
+        PeriodicTask(alarms.EVALUATION_SECONDS, cloudwatch._evaluate_all_alarms),
         PeriodicTask(messaging_metrics.SAMPLE_SECONDS, messaging_metrics.sample_queues),
     ]
 

@@ -1,9 +1,7 @@
 """Lambda's own metrics for every invocation of a function.
 
-MiniStack counts invocations and errors only for calls over HTTP, not for those of Step Functions or
-EventBridge, and counts a throttled call as an invocation. The patch counts every call at the one
-function that all of them pass, as AWS does: `Invocations`, `Errors` and `Duration` of a call that
-ran, `Throttles` of one that did not.
+MiniStack counts only calls over HTTP, not those of Step Functions or EventBridge, and counts a throttled call as an
+invocation. The patch counts every call at the one function that all of them pass.
 """
 
 import time

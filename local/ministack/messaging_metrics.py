@@ -1,7 +1,6 @@
 """Metrics of SNS topics and SQS queues, which MiniStack does not have.
 
-`NumberOfMessagesPublished` counts each message to a topic. The number of messages in a queue and
-the age of the oldest are sampled every few seconds; AWS samples them once a minute.
+The queues are sampled every few seconds; AWS samples them once a minute.
 """
 
 import time

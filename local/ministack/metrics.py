@@ -1,7 +1,7 @@
 """CloudWatch metrics of services for which MiniStack has none.
 
-MiniStack creates and replaces its lists of data points without a lock, while many threads of the
-laptop's AWS add to them. The two patched functions only ever change a list in place.
+MiniStack replaces its lists of data points without a lock, while many threads add to them; the patched functions only
+ever change a list in place.
 """
 
 import time
@@ -12,7 +12,6 @@ from ministack.services import cloudwatch
 
 from local.ministack.patches import Patches
 
-_KEPT_SECONDS = cloudwatch.TWO_WEEKS_SECONDS
 patches = Patches(__name__)
 
 
@@ -50,7 +49,7 @@ def _data_points(key: tuple[str, str, str]) -> list[dict[str, Any]]:
 
 @patches.replace(cloudwatch, "_evict_old_metrics", "cf47bc15")
 def _drop_old_data_points() -> None:
-    cutoff = time.time() - _KEPT_SECONDS
+    cutoff = time.time() - cloudwatch.TWO_WEEKS_SECONDS
     for _, points in cloudwatch._metrics.items():
         while points and points[0]["Timestamp"] < cutoff:
             points.pop(0)

@@ -1,5 +1,7 @@
 """Copies of a training job's checkpoints: from S3 before its script starts, to S3 while it runs."""
 
+import contextlib
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -39,13 +41,11 @@ class CheckpointSync:
         for name, mark, path in self._files():
             if self._copied.get(name) == mark:
                 continue
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 # One read: a file that the script replaces in the meantime is still complete.
                 content = path.read_bytes()
-            except FileNotFoundError:
-                continue
-            self.s3.put_object(Bucket=bucket, Key=str(PurePosixPath(prefix) / name), Body=content)
-            self._copied[name] = mark
+                self.s3.put_object(Bucket=bucket, Key=str(PurePosixPath(prefix) / name), Body=content)
+                self._copied[name] = mark
 
     def _files(self) -> list[tuple[str, tuple[int, int], Path]]:
         """Return name, version mark and path of every file."""
@@ -55,12 +55,10 @@ class CheckpointSync:
             return []  # until the next call
         found = []
         for path in paths:
-            try:
+            with contextlib.suppress(FileNotFoundError):  # the script has renamed or deleted it
                 status = path.stat()
-            except FileNotFoundError:  # the script has renamed or deleted it
-                continue
-            if path.is_file():
-                name = path.relative_to(self.folder).as_posix()
-                # The inode too: on a coarse clock a replaced file may have the time of the old one.
-                found.append((name, (status.st_mtime_ns, status.st_ino), path))
+                if stat.S_ISREG(status.st_mode):
+                    # The inode too: on a coarse clock a replaced file may have the time of the old one.
+                    mark = (status.st_mtime_ns, status.st_ino)
+                    found.append((path.relative_to(self.folder).as_posix(), mark, path))
         return found

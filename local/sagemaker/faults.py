@@ -1,9 +1,6 @@
 """Fault injection: an endpoint that is slow, throttled, failing or missing, for a share of its calls.
 
-`PUT /_local/faults/{endpoint}` sets one fault or several, `GET` returns them with their counts,
-`DELETE` ends them. `{"kind": "throttled", "calls": 2}` throttles the next two calls;
-`{"faults": [{"kind": "slow", "share": 0.1}, {"kind": "failing", "share": 0.1}]}` makes a tenth of
-the calls slow and a tenth fail.
+`/_local/faults/{endpoint}` sets them; docs/laptop-aws.md shows the requests.
 """
 
 import math
@@ -16,7 +13,9 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from local.control_request import ControlRequestError, check_members, number, optional_whole_number
+from local.control_request import ControlRequestError, number, parse_setting, whole_number
+
+_SUM_TOLERANCE = 1e-9  # of shares such as ten times 0.1
 
 
 class FaultKind(StrEnum):
@@ -31,6 +30,12 @@ class FaultKind(StrEnum):
     GONE = "gone"  # ValidationError: endpoint not found
 
 
+def _check_kind(name: str, value: Any) -> FaultKind:
+    if value not in list(FaultKind):
+        raise ControlRequestError(f"{name} must be one of {', '.join(FaultKind)}")
+    return FaultKind(value)
+
+
 @dataclass(frozen=True)
 class Fault:
     """A fault of one endpoint.
@@ -43,11 +48,21 @@ class Fault:
         delay_seconds: for `slow`, the additional duration of a call.
     """
 
-    kind: FaultKind
-    share: float = 1.0
-    seconds: float | None = None
-    calls: int | None = None
-    delay_seconds: float = 1.0
+    kind: FaultKind = field(metadata={"check": _check_kind})
+    share: float = number(1.0, maximum=1, zero=False)
+    seconds: float | None = number(None, zero=False)
+    calls: int | None = whole_number(None, 1)
+    delay_seconds: float = number(1.0)
+
+
+def _check_faults(name: str, value: Any) -> list[Fault]:
+    if not isinstance(value, list) or not value:
+        raise ControlRequestError(f'{name} must be a list such as [{{"kind": "slow", "share": 0.1}}]')
+    faults = [parse_setting(Fault, '{"kind": "throttled"}', fault) for fault in value]
+    total = sum(fault.share for fault in faults)
+    if total > 1 + _SUM_TOLERANCE:
+        raise ControlRequestError(f"The shares must add up to at most 1; they add up to {total:g}")
+    return faults
 
 
 @dataclass(frozen=True)
@@ -57,8 +72,8 @@ class FaultRequest:
     The shares add up to at most 1; a call gets one of the faults or none.
     """
 
-    faults: Sequence[Fault]
-    seed: int | None = None
+    faults: Sequence[Fault] = field(metadata={"check": _check_faults})
+    seed: int | None = whole_number(None, 0)
 
 
 @dataclass
@@ -150,31 +165,5 @@ def parse_faults(members: Any) -> FaultRequest:
         ControlRequestError: for an invalid field.
     """
     if not isinstance(members, dict) or "faults" not in members:
-        return FaultRequest([_parse_fault(members)])
-    listed = check_members(members, FaultRequest.__dataclass_fields__, "")["faults"]
-    if not isinstance(listed, list) or not listed:
-        raise ControlRequestError('faults must be a list such as [{"kind": "slow", "share": 0.1}]')
-    faults = [_parse_fault(fault) for fault in listed]
-    total = sum(fault.share for fault in faults)
-    if total > 1 + 1e-9:
-        raise ControlRequestError(f"The shares must add up to at most 1; they add up to {total:g}")
-    return FaultRequest(faults, optional_whole_number(members, "seed", 0))
-
-
-def _parse_fault(members: Any) -> Fault:
-    members = check_members(members, Fault.__dataclass_fields__, '{"kind": "throttled"}')
-    kinds = [kind.value for kind in FaultKind]
-    if members.get("kind") not in kinds:
-        raise ControlRequestError(f"kind must be one of {', '.join(kinds)}")
-    share = number(members, "share", 1.0, 1)
-    seconds = None if members.get("seconds") is None else number(members, "seconds", 0.0)
-    for name, value in (("share", share), ("seconds", seconds)):
-        if value == 0:
-            raise ControlRequestError(f"{name} must be above 0")
-    return Fault(
-        FaultKind(members["kind"]),
-        share,
-        seconds,
-        optional_whole_number(members, "calls", 1),
-        number(members, "delay_seconds", 1.0),
-    )
+        members = {"faults": [members]}
+    return parse_setting(FaultRequest, '{"faults": [{"kind": "throttled"}]}', members)

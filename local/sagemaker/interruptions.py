@@ -1,15 +1,10 @@
-"""Fault injection: spot interruptions of training jobs.
-
-`PUT /_local/interruptions/{name}` with `{"times": 2, "after_seconds": 5}` interrupts the spot jobs
-of that name, or whose name begins with it and a hyphen, twice, each time five seconds after the
-start of their script. `GET` returns what is left and the count, `DELETE` ends it.
-"""
+"""Fault injection: spot interruptions of training jobs, below `/_local/interruptions/`."""
 
 import threading
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from local.control_request import check_members, number, whole_number
+from local.control_request import number, whole_number
 
 
 @dataclass(frozen=True)
@@ -23,10 +18,10 @@ class Interruption:
         away_seconds: until the next instance is available.
     """
 
-    times: int = 1
-    after_seconds: float = 0.0
-    notice_seconds: float = 120.0  # AWS's own notice, two minutes
-    away_seconds: float = 1.0
+    times: int = whole_number(1, 1)
+    after_seconds: float = number(0.0)
+    notice_seconds: float = number(120.0)  # AWS's own notice, two minutes
+    away_seconds: float = number(1.0)
 
 
 class Interruptions:
@@ -66,19 +61,3 @@ class Interruptions:
                     self._counts[name] += 1
                     return requested
         return None
-
-
-def parse_interruption(members: Any) -> Interruption:
-    """Return the interruption in a request's JSON.
-
-    Raises:
-        ControlRequestError: for an invalid field.
-    """
-    members = check_members(members, Interruption.__dataclass_fields__, '{"times": 1}')
-    default = Interruption()
-    return Interruption(
-        whole_number(members, "times", default.times, 1),
-        number(members, "after_seconds", default.after_seconds),
-        number(members, "notice_seconds", default.notice_seconds),
-        number(members, "away_seconds", default.away_seconds),
-    )

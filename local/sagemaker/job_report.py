@@ -1,5 +1,7 @@
 """The metrics and the failure reason in a training job's log."""
 
+import contextlib
+import itertools
 import re
 from datetime import datetime
 from typing import Any
@@ -8,8 +10,7 @@ from local.sagemaker.log_stream import last_lines
 
 _REASON_CHARACTERS = 1024  # FailureReason in botocore's model of DescribeTrainingJob
 _DRIVER_STARTS_SCRIPT = "Executing command: "
-_DRIVER_REPORTS_FAILURE = "Command failed with exit code "
-_SHELL_REPORTS_FAILURE = "An error occurred with exit code "
+_REPORTS_OF_FAILURE = ("Command failed with exit code ", "An error occurred with exit code ")  # driver, shell
 _DRIVER_FAILURES = ("Training Execution failed.", "subprocess.CalledProcessError")
 
 
@@ -17,9 +18,10 @@ def final_metrics(log: str, definitions: list[dict[str, str]], finished: datetim
     """Return `FinalMetricDataList`: the last match in the log of each metric's expression."""
     metrics = []
     for definition in definitions:
-        value = _last_number(definition["Regex"], log)
-        if value is not None:
-            metrics.append({"MetricName": definition["Name"], "Value": value, "Timestamp": finished})
+        for match in list(re.finditer(definition["Regex"], log))[-1:]:
+            with contextlib.suppress(ValueError):  # as SageMaker: no value for a match that is not a number
+                value = float(match.group(1) if match.re.groups else match.group(0))
+                metrics.append({"MetricName": definition["Name"], "Value": value, "Timestamp": finished})
     return metrics
 
 
@@ -43,20 +45,5 @@ def script_output(log: str) -> str:
     lines = log.splitlines()
     starts = [i for i, line in enumerate(lines) if line.startswith(_DRIVER_STARTS_SCRIPT)]
     begin = starts[-1] + 1 if starts else 0
-    for end in range(begin, len(lines)):
-        if lines[end].startswith((_DRIVER_REPORTS_FAILURE, _SHELL_REPORTS_FAILURE)):
-            if lines[begin:end]:
-                return "\n".join(lines[begin:end])
-            break
-    return "\n".join(lines[begin:]) or log
-
-
-def _last_number(expression: str, log: str) -> float | None:
-    matches = list(re.finditer(expression, log))
-    if not matches:
-        return None
-    last = matches[-1]
-    try:
-        return float(last.group(1) if last.re.groups else last.group(0))
-    except ValueError:
-        return None  # as SageMaker: no value for a match that is not a number
+    own = list(itertools.takewhile(lambda line: not line.startswith(_REPORTS_OF_FAILURE), lines[begin:]))
+    return "\n".join(own or lines[begin:]) or log

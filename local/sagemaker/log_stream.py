@@ -22,8 +22,7 @@ class LogStream:
     def __init__(self, logs: Any, group: str, stream: str, path: Path, offset: int = 0) -> None:
         """Set the Logs client, the target, the file and the offset of its first byte to copy."""
         self._logs = logs
-        self._group = group
-        self._stream = stream
+        self._target = {"logGroupName": group, "logStreamName": stream}
         self._path = path
         self._offset = offset
         self._done = threading.Event()
@@ -32,8 +31,8 @@ class LogStream:
     def start(self) -> None:
         """Create group and stream and start to copy."""
         with contextlib.suppress(self._logs.exceptions.ResourceAlreadyExistsException):
-            self._logs.create_log_group(logGroupName=self._group)
-        self._logs.create_log_stream(logGroupName=self._group, logStreamName=self._stream)
+            self._logs.create_log_group(logGroupName=self._target["logGroupName"])
+        self._logs.create_log_stream(**self._target)
         self._thread.start()
 
     def finish(self) -> None:
@@ -43,15 +42,14 @@ class LogStream:
             self._thread.join(10)
 
     def _run(self) -> None:
-        while True:
+        last = False
+        while not last:
             last = self._done.wait(_POLL_SECONDS)
             try:
                 self._copy(last)
             except (BotoCoreError, ClientError) as error:
                 # A deleted log group must not end the job; the file still has everything.
-                logger.warning("Log stream %s stopped: %s", self._stream, error)
-                return
-            if last:
+                logger.warning("Log stream %s stopped: %s", self._target["logStreamName"], error)
                 return
 
     def _copy(self, last: bool) -> None:
@@ -67,11 +65,7 @@ class LogStream:
             if line.strip()
         ]
         for start in range(0, len(events), _BATCH_EVENTS):
-            self._logs.put_log_events(
-                logGroupName=self._group,
-                logStreamName=self._stream,
-                logEvents=events[start : start + _BATCH_EVENTS],
-            )
+            self._logs.put_log_events(**self._target, logEvents=events[start : start + _BATCH_EVENTS])
 
 
 def last_lines(text: str, characters: int) -> str:
@@ -79,13 +73,7 @@ def last_lines(text: str, characters: int) -> str:
 
     A last line that is too long keeps its end, where Python names the error.
     """
-    chosen: list[str] = []
-    room = characters
-    for line in reversed(text.strip().splitlines()):
-        if len(line) + 1 > room:
-            break
-        chosen.append(line.rstrip())
-        room -= len(line) + 1
-    if not chosen:
-        return text.strip()[-characters:]
-    return "\n".join(reversed(chosen))
+    end = text.strip()[-characters:]
+    if len(end) == len(text.strip()) or "\n" not in end:
+        return end
+    return end.partition("\n")[2]

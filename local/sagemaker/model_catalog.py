@@ -73,9 +73,7 @@ class ResourceRecords:
         return {f"{self.member}Arn": arn}
 
     def _list(self, request: dict[str, Any]) -> dict[str, Any]:
-        members = (f"{self.member}Name", f"{self.member}Arn", "CreationTime")
-        summaries = [{member: record[member] for member in members} for record in list(self._records.values())]
-        return list_page(request, f"{self.member}s", summaries, f"{self.member}Name")
+        return list_page(f"List{self.member}s", request, list(self._records.values()))
 
     def _delete(self, request: dict[str, Any]) -> dict[str, Any]:
         record = self.find(request[f"{self.member}Name"])
@@ -90,7 +88,7 @@ class ModelCatalog:
 
     def __init__(self, host: Host, tags: Tags) -> None:
         """Start without records."""
-        self._clients = host.clients
+        self._s3 = host.s3
         self.models = ResourceRecords(
             "Model", "model", "model", self._check_model, tags, {"EnableNetworkIsolation": False}
         )
@@ -103,7 +101,7 @@ class ModelCatalog:
         uri = model_archive(request)
         bucket, key = split_s3_uri(uri)
         try:
-            self._clients.s3.head_object(Bucket=bucket, Key=key)
+            self._s3.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
             raise ValidationFailedError(f"Could not find model data at {uri}.") from error
 
@@ -128,11 +126,10 @@ def container_of(model: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValidationFailedError: for a model without exactly one container.
     """
-    containers = model.get("Containers") or [container for container in [model.get("PrimaryContainer")] if container]
-    if len(containers) != 1:
+    containers: list[dict[str, Any]] = model.get("Containers") or [model.get("PrimaryContainer") or {}]
+    if len(containers) != 1 or not containers[0]:
         raise ValidationFailedError("The laptop's AWS serves models of exactly one container")
-    container: dict[str, Any] = containers[0]
-    return container
+    return containers[0]
 
 
 def model_archive(model: dict[str, Any]) -> str:

@@ -64,12 +64,13 @@ class ModelServer:
         self._invocation_seconds = invocation_seconds
         self._log = folder / "log.txt"
         self._stream = LogStream(
-            host.clients.logs,
+            host.logs,
             f"/aws/sagemaker/Endpoints/{endpoint}",
             f"{self._name}/i-{folder.name}{os.urandom(6).hex()}",
             self._log,
         )
-        self._environment_given: dict[str, str] = {}
+        self._environment: dict[str, str] = {}
+        self._program = "inference.py"
         self._process: subprocess.Popen[bytes] | None = None
         self._pool: urllib3.HTTPConnectionPool | None = None
         self._running_calls = 0
@@ -86,10 +87,20 @@ class ModelServer:
                 downloaded or unpacked.
         """
         model_dir = self._folder / "model"
-        download_archive(self._host.clients.s3, model_archive(model), model_dir)
+        download_archive(self._host.s3, model_archive(model), model_dir)
         self._log.touch()
         self._stream.start()
-        self._environment_given = container_of(model).get("Environment", {})
+        given = container_of(model).get("Environment", {})
+        self._program = given.get("SAGEMAKER_PROGRAM", self._program)
+        self._environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(self._folder),
+            **self._host.environment(),
+            **given,
+            # /opt/ml/model in SageMaker's images; here the unpacked archive.
+            "SM_MODEL_DIR": str(model_dir),
+            "SAGEMAKER_SUBMIT_DIRECTORY": str(model_dir / "code"),
+        }
         self._launch()
 
     def revive(self) -> None:
@@ -102,9 +113,7 @@ class ModelServer:
             if process is None or process.poll() is None or self._stopped or self._reviving:
                 return
             self._reviving = True
-        thread = threading.Thread(target=self._revive, args=(process,), daemon=True)
-        thread.name = f"revive {self._name}"
-        thread.start()
+        threading.Thread(target=self._revive, args=(process,), name=f"revive {self._name}", daemon=True).start()
 
     def _revive(self, dead: subprocess.Popen[bytes]) -> None:
         try:
@@ -119,20 +128,13 @@ class ModelServer:
                 self._reviving = False
 
     def _launch(self) -> None:
-        environment = self._environment_given
-        model_dir, port_file = self._folder / "model", self._folder / "port"
+        port_file = self._folder / "port"
         port_file.unlink(missing_ok=True)
-        process = self._host.children.start(
-            [
-                *(sys.executable, "-P", "-u", str(_SERVING_HOST)),
-                *("--model-dir", str(model_dir)),
-                *("--program", environment.get("SAGEMAKER_PROGRAM", "inference.py")),
-                *("--port-file", str(port_file)),
-            ],
-            self._environment(environment, model_dir),
-            self._folder,
-            self._log,
-        )
+        command = [
+            *(sys.executable, "-P", "-u", str(_SERVING_HOST)),
+            *("--model-dir", str(self._folder / "model"), "--program", self._program, "--port-file", str(port_file)),
+        ]
+        process = self._host.children.start(command, self._environment, self._folder, self._log)
         with self._changed:
             self._process = process
             stopped = self._stopped
@@ -156,27 +158,19 @@ class ModelServer:
             if self._pool is None or self._stopped:
                 raise ModelServerGoneError("the container is not running")
             self._running_calls += 1
+        timeout = urllib3.Timeout(connect=60.0, read=self._invocation_seconds)
         try:
-            return self._post(self._pool, body, headers)
-        finally:
-            with self._changed:
-                self._running_calls -= 1
-                self._changed.notify_all()
-
-    def _post(self, pool: urllib3.HTTPConnectionPool, body: bytes, headers: dict[str, str]) -> ContainerAnswer:
-        try:
-            answer = pool.urlopen(
-                "POST",
-                "/invocations",
-                body=body,
-                headers=headers,
-                retries=False,
-                timeout=urllib3.Timeout(connect=60.0, read=self._invocation_seconds),
+            answer = self._pool.urlopen(
+                "POST", "/invocations", body=body, headers=headers, retries=False, timeout=timeout
             )
         except urllib3.exceptions.ReadTimeoutError as error:
             raise InvocationTimeoutError(str(error)) from error
         except urllib3.exceptions.HTTPError as error:
             raise ModelServerGoneError(str(error)) from error
+        finally:
+            with self._changed:
+                self._running_calls -= 1
+                self._changed.notify_all()
         return ContainerAnswer(answer.status, answer.data, answer.headers.get("content-type", "application/json"))
 
     def stop(self) -> None:
@@ -193,31 +187,19 @@ class ModelServer:
         seconds = self._variant.get("ContainerStartupHealthCheckTimeoutInSeconds", _STARTUP_SECONDS)
         wait_until(lambda: port_file.exists() or process.poll() is not None, seconds)
         if not port_file.exists():
-            raise ModelServerError(self._failure())
+            raise self._failure()
         self._pool = urllib3.HTTPConnectionPool("127.0.0.1", int(port_file.read_text()), maxsize=64, block=False)
         try:
             answer = self._pool.urlopen("GET", "/ping", timeout=60.0, retries=3)
         except urllib3.exceptions.HTTPError as error:
-            raise ModelServerError(self._failure()) from error
+            raise self._failure() from error
         if answer.status != 200:
-            raise ModelServerError(self._failure())
+            raise self._failure()
 
-    def _failure(self) -> str:
+    def _failure(self) -> ModelServerError:
         message = (
             f"The primary container for production variant {self._name} did not pass the ping "
             "health check. Please check CloudWatch logs for this endpoint. Its last lines:\n"
         )
         log = self._log.read_text(errors="replace")
-        return message + last_lines(log, 1024 - len(message))
-
-    def _environment(self, given: dict[str, str], model_dir: Path) -> dict[str, str]:
-        """Return the environment of the container, with the variables `given` by the model."""
-        return {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(self._folder),
-            **self._host.environment(),
-            **given,
-            # /opt/ml/model in SageMaker's images; here the unpacked archive.
-            "SM_MODEL_DIR": str(model_dir),
-            "SAGEMAKER_SUBMIT_DIRECTORY": str(model_dir / "code"),
-        }
+        return ModelServerError(message + last_lines(log, 1024 - len(message)))

@@ -3,9 +3,9 @@
 import tarfile
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from local.sagemaker.errors import ValidationFailedError
 
@@ -18,16 +18,10 @@ def split_s3_uri(uri: str) -> tuple[str, str]:
     Raises:
         ValidationFailedError: for any other text.
     """
-    parts = urlsplit(uri)
-    if parts.scheme != "s3" or not parts.netloc:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not bucket:
         raise ValidationFailedError(f"{uri} is not an S3 URI of the form s3://bucket/key")
-    return parts.netloc, uri.split("/", 3)[3] if uri.count("/") > 2 else ""
-
-
-def list_keys(s3: Any, bucket: str, prefix: str) -> list[str]:
-    """Return every key under a prefix, without the folder markers of the S3 console."""
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return [entry["Key"] for page in pages for entry in page.get("Contents", []) if not entry["Key"].endswith("/")]
+    return bucket, key
 
 
 def relative_name(key: str, prefix: str) -> str:
@@ -49,16 +43,17 @@ def download_prefix(s3: Any, uri: str, folder: Path) -> int:
         ValidationFailedError: for a key with a path outside the folder.
     """
     bucket, prefix = split_s3_uri(uri)
-    keys = list_keys(s3, bucket, prefix)
-    targets = [folder / _safe_relative(relative_name(key, prefix)) for key in keys]
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    listed = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+    keys = [key for key in listed if not key.endswith("/")]  # without the folder markers of the S3 console
+    targets = [folder / relative_name(key, prefix) for key in keys]
+    for key, target in zip(keys, targets, strict=True):
+        if ".." in target.parts or not target.is_relative_to(folder):
+            raise ValidationFailedError(f"The key {key!r} has a path outside the channel's folder")
     for parent in {target.parent for target in targets}:
         parent.mkdir(parents=True, exist_ok=True)
-
-    def download(pair: tuple[str, Path]) -> None:
-        s3.download_file(bucket, pair[0], str(pair[1]))
-
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        list(pool.map(download, zip(keys, targets, strict=True)))
+        list(pool.map(partial(s3.download_file, bucket), keys, map(str, targets)))
     return len(keys)
 
 
@@ -86,10 +81,3 @@ def download_archive(s3: Any, uri: str, folder: Path) -> None:
         s3.download_file(bucket, key, str(archive))
         with tarfile.open(archive, "r:gz") as tar:
             tar.extractall(folder, filter="data")
-
-
-def _safe_relative(name: str) -> PurePosixPath:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:
-        raise ValidationFailedError(f"The key {name!r} has a path outside the channel's folder")
-    return path

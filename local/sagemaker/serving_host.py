@@ -1,14 +1,13 @@
 """The process that serves one model: `/ping` and `/invocations`, as a SageMaker container does.
 
-It runs on its own (`python -P serving_host.py`) and imports nothing of this project, because the
-model's `inference.py` must find the same modules as on AWS: its own folder and the site-packages.
-The contract is that of the sagemaker-inference-toolkit: `model_fn(model_dir)`,
-`input_fn(body, content_type)`, `predict_fn(data, model)`, `output_fn(prediction, accept)`. An
-exception with a `status_code` between 400 and 599 becomes that status, any other becomes 500.
-The toolkit's defaults for missing functions and its `context` argument are not implemented.
+It runs on its own (`python -P serving_host.py`) and imports nothing of this project, because the model's `inference.py`
+must find the same modules as on AWS: its own folder and the site-packages. The contract is that of the
+sagemaker-inference-toolkit: `model_fn(model_dir)`, `input_fn(body, content_type)`, `predict_fn(data, model)`,
+`output_fn(prediction, accept)`, without its defaults and its `context`. An exception with a `status_code` between 400
+and 599 becomes that status, any other becomes 500.
 
-Each connection has its own thread: with a model that answers in a millisecond or two, every
-hand-over between threads is measurable (`python -m benchmarks.serving`).
+Each connection has its own thread: with a model that answers in a millisecond or two, every hand-over between threads
+is measurable (`python -m benchmarks.serving`).
 """
 
 import argparse

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from ministack.services import stepfunctions as sfn
 
-from local.ministack.map_batches import Child, MapRun, _tolerated, batched
+from local.ministack.map_batches import Child, MapRun, batched, tolerated_failures
 
 
 def inputs(children: list[Child]) -> list[Any]:
@@ -61,7 +61,7 @@ def test_batched_with_too_large_item_fails() -> None:
     ],
 )
 def test_tolerated_failures_are_the_stricter_limit_in_items(state: dict[str, int], expected: int) -> None:
-    assert _tolerated(state, 40) == expected
+    assert tolerated_failures(state, 40) == expected
 
 
 def test_map_run_counts_children_and_items() -> None:

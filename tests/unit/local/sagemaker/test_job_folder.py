@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> JobFolder:
 
 
 def test_localise_drivers_replaces_the_constant_path_in_scripts_only(folder: JobFolder) -> None:
-    drivers = folder.channel("sm_drivers")
+    drivers = folder.data / "sm_drivers"
     drivers.mkdir()
     (drivers / "sm_train.sh").write_text("cat /opt/ml/input/config/x\n")
     (drivers / "picture.png").write_bytes(b"/opt/ml")

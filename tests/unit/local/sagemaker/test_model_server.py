@@ -22,7 +22,7 @@ def children() -> Mock:
 @pytest.fixture
 def server(tmp_path: Path, children: Mock) -> ModelServer:
     """A server whose process has ended."""
-    host = Host(tmp_path, "http://127.0.0.1:1", Mock(), children)
+    host = Host(tmp_path, "http://127.0.0.1:1", children, Mock(), Mock())
     server = ModelServer("scones", {"VariantName": "AllTraffic"}, tmp_path, host)
     server._process = ENDED
     (tmp_path / "log.txt").touch()
