@@ -45,11 +45,7 @@ def client_environment(port: int) -> dict[str, str]:
 
 
 def check_port(port: int) -> None:
-    """Check that nothing listens on a port.
-
-    Raises:
-        PortInUseError: when a program does.
-    """
+    """Check that nothing listens on a port; raise PortInUseError when a program does."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As the server does: connections of a former server in TIME_WAIT do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

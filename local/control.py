@@ -148,11 +148,7 @@ def recorded(port: int, state: Path) -> Iterator[None]:
 
 
 def stop(state: Path) -> Running:
-    """Stop the server and every process that it started.
-
-    Raises:
-        NotRunningError: when it is not running.
-    """
+    """Stop the server and every process that it started; raise NotRunningError when it is not running."""
     running = find_running(state)
     if running is None:
         _end_orphans(state)

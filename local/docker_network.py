@@ -108,11 +108,7 @@ def _wait_for_forwarder(network: str, pid: int) -> None:
 
 
 def _docker(*arguments: str) -> str:
-    """Run the docker command and return its output.
-
-    Raises:
-        DockerNetworkError: when it fails or does not exist.
-    """
+    """Run the docker command and return its output; raise DockerNetworkError when it fails or does not exist."""
     command = ["docker", *arguments]
     name = f"`docker {' '.join(arguments[:2])}`"
     try:

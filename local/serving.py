@@ -13,6 +13,7 @@ from typing import Any, cast
 from hypercorn.asyncio import serve as serve_asgi
 from hypercorn.config import Config
 from ministack.app import app as ministack
+from ministack.core import lambda_runtime
 from ministack.services import cloudwatch
 
 from local.address import HOST, SOCKET_PATH_BYTES, endpoint_url, socket_path
@@ -92,10 +93,8 @@ async def serve_ministack(port: int, state: Path) -> None:
 
     async def shutdown() -> None:
         await ended.wait()
-        for work in background:
-            await loop.run_in_executor(cleaner, work.stop)
-        await loop.run_in_executor(cleaner, sagemaker.close)
-        await loop.run_in_executor(cleaner, lambda_workers.stop_workers)
+        for end in (*(task.stop for task in background), sagemaker.close, lambda_runtime.reset):
+            await loop.run_in_executor(cleaner, end)
 
     await serve_asgi(cast("Any", gateway), config, shutdown_trigger=shutdown)
-    lambda_workers.stop_workers()  # those that a running request started in the meantime
+    lambda_runtime.reset()  # ends workers that a running request started in the meantime

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
 from local.ministack.patches import Patches
@@ -46,8 +45,3 @@ def workers_per_function() -> int:
     docs/laptop-aws.md has the measurement. A function that invokes itself needs two.
     """
     return max(2, os.cpu_count() or 1)
-
-
-def stop_workers() -> None:
-    """End every worker process."""
-    lambda_runtime.reset()

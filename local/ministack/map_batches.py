@@ -1,15 +1,9 @@
 """Step Functions' Distributed Map with batches of items.
 
-MiniStack ignores `ItemBatcher` and `ResultWriter`, gives a child execution its parent's context
-object, starts every child even after too many failures, and does not evaluate the JSONata of `ItemReader`.
-This module replaces MiniStack's Map Run, for both query languages:
-
-- `ItemSelector` makes each item; `ItemBatcher` groups them into one child's input each,
-  `{"BatchInput": ..., "Items": [...]}`. `MaxConcurrency` counts children.
-- A failed child counts all its items as failed; the tolerated percentage and count are of items.
-  Once they are exceeded no further child starts, and children that have not started are aborted.
-- `ResultWriter` writes the results to S3 (map_results.py); the result of the Map is their location.
-- `$$.Execution` and `$states.context.Execution` inside a child are the child's own.
+MiniStack ignores `ItemBatcher` and `ResultWriter`, gives a child execution its parent's context object, starts every
+child even after too many failures, and does not evaluate the JSONata of `ItemReader`. This module replaces MiniStack's
+Map Run. As on AWS, `MaxConcurrency` counts children, and the tolerated failures count items: a failed child counts all
+of its items, and no further child starts once there are too many.
 """
 
 import contextvars
@@ -254,8 +248,7 @@ class _Map:
                 counts["resultsWritten"] = counts["succeeded"] + counts["failed"]
         if exceeded:
             raise sfn._ExecutionError(
-                "States.ExceedToleratedFailureThreshold",
-                "The specified tolerated failure threshold was exceeded",
+                "States.ExceedToleratedFailureThreshold", "The specified tolerated failure threshold was exceeded"
             )
         return result
 

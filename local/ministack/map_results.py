@@ -34,25 +34,14 @@ def write_results(target: dict[str, Any], map_run_arn: str, executions: Iterable
     manifest = f"{folder}/manifest.json"
     about = {"DestinationBucket": bucket, "MapRunArn": map_run_arn, "ResultFiles": files}
     _put(bucket, manifest, about)
-    return {
-        "MapRunArn": map_run_arn,
-        "ResultWriterDetails": {"Bucket": bucket, "Key": manifest},
-    }
+    return {"MapRunArn": map_run_arn, "ResultWriterDetails": {"Bucket": bucket, "Key": manifest}}
 
 
 def _result_of(execution: dict[str, Any]) -> dict[str, Any]:
     """Return the entry of one child execution in a results file."""
-    result = {
-        "ExecutionArn": execution["executionArn"],
-        "Input": execution["input"],
-        "InputDetails": {"Included": True},
-        "Name": execution["name"],
-        "RedriveCount": 0,
-        "StartDate": execution["startDate"],
-        "StateMachineArn": execution["stateMachineArn"],
-        "Status": execution["status"],
-        "StopDate": execution["stopDate"],
-    }
+    members = ("executionArn", "input", "name", "startDate", "stateMachineArn", "status", "stopDate")
+    result: dict[str, Any] = {member[0].upper() + member[1:]: execution[member] for member in members}
+    result |= {"InputDetails": {"Included": True}, "RedriveCount": 0}
     if execution["status"] == "SUCCEEDED":
         return result | {"Output": execution["output"], "OutputDetails": {"Included": True}}
     return result | {"Error": execution["error"], "Cause": execution["cause"]}

@@ -29,8 +29,8 @@ def record(
     Args:
         namespace: for example `AWS/SageMaker`.
         name: the metric's name.
-        values: in `unit`.
-        unit: a unit of CloudWatch, for example `Count` or `Milliseconds`.
+        values: in `unit`, a unit of CloudWatch such as `Count` or `Milliseconds`.
+        unit: see `values`.
         dimensions: name to value; each set of dimensions is a separate metric.
         timestamp: seconds since 1970; default now.
     """

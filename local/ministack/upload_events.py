@@ -28,17 +28,11 @@ patches = Patches(__name__)
 
 @dataclass(frozen=True)
 class DuplicatesSetting:
-    """The share of S3's events that arrive twice.
+    """Which of S3's events arrive twice."""
 
-    Attributes:
-        duplicates: that share, from 0 to 1.
-        delay_seconds: between the first and the second event.
-        seed: of the random draws, which then repeat in the order of the events; or None.
-    """
-
-    duplicates: float = number(maximum=1)
-    delay_seconds: float = number(0.0, maximum=_MAX_DELAY_SECONDS)
-    seed: int | None = whole_number(None, 0)
+    duplicates: float = number(maximum=1)  # their share
+    delay_seconds: float = number(0.0, maximum=_MAX_DELAY_SECONDS)  # between the first and the second event
+    seed: int | None = whole_number(None, 0)  # of the draws, which then repeat in the order of the events
 
 
 class Duplicates:

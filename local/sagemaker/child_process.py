@@ -59,11 +59,7 @@ class ChildProcesses:
         return process
 
     def stop(
-        self,
-        process: subprocess.Popen[bytes],
-        seconds: float = _TERM_SECONDS,
-        *,
-        signalled: bool = False,
+        self, process: subprocess.Popen[bytes], seconds: float = _TERM_SECONDS, *, signalled: bool = False
     ) -> None:
         """End a process and its group: SIGTERM, then SIGKILL after `seconds`.
 

@@ -15,7 +15,7 @@ from local.sagemaker.data_capture import DataCapture
 from local.sagemaker.errors import ValidationFailedError
 from local.sagemaker.host import Host
 from local.sagemaker.model_catalog import ModelCatalog, container_of
-from local.sagemaker.model_server import ContainerAnswer, ModelServer, ModelServerError, ModelServerGoneError
+from local.sagemaker.model_server import ModelServer, ModelServerError
 from local.sagemaker.paging import list_page
 from local.sagemaker.tags import Tags
 
@@ -31,7 +31,7 @@ class Deployment:
 
     config: dict[str, Any]
     model: dict[str, Any]
-    server: ModelServer | None = None
+    server: ModelServer
     capture: DataCapture | None = None
 
     @property
@@ -39,26 +39,18 @@ class Deployment:
         """The one production variant."""
         return self.config["ProductionVariants"][0]
 
-    def invoke(self, body: bytes, headers: dict[str, str]) -> ContainerAnswer:
-        """Send one invocation to the container; errors as in `ModelServer.invoke`."""
-        if self.server is None:
-            raise ModelServerGoneError("the container is not running")
-        return self.server.invoke(body, headers)
-
     def supervise(self) -> None:
         """Write the waiting captures and restart a server that has died; log errors."""
         try:
             if self.capture is not None:
                 self.capture.flush()
-            if self.server is not None:
-                self.server.revive()
+            self.server.revive()
         except Exception:  # one thread supervises all endpoints and must continue
             logger.exception("Endpoint configuration %s", self.config["EndpointConfigName"])
 
     def stop(self) -> None:
         """End the process and write the last captures."""
-        if self.server is not None:
-            self.server.stop()
+        self.server.stop()
         if self.capture is not None:
             self.capture.flush()
 
@@ -141,11 +133,12 @@ class Endpoints:
     def _plan(self, endpoint_name: str, config_name: str) -> Deployment:
         config = self._catalog.configs.find(config_name)
         model = self._catalog.models.find(config["ProductionVariants"][0]["ModelName"])
-        deployment = Deployment(config, model)
-        capture = config.get("DataCaptureConfig")
-        if capture is not None and capture.get("EnableCapture", True):
-            deployment.capture = DataCapture(capture, endpoint_name, self._host.s3)
-        return deployment
+        folder = self._host.state / "endpoints" / endpoint_name / f"{next(self._numbers):04d}"
+        server = ModelServer(endpoint_name, config["ProductionVariants"][0], folder, self._host)
+        settings = config.get("DataCaptureConfig")
+        is_captured = settings is not None and settings.get("EnableCapture", True)
+        capture = DataCapture(settings, endpoint_name, self._host.s3) if is_captured else None
+        return Deployment(config, model, server, capture)
 
     def _bring_up(self, endpoint: Endpoint, deployment: Deployment) -> None:
         failure = self._start(endpoint.name, deployment)
@@ -165,9 +158,6 @@ class Endpoints:
     def _start(self, name: str, deployment: Deployment) -> str:
         """Start the model server; return the reason of a failure, or an empty string."""
         try:
-            folder = self._host.state / "endpoints" / name / f"{next(self._numbers):04d}"
-            folder.mkdir(parents=True)
-            deployment.server = ModelServer(name, deployment.variant, folder, self._host)
             deployment.server.start(deployment.model)
         except ModelServerError as error:
             return str(error)

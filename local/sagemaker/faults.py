@@ -38,21 +38,13 @@ def _check_kind(name: str, value: Any) -> FaultKind:
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of one endpoint.
-
-    Attributes:
-        kind: its effect on a call.
-        share: the share of calls that it hits, above 0 and up to 1.
-        seconds: how long it lasts, or None for until it is deleted.
-        calls: the number of calls that it hits, or None for no limit.
-        delay_seconds: for `slow`, the additional duration of a call.
-    """
+    """A fault of one endpoint."""
 
     kind: FaultKind = field(metadata={"check": _check_kind})
-    share: float = number(1.0, maximum=1, zero=False)
-    seconds: float | None = number(None, zero=False)
-    calls: int | None = whole_number(None, 1)
-    delay_seconds: float = number(1.0)
+    share: float = number(1.0, maximum=1, zero=False)  # of the calls
+    seconds: float | None = number(None, zero=False)  # until it ends; None for until it is deleted
+    calls: int | None = whole_number(None, 1)  # that it hits; None for no limit
+    delay_seconds: float = number(1.0)  # for `slow`, the additional duration of a call
 
 
 def _check_faults(name: str, value: Any) -> list[Fault]:
@@ -67,10 +59,7 @@ def _check_faults(name: str, value: Any) -> list[Fault]:
 
 @dataclass(frozen=True)
 class FaultRequest:
-    """The faults of one endpoint, and a seed to hit the same calls each time.
-
-    The shares add up to at most 1; a call gets one of the faults or none.
-    """
+    """The faults of one endpoint, of which a call gets one or none, and a seed to hit the same calls each time."""
 
     faults: Sequence[Fault] = field(metadata={"check": _check_faults})
     seed: int | None = whole_number(None, 0)
@@ -94,9 +83,7 @@ class Faults:
     """The faults of every endpoint; thread-safe."""
 
     def __init__(
-        self,
-        clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        self, clock: Callable[[], float] = time.monotonic, chance: Callable[[], float] = random.random
     ) -> None:
         """Start without faults; `clock` counts seconds, `chance` draws from [0, 1) per call."""
         self._clock = clock
@@ -117,13 +104,10 @@ class Faults:
     def get(self, endpoint: str) -> dict[str, Any]:
         """Return an endpoint's faults with their remaining seconds and calls, and the counts.
 
-        `calls` counts all calls, `injected` those that a fault hit, by kind; both since the first
-        fault or since `clear`.
+        `calls` counts all calls since the first fault or `clear`, `injected` those that a fault hit, by kind.
         """
         with self._lock:
-            found = self._endpoints.get(endpoint)
-            if found is None:
-                return {"faults": [], "calls": 0, "injected": {}}
+            found = self._endpoints.get(endpoint, _EndpointFaults(self._chance))
             now = self._clock()
             found.drop_ended(now)
             faults = [
@@ -145,9 +129,7 @@ class Faults:
                 return None
             found.calls += 1
             found.drop_ended(self._clock())
-            if not found.active:
-                return None
-            mark = found.chance()
+            mark = found.chance() if found.active else 0.0
             for index, (fault, end) in enumerate(found.active):
                 mark -= fault.share
                 if mark < 0:
@@ -159,11 +141,7 @@ class Faults:
 
 
 def parse_faults(members: Any) -> FaultRequest:
-    """Return the fault or the list of faults in a request's JSON.
-
-    Raises:
-        ControlRequestError: for an invalid field.
-    """
+    """Return the fault or the list of faults in a request's JSON; raise ControlRequestError for an invalid field."""
     if not isinstance(members, dict) or "faults" not in members:
         members = {"faults": [members]}
     return parse_setting(FaultRequest, '{"faults": [{"kind": "throttled"}]}', members)

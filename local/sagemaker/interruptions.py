@@ -9,19 +9,12 @@ from local.control_request import number, whole_number
 
 @dataclass(frozen=True)
 class Interruption:
-    """A spot interruption of a training job.
-
-    Attributes:
-        times: the number of interruptions.
-        after_seconds: from the start of the script to the interruption.
-        notice_seconds: between SIGTERM and SIGKILL; 0 for SIGKILL at once, without SIGTERM.
-        away_seconds: until the next instance is available.
-    """
+    """A spot interruption of a training job."""
 
     times: int = whole_number(1, 1)
-    after_seconds: float = number(0.0)
-    notice_seconds: float = number(120.0)  # AWS's own notice, two minutes
-    away_seconds: float = number(1.0)
+    after_seconds: float = number(0.0)  # from the start of the script
+    notice_seconds: float = number(120.0)  # from SIGTERM to SIGKILL, as on AWS; 0 for SIGKILL at once
+    away_seconds: float = number(1.0)  # until the next instance is available
 
 
 class Interruptions:

@@ -131,7 +131,7 @@ class Invocations:
         forwarded.setdefault("content-type", "application/octet-stream")
         try:
             with measured.model():
-                answer = deployment.invoke(body, forwarded)
+                answer = deployment.server.invoke(body, forwarded)
         except InvocationTimeoutError as error:
             raise model_error(endpoint, 0, _TIMED_OUT) from error
         except ModelServerGoneError as error:

@@ -56,7 +56,7 @@ class ModelServer:
         host: Host,
         invocation_seconds: float = INVOCATION_SECONDS,
     ) -> None:
-        """Set up without a process; `folder` is an empty folder for its files."""
+        """Set up without a process; `folder` is for its files, and is empty or missing."""
         self._variant = variant
         self._name = variant["VariantName"]
         self._folder = folder
@@ -86,6 +86,7 @@ class ModelServer:
             tarfile.TarError, botocore.exceptions.ClientError: when the model archive cannot be
                 downloaded or unpacked.
         """
+        self._folder.mkdir(parents=True, exist_ok=True)
         model_dir = self._folder / "model"
         download_archive(self._host.s3, model_archive(model), model_dir)
         self._log.touch()

@@ -13,11 +13,7 @@ _PARALLEL = 8  # transfers at a time; hides the round trips of many small pictur
 
 
 def split_s3_uri(uri: str) -> tuple[str, str]:
-    """Return bucket and key of an `s3://bucket/key` URI.
-
-    Raises:
-        ValidationFailedError: for any other text.
-    """
+    """Return bucket and key of an `s3://bucket/key` URI; raise ValidationFailedError for any other text."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not bucket:
         raise ValidationFailedError(f"{uri} is not an S3 URI of the form s3://bucket/key")

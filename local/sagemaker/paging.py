@@ -1,6 +1,5 @@
 """The filters, order and pages of SageMaker's List operations."""
 
-import base64
 from typing import Any
 
 from local.sagemaker.errors import ValidationFailedError
@@ -34,8 +33,7 @@ def list_page(operation: str, request: dict[str, Any], described: list[dict[str,
     chosen.sort(key=lambda summary: (summary[sort_key], summary[name_key]), reverse=descending)
     start = _offset(request.get("NextToken"))
     end = start + request.get("MaxResults", _DEFAULT_PAGE)
-    token = base64.urlsafe_b64encode(str(end).encode()).decode()
-    return {list_key: chosen[start:end]} | ({"NextToken": token} if end < len(chosen) else {})
+    return {list_key: chosen[start:end]} | ({"NextToken": str(end)} if end < len(chosen) else {})
 
 
 def _matches(request: dict[str, Any], summary: dict[str, Any], name_key: str, status_key: str) -> bool:
@@ -52,6 +50,6 @@ def _offset(token: str | None) -> int:
     if token is None:
         return 0
     try:
-        return int(base64.urlsafe_b64decode(token.encode()).decode())
+        return int(token)
     except ValueError as error:
         raise ValidationFailedError(f"Invalid NextToken: {token}") from error

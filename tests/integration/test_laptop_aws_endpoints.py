@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.sagemaker.child_process import ChildProcesses
-from local.sagemaker.host import AwsClients, Host
+from local.sagemaker.host import create_host
 from local.sagemaker.model_server import InvocationTimeoutError, ModelServer
 from tests.integration.laptop_aws import LaptopAws, unique, wait_until
 from tests.integration.sagemaker_requests import (
@@ -217,8 +216,7 @@ def test_invoke_accepts_6_mib_and_rejects_one_byte_more(laptop_aws: LaptopAws, e
 def test_model_server_with_hanging_container_times_out(laptop_aws: LaptopAws, tmp_path: Path) -> None:
     """A real container with a time limit of 0.1 s; tests/unit has the ModelError that follows."""
     model = endpoint_config(laptop_aws, unique("slow"))
-    children = ChildProcesses(tmp_path / "children")
-    host = Host(tmp_path, laptop_aws.endpoint_url, AwsClients(laptop_aws.endpoint_url), children)
+    host = create_host(tmp_path, laptop_aws.endpoint_url)
     server = ModelServer("slow", {"VariantName": "AllTraffic"}, tmp_path, host, invocation_seconds=0.1)
     try:
         server.start(laptop_aws.client("sagemaker").describe_model(ModelName=model))
@@ -226,7 +224,7 @@ def test_model_server_with_hanging_container_times_out(laptop_aws: LaptopAws, tm
             server.invoke(b"hang", {"content-type": "image/png"})
     finally:
         server.stop()
-        children.stop_all()
+        host.children.stop_all()
 
 
 def test_invoke_by_many_clients_at_once(laptop_aws: LaptopAws, endpoint: str) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from local import control
 from local.__main__ import main
-from local.errors import NotRunningError, StateDirError
 from local.control import LOCK_FILE, claim_state, prepare_state
+from local.errors import NotRunningError, StateDirError
 
 # Holds the lock like a server, releases it on SIGTERM, and keeps running, like a zombie.
 HOLDER = """

@@ -4,11 +4,22 @@ from typing import Any
 import pytest
 from ministack.services import stepfunctions
 
-from local.ministack.lambda_failures import named_failure, throttled_or_same
+from local.ministack.lambda_failures import MARK, aws_result, throttled_or_same
 
 
 def failed(message: str, kind: str = "Runtime.HandlerError") -> dict[str, Any]:
     return {"body": {"errorMessage": message, "errorType": kind}, "error": True, "log": "before"}
+
+
+@pytest.mark.parametrize("at_import", [False, True])
+def test_result_of_exception_has_its_class_name(at_import: bool) -> None:
+    raised = {MARK: {"errorType": "PictureMissingError", "errorMessage": "no picture", "trace": "Traceback"}}
+    given = failed(f"Worker init failed: {json.dumps(raised)}") if at_import else {"body": raised, "log": "before"}
+    assert aws_result(given, "id-1", None) == {
+        "body": {"errorType": "PictureMissingError", "errorMessage": "no picture"},
+        "error": True,
+        "log": "before\nTraceback",
+    }
 
 
 @pytest.mark.parametrize(
@@ -22,15 +33,15 @@ def failed(message: str, kind: str = "Runtime.HandlerError") -> dict[str, Any]:
         (None, "unknown"),
     ],
 )
-def test_named_failure_of_crashed_process_has_its_end(return_code: int | None, end: str) -> None:
-    result = named_failure(failed("Worker process died"), "id-1", return_code)
+def test_result_of_crashed_process_has_its_end(return_code: int | None, end: str) -> None:
+    result = aws_result(failed("Worker process died"), "id-1", return_code)
     text = f"RequestId: id-1 Error: Runtime exited with error: {end}"
     assert result["body"] == {"errorType": "Runtime.ExitError", "errorMessage": text}
     assert (result["error"], result["log"]) == (True, f"before\n{text}")
 
 
-def test_named_failure_of_time_out_is_sandbox_timedout() -> None:
-    result = named_failure(failed("Task timed out after 3.00 seconds"), "id-1", -15)
+def test_result_of_time_out_is_sandbox_timedout() -> None:
+    result = aws_result(failed("Task timed out after 3.00 seconds"), "id-1", -15)
     assert result["body"] == {
         "errorType": "Sandbox.Timedout",
         "errorMessage": "RequestId: id-1 Error: Task timed out after 3.00 seconds",
@@ -41,13 +52,17 @@ def test_named_failure_of_time_out_is_sandbox_timedout() -> None:
     "result",
     [
         {"body": {"label": "bicycle"}},
+        {"body": [1, 2]},
+        {"body": None},
+        {"body": {"errorMessage": None}},
+        {"throttle": True, "body": {"Reason": "x"}},
         {"body": "Worker process died"},
         {"body": "text", "error": True},
         failed("no picture at inbox/a.png", "PictureMissingError"),
     ],
 )
-def test_named_failure_of_other_result_is_unchanged(result: dict[str, Any]) -> None:
-    assert named_failure(result, "id-1", None) is result
+def test_result_of_other_result_is_unchanged(result: dict[str, Any]) -> None:
+    assert aws_result(result, "id-1", None) is result
 
 
 def test_throttled_call_has_the_name_of_aws() -> None:

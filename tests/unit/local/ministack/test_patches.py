@@ -32,7 +32,7 @@ def test_install_two_patches_of_one_function_nests_them(install_for_test: Any) -
 
 
 def test_install_worker_script_sends_exception_names_and_compiles(install_for_test: Any) -> None:
-    install_for_test(lambda_workers.patches)
+    install_for_test(lambda_failures.patches)
     script = lambda_runtime._PYTHON_WORKER_SCRIPT
     compile(script, "worker", "exec")
-    assert script.count(lambda_workers.MARK) == 2
+    assert script.count(lambda_failures.MARK) == 2

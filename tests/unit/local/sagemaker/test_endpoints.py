@@ -13,7 +13,7 @@ from local.sagemaker.tags import Tags
 
 def deployment(flush: Any = None) -> Deployment:
     config = {"EndpointConfigName": "scones", "ProductionVariants": []}
-    return Deployment(config, {}, None, Mock(flush=Mock(side_effect=flush)))
+    return Deployment(config, {}, Mock(), Mock(flush=Mock(side_effect=flush)))
 
 
 def updating(old: Deployment) -> Endpoint:

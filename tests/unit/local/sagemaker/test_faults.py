@@ -1,9 +1,4 @@
-from typing import Any
-
-import pytest
-
-from local.control_request import ControlRequestError
-from local.sagemaker.faults import Fault, FaultKind, FaultRequest, Faults, parse_faults
+from local.sagemaker.faults import Fault, FaultKind, FaultRequest, Faults
 
 
 class Clock:
@@ -17,46 +12,6 @@ class Clock:
 
 def put(faults: Faults, *requested: Fault, seed: int | None = None) -> None:
     faults.put("scones", FaultRequest(requested, seed))
-
-
-@pytest.mark.parametrize(
-    ("members", "message"),
-    [
-        ([], "must be a JSON object"),
-        ({}, "kind must be one of slow, throttled, "),
-        ({"kind": "tired"}, "kind must be one of slow, throttled, "),
-        ({"kind": "slow", "call": 1}, "Unknown field 'call'; the fields are kind, share, "),
-        ({"kind": "slow", "share": 0}, "share must be above 0"),
-        ({"kind": "slow", "share": 1.5}, "share must be a number from 0 to 1"),
-        ({"kind": "slow", "calls": 0}, "calls must be a whole number of at least 1"),
-        ({"kind": "slow", "seconds": 0}, "seconds must be above 0"),
-        ({"kind": "slow", "delay_seconds": -1}, "delay_seconds must be a number of at least 0"),
-        ({"faults": []}, "faults must be a list such as "),
-        ({"faults": {"kind": "slow"}}, "faults must be a list such as "),
-        ({"faults": [{"kind": "tired"}]}, "kind must be one of slow, throttled, "),
-        ({"faults": [{"kind": "slow"}], "share": 1}, "Unknown field 'share'; the fields are faults, seed"),
-        ({"faults": [{"kind": "slow"}], "seed": "a"}, "seed must be a whole number"),
-        (
-            {"faults": [{"kind": "slow", "share": 0.6}, {"kind": "gone", "share": 0.5}]},
-            "The shares must add up to at most 1; they add up to 1.1",
-        ),
-    ],
-)
-def test_parse_invalid_fault_fails(members: Any, message: str) -> None:
-    with pytest.raises(ControlRequestError) as refused:
-        parse_faults(members)
-    assert message in str(refused.value)
-
-
-def test_parse_fault_with_all_fields() -> None:
-    members = {"kind": "slow", "share": 0.5, "seconds": 9, "calls": 3, "delay_seconds": 2}
-    assert parse_faults(members) == FaultRequest([Fault(FaultKind.SLOW, 0.5, 9.0, 3, 2.0)])
-
-
-def test_parse_several_faults_with_seed() -> None:
-    shares = [{"kind": kind.value, "share": 1 / 7} for kind in FaultKind]
-    request = parse_faults({"faults": shares, "seed": 3})
-    assert (len(request.faults), request.seed) == (7, 3)
 
 
 def test_fault_with_calls_ends_after_them() -> None:

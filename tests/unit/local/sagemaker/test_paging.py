@@ -17,7 +17,7 @@ SUMMARIES = [
 
 
 def names(**request: object) -> list[str]:
-    answer = list_page(request, "Endpoints", list(SUMMARIES), "EndpointName", "EndpointStatus")
+    answer = list_page("ListEndpoints", request, list(SUMMARIES))
     return [summary["EndpointName"] for summary in answer["Endpoints"]]
 
 
@@ -42,7 +42,7 @@ def test_list_filters_and_sorts(request_members: dict[str, object], expected: li
 
 
 def test_list_pages_have_every_summary_once() -> None:
-    first = list_page({"MaxResults": 2}, "Endpoints", list(SUMMARIES), "EndpointName")
-    second = list_page({"MaxResults": 2, "NextToken": first["NextToken"]}, "Endpoints", list(SUMMARIES), "EndpointName")
+    first = list_page("ListEndpoints", {"MaxResults": 2}, SUMMARIES)
+    second = list_page("ListEndpoints", {"MaxResults": 2, "NextToken": first["NextToken"]}, SUMMARIES)
     assert first["Endpoints"] + second["Endpoints"] == SUMMARIES[::-1]
     assert "NextToken" not in second

@@ -1,31 +1,4 @@
-from typing import Any
-
-import pytest
-
-from local.control_request import ControlRequestError
-from local.ministack.upload_duplicates import Duplicates, DuplicatesSetting, parse_duplicates
-
-
-@pytest.mark.parametrize(
-    ("members", "message"),
-    [
-        ([], "must be a JSON object"),
-        ({}, "must be a JSON object"),
-        ({"duplicates": 0.1, "delay": 1}, "Unknown field 'delay'; the fields are duplicates, "),
-        ({"duplicates": 1.1}, "duplicates must be a number from 0 to 1"),
-        ({"duplicates": 1, "delay_seconds": 1e9}, "delay_seconds must be a number from 0 to 3600"),
-        ({"duplicates": 1, "seed": 1.5}, "seed must be a whole number"),
-    ],
-)
-def test_parse_invalid_setting_fails(members: Any, message: str) -> None:
-    with pytest.raises(ControlRequestError) as refused:
-        parse_duplicates(members)
-    assert message in str(refused.value)
-
-
-def test_parse_setting_with_all_fields() -> None:
-    members = {"duplicates": 0.1, "delay_seconds": 0.5, "seed": 3}
-    assert parse_duplicates(members) == DuplicatesSetting(0.1, 0.5, 3)
+from local.ministack.upload_events import Duplicates, DuplicatesSetting
 
 
 def test_draw_without_setting_has_no_duplicates() -> None:
