@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration.laptop_aws import LaptopAws
 
+WRITER = {"Resource": "arn:aws:states:::s3:putObject"}
 TOO_MANY = "States.ExceedToleratedFailureThreshold"
 # Fails for a batch with a 13 in it; returns its input and its execution id.
 CHILD = {
@@ -64,10 +65,7 @@ def test_items_are_grouped_into_batches(laptop_aws: LaptopAws) -> None:
     assert execution["status"] == "SUCCEEDED"
     first, second = json.loads(execution["output"])
     shared = {"bucket": "pictures", "parent": execution["executionArn"], "fixed": 1}
-    assert first["input"] == {
-        "BatchInput": shared,
-        "Items": [{"n": n, "bucket": "pictures"} for n in range(10)],
-    }
+    assert first["input"] == {"BatchInput": shared, "Items": [{"n": n, "bucket": "pictures"} for n in range(10)]}
     assert second["input"]["Items"] == [{"n": n, "bucket": "pictures"} for n in (10, 11)]
     assert counted(map_run["itemCounts"]) == {"succeeded": 12, "total": 12}
     assert counted(map_run["executionCounts"]) == {"succeeded": 2, "total": 2}
@@ -95,12 +93,8 @@ def test_map_in_jsonata_reads_selects_and_batches(laptop_aws: LaptopAws) -> None
     definition = {"QueryLanguage": "JSONata", "StartAt": "M", "States": {"M": state}}
     execution = laptop_aws.execute(laptop_aws.create_machine(definition), {"bucket": "map-jsonata"})
     assert execution["status"] == "SUCCEEDED", execution
-    assert json.loads(execution["output"]) == [
-        {
-            "BatchInput": {"parent": execution["executionArn"]},
-            "Items": [{"key": "a/1.png"}, {"key": "a/2.png"}],
-        }
-    ]
+    batch = {"BatchInput": {"parent": execution["executionArn"]}, "Items": [{"key": "a/1.png"}, {"key": "a/2.png"}]}
+    assert json.loads(execution["output"]) == [batch]
 
 
 @pytest.mark.parity("states-context")
@@ -149,25 +143,17 @@ def test_batcher_without_limit_fails(laptop_aws: LaptopAws) -> None:
 def test_result_writer_writes_results_to_s3(laptop_aws: LaptopAws) -> None:
     s3 = laptop_aws.client("s3")
     s3.create_bucket(Bucket="map-results")
-    writer = {
-        "Resource": "arn:aws:states:::s3:putObject",
-        "Parameters": {"Bucket": "map-results", "Prefix.$": "$.bucket"},
-    }
-    execution, map_run = run_map(
-        laptop_aws,
-        {"bucket": "batches", "items": list(range(20))},
-        ResultWriter=writer,
-        ToleratedFailurePercentage=50,
-    )
-    run_id = map_run["mapRunArn"].rpartition(":")[2]
-    folder = f"batches/{run_id}"
+    event = {"bucket": "batches", "items": list(range(20))}
+    writer = WRITER | {"Parameters": {"Bucket": "map-results", "Prefix.$": "$.bucket"}}
+    execution, map_run = run_map(laptop_aws, event, ResultWriter=writer, ToleratedFailurePercentage=50)
+    folder = f"batches/{map_run['mapRunArn'].rpartition(':')[2]}"
     assert json.loads(execution["output"]) == {
         "MapRunArn": map_run["mapRunArn"],
         "ResultWriterDetails": {"Bucket": "map-results", "Key": f"{folder}/manifest.json"},
     }
 
-    def content(key: str) -> bytes:
-        return bytes(s3.get_object(Bucket="map-results", Key=key)["Body"].read())
+    def content(key: str) -> Any:
+        return s3.get_object(Bucket="map-results", Key=key)["Body"].read()
 
     manifest = json.loads(content(f"{folder}/manifest.json"))
     assert manifest["MapRunArn"] == map_run["mapRunArn"]
@@ -186,10 +172,7 @@ def test_result_writer_writes_results_to_s3(laptop_aws: LaptopAws) -> None:
 
 @pytest.mark.parity("states-result-writer")
 def test_result_writer_with_missing_bucket_fails(laptop_aws: LaptopAws) -> None:
-    writer = {
-        "Resource": "arn:aws:states:::s3:putObject",
-        "Parameters": {"Bucket": "map-results-nowhere"},
-    }
+    writer = WRITER | {"Parameters": {"Bucket": "map-results-nowhere"}}
     ended = execute(laptop_aws, {"bucket": "b", "items": [1]}, ResultWriter=writer)
     assert (ended["status"], ended["error"]) == ("FAILED", "States.ResultWriterFailed")
     assert "NoSuchBucket" in ended["cause"]

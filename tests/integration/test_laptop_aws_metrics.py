@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.integration.laptop_aws import LaptopAws, task, unique, wait_until
-from tests.integration.sagemaker_requests import endpoint_config, invoke_endpoint, settled_endpoint
+from tests.integration.sagemaker_requests import create_endpoint, endpoint_config, invoke_endpoint
 
 MEASURING = """
 import json, time
@@ -36,10 +36,7 @@ def statistics(aws: LaptopAws, namespace: str, name: str, **dimensions: str) -> 
         Period=3600 * 24,
         Statistics=["Sum", "SampleCount", "Maximum"],
     )["Datapoints"]
-    if not found:
-        return None
-    [point] = found
-    return point
+    return found[0] if found else None
 
 
 # --- Functions ---
@@ -88,12 +85,10 @@ def test_throttled_call_is_not_an_invocation(laptop_aws: LaptopAws) -> None:
 @pytest.fixture
 def endpoint(laptop_aws: LaptopAws) -> Iterator[str]:
     name = unique("measured")
-    sagemaker = laptop_aws.client("sagemaker")
-    config = endpoint_config(laptop_aws, unique("model"))
-    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
-    assert settled_endpoint(laptop_aws, name)["EndpointStatus"] == "InService"
+    described = create_endpoint(laptop_aws, name, endpoint_config(laptop_aws, unique("model")))
+    assert described["EndpointStatus"] == "InService"
     yield name
-    sagemaker.delete_endpoint(EndpointName=name)
+    laptop_aws.client("sagemaker").delete_endpoint(EndpointName=name)
 
 
 @pytest.mark.parity("cloudwatch-endpoint-metrics")

@@ -1,6 +1,5 @@
 """Start and stop of the laptop's AWS."""
 
-import http.client
 import json
 import os
 import signal
@@ -24,8 +23,9 @@ from tests.integration.laptop_aws import (
     run_laptop_aws,
     wait_until,
 )
-from tests.integration.sagemaker_requests import endpoint_config, job_request, settled_endpoint
+from tests.integration.sagemaker_requests import create_endpoint, endpoint_config, job_request
 
+needs_proc = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 # With a child process, as a data loader's worker is.
 SLEEP = """
 import subprocess, sys, time
@@ -36,16 +36,14 @@ time.sleep(3600)
 
 def start_processes(aws: LaptopAws) -> None:
     """Start a training job, an endpoint and a function."""
-    sagemaker = aws.client("sagemaker")
-    sagemaker.create_training_job(**job_request(aws, "asleep", SLEEP))
-    sagemaker.create_endpoint(EndpointName="on", EndpointConfigName=endpoint_config(aws, "on"))
-    assert settled_endpoint(aws, "on")["EndpointStatus"] == "InService"
+    aws.client("sagemaker").create_training_job(**job_request(aws, "asleep", SLEEP))
+    assert create_endpoint(aws, "on", endpoint_config(aws, "on"))["EndpointStatus"] == "InService"
     aws.invoke(aws.create_function("def handler(event, context): return 1"))
     log = aws.state / "training-jobs" / "asleep" / "log.txt"
     wait_until(lambda: log.read_text().strip())
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@needs_proc
 def test_stop_ends_every_process(tmp_path: Path) -> None:
     with run_laptop_aws(tmp_path) as aws:
         start_processes(aws)
@@ -55,7 +53,7 @@ def test_stop_ends_every_process(tmp_path: Path) -> None:
     assert local_command("status", "--state-dir", str(tmp_path)).returncode == 1
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@needs_proc
 def test_stop_after_killed_server_ends_its_processes(tmp_path: Path) -> None:
     port = free_port()
     started = local_command("start", "--port", str(port), "--state-dir", str(tmp_path))
@@ -110,19 +108,7 @@ def test_start_on_port_of_another_laptops_aws_names_it(laptop_aws: LaptopAws, tm
     assert f"in use by another laptop's AWS (process {pid}," in refused.stderr
 
 
-def test_start_twice_finds_the_running_server(laptop_aws: LaptopAws) -> None:
-    port = laptop_aws.endpoint_url.rpartition(":")[2]
-    again = local_command("start", "--port", port, "--state-dir", str(laptop_aws.state))
-    assert (again.returncode, again.stdout.splitlines()[0].split(" (")[0]) == (
-        0,
-        f"The laptop's AWS is already running at {laptop_aws.endpoint_url}",
-    )
-    elsewhere = local_command("start", "--port", str(free_port()), "--state-dir", str(laptop_aws.state))
-    assert elsewhere.returncode == 1
-    assert f"already running on port {port}" in elsewhere.stderr
-
-
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@needs_proc
 def test_interrupted_start_leaves_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> bool:
         wait_until(lambda: processes([str(tmp_path)]))
@@ -144,7 +130,6 @@ def test_start_beside_unrecorded_server_fails_and_deletes_nothing(tmp_path: Path
 
 
 def test_concurrent_fresh_starts_have_one_winner(tmp_path: Path) -> None:
-
     def fresh(port: int) -> subprocess.CompletedProcess[str]:
         return local_command("start", "--fresh", "--port", str(port), "--state-dir", str(tmp_path))
 
@@ -171,29 +156,7 @@ def test_start_with_proxy_settings_does_not_use_the_proxy(tmp_path: Path, monkey
     with run_laptop_aws(tmp_path) as aws:
         for name in ("NO_PROXY", "no_proxy"):
             monkeypatch.setenv(name, aws.env[name])
-        sagemaker = aws.client("sagemaker")
-        sagemaker.create_endpoint(EndpointName="on", EndpointConfigName=endpoint_config(aws, "on"))
-        assert settled_endpoint(aws, "on")["EndpointStatus"] == "InService"
-
-
-def test_request_of_browser_is_forbidden(laptop_aws: LaptopAws) -> None:
-    connection = http.client.HTTPConnection(laptop_aws.endpoint_url.removeprefix("http://"))
-    connection.request("POST", "/2015-03-31/functions", headers={"Origin": "https://example.org"})
-    answer = connection.getresponse()
-    assert (answer.status, answer.getheader("Access-Control-Allow-Origin")) == (403, None)
-    assert json.loads(answer.read())["error"].startswith("The laptop's AWS ")
-    connection.close()
-
-
-def test_env_output_works_with_eval(laptop_aws: LaptopAws) -> None:
-    printed = local_command("env", "--state-dir", str(laptop_aws.state)).stdout
-    shell = subprocess.run(
-        ["sh", "-c", 'eval "$1" && echo "$AWS_ENDPOINT_URL $AWS_REGION"', "sh", printed],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert shell.stdout == f"{laptop_aws.endpoint_url} us-east-1\n"
+        assert create_endpoint(aws, "on", endpoint_config(aws, "on"))["EndpointStatus"] == "InService"
 
 
 def test_server_listens_on_the_loopback_interface_only(laptop_aws: LaptopAws) -> None:

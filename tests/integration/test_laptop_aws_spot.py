@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.integration.laptop_aws import LaptopAws, unique, wait_until
-from tests.integration.sagemaker_requests import BUCKET, ended_job, get, job_request, keys, run_job
+from tests.integration.sagemaker_requests import BUCKET, ended_job, get, job_logs, job_request, keys, run_job
 
 # Counts up to 12, one line and one checkpoint at a time, from the checkpoint of the last instance;
 # never beyond the number in the file LIMIT, which the test writes. `root` is this instance's /opt/ml.
@@ -88,10 +88,7 @@ def starts(aws: LaptopAws, name: str) -> list[int]:
             "be greater than or equal to MaxRuntimeInSeconds",
         ),
         ({"EnableManagedSpotTraining": False}, "only supported when EnableManagedSpotTraining is"),
-        (
-            {"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/../../etc"}},
-            "only in folders below /opt/ml/",
-        ),
+        ({"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/../../etc"}}, "below /opt/ml/"),
         ({"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/tmp/c"}}, "below /opt/ml/"),  # noqa: S108  not made
         ({"CheckpointConfig": {"S3Uri": "b/c"}}, "failed to satisfy constraint"),
     ],
@@ -175,13 +172,8 @@ def test_job_interrupted_without_notice_continues_from_s3(laptop_aws: LaptopAws,
     # AND the spot price is .3 of the on-demand price, and each instance has a log stream
     assert job["BillableTimeInSeconds"] == max(1, round(0.3 * job["TrainingTimeInSeconds"]))
     assert job["FinalMetricDataList"][0]["Value"] == pytest.approx(1 / 12)
-    logs, group = laptop_aws.client("logs"), "/aws/sagemaker/TrainingJobs"
-    streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/")["logStreams"]
-    first_lines = [
-        logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)["events"][0]
-        for stream in streams
-    ]
-    assert [line["message"] for line in first_lines] == [f"from {number}, with []" for number in (0, 2, 4)]
+    first_lines = [lines[0] for lines in job_logs(laptop_aws, name)]
+    assert first_lines == [f"from {number}, with []" for number in (0, 2, 4)]
 
 
 @pytest.mark.parity("training-spot", "training-checkpoints")

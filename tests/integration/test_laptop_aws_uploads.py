@@ -34,12 +34,7 @@ class Uploads:
     def events(self, count: int) -> list[Any]:
         """Wait for a number of events and return them."""
         found: list[Any] = []
-
-        def received() -> bool:
-            found.extend(self.aws.receive(self.queue))
-            return len(found) >= count
-
-        wait_until(received)
+        wait_until(lambda: found.extend(self.aws.receive(self.queue)) or len(found) >= count)
         return found
 
 

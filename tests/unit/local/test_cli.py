@@ -1,12 +1,13 @@
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from local import control
 from local.__main__ import main
-from local.address import client_environment
+from local.address import UNSET, client_environment
 from local.errors import AlreadyRunningError, PortInUseError
 
 
@@ -23,13 +24,18 @@ def test_status_without_server_names_the_start_command(tmp_path: Path, capsys: p
     assert "Start it with: python -m local start" in capsys.readouterr().out
 
 
-def test_env_prints_unset_and_one_export_per_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_env_output_works_with_eval(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in UNSET:
+        monkeypatch.setenv(name, "another account")
     assert main(["env", "--port", "4599", "--state-dir", str(tmp_path)]) == 0
-    first, *lines = capsys.readouterr().out.splitlines()
-    assert first == ("unset AWS_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL_S3 AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME")
-    assert "export AWS_ENDPOINT_URL=http://127.0.0.1:4599" in lines
-    assert len(lines) == len(client_environment(4599))
-    assert all(line.startswith("export ") for line in lines)
+    printed = capsys.readouterr().out
+    script = 'eval "$1" && env'
+    ended = subprocess.run(["sh", "-c", script, "sh", printed], capture_output=True, text=True, check=True)
+    shell = dict(line.split("=", 1) for line in ended.stdout.splitlines() if "=" in line)
+    assert client_environment(4599).items() <= shell.items()
+    assert not set(UNSET) & set(shell)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +68,8 @@ def test_recorded_twice_for_one_state_folder_fails(tmp_path: Path) -> None:
         assert (running.pid, running.url) == (os.getpid(), "http://127.0.0.1:4599")
         with pytest.raises(PortInUseError, match="already running"), control.recorded(4600, tmp_path):
             pytest.fail("two servers")
+        with pytest.raises(PortInUseError, match="already running on port 4599"):
+            control.start(4600, tmp_path)
     assert control.find_running(tmp_path) is None
     assert not (tmp_path / "server.json").exists()
 
@@ -86,4 +94,6 @@ def test_fresh_start_with_running_server_fails(tmp_path: Path, capsys: pytest.Ca
         assert "a fresh one is required" in message
         assert f"python -m local stop --state-dir {tmp_path}\n" in message
         assert main(["start", "--port", "4599", "--state-dir", str(tmp_path)]) == 0
-        assert "already running" in capsys.readouterr().out
+        assert "already running at http://127.0.0.1:4599" in capsys.readouterr().out
+        assert main(["env", "--state-dir", str(tmp_path)]) == 0
+        assert "AWS_ENDPOINT_URL=http://127.0.0.1:4599" in capsys.readouterr().out
