@@ -154,6 +154,7 @@ def test_call_over_the_reserved_concurrency_is_throttled(
     finally:
         client.delete_function_concurrency(FunctionName=function)
     assert [execution["error"] for execution in throttled] == ["Lambda.TooManyRequestsException"] * 2
+    assert "Status Code: 429" in throttled[0]["cause"]
     assert laptop_aws.execute(machine)["status"] == "SUCCEEDED"
 
 

@@ -17,8 +17,8 @@ seen = {
     "pictures": sorted(str(p.relative_to(root / "input/data/train"))
                        for p in (root / "input/data/train").rglob("*.png")),
     "hyperparameters": json.loads((root / "input/config/hyperparameters.json").read_text()),
-    "host": json.loads((root / "input/config/resourceconfig.json").read_text())["current_host"],
-    "channels": sorted(json.loads((root / "input/config/inputdataconfig.json").read_text())),
+    "resources": json.loads((root / "input/config/resourceconfig.json").read_text()),
+    "channels": json.loads((root / "input/config/inputdataconfig.json").read_text()),
     "job": os.environ["TRAINING_JOB_NAME"],
     "own": os.environ["OWN"],
     "threads": os.environ.get("OMP_NUM_THREADS"),
@@ -114,15 +114,16 @@ def test_job_has_inputs_outputs_metrics_and_logs_of_a_container(laptop_aws: Lapt
     with tarfile.open(fileobj=io.BytesIO(get(laptop_aws, model))) as tar:
         seen = tar.extractfile("seen.json")
         assert seen is not None
-        assert json.load(seen) == {
-            "pictures": ["bicycle/a b.png"],
-            "hyperparameters": {"epochs": "2"},
-            "host": "algo-1",
-            "channels": ["code", "train"],
-            "job": name,
-            "own": "yes",
-            "threads": None,
-        }
+        found = json.load(seen)
+    expected = {"pictures": ["bicycle/a b.png"], "hyperparameters": {"epochs": "2"}, "job": name, "own": "yes"}
+    assert found | expected | {"threads": None} == found
+    resources, channels = found["resources"], found["channels"]
+    assert (resources["current_host"], resources["current_instance_type"]) == ("algo-1", "ml.m5.large")
+    assert resources["hosts"] == ["algo-1"]
+    assert {channel: each["TrainingInputMode"] for channel, each in channels.items()} == {
+        "code": "File",
+        "train": "File",
+    }
     [lines] = job_logs(laptop_aws, name)
     assert lines == ["loss=0.9", "loss=0.25"]
 

@@ -43,22 +43,13 @@ def send_request(
     return sent
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Origin": PAGE},
-        {"Origin": "null"},
-        {"Origin": "http://127.0.0.1:4599"},
-        {"Sec-Fetch-Site": "cross-site"},
-        {"Sec-Fetch-Site": "none"},
-    ],
-)
+@pytest.mark.parametrize("name", ["Origin", "Sec-Fetch-Site"])
+@pytest.mark.parametrize("value", [PAGE, "null", "none", "cross-site", "http://127.0.0.1:4599"])
 @pytest.mark.parametrize("path", ["/2015-03-31/functions", "/_local/faults/scones", "/endpoints/scones/invocations"])
 @pytest.mark.parametrize("method", ["OPTIONS", "POST", "PUT", "GET"])
-def test_request_of_browser_is_forbidden(headers: dict[str, str], path: str, method: str) -> None:
+def test_request_of_browser_is_forbidden(name: str, value: str, path: str, method: str) -> None:
     ministack = MiniStack()
-    host = {"Host": "127.0.0.1:4599"}
-    start, body = send_request(ministack, host | headers, path=path, method=method)
+    start, body = send_request(ministack, {"Host": "127.0.0.1:4599", name: value}, path=path, method=method)
     assert start["status"] == 403
     assert "does not answer web browsers" in json.loads(body["body"])["error"]
     assert not [name for name, _ in start["headers"] if name.startswith(b"access-control")]

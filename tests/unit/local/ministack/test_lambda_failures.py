@@ -25,10 +25,8 @@ def test_result_of_exception_has_its_class_name(at_import: bool) -> None:
 @pytest.mark.parametrize(
     ("return_code", "end"),
     [
-        (-9, "signal: killed"),
         (-15, "signal: terminated"),
         (-11, "signal: 11"),
-        (3, "exit status 3"),
         (0, "exit status 0"),
         (None, "unknown"),
     ],
@@ -38,14 +36,6 @@ def test_result_of_crashed_process_has_its_end(return_code: int | None, end: str
     text = f"RequestId: id-1 Error: Runtime exited with error: {end}"
     assert result["body"] == {"errorType": "Runtime.ExitError", "errorMessage": text}
     assert (result["error"], result["log"]) == (True, f"before\n{text}")
-
-
-def test_result_of_time_out_is_sandbox_timedout() -> None:
-    result = aws_result(failed("Task timed out after 3.00 seconds"), "id-1", -15)
-    assert result["body"] == {
-        "errorType": "Sandbox.Timedout",
-        "errorMessage": "RequestId: id-1 Error: Task timed out after 3.00 seconds",
-    }
 
 
 @pytest.mark.parametrize(
@@ -63,13 +53,6 @@ def test_result_of_time_out_is_sandbox_timedout() -> None:
 )
 def test_result_of_other_result_is_unchanged(result: dict[str, Any]) -> None:
     assert aws_result(result, "id-1", None) is result
-
-
-def test_throttled_call_has_the_name_of_aws() -> None:
-    body = {"__type": "TooManyRequestsException", "message": "Rate Exceeded"}
-    error = throttled_or_same(stepfunctions._ExecutionError("Lambda.Unknown", json.dumps(body)))
-    assert error.error == "Lambda.TooManyRequestsException"
-    assert "Status Code: 429" in error.cause
 
 
 @pytest.mark.parametrize("cause", ["Function not found: x", "[1]", '{"errorType": "KeyError"}'])

@@ -5,19 +5,17 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.stub import ANY, Stubber
+from botocore.stub import Stubber
 
 from common.settings import ROOT
 from local.sagemaker.data_capture import CapturedInvocation, DataCapture, capture_line
+from tests.unit.local.sagemaker.fake_s3 import FakeS3
 
 CONFIG: dict[str, Any] = {
     "InitialSamplingPercentage": 100,
-    "DestinationS3Uri": "s3://bucket/captures/",
+    "DestinationS3Uri": "s3://b/captures/",
     "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
-    "CaptureContentTypeHeader": {
-        "JsonContentTypes": ["application/json"],
-        "CsvContentTypes": ["text/csv"],
-    },
+    "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"], "CsvContentTypes": ["text/csv"]},
 }
 CALL = CapturedInvocation(
     request_body=b"\x89PNG",
@@ -56,13 +54,7 @@ def test_line_has_only_the_configured_sides(mode: str, sides: list[str]) -> None
 @pytest.mark.parametrize(
     ("declared", "content_type", "body", "encoding", "data"),
     [
-        (
-            {"JsonContentTypes": ["application/json"]},
-            "application/json; charset=utf-8",
-            b'{"a": "\xc3\xa9"}',
-            "JSON",
-            '{"a": "é"}',
-        ),
+        ({"JsonContentTypes": ["a/json"]}, "a/json; charset=utf-8", b'{"a": "\xc3\xa9"}', "JSON", '{"a": "é"}'),
         ({"CsvContentTypes": ["text/csv"]}, "text/csv", b"1", "CSV", "1"),
         ({"CsvContentTypes": ["text/csv"]}, "text/csv", b"\xff", "BASE64", "/w=="),
         ({}, "text/csv", b"1", "BASE64", "MQ=="),
@@ -98,20 +90,15 @@ def test_line_has_the_structure_of_a_real_endpoints() -> None:
 
 def test_flush_writes_the_sampled_calls_once() -> None:
     chances = iter([0.19, 0.2, 0.99])
-    s3 = boto3.client("s3", region_name="us-east-1")
+    s3 = FakeS3()
     capture = DataCapture(CONFIG | {"InitialSamplingPercentage": 20}, "scones", s3, lambda: next(chances))
     for _ in range(3):
         capture.record("AllTraffic", CALL)
-    with Stubber(s3) as stub:
-        sent: dict[str, Any] = {}
-        s3.meta.events.register("before-parameter-build.s3.PutObject", lambda params, **_: sent.update(params))
-        stub.add_response("put_object", {}, {"Bucket": "bucket", "Key": ANY, "Body": ANY})
-        capture.flush()
-        capture.flush()  # nothing is waiting: no second call
-        stub.assert_no_pending_responses()
-    assert sent["Key"].startswith("captures/scones/AllTraffic/2026/03/04/05/")
-    assert re.search(r"/\d\d-\d\d-\d{3}-[0-9a-f-]{36}\.jsonl$", sent["Key"])
-    assert len(sent["Body"].splitlines()) == 1
+    capture.flush()
+    capture.flush()  # nothing is waiting
+    [(key, body)] = s3.objects.items()
+    assert re.fullmatch(r"captures/scones/AllTraffic/2026/03/04/05/\d\d-\d\d-\d{3}-[0-9a-f-]{36}\.jsonl", key)
+    assert len(body.splitlines()) == 1
 
 
 def test_flush_to_missing_bucket_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -122,4 +109,4 @@ def test_flush_to_missing_bucket_is_logged(caplog: pytest.LogCaptureFixture) -> 
         stub.add_client_error("put_object", "NoSuchBucket", "The bucket is gone", 404)
         capture.flush()
         stub.assert_no_pending_responses()
-    assert "Data capture to s3://bucket/captures/scones" in caplog.text
+    assert "Data capture to s3://b/captures/scones" in caplog.text

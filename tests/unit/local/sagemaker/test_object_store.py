@@ -10,7 +10,6 @@ from local.sagemaker.object_store import (
     download_prefix,
     relative_name,
     split_s3_uri,
-    upload_archive,
 )
 from tests.unit.local.sagemaker.fake_s3 import FakeS3
 
@@ -70,12 +69,3 @@ def test_download_archive_with_path_outside_the_folder_fails(tmp_path: Path) -> 
     with pytest.raises(tarfile.TarError):
         download_archive(s3, "s3://b/model.tar.gz", tmp_path / "model")
     assert not (tmp_path / "evil").exists()
-
-
-def test_upload_then_download_archive_restores_the_folder(tmp_path: Path) -> None:
-    source, target, s3 = tmp_path / "source", tmp_path / "target", FakeS3()
-    (source / "code").mkdir(parents=True)
-    (source / "code" / "inference.py").write_text("pass")
-    upload_archive(s3, source, "s3://b/out/model.tar.gz")
-    download_archive(s3, "s3://b/out/model.tar.gz", target)
-    assert (target / "code" / "inference.py").read_text() == "pass"
