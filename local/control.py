@@ -19,7 +19,7 @@ from typing import IO
 from local.address import check_port, endpoint_url
 from local.errors import AlreadyRunningError, NotRunningError, PortInUseError, StateDirError
 from local.sagemaker.child_process import signal_group, wait_until
-from local.sagemaker.log_stream import last_lines
+from local.sagemaker.log import last_lines
 
 # Marks a folder whose content may be deleted; the server holds a lock on it.
 LOCK_FILE = "laptop-aws.lock"

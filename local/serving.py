@@ -25,13 +25,12 @@ from local.ministack import (
     execution_limits,
     jsonata_parsing,
     lambda_failures,
-    lambda_metrics,
     lambda_workers,
     map_batches,
-    messaging_metrics,
     metrics,
     patches,
     retry_delays,
+    service_metrics,
     upload_events,
 )
 from local.periodic import PeriodicTask
@@ -44,9 +43,8 @@ PATCHES = (
     alarms.patches,
     lambda_failures.patches,
     lambda_workers.patches,
-    lambda_metrics.patches,
+    service_metrics.patches,
     embedded_metrics.patches,
-    messaging_metrics.patches,
     map_batches.patches,
     execution_limits.patches,
     retry_delays.patches,
@@ -64,7 +62,8 @@ async def serve_ministack(port: int, state: Path) -> None:
     patches.install(*PATCHES)
     sagemaker = SageMakerStandIn(create_host(state, endpoint_url(port)), metrics.record)
     about = {"service": "laptop-aws", "pid": os.getpid(), "port": port, "state": str(state)}
-    controls = Controls(about, sagemaker.faults, upload_events.duplicates, sagemaker.interruptions)
+    settings = {"faults": sagemaker.faults, "interruptions": sagemaker.interruptions}
+    controls = Controls(about, uploads=upload_events.duplicates, **settings)
     gateway = Gateway(ministack, sagemaker, port, controls)
 
     config = Config()
@@ -85,7 +84,7 @@ async def serve_ministack(port: int, state: Path) -> None:
 
     background = [
         PeriodicTask(alarms.EVALUATION_SECONDS, cloudwatch._evaluate_all_alarms),
-        PeriodicTask(messaging_metrics.SAMPLE_SECONDS, messaging_metrics.sample_queues),
+        PeriodicTask(service_metrics.SAMPLE_SECONDS, service_metrics.sample_queues),
     ]
 
     # Not asyncio.to_thread: all its threads may be waiting for functions.

@@ -18,7 +18,7 @@ from typing import Any
 
 from ministack.services import eventbridge, s3
 
-from local.control_request import number, whole_number
+from local.controls import number, parse_setting, whole_number
 from local.ministack.patches import Patches
 
 _MAX_DELAY_SECONDS = 3600  # each waiting event needs a thread
@@ -42,6 +42,10 @@ class Duplicates:
         """Start without duplicates."""
         self._lock = threading.Lock()
         self.clear()
+
+    def parse(self, members: Any) -> DuplicatesSetting:
+        """Return the setting in a request's JSON; raise ControlRequestError for an invalid one."""
+        return parse_setting(DuplicatesSetting, '{"duplicates": 0.1}', members)
 
     def put(self, setting: DuplicatesSetting) -> None:
         """Replace the setting; the counts continue."""

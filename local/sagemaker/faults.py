@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from local.control_request import ControlRequestError, number, parse_setting, whole_number
+from local.controls import ControlRequestError, number, parse_setting, whole_number
 
 _SUM_TOLERANCE = 1e-9  # of shares such as ten times 0.1
 
@@ -91,6 +91,12 @@ class Faults:
         self._endpoints: dict[str, _EndpointFaults] = {}
         self._lock = threading.Lock()
 
+    def parse(self, members: Any) -> FaultRequest:
+        """Return the fault or the list of faults in a request's JSON; raise ControlRequestError for an invalid one."""
+        if not isinstance(members, dict) or "faults" not in members:
+            members = {"faults": [members]}
+        return parse_setting(FaultRequest, '{"faults": [{"kind": "throttled"}]}', members)
+
     def put(self, endpoint: str, request: FaultRequest) -> None:
         """Replace the faults of an endpoint; the counts continue."""
         now = self._clock()
@@ -138,10 +144,3 @@ class Faults:
                     found.injected[fault.kind] += 1
                     return fault
             return None
-
-
-def parse_faults(members: Any) -> FaultRequest:
-    """Return the fault or the list of faults in a request's JSON; raise ControlRequestError for an invalid field."""
-    if not isinstance(members, dict) or "faults" not in members:
-        members = {"faults": [members]}
-    return parse_setting(FaultRequest, '{"faults": [{"kind": "throttled"}]}', members)

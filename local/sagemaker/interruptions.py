@@ -4,7 +4,7 @@ import threading
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from local.control_request import number, whole_number
+from local.controls import number, parse_setting, whole_number
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,10 @@ class Interruptions:
         self._requested: dict[str, Interruption] = {}
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
+
+    def parse(self, members: Any) -> Interruption:
+        """Return the interruption in a request's JSON; raise ControlRequestError for an invalid one."""
+        return parse_setting(Interruption, '{"times": 1}', members)
 
     def put(self, name: str, interruption: Interruption) -> None:
         """Replace the interruptions of a name."""

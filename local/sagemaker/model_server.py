@@ -13,7 +13,7 @@ import urllib3
 
 from local.sagemaker.child_process import wait_until
 from local.sagemaker.host import Host
-from local.sagemaker.log_stream import LogStream, last_lines
+from local.sagemaker.log import LogStream, last_lines
 from local.sagemaker.model_catalog import container_of, model_archive
 from local.sagemaker.object_store import download_archive
 

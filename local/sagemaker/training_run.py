@@ -14,14 +14,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local.sagemaker.checkpoint_sync import CheckpointSync
 from local.sagemaker.child_process import wait_until
 from local.sagemaker.host import Host
 from local.sagemaker.interruptions import Interruption, Interruptions
 from local.sagemaker.job_folder import CONTAINER_PREFIX, JobFolder
-from local.sagemaker.job_report import failure_reason, final_metrics
-from local.sagemaker.log_stream import LogStream
-from local.sagemaker.object_store import download_prefix, upload_archive
+from local.sagemaker.log import LogStream, failure_reason, final_metrics
+from local.sagemaker.object_store import CheckpointSync, download_prefix, upload_archive
 
 MAX_RUNTIME_SECONDS = 86_400  # AWS's default
 _POLL_SECONDS = 0.1

@@ -17,7 +17,8 @@ SLOW = {"kind": "slow", "share": 0.5, "seconds": 9, "calls": 3, "delay_seconds":
 
 @pytest.fixture
 def controls() -> Controls:
-    return Controls(HEALTH, Faults(clock=lambda: 0.0), Duplicates(), Interruptions())
+    settings = {"faults": Faults(clock=lambda: 0.0), "interruptions": Interruptions()}
+    return Controls(HEALTH, uploads=Duplicates(), **settings)
 
 
 def send(controls: Controls, method: str, path: str, members: object = None) -> Any:

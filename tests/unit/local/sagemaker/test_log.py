@@ -2,8 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from local.sagemaker.job_report import failure_reason, final_metrics, script_output
-from local.sagemaker.log_stream import last_lines
+from local.sagemaker.log import failure_reason, final_metrics, last_lines, script_output
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 # The output of AWS's drivers (sagemaker-train 1.27) around that of the script.

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from local.ministack.messaging_metrics import queue_points
+from local.ministack.service_metrics import queue_points
 
 NOW = 1_000.0
 
