@@ -53,14 +53,12 @@ def find_running(state: Path) -> Running | None:
 
 
 def start(port: int, state: Path, *, fresh: bool = False) -> tuple[Running, bool]:
-    """Start the server in the background and wait until it answers.
+    """Start the server in the background, wait until it answers, and return it, and whether this call started it.
 
     Args:
         port: TCP port on 127.0.0.1.
         state: folder for logs and files of jobs and endpoints.
         fresh: fail instead of returning a server that is already running.
-
-    Returns the server, and whether this call started it.
 
     Raises:
         AlreadyRunningError: when `fresh` is set and a server is running, or a concurrent start won.
@@ -123,12 +121,8 @@ def start(port: int, state: Path, *, fresh: bool = False) -> tuple[Running, bool
 def recorded(port: int, state: Path) -> Iterator[None]:
     """Hold the lock of a state folder and record this process as its server.
 
-    The lock, not the process id, shows that a server is running: the id of a killed server may
-    belong to another program now.
-
-    Raises:
-        PortInUseError: when the folder already has a server.
-        StateDirError: when the folder cannot be used.
+    The lock, not the process id, shows that a server is running: the id of a killed server may belong to another
+    program now. Raise PortInUseError when the folder already has a server, and StateDirError when it cannot be used.
     """
     claim_state(state)
     with (state / LOCK_FILE).open("ab") as lock:
@@ -168,8 +162,7 @@ def stop(state: Path) -> Running:
 def claim_state(state: Path) -> None:
     """Create and mark the state folder; delete nothing in it.
 
-    Raises:
-        StateDirError: for a path that AWS's training drivers cannot use, and an unmarked folder with other files.
+    Raise StateDirError for a path that AWS's training drivers cannot use, and an unmarked folder with other files.
     """
     choose = "choose another folder: python -m local start --state-dir FOLDER"
     if not _SAFE_PATH.fullmatch(str(state)):

@@ -45,10 +45,8 @@ def parse_setting(setting: type[Setting], example: str, members: Any) -> Setting
     """Return the instance of a dataclass that a request's JSON describes.
 
     The `check` in a field's metadata gets the field's name and the value, and returns the value or raises. A field
-    with the default None also accepts null.
-
-    Raises:
-        ControlRequestError: for anything but an object such as `example`, an unknown field, or an invalid value.
+    with the default None also accepts null. Raise ControlRequestError for anything but an object such as `example`, an
+    unknown field, or an invalid value.
     """
     if not isinstance(members, dict):
         raise ControlRequestError(f"The body must be a JSON object such as {example}")

@@ -29,11 +29,8 @@ _HEALTH = f"import urllib.request; print(urllib.request.urlopen('{_URL}/_local/h
 def start(running: Running, network: str) -> str:
     """Create the network and its forwarder; return the URL of the laptop's AWS for containers.
 
-    An earlier network of the same laptop's AWS is removed.
-
-    Raises:
-        DockerNetworkError: without a Docker engine or image, for a network that exists already, and
-            when the forwarder does not answer.
+    Remove an earlier network of the same laptop's AWS. Raise DockerNetworkError without a Docker engine or image, for
+    a network that exists already, and when the forwarder does not answer.
     """
     state = Path(running.state)
     target, mounts = _target(running)
@@ -58,8 +55,7 @@ def start(running: Running, network: str) -> str:
 def stop(state: Path) -> str | None:
     """Remove the network and the forwarder of a laptop's AWS; return its name, or None when there was none.
 
-    Raises:
-        DockerNetworkError: when Docker fails, or containers still use the network.
+    Raise DockerNetworkError when Docker fails, or containers still use the network.
     """
     name_file = state / _NAME_FILE
     if not name_file.exists():

@@ -15,9 +15,8 @@ from local.sagemaker.invocations import MAX_BODY_BYTES
 from local.sagemaker.stand_in import SageMakerStandIn
 
 Scope = dict[str, Any]
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _INVOCATION = re.compile(r"/endpoints/([^/]+)/invocations")
@@ -103,8 +102,8 @@ class Gateway:
         answer_headers = {"content-type": answer.content_type, "x-amzn-invoked-production-variant": variant}
         return await _send(send, 200, answer.body, answer_headers)
 
-    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+    def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
 
 async def _body(receive: Receive, limit: int | None = None) -> bytes:

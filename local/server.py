@@ -13,10 +13,7 @@ from local.sagemaker.arns import REGION
 def serve(port: int, state: Path) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP, then end every process that the server started.
 
-    The caller holds the lock of the state folder.
-
-    Raises:
-        PortInUseError: when another program uses the port.
+    The caller holds the lock of the state folder. Raise PortInUseError when another program uses the port.
     """
     check_port(port)
     prepare_state(state)

@@ -56,8 +56,7 @@ PATCHES = (
 async def serve_ministack(port: int, state: Path) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP, then end every process that the server started.
 
-    Raises:
-        MiniStackChangedError: when a new version of MiniStack changed what a patch needs.
+    Raise MiniStackChangedError when a new version of MiniStack changed what a patch needs.
     """
     patches.install(*PATCHES)
     sagemaker = SageMakerStandIn(create_host(state, endpoint_url(port)), metrics.record)

@@ -17,7 +17,6 @@ from ministack.services import stepfunctions as sfn
 from local.ministack.patches import Patches
 
 _EXPRESS_SECONDS = 300.0
-_RUNNING = "RUNNING"
 _lock = threading.Lock()  # the first of two threads that end one execution wins
 patches = Patches(__name__)
 
@@ -34,7 +33,7 @@ class _Execution(dict[str, Any]):
             super().__setitem__(name, value)
             return
         with _lock:
-            if self["status"] != _RUNNING:
+            if self["status"] != "RUNNING":
                 raise _EndedError("States.Runtime", f"The execution is already {self['status']}")
             super().__setitem__(name, value)
 

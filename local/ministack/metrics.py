@@ -26,13 +26,8 @@ def record(
 ) -> None:
     """Add one or more data points with the same timestamp to a metric.
 
-    Args:
-        namespace: for example `AWS/SageMaker`.
-        name: the metric's name.
-        values: in `unit`, a unit of CloudWatch such as `Count` or `Milliseconds`.
-        unit: see `values`.
-        dimensions: name to value; each set of dimensions is a separate metric.
-        timestamp: seconds since 1970; default now.
+    The unit is one of CloudWatch, such as `Count`, the timestamp in seconds since 1970, by default now. Each set of
+    dimensions, name to value, is a separate metric.
     """
     named = dict(dimensions or {})
     points = cloudwatch._metric_bucket((namespace, name, cloudwatch._dims_key(named)))

@@ -42,12 +42,9 @@ class Patches:
         self.sources: list[_Source] = []
 
     def rely_on(self, owner: Any, name: str, digest: str) -> None:
-        """Declare that a patch depends on a function that it leaves unchanged.
+        """Declare that a patch depends on a function, `owner.name`, that it leaves unchanged.
 
-        Args:
-            owner: the module or class of the function.
-            name: the function's attribute in its owner.
-            digest: the first digits of the SHA-256 of its source.
+        The digest is the first digits of the SHA-256 of its source.
         """
         self.sources.append(_Source(owner, name, digest))
 
@@ -71,13 +68,9 @@ class Patches:
 
 
 def install(*modules: Patches) -> None:
-    """Apply patches in this process; call it once, before the first request.
+    """Apply patches in this process, once, before the first request; a later one of a function wraps the earlier one.
 
-    Args:
-        modules: in order; a later patch of the same function wraps the earlier one.
-
-    Raises:
-        MiniStackChangedError: when a source has changed; then nothing is patched.
+    Raise MiniStackChangedError when a source has changed; then nothing is patched.
     """
     declared = [(source, module.file) for module in modules for source in module.sources]
     for source, file in declared:

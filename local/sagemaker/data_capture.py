@@ -42,8 +42,7 @@ class DataCapture:
     ) -> None:
         """Set up the capture of a `DataCaptureConfig`; `chance` returns a number in [0, 1), for sampling.
 
-        Raises:
-            ValidationFailedError: for a destination that is not an S3 URI.
+        Raise ValidationFailedError for a destination that is not an S3 URI.
         """
         self._config = config
         self._bucket, self._prefix = split_s3_uri(config["DestinationS3Uri"])

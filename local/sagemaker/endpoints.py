@@ -120,11 +120,11 @@ class Endpoints:
             described = [_description(endpoint) for endpoint in self._endpoints.values()]
         return list_page("ListEndpoints", request, described)
 
-    def serving(self, name: str) -> tuple[str, Deployment | None]:
-        """Return an endpoint's status and its current deployment; raise KeyError when it does not exist."""
+    def serving(self, name: str) -> Deployment | None:
+        """Return the deployment of an endpoint that accepts invocations, or None."""
         with self._lock:
-            endpoint = self._endpoints[name]
-            return endpoint.status, endpoint.deployment
+            endpoint = self._endpoints.get(name)
+            return endpoint.deployment if endpoint and endpoint.status in ("InService", "Updating") else None
 
     def close(self) -> None:
         """Stop the supervision; `ChildProcesses.stop_all` ends the processes."""

@@ -34,9 +34,8 @@ _FORWARDED_HEADERS = ("content-type", "accept", "x-amzn-sagemaker-custom-attribu
 class MeasuredCall:
     """The metrics of one call, sent at its end.
 
-    A call of an unknown endpoint has no variant and therefore no metrics, as on AWS. A call that
-    did not reach the container has no latencies. A throttled call has HTTP status 400 and counts
-    as 4XX.
+    A call of an unknown endpoint has no variant and therefore no metrics, as on AWS. A call that did not reach the
+    container has no latencies. A throttled call has HTTP status 400 and counts as 4XX.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -84,13 +83,9 @@ class Invocations:
     def invoke(self, endpoint: str, body: bytes, headers: dict[str, str]) -> tuple[ContainerAnswer, str]:
         """Return the endpoint's response and the variant; header names are in lower case.
 
-        This blocks: call it in a thread.
-
-        Raises:
-            AwsError: with a code of the sagemaker-runtime model: `ValidationError` for an unknown
-                endpoint, 413 for a body over 6 MiB, `ModelError` for an error in the container,
-                `ServiceUnavailable` for a container that has ended, `ThrottlingException` for a
-                throttled call.
+        This blocks: call it in a thread. Raise AwsError, with a code of the sagemaker-runtime model: `ValidationError`
+        for an unknown endpoint, 413 for a body over 6 MiB, `ModelError` for an error in the container,
+        `ServiceUnavailable` for a container that has ended, `ThrottlingException` for a throttled call.
         """
         measured = MeasuredCall(endpoint)
         status = 200
@@ -115,11 +110,8 @@ class Invocations:
         return injected or self._ask(endpoint, body, headers, deployment, measured)
 
     def _deployment(self, name: str) -> Deployment:
-        try:
-            status, deployment = self.endpoints.serving(name)
-        except KeyError as error:
-            raise _not_found(name) from error
-        if deployment is None or status not in ("InService", "Updating"):
+        deployment = self.endpoints.serving(name)
+        if deployment is None:
             raise _not_found(name)  # AWS's error for an endpoint that is Creating, too
         return deployment
 

@@ -81,10 +81,8 @@ class ModelServer:
     def start(self, model: dict[str, Any]) -> None:
         """Unpack the model, start the process and wait until it answers `/ping`.
 
-        Raises:
-            ModelServerError: when it does not; its process has then ended.
-            tarfile.TarError, botocore.exceptions.ClientError: when the model archive cannot be
-                downloaded or unpacked.
+        Raise ModelServerError when it does not, and its process has ended; tarfile.TarError or botocore's ClientError
+        when the model archive cannot be unpacked or downloaded.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         model_dir = self._folder / "model"
@@ -151,9 +149,7 @@ class ModelServer:
     def invoke(self, body: bytes, headers: dict[str, str]) -> ContainerAnswer:
         """Send one invocation to the container.
 
-        Raises:
-            InvocationTimeoutError: after `invocation_seconds` without a response.
-            ModelServerGoneError: when the process has ended.
+        Raise InvocationTimeoutError without a response in time, and ModelServerGoneError when the process has ended.
         """
         with self._changed:
             if self._pool is None or self._stopped:

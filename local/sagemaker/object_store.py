@@ -38,8 +38,7 @@ def relative_name(key: str, prefix: str) -> str:
 def download_prefix(s3: Any, uri: str, folder: Path) -> int:
     """Download every object under an S3 URI into a folder and return their number.
 
-    Raises:
-        ValidationFailedError: for a key with a path outside the folder.
+    Raise ValidationFailedError for a key with a path outside the folder.
     """
     bucket, prefix = split_s3_uri(uri)
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
@@ -68,11 +67,7 @@ def upload_archive(s3: Any, folder: Path, uri: str) -> None:
 
 
 def download_archive(s3: Any, uri: str, folder: Path) -> None:
-    """Download a .tar.gz and unpack it into a folder.
-
-    Raises:
-        tarfile.TarError: for an object that is not a .tar.gz, or has a path outside the folder.
-    """
+    """Download a .tar.gz and unpack it into a folder; raise tarfile.TarError for paths outside it or another format."""
     bucket, key = split_s3_uri(uri)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -95,21 +90,13 @@ class CheckpointSync:
     _copied: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def restore(self) -> None:
-        """Create the folder and download its copy.
-
-        Raises:
-            botocore.exceptions.ClientError: the bucket cannot be read.
-        """
+        """Create the folder and download its copy; raise botocore's ClientError when the bucket cannot be read."""
         self.folder.mkdir(parents=True, exist_ok=True)
         download_prefix(self.s3, self.uri, self.folder)
         self._copied = {name: mark for name, mark, _ in self._files()}
 
     def sync(self) -> None:
-        """Upload new and changed files.
-
-        Raises:
-            botocore.exceptions.ClientError: the bucket cannot be written.
-        """
+        """Upload new and changed files; raise botocore's ClientError when the bucket cannot be written."""
         bucket, prefix = split_s3_uri(self.uri)
         for name, mark, path in self._files():
             if self._copied.get(name) == mark:

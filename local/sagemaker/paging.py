@@ -13,12 +13,9 @@ def list_page(operation: str, request: dict[str, Any], described: list[dict[str,
 
     Args:
         operation: such as `ListEndpoints`; its model has the members of a summary.
-        request: the List request: `NameContains`, `StatusEquals`, `CreationTimeAfter`,
-            `CreationTimeBefore`, `SortBy`, `SortOrder`, `MaxResults`, `NextToken`.
+        request: with any of `NameContains`, `StatusEquals`, `CreationTimeAfter`, `CreationTimeBefore`, `SortBy`,
+            `SortOrder`, `MaxResults`, and `NextToken`, for which ValidationFailedError is raised if it is invalid.
         described: every resource, as its Describe operation shows it.
-
-    Raises:
-        ValidationFailedError: for a token that this operation did not return.
     """
     output = sagemaker_model().operation_model(operation).output_shape
     [(list_key, listed)] = [(key, shape) for key, shape in output.members.items() if shape.type_name == "list"]

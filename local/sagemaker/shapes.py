@@ -55,11 +55,7 @@ def parse_request(operation: str, body: bytes) -> dict[str, Any]:
 
 
 def serialize_answer(operation: str, members: dict[str, Any]) -> bytes:
-    """Return the JSON of an answer, with timestamps as seconds since 1970.
-
-    Raises:
-        AwsError: `InternalFailure` when the answer does not match the operation's shape.
-    """
+    """Return the JSON of an answer, with timestamps as seconds since 1970; raise AwsError for an invalid one."""
     shape = sagemaker_model().operation_model(operation).output_shape
     if shape is None:
         return b""

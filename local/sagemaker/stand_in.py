@@ -46,9 +46,7 @@ class SageMakerStandIn:
     def answer(self, operation: str, body: bytes) -> bytes:
         """Return the JSON answer of one operation. This blocks: call it in a thread.
 
-        Raises:
-            AwsError: for a request that AWS would reject, and for an operation that the laptop's
-                AWS does not have.
+        Raise AwsError for a request that AWS would reject, and an operation that the laptop's AWS does not have.
         """
         request = parse_request(operation, body)
         run = self._operations.get(operation)

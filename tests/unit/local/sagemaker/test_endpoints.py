@@ -29,6 +29,18 @@ def endpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoints]:
     created.close()
 
 
+@pytest.mark.parametrize(
+    ("status", "is_serving"),
+    [("Creating", False), ("Failed", False), ("Deleting", False), ("Updating", True), ("InService", True)],
+)
+def test_serving_depends_on_the_status(endpoints: Endpoints, status: str, is_serving: bool) -> None:
+    endpoint = updating(deployment())
+    endpoint.status = status
+    endpoints._endpoints["scones"] = endpoint
+    assert endpoints.serving("scones") is (endpoint.deployment if is_serving else None)
+    assert endpoints.serving("other") is None
+
+
 def test_supervise_with_failing_deployment_logs_the_error(caplog: pytest.LogCaptureFixture) -> None:
     deployment(RuntimeError("no disk")).supervise()
     assert "Endpoint configuration scones" in caplog.text

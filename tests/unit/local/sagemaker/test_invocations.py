@@ -20,7 +20,7 @@ def deployment(answer: ContainerAnswer | Exception = ANSWER) -> Deployment:
 
 
 def invoke(*serving: Any, fault: Fault | None = None) -> Any:
-    """Invoke the endpoint `scones`, whose status and deployment are returned or raised one after the other."""
+    """Invoke the endpoint `scones`, which has these deployments one after the other."""
     faults = Faults()
     if fault is not None:
         faults.put("scones", FaultRequest([fault]))
@@ -28,14 +28,9 @@ def invoke(*serving: Any, fault: Fault | None = None) -> Any:
     return Invocations(endpoints, faults, Mock()).invoke("scones", b"picture", PNG)
 
 
-@pytest.mark.parametrize(
-    "serving",
-    [KeyError("scones"), ("Creating", None), ("Failed", None), ("Deleting", deployment())],
-    ids=["unknown", "creating", "failed", "deleting"],
-)
-def test_invoke_endpoint_out_of_service_is_not_found(serving: Any) -> None:
+def test_invoke_endpoint_out_of_service_is_not_found() -> None:
     with pytest.raises(AwsError) as raised:
-        invoke(serving)
+        invoke(None)
     assert (raised.value.code, raised.value.status) == ("ValidationError", 400)
     assert raised.value.message == "Endpoint scones of account 000000000000 not found."
 
@@ -55,7 +50,7 @@ def test_invoke_with_failing_container_has_the_error_of_aws_and_no_capture(
 ) -> None:
     failing: Any = deployment(answer)
     with pytest.raises(AwsError) as raised:
-        invoke(("InService", failing), ("InService", failing))
+        invoke(failing, failing)
     assert (raised.value.code, raised.value.fields.get("OriginalStatusCode")) == (code, original)
     assert message in raised.value.message
     failing.capture.record.assert_not_called()
@@ -63,12 +58,12 @@ def test_invoke_with_failing_container_has_the_error_of_aws_and_no_capture(
 
 def test_invoke_during_update_uses_the_new_deployment() -> None:
     old, new = deployment(ModelServerGoneError("retired")), deployment()
-    assert invoke(("InService", old), ("InService", new)) == (ANSWER, "AllTraffic")
+    assert invoke(old, new) == (ANSWER, "AllTraffic")
 
 
 def test_invoke_is_captured_and_forwards_no_credentials() -> None:
     serving: Any = deployment()
-    assert invoke(("InService", serving)) == (ANSWER, "AllTraffic")
+    assert invoke(serving) == (ANSWER, "AllTraffic")
     serving.server.invoke.assert_called_once_with(
         b"picture", {"content-type": "image/png", "accept": "application/json"}
     )
@@ -84,10 +79,10 @@ def test_invoke_with_slow_fault_is_delayed_up_to_the_limit(
     monkeypatch.setattr("local.sagemaker.invocations.time.sleep", delays.append)
     slow = Fault(FaultKind.SLOW, delay_seconds=delay_seconds)
     if slept < 60:
-        assert invoke(("InService", deployment()), fault=slow) == (ANSWER, "AllTraffic")
+        assert invoke(deployment(), fault=slow) == (ANSWER, "AllTraffic")
     else:
         with pytest.raises(AwsError, match="Your invocation timed out while waiting for a response"):
-            invoke(("InService", deployment()), fault=slow)
+            invoke(deployment(), fault=slow)
     assert delays == [slept]
 
 
