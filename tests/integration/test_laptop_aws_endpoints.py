@@ -5,7 +5,6 @@ import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,7 +73,7 @@ def endpoint(laptop_aws: LaptopAws) -> Iterator[str]:
 
 
 @pytest.mark.parity("endpoint-lifecycle")
-def test_create_with_broken_model_fails_with_its_last_lines(laptop_aws: LaptopAws) -> None:
+def test_create_with_broken_model_fails_with_its_last_lines(laptop_aws):
     name = unique("broken")
     described = create_endpoint(laptop_aws, name, endpoint_config(laptop_aws, unique("model"), BROKEN))
     assert described["EndpointStatus"] == "Failed"
@@ -85,7 +84,7 @@ def test_create_with_broken_model_fails_with_its_last_lines(laptop_aws: LaptopAw
     delete(laptop_aws, name)
 
 
-def test_create_with_invalid_archive_fails(laptop_aws: LaptopAws) -> None:
+def test_create_with_invalid_archive_fails(laptop_aws):
     name, config = unique("unpacked"), endpoint_config(laptop_aws, unique("model"))
     put(laptop_aws, f"models/{config}/model.tar.gz", b"not an archive")
     described = create_endpoint(laptop_aws, name, config)
@@ -95,7 +94,7 @@ def test_create_with_invalid_archive_fails(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("endpoint-update")
-def test_failed_update_keeps_the_old_model(laptop_aws: LaptopAws) -> None:
+def test_failed_update_keeps_the_old_model(laptop_aws):
     name, old = unique("rollback"), endpoint_config(laptop_aws, unique("old"))
     create_endpoint(laptop_aws, name, old)
     described = update(laptop_aws, name, endpoint_config(laptop_aws, unique("new"), BROKEN))
@@ -106,7 +105,7 @@ def test_failed_update_keeps_the_old_model(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("endpoint-update")
-def test_update_answers_without_interruption(laptop_aws: LaptopAws, tmp_path: Path) -> None:
+def test_update_answers_without_interruption(laptop_aws, tmp_path):
     # GIVEN an update to a model that loads until the test releases it
     name, old = unique("update"), endpoint_config(laptop_aws, unique("old"))
     create_endpoint(laptop_aws, name, old)
@@ -127,7 +126,7 @@ def test_update_answers_without_interruption(laptop_aws: LaptopAws, tmp_path: Pa
 
 
 @pytest.mark.parity("endpoint-lifecycle")
-def test_crashed_container_is_restarted(laptop_aws: LaptopAws) -> None:
+def test_crashed_container_is_restarted(laptop_aws):
     name = unique("dying")
     create_endpoint(laptop_aws, name, endpoint_config(laptop_aws, unique("model")))
     before = answer(laptop_aws, name)["pid"]
@@ -146,7 +145,7 @@ def test_crashed_container_is_restarted(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("endpoint-lifecycle")
-def test_missing_and_existing_names_have_the_errors_of_aws(laptop_aws: LaptopAws, endpoint: str) -> None:
+def test_missing_and_existing_names_have_the_errors_of_aws(laptop_aws, endpoint):
     sagemaker = laptop_aws.client("sagemaker")
     config = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
     arn = "arn:aws:sagemaker:us-east-1:000000000000"
@@ -174,9 +173,7 @@ def test_missing_and_existing_names_have_the_errors_of_aws(laptop_aws: LaptopAws
     ("word", "content_type", "status", "message"),
     [("x", "image/gif", 415, "only PNG"), ("crash", "image/png", 500, "the model broke")],
 )
-def test_invoke_with_container_error_is_a_model_error(
-    laptop_aws: LaptopAws, endpoint: str, word: str, content_type: str, status: int, message: str
-) -> None:
+def test_invoke_with_container_error_is_a_model_error(laptop_aws, endpoint, word, content_type, status, message):
     runtime = laptop_aws.client("sagemaker-runtime", retries={"total_max_attempts": 1})
     with pytest.raises(runtime.exceptions.ModelError) as refused:
         runtime.invoke_endpoint(EndpointName=endpoint, Body=word, ContentType=content_type)
@@ -187,7 +184,7 @@ def test_invoke_with_container_error_is_a_model_error(
 
 
 @pytest.mark.parity("invoke-request")
-def test_invoke_accepts_6_mib_and_rejects_one_byte_more(laptop_aws: LaptopAws, endpoint: str) -> None:
+def test_invoke_accepts_6_mib_and_rejects_one_byte_more(laptop_aws, endpoint):
     six_mib = "x" * (6 * 1024 * 1024)
     got = invoke_endpoint(laptop_aws, endpoint, six_mib)
     assert (got["ContentType"], got["InvokedProductionVariant"]) == ("application/json", "AllTraffic")
@@ -199,7 +196,7 @@ def test_invoke_accepts_6_mib_and_rejects_one_byte_more(laptop_aws: LaptopAws, e
 
 
 @pytest.mark.parity("invoke-60-seconds")
-def test_model_server_with_hanging_container_times_out(laptop_aws: LaptopAws, tmp_path: Path) -> None:
+def test_model_server_with_hanging_container_times_out(laptop_aws, tmp_path):
     """A real container with a time limit of 0.1 s; tests/unit has the ModelError that follows."""
     model = endpoint_config(laptop_aws, unique("slow"))
     host = create_host(tmp_path, laptop_aws.endpoint_url)
@@ -213,7 +210,7 @@ def test_model_server_with_hanging_container_times_out(laptop_aws: LaptopAws, tm
         host.children.stop_all()
 
 
-def test_invoke_by_many_clients_at_once(laptop_aws: LaptopAws, endpoint: str) -> None:
+def test_invoke_by_many_clients_at_once(laptop_aws, endpoint):
     runtime = laptop_aws.client("sagemaker-runtime", max_pool_connections=32)
 
     def call(number: int) -> str:
@@ -228,7 +225,7 @@ def test_invoke_by_many_clients_at_once(laptop_aws: LaptopAws, endpoint: str) ->
 
 
 @pytest.mark.parity("endpoint-capture")
-def test_captures_have_the_layout_of_sagemaker(laptop_aws: LaptopAws) -> None:
+def test_captures_have_the_layout_of_sagemaker(laptop_aws):
     name = unique("captured")
     config = endpoint_config(laptop_aws, unique("model"), capture=CAPTURE)
     described = create_endpoint(laptop_aws, name, config)
@@ -273,7 +270,7 @@ def faulty(laptop_aws: LaptopAws, endpoint: str) -> Iterator[str]:
         ("gone", "ValidationError", 400),
     ],
 )
-def test_fault_has_the_error_of_aws(laptop_aws: LaptopAws, faulty: str, kind: str, code: str, status: int) -> None:
+def test_fault_has_the_error_of_aws(laptop_aws, faulty, kind, code, status):
     laptop_aws.control("PUT", f"/_local/faults/{faulty}", {"kind": kind})
     with pytest.raises(ClientError) as raised:
         invoke_endpoint(laptop_aws, faulty)
@@ -281,7 +278,7 @@ def test_fault_has_the_error_of_aws(laptop_aws: LaptopAws, faulty: str, kind: st
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
 
 
-def test_several_faults_are_counted_by_kind(laptop_aws: LaptopAws, faulty: str) -> None:
+def test_several_faults_are_counted_by_kind(laptop_aws, faulty):
     kinds = ["slow", "throttled", "unavailable", "failing", "refusing", "nonsense", "gone"]
     shares = [{"kind": kind, "share": 0.1, "delay_seconds": 0.01} for kind in kinds]
     laptop_aws.control("PUT", f"/_local/faults/{faulty}", {"faults": shares, "seed": 1})

@@ -60,7 +60,7 @@ def counted(counts: dict[str, int]) -> dict[str, int]:
 
 
 @pytest.mark.parity("states-item-batcher", "states-item-selector", "states-distributed-map")
-def test_items_are_grouped_into_batches(laptop_aws: LaptopAws) -> None:
+def test_items_are_grouped_into_batches(laptop_aws):
     execution, map_run = run_map(laptop_aws, {"bucket": "pictures", "items": list(range(12))})
     assert execution["status"] == "SUCCEEDED"
     first, second = json.loads(execution["output"])
@@ -72,7 +72,7 @@ def test_items_are_grouped_into_batches(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("states-item-reader", "states-item-selector", "states-item-batcher")
-def test_map_in_jsonata_reads_selects_and_batches(laptop_aws: LaptopAws) -> None:
+def test_map_in_jsonata_reads_selects_and_batches(laptop_aws):
     s3 = laptop_aws.client("s3")
     s3.create_bucket(Bucket="map-jsonata")
     for key in ("a/1.png", "a/2.png", "b/3.png"):
@@ -98,7 +98,7 @@ def test_map_in_jsonata_reads_selects_and_batches(laptop_aws: LaptopAws) -> None
 
 
 @pytest.mark.parity("states-context")
-def test_child_has_its_own_execution_context(laptop_aws: LaptopAws) -> None:
+def test_child_has_its_own_execution_context(laptop_aws):
     execution, map_run = run_map(laptop_aws, {"bucket": "b", "items": list(range(12))})
     children = laptop_aws.client("stepfunctions").list_executions(mapRunArn=map_run["mapRunArn"])
     arns = {child["executionArn"] for child in children["executions"]}
@@ -108,7 +108,7 @@ def test_child_has_its_own_execution_context(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("states-empty-map")
-def test_map_without_items_succeeds(laptop_aws: LaptopAws) -> None:
+def test_map_without_items_succeeds(laptop_aws):
     execution, map_run = run_map(laptop_aws, {"bucket": "b", "items": []})
     assert (execution["status"], execution["output"]) == ("SUCCEEDED", "[]")
     assert counted(map_run["itemCounts"]) == counted(map_run["executionCounts"]) == {}
@@ -117,7 +117,7 @@ def test_map_without_items_succeeds(laptop_aws: LaptopAws) -> None:
 
 @pytest.mark.parity("states-tolerated-failures")
 @pytest.mark.parametrize(("percentage", "status"), [(50, "SUCCEEDED"), (49, "FAILED")])
-def test_failed_child_counts_all_its_items(laptop_aws: LaptopAws, percentage: int, status: str) -> None:
+def test_failed_child_counts_all_its_items(laptop_aws, percentage, status):
     event = {"bucket": "b", "items": list(range(20))}
     execution, map_run = run_map(laptop_aws, event, ToleratedFailurePercentage=percentage)
     assert execution["status"] == map_run["status"] == status
@@ -127,20 +127,20 @@ def test_failed_child_counts_all_its_items(laptop_aws: LaptopAws, percentage: in
 
 
 @pytest.mark.parity("states-tolerated-failures")
-def test_too_many_failures_abort_the_rest(laptop_aws: LaptopAws) -> None:
+def test_too_many_failures_abort_the_rest(laptop_aws):
     execution, map_run = run_map(laptop_aws, {"bucket": "b", "items": [13] * 10 + list(range(30))}, MaxConcurrency=1)
     assert (execution["status"], execution["error"]) == ("FAILED", TOO_MANY)
     assert counted(map_run["itemCounts"]) == {"failed": 10, "aborted": 30, "total": 40}
 
 
-def test_batcher_without_limit_fails(laptop_aws: LaptopAws) -> None:
+def test_batcher_without_limit_fails(laptop_aws):
     ended = execute(laptop_aws, {"bucket": "b", "items": [1]}, ItemBatcher={})
     assert (ended["status"], ended["error"]) == ("FAILED", "States.Runtime")
     assert "MaxItemsPerBatch or MaxInputBytesPerBatch" in ended["cause"]
 
 
 @pytest.mark.parity("states-result-writer")
-def test_result_writer_writes_results_to_s3(laptop_aws: LaptopAws) -> None:
+def test_result_writer_writes_results_to_s3(laptop_aws):
     s3 = laptop_aws.client("s3")
     s3.create_bucket(Bucket="map-results")
     event = {"bucket": "batches", "items": list(range(20))}
@@ -171,7 +171,7 @@ def test_result_writer_writes_results_to_s3(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("states-result-writer")
-def test_result_writer_with_missing_bucket_fails(laptop_aws: LaptopAws) -> None:
+def test_result_writer_with_missing_bucket_fails(laptop_aws):
     writer = WRITER | {"Parameters": {"Bucket": "map-results-nowhere"}}
     ended = execute(laptop_aws, {"bucket": "b", "items": [1]}, ResultWriter=writer)
     assert (ended["status"], ended["error"]) == ("FAILED", "States.ResultWriterFailed")

@@ -43,7 +43,7 @@ def statistics(aws: LaptopAws, namespace: str, name: str, **dimensions: str) -> 
 
 
 @pytest.mark.parity("cloudwatch-emf")
-def test_metric_in_log_line_reaches_cloudwatch(laptop_aws: LaptopAws) -> None:
+def test_metric_in_log_line_reaches_cloudwatch(laptop_aws):
     measuring = laptop_aws.create_function(MEASURING)
     for values in (90, [80, 70]):
         laptop_aws.invoke(measuring, {"namespace": "Emf", "values": values})
@@ -54,7 +54,7 @@ def test_metric_in_log_line_reaches_cloudwatch(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("cloudwatch-lambda-metrics")
-def test_invocations_by_step_functions_and_http_are_counted(laptop_aws: LaptopAws) -> None:
+def test_invocations_by_step_functions_and_http_are_counted(laptop_aws):
     counted = laptop_aws.create_function(MEASURING)
     machine = laptop_aws.create_machine(task(counted))
     valid = {"namespace": "Counted", "values": 1}
@@ -68,7 +68,7 @@ def test_invocations_by_step_functions_and_http_are_counted(laptop_aws: LaptopAw
 
 
 @pytest.mark.parity("cloudwatch-lambda-metrics", "lambda-concurrency")
-def test_throttled_call_is_not_an_invocation(laptop_aws: LaptopAws) -> None:
+def test_throttled_call_is_not_an_invocation(laptop_aws):
     throttled = laptop_aws.create_function(MEASURING)
     client = laptop_aws.client("lambda", retries={"total_max_attempts": 1})
     client.put_function_concurrency(FunctionName=throttled, ReservedConcurrentExecutions=0)
@@ -92,7 +92,7 @@ def endpoint(laptop_aws: LaptopAws) -> Iterator[str]:
 
 
 @pytest.mark.parity("cloudwatch-endpoint-metrics")
-def test_invocations_of_endpoint_are_measured(laptop_aws: LaptopAws, endpoint: str) -> None:
+def test_invocations_of_endpoint_are_measured(laptop_aws, endpoint):
     def inject(**members: Any) -> None:
         laptop_aws.control("PUT", f"/_local/faults/{endpoint}", members | {"calls": 1})
 
@@ -121,7 +121,7 @@ def test_invocations_of_endpoint_are_measured(laptop_aws: LaptopAws, endpoint: s
 
 
 @pytest.mark.parity("cloudwatch-sns-metrics")
-def test_messages_to_topic_are_counted(laptop_aws: LaptopAws) -> None:
+def test_messages_to_topic_are_counted(laptop_aws):
     sns = laptop_aws.client("sns")
     topic = sns.create_topic(Name="counted")["TopicArn"]
     for number in range(3):
@@ -131,7 +131,7 @@ def test_messages_to_topic_are_counted(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("cloudwatch-sqs-metrics")
-def test_messages_in_queue_are_sampled(laptop_aws: LaptopAws) -> None:
+def test_messages_in_queue_are_sampled(laptop_aws):
     queue, arn = laptop_aws.create_queue()
     sqs = laptop_aws.client("sqs")
     for number in range(2):
@@ -151,7 +151,7 @@ def test_messages_in_queue_are_sampled(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("cloudwatch-alarms")
-def test_alarm_follows_its_own_metric_and_notifies_a_topic(laptop_aws: LaptopAws) -> None:
+def test_alarm_follows_its_own_metric_and_notifies_a_topic(laptop_aws):
     sns = laptop_aws.client("sns")
     actions, watched, other = (sns.create_topic(Name=name)["TopicArn"] for name in ("actions", "watched", "other"))
     queue, arn = laptop_aws.create_queue()

@@ -44,7 +44,7 @@ def start_processes(aws: LaptopAws) -> None:
 
 
 @needs_proc
-def test_stop_ends_every_process(tmp_path: Path) -> None:
+def test_stop_ends_every_process(tmp_path):
     with run_laptop_aws(tmp_path) as aws:
         start_processes(aws)
         during = processes([str(tmp_path)])
@@ -54,7 +54,7 @@ def test_stop_ends_every_process(tmp_path: Path) -> None:
 
 
 @needs_proc
-def test_stop_after_killed_server_ends_its_processes(tmp_path: Path) -> None:
+def test_stop_after_killed_server_ends_its_processes(tmp_path):
     port = free_port()
     started = local_command("start", "--port", str(port), "--state-dir", str(tmp_path))
     assert started.returncode == 0, started.stderr
@@ -69,7 +69,7 @@ def test_stop_after_killed_server_ends_its_processes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_run_in_foreground_ends_on_signal(tmp_path: Path, number: signal.Signals) -> None:
+def test_run_in_foreground_ends_on_signal(tmp_path, number):
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "local", "run", "--port", str(port), "--state-dir", str(tmp_path)],
@@ -88,7 +88,7 @@ def test_run_in_foreground_ends_on_signal(tmp_path: Path, number: signal.Signals
     assert not is_listening("127.0.0.1", port)
 
 
-def test_start_on_used_port_fails(tmp_path: Path) -> None:
+def test_start_on_used_port_fails(tmp_path):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -100,7 +100,7 @@ def test_start_on_used_port_fails(tmp_path: Path) -> None:
     assert "Traceback" not in refused.stderr
 
 
-def test_start_on_port_of_another_laptops_aws_names_it(laptop_aws: LaptopAws, tmp_path: Path) -> None:
+def test_start_on_port_of_another_laptops_aws_names_it(laptop_aws, tmp_path):
     port = laptop_aws.endpoint_url.rpartition(":")[2]
     pid = json.loads((laptop_aws.state / "server.json").read_text())["pid"]
     refused = local_command("start", "--port", port, "--state-dir", str(tmp_path))
@@ -109,7 +109,7 @@ def test_start_on_port_of_another_laptops_aws_names_it(laptop_aws: LaptopAws, tm
 
 
 @needs_proc
-def test_interrupted_start_leaves_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_start_leaves_no_server(tmp_path, monkeypatch):
     def interrupted(*_: object) -> bool:
         wait_until(lambda: processes([str(tmp_path)]))
         raise KeyboardInterrupt
@@ -120,7 +120,7 @@ def test_interrupted_start_leaves_no_server(tmp_path: Path, monkeypatch: pytest.
     wait_until(lambda: not processes([str(tmp_path)]))
 
 
-def test_start_beside_unrecorded_server_fails_and_deletes_nothing(tmp_path: Path) -> None:
+def test_start_beside_unrecorded_server_fails_and_deletes_nothing(tmp_path):
     with control.recorded(free_port(), tmp_path):
         (tmp_path / "server.json").unlink()
         (tmp_path / "training-jobs").mkdir()
@@ -129,7 +129,7 @@ def test_start_beside_unrecorded_server_fails_and_deletes_nothing(tmp_path: Path
         assert (tmp_path / "training-jobs").exists()
 
 
-def test_concurrent_fresh_starts_have_one_winner(tmp_path: Path) -> None:
+def test_concurrent_fresh_starts_have_one_winner(tmp_path):
     def fresh(port: int) -> subprocess.CompletedProcess[str]:
         return local_command("start", "--fresh", "--port", str(port), "--state-dir", str(tmp_path))
 
@@ -147,7 +147,7 @@ def test_concurrent_fresh_starts_have_one_winner(tmp_path: Path) -> None:
         control.stop(tmp_path)
 
 
-def test_start_with_proxy_settings_does_not_use_the_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_with_proxy_settings_does_not_use_the_proxy(tmp_path, monkeypatch):
     """Nothing listens on the proxy's port: a request to it fails."""
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -159,7 +159,7 @@ def test_start_with_proxy_settings_does_not_use_the_proxy(tmp_path: Path, monkey
         assert create_endpoint(aws, "on", endpoint_config(aws, "on"))["EndpointStatus"] == "InService"
 
 
-def test_server_listens_on_the_loopback_interface_only(laptop_aws: LaptopAws) -> None:
+def test_server_listens_on_the_loopback_interface_only(laptop_aws):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
         try:
             route.connect(("192.0.2.1", 9))  # sends nothing; selects the address of the interface

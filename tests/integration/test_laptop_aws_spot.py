@@ -94,14 +94,14 @@ def starts(aws: LaptopAws, name: str) -> list[int]:
     ],
 )
 @pytest.mark.parity("training-spot")
-def test_create_with_invalid_request_fails(laptop_aws: LaptopAws, changes: Any, message: str) -> None:
+def test_create_with_invalid_request_fails(laptop_aws, changes, message):
     request = spot_request(laptop_aws, unique("wrong"), **changes)
     with pytest.raises(ClientError, match=message) as refused:
         laptop_aws.client("sagemaker").create_training_job(**request)
     assert refused.value.response["Error"]["Code"] == "ValidationException"
 
 
-def test_job_with_missing_checkpoint_bucket_fails(laptop_aws: LaptopAws) -> None:
+def test_job_with_missing_checkpoint_bucket_fails(laptop_aws):
     config = {"S3Uri": "s3://no-such-bucket-at-all/c"}
     job = run_job(laptop_aws, spot_request(laptop_aws, unique("nowhere"), CheckpointConfig=config))
     assert job["TrainingJobStatus"] == "Failed"
@@ -109,7 +109,7 @@ def test_job_with_missing_checkpoint_bucket_fails(laptop_aws: LaptopAws) -> None
 
 
 @pytest.mark.parity("training-stop", "training-spot")
-def test_stop_while_waiting_for_an_instance_ends_the_job(laptop_aws: LaptopAws, limit: Path) -> None:
+def test_stop_while_waiting_for_an_instance_ends_the_job(laptop_aws, limit):
     name, sagemaker = unique("waits"), laptop_aws.client("sagemaker")
     interrupt(laptop_aws, name, notice_seconds=0, away_seconds=3600)
     sagemaker.create_training_job(**spot_request(laptop_aws, name, limit))
@@ -126,7 +126,7 @@ def test_stop_while_waiting_for_an_instance_ends_the_job(laptop_aws: LaptopAws, 
 
 
 @pytest.mark.parity("training-spot")
-def test_job_over_its_wait_time_is_stopped(laptop_aws: LaptopAws, limit: Path) -> None:
+def test_job_over_its_wait_time_is_stopped(laptop_aws, limit):
     name = unique("given-up")
     interrupt(laptop_aws, name, notice_seconds=0, away_seconds=3600)
     condition = {"MaxRuntimeInSeconds": 5, "MaxWaitTimeInSeconds": 5}
@@ -134,7 +134,7 @@ def test_job_over_its_wait_time_is_stopped(laptop_aws: LaptopAws, limit: Path) -
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
 
 
-def test_job_on_demand_is_not_interrupted(laptop_aws: LaptopAws) -> None:
+def test_job_on_demand_is_not_interrupted(laptop_aws):
     name = unique("on-demand")
     interrupt(laptop_aws, name, notice_seconds=0)
     job = run_job(laptop_aws, job_request(laptop_aws, name, "pass"))
@@ -144,7 +144,7 @@ def test_job_on_demand_is_not_interrupted(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("training-spot", "training-checkpoints")
-def test_job_interrupted_without_notice_continues_from_s3(laptop_aws: LaptopAws, limit: Path) -> None:
+def test_job_interrupted_without_notice_continues_from_s3(laptop_aws, limit):
     # GIVEN a job with checkpoints in S3
     name = unique("killed")
     laptop_aws.client("sagemaker").create_training_job(**spot_request(laptop_aws, name, limit))
@@ -177,7 +177,7 @@ def test_job_interrupted_without_notice_continues_from_s3(laptop_aws: LaptopAws,
 
 
 @pytest.mark.parity("training-spot", "training-checkpoints")
-def test_checkpoint_saved_at_the_notice_is_kept(laptop_aws: LaptopAws, limit: Path) -> None:
+def test_checkpoint_saved_at_the_notice_is_kept(laptop_aws, limit):
     name = unique("noticed")
     config = {"S3Uri": f"s3://{BUCKET}/checkpoints/{name}/", "LocalPath": "/opt/ml/checkpoints"}
     laptop_aws.client("sagemaker").create_training_job(**spot_request(laptop_aws, name, limit, CheckpointConfig=config))

@@ -7,7 +7,7 @@ import tarfile
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.integration.laptop_aws import LaptopAws, unique, wait_until
+from tests.integration.laptop_aws import unique, wait_until
 from tests.integration.sagemaker_requests import BUCKET, channel, ended_job, get, job_logs, job_request, keys, run_job
 
 TRAIN = """
@@ -33,7 +33,7 @@ SLEEP = "import time\nprint('asleep', flush=True)\ntime.sleep(600)"
 
 
 @pytest.mark.parity("training-failure")
-def test_job_with_failing_script_has_its_last_lines(laptop_aws: LaptopAws) -> None:
+def test_job_with_failing_script_has_its_last_lines(laptop_aws):
     name = unique("failing")
     job = run_job(laptop_aws, job_request(laptop_aws, name, FAIL))
     assert job["TrainingJobStatus"] == "Failed"
@@ -42,7 +42,7 @@ def test_job_with_failing_script_has_its_last_lines(laptop_aws: LaptopAws) -> No
     assert keys(laptop_aws, f"jobs/{name}") == []
 
 
-def test_job_with_empty_channel_fails(laptop_aws: LaptopAws) -> None:
+def test_job_with_empty_channel_fails(laptop_aws):
     name = unique("empty")
     request = job_request(laptop_aws, name, TRAIN)
     request["InputDataConfig"].append(channel("validation", f"s3://{BUCKET}/nothing"))
@@ -51,7 +51,7 @@ def test_job_with_empty_channel_fails(laptop_aws: LaptopAws) -> None:
     )
 
 
-def test_job_with_internal_error_fails(laptop_aws: LaptopAws) -> None:
+def test_job_with_internal_error_fails(laptop_aws):
     request = job_request(laptop_aws, unique("internal"), "pass")
     request["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "loss", "Regex": "("}]
     job = run_job(laptop_aws, request)
@@ -60,7 +60,7 @@ def test_job_with_internal_error_fails(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("training-failure")
-def test_job_over_its_maximum_runtime_is_stopped(laptop_aws: LaptopAws) -> None:
+def test_job_over_its_maximum_runtime_is_stopped(laptop_aws):
     condition = {"MaxRuntimeInSeconds": 1}
     request = job_request(laptop_aws, unique("long"), SLEEP, StoppingCondition=condition)
     job = run_job(laptop_aws, request)
@@ -68,7 +68,7 @@ def test_job_over_its_maximum_runtime_is_stopped(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("training-stop")
-def test_stop_twice_fails_the_second_time(laptop_aws: LaptopAws) -> None:
+def test_stop_twice_fails_the_second_time(laptop_aws):
     name, sagemaker = unique("stopped"), laptop_aws.client("sagemaker")
     sagemaker.create_training_job(**job_request(laptop_aws, name, SLEEP))
     log = laptop_aws.state / "training-jobs" / name / "log.txt"
@@ -80,7 +80,7 @@ def test_stop_twice_fails_the_second_time(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("training-request")
-def test_create_with_invalid_request_has_the_error_of_aws(laptop_aws: LaptopAws) -> None:
+def test_create_with_invalid_request_has_the_error_of_aws(laptop_aws):
     sagemaker = laptop_aws.client("sagemaker", parameter_validation=False)
     with pytest.raises(ClientError, match='Missing required parameter in input: "RoleArn"') as refused:
         sagemaker.create_training_job(TrainingJobName="lonely")
@@ -90,7 +90,7 @@ def test_create_with_invalid_request_has_the_error_of_aws(laptop_aws: LaptopAws)
 
 
 @pytest.mark.parity("training-container", "training-output", "training-metrics")
-def test_job_has_inputs_outputs_metrics_and_logs_of_a_container(laptop_aws: LaptopAws) -> None:
+def test_job_has_inputs_outputs_metrics_and_logs_of_a_container(laptop_aws):
     name, sagemaker = unique("good"), laptop_aws.client("sagemaker")
     tags = [{"Key": "Project", "Value": "test"}]
     settings = {"HyperParameters": {"epochs": "2"}, "Environment": {"OWN": "yes"}, "Tags": tags}
@@ -129,7 +129,7 @@ def test_job_has_inputs_outputs_metrics_and_logs_of_a_container(laptop_aws: Lapt
 
 
 @pytest.mark.parity("sagemaker-lists")
-def test_list_has_pages_and_delete_removes_a_job(laptop_aws: LaptopAws) -> None:
+def test_list_has_pages_and_delete_removes_a_job(laptop_aws):
     sagemaker, part = laptop_aws.client("sagemaker"), unique("page")
     names = {f"{part}-{number}" for number in range(3)}
     for name in names:

@@ -55,7 +55,7 @@ def stack_status(aws: LaptopAws, resources: dict[str, Any], **sections: Any) -> 
     return str(wait_until(ended))
 
 
-def test_the_gaps_are_those_of_the_pinned_version() -> None:
+def test_the_gaps_are_those_of_the_pinned_version():
     assert importlib.metadata.version("ministack") == "1.5.33", (
         "MiniStack was upgraded: review this file and docs/laptop-aws.md, then update this version"
     )
@@ -64,7 +64,7 @@ def test_the_gaps_are_those_of_the_pinned_version() -> None:
 # --- Server ---
 
 
-def test_its_own_server_listens_on_every_interface() -> None:
+def test_its_own_server_listens_on_every_interface():
     """Read its source: a test must not open such a socket."""
     found = importlib.util.find_spec("ministack.app")
     assert found is not None
@@ -86,7 +86,7 @@ def test_its_own_server_listens_on_every_interface() -> None:
 
 
 @pytest.mark.parity("lambda-runtime")
-def test_function_runs_under_the_interpreter_of_ministack(laptop_aws: LaptopAws) -> None:
+def test_function_runs_under_the_interpreter_of_ministack(laptop_aws):
     name = laptop_aws.create_function(
         "import sys, numpy\ndef handler(event, context): return list(sys.version_info[:2])"
     )
@@ -97,13 +97,13 @@ def test_function_runs_under_the_interpreter_of_ministack(laptop_aws: LaptopAws)
 
 
 @pytest.mark.parity("lambda-6-mb")
-def test_answer_over_6_mb_is_accepted(laptop_aws: LaptopAws) -> None:
+def test_answer_over_6_mb_is_accepted(laptop_aws):
     name = laptop_aws.create_function("def handler(event, context): return 'x' * 7_000_000")
     assert laptop_aws.invoke(name)[0] is None, "MiniStack now enforces Lambda's 6 MB: test the limit here too"
 
 
 @pytest.mark.parity("iam-enforcement")
-def test_function_needs_no_permission(laptop_aws: LaptopAws) -> None:
+def test_function_needs_no_permission(laptop_aws):
     laptop_aws.client("iam").create_role(
         RoleName="gap", AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}'
     )
@@ -128,7 +128,7 @@ def test_function_needs_no_permission(laptop_aws: LaptopAws) -> None:
     ],
     ids=["dangling Next", "no StartAt"],
 )
-def test_invalid_definition_is_accepted(laptop_aws: LaptopAws, definition: dict[str, Any]) -> None:
+def test_invalid_definition_is_accepted(laptop_aws, definition):
     try:
         laptop_aws.create_machine(definition)
     except ClientError as error:
@@ -136,7 +136,7 @@ def test_invalid_definition_is_accepted(laptop_aws: LaptopAws, definition: dict[
 
 
 @pytest.mark.parity("states-payload-256-kib")
-def test_payload_over_256_kib_passes_between_states(laptop_aws: LaptopAws) -> None:
+def test_payload_over_256_kib_passes_between_states(laptop_aws):
     name = laptop_aws.create_function("def handler(event, context): return 'x' * event['size']")
     ended = laptop_aws.execute(laptop_aws.create_machine(task(name)), {"size": OVER_THE_LIMIT})
     assert ended["status"] == "SUCCEEDED", (
@@ -146,7 +146,7 @@ def test_payload_over_256_kib_passes_between_states(laptop_aws: LaptopAws) -> No
 
 
 @pytest.mark.parity("states-sync-express")
-def test_failed_synchronous_execution_has_an_output(laptop_aws: LaptopAws) -> None:
+def test_failed_synchronous_execution_has_an_output(laptop_aws):
     arn = laptop_aws.create_machine(FAILING, type="EXPRESS")
     ended = laptop_aws.client("stepfunctions", inject_host_prefix=False).start_sync_execution(stateMachineArn=arn)
     assert (ended["status"], ended["error"], ended["cause"]) == ("FAILED", "Gap", "gap")
@@ -154,7 +154,7 @@ def test_failed_synchronous_execution_has_an_output(laptop_aws: LaptopAws) -> No
 
 
 @pytest.mark.parity("states-redrive")
-def test_redrive_is_not_available(laptop_aws: LaptopAws) -> None:
+def test_redrive_is_not_available(laptop_aws):
     ended = laptop_aws.execute(laptop_aws.create_machine(FAILING))
     with pytest.raises(ClientError) as raised:
         laptop_aws.client("stepfunctions").redrive_execution(executionArn=ended["executionArn"])
@@ -164,7 +164,7 @@ def test_redrive_is_not_available(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("states-logs")
-def test_state_machine_emits_no_logs_and_metrics(laptop_aws: LaptopAws) -> None:
+def test_state_machine_emits_no_logs_and_metrics(laptop_aws):
     group = "/aws/vendedlogs/states/gap"
     laptop_aws.client("logs").create_log_group(logGroupName=group)
     arn = f"arn:aws:logs:us-east-1:000000000000:log-group:{group}:*"
@@ -186,7 +186,7 @@ def test_state_machine_emits_no_logs_and_metrics(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("s3-encryption", "s3-lifecycle")
-def test_stack_drops_encryption_and_lifecycle_of_bucket(laptop_aws: LaptopAws) -> None:
+def test_stack_drops_encryption_and_lifecycle_of_bucket(laptop_aws):
     rule = {"Id": "old", "Status": "Enabled", "ExpirationInDays": 3}
     sse = {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
     bucket = {
@@ -211,7 +211,7 @@ def test_stack_drops_encryption_and_lifecycle_of_bucket(laptop_aws: LaptopAws) -
 
 
 @pytest.mark.parity("lambda-concurrency")
-def test_stack_drops_reserved_concurrency_of_function(laptop_aws: LaptopAws) -> None:
+def test_stack_drops_reserved_concurrency_of_function(laptop_aws):
     name = unique("gap")
     bounded = {
         "Type": "AWS::Lambda::Function",
@@ -232,7 +232,7 @@ def test_stack_drops_reserved_concurrency_of_function(laptop_aws: LaptopAws) -> 
 
 
 @pytest.mark.parity("s3-tls-only")
-def test_bucket_policy_is_not_enforced(laptop_aws: LaptopAws) -> None:
+def test_bucket_policy_is_not_enforced(laptop_aws):
     s3 = laptop_aws.client("s3")
     s3.create_bucket(Bucket="gap-policy")
     deny = {
@@ -269,7 +269,7 @@ REJECTED = {
 
 @pytest.mark.parity("cloudformation-resources")
 @pytest.mark.parametrize("kind", REJECTED)
-def test_stack_with_unknown_resource_is_rejected(laptop_aws: LaptopAws, kind: str) -> None:
+def test_stack_with_unknown_resource_is_rejected(laptop_aws, kind):
     status = stack_status(laptop_aws, {"Resource": {"Type": kind, "Properties": REJECTED[kind]}})
     assert "Unrecognized resource types" in status, (
         f"MiniStack now deploys {kind}: remove the condition that excludes it on the laptop"
@@ -277,7 +277,7 @@ def test_stack_with_unknown_resource_is_rejected(laptop_aws: LaptopAws, kind: st
 
 
 @pytest.mark.parity("cloudwatch-alarms")
-def test_stack_with_metric_math_alarm_is_rolled_back(laptop_aws: LaptopAws) -> None:
+def test_stack_with_metric_math_alarm_is_rolled_back(laptop_aws):
     stat = {"Metric": {"Namespace": "Gap", "MetricName": "M"}, "Period": 60, "Stat": "Sum"}
     alarm = {
         "ComparisonOperator": "GreaterThanThreshold",
@@ -295,7 +295,7 @@ def test_stack_with_metric_math_alarm_is_rolled_back(laptop_aws: LaptopAws) -> N
 
 
 @pytest.mark.parity("cloudformation-resources")
-def test_stack_with_unknown_resource_behind_false_condition_deploys(laptop_aws: LaptopAws) -> None:
+def test_stack_with_unknown_resource_behind_false_condition_deploys(laptop_aws):
     resources = {
         "Queue": {"Type": "AWS::SQS::Queue"},
         "Model": {

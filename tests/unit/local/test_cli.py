@@ -1,7 +1,6 @@
 import json
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -12,21 +11,19 @@ from local.errors import AlreadyRunningError, PortInUseError
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http"])
-def test_start_with_invalid_port_fails(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_start_with_invalid_port_fails(port, capsys):
     with pytest.raises(SystemExit) as exited:
         main(["start", "--port", port])
     assert exited.value.code == 2
     assert f"{port} is not a port number from 1 to 65535" in capsys.readouterr().err
 
 
-def test_status_without_server_names_the_start_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_without_server_names_the_start_command(tmp_path, capsys):
     assert main(["status", "--state-dir", str(tmp_path)]) == 1
     assert "Start it with: python -m local start" in capsys.readouterr().out
 
 
-def test_env_output_works_with_eval(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_env_output_works_with_eval(tmp_path, capsys, monkeypatch):
     for name in UNSET:
         monkeypatch.setenv(name, "another account")
     assert main(["env", "--port", "4599", "--state-dir", str(tmp_path)]) == 0
@@ -46,22 +43,20 @@ def test_env_output_works_with_eval(
         ("*", "*"),
     ],
 )
-def test_no_proxy_has_the_loopback_and_the_callers_hosts(
-    given: str, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_proxy_has_the_loopback_and_the_callers_hosts(given, expected, monkeypatch):
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("NO_PROXY", given)
     environment = client_environment(4599)
     assert (environment["NO_PROXY"], environment["no_proxy"]) == (expected, expected)
 
 
-def test_find_running_without_lock_ignores_the_record(tmp_path: Path) -> None:
+def test_find_running_without_lock_ignores_the_record(tmp_path):
     record = {"pid": os.getpid(), "port": 4599, "state": str(tmp_path)}
     (tmp_path / "server.json").write_text(json.dumps(record))
     assert control.find_running(tmp_path) is None
 
 
-def test_recorded_twice_for_one_state_folder_fails(tmp_path: Path) -> None:
+def test_recorded_twice_for_one_state_folder_fails(tmp_path):
     with control.recorded(4599, tmp_path):
         running = control.find_running(tmp_path)
         assert running is not None
@@ -74,7 +69,7 @@ def test_recorded_twice_for_one_state_folder_fails(tmp_path: Path) -> None:
     assert not (tmp_path / "server.json").exists()
 
 
-def test_stop_command_for_default_state_folder_has_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_command_for_default_state_folder_has_no_option(tmp_path, monkeypatch):
     monkeypatch.setattr(control, "DEFAULT_STATE", tmp_path.resolve())
     with (
         control.recorded(4599, tmp_path),
@@ -83,7 +78,7 @@ def test_stop_command_for_default_state_folder_has_no_option(tmp_path: Path, mon
         control.start(4599, tmp_path, fresh=True)
 
 
-def test_fresh_start_with_running_server_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fresh_start_with_running_server_fails(tmp_path, capsys):
     with control.recorded(4599, tmp_path):
         for port in (4599, 4600):
             with pytest.raises(AlreadyRunningError, match=r"already running at http://127\.0\.0\.1:4599"):

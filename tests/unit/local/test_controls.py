@@ -25,7 +25,7 @@ def send(controls: Controls, method: str, path: str, members: object = None) -> 
     return controls.answer(method, path, json.dumps(members).encode())
 
 
-def test_get_health_returns_it(controls: Controls) -> None:
+def test_get_health_returns_it(controls):
     assert send(controls, "GET", "/_local/health") == (200, HEALTH)
 
 
@@ -33,11 +33,11 @@ def test_get_health_returns_it(controls: Controls) -> None:
     ("method", "path"),
     [("GET", "/_local/"), ("POST", FAULTS), ("GET", FAULTS + "/x"), ("PUT", "/_local/health")],
 )
-def test_unknown_route_is_not_found(controls: Controls, method: str, path: str) -> None:
+def test_unknown_route_is_not_found(controls, method, path):
     assert send(controls, method, path) == (404, {"error": f"No {method} {path}; see docs/laptop-aws.md"})
 
 
-def test_put_body_without_json_is_rejected(controls: Controls) -> None:
+def test_put_body_without_json_is_rejected(controls):
     status, answer = controls.answer("PUT", FAULTS, b"{")
     assert (status, answer["error"][:23]) == (400, "The body is not JSON: E")
 
@@ -89,7 +89,7 @@ def test_put_body_without_json_is_rejected(controls: Controls) -> None:
     ],
     ids=str,
 )
-def test_put_invalid_setting_is_rejected(controls: Controls, path: str, members: object, message: str) -> None:
+def test_put_invalid_setting_is_rejected(controls, path, members, message):
     status, answer = send(controls, "PUT", path, members)
     assert status == 400
     assert answer["error"].startswith(message)
@@ -110,9 +110,7 @@ def test_put_invalid_setting_is_rejected(controls: Controls, path: str, members:
         (INTERRUPTIONS, {"times": 3, "after_seconds": 1, "notice_seconds": 0, "away_seconds": 2}, {"times": 3}),
     ],
 )
-def test_put_then_delete_sets_and_clears(
-    controls: Controls, path: str, members: object, stored: dict[str, Any]
-) -> None:
+def test_put_then_delete_sets_and_clears(controls, path, members, stored):
     before = send(controls, "GET", path)
     status, answer = send(controls, "PUT", path, members)
     assert status == 200
@@ -121,7 +119,7 @@ def test_put_then_delete_sets_and_clears(
     assert send(controls, "DELETE", path) == before
 
 
-def test_put_several_faults_of_shares_that_add_up_to_one(controls: Controls) -> None:
+def test_put_several_faults_of_shares_that_add_up_to_one(controls):
     shares = [{"kind": kind.value, "share": 1 / 7} for kind in FaultKind]
     status, answer = send(controls, "PUT", FAULTS, {"faults": shares, "seed": 3})
     assert (status, len(answer["faults"])) == (200, 7)

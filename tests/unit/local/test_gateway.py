@@ -47,7 +47,7 @@ def send_request(
 @pytest.mark.parametrize("value", [PAGE, "null", "none", "cross-site", "http://127.0.0.1:4599"])
 @pytest.mark.parametrize("path", ["/2015-03-31/functions", "/_local/faults/scones", "/endpoints/scones/invocations"])
 @pytest.mark.parametrize("method", ["OPTIONS", "POST", "PUT", "GET"])
-def test_request_of_browser_is_forbidden(name: str, value: str, path: str, method: str) -> None:
+def test_request_of_browser_is_forbidden(name, value, path, method):
     ministack = MiniStack()
     start, body = send_request(ministack, {"Host": "127.0.0.1:4599", name: value}, path=path, method=method)
     assert start["status"] == 403
@@ -60,7 +60,7 @@ def test_request_of_browser_is_forbidden(name: str, value: str, path: str, metho
     "host",
     ["", "127.0.0.1", "127.0.0.1:4598", "localhost", "evil.example:4599", "pictures.s3.localhost"],
 )
-def test_request_for_foreign_host_is_forbidden(host: str) -> None:
+def test_request_for_foreign_host_is_forbidden(host):
     """A page whose host name resolves to 127.0.0.1 sends no Origin with a GET."""
     ministack = MiniStack()
     start, body = send_request(ministack, {"Host": host} if host else {})
@@ -70,13 +70,13 @@ def test_request_for_foreign_host_is_forbidden(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:4599", "localhost:4599", "LocalHost:4599", "laptop-aws:4566"])
-def test_request_for_own_host_is_answered(host: str) -> None:
+def test_request_for_own_host_is_answered(host):
     ministack = MiniStack()
     start, _ = send_request(ministack, {"Host": host}, path="/bucket/key")
     assert (start["status"], ministack.paths) == (200, ["/bucket/key"])
 
 
-def test_web_socket_of_browser_is_closed() -> None:
+def test_web_socket_of_browser_is_closed():
     ministack = MiniStack()
     headers = {"Host": "127.0.0.1:4599", "Origin": PAGE}
     assert send_request(ministack, headers, kind="websocket") == [{"type": "websocket.close"}]

@@ -12,7 +12,7 @@ def failed(message: str, kind: str = "Runtime.HandlerError") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("at_import", [False, True])
-def test_result_of_exception_has_its_class_name(at_import: bool) -> None:
+def test_result_of_exception_has_its_class_name(at_import):
     raised = {MARK: {"errorType": "PictureMissingError", "errorMessage": "no picture", "trace": "Traceback"}}
     given = failed(f"Worker init failed: {json.dumps(raised)}") if at_import else {"body": raised, "log": "before"}
     assert aws_result(given, "id-1", None) == {
@@ -31,7 +31,7 @@ def test_result_of_exception_has_its_class_name(at_import: bool) -> None:
         (None, "unknown"),
     ],
 )
-def test_result_of_crashed_process_has_its_end(return_code: int | None, end: str) -> None:
+def test_result_of_crashed_process_has_its_end(return_code, end):
     result = aws_result(failed("Worker process died"), "id-1", return_code)
     text = f"RequestId: id-1 Error: Runtime exited with error: {end}"
     assert result["body"] == {"errorType": "Runtime.ExitError", "errorMessage": text}
@@ -51,11 +51,11 @@ def test_result_of_crashed_process_has_its_end(return_code: int | None, end: str
         failed("no picture at inbox/a.png", "PictureMissingError"),
     ],
 )
-def test_result_of_other_result_is_unchanged(result: dict[str, Any]) -> None:
+def test_result_of_other_result_is_unchanged(result):
     assert aws_result(result, "id-1", None) is result
 
 
 @pytest.mark.parametrize("cause", ["Function not found: x", "[1]", '{"errorType": "KeyError"}'])
-def test_other_failed_call_keeps_its_error(cause: str) -> None:
+def test_other_failed_call_keeps_its_error(cause):
     error = stepfunctions._ExecutionError("Lambda.ResourceNotFoundException", cause)
     assert throttled_or_same(error) is error

@@ -1,5 +1,4 @@
 import inspect
-from typing import Any
 
 import pytest
 from ministack.core import lambda_runtime
@@ -13,7 +12,7 @@ EVERY_SOURCE = [source for patches in PATCHES for source in patches.sources]
 
 
 @pytest.mark.parametrize("source", EVERY_SOURCE, ids=lambda source: source.name)
-def test_install_with_a_changed_source_fails_and_patches_nothing(monkeypatch: pytest.MonkeyPatch, source: Any) -> None:
+def test_install_with_a_changed_source_fails_and_patches_nothing(monkeypatch, source):
     changed = getattr(source.owner, source.name)
     if isinstance(changed, str):
         monkeypatch.setattr(source.owner, source.name, changed + "# upgraded\n")
@@ -26,12 +25,12 @@ def test_install_with_a_changed_source_fails_and_patches_nothing(monkeypatch: py
     assert [getattr(each.owner, each.name) for each in EVERY_SOURCE] == before
 
 
-def test_install_two_patches_of_one_function_nests_them(install_for_test: Any) -> None:
+def test_install_two_patches_of_one_function_nests_them(install_for_test):
     install_for_test(lambda_failures.patches, lambda_workers.patches)
     assert lambda_svc._execute_function_warm.__module__ == "local.ministack.lambda_workers"
 
 
-def test_install_worker_script_sends_exception_names_and_compiles(install_for_test: Any) -> None:
+def test_install_worker_script_sends_exception_names_and_compiles(install_for_test):
     install_for_test(lambda_failures.patches)
     script = lambda_runtime._PYTHON_WORKER_SCRIPT
     compile(script, "worker", "exec")

@@ -1,13 +1,13 @@
 from local.ministack.upload_events import Duplicates, DuplicatesSetting
 
 
-def test_draw_without_setting_has_no_duplicates() -> None:
+def test_draw_without_setting_has_no_duplicates():
     duplicates = Duplicates()
     assert [duplicates.draw() for _ in range(100)] == [None] * 100
     assert duplicates.get()["events"] == 100
 
 
-def test_draw_with_seed_repeats_the_same_share() -> None:
+def test_draw_with_seed_repeats_the_same_share():
     duplicates = Duplicates()
     draws = []
     for _ in range(2):
@@ -20,7 +20,7 @@ def test_draw_with_seed_repeats_the_same_share() -> None:
     assert (counts["events"], counts["sent_twice"]) == (2000, 2 * (1000 - draws[0].count(None)))
 
 
-def test_clear_ends_duplicates_and_resets_counts() -> None:
+def test_clear_ends_duplicates_and_resets_counts():
     duplicates = Duplicates()
     duplicates.put(DuplicatesSetting(1.0))
     assert duplicates.draw() == 0.0

@@ -46,7 +46,7 @@ def structure(value: Any) -> Any:
         ("InputAndOutput", ["endpointInput", "endpointOutput"]),
     ],
 )
-def test_line_has_only_the_configured_sides(mode: str, sides: list[str]) -> None:
+def test_line_has_only_the_configured_sides(mode, sides):
     assert list(captured_line(CaptureOptions=[{"CaptureMode": mode}])["captureData"]) == sides
 
 
@@ -61,9 +61,7 @@ def test_line_has_only_the_configured_sides(mode: str, sides: list[str]) -> None
     ],
     ids=["declared JSON", "declared CSV", "invalid text", "not declared"],
 )
-def test_line_encodes_declared_text_as_text(
-    declared: dict[str, Any], content_type: str, body: bytes, encoding: str, data: str
-) -> None:
+def test_line_encodes_declared_text_as_text(declared, content_type, body, encoding, data):
     call = CapturedInvocation(b"", "image/png", body, content_type, CALL.time)
     assert captured_line(call, CaptureContentTypeHeader=declared)["captureData"]["endpointOutput"] == {
         "observedContentType": content_type,
@@ -73,7 +71,7 @@ def test_line_encodes_declared_text_as_text(
     }
 
 
-def test_line_has_inference_id_and_custom_attributes() -> None:
+def test_line_has_inference_id_and_custom_attributes():
     call = CapturedInvocation(b"", "image/png", b"", "a/b", CALL.time, "id-1", "colour=red")
     metadata = captured_line(call)["eventMetadata"]
     assert (metadata["inferenceId"], metadata["customAttributes"]) == ("id-1", ["colour=red"])
@@ -81,14 +79,14 @@ def test_line_has_inference_id_and_custom_attributes() -> None:
 
 @pytest.mark.parity("endpoint-capture")
 @pytest.mark.skipif(not REAL.is_dir(), reason="captures of a real endpoint are not available")
-def test_line_has_the_structure_of_a_real_endpoints() -> None:
+def test_line_has_the_structure_of_a_real_endpoints():
     lines = [text for path in REAL.rglob("*.jsonl") for text in path.read_text().splitlines()]
     assert lines, f"{REAL} holds no captures"
     for real in lines:
         assert structure(json.loads(real)) == structure(captured_line())
 
 
-def test_flush_writes_the_sampled_calls_once() -> None:
+def test_flush_writes_the_sampled_calls_once():
     chances = iter([0.19, 0.2, 0.99])
     s3 = FakeS3()
     capture = DataCapture(CONFIG | {"InitialSamplingPercentage": 20}, "scones", s3, lambda: next(chances))
@@ -101,7 +99,7 @@ def test_flush_writes_the_sampled_calls_once() -> None:
     assert len(body.splitlines()) == 1
 
 
-def test_flush_to_missing_bucket_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_flush_to_missing_bucket_is_logged(caplog):
     s3 = boto3.client("s3", region_name="us-east-1")
     capture = DataCapture(CONFIG, "scones", s3)
     capture.record("AllTraffic", CALL)

@@ -14,21 +14,21 @@ def put(faults: Faults, *requested: Fault, seed: int | None = None) -> None:
     faults.put("scones", FaultRequest(requested, seed))
 
 
-def test_fault_with_calls_ends_after_them() -> None:
+def test_fault_with_calls_ends_after_them():
     faults = Faults()
     put(faults, Fault(FaultKind.THROTTLED, calls=2))
     assert [faults.draw("scones") is not None for _ in range(3)] == [True, True, False]
     assert faults.get("scones") == {"faults": [], "calls": 3, "injected": {"throttled": 2}}
 
 
-def test_fault_with_share_hits_that_share() -> None:
+def test_fault_with_share_hits_that_share():
     chances = iter([0.2, 0.3, 0.1])
     faults = Faults(chance=lambda: next(chances))
     put(faults, Fault(FaultKind.FAILING, share=0.3, calls=2))
     assert [faults.draw("scones") is not None for _ in range(3)] == [True, False, True]
 
 
-def test_fault_with_seconds_ends_after_them() -> None:
+def test_fault_with_seconds_ends_after_them():
     clock = Clock()
     faults = Faults(clock=clock)
     put(faults, Fault(FaultKind.GONE, seconds=5))
@@ -40,7 +40,7 @@ def test_fault_with_seconds_ends_after_them() -> None:
     assert faults.draw("scones") is None
 
 
-def test_fault_hits_one_endpoint_until_cleared() -> None:
+def test_fault_hits_one_endpoint_until_cleared():
     faults = Faults()
     put(faults, Fault(FaultKind.SLOW))
     assert faults.draw("other") is None
@@ -48,7 +48,7 @@ def test_fault_hits_one_endpoint_until_cleared() -> None:
     assert faults.draw("scones") is None
 
 
-def test_several_faults_hit_their_shares() -> None:
+def test_several_faults_hit_their_shares():
     chances = iter([0.0, 0.125, 0.37, 0.375, 0.38, 0.99])
     faults = Faults(chance=lambda: next(chances))
     slow, failing = Fault(FaultKind.SLOW, share=0.125), Fault(FaultKind.FAILING, share=0.25)
@@ -59,7 +59,7 @@ def test_several_faults_hit_their_shares() -> None:
     assert (counts["calls"], counts["injected"]) == (6, {"slow": 1, "failing": 2})
 
 
-def test_ended_fault_keeps_the_others_and_the_counts() -> None:
+def test_ended_fault_keeps_the_others_and_the_counts():
     faults = Faults(chance=lambda: 0.0)
     gone, failing = Fault(FaultKind.GONE, 0.5, calls=1), Fault(FaultKind.FAILING, 0.5)
     put(faults, gone, failing)
@@ -69,7 +69,7 @@ def test_ended_fault_keeps_the_others_and_the_counts() -> None:
     assert counts["injected"] == {"gone": 1, "failing": 2}
 
 
-def test_counts_continue_until_cleared() -> None:
+def test_counts_continue_until_cleared():
     faults = Faults()
     put(faults, Fault(FaultKind.GONE))
     faults.draw("scones")
@@ -80,7 +80,7 @@ def test_counts_continue_until_cleared() -> None:
     assert faults.get("scones") == {"faults": [], "calls": 0, "injected": {}}
 
 
-def test_seed_hits_the_same_calls_each_time() -> None:
+def test_seed_hits_the_same_calls_each_time():
     faults = Faults()
     draws = []
     for _ in range(2):

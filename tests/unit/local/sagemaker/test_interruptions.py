@@ -5,7 +5,7 @@ from local.sagemaker.interruptions import Interruption, Interruptions
 SOON = Interruption(times=2, after_seconds=5)
 
 
-def test_draw_interrupts_after_the_time_and_as_often_as_requested() -> None:
+def test_draw_interrupts_after_the_time_and_as_often_as_requested():
     requested = Interruptions()
     requested.put("job", SOON)
     assert requested.draw("job", 4.9) is None
@@ -19,13 +19,13 @@ def test_draw_interrupts_after_the_time_and_as_often_as_requested() -> None:
 @pytest.mark.parametrize(
     ("job", "hit"), [("scones", True), ("scones-2026", True), ("scones2-2026", False), ("x", False)]
 )
-def test_draw_matches_name_and_prefix(job: str, hit: bool) -> None:
+def test_draw_matches_name_and_prefix(job, hit):
     requested = Interruptions()
     requested.put("scones", Interruption())
     assert (requested.draw(job, 0.0) is not None) is hit
 
 
-def test_draw_with_two_matching_names_uses_both() -> None:
+def test_draw_with_two_matching_names_uses_both():
     requested = Interruptions()
     requested.put("a", Interruption())
     requested.put("a-b", Interruption())
@@ -34,7 +34,7 @@ def test_draw_with_two_matching_names_uses_both() -> None:
     assert requested.draw("a-b", 0.0) is None
 
 
-def test_clear_ends_interruptions_and_resets_the_count() -> None:
+def test_clear_ends_interruptions_and_resets_the_count():
     requested = Interruptions()
     requested.put("job", Interruption())
     requested.draw("job", 0.0)

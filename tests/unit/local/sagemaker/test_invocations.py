@@ -28,7 +28,7 @@ def invoke(*serving: Any, fault: Fault | None = None) -> Any:
     return Invocations(endpoints, faults, Mock()).invoke("scones", b"picture", PNG)
 
 
-def test_invoke_endpoint_out_of_service_is_not_found() -> None:
+def test_invoke_endpoint_out_of_service_is_not_found():
     with pytest.raises(AwsError) as raised:
         invoke(None)
     assert (raised.value.code, raised.value.status) == ("ValidationError", 400)
@@ -45,9 +45,7 @@ def test_invoke_endpoint_out_of_service_is_not_found() -> None:
     ],
     ids=["timeout", "ended", "client error", "server error"],
 )
-def test_invoke_with_failing_container_has_the_error_of_aws_and_no_capture(
-    answer: Any, code: str, original: int | None, message: str
-) -> None:
+def test_invoke_with_failing_container_has_the_error_of_aws_and_no_capture(answer, code, original, message):
     failing: Any = deployment(answer)
     with pytest.raises(AwsError) as raised:
         invoke(failing, failing)
@@ -56,12 +54,12 @@ def test_invoke_with_failing_container_has_the_error_of_aws_and_no_capture(
     failing.capture.record.assert_not_called()
 
 
-def test_invoke_during_update_uses_the_new_deployment() -> None:
+def test_invoke_during_update_uses_the_new_deployment():
     old, new = deployment(ModelServerGoneError("retired")), deployment()
     assert invoke(old, new) == (ANSWER, "AllTraffic")
 
 
-def test_invoke_is_captured_and_forwards_no_credentials() -> None:
+def test_invoke_is_captured_and_forwards_no_credentials():
     serving: Any = deployment()
     assert invoke(serving) == (ANSWER, "AllTraffic")
     serving.server.invoke.assert_called_once_with(
@@ -72,9 +70,7 @@ def test_invoke_is_captured_and_forwards_no_credentials() -> None:
 
 
 @pytest.mark.parametrize(("delay_seconds", "slept"), [(5, 5), (86_400, 60)])
-def test_invoke_with_slow_fault_is_delayed_up_to_the_limit(
-    monkeypatch: pytest.MonkeyPatch, delay_seconds: float, slept: float
-) -> None:
+def test_invoke_with_slow_fault_is_delayed_up_to_the_limit(monkeypatch, delay_seconds, slept):
     delays: list[float] = []
     monkeypatch.setattr("local.sagemaker.invocations.time.sleep", delays.append)
     slow = Fault(FaultKind.SLOW, delay_seconds=delay_seconds)
@@ -101,7 +97,7 @@ def sent_metrics(call: MeasuredCall, status: int) -> dict[str, tuple[float, str]
     ("status", "client", "server"),
     [(200, 0, 0), (400, 1, 0), (415, 1, 0), (500, 0, 1), (503, 0, 1), (0, 0, 1)],
 )
-def test_metrics_count_errors_by_status(status: int, client: int, server: int) -> None:
+def test_metrics_count_errors_by_status(status, client, server):
     assert sent_metrics(MeasuredCall("scones"), status) == {
         "Invocations": (1, "None"),
         "Invocation4XXErrors": (client, "None"),
@@ -109,7 +105,7 @@ def test_metrics_count_errors_by_status(status: int, client: int, server: int) -
     }
 
 
-def test_metrics_separate_model_and_overhead_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_separate_model_and_overhead_latency(monkeypatch):
     now = iter([0.0, 1.0, 3.0, 4.0, 4.5, 5.0])
     monkeypatch.setattr("local.sagemaker.invocations.time.perf_counter", now.__next__)
     call = MeasuredCall("scones")

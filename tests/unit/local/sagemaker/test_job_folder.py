@@ -12,7 +12,7 @@ def folder(tmp_path: Path) -> JobFolder:
     return made
 
 
-def test_localise_drivers_replaces_the_constant_path_in_scripts_only(folder: JobFolder) -> None:
+def test_localise_drivers_replaces_the_constant_path_in_scripts_only(folder):
     drivers = folder.data / "sm_drivers"
     drivers.mkdir()
     (drivers / "sm_train.sh").write_text("cat /opt/ml/input/config/x\n")
@@ -23,7 +23,7 @@ def test_localise_drivers_replaces_the_constant_path_in_scripts_only(folder: Job
 
 
 @pytest.mark.parity("training-container")
-def test_environment_has_no_variables_of_the_user(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_has_no_variables_of_the_user(folder, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     request = {"TrainingJobName": "job", "Environment": {"COLOUR": "red"}}

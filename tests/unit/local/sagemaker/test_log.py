@@ -35,12 +35,12 @@ DRIVER_FAILURE = "subprocess.CalledProcessError: Command '['python3']' returned 
     ],
     ids=["last lines of the script", "failure file of the script", "signal"],
 )
-def test_failure_reason_has_the_scripts_own_text(exit_code: int, log: str, failure_file: str, reason: str) -> None:
+def test_failure_reason_has_the_scripts_own_text(exit_code, log, failure_file, reason):
     assert failure_reason(exit_code, log, failure_file) == reason
 
 
 @pytest.mark.parametrize("log", ["line\n" * 1000, "x" * 5000, ""])
-def test_failure_reason_has_at_most_1024_characters(log: str) -> None:
+def test_failure_reason_has_at_most_1024_characters(log):
     reason = failure_reason(1, log, "")
     assert len(reason) <= 1024
     assert reason.startswith("AlgorithmError: ")
@@ -58,11 +58,11 @@ def test_failure_reason_has_at_most_1024_characters(log: str) -> None:
     ],
     ids=["silent script", "no drivers"],
 )
-def test_script_output_without_output_between_drivers_is_the_log(log: str, output: str) -> None:
+def test_script_output_without_output_between_drivers_is_the_log(log, output):
     assert script_output(log) == output
 
 
-def test_final_metrics_have_the_last_numeric_match() -> None:
+def test_final_metrics_have_the_last_numeric_match():
     definitions = [
         {"Name": "loss", "Regex": r"loss=([0-9.]+)"},
         {"Name": "nothing", "Regex": "f1=(.*)"},
@@ -81,5 +81,5 @@ def test_final_metrics_have_the_last_numeric_match() -> None:
         ("", 10, ""),
     ],
 )
-def test_last_lines_are_whole_if_they_fit(text: str, characters: int, tail: str) -> None:
+def test_last_lines_are_whole_if_they_fit(text, characters, tail):
     assert last_lines(text, characters) == tail

@@ -23,7 +23,7 @@ def s3() -> FakeS3:
 
 
 @pytest.mark.parametrize("uri", ["https://bucket/key", "bucket/key", "s3://"])
-def test_split_invalid_uri_fails(uri: str) -> None:
+def test_split_invalid_uri_fails(uri):
     with pytest.raises(ValidationFailedError, match="is not an S3 URI"):
         split_s3_uri(uri)
 
@@ -36,7 +36,7 @@ def test_split_invalid_uri_fails(uri: str) -> None:
         ("s3://bucket/", ("bucket", "")),
     ],
 )
-def test_split_uri_has_bucket_and_key(uri: str, parts: tuple[str, str]) -> None:
+def test_split_uri_has_bucket_and_key(uri, parts):
     assert split_s3_uri(uri) == parts
 
 
@@ -50,23 +50,23 @@ def test_split_uri_has_bucket_and_key(uri: str, parts: tuple[str, str]) -> None:
         ("a.png", "", "a.png"),
     ],
 )
-def test_relative_name_drops_folder_or_object_prefix(key: str, prefix: str, name: str) -> None:
+def test_relative_name_drops_folder_or_object_prefix(key, prefix, name):
     assert relative_name(key, prefix) == name
 
 
-def test_download_key_with_path_outside_the_folder_fails(s3: FakeS3, tmp_path: Path) -> None:
+def test_download_key_with_path_outside_the_folder_fails(s3, tmp_path):
     s3.objects["train/../../evil"] = b""
     with pytest.raises(ValidationFailedError, match="has a path outside the channel's folder"):
         download_prefix(s3, "s3://b/train", tmp_path)
 
 
-def test_download_ignores_folder_markers_of_the_console(s3: FakeS3, tmp_path: Path) -> None:
+def test_download_ignores_folder_markers_of_the_console(s3, tmp_path):
     s3.objects |= {"train/": b"", "train/a/": b"", "train/a/b.png": b"picture"}
     assert download_prefix(s3, "s3://b/train", tmp_path) == 1
     assert (tmp_path / "a" / "b.png").read_bytes() == b"picture"
 
 
-def test_download_archive_with_path_outside_the_folder_fails(s3: FakeS3, tmp_path: Path) -> None:
+def test_download_archive_with_path_outside_the_folder_fails(s3, tmp_path):
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
         tar.addfile(tarfile.TarInfo("../evil"))
@@ -81,7 +81,7 @@ def replace(file: Path, content: bytes) -> None:
     file.with_suffix(".partial").replace(file)
 
 
-def test_restore_on_next_instance_has_the_files_of_the_last(s3: FakeS3, tmp_path: Path) -> None:
+def test_restore_on_next_instance_has_the_files_of_the_last(s3, tmp_path):
     first = CheckpointSync(s3, tmp_path / "1", "s3://b/jobs/x/")
     first.restore()
     (tmp_path / "1" / "deep").mkdir()
@@ -95,7 +95,7 @@ def test_restore_on_next_instance_has_the_files_of_the_last(s3: FakeS3, tmp_path
     assert s3.puts == ["jobs/x/deep/a.pt"]  # restored files are not uploaded again
 
 
-def test_sync_uploads_only_changed_files_and_deletes_none(s3: FakeS3, tmp_path: Path) -> None:
+def test_sync_uploads_only_changed_files_and_deletes_none(s3, tmp_path):
     copy = CheckpointSync(s3, tmp_path, "s3://b/jobs")
     copy.restore()
     for name in ("a.pt", "b.pt"):
@@ -109,9 +109,7 @@ def test_sync_uploads_only_changed_files_and_deletes_none(s3: FakeS3, tmp_path: 
     assert s3.objects == {"jobs/a.pt": b"2", "jobs/b.pt": b"1"}
 
 
-def test_sync_while_folder_disappears_uploads_the_next_time(
-    s3: FakeS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sync_while_folder_disappears_uploads_the_next_time(s3, tmp_path, monkeypatch):
     copy = CheckpointSync(s3, tmp_path, "s3://b/jobs")
     copy.restore()
     (tmp_path / "a.pt").write_bytes(b"1")

@@ -21,7 +21,7 @@ def names(**request: object) -> list[str]:
     return [summary["EndpointName"] for summary in answer["Endpoints"]]
 
 
-def test_list_with_foreign_token_fails() -> None:
+def test_list_with_foreign_token_fails():
     with pytest.raises(ValidationFailedError, match="Invalid NextToken: elsewhere"):
         names(NextToken="elsewhere")
 
@@ -37,11 +37,11 @@ def test_list_with_foreign_token_fails() -> None:
         ({"CreationTimeBefore": START + timedelta(minutes=1)}, ["old"]),
     ],
 )
-def test_list_filters_and_sorts(request_members: dict[str, object], expected: list[str]) -> None:
+def test_list_filters_and_sorts(request_members, expected):
     assert names(**request_members) == expected
 
 
-def test_list_pages_have_every_summary_once() -> None:
+def test_list_pages_have_every_summary_once():
     first = list_page("ListEndpoints", {"MaxResults": 2}, SUMMARIES)
     second = list_page("ListEndpoints", {"MaxResults": 2, "NextToken": first["NextToken"]}, SUMMARIES)
     assert first["Endpoints"] + second["Endpoints"] == SUMMARIES[::-1]
