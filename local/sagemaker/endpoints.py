@@ -136,9 +136,9 @@ class Endpoints:
         folder = self._host.state / "endpoints" / endpoint_name / f"{next(self._numbers):04d}"
         server = ModelServer(endpoint_name, config["ProductionVariants"][0], folder, self._host)
         settings = config.get("DataCaptureConfig")
-        is_captured = settings is not None and settings.get("EnableCapture", True)
-        capture = DataCapture(settings, endpoint_name, self._host.s3) if is_captured else None
-        return Deployment(config, model, server, capture)
+        if settings is None or not settings.get("EnableCapture", True):
+            return Deployment(config, model, server)
+        return Deployment(config, model, server, DataCapture(settings, endpoint_name, self._host.s3))
 
     def _bring_up(self, endpoint: Endpoint, deployment: Deployment) -> None:
         failure = self._start(endpoint.name, deployment)

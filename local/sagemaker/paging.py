@@ -17,7 +17,7 @@ def list_page(operation: str, request: dict[str, Any], described: list[dict[str,
             `SortOrder`, `MaxResults`, and `NextToken`, for which ValidationFailedError is raised if it is invalid.
         described: every resource, as its Describe operation shows it.
     """
-    output = sagemaker_model().operation_model(operation).output_shape
+    output: Any = sagemaker_model().operation_model(operation).output_shape
     [(list_key, listed)] = [(key, shape) for key, shape in output.members.items() if shape.type_name == "list"]
     members = listed.member.members
     kind = operation.removeprefix("List").removesuffix("s")

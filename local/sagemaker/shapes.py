@@ -40,7 +40,7 @@ def parse_request(operation: str, body: bytes) -> dict[str, Any]:
         raise AwsError("SerializationException", f"The body is not JSON: {error}") from error
     if not isinstance(members, dict):
         raise AwsError("SerializationException", "The body is not a JSON object")
-    shape = sagemaker_model().operation_model(operation).input_shape
+    shape: Any = sagemaker_model().operation_model(operation).input_shape  # each operation has one
     report = ParamValidator().validate(members, shape)
     problems = [line for line in report.generate_report().splitlines() if line]
     problems = problems or list(_violations(members, shape, ""))

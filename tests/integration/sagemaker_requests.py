@@ -166,7 +166,5 @@ def settled_endpoint(aws: LaptopAws, name: str) -> Any:
 def invoke_endpoint(aws: LaptopAws, name: str, word: str = "hello", **headers: Any) -> Any:
     """Invoke an endpoint once, without the SDK's retries."""
     return aws.client("sagemaker-runtime", retries={"total_max_attempts": 1}).invoke_endpoint(
-        EndpointName=name,
-        Body=word.encode(),
-        **({"ContentType": "image/png", "Accept": "application/json"} | headers),
+        EndpointName=name, Body=word.encode(), **({"ContentType": "image/png", "Accept": "application/json"} | headers)
     )

@@ -34,7 +34,8 @@ class Uploads:
     def events(self, count: int) -> list[Any]:
         """Wait for a number of events and return them."""
         found: list[Any] = []
-        wait_until(lambda: found.extend(self.aws.receive(self.queue)) or len(found) >= count)
+        while len(found) < count:
+            found += wait_until(lambda: self.aws.receive(self.queue))
         return found
 
 

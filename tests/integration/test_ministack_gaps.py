@@ -283,10 +283,7 @@ def test_stack_with_metric_math_alarm_is_rolled_back(laptop_aws):
         "ComparisonOperator": "GreaterThanThreshold",
         "EvaluationPeriods": 1,
         "Threshold": 1,
-        "Metrics": [
-            {"Id": "sum", "Expression": "one + 1"},
-            {"Id": "one", "MetricStat": stat, "ReturnData": False},
-        ],
+        "Metrics": [{"Id": "sum", "Expression": "one + 1"}, {"Id": "one", "MetricStat": stat, "ReturnData": False}],
     }
     alarm_resource = {"Type": "AWS::CloudWatch::Alarm", "Properties": alarm}
     assert stack_status(laptop_aws, {"Alarm": alarm_resource}) == "ROLLBACK_COMPLETE", (
@@ -298,11 +295,7 @@ def test_stack_with_metric_math_alarm_is_rolled_back(laptop_aws):
 def test_stack_with_unknown_resource_behind_false_condition_deploys(laptop_aws):
     resources = {
         "Queue": {"Type": "AWS::SQS::Queue"},
-        "Model": {
-            "Type": "AWS::SageMaker::Model",
-            "Condition": "OnAws",
-            "Properties": {"ExecutionRoleArn": ROLE},
-        },
+        "Model": {"Type": "AWS::SageMaker::Model", "Condition": "OnAws", "Properties": {"ExecutionRoleArn": ROLE}},
     }
     status = stack_status(laptop_aws, resources, Conditions={"OnAws": {"Fn::Equals": ["laptop", "aws"]}})
     assert status == "CREATE_COMPLETE"

@@ -71,10 +71,7 @@ def test_recorded_twice_for_one_state_folder_fails(tmp_path):
 
 def test_stop_command_for_default_state_folder_has_no_option(tmp_path, monkeypatch):
     monkeypatch.setattr(control, "DEFAULT_STATE", tmp_path.resolve())
-    with (
-        control.recorded(4599, tmp_path),
-        pytest.raises(AlreadyRunningError, match=r"python -m local stop$"),
-    ):
+    with control.recorded(4599, tmp_path), pytest.raises(AlreadyRunningError, match=r"python -m local stop$"):
         control.start(4599, tmp_path, fresh=True)
 
 

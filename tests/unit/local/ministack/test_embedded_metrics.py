@@ -12,11 +12,7 @@ def line(directives: Any, **targets: Any) -> str:
 
 
 def directive(*dimensions: list[str], **metric: Any) -> dict[str, Any]:
-    return {
-        "Namespace": "Scones",
-        "Dimensions": list(dimensions),
-        "Metrics": [{"Name": "Confidence"} | metric],
-    }
+    return {"Namespace": "Scones", "Dimensions": list(dimensions), "Metrics": [{"Name": "Confidence"} | metric]}
 
 
 def points(values: list[float], unit: str = "None", **dimensions: str) -> dict[str, Any]:

@@ -26,10 +26,4 @@ def test_clear_ends_duplicates_and_resets_counts():
     assert duplicates.draw() == 0.0
     duplicates.clear()
     assert duplicates.draw() is None
-    assert duplicates.get() == {
-        "duplicates": 0.0,
-        "delay_seconds": 0.0,
-        "seed": None,
-        "events": 1,
-        "sent_twice": 0,
-    }
+    assert duplicates.get() == {"duplicates": 0.0, "delay_seconds": 0.0, "seed": None, "events": 1, "sent_twice": 0}

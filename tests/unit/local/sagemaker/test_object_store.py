@@ -7,13 +7,7 @@ from typing import Any
 import pytest
 
 from local.sagemaker.errors import ValidationFailedError
-from local.sagemaker.object_store import (
-    CheckpointSync,
-    download_archive,
-    download_prefix,
-    relative_name,
-    split_s3_uri,
-)
+from local.sagemaker.object_store import CheckpointSync, download_archive, download_prefix, relative_name, split_s3_uri
 from tests.unit.local.sagemaker.fake_s3 import FakeS3
 
 

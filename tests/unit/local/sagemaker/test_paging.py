@@ -7,11 +7,7 @@ from local.sagemaker.paging import list_page
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SUMMARIES = [
-    {
-        "EndpointName": name,
-        "CreationTime": START + timedelta(minutes=number),
-        "EndpointStatus": status,
-    }
+    {"EndpointName": name, "CreationTime": START + timedelta(minutes=number), "EndpointStatus": status}
     for number, (name, status) in enumerate([("old", "Failed"), ("Scones-a", "InService"), ("scones-b", "InService")])
 ]
 
