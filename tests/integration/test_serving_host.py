@@ -181,19 +181,13 @@ def test_client_silent_between_requests_keeps_the_connection(port, monkeypatch):
 
 def test_parallel_requests_limit_decoding_to_cores_and_meet_in_predict_fn(port):
     """Four threads meet in predict_fn, even on one core: a program can batch them."""
-    clients = 4 * len(cores())
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    clients = 4 * cores
     with ThreadPoolExecutor(clients) as pool:
         asked = [pool.submit(request, port, "POST", "/invocations", body=b"together") for _ in range(clients)]
         answers = [one.result(120) for one in asked]
     assert [status for status, _ in answers] == [200] * clients
-    assert all(json.loads(body)["decoded_at_once"] <= len(cores()) for _, body in answers)
-
-
-def cores() -> set[int]:
-    """Return the cores available to this process."""
-    if hasattr(os, "sched_getaffinity"):
-        return set(os.sched_getaffinity(0))
-    return set(range(os.cpu_count() or 1))
+    assert all(json.loads(body)["decoded_at_once"] <= cores for _, body in answers)
 
 
 def test_process_ends_with_its_parent(tmp_path):
