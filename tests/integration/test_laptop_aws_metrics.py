@@ -36,7 +36,8 @@ def statistics(aws: LaptopAws, namespace: str, name: str, **dimensions: str) -> 
         Period=3600 * 24,
         Statistics=["Sum", "SampleCount", "Maximum"],
     )["Datapoints"]
-    return found[0] if found else None
+    [point] = found or [None]
+    return point
 
 
 # --- Functions ---

@@ -1,15 +1,6 @@
 from local.sagemaker.faults import Fault, FaultKind, FaultRequest, Faults
 
 
-class Clock:
-    """Seconds that a test sets."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def put(faults: Faults, *requested: Fault, seed: int | None = None) -> None:
     faults.put("scones", FaultRequest(requested, seed))
 
@@ -29,22 +20,12 @@ def test_fault_with_share_hits_that_share():
 
 
 def test_fault_with_seconds_ends_after_them():
-    clock = Clock()
-    faults = Faults(clock=clock)
+    times = iter([0.0, 4.0, 4.0, 5.0])
+    faults = Faults(clock=times.__next__)
     put(faults, Fault(FaultKind.GONE, seconds=5))
-    clock.now = 4.0
     assert faults.draw("scones") is not None
     [left] = faults.get("scones")["faults"]
     assert left["seconds"] == 1.0
-    clock.now = 5.0
-    assert faults.draw("scones") is None
-
-
-def test_fault_hits_one_endpoint_until_cleared():
-    faults = Faults()
-    put(faults, Fault(FaultKind.SLOW))
-    assert faults.draw("other") is None
-    faults.clear("scones")
     assert faults.draw("scones") is None
 
 
@@ -69,14 +50,16 @@ def test_ended_fault_keeps_the_others_and_the_counts():
     assert counts["injected"] == {"gone": 1, "failing": 2}
 
 
-def test_counts_continue_until_cleared():
+def test_faults_and_counts_of_one_endpoint_continue_until_cleared():
     faults = Faults()
     put(faults, Fault(FaultKind.GONE))
     faults.draw("scones")
     put(faults, Fault(FaultKind.SLOW))
     faults.draw("scones")
+    assert faults.draw("other") is None
     assert faults.get("scones")["injected"] == {"gone": 1, "slow": 1}
     faults.clear("scones")
+    assert faults.draw("scones") is None
     assert faults.get("scones") == {"faults": [], "calls": 0, "injected": {}}
 
 

@@ -2,14 +2,12 @@ import pytest
 
 from local.sagemaker.interruptions import Interruption, Interruptions
 
-SOON = Interruption(times=2, after_seconds=5)
-
 
 def test_draw_interrupts_after_the_time_and_as_often_as_requested():
-    requested = Interruptions()
-    requested.put("job", SOON)
+    requested, twice = Interruptions(), Interruption(times=2, after_seconds=5)
+    requested.put("job", twice)
     assert requested.draw("job", 4.9) is None
-    assert requested.draw("job", 5.0) == SOON
+    assert requested.draw("job", 5.0) == twice
     assert requested.get("job")["times"] == 1
     assert requested.draw("job", 6.0) is not None
     assert requested.draw("job", 7.0) is None
