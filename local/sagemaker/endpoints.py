@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Deployment:
-    """The records of an endpoint configuration and its model, and the server and the capture once they have started."""
+    """The records of an endpoint configuration and its model, their server, and its capture if that is enabled."""
 
     config: dict[str, Any]
     model: dict[str, Any]

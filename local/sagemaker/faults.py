@@ -1,7 +1,4 @@
-"""Fault injection: an endpoint that is slow, throttled, failing or missing, for a share of its calls.
-
-`/_local/faults/{endpoint}` sets them; docs/laptop-aws.md shows the requests.
-"""
+"""Fault injection: an endpoint that is slow, throttled, failing or missing, for a share of its calls."""
 
 import math
 import random
@@ -135,10 +132,10 @@ class Faults:
                 return None
             found.calls += 1
             found.drop_ended(self._clock())
-            mark = found.chance() if found.active else 0.0
+            rest = found.chance() if found.active else 0.0
             for index, (fault, end) in enumerate(found.active):
-                mark -= fault.share
-                if mark < 0:
+                rest -= fault.share
+                if rest < 0:
                     if fault.calls is not None:
                         found.active[index] = (replace(fault, calls=fault.calls - 1), end)
                     found.injected[fault.kind] += 1

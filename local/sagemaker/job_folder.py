@@ -80,10 +80,7 @@ class JobFolder:
         return text.replace(CONTAINER_PREFIX, str(self.opt_ml))
 
     def environment(self, request: dict[str, Any], arn: str, base: dict[str, str]) -> dict[str, str]:
-        """Return the environment variables of the training container: `base` and those of the job.
-
-        A script cannot depend on the user's shell. Without OMP_NUM_THREADS torch uses every core.
-        """
+        """Return the environment variables of the training container: `base` and those of the job, not the shell's."""
         return {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "HOME": str(self.scratch),

@@ -1,7 +1,4 @@
-"""One run of a training job: download, run the container's command, upload.
-
-A job on spot instances repeats the first two after each spot interruption.
-"""
+"""One run of a training job: download, run the container's command, and upload; again after a spot interruption."""
 
 import logging
 import threading
