@@ -70,7 +70,7 @@ def start(port: int, state: Path, *, fresh: bool = False) -> tuple[Running, bool
     if running is not None and fresh:
         raise AlreadyRunningError(
             f"The laptop's AWS is already running at {running.url} (process {running.pid}), but a "
-            f"fresh one is required. Stop it first, if nobody needs it: {_command('stop', state)}"
+            f"fresh one is required. Stop it first, if it is not needed: {_command('stop', state)}"
         )
     if running is not None and running.port != port:
         raise PortInUseError(

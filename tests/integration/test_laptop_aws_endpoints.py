@@ -149,8 +149,8 @@ def test_missing_and_existing_names_have_the_errors_of_aws(laptop_aws, endpoint)
     sagemaker = laptop_aws.client("sagemaker")
     config = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
     arn = "arn:aws:sagemaker:us-east-1:000000000000"
-    with pytest.raises(ClientError, match=f'Could not find endpoint "{arn}:endpoint/nobody".'):
-        sagemaker.describe_endpoint(EndpointName="Nobody")
+    with pytest.raises(ClientError, match=f'Could not find endpoint "{arn}:endpoint/missing".'):
+        sagemaker.describe_endpoint(EndpointName="Missing")
     with pytest.raises(ClientError, match="Could not find endpoint configuration"):
         sagemaker.create_endpoint(EndpointName="other", EndpointConfigName="nothing")
     with pytest.raises(ClientError, match="Cannot create already existing endpoint"):
@@ -179,8 +179,8 @@ def test_invoke_with_container_error_is_a_model_error(laptop_aws, endpoint, word
         runtime.invoke_endpoint(EndpointName=endpoint, Body=word, ContentType=content_type)
     response = refused.value.response
     assert (response["OriginalStatusCode"], response["OriginalMessage"]) == (status, message)
-    whose = "client" if status < 500 else "server"
-    assert f'Received {whose} error ({status}) from primary with message "{message}"' in str(refused.value)
+    side = "client" if status < 500 else "server"
+    assert f'Received {side} error ({status}) from primary with message "{message}"' in str(refused.value)
 
 
 @pytest.mark.parity("invoke-request")

@@ -77,8 +77,10 @@ def test_exception_has_its_class_name_and_keeps_the_worker(laptop_aws, function)
     ],
 )
 def test_exception_at_import_has_its_name(laptop_aws, text, kind, message):
-    mark, body = laptop_aws.invoke(laptop_aws.create_function(text), {})
+    function = laptop_aws.create_function(text)
+    mark, body = laptop_aws.invoke(function, {})
     assert (mark, body["errorType"], body["errorMessage"]) == ("Unhandled", kind, message)
+    assert "Traceback (most recent call last)" in log(laptop_aws, function)
 
 
 @pytest.mark.parity("lambda-error-names", "states-catch", "states-retry")

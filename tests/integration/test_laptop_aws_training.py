@@ -86,7 +86,7 @@ def test_create_with_invalid_request_has_the_error_of_aws(laptop_aws):
         sagemaker.create_training_job(TrainingJobName="lonely")
     assert refused.value.response["Error"]["Code"] == "ValidationException"
     with pytest.raises(ClientError, match=r"Requested resource not found\."):
-        sagemaker.describe_training_job(TrainingJobName="nobody")
+        sagemaker.describe_training_job(TrainingJobName="missing")
 
 
 @pytest.mark.parity("training-container", "training-output", "training-metrics")

@@ -1,25 +1,13 @@
-import json
 from typing import Any
 
 import pytest
 from ministack.services import stepfunctions
 
-from local.ministack.lambda_failures import MARK, aws_result, throttled_or_same
+from local.ministack.lambda_failures import aws_result, throttled_or_same
 
 
 def failed(message: str, kind: str = "Runtime.HandlerError") -> dict[str, Any]:
     return {"body": {"errorMessage": message, "errorType": kind}, "error": True, "log": "before"}
-
-
-@pytest.mark.parametrize("at_import", [False, True])
-def test_result_of_exception_has_its_class_name(at_import):
-    raised = {MARK: {"errorType": "PictureMissingError", "errorMessage": "no picture", "trace": "Traceback"}}
-    given = failed(f"Worker init failed: {json.dumps(raised)}") if at_import else {"body": raised, "log": "before"}
-    assert aws_result(given, "id-1", None) == {
-        "body": {"errorType": "PictureMissingError", "errorMessage": "no picture"},
-        "error": True,
-        "log": "before\nTraceback",
-    }
 
 
 @pytest.mark.parametrize(

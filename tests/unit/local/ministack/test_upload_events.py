@@ -1,12 +1,6 @@
 from local.ministack.upload_events import Duplicates, DuplicatesSetting
 
 
-def test_draw_without_setting_has_no_duplicates():
-    duplicates = Duplicates()
-    assert [duplicates.draw() for _ in range(100)] == [None] * 100
-    assert duplicates.get()["events"] == 100
-
-
 def test_draw_with_seed_repeats_the_same_share():
     duplicates = Duplicates()
     draws = []

@@ -40,10 +40,9 @@ def test_invoke_endpoint_out_of_service_is_not_found():
     [
         (InvocationTimeoutError(), "ModelError", 0, "Your invocation timed out while waiting for a response"),
         (ModelServerGoneError("refused"), "ServiceUnavailable", None, "The container of AllTraffic has ended: refused"),
-        (ContainerAnswer(415, b"no", ""), "ModelError", 415, 'client error (415) from primary with message "no"'),
         (ContainerAnswer(500, b"no", ""), "ModelError", 500, 'server error (500) from primary with message "no"'),
     ],
-    ids=["timeout", "ended", "client error", "server error"],
+    ids=["timeout", "ended", "server error"],
 )
 def test_invoke_with_failing_container_has_the_error_of_aws_and_no_capture(answer, code, original, message):
     failing: Any = deployment(answer)
