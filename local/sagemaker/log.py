@@ -105,14 +105,14 @@ def failure_reason(exit_code: int, log: str, failure_file: str) -> str:
     """
     reason = failure_file.strip()
     if not reason or any(mark in reason for mark in _DRIVER_FAILURES):
-        reason = script_output(log)
+        reason = _script_output(log)
     # The shell's exit code for a signal, 137 for SIGKILL.
     shown = exit_code if exit_code >= 0 else 128 - exit_code
     start, end = "AlgorithmError: ", f", exit code: {shown}"
     return start + last_lines(reason, _REASON_CHARACTERS - len(start) - len(end)) + end
 
 
-def script_output(log: str) -> str:
+def _script_output(log: str) -> str:
     """Return the output of the entry script in a log, without that of the drivers."""
     lines = log.splitlines()
     starts = [i for i, line in enumerate(lines) if line.startswith(_DRIVER_STARTS_SCRIPT)]

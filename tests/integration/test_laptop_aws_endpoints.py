@@ -69,9 +69,6 @@ def endpoint(laptop_aws: LaptopAws) -> Iterator[str]:
     delete(laptop_aws, name)
 
 
-# --- Life cycle ---
-
-
 @pytest.mark.parity("endpoint-lifecycle")
 def test_create_with_broken_model_fails_with_its_last_lines(laptop_aws):
     name = unique("broken")
@@ -165,9 +162,6 @@ def test_missing_and_existing_names_have_the_errors_of_aws(laptop_aws, endpoint)
     assert [entry["EndpointName"] for entry in listed["Endpoints"]] == [endpoint]
 
 
-# --- Invocations ---
-
-
 @pytest.mark.parity("invoke-model-error")
 @pytest.mark.parametrize(
     ("word", "content_type", "status", "message"),
@@ -221,9 +215,6 @@ def test_invoke_by_many_clients_at_once(laptop_aws, endpoint):
         assert list(pool.map(call, range(200))) == [str(number) for number in range(200)]
 
 
-# --- Data capture ---
-
-
 @pytest.mark.parity("endpoint-capture")
 def test_captures_have_the_layout_of_sagemaker(laptop_aws):
     name = unique("captured")
@@ -247,9 +238,6 @@ def test_captures_have_the_layout_of_sagemaker(laptop_aws):
     assert (output["encoding"], json.loads(output["data"])["word"]) == ("JSON", "one")
     assert capture["eventMetadata"]["inferenceId"] == "id-1"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", capture["eventMetadata"]["inferenceTime"])
-
-
-# --- Fault injection ---
 
 
 @pytest.fixture

@@ -40,9 +40,6 @@ def statistics(aws: LaptopAws, namespace: str, name: str, **dimensions: str) -> 
     return point
 
 
-# --- Functions ---
-
-
 @pytest.mark.parity("cloudwatch-emf")
 def test_metric_in_log_line_reaches_cloudwatch(laptop_aws):
     measuring = laptop_aws.create_function(MEASURING)
@@ -80,9 +77,6 @@ def test_throttled_call_is_not_an_invocation(laptop_aws):
     assert statistics(laptop_aws, "AWS/Lambda", "Invocations", FunctionName=throttled) is None
 
 
-# --- Endpoints ---
-
-
 @pytest.fixture
 def endpoint(laptop_aws: LaptopAws) -> Iterator[str]:
     name = unique("measured")
@@ -118,9 +112,6 @@ def test_invocations_of_endpoint_are_measured(laptop_aws, endpoint):
     assert metric("OverheadLatency")["SampleCount"] == 5
 
 
-# --- Topics and queues ---
-
-
 @pytest.mark.parity("cloudwatch-sns-metrics")
 def test_messages_to_topic_are_counted(laptop_aws):
     sns = laptop_aws.client("sns")
@@ -146,9 +137,6 @@ def test_messages_in_queue_are_sampled(laptop_aws):
     wait_until(lambda: highest("ApproximateAgeOfOldestMessage") >= 1)
     sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=1, VisibilityTimeout=3600)
     wait_until(lambda: highest("ApproximateNumberOfMessagesNotVisible") == 1)
-
-
-# --- Alarms ---
 
 
 @pytest.mark.parity("cloudwatch-alarms")

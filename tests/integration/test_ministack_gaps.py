@@ -58,9 +58,6 @@ def test_the_gaps_are_those_of_the_pinned_version():
     )
 
 
-# --- Server ---
-
-
 def test_its_own_server_listens_on_every_interface():
     """Read its source: a test must not open such a socket."""
     found: Any = importlib.util.find_spec("ministack.app")
@@ -69,9 +66,6 @@ def test_its_own_server_listens_on_every_interface():
         "MiniStack's server no longer listens on every interface by default, or has another setting: "
         "review BIND_HOST in local/server.py"
     )
-
-
-# --- Functions ---
 
 
 @pytest.mark.parity("lambda-runtime")
@@ -100,9 +94,6 @@ def test_function_needs_no_permission(laptop_aws):
     assert laptop_aws.invoke(name)[0] is None, (
         "MiniStack now enforces roles: run the integration tests under the roles of the template"
     )
-
-
-# --- State machines ---
 
 
 @pytest.mark.parity("states-definition")
@@ -168,9 +159,6 @@ def test_state_machine_emits_no_logs_and_metrics(laptop_aws):
     )
 
 
-# --- Stacks and buckets ---
-
-
 @pytest.mark.parity("s3-encryption", "s3-lifecycle")
 def test_stack_drops_encryption_and_lifecycle_of_bucket(laptop_aws):
     rule = {"Id": "old", "Status": "Enabled", "ExpirationInDays": 3}
@@ -232,7 +220,7 @@ def test_bucket_policy_is_not_enforced(laptop_aws):
         )
 
 
-REJECTED = {
+REJECTED: dict[str, dict[str, Any]] = {
     "AWS::SageMaker::Model": {"ExecutionRoleArn": ROLE},
     "AWS::ApplicationAutoScaling::ScalableTarget": {
         "MinCapacity": 1,
