@@ -1,7 +1,4 @@
-"""The HTTP API below `/_local/`: health and fault injection.
-
-A dataclass declares the valid values of a setting: its fields are `number` or `whole_number`.
-"""
+"""The HTTP API below `/_local/`: health, and settings of fault injection, whose dataclasses declare valid values."""
 
 import json
 import math
@@ -9,7 +6,6 @@ import re
 from dataclasses import MISSING, field, fields
 from typing import Any, TypeVar
 
-HEALTH_PATH = "/_local/health"
 _SETTINGS = re.compile(r"/_local/(uploads|faults/[^/]+|interruptions/[^/]+)")
 Setting = TypeVar("Setting")
 
@@ -54,9 +50,12 @@ def parse_setting(setting: type[Setting], example: str, members: Any) -> Setting
     unknown = sorted(set(members) - set(known))
     if unknown:
         raise ControlRequestError(f"Unknown field {unknown[0]!r}; the fields are {', '.join(known)}")
-    values = {name: members.get(name, each.default) for name, each in known.items()}
-    optional = {name for name, each in known.items() if each.default is None and values[name] is None}
-    return setting(**values | {n: known[n].metadata["check"](n, values[n]) for n in known if n not in optional})
+    values = {}
+    for name, each in known.items():
+        value = members.get(name, each.default)
+        is_unset = value is None and each.default is None
+        values[name] = None if is_unset else each.metadata["check"](name, value)
+    return setting(**values)
 
 
 class Controls:
@@ -69,7 +68,7 @@ class Controls:
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
         """Return the HTTP status and the JSON object that answer one request."""
-        if (method, path) == ("GET", HEALTH_PATH):
+        if (method, path) == ("GET", "/_local/health"):
             return 200, self._health
         matched = _SETTINGS.fullmatch(path)
         if matched is None or method not in ("PUT", "GET", "DELETE"):
