@@ -10,15 +10,9 @@ from local.sagemaker.arns import REGION
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
 SOCKET_PATH_BYTES = 103  # macOS's sockaddr_un has 104, Linux's 108, with a final zero byte
-_LOOPBACK = (HOST, "localhost")
 
 # They would override what `env` exports and lead to AWS itself.
-UNSET = (
-    "AWS_PROFILE",
-    "AWS_SESSION_TOKEN",
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME",
-)
+UNSET = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME")
 
 
 def endpoint_url(port: int) -> str:
@@ -33,7 +27,10 @@ def socket_path(state: Path) -> Path:
 
 def client_environment(port: int) -> dict[str, str]:
     """Return the environment variables that point AWS's tools at the laptop's AWS."""
-    no_proxy = _no_proxy()
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [host.strip() for host in given.split(",") if host.strip()]
+    # An asterisk has an effect only on its own.
+    no_proxy = "*" if "*" in hosts else ",".join(dict.fromkeys([HOST, "localhost", *hosts]))
     return {
         "AWS_ENDPOINT_URL": endpoint_url(port),
         "AWS_ACCESS_KEY_ID": "test",
@@ -47,21 +44,8 @@ def client_environment(port: int) -> dict[str, str]:
     }
 
 
-def _no_proxy() -> str:
-    """Return the hosts that need no proxy: the caller's and the names of the loopback interface."""
-    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    hosts = [host.strip() for host in given.split(",") if host.strip()]
-    if "*" in hosts:
-        return "*"  # has an effect only on its own
-    return ",".join(dict.fromkeys([*_LOOPBACK, *hosts]))
-
-
 def check_port(port: int) -> None:
-    """Check that nothing listens on a port.
-
-    Raises:
-        PortInUseError: when a program does.
-    """
+    """Check that nothing listens on a port; raise PortInUseError when a program does."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As the server does: connections of a former server in TIME_WAIT do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -11,11 +11,7 @@ _CHUNK_BYTES = 65_536
 
 
 async def connect(target: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Open a connection to `unix:PATH` or `tcp:HOST:PORT`.
-
-    Raises:
-        OSError: when nothing listens there.
-    """
+    """Open a connection to `unix:PATH` or `tcp:HOST:PORT`; raise OSError when nothing listens there."""
     kind, _, address = target.partition(":")
     if kind == "unix":
         return await asyncio.open_unix_connection(address)

@@ -1,14 +1,15 @@
-"""Start, find and stop the server process in the background."""
+"""Start, find and stop the server process in the background, and its state folder."""
 
 import contextlib
 import fcntl
 import json
 import os
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,11 +17,14 @@ from pathlib import Path
 from typing import IO
 
 from local.address import check_port, endpoint_url
-from local.errors import AlreadyRunningError, NotRunningError, PortInUseError
+from local.errors import AlreadyRunningError, NotRunningError, PortInUseError, StateDirError
 from local.sagemaker.child_process import signal_group, wait_until
-from local.sagemaker.log_stream import last_lines
-from local.state_folder import LOCK_FILE, claim_state
+from local.sagemaker.log import last_lines
 
+# Marks a folder whose content may be deleted; the server holds a lock on it.
+LOCK_FILE = "laptop-aws.lock"
+# AWS's training drivers use paths below the state folder unquoted in a shell command.
+_SAFE_PATH = re.compile(r"[A-Za-z0-9._/+@=-]+")
 DEFAULT_STATE = Path(__file__).resolve().parent.parent / ".local"
 _START_SECONDS = 120.0  # about two with a warm disk cache, several with a cold one, more on a busy machine
 _STOP_SECONDS = 15.0  # the server's own clean-up: 5 for jobs and endpoints, 2 each for the rest
@@ -49,15 +53,12 @@ def find_running(state: Path) -> Running | None:
 
 
 def start(port: int, state: Path, *, fresh: bool = False) -> tuple[Running, bool]:
-    """Start the server in the background and wait until it answers.
+    """Start the server in the background, wait until it answers, and return it, and whether this call started it.
 
     Args:
         port: TCP port on 127.0.0.1.
         state: folder for logs and files of jobs and endpoints.
         fresh: fail instead of returning a server that is already running.
-
-    Returns:
-        The server, and whether this call started it.
 
     Raises:
         AlreadyRunningError: when `fresh` is set and a server is running, or a concurrent start won.
@@ -66,20 +67,25 @@ def start(port: int, state: Path, *, fresh: bool = False) -> tuple[Running, bool
         StateDirError: when the state folder cannot be used.
     """
     running = find_running(state)
+    if running is not None and fresh:
+        raise AlreadyRunningError(
+            f"The laptop's AWS is already running at {running.url} (process {running.pid}), but a "
+            f"fresh one is required. Stop it first, if it is not needed: {_command('stop', state)}"
+        )
+    if running is not None and running.port != port:
+        raise PortInUseError(
+            f"The laptop's AWS is already running on port {running.port}. Use it, or stop it first: "
+            f"{_command('stop', state)}"
+        )
     if running is not None:
-        if fresh:
-            raise AlreadyRunningError(
-                f"The laptop's AWS is already running at {running.url} (process {running.pid}), but a "
-                f"fresh one is required. Stop it first, if nobody needs it: {_command('stop', state)}"
-            )
-        if running.port != port:
-            raise PortInUseError(
-                f"The laptop's AWS is already running on port {running.port}. Use it, or stop it first: "
-                f"{_command('stop', state)}"
-            )
         return running, False
     claim_state(state)
-    _check_other_server(port)
+    other = _health(port)
+    if other is not None:
+        raise PortInUseError(
+            f"Port {port} is in use by another laptop's AWS (process {other}, with another state folder). "
+            f"Stop it with `kill {other}`, or choose another port: python -m local start --port 4567"
+        )
     check_port(port)
     log = state / "server.log"
     with log.open("wb") as output:
@@ -115,15 +121,11 @@ def start(port: int, state: Path, *, fresh: bool = False) -> tuple[Running, bool
 def recorded(port: int, state: Path) -> Iterator[None]:
     """Hold the lock of a state folder and record this process as its server.
 
-    The lock, not the process id, shows that a server is running: the id of a killed server may
-    belong to another program now.
-
-    Raises:
-        PortInUseError: when the folder already has a server.
-        StateDirError: when the folder cannot be used.
+    The lock, not the process id, shows that a server is running: the id of a killed server may belong to another
+    program now. Raise PortInUseError when the folder already has a server, and StateDirError when it cannot be used.
     """
     claim_state(state)
-    with _lock_file(state) as lock:
+    with (state / LOCK_FILE).open("ab") as lock:
         if not _acquire(lock):
             raise PortInUseError(
                 f"The laptop's AWS is already running with the state folder {state}. Stop it first: "
@@ -140,11 +142,7 @@ def recorded(port: int, state: Path) -> Iterator[None]:
 
 
 def stop(state: Path) -> Running:
-    """Stop the server and every process that it started.
-
-    Raises:
-        NotRunningError: when it is not running.
-    """
+    """Stop the server and every process that it started; raise NotRunningError when it is not running."""
     running = find_running(state)
     if running is None:
         _end_orphans(state)
@@ -159,6 +157,37 @@ def stop(state: Path) -> Running:
     wait_until(lambda: not _is_alive(running.pid), _KILLED_SECONDS)
     _end_orphans(state)
     return running
+
+
+def claim_state(state: Path) -> None:
+    """Create and mark the state folder; delete nothing in it.
+
+    Raise StateDirError for a path that AWS's training drivers cannot use, and an unmarked folder with other files.
+    """
+    choose = "choose another folder: python -m local start --state-dir FOLDER"
+    if not _SAFE_PATH.fullmatch(str(state)):
+        raise StateDirError(
+            f"The path {str(state)!r} has a character that SageMaker's training scripts do not support "
+            f"(they support ASCII letters, digits and ._/+@=-); {choose}"
+        )
+    mark = state / LOCK_FILE
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        if any(state.iterdir()) and not mark.exists():
+            raise StateDirError(
+                f"{state} is not empty and not a state folder of the laptop's AWS, which would delete "
+                f"some of its files; empty it, or {choose}"
+            )
+        mark.touch()
+    except OSError as error:
+        raise StateDirError(f"{state} cannot be used ({error.strerror}); {choose}") from error
+
+
+def prepare_state(state: Path) -> None:
+    """Delete the files of the last run; the caller holds the lock of the state folder."""
+    for name in ("training-jobs", "endpoints", "children", "tmp"):
+        shutil.rmtree(state / name, ignore_errors=True)
+    (state / "tmp").mkdir(parents=True)
 
 
 def _command(name: str, state: Path) -> str:
@@ -195,14 +224,11 @@ def _read_record(state: Path) -> Running | None:
 
 def _is_free(state: Path) -> bool:
     """Return whether no server holds the lock of a state folder."""
-    if not (state / LOCK_FILE).exists():
+    file = state / LOCK_FILE
+    if not file.exists():
         return True
-    with _lock_file(state) as lock:
+    with file.open("ab") as lock:
         return _acquire(lock)
-
-
-def _lock_file(state: Path) -> IO[bytes]:
-    return (state / LOCK_FILE).open("ab")
 
 
 def _acquire(lock: IO[bytes]) -> bool:
@@ -214,23 +240,13 @@ def _acquire(lock: IO[bytes]) -> bool:
     return True
 
 
-def _check_other_server(port: int) -> None:
-    pid = _health(port)
-    if pid is not None:
-        raise PortInUseError(
-            f"Port {port} is in use by another laptop's AWS (process {pid}, with another state folder). "
-            f"Stop it with `kill {pid}`, or choose another port: "
-            "python -m local start --port 4567"
-        )
-
-
 def _health(port: int) -> int | None:
     """Return the process id of the laptop's AWS on a port, or None."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(f"{endpoint_url(port)}/_local/health", timeout=2) as answer:
             return int(json.loads(answer.read())["pid"])
-    except (OSError, urllib.error.URLError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -1,9 +1,7 @@
 """A Docker network with the laptop's AWS at http://laptop-aws:4566, for `sam local invoke`.
 
-A container cannot reach the loopback interface of its host, the only one of the laptop's AWS. On
-Linux the laptop's AWS also listens on a UNIX socket, whose folder the forwarder container mounts.
-Docker Desktop (macOS, Windows) runs containers in a virtual machine without access to the socket;
-there the forwarder uses host.docker.internal.
+A container cannot reach the loopback interface of its host. On Linux the forwarder container mounts the UNIX socket of
+the laptop's AWS; Docker Desktop (macOS, Windows) has no access to it, and there it uses host.docker.internal.
 """
 
 import json
@@ -20,25 +18,19 @@ DEFAULT_NETWORK = "scones-local"  # also in samconfig.toml, for `sam local invok
 HOST_NAME = "laptop-aws"  # this and the next are also in sam-local-env.json
 PORT = 4566
 IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"  # the functions' image, so no further pull
+_NAME_FILE = "docker-network"  # in the state folder
 _FORWARDER = Path(__file__).resolve().parent / "container_forwarder.py"
 _COMMAND_SECONDS = 300.0  # the first `docker run` may pull the image, about 250 MB
 _READY_SECONDS = 30.0
-_CHECK_HEALTH = (
-    "import urllib.request;"
-    f"print(urllib.request.urlopen('http://{HOST_NAME}:{PORT}/_local/health', timeout=5)"
-    ".read().decode())"
-)
+_URL = f"http://{HOST_NAME}:{PORT}"
+_HEALTH = f"import urllib.request; print(urllib.request.urlopen('{_URL}/_local/health', timeout=5).read().decode())"
 
 
 def start(running: Running, network: str) -> str:
-    """Create the network and its forwarder; replace an earlier one of the same laptop's AWS.
+    """Create the network and its forwarder; return the URL of the laptop's AWS for containers.
 
-    Returns:
-        The URL of the laptop's AWS for containers of the network.
-
-    Raises:
-        DockerNetworkError: without a Docker engine or image, for a network that exists already, and
-            when the forwarder does not answer.
+    Remove an earlier network of the same laptop's AWS. Raise DockerNetworkError without a Docker engine or image, for
+    a network that exists already, and when the forwarder does not answer.
     """
     state = Path(running.state)
     target, mounts = _target(running)
@@ -49,7 +41,7 @@ def start(running: Running, network: str) -> str:
             f"another with --network, or remove it: docker rm --force {network}-forwarder; "
             f"docker network rm {network}"
         )
-    _name_file(state).write_text(network)
+    (state / _NAME_FILE).write_text(network)
     _docker("network", "create", network)
     _docker(
         *("run", "--detach", "--rm", "--name", f"{network}-forwarder", "--stop-signal", "SIGKILL"),
@@ -57,19 +49,15 @@ def start(running: Running, network: str) -> str:
         *("--entrypoint", "python3", IMAGE, "/forwarder.py", str(PORT), target),
     )
     _wait_for_forwarder(network, running.pid)
-    return f"http://{HOST_NAME}:{PORT}"
+    return _URL
 
 
 def stop(state: Path) -> str | None:
-    """Remove the network and the forwarder of a laptop's AWS.
+    """Remove the network and the forwarder of a laptop's AWS; return its name, or None when there was none.
 
-    Returns:
-        The name of the network, or None when there was none.
-
-    Raises:
-        DockerNetworkError: when Docker fails, or containers still use the network.
+    Raise DockerNetworkError when Docker fails, or containers still use the network.
     """
-    name_file = _name_file(state)
+    name_file = state / _NAME_FILE
     if not name_file.exists():
         return None
     network = name_file.read_text()
@@ -79,10 +67,6 @@ def stop(state: Path) -> str | None:
         _docker("network", "rm", network)
     name_file.unlink()
     return network
-
-
-def _name_file(state: Path) -> Path:
-    return state / "docker-network"
 
 
 def _target(running: Running) -> tuple[str, list[str]]:
@@ -105,7 +89,7 @@ def _wait_for_forwarder(network: str, pid: int) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while True:
         try:
-            answer = _docker("exec", f"{network}-forwarder", "python3", "-c", _CHECK_HEALTH)
+            answer = _docker("exec", f"{network}-forwarder", "python3", "-c", _HEALTH)
             if json.loads(answer)["pid"] == pid:
                 return
             problem = f"another laptop's AWS answers: {answer}"
@@ -120,22 +104,15 @@ def _wait_for_forwarder(network: str, pid: int) -> None:
 
 
 def _docker(*arguments: str) -> str:
-    """Run the docker command and return its output.
-
-    Raises:
-        DockerNetworkError: when it fails or does not exist.
-    """
+    """Run the docker command and return its output; raise DockerNetworkError when it fails or does not exist."""
     command = ["docker", *arguments]
+    name = f"`docker {' '.join(arguments[:2])}`"
     try:
-        ended = subprocess.run(  # noqa: S603  our own arguments, no shell
-            command, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False
-        )
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=True)  # noqa: S603  our own arguments, no shell
     except FileNotFoundError as error:
         raise DockerNetworkError("There is no docker command on the PATH: install a Docker engine first") from error
     except subprocess.TimeoutExpired as error:
-        raise DockerNetworkError(
-            f"`docker {arguments[0]}` did not end in {_COMMAND_SECONDS:.0f} s: see `docker info`"
-        ) from error
-    if ended.returncode != 0:
-        raise DockerNetworkError(f"`docker {' '.join(arguments[:2])}`: {ended.stderr.strip()}")
+        raise DockerNetworkError(f"{name} did not end in {_COMMAND_SECONDS:.0f} s: see `docker info`") from error
+    except subprocess.CalledProcessError as error:
+        raise DockerNetworkError(f"{name}: {error.stderr.strip()}") from error
     return ended.stdout.strip()

@@ -11,13 +11,12 @@ from typing import Any
 
 from local.controls import Controls
 from local.sagemaker.errors import AwsError
-from local.sagemaker.invocations import MAX_BODY_BYTES, Invocation
+from local.sagemaker.invocations import MAX_BODY_BYTES
 from local.sagemaker.stand_in import SageMakerStandIn
 
 Scope = dict[str, Any]
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _INVOCATION = re.compile(r"/endpoints/([^/]+)/invocations")
@@ -44,25 +43,28 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or forward the server's start and stop."""
-        if scope["type"] == "websocket" and self._rejection(_headers(scope)):
-            return await send({"type": "websocket.close"})  # before it opens: HTTP 403
-        if scope["type"] == "http":
-            headers = _headers(scope)
-            path = scope["path"]
-            rejection = self._rejection(headers)
-            if rejection:
-                logger.warning("%s %s refused: %s", scope["method"], path, rejection)
-                body = json.dumps({"error": rejection}).encode()
-                return await _send(send, 403, body, {"content-type": "application/json"})
-            if path.startswith("/_local/"):
-                return await self._local(scope["method"], path, receive, send)
-            target = headers.get("x-amz-target", "")
-            if target.startswith(_TARGET_PREFIX):
-                return await self._control_plane(target, receive, send)
-            invoked = _INVOCATION.fullmatch(path)
-            if invoked and scope["method"] == "POST" and _is_signed_for_sagemaker(headers):
-                return await self._runtime(invoked.group(1), headers, receive, send)
-        return await self._ministack(scope, receive, send)
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope.get("headers", ())}
+        kind, path = scope["type"], scope.get("path", "")
+        rejection = "" if kind == "lifespan" else self._rejection(headers)
+        invoked = _INVOCATION.fullmatch(path)
+        target = headers.get("x-amz-target", "")
+        # An S3 request to a bucket named `endpoints` is signed for another service.
+        signature = headers.get("authorization") or "/sagemaker/aws4_request"
+        if rejection and kind == "websocket":
+            await send({"type": "websocket.close"})  # before it opens: HTTP 403
+        elif rejection:
+            logger.warning("%s %s refused: %s", scope["method"], path, rejection)
+            await _send_json(send, 403, {"error": rejection})
+        elif kind != "http":
+            await self._ministack(scope, receive, send)
+        elif path.startswith("/_local/"):
+            await _send_json(send, *self._controls.answer(scope["method"], path, await _body(receive)))
+        elif target.startswith(_TARGET_PREFIX):
+            await self._control_plane(target.removeprefix(_TARGET_PREFIX), receive, send)
+        elif invoked and scope["method"] == "POST" and "/sagemaker/aws4_request" in signature:
+            await self._runtime(invoked.group(1), headers, receive, send)
+        else:
+            await self._ministack(scope, receive, send)
 
     def _rejection(self, headers: dict[str, str]) -> str:
         """Return why a request is rejected, or an empty string.
@@ -79,60 +81,29 @@ class Gateway:
             )
         return ""
 
-    async def _control_plane(self, target: str, receive: Receive, send: Send) -> None:
-        operation = target.removeprefix(_TARGET_PREFIX)
+    async def _control_plane(self, operation: str, receive: Receive, send: Send) -> None:
         body = await _body(receive)
-        headers: dict[str, str] = {}
+        headers = {"content-type": "application/x-amz-json-1.1"}
         try:
             answer = await self._in_thread(self._sagemaker.answer, operation, body)
-            status = 200
-            logger.info("SageMaker.%s", operation)
         except AwsError as error:
-            status, answer, headers = _error(error, "message")
             logger.info("SageMaker.%s: %s", operation, error)
-        headers["content-type"] = "application/x-amz-json-1.1"
-        await _send(send, status, answer, headers)
+            return await _send_error(send, error, "message", headers)
+        logger.info("SageMaker.%s", operation)
+        return await _send(send, 200, answer, headers)
 
     async def _runtime(self, endpoint: str, headers: dict[str, str], receive: Receive, send: Send) -> None:
         body = await _body(receive, MAX_BODY_BYTES + 1)
-        call = Invocation(endpoint, body, headers)
         try:
-            answer = await self._in_thread(self._sagemaker.invocations.invoke, call)
+            answer, variant = await self._in_thread(self._sagemaker.invocations.invoke, endpoint, body, headers)
         except AwsError as error:
             logger.info("InvokeEndpoint %s: %s", endpoint, error.code)
-            status, text, error_headers = _error(error, "Message")
-            return await _send(send, status, text, error_headers | {"content-type": "application/json"})
-        answer_headers = {
-            "content-type": answer.content_type,
-            "x-amzn-invoked-production-variant": answer.variant,
-        }
+            return await _send_error(send, error, "Message", {"content-type": "application/json"})
+        answer_headers = {"content-type": answer.content_type, "x-amzn-invoked-production-variant": variant}
         return await _send(send, 200, answer.body, answer_headers)
 
-    async def _local(self, method: str, path: str, receive: Receive, send: Send) -> None:
-        status, answer = self._controls.answer(method, path, await _body(receive))
-        await _send(send, status, json.dumps(answer).encode(), {"content-type": "application/json"})
-
-    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
-
-
-def _headers(scope: Scope) -> dict[str, str]:
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-
-
-def _is_signed_for_sagemaker(headers: dict[str, str]) -> bool:
-    """Distinguish an invocation from an S3 request to a bucket named `endpoints`."""
-    signature = headers.get("authorization", "")
-    return not signature or "/sagemaker/aws4_request" in signature
-
-
-def _error(error: AwsError, message_key: str) -> tuple[int, bytes, dict[str, str]]:
-    members = {"__type": error.code, message_key: error.message, **error.fields}
-    headers = {"x-amzn-errortype": error.code}
-    if error.code.isdigit():  # errors of AWS's front end have a status and no code
-        members.pop("__type")
-        headers = {}
-    return error.status, json.dumps(members).encode(), headers
+    def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
 
 async def _body(receive: Receive, limit: int | None = None) -> bytes:
@@ -147,6 +118,19 @@ async def _body(receive: Receive, limit: int | None = None) -> bytes:
         size += len(part)
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             return b"".join(parts)
+
+
+async def _send_error(send: Send, error: AwsError, message_key: str, headers: dict[str, str]) -> None:
+    members = {"__type": error.code, message_key: error.message, **error.fields}
+    if error.code.isdigit():  # errors of AWS's front end have a status and no code
+        del members["__type"]
+    else:
+        headers = headers | {"x-amzn-errortype": error.code}
+    await _send(send, error.status, json.dumps(members).encode(), headers)
+
+
+async def _send_json(send: Send, status: int, members: dict[str, Any]) -> None:
+    await _send(send, status, json.dumps(members).encode(), {"content-type": "application/json"})
 
 
 async def _send(send: Send, status: int, body: bytes, headers: dict[str, str]) -> None:

@@ -6,17 +6,14 @@ import os
 from pathlib import Path
 
 from local.address import HOST, check_port, client_environment
+from local.control import prepare_state
 from local.sagemaker.arns import REGION
-from local.state_folder import prepare_state
 
 
 def serve(port: int, state: Path) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP, then end every process that the server started.
 
-    The caller holds the lock of the state folder.
-
-    Raises:
-        PortInUseError: when another program uses the port.
+    The caller holds the lock of the state folder. Raise PortInUseError when another program uses the port.
     """
     check_port(port)
     prepare_state(state)

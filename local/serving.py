@@ -13,6 +13,8 @@ from typing import Any, cast
 from hypercorn.asyncio import serve as serve_asgi
 from hypercorn.config import Config
 from ministack.app import app as ministack
+from ministack.core import lambda_runtime
+from ministack.services import cloudwatch
 
 from local.address import HOST, SOCKET_PATH_BYTES, endpoint_url, socket_path
 from local.controls import Controls
@@ -23,18 +25,16 @@ from local.ministack import (
     execution_limits,
     jsonata_parsing,
     lambda_failures,
-    lambda_metrics,
     lambda_workers,
     map_batches,
-    messaging_metrics,
     metrics,
     patches,
     retry_delays,
+    service_metrics,
     upload_events,
 )
 from local.periodic import PeriodicTask
-from local.sagemaker.child_process import ChildProcesses
-from local.sagemaker.host import AwsClients, Host
+from local.sagemaker.host import create_host
 from local.sagemaker.stand_in import SageMakerStandIn
 
 _GRACE_SECONDS = 2.0  # for running requests when the server ends
@@ -42,10 +42,9 @@ PATCHES = (
     metrics.patches,
     alarms.patches,
     lambda_failures.patches,
-    lambda_workers.patches,  # after lambda_failures: both patch the same function
-    lambda_metrics.patches,
+    lambda_workers.patches,
+    service_metrics.patches,
     embedded_metrics.patches,
-    messaging_metrics.patches,
     map_batches.patches,
     execution_limits.patches,
     retry_delays.patches,
@@ -57,15 +56,13 @@ PATCHES = (
 async def serve_ministack(port: int, state: Path) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP, then end every process that the server started.
 
-    Raises:
-        MiniStackChangedError: when a new version of MiniStack changed what a patch needs.
+    Raise MiniStackChangedError when a new version of MiniStack changed what a patch needs.
     """
     patches.install(*PATCHES)
-    url = endpoint_url(port)
-    host = Host(state, url, AwsClients(url), ChildProcesses(state / "children"))
-    sagemaker = SageMakerStandIn(host, metrics.record)
+    sagemaker = SageMakerStandIn(create_host(state, endpoint_url(port)), metrics.record)
     about = {"service": "laptop-aws", "pid": os.getpid(), "port": port, "state": str(state)}
-    controls = Controls(about, sagemaker.faults, upload_events.duplicates, sagemaker.interruptions)
+    settings = {"faults": sagemaker.faults, "interruptions": sagemaker.interruptions}
+    controls = Controls(about, uploads=upload_events.duplicates, **settings)
     gateway = Gateway(ministack, sagemaker, port, controls)
 
     config = Config()
@@ -85,8 +82,8 @@ async def serve_ministack(port: int, state: Path) -> None:
             loop.add_signal_handler(number, ended.set)
 
     background = [
-        PeriodicTask(alarms.EVALUATION_SECONDS, alarms.evaluate_alarms),
-        PeriodicTask(messaging_metrics.SAMPLE_SECONDS, messaging_metrics.sample_queues),
+        PeriodicTask(alarms.EVALUATION_SECONDS, cloudwatch._evaluate_all_alarms),
+        PeriodicTask(service_metrics.SAMPLE_SECONDS, service_metrics.sample_queues),
     ]
 
     # Not asyncio.to_thread: all its threads may be waiting for functions.
@@ -94,10 +91,8 @@ async def serve_ministack(port: int, state: Path) -> None:
 
     async def shutdown() -> None:
         await ended.wait()
-        for work in background:
-            await loop.run_in_executor(cleaner, work.stop)
-        await loop.run_in_executor(cleaner, sagemaker.close)
-        await loop.run_in_executor(cleaner, lambda_workers.stop_workers)
+        for end in (*(task.stop for task in background), sagemaker.close, lambda_runtime.reset):
+            await loop.run_in_executor(cleaner, end)
 
     await serve_asgi(cast("Any", gateway), config, shutdown_trigger=shutdown)
-    lambda_workers.stop_workers()  # those that a running request started in the meantime
+    lambda_runtime.reset()  # ends workers that a running request started in the meantime

@@ -1,9 +1,8 @@
 """Evaluation of CloudWatch's alarms on one metric.
 
-MiniStack evaluates an alarm only at PutMetricData, over the data points of every metric of that
-name whatever its dimensions, and ignores `DatapointsToAlarm` and `TreatMissingData`. The patch
-evaluates every alarm every two seconds, over the data points of its own metric, period by period.
-The periods end now, while AWS's end with the minutes of the clock.
+MiniStack evaluates an alarm only at PutMetricData, over the metrics of every dimension, and ignores `DatapointsToAlarm`
+and `TreatMissingData`. The patch evaluates every alarm every two seconds, over its own metric, period by period. The
+periods end now, while AWS's end with the minutes of the clock.
 """
 
 import operator
@@ -27,11 +26,6 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 _WITHOUT_DATA = {"notBreaching": "OK", "breaching": "ALARM", "missing": "INSUFFICIENT_DATA"}
 _lock = threading.Lock()  # two evaluations at once would send two notifications of one change
 patches = Patches(__name__)
-
-
-def evaluate_alarms() -> None:
-    """Update the state of every alarm and send the notifications of each change."""
-    cloudwatch._evaluate_all_alarms()
 
 
 def state_of(alarm: dict[str, Any], values: list[float | None]) -> str:

@@ -1,9 +1,8 @@
 """Time-out of an execution of a state machine, and a final status.
 
-MiniStack ignores `TimeoutSeconds` of a state machine and the five minutes of an EXPRESS one, and a
-stopped execution becomes FAILED when its running task fails later. With the patch an execution that
-exceeds its time is TIMED_OUT, with its status event, and its first final status stays. Its task
-continues without effect on the execution, as an invocation of a function does on AWS.
+MiniStack ignores `TimeoutSeconds` of a state machine and the five minutes of an EXPRESS one, and a stopped execution
+becomes FAILED when its running task fails later. With the patch an execution's first final status stays; its task
+continues without effect on it, as an invocation of a function does on AWS.
 """
 
 import contextlib
@@ -18,7 +17,6 @@ from ministack.services import stepfunctions as sfn
 from local.ministack.patches import Patches
 
 _EXPRESS_SECONDS = 300.0
-_RUNNING = "RUNNING"
 _lock = threading.Lock()  # the first of two threads that end one execution wins
 patches = Patches(__name__)
 
@@ -35,7 +33,7 @@ class _Execution(dict[str, Any]):
             super().__setitem__(name, value)
             return
         with _lock:
-            if self["status"] != _RUNNING:
+            if self["status"] != "RUNNING":
                 raise _EndedError("States.Runtime", f"The execution is already {self['status']}")
             super().__setitem__(name, value)
 
@@ -57,7 +55,10 @@ def _with_time_out(run: Callable[[str], None]) -> Callable[[str], None]:
         work.join(seconds)
         if work.is_alive():
             with contextlib.suppress(_EndedError):
-                _time_out(execution)
+                execution["status"] = "TIMED_OUT"
+                execution["stopDate"] = sfn.now_iso()
+                sfn._add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {}})
+                sfn._emit_execution_status_event(execution)
 
     return run_execution
 
@@ -91,14 +92,5 @@ def _seconds(machine: dict[str, Any] | None) -> float | None:
         definition = json.loads(machine["definition"])
     except ValueError:  # MiniStack itself fails such an execution
         return None
-    limits = [definition["TimeoutSeconds"]] if "TimeoutSeconds" in definition else []
-    if machine.get("type") == "EXPRESS":
-        limits.append(_EXPRESS_SECONDS)
-    return min(map(float, limits), default=None)
-
-
-def _time_out(execution: dict[str, Any]) -> None:
-    execution["status"] = "TIMED_OUT"
-    execution["stopDate"] = sfn.now_iso()
-    sfn._add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {}})
-    sfn._emit_execution_status_event(execution)
+    limits = [definition.get("TimeoutSeconds"), _EXPRESS_SECONDS if machine.get("type") == "EXPRESS" else None]
+    return min((float(limit) for limit in limits if limit is not None), default=None)

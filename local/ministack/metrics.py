@@ -1,7 +1,7 @@
 """CloudWatch metrics of services for which MiniStack has none.
 
-MiniStack creates and replaces its lists of data points without a lock, while many threads of the
-laptop's AWS add to them. The two patched functions only ever change a list in place.
+MiniStack replaces its lists of data points without a lock, while many threads add to them; the patched functions only
+ever change a list in place.
 """
 
 import time
@@ -12,7 +12,6 @@ from ministack.services import cloudwatch
 
 from local.ministack.patches import Patches
 
-_KEPT_SECONDS = cloudwatch.TWO_WEEKS_SECONDS
 patches = Patches(__name__)
 
 
@@ -27,13 +26,8 @@ def record(
 ) -> None:
     """Add one or more data points with the same timestamp to a metric.
 
-    Args:
-        namespace: for example `AWS/SageMaker`.
-        name: the metric's name.
-        values: in `unit`.
-        unit: a unit of CloudWatch, for example `Count` or `Milliseconds`.
-        dimensions: name to value; each set of dimensions is a separate metric.
-        timestamp: seconds since 1970; default now.
+    The unit is one of CloudWatch, such as `Count`, the timestamp in seconds since 1970, by default now. Each set of
+    dimensions, name to value, is a separate metric.
     """
     named = dict(dimensions or {})
     points = cloudwatch._metric_bucket((namespace, name, cloudwatch._dims_key(named)))
@@ -50,7 +44,7 @@ def _data_points(key: tuple[str, str, str]) -> list[dict[str, Any]]:
 
 @patches.replace(cloudwatch, "_evict_old_metrics", "cf47bc15")
 def _drop_old_data_points() -> None:
-    cutoff = time.time() - _KEPT_SECONDS
+    cutoff = time.time() - cloudwatch.TWO_WEEKS_SECONDS
     for _, points in cloudwatch._metrics.items():
         while points and points[0]["Timestamp"] < cutoff:
             points.pop(0)

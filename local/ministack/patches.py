@@ -7,9 +7,6 @@ A module of this package declares its patches once, and `install` applies those 
     @patches.wrap(sns, "_fanout", "984cdd91")
     def _count_messages(fanout):
         ...  # return the replacement of fanout
-
-`install` compares every digest before it changes anything, so an upgrade of MiniStack that touches
-one of these functions stops the server with a message and never half-applies a patch.
 """
 
 import hashlib
@@ -41,16 +38,13 @@ class Patches:
 
     def __init__(self, module: str) -> None:
         """Start without patches; `module` is the `__name__` of the module that declares them."""
-        self._file = f"{module.replace('.', '/')}.py"
+        self.file = f"{module.replace('.', '/')}.py"
         self.sources: list[_Source] = []
 
     def rely_on(self, owner: Any, name: str, digest: str) -> None:
-        """Declare that a patch depends on a function that it leaves unchanged.
+        """Declare that a patch depends on a function, `owner.name`, that it leaves unchanged.
 
-        Args:
-            owner: the module or class of the function.
-            name: the function's attribute in its owner.
-            digest: the first digits of the SHA-256 of its source.
+        The digest is the first digits of the SHA-256 of its source.
         """
         self.sources.append(_Source(owner, name, digest))
 
@@ -67,41 +61,27 @@ class Patches:
         """Declare a function that replaces the original; arguments as for `rely_on`."""
 
         def declare(replacement: Patch) -> Patch:
-            self.sources.append(_Source(owner, name, digest, lambda _original: replacement))
+            self.wrap(owner, name, digest)(lambda _original: replacement)
             return replacement
 
         return declare
 
-    def check(self) -> None:
-        """Compare the digest of every declared source.
-
-        Raises:
-            MiniStackChangedError: for a source with another digest.
-        """
-        for source in self.sources:
-            original = getattr(source.owner, source.name)
-            text = original if isinstance(original, str) else inspect.getsource(original)
-            found = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
-            if found != source.digest:
-                raise MiniStackChangedError(
-                    f"MiniStack's {source.owner.__name__}.{source.name} has changed (its digest is {found}, not "
-                    f"{source.digest}): compare it with {self._file}, and remove the patch if MiniStack no longer "
-                    "needs it"
-                )
-
 
 def install(*modules: Patches) -> None:
-    """Apply patches in this process; call it once, before the first request.
+    """Apply patches in this process, once, before the first request; a later one of a function wraps the earlier one.
 
-    Args:
-        modules: in order; a later patch of the same function wraps the earlier one.
-
-    Raises:
-        MiniStackChangedError: when a source has changed; then nothing is patched.
+    Raise MiniStackChangedError when a source has changed; then nothing is patched.
     """
-    for patches in modules:
-        patches.check()
-    for patches in modules:
-        for source in patches.sources:
-            if source.make is not None:
-                setattr(source.owner, source.name, source.make(getattr(source.owner, source.name)))
+    declared = [(source, module.file) for module in modules for source in module.sources]
+    for source, file in declared:
+        original = getattr(source.owner, source.name)
+        text = original if isinstance(original, str) else inspect.getsource(original)
+        found = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+        if found != source.digest:
+            raise MiniStackChangedError(
+                f"MiniStack's {source.owner.__name__}.{source.name} has changed (its digest is {found}, not "
+                f"{source.digest}): compare it with {file}, and remove the patch if MiniStack no longer needs it"
+            )
+    for source, _ in declared:
+        if source.make is not None:
+            setattr(source.owner, source.name, source.make(getattr(source.owner, source.name)))

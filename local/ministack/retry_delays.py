@@ -1,9 +1,8 @@
 """`MaxDelaySeconds` and `JitterStrategy` of a state machine's `Retry`.
 
-MiniStack ignores both: every execution of a burst retries at the same moment, after delays that
-double up to 60 s. The patch limits a delay to the rule's own maximum, and FULL jitter draws it
-between zero and that, as AWS does; MiniStack's limit of 60 s stays. TestState, which does not
-wait, reports a delay as well, always that of the first retry.
+MiniStack ignores both: every execution of a burst retries at the same moment, after delays that double up to 60 s. With
+the patch the rule's own maximum limits them, and FULL jitter draws them between zero and that; the limit of 60 s stays.
+TestState, which does not wait, always reports the delay of the first retry.
 """
 
 import random

@@ -37,9 +37,7 @@ class ChildProcesses:
     ) -> subprocess.Popen[bytes]:
         """Start a command in a folder and append its output to a log file.
 
-        Raises:
-            OSError: when the command cannot start.
-            StoppingError: after `stop_all`.
+        Raise OSError when the command cannot start, and StoppingError after `stop_all`.
         """
         with self._lock, log.open("ab") as output:
             if self._closed:
@@ -59,11 +57,7 @@ class ChildProcesses:
         return process
 
     def stop(
-        self,
-        process: subprocess.Popen[bytes],
-        seconds: float = _TERM_SECONDS,
-        *,
-        signalled: bool = False,
+        self, process: subprocess.Popen[bytes], seconds: float = _TERM_SECONDS, *, signalled: bool = False
     ) -> None:
         """End a process and its group: SIGTERM, then SIGKILL after `seconds`.
 

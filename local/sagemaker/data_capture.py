@@ -38,16 +38,11 @@ class DataCapture:
     """Samples, formats and writes the captures of one endpoint configuration."""
 
     def __init__(
-        self,
-        config: dict[str, Any],
-        endpoint: str,
-        s3: Any,
-        chance: Callable[[], float] = random.random,
+        self, config: dict[str, Any], endpoint: str, s3: Any, chance: Callable[[], float] = random.random
     ) -> None:
         """Set up the capture of a `DataCaptureConfig`; `chance` returns a number in [0, 1), for sampling.
 
-        Raises:
-            ValidationFailedError: for a destination that is not an S3 URI.
+        Raise ValidationFailedError for a destination that is not an S3 URI.
         """
         self._config = config
         self._bucket, self._prefix = split_s3_uri(config["DestinationS3Uri"])
@@ -90,11 +85,10 @@ def capture_line(config: dict[str, Any], invocation: CapturedInvocation) -> str:
     `CaptureContentTypeHeader` the content types that are text and not base64.
     """
     modes = {option["CaptureMode"] for option in config["CaptureOptions"]}
-    both = "InputAndOutput" in modes
     data: dict[str, Any] = {}
-    if both or "Input" in modes:
+    if modes & {"Input", "InputAndOutput"}:
         data["endpointInput"] = _side(config, "INPUT", invocation.request_body, invocation.request_type)
-    if both or "Output" in modes:
+    if modes & {"Output", "InputAndOutput"}:
         data["endpointOutput"] = _side(config, "OUTPUT", invocation.answer_body, invocation.answer_type)
     metadata: dict[str, Any] = {"eventId": str(uuid.uuid4())}
     if invocation.custom_attributes is not None:
@@ -107,17 +101,12 @@ def capture_line(config: dict[str, Any], invocation: CapturedInvocation) -> str:
 
 
 def _side(config: dict[str, Any], mode: str, body: bytes, content_type: str) -> dict[str, str]:
-    declared = config.get("CaptureContentTypeHeader", {})
+    side = {"observedContentType": content_type, "mode": mode}
     plain = content_type.partition(";")[0].strip().lower()
-    encoding = "BASE64"
-    if plain in declared.get("JsonContentTypes", []):
-        encoding = "JSON"
-    elif plain in declared.get("CsvContentTypes", []):
-        encoding = "CSV"
-    try:
-        data = "" if encoding == "BASE64" else body.decode()
-    except UnicodeDecodeError:  # declared as text, but is not
-        encoding = "BASE64"
-    if encoding == "BASE64":
-        data = base64.b64encode(body).decode()
-    return {"observedContentType": content_type, "mode": mode, "data": data, "encoding": encoding}
+    for encoding, types in (("JSON", "JsonContentTypes"), ("CSV", "CsvContentTypes")):
+        if plain in config.get("CaptureContentTypeHeader", {}).get(types, []):
+            try:
+                return side | {"data": body.decode(), "encoding": encoding}
+            except UnicodeDecodeError:  # declared as text, but is not
+                break
+    return side | {"data": base64.b64encode(body).decode(), "encoding": "BASE64"}

@@ -15,7 +15,7 @@ from local.sagemaker.data_capture import DataCapture
 from local.sagemaker.errors import ValidationFailedError
 from local.sagemaker.host import Host
 from local.sagemaker.model_catalog import ModelCatalog, container_of
-from local.sagemaker.model_server import ContainerAnswer, ModelServer, ModelServerError, ModelServerGoneError
+from local.sagemaker.model_server import ModelServer, ModelServerError
 from local.sagemaker.paging import list_page
 from local.sagemaker.tags import Tags
 
@@ -27,39 +27,30 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Deployment:
-    """The records of an endpoint configuration and its model, and what serves them once it has started."""
+    """The records of an endpoint configuration and its model, their server, and its capture if that is enabled."""
 
     config: dict[str, Any]
     model: dict[str, Any]
-    server: ModelServer | None = None
+    server: ModelServer
     capture: DataCapture | None = None
 
     @property
-    def variant(self) -> dict[str, Any]:
+    def variant(self) -> Any:
         """The one production variant."""
-        variant: dict[str, Any] = self.config["ProductionVariants"][0]
-        return variant
-
-    def invoke(self, body: bytes, headers: dict[str, str]) -> ContainerAnswer:
-        """Send one invocation to the container; errors as in `ModelServer.invoke`."""
-        if self.server is None:
-            raise ModelServerGoneError("the container is not running")
-        return self.server.invoke(body, headers)
+        return self.config["ProductionVariants"][0]
 
     def supervise(self) -> None:
         """Write the waiting captures and restart a server that has died; log errors."""
         try:
             if self.capture is not None:
                 self.capture.flush()
-            if self.server is not None:
-                self.server.revive()
+            self.server.revive()
         except Exception:  # one thread supervises all endpoints and must continue
             logger.exception("Endpoint configuration %s", self.config["EndpointConfigName"])
 
     def stop(self) -> None:
         """End the process and write the last captures."""
-        if self.server is not None:
-            self.server.stop()
+        self.server.stop()
         if self.capture is not None:
             self.capture.flush()
 
@@ -95,7 +86,7 @@ class Endpoints:
         """Answer CreateEndpoint and start the deployment."""
         name = request["EndpointName"]
         arn = sagemaker_arn("endpoint", name)
-        deployment = self._plan(request["EndpointName"], request["EndpointConfigName"])
+        deployment = self._plan(name, request["EndpointConfigName"])
         now = datetime.now(UTC)
         with self._lock:
             if name in self._endpoints:
@@ -103,30 +94,19 @@ class Endpoints:
             endpoint = Endpoint(name, arn, deployment.config, "Creating", now, now)
             self._endpoints[name] = endpoint
         self._tags.put(arn, request.get("Tags", []))
-        self._in_thread(self._bring_up, endpoint, deployment)
+        _in_thread(self._bring_up, endpoint, deployment)
         return {"EndpointArn": arn}
 
     def update(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer UpdateEndpoint: the old deployment serves until the new one is in service."""
         deployment = self._plan(request["EndpointName"], request["EndpointConfigName"])
-        with self._lock:
-            endpoint = self._find(request["EndpointName"])
-            _check_settled(endpoint)
-            if endpoint.deployment is None:
-                raise ValidationFailedError(
-                    f'Cannot update endpoint "{endpoint.arn}": it was never in service. Delete it and create it again.'
-                )
-            _mark(endpoint, "Updating")
-        self._in_thread(self._bring_up, endpoint, deployment)
+        endpoint = self._begin("Updating", request["EndpointName"])
+        _in_thread(self._bring_up, endpoint, deployment)
         return {"EndpointArn": endpoint.arn}
 
     def delete(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer DeleteEndpoint and stop the deployment."""
-        with self._lock:
-            endpoint = self._find(request["EndpointName"])
-            _check_settled(endpoint)
-            _mark(endpoint, "Deleting")
-        self._in_thread(self._take_down, endpoint)
+        _in_thread(self._take_down, self._begin("Deleting", request["EndpointName"]))
         return {}
 
     def describe(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -137,27 +117,14 @@ class Endpoints:
     def list(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer ListEndpoints."""
         with self._lock:
-            summaries = [
-                {
-                    "EndpointName": endpoint.name,
-                    "EndpointArn": endpoint.arn,
-                    "CreationTime": endpoint.created,
-                    "LastModifiedTime": endpoint.modified,
-                    "EndpointStatus": endpoint.status,
-                }
-                for endpoint in self._endpoints.values()
-            ]
-        return list_page(request, "Endpoints", summaries, "EndpointName", "EndpointStatus")
+            described = [_description(endpoint) for endpoint in self._endpoints.values()]
+        return list_page("ListEndpoints", request, described)
 
-    def serving(self, name: str) -> tuple[str, Deployment | None]:
-        """Return an endpoint's status and its current deployment.
-
-        Raises:
-            KeyError: when the endpoint does not exist.
-        """
+    def serving(self, name: str) -> Deployment | None:
+        """Return the deployment of an endpoint that accepts invocations, or None."""
         with self._lock:
-            endpoint = self._endpoints[name]
-            return endpoint.status, endpoint.deployment
+            endpoint = self._endpoints.get(name)
+            return endpoint.deployment if endpoint and endpoint.status in ("InService", "Updating") else None
 
     def close(self) -> None:
         """Stop the supervision; `ChildProcesses.stop_all` ends the processes."""
@@ -166,11 +133,12 @@ class Endpoints:
     def _plan(self, endpoint_name: str, config_name: str) -> Deployment:
         config = self._catalog.configs.find(config_name)
         model = self._catalog.models.find(config["ProductionVariants"][0]["ModelName"])
-        deployment = Deployment(config, model)
-        capture = config.get("DataCaptureConfig")
-        if capture is not None and capture.get("EnableCapture", True):
-            deployment.capture = DataCapture(capture, endpoint_name, self._host.clients.s3)
-        return deployment
+        folder = self._host.state / "endpoints" / endpoint_name / f"{next(self._numbers):04d}"
+        server = ModelServer(endpoint_name, config["ProductionVariants"][0], folder, self._host)
+        settings = config.get("DataCaptureConfig")
+        if settings is None or not settings.get("EnableCapture", True):
+            return Deployment(config, model, server)
+        return Deployment(config, model, server, DataCapture(settings, endpoint_name, self._host.s3))
 
     def _bring_up(self, endpoint: Endpoint, deployment: Deployment) -> None:
         failure = self._start(endpoint.name, deployment)
@@ -190,9 +158,6 @@ class Endpoints:
     def _start(self, name: str, deployment: Deployment) -> str:
         """Start the model server; return the reason of a failure, or an empty string."""
         try:
-            folder = self._host.state / "endpoints" / name / f"{next(self._numbers):04d}"
-            folder.mkdir(parents=True)
-            deployment.server = ModelServer(name, deployment.variant, folder, self._host)
             deployment.server.start(deployment.model)
         except ModelServerError as error:
             return str(error)
@@ -202,12 +167,25 @@ class Endpoints:
         return ""
 
     def _take_down(self, endpoint: Endpoint) -> None:
-        if endpoint.deployment is not None:
+        if endpoint.deployment:
             endpoint.deployment.stop()
         shutil.rmtree(self._host.state / "endpoints" / endpoint.name, ignore_errors=True)
         with self._lock:
             self._endpoints.pop(endpoint.name, None)
         self._tags.drop(endpoint.arn)
+
+    def _begin(self, status: str, name: str) -> Endpoint:
+        """Mark an endpoint that is not in progress as `Updating` or `Deleting`."""
+        with self._lock:
+            endpoint = self._find(name)
+            if endpoint.status not in ("InService", "Failed"):
+                raise ValidationFailedError(f'Cannot update in-progress endpoint "{endpoint.arn}".')
+            if status == "Updating" and endpoint.deployment is None:
+                raise ValidationFailedError(
+                    f'Cannot update endpoint "{endpoint.arn}": it was never in service. Delete it and create it again.'
+                )
+            _mark(endpoint, status)
+        return endpoint
 
     def _find(self, name: str) -> Endpoint:
         endpoint = self._endpoints.get(name)
@@ -218,18 +196,13 @@ class Endpoints:
 
     def _supervise(self) -> None:
         with self._lock:
-            deployments = [endpoint.deployment for endpoint in self._endpoints.values()]
+            deployments = [endpoint.deployment for endpoint in self._endpoints.values() if endpoint.deployment]
         for deployment in deployments:
-            if deployment is not None:
-                deployment.supervise()
-
-    def _in_thread(self, work: Callable[..., None], *arguments: Any) -> None:
-        threading.Thread(target=work, args=arguments, name=work.__name__, daemon=True).start()
+            deployment.supervise()
 
 
-def _check_settled(endpoint: Endpoint) -> None:
-    if endpoint.status not in ("InService", "Failed"):
-        raise ValidationFailedError(f'Cannot update in-progress endpoint "{endpoint.arn}".')
+def _in_thread(work: Callable[..., None], *arguments: Any) -> None:
+    threading.Thread(target=work, args=arguments, name=work.__name__, daemon=True).start()
 
 
 def _mark(endpoint: Endpoint, status: str, failure: str = "") -> None:
@@ -248,7 +221,19 @@ def _description(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.failure:
         described["FailureReason"] = endpoint.failure
     if endpoint.deployment is not None:
-        described["ProductionVariants"] = [_variant_summary(endpoint.deployment, endpoint.modified)]
+        variant, image = endpoint.deployment.variant, container_of(endpoint.deployment.model).get("Image", "none")
+        weight, count = variant.get("InitialVariantWeight", 1.0), variant.get("InitialInstanceCount", 1)
+        deployed = {"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": endpoint.modified}
+        described["ProductionVariants"] = [
+            {
+                "VariantName": variant["VariantName"],
+                "DeployedImages": [deployed],
+                "CurrentWeight": weight,
+                "DesiredWeight": weight,
+                "CurrentInstanceCount": count,
+                "DesiredInstanceCount": count,
+            }
+        ]
         capture = endpoint.config.get("DataCaptureConfig")
         if capture is not None:
             enabled = capture.get("EnableCapture", True)
@@ -260,16 +245,3 @@ def _description(endpoint: Endpoint) -> dict[str, Any]:
                 "KmsKeyId": capture.get("KmsKeyId", ""),
             }
     return described
-
-
-def _variant_summary(deployment: Deployment, modified: datetime) -> dict[str, Any]:
-    variant, image = deployment.variant, container_of(deployment.model).get("Image", "none")
-    weight, count = variant.get("InitialVariantWeight", 1.0), variant.get("InitialInstanceCount", 1)
-    return {
-        "VariantName": variant["VariantName"],
-        "DeployedImages": [{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": modified}],
-        "CurrentWeight": weight,
-        "DesiredWeight": weight,
-        "CurrentInstanceCount": count,
-        "DesiredInstanceCount": count,
-    }

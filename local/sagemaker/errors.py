@@ -2,17 +2,10 @@
 
 
 class AwsError(Exception):
-    """An error answer of an AWS API.
-
-    Attributes:
-        code: boto3's `response["Error"]["Code"]`.
-        message: boto3's `response["Error"]["Message"]`.
-        status: the HTTP status.
-        fields: further members of the error's shape, such as `OriginalStatusCode`.
-    """
+    """An error answer of an AWS API."""
 
     def __init__(self, code: str, message: str, status: int = 400, fields: dict[str, object] | None = None) -> None:
-        """Set the attributes."""
+        """Set boto3's code and message, the HTTP status, and further members such as `OriginalStatusCode`."""
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message

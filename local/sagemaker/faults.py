@@ -1,10 +1,4 @@
-"""Fault injection: an endpoint that is slow, throttled, failing or missing, for a share of its calls.
-
-`PUT /_local/faults/{endpoint}` sets one fault or several, `GET` returns them with their counts,
-`DELETE` ends them. `{"kind": "throttled", "calls": 2}` throttles the next two calls;
-`{"faults": [{"kind": "slow", "share": 0.1}, {"kind": "failing", "share": 0.1}]}` makes a tenth of
-the calls slow and a tenth fail.
-"""
+"""Fault injection: an endpoint that is slow, throttled, failing or missing, for a share of its calls."""
 
 import math
 import random
@@ -16,7 +10,9 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from local.control_request import ControlRequestError, check_members, number, optional_whole_number
+from local.controls import ControlRequestError, number, parse_setting, whole_number
+
+_SUM_TOLERANCE = 1e-9  # of shares such as ten times 0.1
 
 
 class FaultKind(StrEnum):
@@ -31,34 +27,39 @@ class FaultKind(StrEnum):
     GONE = "gone"  # ValidationError: endpoint not found
 
 
+def _check_kind(name: str, value: Any) -> FaultKind:
+    if value not in list(FaultKind):
+        raise ControlRequestError(f"{name} must be one of {', '.join(FaultKind)}")
+    return FaultKind(value)
+
+
 @dataclass(frozen=True)
 class Fault:
-    """A fault of one endpoint.
+    """A fault of one endpoint."""
 
-    Attributes:
-        kind: its effect on a call.
-        share: the share of calls that it hits, above 0 and up to 1.
-        seconds: how long it lasts, or None for until it is deleted.
-        calls: the number of calls that it hits, or None for no limit.
-        delay_seconds: for `slow`, the additional duration of a call.
-    """
+    kind: FaultKind = field(metadata={"check": _check_kind})
+    share: float = number(1.0, maximum=1, zero=False)  # of the calls
+    seconds: float | None = number(None, zero=False)  # until it ends; None for until it is deleted
+    calls: int | None = whole_number(None, 1)  # that it hits; None for no limit
+    delay_seconds: float = number(1.0)  # for `slow`, the additional duration of a call
 
-    kind: FaultKind
-    share: float = 1.0
-    seconds: float | None = None
-    calls: int | None = None
-    delay_seconds: float = 1.0
+
+def _check_faults(name: str, value: Any) -> list[Fault]:
+    if not isinstance(value, list) or not value:
+        raise ControlRequestError(f'{name} must be a list such as [{{"kind": "slow", "share": 0.1}}]')
+    faults = [parse_setting(Fault, '{"kind": "throttled"}', fault) for fault in value]
+    total = sum(fault.share for fault in faults)
+    if total > 1 + _SUM_TOLERANCE:
+        raise ControlRequestError(f"The shares must add up to at most 1; they add up to {total:g}")
+    return faults
 
 
 @dataclass(frozen=True)
 class FaultRequest:
-    """The faults of one endpoint, and a seed to hit the same calls each time.
+    """The faults of one endpoint, of which a call gets one or none, and a seed to hit the same calls each time."""
 
-    The shares add up to at most 1; a call gets one of the faults or none.
-    """
-
-    faults: Sequence[Fault]
-    seed: int | None = None
+    faults: Sequence[Fault] = field(metadata={"check": _check_faults})
+    seed: int | None = whole_number(None, 0)
 
 
 @dataclass
@@ -79,15 +80,19 @@ class Faults:
     """The faults of every endpoint; thread-safe."""
 
     def __init__(
-        self,
-        clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        self, clock: Callable[[], float] = time.monotonic, chance: Callable[[], float] = random.random
     ) -> None:
         """Start without faults; `clock` counts seconds, `chance` draws from [0, 1) per call."""
         self._clock = clock
         self._chance = chance
         self._endpoints: dict[str, _EndpointFaults] = {}
         self._lock = threading.Lock()
+
+    def parse(self, members: Any) -> FaultRequest:
+        """Return the fault or the list of faults in a request's JSON; raise ControlRequestError for an invalid one."""
+        if not isinstance(members, dict) or "faults" not in members:
+            members = {"faults": [members]}
+        return parse_setting(FaultRequest, '{"faults": [{"kind": "throttled"}]}', members)
 
     def put(self, endpoint: str, request: FaultRequest) -> None:
         """Replace the faults of an endpoint; the counts continue."""
@@ -102,13 +107,10 @@ class Faults:
     def get(self, endpoint: str) -> dict[str, Any]:
         """Return an endpoint's faults with their remaining seconds and calls, and the counts.
 
-        `calls` counts all calls, `injected` those that a fault hit, by kind; both since the first
-        fault or since `clear`.
+        `calls` counts all calls since the first fault or `clear`, `injected` those that a fault hit, by kind.
         """
         with self._lock:
-            found = self._endpoints.get(endpoint)
-            if found is None:
-                return {"faults": [], "calls": 0, "injected": {}}
+            found = self._endpoints.get(endpoint, _EndpointFaults(self._chance))
             now = self._clock()
             found.drop_ended(now)
             faults = [
@@ -130,51 +132,12 @@ class Faults:
                 return None
             found.calls += 1
             found.drop_ended(self._clock())
-            if not found.active:
-                return None
-            mark = found.chance()
+            rest = found.chance() if found.active else 0.0
             for index, (fault, end) in enumerate(found.active):
-                mark -= fault.share
-                if mark < 0:
+                rest -= fault.share
+                if rest < 0:
                     if fault.calls is not None:
                         found.active[index] = (replace(fault, calls=fault.calls - 1), end)
                     found.injected[fault.kind] += 1
                     return fault
             return None
-
-
-def parse_faults(members: Any) -> FaultRequest:
-    """Return the fault or the list of faults in a request's JSON.
-
-    Raises:
-        ControlRequestError: for an invalid field.
-    """
-    if not isinstance(members, dict) or "faults" not in members:
-        return FaultRequest([_parse_fault(members)])
-    listed = check_members(members, FaultRequest.__dataclass_fields__, "")["faults"]
-    if not isinstance(listed, list) or not listed:
-        raise ControlRequestError('faults must be a list such as [{"kind": "slow", "share": 0.1}]')
-    faults = [_parse_fault(fault) for fault in listed]
-    total = sum(fault.share for fault in faults)
-    if total > 1 + 1e-9:
-        raise ControlRequestError(f"The shares must add up to at most 1; they add up to {total:g}")
-    return FaultRequest(faults, optional_whole_number(members, "seed", 0))
-
-
-def _parse_fault(members: Any) -> Fault:
-    members = check_members(members, Fault.__dataclass_fields__, '{"kind": "throttled"}')
-    kinds = [kind.value for kind in FaultKind]
-    if members.get("kind") not in kinds:
-        raise ControlRequestError(f"kind must be one of {', '.join(kinds)}")
-    share = number(members, "share", 1.0, 1)
-    seconds = None if members.get("seconds") is None else number(members, "seconds", 0.0)
-    for name, value in (("share", share), ("seconds", seconds)):
-        if value == 0:
-            raise ControlRequestError(f"{name} must be above 0")
-    return Fault(
-        FaultKind(members["kind"]),
-        share,
-        seconds,
-        optional_whole_number(members, "calls", 1),
-        number(members, "delay_seconds", 1.0),
-    )

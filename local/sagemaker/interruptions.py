@@ -1,32 +1,20 @@
-"""Fault injection: spot interruptions of training jobs.
-
-`PUT /_local/interruptions/{name}` with `{"times": 2, "after_seconds": 5}` interrupts the spot jobs
-of that name, or whose name begins with it and a hyphen, twice, each time five seconds after the
-start of their script. `GET` returns what is left and the count, `DELETE` ends it.
-"""
+"""Fault injection: spot interruptions of training jobs, below `/_local/interruptions/`."""
 
 import threading
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from local.control_request import check_members, number, whole_number
+from local.controls import number, parse_setting, whole_number
 
 
 @dataclass(frozen=True)
 class Interruption:
-    """A spot interruption of a training job.
+    """A spot interruption of a training job."""
 
-    Attributes:
-        times: the number of interruptions.
-        after_seconds: from the start of the script to the interruption.
-        notice_seconds: between SIGTERM and SIGKILL; 0 for SIGKILL at once, without SIGTERM.
-        away_seconds: until the next instance is available.
-    """
-
-    times: int = 1
-    after_seconds: float = 0.0
-    notice_seconds: float = 120.0  # AWS's own notice, two minutes
-    away_seconds: float = 1.0
+    times: int = whole_number(1, 1)
+    after_seconds: float = number(0.0)  # from the start of the script
+    notice_seconds: float = number(120.0)  # from SIGTERM to SIGKILL, as on AWS; 0 for SIGKILL at once
+    away_seconds: float = number(1.0)  # until the next instance is available
 
 
 class Interruptions:
@@ -37,6 +25,10 @@ class Interruptions:
         self._requested: dict[str, Interruption] = {}
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
+
+    def parse(self, members: Any) -> Interruption:
+        """Return the interruption in a request's JSON; raise ControlRequestError for an invalid one."""
+        return parse_setting(Interruption, '{"times": 1}', members)
 
     def put(self, name: str, interruption: Interruption) -> None:
         """Replace the interruptions of a name."""
@@ -66,19 +58,3 @@ class Interruptions:
                     self._counts[name] += 1
                     return requested
         return None
-
-
-def parse_interruption(members: Any) -> Interruption:
-    """Return the interruption in a request's JSON.
-
-    Raises:
-        ControlRequestError: for an invalid field.
-    """
-    members = check_members(members, Interruption.__dataclass_fields__, '{"times": 1}')
-    default = Interruption()
-    return Interruption(
-        whole_number(members, "times", default.times, 1),
-        number(members, "after_seconds", default.after_seconds),
-        number(members, "notice_seconds", default.notice_seconds),
-        number(members, "away_seconds", default.away_seconds),
-    )

@@ -24,27 +24,19 @@ class JobFolder:
         self.data = self.opt_ml / "input" / "data"
         self.code = self.opt_ml / "code"
         self.model = self.opt_ml / "model"
-        self.output = self.opt_ml / "output"
-        self.output_data = self.output / "data"
-        self.failure = self.output / "failure"
+        self.output_data = self.opt_ml / "output" / "data"
+        self.failure = self.opt_ml / "output" / "failure"
         self.scratch = root / "tmp"
         self.log = root / "log.txt"
 
     def make(self) -> None:
-        """Create the folders of a training container on a new instance.
-
-        Delete the files of the previous instance, except the log.
-        """
+        """Create the folders of a new instance, without the files of the previous one except the log."""
         for folder in (self.opt_ml, self.scratch):
             if folder.exists():
                 shutil.rmtree(folder)
         for folder in (self.config, self.data, self.code, self.model, self.output_data, self.scratch):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True)
         self.log.touch()
-
-    def channel(self, name: str) -> Path:
-        """Return the folder of an input channel."""
-        return self.data / name
 
     def write_config(self, request: dict[str, Any]) -> None:
         """Write hyperparameters.json, inputdataconfig.json and resourceconfig.json."""
@@ -67,11 +59,7 @@ class JobFolder:
                 "current_group_name": "homogeneousCluster",
                 "hosts": [_HOST],
                 "instance_groups": [
-                    {
-                        "instance_group_name": "homogeneousCluster",
-                        "instance_type": instance_type,
-                        "hosts": [_HOST],
-                    }
+                    {"instance_group_name": "homogeneousCluster", "instance_type": instance_type, "hosts": [_HOST]}
                 ],
                 "network_interface_name": "lo",
             },
@@ -92,10 +80,7 @@ class JobFolder:
         return text.replace(CONTAINER_PREFIX, str(self.opt_ml))
 
     def environment(self, request: dict[str, Any], arn: str, base: dict[str, str]) -> dict[str, str]:
-        """Return the environment variables of the training container: `base` and those of the job.
-
-        A script cannot depend on the user's shell. Without OMP_NUM_THREADS torch uses every core.
-        """
+        """Return the environment variables of the training container: `base` and those of the job, not the shell's."""
         return {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "HOME": str(self.scratch),

@@ -20,23 +20,14 @@ Operation = Callable[[dict[str, Any]], dict[str, Any]]
 
 @dataclass
 class ResourceRecords:
-    """The resources of one kind, which never change after their creation.
+    """The resources of one kind, which never change after their creation."""
 
-    Attributes:
-        member: the kind in names of members and operations, such as `Model`.
-        kind: the kind in ARNs, such as `model`.
-        noun: the kind in error messages.
-        check: raises for a request that AWS would reject.
-        tags: the tags of all resources.
-        defaults: members of a record that a request may omit.
-    """
-
-    member: str
-    kind: str
-    noun: str
-    check: Callable[[dict[str, Any]], None]
+    member: str  # the kind in names of members and operations, such as `Model`
+    kind: str  # the kind in ARNs, such as `model`
+    noun: str  # the kind in error messages
+    check: Callable[[dict[str, Any]], None]  # raises for a request that AWS would reject
     tags: Tags
-    defaults: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)  # members of a record that a request may omit
     _records: dict[str, dict[str, Any]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -50,11 +41,7 @@ class ResourceRecords:
         }
 
     def find(self, name: str) -> dict[str, Any]:
-        """Return a record.
-
-        Raises:
-            ValidationFailedError: when it does not exist.
-        """
+        """Return a record; raise ValidationFailedError when it does not exist."""
         record = self._records.get(name)
         if record is None:
             raise ValidationFailedError(f'Could not find {self.noun} "{sagemaker_arn(self.kind, name)}".')
@@ -64,18 +51,16 @@ class ResourceRecords:
         name = request[f"{self.member}Name"]
         arn = sagemaker_arn(self.kind, name)
         self.check(request)
-        record = self.defaults | {key: value for key, value in request.items() if key != "Tags"}
+        created = {f"{self.member}Arn": arn, "CreationTime": datetime.now(UTC)}
         with self._lock:
             if name in self._records:
                 raise ValidationFailedError(f'Cannot create already existing {self.noun} "{arn}".')
-            self._records[name] = record | {f"{self.member}Arn": arn, "CreationTime": datetime.now(UTC)}
+            self._records[name] = self.defaults | {k: v for k, v in request.items() if k != "Tags"} | created
         self.tags.put(arn, request.get("Tags", []))
         return {f"{self.member}Arn": arn}
 
     def _list(self, request: dict[str, Any]) -> dict[str, Any]:
-        members = (f"{self.member}Name", f"{self.member}Arn", "CreationTime")
-        summaries = [{member: record[member] for member in members} for record in list(self._records.values())]
-        return list_page(request, f"{self.member}s", summaries, f"{self.member}Name")
+        return list_page(f"List{self.member}s", request, list(self._records.values()))
 
     def _delete(self, request: dict[str, Any]) -> dict[str, Any]:
         record = self.find(request[f"{self.member}Name"])
@@ -90,32 +75,30 @@ class ModelCatalog:
 
     def __init__(self, host: Host, tags: Tags) -> None:
         """Start without records."""
-        self._clients = host.clients
-        self.models = ResourceRecords(
-            "Model", "model", "model", self._check_model, tags, {"EnableNetworkIsolation": False}
-        )
-        self.configs = ResourceRecords(
-            "EndpointConfig", "endpoint-config", "endpoint configuration", self._check_config, tags
-        )
+        self._s3 = host.s3
+        isolation = {"EnableNetworkIsolation": False}
+        self.models = ResourceRecords("Model", "model", "model", self._check_model, tags, isolation)
+        noun = "endpoint configuration"
+        self.configs = ResourceRecords("EndpointConfig", "endpoint-config", noun, self._check_config, tags)
 
     def _check_model(self, request: dict[str, Any]) -> None:
         """Raise unless the model archive exists, as on AWS."""
         uri = model_archive(request)
         bucket, key = split_s3_uri(uri)
         try:
-            self._clients.s3.head_object(Bucket=bucket, Key=key)
+            self._s3.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
             raise ValidationFailedError(f"Could not find model data at {uri}.") from error
 
     def _check_config(self, request: dict[str, Any]) -> None:
         """Raise unless the model exists, as on AWS."""
-        if len(request["ProductionVariants"]) != 1:
+        variant, *others = request["ProductionVariants"]
+        if others:
             raise ValidationFailedError("The laptop's AWS serves endpoints of exactly one production variant")
-        [variant] = request["ProductionVariants"]
         if "ServerlessConfig" in variant:
             raise ValidationFailedError(
-                f"Variant {variant['VariantName']}: the laptop's AWS serves real-time endpoints "
-                "only; give InstanceType and InitialInstanceCount in place of ServerlessConfig"
+                f"Variant {variant['VariantName']}: the laptop's AWS serves real-time endpoints only; give "
+                "InstanceType and InitialInstanceCount in place of ServerlessConfig"
             )
         if "ModelName" not in variant:
             raise ValidationFailedError(f"Variant {variant['VariantName']} has no ModelName")
@@ -123,28 +106,19 @@ class ModelCatalog:
 
 
 def container_of(model: dict[str, Any]) -> dict[str, Any]:
-    """Return the one container definition of a model.
-
-    Raises:
-        ValidationFailedError: for a model without exactly one container.
-    """
-    containers = model.get("Containers") or [container for container in [model.get("PrimaryContainer")] if container]
-    if len(containers) != 1:
+    """Return the one container definition of a model; raise ValidationFailedError for another number."""
+    containers: list[dict[str, Any]] = model.get("Containers") or [model.get("PrimaryContainer") or {}]
+    if len(containers) != 1 or not containers[0]:
         raise ValidationFailedError("The laptop's AWS serves models of exactly one container")
-    container: dict[str, Any] = containers[0]
-    return container
+    return containers[0]
 
 
 def model_archive(model: dict[str, Any]) -> str:
-    """Return the S3 URI of a model's archive, `model.tar.gz`.
-
-    Raises:
-        ValidationFailedError: for a model without one.
-    """
-    uri: str | None = container_of(model).get("ModelDataUrl")
+    """Return the S3 URI of a model's archive, `model.tar.gz`; raise ValidationFailedError for a model without one."""
+    uri = container_of(model).get("ModelDataUrl")
     if uri is None:
         raise ValidationFailedError(
-            "The laptop's AWS has no container images, so a model needs ModelDataUrl: a "
-            "model.tar.gz with code/inference.py in it"
+            "The laptop's AWS has no container images, so a model needs ModelDataUrl: a model.tar.gz with "
+            "code/inference.py in it"
         )
-    return uri
+    return str(uri)

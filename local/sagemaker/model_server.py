@@ -13,7 +13,7 @@ import urllib3
 
 from local.sagemaker.child_process import wait_until
 from local.sagemaker.host import Host
-from local.sagemaker.log_stream import LogStream, last_lines
+from local.sagemaker.log import LogStream, last_lines
 from local.sagemaker.model_catalog import container_of, model_archive
 from local.sagemaker.object_store import download_archive
 
@@ -56,7 +56,7 @@ class ModelServer:
         host: Host,
         invocation_seconds: float = INVOCATION_SECONDS,
     ) -> None:
-        """Set up without a process; `folder` is an empty folder for its files."""
+        """Set up without a process; `folder` is for its files, and is empty or missing."""
         self._variant = variant
         self._name = variant["VariantName"]
         self._folder = folder
@@ -64,12 +64,13 @@ class ModelServer:
         self._invocation_seconds = invocation_seconds
         self._log = folder / "log.txt"
         self._stream = LogStream(
-            host.clients.logs,
+            host.logs,
             f"/aws/sagemaker/Endpoints/{endpoint}",
             f"{self._name}/i-{folder.name}{os.urandom(6).hex()}",
             self._log,
         )
-        self._environment_given: dict[str, str] = {}
+        self._environment: dict[str, str] = {}
+        self._program = "inference.py"
         self._process: subprocess.Popen[bytes] | None = None
         self._pool: urllib3.HTTPConnectionPool | None = None
         self._running_calls = 0
@@ -80,16 +81,25 @@ class ModelServer:
     def start(self, model: dict[str, Any]) -> None:
         """Unpack the model, start the process and wait until it answers `/ping`.
 
-        Raises:
-            ModelServerError: when it does not; its process has then ended.
-            tarfile.TarError, botocore.exceptions.ClientError: when the model archive cannot be
-                downloaded or unpacked.
+        Raise ModelServerError when it does not, and its process has ended; tarfile.TarError or botocore's ClientError
+        when the model archive cannot be unpacked or downloaded.
         """
+        self._folder.mkdir(parents=True, exist_ok=True)
         model_dir = self._folder / "model"
-        download_archive(self._host.clients.s3, model_archive(model), model_dir)
+        download_archive(self._host.s3, model_archive(model), model_dir)
         self._log.touch()
         self._stream.start()
-        self._environment_given = container_of(model).get("Environment", {})
+        given = container_of(model).get("Environment", {})
+        self._program = given.get("SAGEMAKER_PROGRAM", self._program)
+        self._environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(self._folder),
+            **self._host.environment(),
+            **given,
+            # /opt/ml/model in SageMaker's images; here the unpacked archive.
+            "SM_MODEL_DIR": str(model_dir),
+            "SAGEMAKER_SUBMIT_DIRECTORY": str(model_dir / "code"),
+        }
         self._launch()
 
     def revive(self) -> None:
@@ -102,9 +112,7 @@ class ModelServer:
             if process is None or process.poll() is None or self._stopped or self._reviving:
                 return
             self._reviving = True
-        thread = threading.Thread(target=self._revive, args=(process,), daemon=True)
-        thread.name = f"revive {self._name}"
-        thread.start()
+        threading.Thread(target=self._revive, args=(process,), name=f"revive {self._name}", daemon=True).start()
 
     def _revive(self, dead: subprocess.Popen[bytes]) -> None:
         try:
@@ -119,20 +127,13 @@ class ModelServer:
                 self._reviving = False
 
     def _launch(self) -> None:
-        environment = self._environment_given
-        model_dir, port_file = self._folder / "model", self._folder / "port"
+        port_file = self._folder / "port"
         port_file.unlink(missing_ok=True)
-        process = self._host.children.start(
-            [
-                *(sys.executable, "-P", "-u", str(_SERVING_HOST)),
-                *("--model-dir", str(model_dir)),
-                *("--program", environment.get("SAGEMAKER_PROGRAM", "inference.py")),
-                *("--port-file", str(port_file)),
-            ],
-            self._environment(environment, model_dir),
-            self._folder,
-            self._log,
-        )
+        command = [
+            *(sys.executable, "-P", "-u", str(_SERVING_HOST)),
+            *("--model-dir", str(self._folder / "model"), "--program", self._program, "--port-file", str(port_file)),
+        ]
+        process = self._host.children.start(command, self._environment, self._folder, self._log)
         with self._changed:
             self._process = process
             stopped = self._stopped
@@ -148,35 +149,25 @@ class ModelServer:
     def invoke(self, body: bytes, headers: dict[str, str]) -> ContainerAnswer:
         """Send one invocation to the container.
 
-        Raises:
-            InvocationTimeoutError: after `invocation_seconds` without a response.
-            ModelServerGoneError: when the process has ended.
+        Raise InvocationTimeoutError without a response in time, and ModelServerGoneError when the process has ended.
         """
         with self._changed:
             if self._pool is None or self._stopped:
                 raise ModelServerGoneError("the container is not running")
             self._running_calls += 1
+        timeout = urllib3.Timeout(connect=60.0, read=self._invocation_seconds)
         try:
-            return self._post(self._pool, body, headers)
-        finally:
-            with self._changed:
-                self._running_calls -= 1
-                self._changed.notify_all()
-
-    def _post(self, pool: urllib3.HTTPConnectionPool, body: bytes, headers: dict[str, str]) -> ContainerAnswer:
-        try:
-            answer = pool.urlopen(
-                "POST",
-                "/invocations",
-                body=body,
-                headers=headers,
-                retries=False,
-                timeout=urllib3.Timeout(connect=60.0, read=self._invocation_seconds),
+            answer = self._pool.urlopen(
+                "POST", "/invocations", body=body, headers=headers, retries=False, timeout=timeout
             )
         except urllib3.exceptions.ReadTimeoutError as error:
             raise InvocationTimeoutError(str(error)) from error
         except urllib3.exceptions.HTTPError as error:
             raise ModelServerGoneError(str(error)) from error
+        finally:
+            with self._changed:
+                self._running_calls -= 1
+                self._changed.notify_all()
         return ContainerAnswer(answer.status, answer.data, answer.headers.get("content-type", "application/json"))
 
     def stop(self) -> None:
@@ -193,31 +184,19 @@ class ModelServer:
         seconds = self._variant.get("ContainerStartupHealthCheckTimeoutInSeconds", _STARTUP_SECONDS)
         wait_until(lambda: port_file.exists() or process.poll() is not None, seconds)
         if not port_file.exists():
-            raise ModelServerError(self._failure())
+            raise self._failure()
         self._pool = urllib3.HTTPConnectionPool("127.0.0.1", int(port_file.read_text()), maxsize=64, block=False)
         try:
             answer = self._pool.urlopen("GET", "/ping", timeout=60.0, retries=3)
         except urllib3.exceptions.HTTPError as error:
-            raise ModelServerError(self._failure()) from error
+            raise self._failure() from error
         if answer.status != 200:
-            raise ModelServerError(self._failure())
+            raise self._failure()
 
-    def _failure(self) -> str:
+    def _failure(self) -> ModelServerError:
         message = (
             f"The primary container for production variant {self._name} did not pass the ping "
             "health check. Please check CloudWatch logs for this endpoint. Its last lines:\n"
         )
         log = self._log.read_text(errors="replace")
-        return message + last_lines(log, 1024 - len(message))
-
-    def _environment(self, given: dict[str, str], model_dir: Path) -> dict[str, str]:
-        """Return the environment of the container, with the variables `given` by the model."""
-        return {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(self._folder),
-            **self._host.environment(),
-            **given,
-            # /opt/ml/model in SageMaker's images; here the unpacked archive.
-            "SM_MODEL_DIR": str(model_dir),
-            "SAGEMAKER_SUBMIT_DIRECTORY": str(model_dir / "code"),
-        }
+        return ModelServerError(message + last_lines(log, 1024 - len(message)))

@@ -1,11 +1,14 @@
-"""Transfers of folders and archives between S3 and a job or an endpoint."""
+"""Transfers of folders, archives and checkpoints between S3 and a job or an endpoint."""
 
+import contextlib
+import stat
 import tarfile
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 from local.sagemaker.errors import ValidationFailedError
 
@@ -13,21 +16,11 @@ _PARALLEL = 8  # transfers at a time; hides the round trips of many small pictur
 
 
 def split_s3_uri(uri: str) -> tuple[str, str]:
-    """Return bucket and key of an `s3://bucket/key` URI.
-
-    Raises:
-        ValidationFailedError: for any other text.
-    """
-    parts = urlsplit(uri)
-    if parts.scheme != "s3" or not parts.netloc:
+    """Return bucket and key of an `s3://bucket/key` URI; raise ValidationFailedError for any other text."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not bucket:
         raise ValidationFailedError(f"{uri} is not an S3 URI of the form s3://bucket/key")
-    return parts.netloc, uri.split("/", 3)[3] if uri.count("/") > 2 else ""
-
-
-def list_keys(s3: Any, bucket: str, prefix: str) -> list[str]:
-    """Return every key under a prefix, without the folder markers of the S3 console."""
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return [entry["Key"] for page in pages for entry in page.get("Contents", []) if not entry["Key"].endswith("/")]
+    return bucket, key
 
 
 def relative_name(key: str, prefix: str) -> str:
@@ -45,20 +38,20 @@ def relative_name(key: str, prefix: str) -> str:
 def download_prefix(s3: Any, uri: str, folder: Path) -> int:
     """Download every object under an S3 URI into a folder and return their number.
 
-    Raises:
-        ValidationFailedError: for a key with a path outside the folder.
+    Raise ValidationFailedError for a key with a path outside the folder.
     """
     bucket, prefix = split_s3_uri(uri)
-    keys = list_keys(s3, bucket, prefix)
-    targets = [folder / _safe_relative(relative_name(key, prefix)) for key in keys]
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    listed = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+    keys = [key for key in listed if not key.endswith("/")]  # without the folder markers of the S3 console
+    targets = [folder / relative_name(key, prefix) for key in keys]
+    for key, target in zip(keys, targets, strict=True):
+        if ".." in target.parts or not target.is_relative_to(folder):
+            raise ValidationFailedError(f"The key {key!r} has a path outside the channel's folder")
     for parent in {target.parent for target in targets}:
         parent.mkdir(parents=True, exist_ok=True)
-
-    def download(pair: tuple[str, Path]) -> None:
-        s3.download_file(bucket, pair[0], str(pair[1]))
-
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        list(pool.map(download, zip(keys, targets, strict=True)))
+        list(pool.map(partial(s3.download_file, bucket), keys, map(str, targets)))
     return len(keys)
 
 
@@ -74,11 +67,7 @@ def upload_archive(s3: Any, folder: Path, uri: str) -> None:
 
 
 def download_archive(s3: Any, uri: str, folder: Path) -> None:
-    """Download a .tar.gz and unpack it into a folder.
-
-    Raises:
-        tarfile.TarError: for an object that is not a .tar.gz, or has a path outside the folder.
-    """
+    """Download a .tar.gz and unpack it into a folder; raise tarfile.TarError for paths outside it or another format."""
     bucket, key = split_s3_uri(uri)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -88,8 +77,48 @@ def download_archive(s3: Any, uri: str, folder: Path) -> None:
             tar.extractall(folder, filter="data")
 
 
-def _safe_relative(name: str) -> PurePosixPath:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:
-        raise ValidationFailedError(f"The key {name!r} has a path outside the channel's folder")
-    return path
+@dataclass
+class CheckpointSync:
+    """A folder of checkpoints and its copy below an S3 URI.
+
+    The folder need not exist yet. Files deleted in it stay in S3; AWS documents no deletion.
+    """
+
+    s3: Any
+    folder: Path
+    uri: str
+    _copied: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def restore(self) -> None:
+        """Create the folder and download its copy; raise botocore's ClientError when the bucket cannot be read."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        download_prefix(self.s3, self.uri, self.folder)
+        self._copied = {name: mark for name, mark, _ in self._files()}
+
+    def sync(self) -> None:
+        """Upload new and changed files; raise botocore's ClientError when the bucket cannot be written."""
+        bucket, prefix = split_s3_uri(self.uri)
+        for name, mark, path in self._files():
+            if self._copied.get(name) == mark:
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                # One read: a file that the script replaces in the meantime is still complete.
+                content = path.read_bytes()
+                self.s3.put_object(Bucket=bucket, Key=str(PurePosixPath(prefix) / name), Body=content)
+                self._copied[name] = mark
+
+    def _files(self) -> list[tuple[str, tuple[int, int], Path]]:
+        """Return name, version mark and path of every file."""
+        try:
+            paths = sorted(self.folder.rglob("*"))
+        except FileNotFoundError:  # the script deleted a folder in the meantime
+            return []  # until the next call
+        found = []
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):  # the script has renamed or deleted it
+                status = path.stat()
+                if stat.S_ISREG(status.st_mode):
+                    # The inode too: on a coarse clock a replaced file may have the time of the old one.
+                    mark = (status.st_mtime_ns, status.st_ino)
+                    found.append((path.relative_to(self.folder).as_posix(), mark, path))
+        return found

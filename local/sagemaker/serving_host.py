@@ -1,14 +1,13 @@
 """The process that serves one model: `/ping` and `/invocations`, as a SageMaker container does.
 
-It runs on its own (`python -P serving_host.py`) and imports nothing of this project, because the
-model's `inference.py` must find the same modules as on AWS: its own folder and the site-packages.
-The contract is that of the sagemaker-inference-toolkit: `model_fn(model_dir)`,
-`input_fn(body, content_type)`, `predict_fn(data, model)`, `output_fn(prediction, accept)`. An
-exception with a `status_code` between 400 and 599 becomes that status, any other becomes 500.
-The toolkit's defaults for missing functions and its `context` argument are not implemented.
+It runs on its own (`python -P serving_host.py`) and imports nothing of this project, because the model's `inference.py`
+must find the same modules as on AWS: its own folder and the site-packages. The contract is that of the
+sagemaker-inference-toolkit: `model_fn(model_dir)`, `input_fn(body, content_type)`, `predict_fn(data, model)`,
+`output_fn(prediction, accept)`, without its defaults and its `context`. An exception with a `status_code` between 400
+and 599 becomes that status, any other becomes 500.
 
-Each connection has its own thread: with a model that answers in a millisecond or two, every
-hand-over between threads is measurable (`python -m benchmarks.serving`).
+Each connection has its own thread: with a model that answers in a millisecond or two, every hand-over between threads
+is measurable (`python -m benchmarks.serving`).
 """
 
 import argparse
@@ -21,12 +20,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingTCPServer
-from types import ModuleType
 from typing import Any
 
 # TorchServe's default; InvokeEndpoint accepts less (6 MiB).
@@ -48,18 +45,18 @@ class ModelProgram:
     """
 
     def __init__(self, model_dir: str, program: str) -> None:
-        """Import the program and load the model.
-
-        Raises:
-            ModelProgramError: for a program without one of the four functions.
-        """
+        """Import the program and load the model; raise ModelProgramError without one of the four functions."""
         sys.path.insert(0, str(Path(model_dir) / "code"))
         module = importlib.import_module(Path(program).stem)
-        load = _function(module, "model_fn")
-        self._input = _function(module, "input_fn")
-        self._predict = _function(module, "predict_fn")
-        self._output = _function(module, "output_fn")
-        cores = _cores()
+        names = ("model_fn", "input_fn", "predict_fn", "output_fn")
+        for name in names:
+            if not hasattr(module, name):
+                raise ModelProgramError(
+                    f"{program} defines no {name}; the laptop's AWS serves programs with {', '.join(names)}"
+                )
+        load, self._input, self._predict, self._output = (getattr(module, name) for name in names)
+        on_macos = not hasattr(os, "sched_getaffinity")
+        cores = (os.cpu_count() or 1) if on_macos else len(os.sched_getaffinity(0))
         # Decoding a picture may take a hundred megabytes, and the result tens of megabytes, so few
         # are decoded at a time and the others wait as bytes. More requests than cores are admitted,
         # because a program may process several in one batch.
@@ -203,23 +200,6 @@ class Connection(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def _function(module: ModuleType, name: str) -> Callable[..., Any]:
-    found: Callable[..., Any] | None = getattr(module, name, None)
-    if found is None:
-        raise ModelProgramError(
-            f"{module.__name__}.py defines no {name}; the laptop's AWS serves programs with "
-            "model_fn, input_fn, predict_fn and output_fn"
-        )
-    return found
-
-
-def _cores() -> int:
-    """Return the number of processor cores available to this process."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _end_with_parent(parent: int) -> None:
     """End this process when its parent has ended in any way."""
     pause = threading.Event()
@@ -235,8 +215,7 @@ def main() -> None:
     parser.add_argument("--program", default="inference.py", help="file in its code/ folder")
     parser.add_argument("--port-file", required=True, help="file for the number of the open port")
     arguments = parser.parse_args()
-    parent = os.getppid()
-    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     with ModelHttpServer(ModelProgram(arguments.model_dir, arguments.program)) as server:
         port_file = Path(arguments.port_file)
         unfinished = port_file.with_suffix(".unfinished")

@@ -1,12 +1,11 @@
 """The SageMaker stand-in: its operations by name."""
 
-from local.sagemaker.endpoint_metrics import RecordMetric
 from local.sagemaker.endpoints import Endpoints
 from local.sagemaker.errors import AwsError
 from local.sagemaker.faults import Faults
 from local.sagemaker.host import Host
 from local.sagemaker.interruptions import Interruptions
-from local.sagemaker.invocations import Invocations
+from local.sagemaker.invocations import Invocations, RecordMetric
 from local.sagemaker.model_catalog import ModelCatalog, Operation
 from local.sagemaker.shapes import parse_request, serialize_answer
 from local.sagemaker.tags import Tags
@@ -47,9 +46,7 @@ class SageMakerStandIn:
     def answer(self, operation: str, body: bytes) -> bytes:
         """Return the JSON answer of one operation. This blocks: call it in a thread.
 
-        Raises:
-            AwsError: for a request that AWS would reject, and for an operation that the laptop's
-                AWS does not have.
+        Raise AwsError for a request that AWS would reject, and an operation that the laptop's AWS does not have.
         """
         request = parse_request(operation, body)
         run = self._operations.get(operation)

@@ -18,18 +18,15 @@ class Tags:
         """Drop the tags of a deleted resource."""
         self._by_arn.pop(arn, None)
 
-    def of(self, arn: str) -> list[dict[str, str]]:
-        """Return the tags of a resource in AWS's shape."""
-        return [{"Key": key, "Value": value} for key, value in self._by_arn.get(arn, {}).items()]
-
     def add_tags(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer AddTags."""
         self.put(request["ResourceArn"], request["Tags"])
-        return {"Tags": self.of(request["ResourceArn"])}
+        return self.list_tags(request)
 
     def list_tags(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer ListTags."""
-        return {"Tags": self.of(request["ResourceArn"])}
+        tags = self._by_arn.get(request["ResourceArn"], {})
+        return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
     def delete_tags(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer DeleteTags."""

@@ -12,8 +12,6 @@ from local.sagemaker.paging import list_page
 from local.sagemaker.tags import Tags
 from local.sagemaker.training_run import MAX_RUNTIME_SECONDS, TrainingJobRun
 
-_ENDED = ("Completed", "Failed", "Stopped")
-
 
 class TrainingJobs:
     """Every training job of one running laptop's AWS."""
@@ -52,20 +50,7 @@ class TrainingJobs:
         """Answer ListTrainingJobs."""
         with self._lock:
             runs = list(self._runs.values())
-        members = (
-            "TrainingJobName",
-            "TrainingJobArn",
-            "CreationTime",
-            "TrainingEndTime",
-            "LastModifiedTime",
-            "TrainingJobStatus",
-            "SecondaryStatus",
-        )
-        summaries = [
-            {member: described[member] for member in members if member in described}
-            for described in (run.snapshot() for run in runs)
-        ]
-        return list_page(request, "TrainingJobSummaries", summaries, "TrainingJobName", "TrainingJobStatus")
+        return list_page("ListTrainingJobs", request, [run.snapshot() for run in runs])
 
     def stop(self, request: dict[str, Any]) -> dict[str, Any]:
         """Answer StopTrainingJob."""
@@ -78,11 +63,10 @@ class TrainingJobs:
         """Answer DeleteTrainingJob."""
         run = self._find(request)
         described = run.snapshot()
-        if described["TrainingJobStatus"] not in _ENDED:
-            raise AwsError(
-                "ResourceInUse",
-                f"The request was rejected because the training job is in status {described['TrainingJobStatus']}.",
-            )
+        status = described["TrainingJobStatus"]
+        if status not in ("Completed", "Failed", "Stopped"):
+            message = f"The request was rejected because the training job is in status {status}."
+            raise AwsError("ResourceInUse", message)
         with self._lock:
             self._runs.pop(request["TrainingJobName"], None)
         self._tags.drop(described["TrainingJobArn"])
@@ -102,15 +86,24 @@ def _check_request(request: dict[str, Any]) -> None:
     specification = request["AlgorithmSpecification"]
     if not specification.get("ContainerEntrypoint") and not specification.get("ContainerArguments"):
         raise ValidationFailedError(
-            "The laptop's AWS has no container images, so a job needs a command "
-            "of its own (AlgorithmSpecification.ContainerEntrypoint and ContainerArguments), as the "
-            "SageMaker SDK's ModelTrainer with SourceCode does."
+            "The laptop's AWS has no container images, so a job needs a command of its own (AlgorithmSpecification."
+            "ContainerEntrypoint and ContainerArguments), as the SageMaker SDK's ModelTrainer with SourceCode does."
         )
     if "OutputDataConfig" not in request:
         raise ValidationFailedError("OutputDataConfig.S3OutputPath is required")
     if request["ResourceConfig"].get("InstanceCount", 1) != 1:
         raise ValidationFailedError("The laptop's AWS runs jobs of one instance only")
-    _check_spot(request)
+    condition = request["StoppingCondition"]
+    wait = condition.get("MaxWaitTimeInSeconds")
+    is_spot = request.get("EnableManagedSpotTraining", False)
+    if is_spot and (wait is None or wait < condition.get("MaxRuntimeInSeconds", MAX_RUNTIME_SECONDS)):
+        raise ValidationFailedError(
+            "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
+        )
+    if wait is not None and not is_spot:
+        raise ValidationFailedError(
+            "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to true"
+        )
     local_path = request.get("CheckpointConfig", {}).get("LocalPath", f"{CONTAINER_PREFIX}/")
     if not local_path.startswith(f"{CONTAINER_PREFIX}/") or ".." in local_path.split("/"):
         raise ValidationFailedError(
@@ -125,18 +118,3 @@ def _check_request(request: dict[str, Any]) -> None:
             )
         if channel.get("InputMode", "File") == "Pipe":
             raise ValidationFailedError("The laptop's AWS has no input mode Pipe; use File")
-
-
-def _check_spot(request: dict[str, Any]) -> None:
-    """Raise, with AWS's message, for a wait time that contradicts the rest of the request."""
-    condition = request["StoppingCondition"]
-    wait = condition.get("MaxWaitTimeInSeconds")
-    if request.get("EnableManagedSpotTraining"):
-        if wait is None or wait < condition.get("MaxRuntimeInSeconds", MAX_RUNTIME_SECONDS):
-            raise ValidationFailedError(
-                "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
-            )
-    elif wait is not None:
-        raise ValidationFailedError(
-            "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to true"
-        )

@@ -29,28 +29,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class LaptopAws:
-    """A running laptop's AWS.
-
-    Attributes:
-        endpoint_url: its URL.
-        env: the environment variables that point AWS's tools at it.
-        state: its state folder, with logs and files of jobs and endpoints.
-    """
+    """A running laptop's AWS; tests/conftest.py sets the credentials."""
 
     endpoint_url: str
-    env: dict[str, str]
-    state: Path
+    env: dict[str, str]  # the environment variables that point AWS's tools at it
+    state: Path  # its state folder, with logs and files of jobs and endpoints
 
     def client(self, service: str, **config: Any) -> Any:
         """Return a boto3 client; `config` are arguments of botocore's Config."""
-        return boto3.client(
-            service,
-            endpoint_url=self.endpoint_url,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106  the laptop's AWS knows no other
-            region_name=self.env["AWS_REGION"],
-            config=Config(**config),
-        )
+        region = self.env["AWS_REGION"]
+        return boto3.client(service, endpoint_url=self.endpoint_url, region_name=region, config=Config(**config))
 
     def control(self, method: str, path: str, members: object = None) -> Any:
         """Send a request to a path below `/_local/` and return the JSON of its answer."""

@@ -14,7 +14,7 @@ class Mailbox:
     """The messages of one queue since the creation of this object."""
 
     def __init__(self, stack: Stack, url: str) -> None:
-        """Drain the queue at `url`, which nobody else reads."""
+        """Drain the queue at `url`, which has no other reader."""
         self._stack = stack
         self._sqs = stack.aws.client("sqs")
         self._url = url

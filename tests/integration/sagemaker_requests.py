@@ -94,11 +94,7 @@ def job_request(aws: LaptopAws, name: str, script: str, **changes: Any) -> dict[
             channel("train", data.removesuffix("/bicycle/a b.png")),
         ],
         "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/jobs"},
-        "ResourceConfig": {
-            "InstanceType": "ml.m5.large",
-            "InstanceCount": 1,
-            "VolumeSizeInGB": 10,
-        },
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
         "StoppingCondition": {"MaxRuntimeInSeconds": 600},
     } | changes
 
@@ -126,30 +122,34 @@ def run_job(aws: LaptopAws, request: dict[str, Any]) -> Any:
     return ended_job(aws, request["TrainingJobName"])
 
 
+def job_logs(aws: LaptopAws, name: str) -> list[list[str]]:
+    """Return the lines of each log stream of a training job: one stream for each of its instances."""
+    logs, group = aws.client("logs"), "/aws/sagemaker/TrainingJobs"
+    streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/algo-1-")["logStreams"]
+    names = [stream["logStreamName"] for stream in streams]
+    events = [logs.get_log_events(logGroupName=group, logStreamName=each, startFromHead=True) for each in names]
+    return [[event["message"] for event in each["events"]] for each in events]
+
+
 def endpoint_config(aws: LaptopAws, name: str, program: str = ECHO, capture: dict[str, Any] | None = None) -> str:
     """Create a model that answers with `name`, and an endpoint configuration of the same name."""
-    files = {"code/inference.py": program, "name.txt": name}
-    uri = put(aws, f"models/{name}/model.tar.gz", archive(files))
+    uri = put(aws, f"models/{name}/model.tar.gz", archive({"code/inference.py": program, "name.txt": name}))
     sagemaker = aws.client("sagemaker")
-    environment = {"SAGEMAKER_PROGRAM": "inference.py"}
-    sagemaker.create_model(
-        ModelName=name,
-        ExecutionRoleArn=ROLE,
-        PrimaryContainer={"Image": "test", "ModelDataUrl": uri, "Environment": environment},
-    )
+    container = {"Image": "test", "ModelDataUrl": uri, "Environment": {"SAGEMAKER_PROGRAM": "inference.py"}}
+    sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container)
+    instances = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
     sagemaker.create_endpoint_config(
         EndpointConfigName=name,
-        ProductionVariants=[
-            {
-                "VariantName": "AllTraffic",
-                "ModelName": name,
-                "InstanceType": "ml.m5.large",
-                "InitialInstanceCount": 1,
-            }
-        ],
+        ProductionVariants=[{"VariantName": "AllTraffic", "ModelName": name} | instances],
         **({} if capture is None else {"DataCaptureConfig": capture}),
     )
     return name
+
+
+def create_endpoint(aws: LaptopAws, name: str, config: str) -> Any:
+    """Create an endpoint and return its description after that."""
+    aws.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=config)
+    return settled_endpoint(aws, name)
 
 
 def settled_endpoint(aws: LaptopAws, name: str) -> Any:
@@ -166,7 +166,5 @@ def settled_endpoint(aws: LaptopAws, name: str) -> Any:
 def invoke_endpoint(aws: LaptopAws, name: str, word: str = "hello", **headers: Any) -> Any:
     """Invoke an endpoint once, without the SDK's retries."""
     return aws.client("sagemaker-runtime", retries={"total_max_attempts": 1}).invoke_endpoint(
-        EndpointName=name,
-        Body=word.encode(),
-        **({"ContentType": "image/png", "Accept": "application/json"} | headers),
+        EndpointName=name, Body=word.encode(), **({"ContentType": "image/png", "Accept": "application/json"} | headers)
     )

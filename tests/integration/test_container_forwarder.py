@@ -1,7 +1,6 @@
 """The program of the forwarder container, between two servers of the test."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -38,7 +37,7 @@ async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
-def test_forwarder_copies_both_directions_to_their_end(kind: str, tmp_path: Path) -> None:
+def test_forwarder_copies_both_directions_to_their_end(kind, tmp_path):
     async def run() -> bytes:
         path = str(tmp_path / "aws.sock")
         if kind == "unix":
@@ -53,9 +52,7 @@ def test_forwarder_copies_both_directions_to_their_end(kind: str, tmp_path: Path
     assert asyncio.run(run()) == b"got " + BIG
 
 
-def test_forwarder_without_target_closes_the_connection_and_logs_the_error(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_forwarder_without_target_closes_the_connection_and_logs_the_error(tmp_path, capsys):
     target = f"unix:{tmp_path}/aws.sock"
     assert asyncio.run(asyncio.wait_for(_send(target, b""), SECONDS)) == b""
     assert f"{target}: " in capsys.readouterr().err

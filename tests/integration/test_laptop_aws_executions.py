@@ -1,7 +1,6 @@
 """Executions of the laptop's AWS that time out or are stopped."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,9 +37,7 @@ def statuses(laptop_aws: LaptopAws) -> Callable[[str], list[str]]:
 
 @pytest.mark.parity("states-status-events", "states-stop")
 @pytest.mark.parametrize("status", ["TIMED_OUT", "ABORTED"])
-def test_execution_with_later_failure_keeps_its_final_status(
-    laptop_aws: LaptopAws, statuses: Callable[[str], list[str]], tmp_path: Path, status: str
-) -> None:
+def test_execution_with_later_failure_keeps_its_final_status(laptop_aws, statuses, tmp_path, status):
     # GIVEN an execution whose task is running when the execution ends
     held = laptop_aws.create_function(HELD)
     definition = {"StartAt": "Only", "States": {"Only": task(held) | {"End": True}}}
@@ -64,7 +61,7 @@ def test_execution_with_later_failure_keeps_its_final_status(
 
 
 @pytest.mark.parity("states-express-5-minutes", "states-sync-express")
-def test_synchronous_execution_times_out_before_its_task_ends(laptop_aws: LaptopAws) -> None:
+def test_synchronous_execution_times_out_before_its_task_ends(laptop_aws):
     stepfunctions = laptop_aws.client("stepfunctions", inject_host_prefix=False)
     waits = {"Only": {"Type": "Wait", "Seconds": 3600, "End": True}}
     late = laptop_aws.create_machine({"StartAt": "Only", "TimeoutSeconds": 0.5, "States": waits}, type="EXPRESS")

@@ -54,7 +54,7 @@ def log(aws: LaptopAws, function: str) -> str:
 
 
 @pytest.mark.parity("lambda-error-names", "lambda-handler")
-def test_exception_has_its_class_name_and_keeps_the_worker(laptop_aws: LaptopAws, function: str) -> None:
+def test_exception_has_its_class_name_and_keeps_the_worker(laptop_aws, function):
     before = laptop_aws.invoke(function, {})
     mark, body = laptop_aws.invoke(function, {"end": "raises"})
     assert mark == "Unhandled"
@@ -76,13 +76,15 @@ def test_exception_has_its_class_name_and_keeps_the_worker(laptop_aws: LaptopAws
         ),
     ],
 )
-def test_exception_at_import_has_its_name(laptop_aws: LaptopAws, text: str, kind: str, message: str) -> None:
-    mark, body = laptop_aws.invoke(laptop_aws.create_function(text), {})
+def test_exception_at_import_has_its_name(laptop_aws, text, kind, message):
+    function = laptop_aws.create_function(text)
+    mark, body = laptop_aws.invoke(function, {})
     assert (mark, body["errorType"], body["errorMessage"]) == ("Unhandled", kind, message)
+    assert "Traceback (most recent call last)" in log(laptop_aws, function)
 
 
 @pytest.mark.parity("lambda-error-names", "states-catch", "states-retry")
-def test_retry_and_catch_match_the_class_name(laptop_aws: LaptopAws, function: str) -> None:
+def test_retry_and_catch_match_the_class_name(laptop_aws, function):
     names = ["PictureMissingError"]
     failing = task(
         function,
@@ -111,9 +113,7 @@ def test_retry_and_catch_match_the_class_name(laptop_aws: LaptopAws, function: s
         ("hangs", "Sandbox.Timedout", "Task timed out after 2.00 seconds"),
     ],
 )
-def test_crash_or_time_out_has_its_name_and_the_next_call_succeeds(
-    laptop_aws: LaptopAws, function: str, machine: str, end: str, error: str, message: str
-) -> None:
+def test_crash_or_time_out_has_its_name_and_the_next_call_succeeds(laptop_aws, function, machine, end, error, message):
     def set_timeout(seconds: int) -> None:
         laptop_aws.client("lambda").update_function_configuration(FunctionName=function, Timeout=seconds)
 
@@ -133,16 +133,14 @@ def test_crash_or_time_out_has_its_name_and_the_next_call_succeeds(
 
 
 @pytest.mark.parity("lambda-killed")
-def test_worker_killed_between_calls_is_replaced(laptop_aws: LaptopAws, machine: str) -> None:
+def test_worker_killed_between_calls_is_replaced(laptop_aws, machine):
     for _ in range(3):
         os.kill(int(laptop_aws.execute(machine)["output"]), signal.SIGKILL)
         assert laptop_aws.execute(machine)["status"] == "SUCCEEDED"
 
 
 @pytest.mark.parity("states-lambda-throttled", "lambda-concurrency")
-def test_call_over_the_reserved_concurrency_is_throttled(
-    laptop_aws: LaptopAws, function: str, machine: str, tmp_path: Path
-) -> None:
+def test_call_over_the_reserved_concurrency_is_throttled(laptop_aws, function, machine, tmp_path):
     client = laptop_aws.client("lambda")
     client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=1)
     try:
@@ -154,11 +152,12 @@ def test_call_over_the_reserved_concurrency_is_throttled(
     finally:
         client.delete_function_concurrency(FunctionName=function)
     assert [execution["error"] for execution in throttled] == ["Lambda.TooManyRequestsException"] * 2
+    assert "Status Code: 429" in throttled[0]["cause"]
     assert laptop_aws.execute(machine)["status"] == "SUCCEEDED"
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="counts processes in /proc")
-def test_burst_of_executions_starts_a_limited_number_of_workers(laptop_aws: LaptopAws) -> None:
+def test_burst_of_executions_starts_a_limited_number_of_workers(laptop_aws):
     burst = laptop_aws.create_function("import time\ndef handler(event, context): time.sleep(0.05)")
     machine = laptop_aws.create_machine(task(burst))
     for execution in [laptop_aws.start(machine) for _ in range(50)]:

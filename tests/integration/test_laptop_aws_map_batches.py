@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration.laptop_aws import LaptopAws
 
+WRITER = {"Resource": "arn:aws:states:::s3:putObject"}
 TOO_MANY = "States.ExceedToleratedFailureThreshold"
 # Fails for a batch with a 13 in it; returns its input and its execution id.
 CHILD = {
@@ -59,22 +60,19 @@ def counted(counts: dict[str, int]) -> dict[str, int]:
 
 
 @pytest.mark.parity("states-item-batcher", "states-item-selector", "states-distributed-map")
-def test_items_are_grouped_into_batches(laptop_aws: LaptopAws) -> None:
+def test_items_are_grouped_into_batches(laptop_aws):
     execution, map_run = run_map(laptop_aws, {"bucket": "pictures", "items": list(range(12))})
     assert execution["status"] == "SUCCEEDED"
     first, second = json.loads(execution["output"])
     shared = {"bucket": "pictures", "parent": execution["executionArn"], "fixed": 1}
-    assert first["input"] == {
-        "BatchInput": shared,
-        "Items": [{"n": n, "bucket": "pictures"} for n in range(10)],
-    }
-    assert second["input"]["Items"] == [{"n": n, "bucket": "pictures"} for n in (10, 11)]
+    assert first["input"] == {"BatchInput": shared, "Items": [{"n": n, "bucket": "pictures"} for n in range(10)]}
+    assert second["input"] == {"BatchInput": shared, "Items": [{"n": n, "bucket": "pictures"} for n in (10, 11)]}
     assert counted(map_run["itemCounts"]) == {"succeeded": 12, "total": 12}
     assert counted(map_run["executionCounts"]) == {"succeeded": 2, "total": 2}
 
 
 @pytest.mark.parity("states-item-reader", "states-item-selector", "states-item-batcher")
-def test_map_in_jsonata_reads_selects_and_batches(laptop_aws: LaptopAws) -> None:
+def test_map_in_jsonata_reads_selects_and_batches(laptop_aws):
     s3 = laptop_aws.client("s3")
     s3.create_bucket(Bucket="map-jsonata")
     for key in ("a/1.png", "a/2.png", "b/3.png"):
@@ -95,16 +93,12 @@ def test_map_in_jsonata_reads_selects_and_batches(laptop_aws: LaptopAws) -> None
     definition = {"QueryLanguage": "JSONata", "StartAt": "M", "States": {"M": state}}
     execution = laptop_aws.execute(laptop_aws.create_machine(definition), {"bucket": "map-jsonata"})
     assert execution["status"] == "SUCCEEDED", execution
-    assert json.loads(execution["output"]) == [
-        {
-            "BatchInput": {"parent": execution["executionArn"]},
-            "Items": [{"key": "a/1.png"}, {"key": "a/2.png"}],
-        }
-    ]
+    batch = {"BatchInput": {"parent": execution["executionArn"]}, "Items": [{"key": "a/1.png"}, {"key": "a/2.png"}]}
+    assert json.loads(execution["output"]) == [batch]
 
 
 @pytest.mark.parity("states-context")
-def test_child_has_its_own_execution_context(laptop_aws: LaptopAws) -> None:
+def test_child_has_its_own_execution_context(laptop_aws):
     execution, map_run = run_map(laptop_aws, {"bucket": "b", "items": list(range(12))})
     children = laptop_aws.client("stepfunctions").list_executions(mapRunArn=map_run["mapRunArn"])
     arns = {child["executionArn"] for child in children["executions"]}
@@ -114,7 +108,7 @@ def test_child_has_its_own_execution_context(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("states-empty-map")
-def test_map_without_items_succeeds(laptop_aws: LaptopAws) -> None:
+def test_map_without_items_succeeds(laptop_aws):
     execution, map_run = run_map(laptop_aws, {"bucket": "b", "items": []})
     assert (execution["status"], execution["output"]) == ("SUCCEEDED", "[]")
     assert counted(map_run["itemCounts"]) == counted(map_run["executionCounts"]) == {}
@@ -123,7 +117,7 @@ def test_map_without_items_succeeds(laptop_aws: LaptopAws) -> None:
 
 @pytest.mark.parity("states-tolerated-failures")
 @pytest.mark.parametrize(("percentage", "status"), [(50, "SUCCEEDED"), (49, "FAILED")])
-def test_failed_child_counts_all_its_items(laptop_aws: LaptopAws, percentage: int, status: str) -> None:
+def test_failed_child_counts_all_its_items(laptop_aws, percentage, status):
     event = {"bucket": "b", "items": list(range(20))}
     execution, map_run = run_map(laptop_aws, event, ToleratedFailurePercentage=percentage)
     assert execution["status"] == map_run["status"] == status
@@ -133,41 +127,33 @@ def test_failed_child_counts_all_its_items(laptop_aws: LaptopAws, percentage: in
 
 
 @pytest.mark.parity("states-tolerated-failures")
-def test_too_many_failures_abort_the_rest(laptop_aws: LaptopAws) -> None:
+def test_too_many_failures_abort_the_rest(laptop_aws):
     execution, map_run = run_map(laptop_aws, {"bucket": "b", "items": [13] * 10 + list(range(30))}, MaxConcurrency=1)
     assert (execution["status"], execution["error"]) == ("FAILED", TOO_MANY)
     assert counted(map_run["itemCounts"]) == {"failed": 10, "aborted": 30, "total": 40}
 
 
-def test_batcher_without_limit_fails(laptop_aws: LaptopAws) -> None:
+def test_batcher_without_limit_fails(laptop_aws):
     ended = execute(laptop_aws, {"bucket": "b", "items": [1]}, ItemBatcher={})
     assert (ended["status"], ended["error"]) == ("FAILED", "States.Runtime")
     assert "MaxItemsPerBatch or MaxInputBytesPerBatch" in ended["cause"]
 
 
 @pytest.mark.parity("states-result-writer")
-def test_result_writer_writes_results_to_s3(laptop_aws: LaptopAws) -> None:
+def test_result_writer_writes_results_to_s3(laptop_aws):
     s3 = laptop_aws.client("s3")
     s3.create_bucket(Bucket="map-results")
-    writer = {
-        "Resource": "arn:aws:states:::s3:putObject",
-        "Parameters": {"Bucket": "map-results", "Prefix.$": "$.bucket"},
-    }
-    execution, map_run = run_map(
-        laptop_aws,
-        {"bucket": "batches", "items": list(range(20))},
-        ResultWriter=writer,
-        ToleratedFailurePercentage=50,
-    )
-    run_id = map_run["mapRunArn"].rpartition(":")[2]
-    folder = f"batches/{run_id}"
+    event = {"bucket": "batches", "items": list(range(20))}
+    writer = WRITER | {"Parameters": {"Bucket": "map-results", "Prefix.$": "$.bucket"}}
+    execution, map_run = run_map(laptop_aws, event, ResultWriter=writer, ToleratedFailurePercentage=50)
+    folder = f"batches/{map_run['mapRunArn'].rpartition(':')[2]}"
     assert json.loads(execution["output"]) == {
         "MapRunArn": map_run["mapRunArn"],
         "ResultWriterDetails": {"Bucket": "map-results", "Key": f"{folder}/manifest.json"},
     }
 
-    def content(key: str) -> bytes:
-        return bytes(s3.get_object(Bucket="map-results", Key=key)["Body"].read())
+    def content(key: str) -> Any:
+        return s3.get_object(Bucket="map-results", Key=key)["Body"].read()
 
     manifest = json.loads(content(f"{folder}/manifest.json"))
     assert manifest["MapRunArn"] == map_run["mapRunArn"]
@@ -185,11 +171,8 @@ def test_result_writer_writes_results_to_s3(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("states-result-writer")
-def test_result_writer_with_missing_bucket_fails(laptop_aws: LaptopAws) -> None:
-    writer = {
-        "Resource": "arn:aws:states:::s3:putObject",
-        "Parameters": {"Bucket": "map-results-nowhere"},
-    }
+def test_result_writer_with_missing_bucket_fails(laptop_aws):
+    writer = WRITER | {"Parameters": {"Bucket": "map-results-nowhere"}}
     ended = execute(laptop_aws, {"bucket": "b", "items": [1]}, ResultWriter=writer)
     assert (ended["status"], ended["error"]) == ("FAILED", "States.ResultWriterFailed")
     assert "NoSuchBucket" in ended["cause"]

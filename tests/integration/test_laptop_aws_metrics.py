@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.integration.laptop_aws import LaptopAws, task, unique, wait_until
-from tests.integration.sagemaker_requests import endpoint_config, invoke_endpoint, settled_endpoint
+from tests.integration.sagemaker_requests import create_endpoint, endpoint_config, invoke_endpoint
 
 MEASURING = """
 import json, time
@@ -36,17 +36,12 @@ def statistics(aws: LaptopAws, namespace: str, name: str, **dimensions: str) -> 
         Period=3600 * 24,
         Statistics=["Sum", "SampleCount", "Maximum"],
     )["Datapoints"]
-    if not found:
-        return None
-    [point] = found
+    [point] = found or [None]
     return point
 
 
-# --- Functions ---
-
-
 @pytest.mark.parity("cloudwatch-emf")
-def test_metric_in_log_line_reaches_cloudwatch(laptop_aws: LaptopAws) -> None:
+def test_metric_in_log_line_reaches_cloudwatch(laptop_aws):
     measuring = laptop_aws.create_function(MEASURING)
     for values in (90, [80, 70]):
         laptop_aws.invoke(measuring, {"namespace": "Emf", "values": values})
@@ -57,7 +52,7 @@ def test_metric_in_log_line_reaches_cloudwatch(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("cloudwatch-lambda-metrics")
-def test_invocations_by_step_functions_and_http_are_counted(laptop_aws: LaptopAws) -> None:
+def test_invocations_by_step_functions_and_http_are_counted(laptop_aws):
     counted = laptop_aws.create_function(MEASURING)
     machine = laptop_aws.create_machine(task(counted))
     valid = {"namespace": "Counted", "values": 1}
@@ -71,7 +66,7 @@ def test_invocations_by_step_functions_and_http_are_counted(laptop_aws: LaptopAw
 
 
 @pytest.mark.parity("cloudwatch-lambda-metrics", "lambda-concurrency")
-def test_throttled_call_is_not_an_invocation(laptop_aws: LaptopAws) -> None:
+def test_throttled_call_is_not_an_invocation(laptop_aws):
     throttled = laptop_aws.create_function(MEASURING)
     client = laptop_aws.client("lambda", retries={"total_max_attempts": 1})
     client.put_function_concurrency(FunctionName=throttled, ReservedConcurrentExecutions=0)
@@ -82,22 +77,17 @@ def test_throttled_call_is_not_an_invocation(laptop_aws: LaptopAws) -> None:
     assert statistics(laptop_aws, "AWS/Lambda", "Invocations", FunctionName=throttled) is None
 
 
-# --- Endpoints ---
-
-
 @pytest.fixture
 def endpoint(laptop_aws: LaptopAws) -> Iterator[str]:
     name = unique("measured")
-    sagemaker = laptop_aws.client("sagemaker")
-    config = endpoint_config(laptop_aws, unique("model"))
-    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
-    assert settled_endpoint(laptop_aws, name)["EndpointStatus"] == "InService"
+    described = create_endpoint(laptop_aws, name, endpoint_config(laptop_aws, unique("model")))
+    assert described["EndpointStatus"] == "InService"
     yield name
-    sagemaker.delete_endpoint(EndpointName=name)
+    laptop_aws.client("sagemaker").delete_endpoint(EndpointName=name)
 
 
 @pytest.mark.parity("cloudwatch-endpoint-metrics")
-def test_invocations_of_endpoint_are_measured(laptop_aws: LaptopAws, endpoint: str) -> None:
+def test_invocations_of_endpoint_are_measured(laptop_aws, endpoint):
     def inject(**members: Any) -> None:
         laptop_aws.control("PUT", f"/_local/faults/{endpoint}", members | {"calls": 1})
 
@@ -122,11 +112,8 @@ def test_invocations_of_endpoint_are_measured(laptop_aws: LaptopAws, endpoint: s
     assert metric("OverheadLatency")["SampleCount"] == 5
 
 
-# --- Topics and queues ---
-
-
 @pytest.mark.parity("cloudwatch-sns-metrics")
-def test_messages_to_topic_are_counted(laptop_aws: LaptopAws) -> None:
+def test_messages_to_topic_are_counted(laptop_aws):
     sns = laptop_aws.client("sns")
     topic = sns.create_topic(Name="counted")["TopicArn"]
     for number in range(3):
@@ -136,7 +123,7 @@ def test_messages_to_topic_are_counted(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("cloudwatch-sqs-metrics")
-def test_messages_in_queue_are_sampled(laptop_aws: LaptopAws) -> None:
+def test_messages_in_queue_are_sampled(laptop_aws):
     queue, arn = laptop_aws.create_queue()
     sqs = laptop_aws.client("sqs")
     for number in range(2):
@@ -152,11 +139,8 @@ def test_messages_in_queue_are_sampled(laptop_aws: LaptopAws) -> None:
     wait_until(lambda: highest("ApproximateNumberOfMessagesNotVisible") == 1)
 
 
-# --- Alarms ---
-
-
 @pytest.mark.parity("cloudwatch-alarms")
-def test_alarm_follows_its_own_metric_and_notifies_a_topic(laptop_aws: LaptopAws) -> None:
+def test_alarm_follows_its_own_metric_and_notifies_a_topic(laptop_aws):
     sns = laptop_aws.client("sns")
     actions, watched, other = (sns.create_topic(Name=name)["TopicArn"] for name in ("actions", "watched", "other"))
     queue, arn = laptop_aws.create_queue()

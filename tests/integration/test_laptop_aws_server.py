@@ -1,6 +1,5 @@
 """Start and stop of the laptop's AWS."""
 
-import http.client
 import json
 import os
 import signal
@@ -24,8 +23,9 @@ from tests.integration.laptop_aws import (
     run_laptop_aws,
     wait_until,
 )
-from tests.integration.sagemaker_requests import endpoint_config, job_request, settled_endpoint
+from tests.integration.sagemaker_requests import create_endpoint, endpoint_config, job_request
 
+needs_proc = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 # With a child process, as a data loader's worker is.
 SLEEP = """
 import subprocess, sys, time
@@ -36,17 +36,15 @@ time.sleep(3600)
 
 def start_processes(aws: LaptopAws) -> None:
     """Start a training job, an endpoint and a function."""
-    sagemaker = aws.client("sagemaker")
-    sagemaker.create_training_job(**job_request(aws, "asleep", SLEEP))
-    sagemaker.create_endpoint(EndpointName="on", EndpointConfigName=endpoint_config(aws, "on"))
-    assert settled_endpoint(aws, "on")["EndpointStatus"] == "InService"
+    aws.client("sagemaker").create_training_job(**job_request(aws, "asleep", SLEEP))
+    assert create_endpoint(aws, "on", endpoint_config(aws, "on"))["EndpointStatus"] == "InService"
     aws.invoke(aws.create_function("def handler(event, context): return 1"))
     log = aws.state / "training-jobs" / "asleep" / "log.txt"
     wait_until(lambda: log.read_text().strip())
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-def test_stop_ends_every_process(tmp_path: Path) -> None:
+@needs_proc
+def test_stop_ends_every_process(tmp_path):
     with run_laptop_aws(tmp_path) as aws:
         start_processes(aws)
         during = processes([str(tmp_path)])
@@ -55,8 +53,8 @@ def test_stop_ends_every_process(tmp_path: Path) -> None:
     assert local_command("status", "--state-dir", str(tmp_path)).returncode == 1
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-def test_stop_after_killed_server_ends_its_processes(tmp_path: Path) -> None:
+@needs_proc
+def test_stop_after_killed_server_ends_its_processes(tmp_path):
     port = free_port()
     started = local_command("start", "--port", str(port), "--state-dir", str(tmp_path))
     assert started.returncode == 0, started.stderr
@@ -71,7 +69,7 @@ def test_stop_after_killed_server_ends_its_processes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_run_in_foreground_ends_on_signal(tmp_path: Path, number: signal.Signals) -> None:
+def test_run_in_foreground_ends_on_signal(tmp_path, number):
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "local", "run", "--port", str(port), "--state-dir", str(tmp_path)],
@@ -90,7 +88,7 @@ def test_run_in_foreground_ends_on_signal(tmp_path: Path, number: signal.Signals
     assert not is_listening("127.0.0.1", port)
 
 
-def test_start_on_used_port_fails(tmp_path: Path) -> None:
+def test_start_on_used_port_fails(tmp_path):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -102,7 +100,7 @@ def test_start_on_used_port_fails(tmp_path: Path) -> None:
     assert "Traceback" not in refused.stderr
 
 
-def test_start_on_port_of_another_laptops_aws_names_it(laptop_aws: LaptopAws, tmp_path: Path) -> None:
+def test_start_on_port_of_another_laptops_aws_names_it(laptop_aws, tmp_path):
     port = laptop_aws.endpoint_url.rpartition(":")[2]
     pid = json.loads((laptop_aws.state / "server.json").read_text())["pid"]
     refused = local_command("start", "--port", port, "--state-dir", str(tmp_path))
@@ -110,20 +108,8 @@ def test_start_on_port_of_another_laptops_aws_names_it(laptop_aws: LaptopAws, tm
     assert f"in use by another laptop's AWS (process {pid}," in refused.stderr
 
 
-def test_start_twice_finds_the_running_server(laptop_aws: LaptopAws) -> None:
-    port = laptop_aws.endpoint_url.rpartition(":")[2]
-    again = local_command("start", "--port", port, "--state-dir", str(laptop_aws.state))
-    assert (again.returncode, again.stdout.splitlines()[0].split(" (")[0]) == (
-        0,
-        f"The laptop's AWS is already running at {laptop_aws.endpoint_url}",
-    )
-    elsewhere = local_command("start", "--port", str(free_port()), "--state-dir", str(laptop_aws.state))
-    assert elsewhere.returncode == 1
-    assert f"already running on port {port}" in elsewhere.stderr
-
-
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-def test_interrupted_start_leaves_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@needs_proc
+def test_interrupted_start_leaves_no_server(tmp_path, monkeypatch):
     def interrupted(*_: object) -> bool:
         wait_until(lambda: processes([str(tmp_path)]))
         raise KeyboardInterrupt
@@ -134,7 +120,7 @@ def test_interrupted_start_leaves_no_server(tmp_path: Path, monkeypatch: pytest.
     wait_until(lambda: not processes([str(tmp_path)]))
 
 
-def test_start_beside_unrecorded_server_fails_and_deletes_nothing(tmp_path: Path) -> None:
+def test_start_beside_unrecorded_server_fails_and_deletes_nothing(tmp_path):
     with control.recorded(free_port(), tmp_path):
         (tmp_path / "server.json").unlink()
         (tmp_path / "training-jobs").mkdir()
@@ -143,8 +129,7 @@ def test_start_beside_unrecorded_server_fails_and_deletes_nothing(tmp_path: Path
         assert (tmp_path / "training-jobs").exists()
 
 
-def test_concurrent_fresh_starts_have_one_winner(tmp_path: Path) -> None:
-
+def test_concurrent_fresh_starts_have_one_winner(tmp_path):
     def fresh(port: int) -> subprocess.CompletedProcess[str]:
         return local_command("start", "--fresh", "--port", str(port), "--state-dir", str(tmp_path))
 
@@ -162,7 +147,7 @@ def test_concurrent_fresh_starts_have_one_winner(tmp_path: Path) -> None:
         control.stop(tmp_path)
 
 
-def test_start_with_proxy_settings_does_not_use_the_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_with_proxy_settings_does_not_use_the_proxy(tmp_path, monkeypatch):
     """Nothing listens on the proxy's port: a request to it fails."""
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -171,32 +156,10 @@ def test_start_with_proxy_settings_does_not_use_the_proxy(tmp_path: Path, monkey
     with run_laptop_aws(tmp_path) as aws:
         for name in ("NO_PROXY", "no_proxy"):
             monkeypatch.setenv(name, aws.env[name])
-        sagemaker = aws.client("sagemaker")
-        sagemaker.create_endpoint(EndpointName="on", EndpointConfigName=endpoint_config(aws, "on"))
-        assert settled_endpoint(aws, "on")["EndpointStatus"] == "InService"
+        assert create_endpoint(aws, "on", endpoint_config(aws, "on"))["EndpointStatus"] == "InService"
 
 
-def test_request_of_browser_is_forbidden(laptop_aws: LaptopAws) -> None:
-    connection = http.client.HTTPConnection(laptop_aws.endpoint_url.removeprefix("http://"))
-    connection.request("POST", "/2015-03-31/functions", headers={"Origin": "https://example.org"})
-    answer = connection.getresponse()
-    assert (answer.status, answer.getheader("Access-Control-Allow-Origin")) == (403, None)
-    assert json.loads(answer.read())["error"].startswith("The laptop's AWS ")
-    connection.close()
-
-
-def test_env_output_works_with_eval(laptop_aws: LaptopAws) -> None:
-    printed = local_command("env", "--state-dir", str(laptop_aws.state)).stdout
-    shell = subprocess.run(
-        ["sh", "-c", 'eval "$1" && echo "$AWS_ENDPOINT_URL $AWS_REGION"', "sh", printed],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert shell.stdout == f"{laptop_aws.endpoint_url} us-east-1\n"
-
-
-def test_server_listens_on_the_loopback_interface_only(laptop_aws: LaptopAws) -> None:
+def test_server_listens_on_the_loopback_interface_only(laptop_aws):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
         try:
             route.connect(("192.0.2.1", 9))  # sends nothing; selects the address of the interface

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.integration.laptop_aws import LaptopAws, unique, wait_until
-from tests.integration.sagemaker_requests import BUCKET, ended_job, get, job_request, keys, run_job
+from tests.integration.sagemaker_requests import BUCKET, ended_job, get, job_logs, job_request, keys, run_job
 
 # Counts up to 12, one line and one checkpoint at a time, from the checkpoint of the last instance;
 # never beyond the number in the file LIMIT, which the test writes. `root` is this instance's /opt/ml.
@@ -88,23 +88,20 @@ def starts(aws: LaptopAws, name: str) -> list[int]:
             "be greater than or equal to MaxRuntimeInSeconds",
         ),
         ({"EnableManagedSpotTraining": False}, "only supported when EnableManagedSpotTraining is"),
-        (
-            {"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/../../etc"}},
-            "only in folders below /opt/ml/",
-        ),
+        ({"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/opt/ml/../../etc"}}, "below /opt/ml/"),
         ({"CheckpointConfig": {"S3Uri": "s3://b/c", "LocalPath": "/tmp/c"}}, "below /opt/ml/"),  # noqa: S108  not made
         ({"CheckpointConfig": {"S3Uri": "b/c"}}, "failed to satisfy constraint"),
     ],
 )
 @pytest.mark.parity("training-spot")
-def test_create_with_invalid_request_fails(laptop_aws: LaptopAws, changes: Any, message: str) -> None:
+def test_create_with_invalid_request_fails(laptop_aws, changes, message):
     request = spot_request(laptop_aws, unique("wrong"), **changes)
     with pytest.raises(ClientError, match=message) as refused:
         laptop_aws.client("sagemaker").create_training_job(**request)
     assert refused.value.response["Error"]["Code"] == "ValidationException"
 
 
-def test_job_with_missing_checkpoint_bucket_fails(laptop_aws: LaptopAws) -> None:
+def test_job_with_missing_checkpoint_bucket_fails(laptop_aws):
     config = {"S3Uri": "s3://no-such-bucket-at-all/c"}
     job = run_job(laptop_aws, spot_request(laptop_aws, unique("nowhere"), CheckpointConfig=config))
     assert job["TrainingJobStatus"] == "Failed"
@@ -112,7 +109,7 @@ def test_job_with_missing_checkpoint_bucket_fails(laptop_aws: LaptopAws) -> None
 
 
 @pytest.mark.parity("training-stop", "training-spot")
-def test_stop_while_waiting_for_an_instance_ends_the_job(laptop_aws: LaptopAws, limit: Path) -> None:
+def test_stop_while_waiting_for_an_instance_ends_the_job(laptop_aws, limit):
     name, sagemaker = unique("waits"), laptop_aws.client("sagemaker")
     interrupt(laptop_aws, name, notice_seconds=0, away_seconds=3600)
     sagemaker.create_training_job(**spot_request(laptop_aws, name, limit))
@@ -129,7 +126,7 @@ def test_stop_while_waiting_for_an_instance_ends_the_job(laptop_aws: LaptopAws, 
 
 
 @pytest.mark.parity("training-spot")
-def test_job_over_its_wait_time_is_stopped(laptop_aws: LaptopAws, limit: Path) -> None:
+def test_job_over_its_wait_time_is_stopped(laptop_aws, limit):
     name = unique("given-up")
     interrupt(laptop_aws, name, notice_seconds=0, away_seconds=3600)
     condition = {"MaxRuntimeInSeconds": 5, "MaxWaitTimeInSeconds": 5}
@@ -137,7 +134,7 @@ def test_job_over_its_wait_time_is_stopped(laptop_aws: LaptopAws, limit: Path) -
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
 
 
-def test_job_on_demand_is_not_interrupted(laptop_aws: LaptopAws) -> None:
+def test_job_on_demand_is_not_interrupted(laptop_aws):
     name = unique("on-demand")
     interrupt(laptop_aws, name, notice_seconds=0)
     job = run_job(laptop_aws, job_request(laptop_aws, name, "pass"))
@@ -147,7 +144,7 @@ def test_job_on_demand_is_not_interrupted(laptop_aws: LaptopAws) -> None:
 
 
 @pytest.mark.parity("training-spot", "training-checkpoints")
-def test_job_interrupted_without_notice_continues_from_s3(laptop_aws: LaptopAws, limit: Path) -> None:
+def test_job_interrupted_without_notice_continues_from_s3(laptop_aws, limit):
     # GIVEN a job with checkpoints in S3
     name = unique("killed")
     laptop_aws.client("sagemaker").create_training_job(**spot_request(laptop_aws, name, limit))
@@ -175,17 +172,12 @@ def test_job_interrupted_without_notice_continues_from_s3(laptop_aws: LaptopAws,
     # AND the spot price is .3 of the on-demand price, and each instance has a log stream
     assert job["BillableTimeInSeconds"] == max(1, round(0.3 * job["TrainingTimeInSeconds"]))
     assert job["FinalMetricDataList"][0]["Value"] == pytest.approx(1 / 12)
-    logs, group = laptop_aws.client("logs"), "/aws/sagemaker/TrainingJobs"
-    streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/")["logStreams"]
-    first_lines = [
-        logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)["events"][0]
-        for stream in streams
-    ]
-    assert [line["message"] for line in first_lines] == [f"from {number}, with []" for number in (0, 2, 4)]
+    first_lines = [lines[0] for lines in job_logs(laptop_aws, name)]
+    assert first_lines == [f"from {number}, with []" for number in (0, 2, 4)]
 
 
 @pytest.mark.parity("training-spot", "training-checkpoints")
-def test_checkpoint_saved_at_the_notice_is_kept(laptop_aws: LaptopAws, limit: Path) -> None:
+def test_checkpoint_saved_at_the_notice_is_kept(laptop_aws, limit):
     name = unique("noticed")
     config = {"S3Uri": f"s3://{BUCKET}/checkpoints/{name}/", "LocalPath": "/opt/ml/checkpoints"}
     laptop_aws.client("sagemaker").create_training_job(**spot_request(laptop_aws, name, limit, CheckpointConfig=config))

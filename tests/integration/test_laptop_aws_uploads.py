@@ -34,12 +34,8 @@ class Uploads:
     def events(self, count: int) -> list[Any]:
         """Wait for a number of events and return them."""
         found: list[Any] = []
-
-        def received() -> bool:
-            found.extend(self.aws.receive(self.queue))
-            return len(found) >= count
-
-        wait_until(received)
+        while len(found) < count:
+            found += wait_until(lambda: self.aws.receive(self.queue))
         return found
 
 
@@ -55,7 +51,7 @@ def objects(events: list[Any]) -> Counter[tuple[str, str]]:
 
 
 @pytest.mark.parity("s3-events-at-least-once", "s3-events")
-def test_duplicates_of_all_events_are_identical(laptop_aws: LaptopAws, uploads: Uploads) -> None:
+def test_duplicates_of_all_events_are_identical(laptop_aws, uploads):
     before = laptop_aws.control("PUT", "/_local/uploads", {"duplicates": 1, "delay_seconds": 0.2})
     sent = uploads.upload(5)
     events = uploads.events(10)
@@ -65,7 +61,7 @@ def test_duplicates_of_all_events_are_identical(laptop_aws: LaptopAws, uploads: 
     assert laptop_aws.control("GET", "/_local/uploads")["sent_twice"] - before["sent_twice"] == 5
 
 
-def test_duplicates_of_a_share_of_the_events_are_counted(laptop_aws: LaptopAws, uploads: Uploads) -> None:
+def test_duplicates_of_a_share_of_the_events_are_counted(laptop_aws, uploads):
     laptop_aws.control("DELETE", "/_local/uploads")
     laptop_aws.control("PUT", "/_local/uploads", {"duplicates": 0.3, "seed": 5})
     sent = uploads.upload(40)
@@ -77,7 +73,7 @@ def test_duplicates_of_a_share_of_the_events_are_counted(laptop_aws: LaptopAws, 
     assert sorted(counts.values()) == [1] * (40 - twice) + [2] * twice
 
 
-def test_events_without_setting_arrive_once(laptop_aws: LaptopAws, uploads: Uploads) -> None:
+def test_events_without_setting_arrive_once(laptop_aws, uploads):
     before = laptop_aws.control("GET", "/_local/uploads")
     sent = uploads.upload(5)
     assert objects(uploads.events(5)) == sent

@@ -48,18 +48,14 @@ def running(tmp_path: Path) -> Running:
     return Running(pid=42, port=4601, state=str(state))
 
 
-def test_start_without_docker_names_what_to_install(
-    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_start_without_docker_names_what_to_install(running, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(DockerNetworkError, match="install a Docker engine first"):
         docker_network.start(running, "scones-local")
 
 
-def test_start_with_foreign_network_fails_and_keeps_it(
-    calls: Path, running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_start_with_foreign_network_fails_and_keeps_it(calls, running, monkeypatch):
     monkeypatch.setenv("EXISTING", "scones-local")
     with pytest.raises(DockerNetworkError, match=r"scones-local already exists .* --network"):
         docker_network.start(running, "scones-local")
@@ -67,18 +63,14 @@ def test_start_with_foreign_network_fails_and_keeps_it(
     assert "rm" not in calls.read_text()
 
 
-def test_start_with_failing_docker_shows_its_reason(
-    calls: Path, running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_start_with_failing_docker_shows_its_reason(calls, running, monkeypatch):
     monkeypatch.setenv("REFUSED", "network create")
     with pytest.raises(DockerNetworkError, match="`docker network create`: Error: network create"):
         docker_network.start(running, "scones-local")
     assert "run" not in calls.read_text()
 
 
-def test_start_with_forwarder_to_another_server_fails(
-    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_start_with_forwarder_to_another_server_fails(calls, tmp_path, monkeypatch):
     monkeypatch.setattr(docker_network, "_READY_SECONDS", 0.0)
     with pytest.raises(DockerNetworkError, match="another laptop's AWS answers"):
         docker_network.start(Running(pid=43, port=4601, state=str(tmp_path)), "scones-local")
@@ -86,15 +78,13 @@ def test_start_with_forwarder_to_another_server_fails(
 
 
 @pytest.mark.usefixtures("calls")
-def test_start_on_linux_without_socket_fails(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_on_linux_without_socket_fails(running, monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     with pytest.raises(DockerNetworkError, match=r"aws\.sock does not exist: restart the laptop's AWS"):
         docker_network.start(running, "scones-local")
 
 
-def test_start_twice_then_stop_removes_both_networks(
-    calls: Path, running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_start_twice_then_stop_removes_both_networks(calls, running, monkeypatch):
     state = Path(running.state)
     # GIVEN a network and its forwarder
     assert docker_network.start(running, "scones-local") == "http://laptop-aws:4566"
@@ -114,7 +104,7 @@ def test_start_twice_then_stop_removes_both_networks(
     assert docker_network.stop(state) is None
 
 
-def test_docker_command_without_server_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_docker_command_without_server_fails(tmp_path, capsys):
     assert main(["docker", "start", "--state-dir", str(tmp_path)]) == 1
     assert capsys.readouterr().err == ("The laptop's AWS is not running. Start it: python -m local start\n")
     assert main(["docker", "stop", "--state-dir", str(tmp_path)]) == 0

@@ -1,11 +1,9 @@
 import threading
 
-import pytest
-
 from local.periodic import PeriodicTask
 
 
-def test_periodic_task_continues_after_an_error_until_stopped(caplog: pytest.LogCaptureFixture) -> None:
+def test_periodic_task_continues_after_an_error_until_stopped(caplog):
     calls: list[int] = []
     three_calls = threading.Event()
 

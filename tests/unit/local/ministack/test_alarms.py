@@ -25,7 +25,7 @@ def alarm(**settings: Any) -> dict[str, Any]:
         ("LessThanOrEqualToThreshold", 5.0, 5.1),
     ],
 )
-def test_state_at_the_threshold_depends_on_the_comparison(comparison: str, breaching: float, normal: float) -> None:
+def test_state_at_the_threshold_depends_on_the_comparison(comparison, breaching, normal):
     one = alarm(ComparisonOperator=comparison, EvaluationPeriods=1)
     assert (state_of(one, [breaching]), state_of(one, [normal])) == ("ALARM", "OK")
 
@@ -48,13 +48,11 @@ def test_state_at_the_threshold_depends_on_the_comparison(comparison: str, breac
         ({"TreatMissingData": "ignore", "StateValue": "ALARM"}, [None, None, None], "ALARM"),
     ],
 )
-def test_state_follows_from_breaching_and_missing_periods(
-    settings: dict[str, Any], values: list[float | None], state: str
-) -> None:
+def test_state_follows_from_breaching_and_missing_periods(settings, values, state):
     assert state_of(alarm(**settings), values) == state
 
 
-def test_values_of_unordered_points_are_grouped_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_of_unordered_points_are_grouped_by_time(monkeypatch):
     """EMF or PutMetricData may add an old data point after a new one."""
     now = 1_000_000.0
     points = [

@@ -12,11 +12,7 @@ def line(directives: Any, **targets: Any) -> str:
 
 
 def directive(*dimensions: list[str], **metric: Any) -> dict[str, Any]:
-    return {
-        "Namespace": "Scones",
-        "Dimensions": list(dimensions),
-        "Metrics": [{"Name": "Confidence"} | metric],
-    }
+    return {"Namespace": "Scones", "Dimensions": list(dimensions), "Metrics": [{"Name": "Confidence"} | metric]}
 
 
 def points(values: list[float], unit: str = "None", **dimensions: str) -> dict[str, Any]:
@@ -52,7 +48,7 @@ def points(values: list[float], unit: str = "None", **dimensions: str) -> dict[s
         line([directive(["label"])], Confidence=0.9, label=""),
     ],
 )
-def test_metrics_in_invalid_line_is_empty(text: str) -> None:
+def test_metrics_in_invalid_line_is_empty(text):
     assert metrics_in(text) == []
 
 
@@ -74,14 +70,12 @@ def test_metrics_in_invalid_line_is_empty(text: str) -> None:
     ],
     ids=["unit", "several values", "several sets of dimensions", "a set with a missing name"],
 )
-def test_metrics_in_valid_line_has_a_metric_per_set_of_dimensions(
-    directives: dict[str, Any], targets: dict[str, Any], expected: list[dict[str, Any]]
-) -> None:
+def test_metrics_in_valid_line_has_a_metric_per_set_of_dimensions(directives, targets, expected):
     assert metrics_in(line([directives], **targets)) == expected
 
 
 @pytest.mark.parity("cloudwatch-emf")
-def test_metrics_in_output_of_powertools_has_values_and_dimensions(capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_in_output_of_powertools_has_values_and_dimensions(capsys):
     from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
     metrics = Metrics(service="filter", namespace="Scones")

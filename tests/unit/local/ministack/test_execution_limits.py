@@ -21,11 +21,11 @@ from local.ministack.execution_limits import _seconds
         ("EXPRESS", {"TimeoutSeconds": 900}, 300),
     ],
 )
-def test_limit_depends_on_type_and_timeout(kind: str, members: dict[str, Any], seconds: float | None) -> None:
+def test_limit_depends_on_type_and_timeout(kind, members, seconds):
     assert _seconds({"type": kind, "definition": json.dumps(members)}) == seconds
 
 
-def test_limit_of_missing_or_invalid_machine_is_none() -> None:
+def test_limit_of_missing_or_invalid_machine_is_none():
     assert _seconds(None) is None
     assert _seconds({"type": "EXPRESS", "definition": "{"}) is None
 
@@ -57,12 +57,12 @@ def started(monkeypatch: pytest.MonkeyPatch, **members: Any) -> str:
     return "arn:execution"
 
 
-def test_run_missing_execution_does_nothing(emitted: list[str]) -> None:
+def test_run_missing_execution_does_nothing(emitted):
     sfn._run_execution("arn:gone")
     assert emitted == []
 
 
-def test_success_after_time_out_keeps_timed_out(monkeypatch: pytest.MonkeyPatch, emitted: list[str]) -> None:
+def test_success_after_time_out_keeps_timed_out(monkeypatch, emitted):
     """The time is up after MiniStack has checked the status and before it writes SUCCEEDED."""
     arn = started(monkeypatch, TimeoutSeconds=0.4)
     texts: list[str] = []
@@ -87,7 +87,7 @@ def test_success_after_time_out_keeps_timed_out(monkeypatch: pytest.MonkeyPatch,
     assert (execution["status"], execution.get("output")) == ("TIMED_OUT", None)
 
 
-def test_stop_while_execution_ends_is_rejected(monkeypatch: pytest.MonkeyPatch, emitted: list[str]) -> None:
+def test_stop_while_execution_ends_is_rejected(monkeypatch, emitted):
     arn = started(monkeypatch)
     sfn._run_execution(arn)
 

@@ -1,11 +1,7 @@
 import inspect
-from typing import Any
 
 import pytest
-from ministack.core import lambda_runtime
-from ministack.services import lambda_svc
 
-from local.ministack import lambda_failures, lambda_workers
 from local.ministack.patches import MiniStackChangedError, install
 from local.serving import PATCHES
 
@@ -13,7 +9,7 @@ EVERY_SOURCE = [source for patches in PATCHES for source in patches.sources]
 
 
 @pytest.mark.parametrize("source", EVERY_SOURCE, ids=lambda source: source.name)
-def test_install_with_a_changed_source_fails_and_patches_nothing(monkeypatch: pytest.MonkeyPatch, source: Any) -> None:
+def test_install_with_a_changed_source_fails_and_patches_nothing(monkeypatch, source):
     changed = getattr(source.owner, source.name)
     if isinstance(changed, str):
         monkeypatch.setattr(source.owner, source.name, changed + "# upgraded\n")
@@ -24,15 +20,3 @@ def test_install_with_a_changed_source_fails_and_patches_nothing(monkeypatch: py
     with pytest.raises(MiniStackChangedError, match=f"{source.name} has changed .* compare it with local/ministack/"):
         install(*PATCHES)
     assert [getattr(each.owner, each.name) for each in EVERY_SOURCE] == before
-
-
-def test_install_two_patches_of_one_function_nests_them(install_for_test: Any) -> None:
-    install_for_test(lambda_failures.patches, lambda_workers.patches)
-    assert lambda_svc._execute_function_warm.__module__ == "local.ministack.lambda_workers"
-
-
-def test_install_worker_script_sends_exception_names_and_compiles(install_for_test: Any) -> None:
-    install_for_test(lambda_workers.patches)
-    script = lambda_runtime._PYTHON_WORKER_SCRIPT
-    compile(script, "worker", "exec")
-    assert script.count(lambda_workers.MARK) == 2

@@ -20,11 +20,11 @@ RULE = {"ErrorEquals": ["BusyError"], "IntervalSeconds": 2, "MaxAttempts": 6}
     ],
     ids=str,
 )
-def test_delay_doubles_up_to_its_maximum(rule: dict[str, Any], delays: list[float]) -> None:
+def test_delay_doubles_up_to_its_maximum(rule, delays):
     assert [delay_seconds(rule, retries) for retries in range(6)] == delays
 
 
-def test_delay_with_full_jitter_is_between_zero_and_maximum() -> None:
+def test_delay_with_full_jitter_is_between_zero_and_maximum():
     rule = RULE | {"MaxDelaySeconds": 10, "JitterStrategy": "FULL"}
     delays = [delay_seconds(rule, 5) for _ in range(1000)]
     assert 0 <= min(delays) < 1
@@ -45,7 +45,7 @@ def busy(*_: object) -> Any:
     raise sfn._ExecutionError("BusyError", "busy")
 
 
-def test_task_retries_with_the_delays_of_its_rule(monkeypatch: pytest.MonkeyPatch, delays: list[float]) -> None:
+def test_task_retries_with_the_delays_of_its_rule(monkeypatch, delays):
     monkeypatch.setattr(sfn, "_invoke_resource", busy)
     task = {
         "Type": "Task",
@@ -59,7 +59,7 @@ def test_task_retries_with_the_delays_of_its_rule(monkeypatch: pytest.MonkeyPatc
     assert delays == [2, 4, 8, 10, 10, 10]
 
 
-def test_map_retries_with_jitter_up_to_the_delays(delays: list[float]) -> None:
+def test_map_retries_with_jitter_up_to_the_delays(delays):
     state = {"Retry": [RULE | {"MaxDelaySeconds": 10, "JitterStrategy": "FULL"}]}
     with pytest.raises(sfn._ExecutionError, match="BusyError"):
         sfn._with_retry_and_catch(state, {}, {"State": {"Name": "Map"}}, busy)
@@ -68,7 +68,7 @@ def test_map_retries_with_jitter_up_to_the_delays(delays: list[float]) -> None:
     assert delays != [2, 4, 8, 10, 10, 10]
 
 
-def test_error_without_a_rule_has_no_retry(delays: list[float]) -> None:
+def test_error_without_a_rule_has_no_retry(delays):
     state = {"Retry": [RULE | {"ErrorEquals": ["OtherError"]}]}
     with pytest.raises(sfn._ExecutionError, match="BusyError"):
         sfn._with_retry_and_catch(state, {}, {"State": {"Name": "Map"}}, busy)

@@ -26,7 +26,3 @@ class FakeS3:
     def download_file(self, bucket: str, key: str, path: str) -> None:
         assert bucket == "b"
         Path(path).write_bytes(self.objects[key])
-
-    def upload_file(self, path: str, bucket: str, key: str) -> None:
-        assert bucket == "b"
-        self.objects[key] = Path(path).read_bytes()

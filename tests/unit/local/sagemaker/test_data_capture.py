@@ -5,19 +5,17 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.stub import ANY, Stubber
+from botocore.stub import Stubber
 
 from common.settings import ROOT
 from local.sagemaker.data_capture import CapturedInvocation, DataCapture, capture_line
+from tests.unit.local.sagemaker.fake_s3 import FakeS3
 
 CONFIG: dict[str, Any] = {
     "InitialSamplingPercentage": 100,
-    "DestinationS3Uri": "s3://bucket/captures/",
+    "DestinationS3Uri": "s3://b/captures/",
     "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
-    "CaptureContentTypeHeader": {
-        "JsonContentTypes": ["application/json"],
-        "CsvContentTypes": ["text/csv"],
-    },
+    "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"], "CsvContentTypes": ["text/csv"]},
 }
 CALL = CapturedInvocation(
     request_body=b"\x89PNG",
@@ -48,7 +46,7 @@ def structure(value: Any) -> Any:
         ("InputAndOutput", ["endpointInput", "endpointOutput"]),
     ],
 )
-def test_line_has_only_the_configured_sides(mode: str, sides: list[str]) -> None:
+def test_line_has_only_the_configured_sides(mode, sides):
     assert list(captured_line(CaptureOptions=[{"CaptureMode": mode}])["captureData"]) == sides
 
 
@@ -56,22 +54,14 @@ def test_line_has_only_the_configured_sides(mode: str, sides: list[str]) -> None
 @pytest.mark.parametrize(
     ("declared", "content_type", "body", "encoding", "data"),
     [
-        (
-            {"JsonContentTypes": ["application/json"]},
-            "application/json; charset=utf-8",
-            b'{"a": "\xc3\xa9"}',
-            "JSON",
-            '{"a": "é"}',
-        ),
+        ({"JsonContentTypes": ["a/json"]}, "a/json; charset=utf-8", b'{"a": "\xc3\xa9"}', "JSON", '{"a": "é"}'),
         ({"CsvContentTypes": ["text/csv"]}, "text/csv", b"1", "CSV", "1"),
         ({"CsvContentTypes": ["text/csv"]}, "text/csv", b"\xff", "BASE64", "/w=="),
         ({}, "text/csv", b"1", "BASE64", "MQ=="),
     ],
     ids=["declared JSON", "declared CSV", "invalid text", "not declared"],
 )
-def test_line_encodes_declared_text_as_text(
-    declared: dict[str, Any], content_type: str, body: bytes, encoding: str, data: str
-) -> None:
+def test_line_encodes_declared_text_as_text(declared, content_type, body, encoding, data):
     call = CapturedInvocation(b"", "image/png", body, content_type, CALL.time)
     assert captured_line(call, CaptureContentTypeHeader=declared)["captureData"]["endpointOutput"] == {
         "observedContentType": content_type,
@@ -81,7 +71,7 @@ def test_line_encodes_declared_text_as_text(
     }
 
 
-def test_line_has_inference_id_and_custom_attributes() -> None:
+def test_line_has_inference_id_and_custom_attributes():
     call = CapturedInvocation(b"", "image/png", b"", "a/b", CALL.time, "id-1", "colour=red")
     metadata = captured_line(call)["eventMetadata"]
     assert (metadata["inferenceId"], metadata["customAttributes"]) == ("id-1", ["colour=red"])
@@ -89,32 +79,27 @@ def test_line_has_inference_id_and_custom_attributes() -> None:
 
 @pytest.mark.parity("endpoint-capture")
 @pytest.mark.skipif(not REAL.is_dir(), reason="captures of a real endpoint are not available")
-def test_line_has_the_structure_of_a_real_endpoints() -> None:
+def test_line_has_the_structure_of_a_real_endpoints():
     lines = [text for path in REAL.rglob("*.jsonl") for text in path.read_text().splitlines()]
     assert lines, f"{REAL} holds no captures"
     for real in lines:
         assert structure(json.loads(real)) == structure(captured_line())
 
 
-def test_flush_writes_the_sampled_calls_once() -> None:
+def test_flush_writes_the_sampled_calls_once():
     chances = iter([0.19, 0.2, 0.99])
-    s3 = boto3.client("s3", region_name="us-east-1")
+    s3 = FakeS3()
     capture = DataCapture(CONFIG | {"InitialSamplingPercentage": 20}, "scones", s3, lambda: next(chances))
     for _ in range(3):
         capture.record("AllTraffic", CALL)
-    with Stubber(s3) as stub:
-        sent: dict[str, Any] = {}
-        s3.meta.events.register("before-parameter-build.s3.PutObject", lambda params, **_: sent.update(params))
-        stub.add_response("put_object", {}, {"Bucket": "bucket", "Key": ANY, "Body": ANY})
-        capture.flush()
-        capture.flush()  # nothing is waiting: no second call
-        stub.assert_no_pending_responses()
-    assert sent["Key"].startswith("captures/scones/AllTraffic/2026/03/04/05/")
-    assert re.search(r"/\d\d-\d\d-\d{3}-[0-9a-f-]{36}\.jsonl$", sent["Key"])
-    assert len(sent["Body"].splitlines()) == 1
+    capture.flush()
+    capture.flush()  # nothing is waiting
+    [(key, body)] = s3.objects.items()
+    assert re.fullmatch(r"captures/scones/AllTraffic/2026/03/04/05/\d\d-\d\d-\d{3}-[0-9a-f-]{36}\.jsonl", key)
+    assert len(body.splitlines()) == 1
 
 
-def test_flush_to_missing_bucket_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_flush_to_missing_bucket_is_logged(caplog):
     s3 = boto3.client("s3", region_name="us-east-1")
     capture = DataCapture(CONFIG, "scones", s3)
     capture.record("AllTraffic", CALL)
@@ -122,4 +107,4 @@ def test_flush_to_missing_bucket_is_logged(caplog: pytest.LogCaptureFixture) -> 
         stub.add_client_error("put_object", "NoSuchBucket", "The bucket is gone", 404)
         capture.flush()
         stub.assert_no_pending_responses()
-    assert "Data capture to s3://bucket/captures/scones" in caplog.text
+    assert "Data capture to s3://b/captures/scones" in caplog.text

@@ -13,7 +13,7 @@ from local.sagemaker.tags import Tags
 
 def deployment(flush: Any = None) -> Deployment:
     config = {"EndpointConfigName": "scones", "ProductionVariants": []}
-    return Deployment(config, {}, None, Mock(flush=Mock(side_effect=flush)))
+    return Deployment(config, {}, Mock(), Mock(flush=Mock(side_effect=flush)))
 
 
 def updating(old: Deployment) -> Endpoint:
@@ -29,13 +29,25 @@ def endpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoints]:
     created.close()
 
 
-def test_supervise_with_failing_deployment_logs_the_error(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("status", "is_serving"),
+    [("Creating", False), ("Failed", False), ("Deleting", False), ("Updating", True), ("InService", True)],
+)
+def test_serving_depends_on_the_status(endpoints, status, is_serving):
+    endpoint = updating(deployment())
+    endpoint.status = status
+    endpoints._endpoints["scones"] = endpoint
+    assert endpoints.serving("scones") is (endpoint.deployment if is_serving else None)
+    assert endpoints.serving("other") is None
+
+
+def test_supervise_with_failing_deployment_logs_the_error(caplog):
     deployment(RuntimeError("no disk")).supervise()
     assert "Endpoint configuration scones" in caplog.text
     assert "no disk" in caplog.text
 
 
-def test_update_flushes_the_old_captures_before_it_ends(endpoints: Endpoints) -> None:
+def test_update_flushes_the_old_captures_before_it_ends(endpoints):
     statuses: list[str] = []
     endpoint: Endpoint = updating(deployment(lambda: statuses.append(endpoint.status)))
     new = deployment()
@@ -44,7 +56,7 @@ def test_update_flushes_the_old_captures_before_it_ends(endpoints: Endpoints) ->
     assert (endpoint.status, endpoint.deployment) == ("InService", new)
 
 
-def test_update_with_failing_flush_ends_in_service(endpoints: Endpoints) -> None:
+def test_update_with_failing_flush_ends_in_service(endpoints):
     endpoint = updating(deployment(RuntimeError("no disk")))
     with pytest.raises(RuntimeError, match="no disk"):
         endpoints._bring_up(endpoint, deployment())

@@ -1,99 +1,35 @@
-from typing import Any
-
-import pytest
-
-from local.control_request import ControlRequestError
-from local.sagemaker.faults import Fault, FaultKind, FaultRequest, Faults, parse_faults
-
-
-class Clock:
-    """Seconds that a test sets."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from local.sagemaker.faults import Fault, FaultKind, FaultRequest, Faults
 
 
 def put(faults: Faults, *requested: Fault, seed: int | None = None) -> None:
     faults.put("scones", FaultRequest(requested, seed))
 
 
-@pytest.mark.parametrize(
-    ("members", "message"),
-    [
-        ([], "must be a JSON object"),
-        ({}, "kind must be one of slow, throttled, "),
-        ({"kind": "tired"}, "kind must be one of slow, throttled, "),
-        ({"kind": "slow", "call": 1}, "Unknown field 'call'; the fields are kind, share, "),
-        ({"kind": "slow", "share": 0}, "share must be above 0"),
-        ({"kind": "slow", "share": 1.5}, "share must be a number from 0 to 1"),
-        ({"kind": "slow", "calls": 0}, "calls must be a whole number of at least 1"),
-        ({"kind": "slow", "seconds": 0}, "seconds must be above 0"),
-        ({"kind": "slow", "delay_seconds": -1}, "delay_seconds must be a number of at least 0"),
-        ({"faults": []}, "faults must be a list such as "),
-        ({"faults": {"kind": "slow"}}, "faults must be a list such as "),
-        ({"faults": [{"kind": "tired"}]}, "kind must be one of slow, throttled, "),
-        ({"faults": [{"kind": "slow"}], "share": 1}, "Unknown field 'share'; the fields are faults, seed"),
-        ({"faults": [{"kind": "slow"}], "seed": "a"}, "seed must be a whole number"),
-        (
-            {"faults": [{"kind": "slow", "share": 0.6}, {"kind": "gone", "share": 0.5}]},
-            "The shares must add up to at most 1; they add up to 1.1",
-        ),
-    ],
-)
-def test_parse_invalid_fault_fails(members: Any, message: str) -> None:
-    with pytest.raises(ControlRequestError) as refused:
-        parse_faults(members)
-    assert message in str(refused.value)
-
-
-def test_parse_fault_with_all_fields() -> None:
-    members = {"kind": "slow", "share": 0.5, "seconds": 9, "calls": 3, "delay_seconds": 2}
-    assert parse_faults(members) == FaultRequest([Fault(FaultKind.SLOW, 0.5, 9.0, 3, 2.0)])
-
-
-def test_parse_several_faults_with_seed() -> None:
-    shares = [{"kind": kind.value, "share": 1 / 7} for kind in FaultKind]
-    request = parse_faults({"faults": shares, "seed": 3})
-    assert (len(request.faults), request.seed) == (7, 3)
-
-
-def test_fault_with_calls_ends_after_them() -> None:
+def test_fault_with_calls_ends_after_them():
     faults = Faults()
     put(faults, Fault(FaultKind.THROTTLED, calls=2))
     assert [faults.draw("scones") is not None for _ in range(3)] == [True, True, False]
     assert faults.get("scones") == {"faults": [], "calls": 3, "injected": {"throttled": 2}}
 
 
-def test_fault_with_share_hits_that_share() -> None:
+def test_fault_with_share_hits_that_share():
     chances = iter([0.2, 0.3, 0.1])
     faults = Faults(chance=lambda: next(chances))
     put(faults, Fault(FaultKind.FAILING, share=0.3, calls=2))
     assert [faults.draw("scones") is not None for _ in range(3)] == [True, False, True]
 
 
-def test_fault_with_seconds_ends_after_them() -> None:
-    clock = Clock()
-    faults = Faults(clock=clock)
+def test_fault_with_seconds_ends_after_them():
+    times = iter([0.0, 4.0, 4.0, 5.0])
+    faults = Faults(clock=times.__next__)
     put(faults, Fault(FaultKind.GONE, seconds=5))
-    clock.now = 4.0
     assert faults.draw("scones") is not None
     [left] = faults.get("scones")["faults"]
     assert left["seconds"] == 1.0
-    clock.now = 5.0
     assert faults.draw("scones") is None
 
 
-def test_fault_hits_one_endpoint_until_cleared() -> None:
-    faults = Faults()
-    put(faults, Fault(FaultKind.SLOW))
-    assert faults.draw("other") is None
-    faults.clear("scones")
-    assert faults.draw("scones") is None
-
-
-def test_several_faults_hit_their_shares() -> None:
+def test_several_faults_hit_their_shares():
     chances = iter([0.0, 0.125, 0.37, 0.375, 0.38, 0.99])
     faults = Faults(chance=lambda: next(chances))
     slow, failing = Fault(FaultKind.SLOW, share=0.125), Fault(FaultKind.FAILING, share=0.25)
@@ -104,7 +40,7 @@ def test_several_faults_hit_their_shares() -> None:
     assert (counts["calls"], counts["injected"]) == (6, {"slow": 1, "failing": 2})
 
 
-def test_ended_fault_keeps_the_others_and_the_counts() -> None:
+def test_ended_fault_keeps_the_others_and_the_counts():
     faults = Faults(chance=lambda: 0.0)
     gone, failing = Fault(FaultKind.GONE, 0.5, calls=1), Fault(FaultKind.FAILING, 0.5)
     put(faults, gone, failing)
@@ -114,18 +50,20 @@ def test_ended_fault_keeps_the_others_and_the_counts() -> None:
     assert counts["injected"] == {"gone": 1, "failing": 2}
 
 
-def test_counts_continue_until_cleared() -> None:
+def test_faults_and_counts_of_one_endpoint_continue_until_cleared():
     faults = Faults()
     put(faults, Fault(FaultKind.GONE))
     faults.draw("scones")
     put(faults, Fault(FaultKind.SLOW))
     faults.draw("scones")
+    assert faults.draw("other") is None
     assert faults.get("scones")["injected"] == {"gone": 1, "slow": 1}
     faults.clear("scones")
+    assert faults.draw("scones") is None
     assert faults.get("scones") == {"faults": [], "calls": 0, "injected": {}}
 
 
-def test_seed_hits_the_same_calls_each_time() -> None:
+def test_seed_hits_the_same_calls_each_time():
     faults = Faults()
     draws = []
     for _ in range(2):

@@ -22,7 +22,7 @@ def children() -> Mock:
 @pytest.fixture
 def server(tmp_path: Path, children: Mock) -> ModelServer:
     """A server whose process has ended."""
-    host = Host(tmp_path, "http://127.0.0.1:1", Mock(), children)
+    host = Host(tmp_path, "http://127.0.0.1:1", children, Mock(), Mock())
     server = ModelServer("scones", {"VariantName": "AllTraffic"}, tmp_path, host)
     server._process = ENDED
     (tmp_path / "log.txt").touch()
@@ -36,7 +36,7 @@ def wait_for_revival() -> None:
             assert not thread.is_alive()
 
 
-def test_revive_while_stopping_stops_the_new_process(server: ModelServer, children: Mock) -> None:
+def test_revive_while_stopping_stops_the_new_process(server, children):
     started = Mock()
 
     def stop_and_start(*_: object) -> Mock:
@@ -51,7 +51,7 @@ def test_revive_while_stopping_stops_the_new_process(server: ModelServer, childr
     children.start.assert_called_once()
 
 
-def test_revive_twice_during_a_slow_start_starts_one_process(server: ModelServer, children: Mock) -> None:
+def test_revive_twice_during_a_slow_start_starts_one_process(server, children):
     begun, go_on = threading.Event(), threading.Event()
 
     def start_slowly(*_: object) -> Any:
@@ -68,9 +68,7 @@ def test_revive_twice_during_a_slow_start_starts_one_process(server: ModelServer
     children.start.assert_called_once()
 
 
-def test_revive_with_failing_start_is_logged_and_repeated(
-    server: ModelServer, children: Mock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_revive_with_failing_start_is_logged_and_repeated(server, children, caplog):
     children.start.side_effect = [OSError("Cannot allocate memory"), ENDED]
     server.revive()
     wait_for_revival()

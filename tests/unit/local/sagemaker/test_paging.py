@@ -7,21 +7,17 @@ from local.sagemaker.paging import list_page
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SUMMARIES = [
-    {
-        "EndpointName": name,
-        "CreationTime": START + timedelta(minutes=number),
-        "EndpointStatus": status,
-    }
+    {"EndpointName": name, "CreationTime": START + timedelta(minutes=number), "EndpointStatus": status}
     for number, (name, status) in enumerate([("old", "Failed"), ("Scones-a", "InService"), ("scones-b", "InService")])
 ]
 
 
 def names(**request: object) -> list[str]:
-    answer = list_page(request, "Endpoints", list(SUMMARIES), "EndpointName", "EndpointStatus")
+    answer = list_page("ListEndpoints", request, list(SUMMARIES))
     return [summary["EndpointName"] for summary in answer["Endpoints"]]
 
 
-def test_list_with_foreign_token_fails() -> None:
+def test_list_with_foreign_token_fails():
     with pytest.raises(ValidationFailedError, match="Invalid NextToken: elsewhere"):
         names(NextToken="elsewhere")
 
@@ -37,12 +33,12 @@ def test_list_with_foreign_token_fails() -> None:
         ({"CreationTimeBefore": START + timedelta(minutes=1)}, ["old"]),
     ],
 )
-def test_list_filters_and_sorts(request_members: dict[str, object], expected: list[str]) -> None:
+def test_list_filters_and_sorts(request_members, expected):
     assert names(**request_members) == expected
 
 
-def test_list_pages_have_every_summary_once() -> None:
-    first = list_page({"MaxResults": 2}, "Endpoints", list(SUMMARIES), "EndpointName")
-    second = list_page({"MaxResults": 2, "NextToken": first["NextToken"]}, "Endpoints", list(SUMMARIES), "EndpointName")
+def test_list_pages_have_every_summary_once():
+    first = list_page("ListEndpoints", {"MaxResults": 2}, SUMMARIES)
+    second = list_page("ListEndpoints", {"MaxResults": 2, "NextToken": first["NextToken"]}, SUMMARIES)
     assert first["Endpoints"] + second["Endpoints"] == SUMMARIES[::-1]
     assert "NextToken" not in second

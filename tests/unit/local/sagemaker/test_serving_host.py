@@ -30,9 +30,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
 
 
 @pytest.mark.parametrize("missing", ["model_fn", "input_fn", "predict_fn", "output_fn"])
-def test_program_without_one_of_the_four_functions_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
-) -> None:
+def test_program_without_one_of_the_four_functions_fails(tmp_path, monkeypatch, missing):
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "code").mkdir()
     program = f"program_without_{missing}.py"
@@ -42,6 +40,6 @@ def test_program_without_one_of_the_four_functions_fails(
 
 
 @pytest.mark.parametrize(("accept", "expected"), [("a/b", "a/b"), ("*/*", "application/json")])
-def test_answer_calls_the_four_functions_in_order(model: ModelProgram, accept: str, expected: str) -> None:
+def test_answer_calls_the_four_functions_in_order(model, accept, expected):
     headers = {"content-type": "text/plain", "accept": accept}
     assert model.answer(b"21", headers) == (f"42 {expected}".encode(), "text/plain")

@@ -2,8 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from local.sagemaker.job_report import failure_reason, final_metrics, script_output
-from local.sagemaker.log_stream import last_lines
+from local.sagemaker.log import failure_reason, final_metrics, last_lines
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 # The output of AWS's drivers (sagemaker-train 1.27) around that of the script.
@@ -18,6 +17,7 @@ subprocess.CalledProcessError: Command '['python3']' returned non-zero exit stat
 ++ handle_error
 An error occurred with exit code 1
 """
+SILENT_LOG = "Executing command: python3 train.py\nCommand failed with exit code 1. Traceback: none\n"
 DRIVER_FAILURE = "subprocess.CalledProcessError: Command '['python3']' returned non-zero"
 
 
@@ -32,42 +32,33 @@ DRIVER_FAILURE = "subprocess.CalledProcessError: Command '['python3']' returned 
             "ValueError: no picture of class bicycle, exit code: 1",
         ),
         (2, DRIVER_LOG, "disk is full\n", "AlgorithmError: disk is full, exit code: 2"),
-        (-9, "loading", "", "AlgorithmError: loading, exit code: 137"),
+        (-9, "loading\nthe model", "", "AlgorithmError: loading\nthe model, exit code: 137"),
+        (
+            1,
+            SILENT_LOG,
+            DRIVER_FAILURE,
+            "AlgorithmError: Command failed with exit code 1. Traceback: none, exit code: 1",
+        ),
     ],
-    ids=["last lines of the script", "failure file of the script", "signal"],
+    ids=["last lines of the script", "failure file of the script", "signal, without drivers", "silent script"],
 )
-def test_failure_reason_has_the_scripts_own_text(exit_code: int, log: str, failure_file: str, reason: str) -> None:
+def test_failure_reason_has_the_scripts_own_text(exit_code, log, failure_file, reason):
     assert failure_reason(exit_code, log, failure_file) == reason
 
 
 @pytest.mark.parametrize("log", ["line\n" * 1000, "x" * 5000, ""])
-def test_failure_reason_has_at_most_1024_characters(log: str) -> None:
+def test_failure_reason_has_at_most_1024_characters(log):
     reason = failure_reason(1, log, "")
     assert len(reason) <= 1024
     assert reason.startswith("AlgorithmError: ")
     assert reason.endswith(", exit code: 1")
 
 
-@pytest.mark.parametrize(
-    ("log", "output"),
-    [
-        (
-            "Executing command: python3 train.py\nCommand failed with exit code 1. Traceback: none\n",
-            "Command failed with exit code 1. Traceback: none",
-        ),
-        ("one\ntwo", "one\ntwo"),
-    ],
-    ids=["silent script", "no drivers"],
-)
-def test_script_output_without_output_between_drivers_is_the_log(log: str, output: str) -> None:
-    assert script_output(log) == output
-
-
-def test_final_metrics_have_the_last_numeric_match() -> None:
+def test_final_metrics_have_the_last_numeric_match():
     definitions = [
         {"Name": "loss", "Regex": r"loss=([0-9.]+)"},
         {"Name": "nothing", "Regex": "f1=(.*)"},
-        {"Name": "words", "Regex": "loss=([a-z]+)"},
+        {"Name": "letters", "Regex": "loss=([a-z]+)"},
     ]
     log = "loss=0.9\nloss=bad\nloss=0.25\n"
     assert final_metrics(log, definitions, NOW) == [{"MetricName": "loss", "Value": 0.25, "Timestamp": NOW}]
@@ -82,5 +73,5 @@ def test_final_metrics_have_the_last_numeric_match() -> None:
         ("", 10, ""),
     ],
 )
-def test_last_lines_are_whole_if_they_fit(text: str, characters: int, tail: str) -> None:
+def test_last_lines_are_whole_if_they_fit(text, characters, tail):
     assert last_lines(text, characters) == tail

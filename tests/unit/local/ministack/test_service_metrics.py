@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from local.ministack.messaging_metrics import queue_points
+from local.ministack.service_metrics import queue_points
 
 NOW = 1_000.0
 
@@ -20,9 +20,7 @@ def message(sent: float, visible: float, received: int = 0, **more: float) -> di
     ],
     ids=["empty queue", "waiting, received and delayed", "moved by a redrive policy"],
 )
-def test_queue_points_count_messages_and_age(
-    messages: list[dict[str, Any]], visible: int, received: int, age: int
-) -> None:
+def test_queue_points_count_messages_and_age(messages, visible, received, age):
     assert {name: value for name, value, _ in queue_points(messages, NOW)} == {
         "ApproximateNumberOfMessagesVisible": visible,
         "ApproximateNumberOfMessagesNotVisible": received,
