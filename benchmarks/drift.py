@@ -23,7 +23,7 @@ from benchmarks.machine import machine
 from benchmarks.runs import TrainingRun, train
 from common.arguments import positive_integer
 from common.command import run_command
-from common.pages.words import percent
+from common.pages.formatting import percent
 from common.progress import progress_bar
 from common.reports import write_json
 from common.waiting import make_console

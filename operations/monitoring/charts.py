@@ -10,7 +10,7 @@ import numpy as np
 
 from common.metrics import wilson_interval
 from common.pages.charts import Theme, chart
-from common.pages.words import count, number, percent
+from common.pages.formatting import count, number, percent
 from operations.monitoring.periods import SECONDS, Length, moment
 from operations.monitoring.predictions import Floats, Predictions
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from PIL import Image
 
+from operations.monitoring.capture_locations import Captures
 from operations.monitoring.distances import MOST_PICTURES, Observer, Seen
 from operations.monitoring.drift import Drift, compare
 from operations.monitoring.endpoint_facts import Baseline
 from operations.monitoring.picks import at_random, with_pictures
-from operations.monitoring.places import Captures
 from operations.monitoring.predictions import Predictions, Reading
 from operations.monitoring.sample import MEMBER, MODEL, SAMPLE_MEMBER, Sample
 

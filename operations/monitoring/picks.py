@@ -9,7 +9,7 @@ from PIL import Image
 
 from common.parallel import run_parallel
 from operations.monitoring.capture_line import read_line
-from operations.monitoring.places import CaptureFile, Captures
+from operations.monitoring.capture_locations import CaptureFile, Captures
 from operations.monitoring.predictions import Integers, Predictions
 
 THREADS = 8  # reads at a time: from S3 each takes some 20 ms

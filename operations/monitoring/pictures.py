@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from common.pages.thumbnails import thumbnail
+from operations.monitoring.capture_locations import Captures
 from operations.monitoring.periods import iso, moment
 from operations.monitoring.picks import at_random, lowest, with_pictures
-from operations.monitoring.places import Captures
 from operations.monitoring.predictions import Reading
 
 

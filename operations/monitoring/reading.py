@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from common.errors import ExpectedError
 from common.parallel import run_parallel
+from operations.monitoring.capture_locations import CaptureFile, Captures
 from operations.monitoring.chunk import (
     LONGEST_LINE,
     MOST_DAMAGED_LISTED,
@@ -29,7 +30,6 @@ from operations.monitoring.chunk import (
     Rules,
     read_chunks,
 )
-from operations.monitoring.places import CaptureFile, Captures
 from operations.monitoring.predictions import DamagedLine, Reading, joined
 
 CHUNK_BYTES = 4 * 1024 * 1024  # about 1,000 pictures of 32x32, a third of a second of work

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from common.pages.formatting import number, percent
 from common.pages.page import write_page
-from common.pages.words import number, percent
 from operations.monitoring import charts
 from operations.monitoring.comparison import Comparison
 from operations.monitoring.pictures import ShownPicture

@@ -13,6 +13,7 @@ from rich.console import Console
 from common.progress import progress_bar
 from common.reports import write_json
 from operations.monitoring import publish
+from operations.monitoring.capture_locations import Captures, FolderCaptures, S3Captures
 from operations.monitoring.comparison import (
     Comparison,
     as_sample,
@@ -27,7 +28,6 @@ from operations.monitoring.endpoint_facts import (
 )
 from operations.monitoring.figures import summarise
 from operations.monitoring.pictures import shown_pictures
-from operations.monitoring.places import Captures, FolderCaptures, S3Captures
 from operations.monitoring.predictions import Predictions, Reading
 from operations.monitoring.reading import read_captures
 from operations.monitoring.report import PAGE, write_report

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from itertools import pairwise
 
-from common.pages.words import duration
+from common.pages.formatting import duration
 from operations.workflow_drawing.description import (
     clock,
     describe,

@@ -17,7 +17,7 @@ from samcli.yamlhelper import yaml_parse
 
 from operations.monitor import main
 from operations.monitoring import publish, reading
-from operations.monitoring.places import FolderCaptures
+from operations.monitoring.capture_locations import FolderCaptures
 from operations.monitoring.reading import read_captures
 from tests.integration.laptop_aws import ROOT, LaptopAws, unique, wait_until
 from tests.integration.sagemaker_requests import (

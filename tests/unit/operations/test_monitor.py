@@ -14,13 +14,13 @@ from PIL import Image
 from benchmarks.hostile_pictures.model import write_untrained_model
 from common import settings
 from operations.monitor import main, parse_arguments
+from operations.monitoring.capture_locations import FolderCaptures
 from operations.monitoring.comparison import compare_predictions
 from operations.monitoring.endpoint_facts import (
     choose_baseline,
     choose_threshold,
     endpoint_captures,
 )
-from operations.monitoring.places import FolderCaptures
 from operations.monitoring.reading import read_captures
 from operations.monitoring.sample import read_baseline
 from tests.unit.aws_stubs import REGION, StubbedSession

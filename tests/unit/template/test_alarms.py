@@ -13,9 +13,9 @@ import pytest
 from samcli.yamlhelper import yaml_parse
 
 from common.settings import ROOT
+from operations.monitoring.capture_locations import FolderCaptures
 from operations.monitoring.comparison import as_sample
 from operations.monitoring.drift import compare
-from operations.monitoring.places import FolderCaptures
 from operations.monitoring.publish import hour_metrics, newest_hour
 from operations.monitoring.reading import read_captures
 from tests.unit.operations.captures import BEGIN, a_few_hours

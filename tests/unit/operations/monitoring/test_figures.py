@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from operations.monitoring.capture_locations import FolderCaptures
 from operations.monitoring.figures import summarise
 from operations.monitoring.periods import period_length
 from operations.monitoring.picks import at_random, lowest
-from operations.monitoring.places import FolderCaptures
 from operations.monitoring.reading import read_captures
 from tests.unit.operations.captures import BEGIN, a_few_hours, line, named, write
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from common.pages.thumbnails import thumbnail
 from operations.monitoring import picks
+from operations.monitoring.capture_locations import FolderCaptures
 from operations.monitoring.picks import with_pictures
-from operations.monitoring.places import FolderCaptures
 from operations.monitoring.reading import read_captures
 from tests.unit.operations.captures import drawn, line, named, write
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from operations.monitor import main
+from operations.monitoring.capture_locations import FolderCaptures
 from operations.monitoring.comparison import as_sample
 from operations.monitoring.drift import compare
-from operations.monitoring.places import FolderCaptures
 from operations.monitoring.publish import (
     NothingToPublishError,
     hour_metrics,

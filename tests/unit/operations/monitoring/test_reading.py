@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from operations.monitoring import chunk, reading
-from operations.monitoring.places import (
+from operations.monitoring.capture_locations import (
     CaptureFile,
     CaptureGoneError,
     CapturesNotFoundError,

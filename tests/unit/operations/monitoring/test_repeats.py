@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from operations.monitor import main
-from operations.monitoring.places import FolderCaptures
+from operations.monitoring.capture_locations import FolderCaptures
 from operations.monitoring.reading import read_captures
 from tests.unit.aws_stubs import StubbedSession
 from tests.unit.operations.captures import BEGIN, drawn, line, named, write

@@ -3,7 +3,7 @@
 import pytest
 from botocore.exceptions import ClientError, IncompleteReadError
 
-from operations.monitoring.places import (
+from operations.monitoring.capture_locations import (
     CaptureFile,
     CaptureGoneError,
     CapturesNotFoundError,
