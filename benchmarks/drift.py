@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     baseline, observer = read_baseline(model), load_observer(model)
     started = time.perf_counter()
     with progress_bar(console, "Looking at new drawings") as report:
-        pool = draw_pool(arguments.pictures, observer.look, seed=SEED, report=report)
+        pool = draw_pool(arguments.pictures, observer.observe, seed=SEED, report=report)
     seconds = time.perf_counter() - started
     found = {
         "model": {

@@ -15,7 +15,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from operations.monitoring.distances import Seen
+from operations.monitoring.distances import Observation
 from operations.monitoring.drift import compare
 from operations.monitoring.sample import Sample
 from training.container.picture_model.picture_features import NUMBERS, picture_features
@@ -25,7 +25,7 @@ CLASSES = ("bicycle", "motorcycle")
 SIZE = (32, 32)
 
 Places = Sequence[int] | NDArray[np.int64]
-Look = Callable[[list[Image.Image]], Seen]
+Look = Callable[[list[Image.Image]], Observation]
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "none": lambda picture: picture,

@@ -27,7 +27,7 @@ from tests.integration.sagemaker_requests import (
     keys,
     settled_endpoint,
 )
-from tests.unit.operations.captures import a_few_hours, drawn, line, named, write
+from tests.unit.operations.captures import drawn, line, named, write, write_hours
 
 REAL = ROOT.parent / "shared/data/data-capture"
 METRICS = {"Coverage", "MeanConfidence", "DamagedLines"}
@@ -38,7 +38,7 @@ def read(folder: Path, processes: int, report: Any = lambda *_: None) -> Any:
 
 
 def test_processes_read_the_same_as_one(tmp_path, monkeypatch):
-    a_few_hours(tmp_path, hours=3)
+    write_hours(tmp_path, hours=3)
     write(tmp_path, [b"{\n"], name="damaged")
     alone = read(tmp_path, 1)
     monkeypatch.setattr(reading, "CHUNK_BYTES", 30_000)
@@ -100,7 +100,7 @@ def test_captures_in_s3_give_the_figures_of_the_folder(laptop_aws, bucket, tmp_p
     monkeypatch.setattr(reading, "CHUNK_BYTES", 20_000)  # several ranges of each object
     monkeypatch.setattr(reading, "ALONE_BYTES", 0)  # and processes
     captures = tmp_path / "captures"
-    a_few_hours(captures)
+    write_hours(captures)
     write(captures, [line(named(bicycle=0.9, motorcycle=0.1))[:900], b"?\n"], name="damaged")
     upload(laptop_aws, captures, bucket, "captures")
     options = ["--threshold", "0.9", "--baseline", "none"]
@@ -116,7 +116,7 @@ def test_captures_in_s3_give_the_figures_of_the_folder(laptop_aws, bucket, tmp_p
 
 
 def test_a_wrong_prefix_is_told_from_one_without_captures_yet(laptop_aws, bucket, tmp_path, capsys):
-    a_few_hours(tmp_path / "captures", hours=1)
+    write_hours(tmp_path / "captures", hours=1)
     upload(laptop_aws, tmp_path / "captures", bucket, "captures")
     out = str(tmp_path / "out")
 
@@ -221,7 +221,7 @@ def settled_hour() -> datetime:
 def test_the_newest_full_hour_is_published_once(laptop_aws, bucket, tmp_path, capsys):
     this_hour = settled_hour()
     captures = tmp_path / "captures"
-    a_few_hours(captures, hours=4, begin=this_hour - timedelta(hours=3))
+    write_hours(captures, hours=4, begin=this_hour - timedelta(hours=3))
     options = ["--captures", str(captures), "--baseline-captures", str(captures), "--publish"]
     options += ["--out", str(tmp_path / "out"), "--threshold", "0.905", "--endpoint", "scones"]
     options += ["--stack-name", "monitored"]
@@ -267,7 +267,7 @@ def test_an_alarm_hears_of_drift(laptop_aws, bucket, tmp_path):
         ],
     )
     fine, other = tmp_path / "fine", tmp_path / "other"
-    a_few_hours(fine, hours=3, each=40, begin=this_hour - timedelta(hours=5))
+    write_hours(fine, hours=3, each=40, begin=this_hour - timedelta(hours=5))
     sure = [line(named(car=0.99, van=0.01), drawn(n), start) for n in range(60)]
     write(other, sure, start)
     options = ["--captures", str(other), "--baseline-captures", str(fine), "--publish"]

@@ -24,7 +24,7 @@ from operations.monitoring.endpoint_facts import (
 from operations.monitoring.reading import read_captures
 from operations.monitoring.sample import read_baseline
 from tests.unit.aws_stubs import REGION, StubbedSession
-from tests.unit.operations.captures import BEGIN, a_few_hours, drawn, line, named, write
+from tests.unit.operations.captures import BEGIN, drawn, line, named, write, write_hours
 from tests.unit.training.model_archives import add_served_model, held_out, model_archive
 from training.container.picture_model import baseline, network
 from training.container.picture_model.picture_features import picture_features
@@ -54,7 +54,7 @@ def no_aws(monkeypatch):
 @pytest.fixture
 def captures(tmp_path):
     folder = tmp_path / "captures"
-    a_few_hours(folder)
+    write_hours(folder)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Captures in S3: found by prefix, read by range, asked for again where an answer breaks off."""
+"""Captures in S3 are found by prefix and read by range; a body that breaks off is requested again."""
 
 import pytest
 from botocore.exceptions import ClientError, IncompleteReadError
@@ -19,7 +19,7 @@ def listed(*keys, prefix="captures/scones/"):
     return {"Contents": contents} if contents else {}
 
 
-def test_files_are_those_below_the_prefix_and_not_beside_it():
+def test_files_are_those_below_the_prefix():
     s3, stubber = stubbed("s3")
     stubber.add_response(
         "list_objects_v2",
@@ -33,7 +33,7 @@ def test_files_are_those_below_the_prefix_and_not_beside_it():
     stubber.assert_no_pending_responses()
 
 
-def test_a_single_object_can_be_given():
+def test_single_object_is_read():
     s3, stubber = stubbed("s3")
     key = "captures/scones/a.jsonl"
     stubber.add_response("list_objects_v2", listed("", prefix=key), {"Bucket": "bucket", "Prefix": key})
@@ -51,7 +51,7 @@ def test_a_single_object_can_be_given():
     stubber.assert_no_pending_responses()
 
 
-def test_a_prefix_without_anything_names_what_is_beside_it():
+def test_empty_prefix_fails_and_names_sibling_folders():
     s3, stubber = stubbed("s3")
     stubber.add_response("list_objects_v2", {}, {"Bucket": "bucket", "Prefix": "captures/scone/"})
     stubber.add_response(
@@ -65,23 +65,23 @@ def test_a_prefix_without_anything_names_what_is_beside_it():
     stubber.assert_no_pending_responses()
 
 
-def test_nothing_at_the_endpoints_own_place_is_no_mistake():
+def test_empty_prefix_of_the_endpoint_passes():
     s3, stubber = stubbed("s3")
     stubber.add_response("list_objects_v2", {})
 
-    assert S3Captures(s3, "s3://bucket/captures/scones/", expected=True).files() == []
+    assert S3Captures(s3, "s3://bucket/captures/scones/", may_be_empty=True).files() == []
 
 
-def test_other_objects_are_no_captures_even_there():
+def test_prefix_with_other_objects_fails():
     s3, stubber = stubbed("s3")
     stubber.add_response("list_objects_v2", listed("train/car/a.png"))
     stubber.add_response("list_objects_v2", {})
 
     with pytest.raises(CapturesNotFoundError, match=r"1 objects, and none ends in \.jsonl"):
-        S3Captures(s3, "s3://bucket/staged/", expected=True).files()
+        S3Captures(s3, "s3://bucket/staged/", may_be_empty=True).files()
 
 
-def test_a_missing_bucket_and_an_address_without_one_are_named():
+def test_missing_bucket_or_address_without_bucket_fails():
     s3, stubber = stubbed("s3")
     stubber.add_client_error("list_objects_v2", "NoSuchBucket")
 
@@ -91,16 +91,16 @@ def test_a_missing_bucket_and_an_address_without_one_are_named():
         S3Captures(s3, "s3://")
 
 
-class Breaks:
+class BrokenBody:
     """A body whose connection breaks off."""
 
     def read(self):
         raise IncompleteReadError(actual_bytes=3, expected_bytes=9)
 
 
-def test_an_answer_that_breaks_off_is_asked_for_again():
+def test_body_that_breaks_off_is_requested_again():
     s3, stubber = stubbed("s3")
-    for body in (Breaks(), Breaks(), Body(b"whole")):
+    for body in (BrokenBody(), BrokenBody(), Body(b"whole")):
         stubber.add_response(
             "get_object",
             {"Body": body},
@@ -111,10 +111,10 @@ def test_an_answer_that_breaks_off_is_asked_for_again():
     stubber.assert_no_pending_responses()
 
 
-def test_one_that_always_breaks_off_is_an_error():
+def test_body_that_always_breaks_off_fails():
     s3, stubber = stubbed("s3")
     for _ in range(4):
-        stubber.add_response("get_object", {"Body": Breaks()})
+        stubber.add_response("get_object", {"Body": BrokenBody()})
 
     with pytest.raises(IncompleteReadError):
         S3Captures(s3, "s3://bucket/captures").read(FILE, 0, 5)
@@ -122,16 +122,16 @@ def test_one_that_always_breaks_off_is_an_error():
 
 
 @pytest.mark.parametrize("code", ["NoSuchKey", "InvalidRange"])
-def test_an_object_that_is_deleted_or_replaced_meanwhile_is_named(code):
+def test_object_deleted_or_replaced_after_listing_is_named(code):
     s3, stubber = stubbed("s3")
     stubber.add_client_error("get_object", code)
 
-    with pytest.raises(CaptureGoneError, match=rf"s3://bucket/captures/{FILE.name} has been"):
+    with pytest.raises(CaptureGoneError, match=rf"s3://bucket/captures/{FILE.name} was deleted"):
         S3Captures(s3, "s3://bucket/captures").read(FILE, 0, 5)
     stubber.assert_no_pending_responses()
 
 
-def test_what_s3_refuses_is_its_own_error():
+def test_refusal_of_s3_is_raised_unchanged():
     s3, stubber = stubbed("s3")
     stubber.add_client_error("get_object", "AccessDenied")
 

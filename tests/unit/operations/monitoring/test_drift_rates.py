@@ -32,7 +32,7 @@ def pool():
     torch.set_num_threads(threads)
     gaussian = baseline.fit_gaussian(vectors, labels, len(CLASSES))
     gaussians = baseline.Gaussians(*(part[None] for part in gaussian))
-    return draw_pool(400, Observer(classifier, gaussians).look, seed=1, truthful=True)
+    return draw_pool(400, Observer(classifier, gaussians).observe, seed=1, truthful=True)
 
 
 @pytest.mark.parametrize("name", ["same", "same, 30 pictures"])

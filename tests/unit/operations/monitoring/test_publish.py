@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from operations.monitor import main
-from operations.monitoring.capture_locations import FolderCaptures
 from operations.monitoring.comparison import as_sample
 from operations.monitoring.drift import compare
 from operations.monitoring.publish import (
@@ -16,21 +15,16 @@ from operations.monitoring.publish import (
     newest_hour,
     publish,
 )
-from operations.monitoring.reading import read_captures
 from tests.unit.aws_stubs import StubbedSession, stubbed
-from tests.unit.operations.captures import BEGIN, a_few_hours, line, named, write
+from tests.unit.operations.captures import BEGIN, line, named, read, write, write_hours
 
 NOW = BEGIN + timedelta(hours=2, minutes=30)  # in the third hour
 SECOND = BEGIN + timedelta(hours=1)
 
 
-def read(folder):
-    return read_captures(FolderCaptures(folder), class_names=None, processes=1, report=lambda *_: None)
-
-
 @pytest.fixture
 def reading(tmp_path):
-    a_few_hours(tmp_path, hours=3)
+    write_hours(tmp_path, hours=3)
     write(tmp_path, [b"{\n"] * 4, SECOND, name="damaged")
     write(tmp_path, [b"{\n"] * 2, BEGIN, name="damaged")
     return read(tmp_path)
@@ -144,8 +138,8 @@ def test_the_metrics_are_the_hours_figures(reading):
 
 
 def test_too_few_pictures_say_nothing_about_drift(tmp_path):
-    a_few_hours(tmp_path / "now", hours=2, each=3)
-    a_few_hours(tmp_path / "fine")
+    write_hours(tmp_path / "now", hours=2, each=3)
+    write_hours(tmp_path / "fine")
     few, fine = read(tmp_path / "now"), read(tmp_path / "fine")
     hour = newest_hour(few, NOW)
     drift = compare(as_sample(fine.predictions, "before"), as_sample(hour.predictions, "now"))
@@ -189,7 +183,7 @@ def test_an_hour_is_sent_once(reading, known, sent):
 
 
 def test_an_hour_of_damaged_lines_alone_is_published(tmp_path):
-    a_few_hours(tmp_path, hours=1)
+    write_hours(tmp_path, hours=1)
     write(tmp_path, [b"{\n"] * 3, SECOND)
 
     hour = newest_hour(read(tmp_path), NOW)
@@ -205,7 +199,7 @@ def options(tmp_path, monkeypatch):
     session = StubbedSession()
     session.stub("cloudwatch").add_client_error("get_metric_statistics", "AccessDenied", "no permission for cloudwatch")
     monkeypatch.setattr("boto3.Session", lambda: session)
-    a_few_hours(tmp_path / "captures", hours=2, begin=datetime.now(UTC) - timedelta(hours=5))
+    write_hours(tmp_path / "captures", hours=2, begin=datetime.now(UTC) - timedelta(hours=5))
     return [
         "--captures",
         str(tmp_path / "captures"),

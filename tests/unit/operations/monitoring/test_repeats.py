@@ -1,4 +1,4 @@
-"""A call that an execution tried again is captured each time, and is one picture for drift."""
+"""A repeated call of an execution is captured each time, and is one picture for drift."""
 
 import json
 from datetime import timedelta
@@ -6,14 +6,8 @@ from datetime import timedelta
 import pytest
 
 from operations.monitor import main
-from operations.monitoring.capture_locations import FolderCaptures
-from operations.monitoring.reading import read_captures
 from tests.unit.aws_stubs import StubbedSession
-from tests.unit.operations.captures import BEGIN, drawn, line, named, write
-
-# Seven answers to four questions: a retry is the same picture under the same id.
-CALLS = [(1, "a"), (2, "b"), (1, "a"), (3, "b"), (1, "a"), (1, "b"), (2, "b")]
-FIRST = [0, 1, 3, 5]
+from tests.unit.operations.captures import BEGIN, drawn, line, named, read, write
 
 
 def captures(folder, calls):
@@ -31,38 +25,27 @@ def captures(folder, calls):
     )
 
 
-def read(folder):
-    return read_captures(FolderCaptures(folder), class_names=None, processes=1, report=lambda *_: None).predictions
+def test_without_repeats_keeps_the_first_answer(tmp_path):
+    # Seven answers to four requests: a repeated call has the same picture and the same id.
+    calls = [(1, "a"), (2, "b"), (1, "a"), (3, "b"), (1, "a"), (1, "b"), (2, "b")]
+    captures(tmp_path, calls)
+    repeated = line(named(car=0.9, van=0.1), drawn(1), inference_id="a")
+    write(tmp_path, [repeated], BEGIN + timedelta(hours=1))
 
+    predictions = read(tmp_path).predictions
 
-def test_of_a_call_that_was_tried_again_the_first_answer_counts(tmp_path):
-    captures(tmp_path, CALLS)
-    found = read(tmp_path)
-    assert len(found) == len(CALLS)
-    times = (found.without_repeats().times - BEGIN.timestamp()).tolist()
-    assert times == FIRST
-
-
-def test_in_another_hours_file_too(tmp_path):
-    captures(tmp_path, [(1, "a")])
-    again = line(named(car=0.9, van=0.1), drawn(1), inference_id="a")
-    write(tmp_path, [again], BEGIN + timedelta(hours=1))
-    assert len(read(tmp_path).without_repeats()) == 1
+    assert len(predictions) == len(calls) + 1
+    assert (predictions.without_repeats().times - BEGIN.timestamp()).tolist() == [0, 1, 3, 5]
 
 
 @pytest.mark.parametrize("inference_id", [None, "", "-"])
-def test_the_same_picture_without_an_id_is_another_call(tmp_path, inference_id):
-    """As of a camera with its lid on, which must not count as one picture."""
+def test_without_repeats_keeps_equal_pictures_without_an_id(tmp_path, inference_id):
+    """Those of a covered camera must not count as one picture."""
     captures(tmp_path, [(1, inference_id)] * 5)
-    assert len(read(tmp_path).without_repeats()) == 5
+    assert len(read(tmp_path).predictions.without_repeats()) == 5
 
 
-def test_nothing_has_no_repeats(tmp_path):
-    write(tmp_path, [b"{\n"])
-    assert len(read(tmp_path).without_repeats()) == 0
-
-
-def test_the_report_counts_them_and_compares_each_picture_once(tmp_path, monkeypatch, capsys):
+def test_report_counts_repeats_and_compares_each_picture_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("boto3.Session", StubbedSession)
     fine = [(number, f"execution-{number}") for number in range(30)]
     captures(tmp_path / "fine", fine)
@@ -77,6 +60,6 @@ def test_the_report_counts_them_and_compares_each_picture_once(tmp_path, monkeyp
     assert {tuple(f["pictures"]) for f in figures["drift"]["features"] if f["p"]} == {(30, 30)}
     assert max(f["effect"] for f in figures["drift"]["features"] if f["p"]) == 0
     assert len(figures["sample"]["labels"]) == 30
-    said = "60 predictions are of calls that were tried again, and count once here."
-    assert said in capsys.readouterr().out
-    assert said in (tmp_path / "out/monitor.html").read_text()
+    note = "60 predictions are of repeated calls, and count once in this comparison."
+    assert note in capsys.readouterr().out
+    assert note in (tmp_path / "out/monitor.html").read_text()

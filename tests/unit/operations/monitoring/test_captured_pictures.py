@@ -8,13 +8,10 @@ import pytest
 from PIL import Image
 
 from common.pages.thumbnails import thumbnail
-from operations.monitoring import picks
+from operations.monitoring import captured_pictures
 from operations.monitoring.capture_locations import FolderCaptures
-from operations.monitoring.picks import with_pictures
-from operations.monitoring.reading import read_captures
-from tests.unit.operations.captures import drawn, line, named, write
-
-SURE = named(car=0.9, van=0.1)
+from operations.monitoring.captured_pictures import with_pictures
+from tests.unit.operations.captures import drawn, line, named, read, write
 
 
 class Together(FolderCaptures):
@@ -22,7 +19,7 @@ class Together(FolderCaptures):
 
     def __init__(self, path):
         super().__init__(path)
-        self._everyone = threading.Barrier(picks.THREADS, timeout=30)
+        self._everyone = threading.Barrier(captured_pictures.THREADS, timeout=30)
 
     def read(self, file, start, stop):
         self._everyone.wait()
@@ -30,9 +27,9 @@ class Together(FolderCaptures):
 
 
 def test_many_are_fetched_at_a_time_and_few_are_held_decoded(tmp_path):
-    count = 3 * picks.THREADS
-    write(tmp_path, [line(SURE, drawn(number)) for number in range(count)])
-    found = read_captures(FolderCaptures(tmp_path), class_names=None, processes=1, report=lambda *_: None)
+    count = 3 * captured_pictures.THREADS
+    write(tmp_path, [line(named(car=0.9, van=0.1), drawn(number)) for number in range(count)])
+    found = read(tmp_path)
     held, most, counting = 0, 0, threading.Lock()
 
     def work(row, picture):
@@ -50,7 +47,7 @@ def test_many_are_fetched_at_a_time_and_few_are_held_decoded(tmp_path):
     results = with_pictures(Together(tmp_path), found.files, found.predictions, work, lambda *_: None)
 
     assert results == [(row, (32, 32)) for row in range(count)]
-    assert most == picks.MOST_DECODED
+    assert most == captured_pictures.MOST_DECODED
 
 
 def picture_of(address: str) -> Image.Image:
