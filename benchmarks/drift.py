@@ -1,9 +1,8 @@
-"""How often drift is found: `python -m benchmarks.drift`.
+"""Measure how often drift is found: `python -m benchmarks.drift`.
 
-Trains on drawn pictures, or takes a model that was trained on them, and lets its networks look at
-new drawings: as they are, darker, blurred, and of other classes' shares. Each scenario is measured
-against other new drawings, dealt out anew each time, and against the model's own baseline, which is
-one draw of the luck that any baseline is.
+Trains on drawn pictures, or takes a model that was trained on them, and classifies new drawings with its ensemble
+members: unchanged, darker, blurred, and with a different class mix. Each scenario is compared with other new drawings,
+a different random sample each time, and with the model's own baseline, which is a single sample.
 """
 
 import argparse
@@ -30,9 +29,9 @@ from common.waiting import make_console
 from operations.monitoring.distances import load_observer
 from operations.monitoring.drift import ALPHA, MIN_EFFECT, compare
 from operations.monitoring.sample import Sample, read_baseline
+from training.container.picture_model.picture_features import NUMBERS
 
-# Of the drawings that training has not seen: it draws with seed 0.
-SEED = 1
+SEED = 1  # of drawings that training, which draws with seed 0, has not seen
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,7 +45,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.drift",
-        description="Measure how often drift is found in drawn pictures that have shifted, and in some that have not.",
+        description="Measure how often drift is found in drawn pictures, with and without a shift.",
     )
     add = parser.add_argument
     add(
@@ -61,7 +60,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--pictures",
         type=positive_integer,
         default=400,
-        help="new drawings per class, from which samples are taken; at least 400 (default: %(default)s)",
+        help="new drawings per class to take samples from; at least 400 (default: %(default)s)",
     )
     add("--count", type=positive_integer, default=300, help="pictures per class to train on (default: %(default)s)")
     add("--epochs", type=positive_integer, help="passed to train.py (default: train.py's own)")
@@ -75,7 +74,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     arguments = parser.parse_args(argv)
     if arguments.pictures < 400:
-        parser.error("--pictures: 400 for a baseline and 150 of one class take at least 400")
+        parser.error("--pictures: a baseline of 400 and 150 pictures of one class need at least 400 per class")
     return arguments
 
 
@@ -84,7 +83,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     model = arguments.model or trained(arguments, console)
     baseline, observer = read_baseline(model), load_observer(model)
     started = time.perf_counter()
-    with progress_bar(console, "Looking at new drawings") as report:
+    with progress_bar(console, "Classify new drawings") as report:
         pool = draw_pool(arguments.pictures, observer.observe, seed=SEED, report=report)
     seconds = time.perf_counter() - started
     found = {
@@ -107,24 +106,20 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def trained(arguments: argparse.Namespace, console: Console) -> Path:
-    """Draw pictures, train on them, and return the model's folder. Raises ExpectedError."""
+    """Train on drawn pictures and return the model's folder. Raises ExpectedError."""
     task = Task("drift", CLASSES, str(SIZE[0]), arguments.count, SIZE[0])
     staged, _ = stage(task, arguments.work)
     model: Path = arguments.work / task.name / "model"
     log = arguments.report.with_suffix("") / "training.log"
     options = ["--epochs", str(arguments.epochs)] if arguments.epochs else []
-    train(
-        TrainingRun("Training", staged / "train", staged / "validation", model, log),
-        options,
-        console=console,
-    )
+    train(TrainingRun("Training", staged / "train", staged / "validation", model, log), options, console=console)
     return model
 
 
 def scenarios(pool: Pool, baseline: Sample, repetitions: int, console: Console) -> dict[str, dict[str, Any]]:
     """Measure each scenario, against baselines of the pool and against the model's own."""
     found: dict[str, dict[str, Any]] = {}
-    with progress_bar(console, "Comparing") as report:
+    with progress_bar(console, "Compare") as report:
         for number, (name, scenario) in enumerate(SCENARIOS.items(), 1):
             found[name] = {
                 "against_new_drawings": measure(pool, scenario, repetitions=repetitions),
@@ -135,14 +130,14 @@ def scenarios(pool: Pool, baseline: Sample, repetitions: int, console: Console) 
 
 
 def accuracy(pool: Pool) -> float:
-    """Return the share of the new drawings, as they are, that are told rightly."""
+    """Return the share of right answers about the unchanged drawings."""
     labels = pool.samples["none"].labels
     right = sum(label == true for label, true in zip(labels, pool.truth, strict=True))
     return right / len(labels)
 
 
 def compare_seconds() -> dict[str, float]:
-    """Return how long a comparison takes, by the number of pictures on each side."""
+    """Return the seconds of a comparison, by the number of pictures on each side."""
     generator = np.random.default_rng(0)
     seconds = {}
     for count in (30, 200, 1_000, 5_000, 100_000):
@@ -150,10 +145,7 @@ def compare_seconds() -> dict[str, float]:
             Sample(
                 labels=generator.choice(CLASSES, count).tolist(),
                 confidences=generator.random(count),
-                features={
-                    name: generator.normal(size=count)
-                    for name in ("brightness", "contrast", "sharpness", "width", "height", "bytes")
-                },
+                features={name: generator.normal(size=count) for name in NUMBERS},
                 formats=["PNG"] * count,
                 distances=generator.random(count),
             )
@@ -185,9 +177,9 @@ def show(found: dict[str, Any], console: Console) -> None:
         )
     console.print(table)
     console.print(
-        f"{fresh['repetitions']} repetitions each; the model tells"
-        f" {found['model']['accuracy_on_new_drawings']:.1%} of the new drawings rightly; a"
-        f" comparison of 5,000 pictures with 5,000 takes {found['seconds_to_compare']['5000']} s.",
+        f"{fresh['repetitions']} repetitions each; accuracy on new drawings:"
+        f" {found['model']['accuracy_on_new_drawings']:.1%}; a comparison of 5,000 pictures with 5,000 takes"
+        f" {found['seconds_to_compare']['5000']} s.",
         markup=False,
     )
 

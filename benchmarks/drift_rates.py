@@ -1,12 +1,12 @@
-"""How often drift is found where there is none, and where there is: on drawn pictures.
+"""Rates of false alarms and of detected shifts, on drawn pictures.
 
-Pictures are drawn and looked at once. Each repetition deals some of them out to a baseline and to
-an endpoint's sample, so that without a change both come from the same pictures and share none.
+Pictures are drawn and classified once. Each repetition takes a baseline and an observed sample from them at random, so
+that without a change both come from the same distribution and share no picture.
 """
 
 import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,9 +24,6 @@ from training.sources.synthetic import draw_picture
 CLASSES = ("bicycle", "motorcycle")
 SIZE = (32, 32)
 
-Places = Sequence[int] | NDArray[np.int64]
-Look = Callable[[list[Image.Image]], Observation]
-
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "none": lambda picture: picture,
     "darker": lambda picture: picture.point(lambda level: round(level * 0.7)),
@@ -35,9 +32,13 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 class Scenario(NamedTuple):
-    """What an endpoint gets: how many pictures, changed how, and of which share of one class.
+    """What an endpoint receives.
 
-    `feature` has to be named; None: nothing has drifted.
+    Attributes:
+        pictures: their number.
+        change: one of CHANGES.
+        share: of one class, at random either; None for the share in the pool.
+        feature: that has drifted and must be named; None if none has.
     """
 
     pictures: int
@@ -60,49 +61,48 @@ SCENARIOS = {
 
 @dataclass(frozen=True)
 class Pool:
-    """Drawn pictures with their true classes, and a Sample of all of them for each change."""
+    """Drawn pictures: their true classes, and a Sample of all of them for each change."""
 
     truth: list[str]
     samples: dict[str, Sample]
 
-    def sample(self, change: str, places: Places) -> Sample:
-        """Return the pictures at these places, changed so."""
-        whole, chosen = self.samples[change], np.array(places)
+    def sample(self, change: str, positions: NDArray[np.int64]) -> Sample:
+        """Return the changed pictures at these positions."""
+        whole = self.samples[change]
         return Sample(
-            labels=[whole.labels[place] for place in chosen],
-            confidences=whole.confidences[chosen],
-            features={name: values[chosen] for name, values in whole.features.items()},
-            formats=[whole.formats[place] for place in chosen],
-            distances=None if whole.distances is None else whole.distances[chosen],
+            labels=[whole.labels[position] for position in positions],
+            confidences=whole.confidences[positions],
+            features={name: values[positions] for name, values in whole.features.items()},
+            formats=[whole.formats[position] for position in positions],
+            distances=None if whole.distances is None else whole.distances[positions],
         )
 
 
 def draw_pool(
     count: int,
-    look: Look,
+    observe: Callable[[list[Image.Image]], Observation],
     *,
     seed: int,
     truthful: bool = False,
     report: Callable[[int, int], None] = lambda *_: None,
 ) -> Pool:
-    """Draw `count` pictures per class and look at them, as they are and changed.
+    """Draw `count` pictures per class and observe them, unchanged and changed.
 
-    `truthful`: the labels are the true classes, whatever the network says. `report` gets how many
-    changes have been looked at, and of how many.
+    `truthful` makes the true classes the labels. `report` gets how many changes are done and their total.
     """
     truth = [name for name in CLASSES for _ in range(count)]
     drawn = [draw_picture(name, i, SIZE, seed) for name in CLASSES for i in range(count)]
     samples = {}
     for name, change in CHANGES.items():
         pictures = [change(picture) for picture in drawn]
-        seen = look(pictures)
+        observation = observe(pictures)
         features = [picture_features(_png(picture), picture) for picture in pictures]
         samples[name] = Sample(
-            labels=truth if truthful else seen.labels,
-            confidences=seen.confidences,
+            labels=truth if truthful else observation.labels,
+            confidences=observation.confidences,
             features={number: np.array([float(found[number]) for found in features]) for number in NUMBERS},
             formats=[str(found["format"]) for found in features],
-            distances=seen.distances,
+            distances=observation.distances,
         )
         report(len(samples), len(CHANGES))
     return Pool(truth, samples)
@@ -117,24 +117,23 @@ def measure(
     baseline: Sample | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return how often anything is said to have drifted, and how often the right feature is named.
+    """Return how often there is an alarm, and how often the verdict names the right feature in its own sentence.
 
-    It is named where the verdict's own sentence is about it. The baseline is dealt out anew each
-    time, unless one is given.
+    The baseline is another random sample each time, unless one is given.
     """
     generator = np.random.default_rng(seed)
     alarms, named, features = 0, 0, Counter[str]()
     for repetition in range(repetitions):
-        places = generator.permutation(len(pool.truth))
-        before = baseline or pool.sample("none", places[:baseline_pictures])
+        positions = generator.permutation(len(pool.truth))
+        before = baseline or pool.sample("none", positions[:baseline_pictures])
         if baseline is None:
-            places = places[baseline_pictures:]
-        observed = pool.sample(scenario.change, _choose(pool, scenario, places, generator))
+            positions = positions[baseline_pictures:]
+        observed = pool.sample(scenario.change, _choose(pool, scenario, positions, generator))
         drift = compare(before, observed, seed=repetition)
         drifted = {feature.name: feature for feature in drift.features if feature.drifted}
         features.update(drifted.keys())
         alarms += drift.drifted
-        # The name alone is in a list of all that has drifted: the sentence has to be about it.
+        # The verdict lists the names of all drifted features, and has the sentence of one.
         named += scenario.feature in drifted and drifted[scenario.feature].verdict in drift.verdict
     return {
         "pictures": scenario.pictures,
@@ -146,19 +145,16 @@ def measure(
     }
 
 
-def _choose(pool: Pool, scenario: Scenario, places: Places, generator: Generator) -> list[int]:
-    """Take the first pictures; with a share, so many of one class, either one by turns of luck."""
+def _choose(pool: Pool, scenario: Scenario, positions: NDArray[np.int64], generator: Generator) -> NDArray[np.int64]:
+    """Take the first pictures, with the scenario's share of one class."""
     if scenario.share is None:
-        return [int(place) for place in places[: scenario.pictures]]
-    more = CLASSES[generator.integers(2)]
-    of_more = round(scenario.share * scenario.pictures)
-    chosen: list[int] = []
-    for name in CLASSES:
-        wanted = of_more if name == more else scenario.pictures - of_more
-        chosen += [int(place) for place in places if pool.truth[place] == name][:wanted]
-    if len(chosen) < scenario.pictures:
-        raise ValueError(f"too few drawings for {scenario}: {len(chosen)} are left")
-    return chosen
+        return positions[: scenario.pictures]
+    count = round(scenario.share * scenario.pictures)
+    is_class = np.array(pool.truth)[positions] == CLASSES[generator.integers(2)]
+    chosen = [positions[is_class][:count], positions[~is_class][: scenario.pictures - count]]
+    if sum(map(len, chosen)) < scenario.pictures:
+        raise ValueError(f"too few drawings for {scenario}: {sum(map(len, chosen))} are left")
+    return np.concatenate(chosen)
 
 
 def _png(picture: Image.Image) -> bytes:
