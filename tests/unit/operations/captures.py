@@ -71,6 +71,18 @@ def read(captures: Path | Captures, **options: Any) -> Reading:
     return read_captures(captures, **{"class_names": None, "processes": 1, "report": lambda *_: None, **options})
 
 
+def write_calls(folder: Path, calls: Sequence[tuple[int, str | None]]) -> None:
+    """Write captures of calls, given by number of the picture and inference id, a second apart."""
+    answer = named(car=0.9, van=0.1)
+    write(
+        folder,
+        [
+            line(answer, drawn(number), BEGIN + timedelta(seconds=second), inference_id=inference_id)
+            for second, (number, inference_id) in enumerate(calls)
+        ],
+    )
+
+
 def write_hours(folder: Path, hours: int = 5, each: int = 12, begin: datetime = BEGIN) -> None:
     """Write hours of calls, a file each: less confident and more motorcycles from hour to hour."""
     for hour in range(hours):

@@ -7,10 +7,8 @@ import shutil
 from datetime import timedelta
 
 import pytest
-import torch
 from botocore.exceptions import NoRegionError
 
-from benchmarks.hostile_pictures.model import write_untrained_model
 from common import settings
 from operations.monitor import main, parse_arguments
 from operations.monitoring.capture_locations import FolderCaptures
@@ -22,10 +20,10 @@ from operations.monitoring.endpoint_facts import (
 )
 from operations.monitoring.sample import read_baseline
 from tests.unit.aws_stubs import REGION, StubbedSession
-from tests.unit.operations.captures import BEGIN, drawn, line, named, read, write, write_hours
+from tests.unit.operations.captures import BEGIN, drawn, line, named, read, write, write_calls, write_hours
 from tests.unit.training.model_archives import add_served_model, held_out, model_archive
 from tests.unit.training.sagemaker_answers import described_endpoint
-from training.container.picture_model import baseline, network
+from training.container.picture_model import network, train
 from training.container.picture_model.picture_features import picture_features
 
 STACK = {
@@ -129,6 +127,9 @@ def test_damaged_lines_alone_are_reported(tmp_path, report, page, capsys):
 
     assert figures["damaged"] == figures["lines"] == 3
     assert figures["damaged_reasons"] == {"cut off": 1, "not JSON": 1, "no probabilities": 1}
+    assert [(damaged["line"], damaged["file"][-7:]) for damaged in figures["damaged_lines"]] == [
+        (number, "a.jsonl") for number in (1, 2, 3)
+    ]
     assert "cut off" in page()
     assert "not JSON" in page()
     assert "cut off 1, not JSON 1" in capsys.readouterr().out
@@ -152,7 +153,8 @@ def test_page_escapes_class_names(tmp_path, report, page):
     assert "&lt;script&gt;alert(1)" in page()
 
 
-@pytest.mark.parametrize("label", ["[/x]", "van [old]", "a_$1_to_$2", r"$\frac$", "_other"])
+@pytest.mark.filterwarnings("error")  # of matplotlib, about labels
+@pytest.mark.parametrize("label", ["[/x]", "van [old]", "a_$1_to_$2", r"$\frac$", "$", "_other", "x^2"])
 def test_any_class_name_is_shown_unchanged(tmp_path, report, page, capsys, label):
     write(tmp_path / "captures", [line(named(**{label: 0.9, "car": 0.1}))])
 
@@ -242,7 +244,7 @@ def test_no_call_in_the_requested_time_is_not_nothing_captured(captures, report,
     assert f"files of other hours, not read: {figures['files_left_out']})" in printed
 
 
-def write_calls(folder, draw, count=120):
+def write_pictures(folder, draw, count=120):
     """Write captures of drawn pictures with varied confidence; return the folder."""
     lines = []
     for number in range(count):
@@ -264,13 +266,13 @@ def darker(number):
 @pytest.fixture(scope="module")
 def usual(tmp_path_factory):
     """Captures of pictures as they are drawn."""
-    return write_calls(tmp_path_factory.mktemp("usual"), drawn)
+    return write_pictures(tmp_path_factory.mktemp("usual"), drawn)
 
 
 @pytest.fixture(scope="module")
 def dark(tmp_path_factory):
     """Captures of darker pictures."""
-    return write_calls(tmp_path_factory.mktemp("dark"), darker)
+    return write_pictures(tmp_path_factory.mktemp("dark"), darker)
 
 
 def test_darker_pictures_are_drift_from_baseline_captures(usual, dark, report):
@@ -283,13 +285,30 @@ def test_darker_pictures_are_drift_from_baseline_captures(usual, dark, report):
 
 
 def test_too_few_pictures_have_unknown_drift(usual, tmp_path, report, page):
-    few = write_calls(tmp_path / "few", darker, count=4)
+    few = write_pictures(tmp_path / "few", darker, count=4)
 
     drift = report(few, "--baseline-captures", str(usual))["drift"]
 
     assert drift["drifted"] is None
     assert drift["verdict"].endswith("a comparison needs 10 captured pictures and has 4.")
     assert "none found" not in page()
+
+
+def test_repeated_calls_are_counted_and_compared_once(tmp_path, report, page, capsys):
+    calls = [(number, f"execution-{number}") for number in range(30)]
+    write_calls(tmp_path / "usual", calls)
+    write_calls(tmp_path / "now", [*calls, *calls[:3] * 20])
+
+    figures = report(tmp_path / "now", "--baseline-captures", str(tmp_path / "usual"))
+
+    assert (figures["predictions"], figures["repeated"]) == (90, 60)
+    tested = [feature for feature in figures["drift"]["features"] if feature["p"]]
+    assert {tuple(feature["pictures"]) for feature in tested} == {(30, 30)}
+    assert max(feature["effect"] for feature in tested) == 0
+    assert len(figures["sample"]["labels"]) == 30
+    note = "60 predictions are of repeated calls, and count once in this comparison."
+    assert note in capsys.readouterr().out
+    assert note in page()
 
 
 def test_earlier_report_is_a_baseline(usual, dark, tmp_path, report):
@@ -305,49 +324,27 @@ def test_earlier_report_is_a_baseline(usual, dark, tmp_path, report):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A model folder with the baseline of drawn pictures, as training writes it."""
+    """A model folder with a baseline, trained on drawn pictures."""
     folder = tmp_path_factory.mktemp("model")
-    write_untrained_model(folder)
-    classifier = network.load_classifier(folder, torch.device("cpu"))
-    pictures = [network.decode_picture(drawn(2000 + number)) for number in range(160)]
-    pixels = torch.stack([network.resize_picture(picture, 32) for picture in pictures])
-    fitted = [
-        baseline.fit_gaussian(baseline.member_vectors(classifier, member, pixels), torch.arange(160) % 2, 2)
-        for member in classifier.ensemble.networks()
-    ]
-    means, whiteners = (torch.stack(parts) for parts in zip(*fitted, strict=True))
-    gaussians = baseline.Gaussians(means, whiteners)
-    gaussians.save(folder / "baseline.pt")
-    probabilities = [
-        classifier.member_log_probabilities(member, classifier.normalise(pixels)).exp()
-        for member in classifier.ensemble.networks()
-    ]
-    answers, distances = [], []
-    for number in range(160):
-        row = probabilities[number % 2][number]
-        answers.append((classifier.classes[int(row.argmax())], float(row.max())))
-        distances += gaussians.distances(classifier, number % 2, pixels[number][None]).tolist()
-    sample = baseline.baseline_sample(
-        [picture_features(drawn(2000 + n), picture) for n, picture in enumerate(pictures)],
-        answers,
-        distances,
-        answered_by="member",
-        seed=0,
-    )
-    (folder / "baseline.json").write_text(json.dumps(sample))
-    return folder
+    for number in range(60):
+        path = folder / "train" / ("bicycle", "motorcycle")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(drawn(2000 + number))
+    options = ["--epochs", "2", "--batch-size", "16", "--width", "8", "--members", "3", "--parts", "3"]
+    assert train.main(["--train", str(folder / "train"), "--model-dir", str(folder / "model"), *options]) == 0
+    return folder / "model"
 
 
 def test_model_baseline_is_compared_with_its_members_answers(model, usual, dark, report):
     figures = report(usual, "--baseline", str(model))
 
     features = {feature["name"]: feature for feature in figures["drift"]["features"]}
-    # The captured answers are made up. The ensemble members answer alike about these pictures and about those that they
-    # were fitted on, and these answers are compared.
+    # The captured answers are made up. The ensemble members answer alike about these pictures and about the held-out
+    # ones, and these answers are compared.
     assert features["confidence"]["p"] is not None
     assert not features["confidence"]["drifted"]
     assert not features["class mix"]["drifted"]
-    assert features["distance"]["pictures"] == [160, 120]
+    assert features["distance"]["pictures"] == [60, 120]
     assert figures["mean_confidence"] == pytest.approx(0.8438, abs=1e-3)
     assert len(figures["sample"]["distances"]) == 120
     assert {"brightness", "contrast"} <= drifted(report(dark, "--baseline", str(model)))

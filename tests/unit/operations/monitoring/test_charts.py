@@ -1,6 +1,5 @@
 """Charts of the report: bars do not overlap, and class names appear unchanged."""
 
-import warnings
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -62,16 +61,3 @@ def test_legend_has_every_class(drawn):
     legend = drawn(charts.mix_over_time, periods, names, "day").get_legend()
 
     assert [text.get_text() for text in legend.get_texts()] == names
-
-
-@pytest.mark.parametrize("name", ["a_$1_to_$2", r"$\frac$", "$", "_other", "x^2"])
-def test_charts_accept_any_class_name(name):
-    periods = [period(BEGIN, **{name: 3})]
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        mix = charts.mix_over_time(periods, [name], "day")
-        histogram = charts.class_histogram(name, [0, 3], [0, 0.5, 1], 0.9, 0)
-
-    assert "data:image/svg+xml" in mix
-    assert "data:image/svg+xml" in histogram

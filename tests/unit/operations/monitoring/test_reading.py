@@ -16,7 +16,7 @@ from operations.monitoring.capture_locations import (
     FolderCaptures,
 )
 from operations.monitoring.reading import plan
-from tests.unit.operations.captures import BEGIN, drawn, line, named, read, write, write_hours
+from tests.unit.operations.captures import BEGIN, drawn, line, named, read, write, write_calls, write_hours
 
 CONFIDENT = named(bicycle=0.95, motorcycle=0.05)
 REFUSED = b'{"code": 400, "type": "BadRequest", "message": "no picture"}'
@@ -219,3 +219,23 @@ def test_single_file_is_read(tmp_path):
 
     assert found.files == [path.name]
     assert len(found.predictions) == 1
+
+
+def test_without_repeats_keeps_the_first_answer(tmp_path):
+    # Seven answers to four requests: a repeated call has the same picture and the same id.
+    calls = [(1, "a"), (2, "b"), (1, "a"), (3, "b"), (1, "a"), (1, "b"), (2, "b")]
+    write_calls(tmp_path, calls)
+    write(tmp_path, [line(CONFIDENT, drawn(1), inference_id="a")], BEGIN + timedelta(hours=1))
+
+    predictions = read(tmp_path).predictions
+
+    assert len(predictions) == len(calls) + 1
+    assert (predictions.without_repeats().times - BEGIN.timestamp()).tolist() == [0, 1, 3, 5]
+
+
+@pytest.mark.parametrize("inference_id", [None, "", "-"])
+def test_without_repeats_keeps_equal_pictures_without_an_id(tmp_path, inference_id):
+    """Those of a covered camera must not count as one picture."""
+    write_calls(tmp_path, [(1, inference_id)] * 5)
+
+    assert len(read(tmp_path).predictions.without_repeats()) == 5
