@@ -11,7 +11,7 @@ from common.pages.thumbnails import thumbnail
 from common.parallel import run_parallel
 from operations.monitoring.capture_line import DamagedLineError, read_line
 from operations.monitoring.capture_locations import CaptureFile, Captures
-from operations.monitoring.periods import iso
+from operations.monitoring.figures import iso
 from operations.monitoring.predictions import Integers, Predictions, Reading
 from training.container.picture_model.picture_features import picture_features
 

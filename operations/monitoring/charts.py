@@ -11,7 +11,7 @@ import numpy as np
 from common.metrics import wilson_interval
 from common.pages.charts import Theme, chart
 from common.pages.formatting import count, number, percent
-from operations.monitoring.periods import SECONDS, Length, moment
+from operations.monitoring.figures import SECONDS, Length, moment
 from operations.monitoring.predictions import Floats, Predictions
 
 MOST_DOTS = 400  # more would overlap, and make a large page

@@ -1,7 +1,7 @@
 """Decide whether what an endpoint receives and answers has drifted from a baseline, by how much and how surely.
 
 Each feature is tested on its own, and Holm's correction keeps the probability of any false alarm in the whole
-comparison at `alpha`, as far as pictures are independent: thirty frames of one scene count as thirty pictures here, and
+comparison at ALPHA, as far as pictures are independent: thirty frames of one scene count as thirty pictures here, and
 tell as much as one.
 """
 
@@ -12,13 +12,10 @@ from typing import Any
 import numpy as np
 
 from operations.monitoring import verdicts
-from operations.monitoring.feature_drift import FEATURES, FeatureDrift, compare_feature
+from operations.monitoring.feature_drift import ALPHA, FEATURES, FeatureDrift, compare_feature
 from operations.monitoring.sample import Sample
 from operations.monitoring.two_samples import holm, sensitivity
 
-# One report in 50: daily ones would be wrong once in seven weeks. The tests expect at most 5 % of false alarms in 200
-# comparisons; with .05 itself, chance alone would exceed that half the time.
-ALPHA = 0.02
 # A shift of less than a tenth of the pictures does not call for action, however sure it is. For confidence it means: at
 # no threshold does coverage differ by more than a tenth.
 MIN_EFFECT = 0.1
@@ -45,7 +42,7 @@ class Drift:
     features: list[FeatureDrift]
     sensitivity: float | None
     baseline: str
-    alpha: float
+    alpha: float = ALPHA
     min_effect: float = MIN_EFFECT
 
     @property
@@ -58,17 +55,16 @@ class Drift:
         return asdict(self)
 
 
-def compare(baseline: Sample, observed: Sample, *, alpha: float = ALPHA, seed: int = 0) -> Drift:
+def compare(baseline: Sample, observed: Sample, *, seed: int = 0) -> Drift:
     """Compare an observed sample with a baseline.
 
-    `alpha` is the probability of a false alarm in the whole comparison. `seed` determines which pictures of a very
-    large sample are taken, and the permutations of classes and formats.
+    `seed` determines which pictures of a very large sample are taken, and the permutations of classes and formats.
     """
     generator = np.random.default_rng(seed)
     features = [compare_feature(name, baseline, observed, generator) for name in FEATURES]
-    features = _decide(features, baseline.source, alpha)
+    features = _decide(features, baseline.source)
     tested = [feature.pictures for feature in features if feature.p is not None]
-    effects = [sensitivity(*pictures, alpha / len(tested)) for pictures in tested]
+    effects = [sensitivity(*pictures, ALPHA / len(tested)) for pictures in tested]
     detectable = max(MIN_EFFECT, *effects) if effects else None
     return Drift(
         drifted=any(feature.drifted for feature in features),
@@ -77,11 +73,10 @@ def compare(baseline: Sample, observed: Sample, *, alpha: float = ALPHA, seed: i
         features=features,
         sensitivity=detectable,
         baseline=baseline.source,
-        alpha=alpha,
     )
 
 
-def _decide(features: Sequence[FeatureDrift], source: str, alpha: float) -> list[FeatureDrift]:
+def _decide(features: Sequence[FeatureDrift], source: str) -> list[FeatureDrift]:
     """Correct the p values for the number of tests, decide what has drifted, and add the verdicts."""
     adjusted = iter(holm([feature.p for feature in features if feature.p is not None]))
     decided = []
@@ -90,7 +85,7 @@ def _decide(features: Sequence[FeatureDrift], source: str, alpha: float) -> list
             decided.append(feature)
             continue
         p = None if feature.p is None else next(adjusted)
-        drifted = p is not None and p < alpha and feature.effect >= MIN_EFFECT
+        drifted = p is not None and p < ALPHA and feature.effect >= MIN_EFFECT
         tested = replace(feature, adjusted_p=p, drifted=drifted)
-        decided.append(replace(tested, verdict=verdicts.sentence(tested, source, alpha)))
+        decided.append(replace(tested, verdict=verdicts.sentence(tested, source)))
     return decided

@@ -26,6 +26,9 @@ FEATURES = (
 )
 QUARTILES = ("25%", "50%", "75%")
 
+# One report in 50: daily ones would be wrong once in seven weeks. The tests expect at most 5 % of false alarms in 200
+# comparisons; with .05 itself, chance alone would exceed that half the time.
+ALPHA = 0.02
 FEWEST_PICTURES = 10  # with fewer, one odd picture could be called drift
 # Of each side: a thirtieth of the pictures is then a sure difference, less than anybody acts upon. A test of 10,000
 # values takes 40 ms.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from common.errors import ExpectedError
 from operations.monitoring.drift import Drift
-from operations.monitoring.periods import SECONDS, moment, period_starts
+from operations.monitoring.figures import SECONDS, moment, period_starts
 from operations.monitoring.predictions import Predictions, Reading
 
 HOUR, DAY = SECONDS["hour"], SECONDS["day"]

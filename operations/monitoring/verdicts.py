@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from operations.monitoring.feature_drift import CLASS_MIX, FEWEST_PICTURES, FORMAT, QUARTILES, FeatureDrift
+from operations.monitoring.feature_drift import ALPHA, CLASS_MIX, FEWEST_PICTURES, FORMAT, QUARTILES, FeatureDrift
 
 
 class Wording(NamedTuple):
@@ -43,14 +43,14 @@ DIRECTED = 0.5
 LARGE = 0.3  # an effect that anybody would notice
 
 
-def sentence(feature: FeatureDrift, baseline: str, alpha: float) -> str:
-    """Return the verdict on a compared feature, with its figures; `alpha` is drift.Drift's."""
+def sentence(feature: FeatureDrift, baseline: str) -> str:
+    """Return the verdict on a compared feature, with its figures."""
     if feature.p is None:
         return f"{_title(feature)} is the same in all pictures, as in {baseline}."
     figures = f"{_figures(feature)} {_significance(feature)}"
     if feature.drifted:
         return f"{_finding(feature)} than in {baseline}: {figures}"
-    if feature.adjusted_p is not None and feature.adjusted_p < alpha:
+    if feature.adjusted_p is not None and feature.adjusted_p < ALPHA:
         return f"{_title(feature)} differs from that in {baseline}, but by too little: {figures}"
     return f"{_title(feature)} does not differ from that in {baseline}: {figures}"
 

@@ -5,15 +5,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks import drift
-from benchmarks.drift_rates import CHANGES, CLASSES, SCENARIOS, Pool, measure
+from benchmarks.drift import CHANGES, CLASSES, SCENARIOS, SIZE, Pool, draw_pool, measure
+from operations.monitoring.distances import Observer
 from operations.monitoring.sample import Sample
+from training.container.picture_model import baseline, network
+from training.sources.synthetic import draw_picture
 
 COUNT = 400
 
 
-def pool():
+def made_up_pool():
     """Return made-up features: darker or blurred pictures have half of one."""
     generator = np.random.default_rng(0)
     truth = [name for name in CLASSES for _ in range(COUNT)]
@@ -33,7 +37,7 @@ def pool():
 
 
 def test_measure_samples_share_no_picture_and_have_the_class_mix(monkeypatch):
-    given = pool()
+    given = made_up_pool()
     ids = np.arange(2.0 * COUNT)
     for sample in given.samples.values():
         sample.features["bytes"] = ids
@@ -43,7 +47,7 @@ def test_measure_samples_share_no_picture_and_have_the_class_mix(monkeypatch):
         seen.append((before, now))
         return SimpleNamespace(drifted=False, features=[], verdict="")
 
-    monkeypatch.setattr("benchmarks.drift_rates.compare", compare)
+    monkeypatch.setattr("benchmarks.drift.compare", compare)
     measure(given, SCENARIOS["class mix (75/25)"], repetitions=5)
     for before, now in seen:
         assert (len(before.labels), len(now.labels)) == (400, 200)
@@ -58,16 +62,16 @@ def test_measure_feature_listed_without_sentence_is_not_named(monkeypatch, findi
     flat = SimpleNamespace(name="contrast", drifted=True, verdict="The pictures are flatter.")
     verdict = f"Drift in 2 of 10 features: contrast, brightness. The pictures are {finding}."
     drift = SimpleNamespace(drifted=True, features=[dark, flat], verdict=verdict)
-    monkeypatch.setattr("benchmarks.drift_rates.compare", lambda *_, **__: drift)
+    monkeypatch.setattr("benchmarks.drift.compare", lambda *_, **__: drift)
 
-    found = measure(pool(), SCENARIOS["darker (x 0.7)"], repetitions=3)
+    found = measure(made_up_pool(), SCENARIOS["darker (x 0.7)"], repetitions=3)
 
     assert (found["alarms"], found["named"]) == (1, named)
     assert found["features"] == {"brightness": 1, "contrast": 1}
 
 
 def test_main_writes_and_shows_every_scenario(monkeypatch, tmp_path, capsys):
-    given = pool()
+    given = made_up_pool()
     observer = SimpleNamespace(members=1, observe=None)
     monkeypatch.setattr(drift, "load_observer", lambda _: observer)
     monkeypatch.setattr(drift, "read_baseline", lambda _: given.sample("none", np.arange(0, 2 * COUNT, 2)))
@@ -94,3 +98,38 @@ def test_main_with_too_few_drawings_is_refused(capsys):
 def test_main_with_missing_model_names_it(tmp_path, capsys):
     assert drift.main(["--model", str(tmp_path / "none")]) == 1
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def drawn_pool():
+    """Features of drawn pictures, with the confidences and distances of an untrained network.
+
+    Training takes minutes; the labels are the true classes instead.
+    """
+    torch.manual_seed(0)
+    ensemble = network.Ensemble(1, len(CLASSES), SIZE[0], width=8)
+    classifier = network.Classifier(ensemble, list(CLASSES), SIZE[0], [0.5] * 3, [0.25] * 3)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several take five times as long on busy cores
+    drawn = [draw_picture(name, i, SIZE, seed=0) for name in CLASSES for i in range(100)]
+    pixels = torch.stack([network.resize_picture(picture, SIZE[0]) for picture in drawn])
+    labels = torch.arange(2).repeat_interleave(100)
+    [net] = ensemble.networks()
+    net.whiten(classifier.normalise(pixels))
+    vectors = baseline.member_vectors(classifier, net, pixels)
+    torch.set_num_threads(threads)
+    gaussian = baseline.fit_gaussian(vectors, labels, len(CLASSES))
+    gaussians = baseline.Gaussians(*(part[None] for part in gaussian))
+    return draw_pool(400, Observer(classifier, gaussians).observe, seed=1, truthful=True)
+
+
+@pytest.mark.parametrize("name", ["same", "same, 30 pictures"])
+def test_measure_without_shift_has_few_false_alarms(drawn_pool, name):
+    found = measure(drawn_pool, SCENARIOS[name], repetitions=200)
+    assert found["alarms"] <= 0.05, found
+
+
+@pytest.mark.parametrize("name", ["darker (x 0.7)", "blurred (radius 1)", "class mix (75/25)"])
+def test_measure_shift_of_200_pictures_is_found_and_named(drawn_pool, name):
+    found = measure(drawn_pool, SCENARIOS[name], repetitions=200)
+    assert found["named"] >= 0.9, found

@@ -9,8 +9,7 @@ from itertools import pairwise
 import pytest
 
 from operations.monitoring.captured_pictures import at_random, lowest
-from operations.monitoring.figures import summarise
-from operations.monitoring.periods import period_length
+from operations.monitoring.figures import period_length, summarise
 from tests.unit.operations.captures import BEGIN, line, named, read, write, write_hours
 
 THRESHOLD = 0.9
