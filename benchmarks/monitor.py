@@ -73,12 +73,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--side", type=positive_integer, default=32, help="of a picture, pixels (default: 32)")
     add("--runs", type=positive_integer, default=3, help="of each kind (default: 3)")
-    add(
-        "--baseline",
-        default="none",
-        metavar="PLACE",
-        help="of operations.monitor (default: none)",
-    )
+    add("--baseline", default="none", metavar="PLACE", help="of operations.monitor (default: none)")
     add("--work", type=Path, default=WORK, metavar="FOLDER", help="where captures are kept (default: %(default)s)")
     add(
         "--report",

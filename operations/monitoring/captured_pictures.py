@@ -82,13 +82,7 @@ def with_pictures(
 
 
 def shown_pictures(
-    captures: Captures,
-    reading: Reading,
-    threshold: float,
-    *,
-    most: int,
-    seed: int,
-    report: Callable[[int, int], None],
+    captures: Captures, reading: Reading, threshold: float, *, most: int, seed: int, report: Callable[[int, int], None]
 ) -> dict[str, list[ShownPicture]]:
     """Return at most `most` pictures of the "lowest" confidence, and as many at "random"."""
     rows = [lowest(reading.predictions, most), at_random(reading.predictions, most, seed)]

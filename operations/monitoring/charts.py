@@ -100,8 +100,7 @@ def volume_over_time(periods: Sequence[Period], length: Length) -> Any:
         _time_axis(axes, [*starts, starts[-1] + width], length)
 
     return chart(
-        draw,
-        f"Predictions by {length}: from {count(min(counts))} to {count(max(counts))} in each {length} with any.",
+        draw, f"Predictions by {length}: from {count(min(counts))} to {count(max(counts))} in each {length} with any."
     )
 
 

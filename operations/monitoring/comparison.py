@@ -72,12 +72,7 @@ def compare_predictions(
         rows = at_random(predictions, MOST_PICTURES, seed)
         observation = _observe(captures, reading, predictions.select(rows), baseline.observer, report)
         observed = replace(observed, distances=observation.distances)
-        compared = replace(
-            observed,
-            labels=observation.labels,
-            confidences=observation.confidences,
-            answered_by=MEMBER,
-        )
+        compared = replace(observed, labels=observation.labels, confidences=observation.confidences, answered_by=MEMBER)
     drift = None
     if baseline.sample is not None and len(predictions):
         # An earlier run's sample has the endpoint's confidences, a model's those of its ensemble members.

@@ -58,11 +58,7 @@ class Observer:
         """The side that pictures are resized to, in pixels."""
         return self.classifier.input_size
 
-    def observe(
-        self,
-        pictures: Sequence[Image.Image],
-        report: Callable[[int], None] = lambda _: None,
-    ) -> Observation:
+    def observe(self, pictures: Sequence[Image.Image], report: Callable[[int], None] = lambda _: None) -> Observation:
         """Classify upright RGB pictures; `report` gets how many are done."""
         distances, confidences = np.zeros(len(pictures)), np.zeros(len(pictures))
         labels = np.zeros(len(pictures), np.int64)

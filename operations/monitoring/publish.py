@@ -34,10 +34,7 @@ class Hour(NamedTuple):
 
 
 def newest_hour(
-    reading: Reading,
-    now: datetime | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    reading: Reading, now: datetime | None = None, since: datetime | None = None, until: datetime | None = None
 ) -> Hour:
     """Return the newest hour that ended at least LATE ago and was read completely, from `since` to `until`.
 

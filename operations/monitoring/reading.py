@@ -189,8 +189,7 @@ def _put_together(files: Sequence[CaptureFile], left_out: int, readings: Sequenc
         left_out=left_out,
         lines=sum(reading.lines for reading in readings),
         predictions=as_columns(
-            [reading.rows for reading in readings],
-            {name for reading in readings for name in reading.classes},
+            [reading.rows for reading in readings], {name for reading in readings for name in reading.classes}
         ),
         damaged=Counter(line.reason for line in damaged),
         damaged_lines=damaged[:MOST_DAMAGED_LISTED],

@@ -18,13 +18,7 @@ from samcli.yamlhelper import yaml_parse
 from operations.monitor import main
 from operations.monitoring import publish, reading
 from tests.integration.laptop_aws import ROOT, LaptopAws, unique, wait_until
-from tests.integration.sagemaker_requests import (
-    CAPTURE,
-    endpoint_config,
-    get,
-    keys,
-    settled_endpoint,
-)
+from tests.integration.sagemaker_requests import CAPTURE, endpoint_config, get, keys, settled_endpoint
 from tests.unit.operations.captures import drawn, line, named, read, write, write_hours
 
 REAL = ROOT.parent / "shared/data/data-capture"
@@ -156,10 +150,7 @@ def test_report_equals_the_answers_of_the_endpoint(laptop_aws, bucket, tmp_path,
     answers = []  # each is [share of car, share of van]
     for number in range(40):
         body = runtime.invoke_endpoint(
-            EndpointName=name,
-            Body=drawn(number),
-            ContentType="image/png",
-            Accept="application/json",
+            EndpointName=name, Body=drawn(number), ContentType="image/png", Accept="application/json"
         )["Body"].read()
         answer = json.loads(body)
         answers.append(answer["probabilities"] if shape == "object" else answer)

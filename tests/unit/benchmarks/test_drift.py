@@ -76,7 +76,6 @@ def test_main_writes_and_shows_every_scenario(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(drift, "load_observer", lambda _: observer)
     monkeypatch.setattr(drift, "read_baseline", lambda _: given.sample("none", np.arange(0, 2 * COUNT, 2)))
     monkeypatch.setattr(drift, "draw_pool", lambda *_, **__: given)
-    monkeypatch.setattr(drift, "compare_seconds", lambda: {"5000": 0.5})
     report = tmp_path / "drift.json"
     assert drift.main(["--model", "model", "--repetitions", "3", "--report", str(report)]) == 0
     found = json.loads(report.read_text())

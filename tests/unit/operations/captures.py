@@ -47,12 +47,7 @@ def line(
     """Return a captured call; a list of numbers is the built-in algorithm's answer."""
     body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
     call = CapturedInvocation(
-        drawn(0) if picture is None else picture,
-        "image/png",
-        body,
-        "application/json",
-        time,
-        inference_id,
+        drawn(0) if picture is None else picture, "image/png", body, "application/json", time, inference_id
     )
     return capture_line(dict(config), call).encode()
 

@@ -13,11 +13,7 @@ from common import settings
 from operations.monitor import main, parse_arguments
 from operations.monitoring.capture_locations import FolderCaptures
 from operations.monitoring.comparison import compare_predictions
-from operations.monitoring.endpoint_facts import (
-    choose_baseline,
-    choose_threshold,
-    endpoint_captures,
-)
+from operations.monitoring.endpoint_facts import choose_baseline, choose_threshold, endpoint_captures
 from operations.monitoring.sample import read_baseline
 from tests.unit.aws_stubs import REGION, StubbedSession
 from tests.unit.operations.captures import BEGIN, drawn, line, named, read, write, write_calls, write_hours
@@ -230,8 +226,7 @@ def test_only_the_requested_time_counts(captures, report):
 
 
 @pytest.mark.parametrize(
-    "times",
-    [["--from", "2026-11-25"], ["--from", "2026-11-20T19:30"], ["--to", "2026-11-20T14:00"]],
+    "times", [["--from", "2026-11-25"], ["--from", "2026-11-20T19:30"], ["--to", "2026-11-20T14:00"]]
 )
 def test_no_call_in_the_requested_time_is_not_nothing_captured(captures, report, page, capsys, times):
     figures = report(captures, *times)

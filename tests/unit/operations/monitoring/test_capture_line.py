@@ -6,11 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from operations.monitoring.capture_line import (
-    DamagedLineError,
-    RefusedCallError,
-    read_line,
-)
+from operations.monitoring.capture_line import DamagedLineError, RefusedCallError, read_line
 from tests.unit.operations.captures import BASE64_ANSWERS, TEXT_ANSWERS, drawn, line, named
 
 TIME = datetime(2026, 11, 20, 14, 30, 5, tzinfo=UTC)
@@ -61,10 +57,7 @@ def changed(**members):
         (b'{"captureData": null}', "no capture"),
         (changed(captureData__endpointOutput=None), "no answer"),
         (changed(captureData__endpointOutput__data=None), "no answer"),
-        (
-            changed(captureData__endpointOutput={"data": "?", "encoding": "BASE64"}),
-            "no answer",
-        ),
+        (changed(captureData__endpointOutput={"data": "?", "encoding": "BASE64"}), "no answer"),
         (changed(captureData__endpointOutput__data="<html>"), "no probabilities"),
         (changed(captureData__endpointOutput__data="[0.9, 0.9]"), "no probabilities"),
         (changed(captureData__endpointOutput__data="[NaN, 1]"), "no probabilities"),

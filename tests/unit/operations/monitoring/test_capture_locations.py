@@ -3,12 +3,7 @@
 import pytest
 from botocore.exceptions import ClientError, IncompleteReadError
 
-from operations.monitoring.capture_locations import (
-    CaptureFile,
-    CaptureGoneError,
-    CapturesNotFoundError,
-    S3Captures,
-)
+from operations.monitoring.capture_locations import CaptureFile, CaptureGoneError, CapturesNotFoundError, S3Captures
 from tests.unit.aws_stubs import Body, stubbed
 
 FILE = CaptureFile("AllTraffic/2026/11/20/14/a.jsonl", 100)
@@ -37,11 +32,7 @@ def test_single_object_is_read():
     s3, stubber = stubbed("s3")
     key = "captures/scones/a.jsonl"
     stubber.add_response("list_objects_v2", listed("", prefix=key), {"Bucket": "bucket", "Prefix": key})
-    stubber.add_response(
-        "get_object",
-        {"Body": Body(b"{}")},
-        {"Bucket": "bucket", "Key": key, "Range": "bytes=0-6"},
-    )
+    stubber.add_response("get_object", {"Body": Body(b"{}")}, {"Bucket": "bucket", "Key": key, "Range": "bytes=0-6"})
     captures = S3Captures(s3, f"s3://bucket/{key}")
 
     [file] = captures.files()
@@ -102,9 +93,7 @@ def test_body_that_breaks_off_is_requested_again():
     s3, stubber = stubbed("s3")
     for body in (BrokenBody(), BrokenBody(), Body(b"whole")):
         stubber.add_response(
-            "get_object",
-            {"Body": body},
-            {"Bucket": "bucket", "Key": f"captures/{FILE.name}", "Range": "bytes=10-14"},
+            "get_object", {"Body": body}, {"Bucket": "bucket", "Key": f"captures/{FILE.name}", "Range": "bytes=10-14"}
         )
 
     assert S3Captures(s3, "s3://bucket/captures").read(FILE, 10, 15) == b"whole"

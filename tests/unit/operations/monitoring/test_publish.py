@@ -8,12 +8,7 @@ import pytest
 from operations.monitor import main
 from operations.monitoring.comparison import as_sample
 from operations.monitoring.drift import compare
-from operations.monitoring.publish import (
-    NothingToPublishError,
-    hour_metrics,
-    newest_hour,
-    publish,
-)
+from operations.monitoring.publish import NothingToPublishError, hour_metrics, newest_hour, publish
 from tests.unit.aws_stubs import StubbedSession, stubbed
 from tests.unit.operations.captures import BEGIN, line, named, read, write, write_hours
 

@@ -9,12 +9,7 @@ from datetime import timedelta
 import pytest
 
 from operations.monitoring import reading
-from operations.monitoring.capture_locations import (
-    CaptureFile,
-    CaptureGoneError,
-    CapturesNotFoundError,
-    FolderCaptures,
-)
+from operations.monitoring.capture_locations import CaptureFile, CaptureGoneError, CapturesNotFoundError, FolderCaptures
 from operations.monitoring.reading import plan
 from tests.unit.operations.captures import BEGIN, drawn, line, named, read, write, write_calls, write_hours
 

@@ -7,14 +7,7 @@ import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
 from operations.monitoring import two_samples
-from operations.monitoring.two_samples import (
-    SMALLEST_P,
-    category_shift,
-    holm,
-    margin,
-    number_shift,
-    sensitivity,
-)
+from operations.monitoring.two_samples import SMALLEST_P, category_shift, holm, margin, number_shift, sensitivity
 
 
 def share_as_distant(first, second, distance):
