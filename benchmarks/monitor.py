@@ -5,7 +5,6 @@ of an endpoint with few calls. Runs `python -m operations.monitor` over each, se
 """
 
 import argparse
-import io
 import json
 import os
 import random
@@ -21,6 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.classifier import png
 from benchmarks.machine import machine
 from benchmarks.runs import spread
 from common import settings
@@ -68,20 +68,13 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--lines", type=positive_integer, default=100_000, help="(default: %(default)s)")
-    add(
-        "--single-lines", type=positive_integer, default=10_000, help="in files of one line each (default: %(default)s)"
-    )
+    single_help = "in files of one line each (default: %(default)s)"
+    add("--single-lines", type=positive_integer, default=10_000, help=single_help)
     add("--side", type=positive_integer, default=32, help="of a picture, pixels (default: 32)")
-    add("--runs", type=positive_integer, default=3, help="of each kind (default: 3)")
-    add("--baseline", default="none", metavar="PLACE", help="of operations.monitor (default: none)")
+    add("--runs", type=positive_integer, default=3, help="of each layout (default: 3)")
+    add("--baseline", default="none", metavar="PLACE", help="passed to operations.monitor (default: none)")
     add("--work", type=Path, default=WORK, metavar="FOLDER", help="where captures are kept (default: %(default)s)")
-    add(
-        "--report",
-        type=Path,
-        default=REPORT,
-        metavar="FILE",
-        help="where the figures go, as JSON (default: %(default)s)",
-    )
+    add("--report", type=Path, default=REPORT, metavar="FILE", help="the figures, as JSON (default: %(default)s)")
     return parser.parse_args(argv)
 
 
@@ -125,9 +118,7 @@ def capture_lines(count: int, side: int) -> Iterator[str]:
     rng = random.Random(0)  # noqa: S311  answers, no secrets
     pictures = []
     for number in range(min(count, DRAWN)):
-        stream = io.BytesIO()
-        draw_picture(CLASSES[number % 2], number, (side, side), 0).save(stream, "PNG")
-        pictures.append(stream.getvalue())
+        pictures.append(png(draw_picture(CLASSES[number % 2], number, (side, side), 0)))
     for number in range(count):
         confidence = 0.5 + 0.5 * rng.random() ** 0.3
         answer = [confidence, 1 - confidence]
@@ -156,11 +147,11 @@ def measure(folder: Path, lines: int, arguments: argparse.Namespace, console: Co
         figures = json.loads((out / "monitor.json").read_text(encoding="utf-8"))
         if figures["predictions"] != lines:
             raise MonitorFailedError(f"{figures['predictions']} predictions of {lines} lines: see {out}.")
-    size = sum(path.stat().st_size for path in folder.rglob("*.jsonl"))
+    sizes = [path.stat().st_size for path in folder.rglob("*.jsonl")]
     return {
         "lines": lines,
-        "files": sum(1 for _ in folder.rglob("*.jsonl")),
-        "bytes": size,
+        "files": len(sizes),
+        "bytes": sum(sizes),
         "seconds": spread(seconds),
         "peak_bytes": spread(peaks),
     }

@@ -173,8 +173,8 @@ def distributions(name: str, unit: str, baseline: Floats, observed: Floats) -> A
 
     return chart(
         draw,
-        f"{name}: median {number(float(np.median(baseline)))} in baseline, {number(float(np.median(observed)))} in"
-        " captured.",
+        f"{name}: median {number(float(np.median(baseline)))} in the baseline,"
+        f" {number(float(np.median(observed)))} in the captured calls.",
     )
 
 

@@ -92,8 +92,8 @@ def _timelines(figures: Mapping[str, Any], predictions: Predictions, seed: int) 
 
 def _histograms(figures: Mapping[str, Any]) -> list[Any]:
     return [
-        charts.class_histogram(name, facts["histogram"], figures["histogram_edges"], figures["threshold"], place)
-        for place, (name, facts) in enumerate(_by_count(figures)[:MOST_CLASSES_DRAWN])
+        charts.class_histogram(name, facts["histogram"], figures["histogram_edges"], figures["threshold"], rank)
+        for rank, (name, facts) in enumerate(_by_count(figures)[:MOST_CLASSES_DRAWN])
         if facts["predictions"]
     ]
 
@@ -122,17 +122,10 @@ def _distributions(
     """Return a chart of each number that was tested, with its verdict."""
     if baseline is None:
         return []
-    return [
-        (
-            row["verdict"],
-            charts.distributions(
-                name,
-                UNITS[name],
-                np.asarray(feature_values(baseline, name)),
-                np.asarray(feature_values(observed, name)),
-            ),
-        )
-        for row in rows
-        for name in [row["name"]]
-        if name in UNITS and row["p"] is not None
-    ]
+    drawn = []
+    for row in rows:
+        name = row["name"]
+        if name in UNITS and row["p"] is not None:
+            before, now = (np.asarray(feature_values(sample, name)) for sample in (baseline, observed))
+            drawn.append((row["verdict"], charts.distributions(name, UNITS[name], before, now)))
+    return drawn
