@@ -182,13 +182,9 @@ def draw_pool(
     observe: Callable[[list[Image.Image]], Observation],
     *,
     seed: int,
-    truthful: bool = False,
     report: Callable[[int, int], None] = lambda *_: None,
 ) -> Pool:
-    """Draw `count` pictures per class and observe them, unchanged and changed.
-
-    `truthful` makes the true classes the labels. `report` gets how many changes are done and their total.
-    """
+    """Draw `count` pictures per class and observe them, unchanged and changed; `report` gets progress in changes."""
     truth = [name for name in CLASSES for _ in range(count)]
     drawn = [draw_picture(name, i, SIZE, seed) for name in CLASSES for i in range(count)]
     samples = {}
@@ -197,7 +193,7 @@ def draw_pool(
         observation = observe(pictures)
         features = [picture_features(png(picture), picture) for picture in pictures]
         samples[name] = Sample(
-            labels=truth if truthful else observation.labels,
+            labels=observation.labels,
             confidences=observation.confidences,
             features={number: np.array([float(found[number]) for found in features]) for number in NUMBERS},
             formats=[str(found["format"]) for found in features],

@@ -37,6 +37,7 @@ class Comparison:
 
     def figures(self) -> dict[str, Any]:
         """Return monitor.json's members about drift."""
+        drift: dict[str, Any]
         if self.drift is None:
             drift = {
                 "drifted": None,

@@ -5,14 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from benchmarks import drift
-from benchmarks.drift import CHANGES, CLASSES, SCENARIOS, SIZE, Pool, draw_pool, measure
-from operations.monitoring.distances import Observer
+from benchmarks.drift import CHANGES, CLASSES, SCENARIOS, Pool, draw_pool, measure
+from operations.monitoring.distances import Observation
 from operations.monitoring.sample import Sample
-from training.container.picture_model import baseline, network
-from training.sources.synthetic import draw_picture
 
 COUNT = 400
 
@@ -101,25 +98,14 @@ def test_main_with_missing_model_names_it(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def drawn_pool():
-    """Features of drawn pictures, with the confidences and distances of an untrained network.
+    """Features of drawn pictures, with made-up answers."""
 
-    Training takes minutes; the labels are the true classes instead.
-    """
-    torch.manual_seed(0)
-    ensemble = network.Ensemble(1, len(CLASSES), SIZE[0], width=8)
-    classifier = network.Classifier(ensemble, list(CLASSES), SIZE[0], [0.5] * 3, [0.25] * 3)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # several take five times as long on busy cores
-    drawn = [draw_picture(name, i, SIZE, seed=0) for name in CLASSES for i in range(100)]
-    pixels = torch.stack([network.resize_picture(picture, SIZE[0]) for picture in drawn])
-    labels = torch.arange(2).repeat_interleave(100)
-    [net] = ensemble.networks()
-    net.whiten(classifier.normalise(pixels))
-    vectors = baseline.member_vectors(classifier, net, pixels)
-    torch.set_num_threads(threads)
-    gaussian = baseline.fit_gaussian(vectors, labels, len(CLASSES))
-    gaussians = baseline.Gaussians(*(part[None] for part in gaussian))
-    return draw_pool(400, Observer(classifier, gaussians).observe, seed=1, truthful=True)
+    def observe(pictures):
+        generator = np.random.default_rng(0)
+        labels = [name for name in CLASSES for _ in range(COUNT)]
+        return Observation(generator.gamma(9, 1, len(pictures)), labels, generator.beta(8, 2, len(pictures)))
+
+    return draw_pool(COUNT, observe, seed=1)
 
 
 @pytest.mark.parametrize("name", ["same", "same, 30 pictures"])

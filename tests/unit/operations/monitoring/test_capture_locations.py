@@ -42,20 +42,6 @@ def test_single_object_is_read():
     stubber.assert_no_pending_responses()
 
 
-def test_empty_prefix_fails_and_names_sibling_folders():
-    s3, stubber = stubbed("s3")
-    stubber.add_response("list_objects_v2", {}, {"Bucket": "bucket", "Prefix": "captures/scone/"})
-    stubber.add_response(
-        "list_objects_v2",
-        {"CommonPrefixes": [{"Prefix": "captures/scones/"}]},
-        {"Bucket": "bucket", "Prefix": "captures/", "Delimiter": "/"},
-    )
-
-    with pytest.raises(CapturesNotFoundError, match="beside it are s3://bucket/captures/scones/"):
-        S3Captures(s3, "s3://bucket/captures/scone/").files()
-    stubber.assert_no_pending_responses()
-
-
 def test_empty_prefix_of_the_endpoint_passes():
     s3, stubber = stubbed("s3")
     stubber.add_response("list_objects_v2", {})
@@ -63,13 +49,22 @@ def test_empty_prefix_of_the_endpoint_passes():
     assert S3Captures(s3, "s3://bucket/captures/scones/", may_be_empty=True).files() == []
 
 
-def test_prefix_with_other_objects_fails():
+@pytest.mark.parametrize(
+    ("listing", "may_be_empty", "message"),
+    [
+        (listed(), False, "There is no object below .*; beside it are s3://bucket/captures/scones-2/"),
+        (listed("train/car/a.png"), True, r"1 objects, and none ends in \.jsonl"),
+    ],
+)
+def test_prefix_without_captures_fails_and_names_sibling_folders(listing, may_be_empty, message):
     s3, stubber = stubbed("s3")
-    stubber.add_response("list_objects_v2", listed("train/car/a.png"))
-    stubber.add_response("list_objects_v2", {})
+    stubber.add_response("list_objects_v2", listing, {"Bucket": "bucket", "Prefix": "captures/scones/"})
+    siblings = {"CommonPrefixes": [{"Prefix": "captures/scones/"}, {"Prefix": "captures/scones-2/"}]}
+    stubber.add_response("list_objects_v2", siblings, {"Bucket": "bucket", "Prefix": "captures/", "Delimiter": "/"})
 
-    with pytest.raises(CapturesNotFoundError, match=r"1 objects, and none ends in \.jsonl"):
-        S3Captures(s3, "s3://bucket/staged/", may_be_empty=True).files()
+    with pytest.raises(CapturesNotFoundError, match=message):
+        S3Captures(s3, "s3://bucket/captures/scones/", may_be_empty=may_be_empty).files()
+    stubber.assert_no_pending_responses()
 
 
 def test_missing_bucket_or_address_without_bucket_fails():
