@@ -141,28 +141,22 @@ def test_headings_are_in_order_and_tables_reachable_by_keyboard(report, watched)
     assert {"What was compared", "Figures of each class", "Damaged lines"} <= reached
 
 
+NO_CALL = "No call in the time asked for is captured."
+NOTHING = "Nothing has been captured yet."
+
+
+@pytest.mark.parametrize(("folder", "shown", "hidden"), [("now", NO_CALL, NOTHING), ("empty", NOTHING, NO_CALL)])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_no_call_in_the_requested_time_is_not_nothing_captured(report, tmp_path, watched, width):
-    captures = str(report.parent / "now")
+def test_report_without_calls_says_why(report, tmp_path, watched, width, folder, shown, hidden):
+    captures = report.parent / folder
+    captures.mkdir(exist_ok=True)
     options = ["--baseline", "none", "--from", "2026-11-25", "--out", str(tmp_path)]
-    assert main(["--captures", captures, *options]) == 0
+    assert main(["--captures", str(captures), *options]) == 0
     seen = watched(WIDTHS[width])
 
     seen.page.goto((tmp_path / "monitor.html").as_uri())
 
-    assert seen.page.get_by_text("No call in the time asked for is captured.").is_visible()
-    assert not seen.page.get_by_text("Nothing has been captured yet.").is_visible()
-    assert seen.complaints == []
-    assert seen.too_wide() == []
-
-
-def test_report_of_empty_folder_says_so(tmp_path, watched):
-    (tmp_path / "captures").mkdir()
-    assert main(["--captures", str(tmp_path / "captures"), "--out", str(tmp_path / "out")]) == 0
-    seen = watched(PHONE)
-
-    seen.page.goto((tmp_path / "out/monitor.html").as_uri())
-
-    assert seen.page.get_by_text("Nothing has been captured yet.").is_visible()
+    assert seen.page.get_by_text(shown).is_visible()
+    assert not seen.page.get_by_text(hidden).is_visible()
     assert seen.complaints == []
     assert seen.too_wide() == []

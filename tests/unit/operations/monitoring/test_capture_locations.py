@@ -105,20 +105,18 @@ def test_body_that_always_breaks_off_fails():
     stubber.assert_no_pending_responses()
 
 
-@pytest.mark.parametrize("code", ["NoSuchKey", "InvalidRange"])
-def test_object_deleted_or_replaced_after_listing_is_named(code):
+@pytest.mark.parametrize(
+    ("code", "error", "message"),
+    [
+        ("NoSuchKey", CaptureGoneError, rf"s3://bucket/captures/{FILE.name} was deleted"),
+        ("InvalidRange", CaptureGoneError, rf"s3://bucket/captures/{FILE.name} was deleted"),
+        ("AccessDenied", ClientError, "AccessDenied"),
+    ],
+)
+def test_read_refused_by_s3_fails(code, error, message):
     s3, stubber = stubbed("s3")
     stubber.add_client_error("get_object", code)
 
-    with pytest.raises(CaptureGoneError, match=rf"s3://bucket/captures/{FILE.name} was deleted"):
-        S3Captures(s3, "s3://bucket/captures").read(FILE, 0, 5)
-    stubber.assert_no_pending_responses()
-
-
-def test_refusal_of_s3_is_raised_unchanged():
-    s3, stubber = stubbed("s3")
-    stubber.add_client_error("get_object", "AccessDenied")
-
-    with pytest.raises(ClientError, match="AccessDenied"):
+    with pytest.raises(error, match=message):
         S3Captures(s3, "s3://bucket/captures").read(FILE, 0, 5)
     stubber.assert_no_pending_responses()

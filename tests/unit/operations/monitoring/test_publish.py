@@ -35,30 +35,21 @@ def test_newest_hour_has_its_predictions(reading):
 
 
 @pytest.mark.parametrize(
-    ("now", "start"),
+    ("now", "since", "until", "start"),
     [
-        (BEGIN + 134 * MINUTE, BEGIN),  # captures may arrive a quarter of an hour late
-        (BEGIN + 135 * MINUTE, SECOND),
-        (BEGIN + 194 * MINUTE, SECOND),
-        (BEGIN + timedelta(days=2), BEGIN + timedelta(hours=2)),  # a day without calls
+        (BEGIN + 134 * MINUTE, None, None, BEGIN),  # captures may arrive a quarter of an hour late
+        (BEGIN + 135 * MINUTE, None, None, SECOND),
+        (BEGIN + 194 * MINUTE, None, None, SECOND),
+        (BEGIN + timedelta(days=2), None, None, BEGIN + timedelta(hours=2)),  # a day without calls
+        (NOW, SECOND, None, SECOND),
+        (NOW, None, SECOND + 60 * MINUTE, SECOND),
+        (NOW, None, SECOND + 59 * MINUTE, BEGIN),
+        (NOW, BEGIN, SECOND + 59 * MINUTE, BEGIN),
+        (NOW, None, NOW + timedelta(days=1), SECOND),  # in the future
     ],
 )
-def test_newest_hour_is_complete_and_settled(reading, now, start):
-    assert newest_hour(reading, now).start == start
-
-
-@pytest.mark.parametrize(
-    ("since", "until", "start"),
-    [
-        (SECOND, None, SECOND),
-        (None, SECOND + 60 * MINUTE, SECOND),
-        (None, SECOND + 59 * MINUTE, BEGIN),
-        (BEGIN, SECOND + 59 * MINUTE, BEGIN),
-        (None, NOW + timedelta(days=1), SECOND),  # in the future
-    ],
-)
-def test_newest_hour_was_read_completely(reading, since, until, start):
-    assert newest_hour(reading, NOW, since, until).start == start
+def test_newest_hour_is_settled_and_read_completely(reading, now, since, until, start):
+    assert newest_hour(reading, now, since, until).start == start
 
 
 @pytest.mark.parametrize(
