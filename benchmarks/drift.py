@@ -128,7 +128,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
-    """Do what the command line says. Raises ExpectedError."""
+    """Measure and report. Raises ExpectedError."""
     model = arguments.model or trained(arguments, console)
     baseline, observer = read_baseline(model), load_observer(model)
     started = time.perf_counter()

@@ -72,14 +72,14 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--single-lines", type=positive_integer, default=10_000, help=single_help)
     add("--side", type=positive_integer, default=32, help="of a picture, pixels (default: 32)")
     add("--runs", type=positive_integer, default=3, help="of each layout (default: 3)")
-    add("--baseline", default="none", metavar="PLACE", help="passed to operations.monitor (default: none)")
+    add("--baseline", default="none", metavar="LOCATION", help="passed to operations.monitor (default: none)")
     add("--work", type=Path, default=WORK, metavar="FOLDER", help="where captures are kept (default: %(default)s)")
     add("--report", type=Path, default=REPORT, metavar="FILE", help="the figures, as JSON (default: %(default)s)")
     return parser.parse_args(argv)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
-    """Do what the command line says. Raises ExpectedError."""
+    """Measure and report. Raises ExpectedError."""
     layouts = {"hourly": (arguments.lines, LINES_PER_FILE), "single": (arguments.single_lines, 1)}
     folders = {
         name: write_captures(arguments, name, lines, per_file, console) for name, (lines, per_file) in layouts.items()

@@ -71,7 +71,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "what to compare with: a model.tar.gz in S3 or on disk, a model folder, the monitor.json of a good time, or"
         " none (default: the endpoint's model)"
     )
-    baseline.add_argument("--baseline", metavar="PLACE", help=baseline_help)
+    baseline.add_argument("--baseline", metavar="LOCATION", help=baseline_help)
     baseline_captures_help = "compare with the captures of a good time"
     baseline.add_argument("--baseline-captures", metavar="S3_URI_OR_FOLDER", help=baseline_captures_help)
     since_help = "leave out earlier calls: ISO 8601, UTC without a time zone, such as 2026-11-23 or 2026-11-23T14:00"

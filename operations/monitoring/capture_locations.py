@@ -56,7 +56,7 @@ class CaptureFile:
             return None
 
     def may_hold(self, since: datetime | None, until: datetime | None) -> bool:
-        """Tell whether it may hold calls between two times, as far as its folder tells."""
+        """Tell whether it may hold calls between two times, by the hour of its folder."""
         hour = self.hour()
         if hour is None:
             return True

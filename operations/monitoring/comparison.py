@@ -51,7 +51,7 @@ class Comparison:
             drift["notes"] += [self.baseline.no_observer] * bool(self.baseline.no_observer)
             if not self.drift.tested:
                 drift["drifted"] = None
-        return {"baseline": self.baseline.place, "drift": drift}
+        return {"baseline": self.baseline.location, "drift": drift}
 
 
 def compare_predictions(

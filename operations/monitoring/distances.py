@@ -103,8 +103,8 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def load_observer(place: str | Path, s3: Any = None) -> Observer:
-    """Load the ensemble members of a model; `place` is as `sample.read_members` takes it.
+def load_observer(location: str | Path, s3: Any = None) -> Observer:
+    """Load the ensemble members of a model; `location` is as `sample.read_members` takes it.
 
     Raises NoBaselineError for a model without Gaussians, MissingModelError, DamagedModelError, and botocore's
     ClientError where S3 refuses it.
@@ -114,10 +114,10 @@ def load_observer(place: str | Path, s3: Any = None) -> Observer:
     from training.container.picture_model.baseline import GAUSSIANS_FILE, load_gaussians
     from training.container.picture_model.network import METADATA_FILE, WEIGHTS_FILE, ModelFilesError, load_classifier
 
-    found = read_members(place, (GAUSSIANS_FILE, METADATA_FILE, WEIGHTS_FILE), s3)
+    found = read_members(location, (GAUSSIANS_FILE, METADATA_FILE, WEIGHTS_FILE), s3)
     if GAUSSIANS_FILE not in found:
         raise NoBaselineError(
-            f"{place} has no {GAUSSIANS_FILE}: the model is older than monitoring, or not this"
+            f"{location} has no {GAUSSIANS_FILE}: the model is older than monitoring, or not this"
             " project's. Distances cannot be measured without it."
         )
     with tempfile.TemporaryDirectory() as folder:
@@ -127,4 +127,4 @@ def load_observer(place: str | Path, s3: Any = None) -> Observer:
             classifier = load_classifier(Path(folder), torch.device("cpu"))
             return Observer(classifier, load_gaussians(Path(folder), classifier))
         except ModelFilesError as error:
-            raise DamagedModelError(f"{place} cannot be loaded: {error}") from error
+            raise DamagedModelError(f"{location} cannot be loaded: {error}") from error

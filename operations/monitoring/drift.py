@@ -1,8 +1,8 @@
-"""Decide whether what an endpoint receives and answers has drifted from a baseline, by how much and how surely.
+"""Decide whether the pictures and answers of an endpoint have drifted from a baseline.
 
 Each feature is tested on its own, and Holm's correction keeps the probability of any false alarm in the whole
-comparison at ALPHA, as far as pictures are independent: thirty frames of one scene count as thirty pictures here, and
-tell as much as one.
+comparison at ALPHA, as far as pictures are independent: thirty frames of one scene count as thirty pictures here,
+with the information of one.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from operations.monitoring.feature_drift import ALPHA, FEATURES, FeatureDrift, c
 from operations.monitoring.sample import Sample
 from operations.monitoring.two_samples import holm, sensitivity
 
-# A shift of less than a tenth of the pictures does not call for action, however sure it is. For confidence it means: at
-# no threshold does coverage differ by more than a tenth.
+# A smaller shift does not call for action, however significant it is. For confidence it means: at no threshold does
+# coverage differ by more than a tenth.
 MIN_EFFECT = 0.1
 
 

@@ -1,6 +1,6 @@
 """Threshold, captures and baseline from the deployed endpoint and stack, unless options give them.
 
-Captures in a folder need no account: what AWS cannot be asked comes from samconfig.toml, and the report says so.
+Captures in a folder need no account: without AWS, the threshold comes from samconfig.toml, and the report says so.
 """
 
 from dataclasses import dataclass
@@ -39,13 +39,13 @@ class Baseline:
 
     Attributes:
         sample: None where there is none; then `missing` says why.
-        place: path or S3 address of the baseline.
+        location: path or S3 address of the baseline.
         observer: the model's ensemble members, to classify captured pictures with; None where the baseline is not a
             model, or lacks them, as `no_observer` says.
     """
 
     sample: Sample | None
-    place: str | None = None
+    location: str | None = None
     observer: Observer | None = None
     missing: str = ""
     no_observer: str = ""
@@ -113,14 +113,14 @@ def choose_baseline(session: Any, endpoint: str, asked: str | None) -> Baseline:
     return Baseline(None, missing=missing)
 
 
-def _baseline(place: str, s3: Any) -> Baseline:
-    sample = read_baseline(place, s3)
-    if Path(place).suffix == ".json":  # an earlier run's, or a model's without its archive
-        return Baseline(sample, place)
+def _baseline(location: str, s3: Any) -> Baseline:
+    sample = read_baseline(location, s3)
+    if Path(location).suffix == ".json":  # an earlier run's, or a model's without its archive
+        return Baseline(sample, location)
     try:
-        return Baseline(sample, place, load_observer(place, s3))
+        return Baseline(sample, location, load_observer(location, s3))
     except ExpectedError as error:
-        return Baseline(sample, place, no_observer=_sentence(error))
+        return Baseline(sample, location, no_observer=_sentence(error))
 
 
 def _sentence(error: Exception) -> str:

@@ -30,7 +30,7 @@ QUARTILES = ("25%", "50%", "75%")
 # comparisons; with .05 itself, chance alone would exceed that half the time.
 ALPHA = 0.02
 FEWEST_PICTURES = 10  # with fewer, one odd picture could be called drift
-# Of each side: a thirtieth of the pictures is then a sure difference, less than anybody acts upon. A test of 10,000
+# Of each side: a thirtieth of the pictures is then significant, which is too little to act upon. A test of 10,000
 # values takes 40 ms.
 MOST_PICTURES = 5_000
 

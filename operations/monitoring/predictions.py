@@ -115,8 +115,8 @@ def as_columns(rows_of_files: Sequence[Sequence[Row]], classes: set[str]) -> Pre
         formats=np.array([row.format for row in rows], np.object_),
         request_keys=np.array([row.request_key for row in rows], np.int64),
         features={
-            name: np.array([row.features[place] for row in rows], np.float64)
-            for place, name in enumerate(NUMBERS if rows else ())
+            name: np.array([row.features[column] for row in rows], np.float64)
+            for column, name in enumerate(NUMBERS if rows else ())
         },
     )
 

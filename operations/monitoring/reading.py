@@ -219,7 +219,7 @@ def _readers(total: int, processes: int) -> Iterator[Read]:
 
 
 def _end_with_parent() -> None:
-    """End this process when the monitor ends, which cannot tell it when it is killed."""
+    """End this process when the monitor ends: a killed monitor cannot end it."""
     parent = multiprocessing.parent_process()
 
     def follow() -> None:

@@ -131,57 +131,59 @@ def _list(value: dict[str, Any], name: str, is_valid: Callable[[Any], bool], wha
     return items
 
 
-def read_baseline(place: str | Path, s3: Any = None) -> Sample:
+def read_baseline(location: str | Path, s3: Any = None) -> Sample:
     """Read the sample that a model was trained on, or that an earlier monitoring run observed.
 
-    `place` is that of a model, as `read_members` takes it, a baseline.json, or a monitor.json. Raises NoBaselineError,
-    SampleError, MissingModelError, DamagedModelError, and botocore's ClientError where S3 refuses it.
+    `location` is a model's, see `read_members`, or that of a baseline.json or monitor.json. Raises NoBaselineError,
+    SampleError, MissingModelError, DamagedModelError, and botocore's ClientError.
     """
-    if Path(place).suffix == ".json" and not str(place).startswith("s3://"):
-        text = _read_file(Path(place))
-    elif found := read_members(place, (BASELINE_FILE,), s3):
+    if Path(location).suffix == ".json" and not str(location).startswith("s3://"):
+        text = _read_file(Path(location))
+    elif found := read_members(location, (BASELINE_FILE,), s3):
         text = found[BASELINE_FILE]
     else:
         raise NoBaselineError(
-            f"{place} has no {BASELINE_FILE}: the model is older than monitoring, or not this"
+            f"{location} has no {BASELINE_FILE}: the model is older than monitoring, or not this"
             " project's. Train it again, or compare with the monitor.json of a good time."
         )
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise SampleError(f"{place}: the baseline is not JSON ({error}).") from error
+        raise SampleError(f"{location}: the baseline is not JSON ({error}).") from error
     if isinstance(value, dict) and "confidences" not in value:  # a monitor.json
         if SAMPLE_MEMBER not in value:
-            raise NoBaselineError(f"{place} has no {SAMPLE_MEMBER} to compare with.")
+            raise NoBaselineError(f"{location} has no {SAMPLE_MEMBER} to compare with.")
         value = value[SAMPLE_MEMBER]
     try:
         return Sample.from_json(value)
     except SampleError as error:
-        raise SampleError(f"{place}: {error}") from error
+        raise SampleError(f"{location}: {error}") from error
 
 
-def read_members(place: str | Path, names: Sequence[str], s3: Any = None) -> dict[str, bytes]:
+def read_members(location: str | Path, names: Sequence[str], s3: Any = None) -> dict[str, bytes]:
     """Return those of the named files that a model has.
 
-    `place` is a folder, a model.tar.gz, or s3://bucket/key of one, which needs an S3 client. Raises MissingModelError,
-    DamagedModelError, and botocore's ClientError where S3 refuses it.
+    `location` is a folder, a model.tar.gz, or s3://bucket/key of one, which needs an S3 client.
+    Raises MissingModelError, DamagedModelError, and botocore's ClientError.
     """
-    if str(place).startswith("s3://"):
-        bucket, key = split_s3_address(str(place))
+    if str(location).startswith("s3://"):
+        bucket, key = split_s3_address(str(location))
         answer = s3.get_object(Bucket=bucket, Key=key)
         size = answer["ContentLength"]
         if size > MOST_BYTES:
-            raise DamagedModelError(f"{place} has {size / 1024**2:.0f} MiB, far more than a model of this project's.")
+            raise DamagedModelError(
+                f"{location} has {size / 1024**2:.0f} MiB, far more than a model of this project's."
+            )
         archive = answer["Body"].read()
-    elif Path(place).is_dir():
-        files = {name: Path(place, name) for name in names}
+    elif Path(location).is_dir():
+        files = {name: Path(location, name) for name in names}
         return {name: _read_file(file) for name, file in files.items() if file.is_file()}
     else:
-        archive = _read_file(Path(place))
+        archive = _read_file(Path(location))
     try:
         return unpack(archive, names)
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise DamagedModelError(f"{place} cannot be read as a model.tar.gz: {error}") from error
+        raise DamagedModelError(f"{location} cannot be read as a model.tar.gz: {error}") from error
 
 
 def _read_file(path: Path) -> bytes:

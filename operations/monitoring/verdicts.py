@@ -40,7 +40,7 @@ SHOWN = 3  # classes or formats, those that have changed most
 # A shift has a direction if its lean is at least this part of its effect; otherwise the spread is different, as when
 # some pictures get darker and others brighter.
 DIRECTED = 0.5
-LARGE = 0.3  # an effect that anybody would notice
+LARGE = 0.3  # an effect that is obvious without a test
 
 
 def sentence(feature: FeatureDrift, baseline: str) -> str:

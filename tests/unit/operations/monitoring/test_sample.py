@@ -1,4 +1,4 @@
-"""Samples and baselines are read from every kind of place, and invalid ones are refused."""
+"""Samples and baselines are read from every kind of location, and invalid ones are refused."""
 
 import io
 import json
@@ -73,9 +73,9 @@ def test_baseline_is_read_from_folder_archive_and_file(tmp_path):
     text = json.dumps(GOOD)
     (tmp_path / "baseline.json").write_text(text)
     (tmp_path / "model.tar.gz").write_bytes(archive(baseline_json=text, model_pt="weights"))
-    for place in (tmp_path, tmp_path / "baseline.json", tmp_path / "model.tar.gz"):
-        assert read_baseline(place).to_json() == GOOD
-        assert read_baseline(str(place)).to_json() == GOOD
+    for location in (tmp_path, tmp_path / "baseline.json", tmp_path / "model.tar.gz"):
+        assert read_baseline(location).to_json() == GOOD
+        assert read_baseline(str(location)).to_json() == GOOD
 
 
 def test_baseline_is_read_from_an_earlier_report(tmp_path):
@@ -101,9 +101,9 @@ def test_baseline_is_read_from_an_archive_in_s3_unless_too_large():
 
 def test_model_without_baseline_is_refused(tmp_path):
     (tmp_path / "model.tar.gz").write_bytes(archive(model_pt="weights"))
-    for place in (tmp_path, tmp_path / "model.tar.gz"):
+    for location in (tmp_path, tmp_path / "model.tar.gz"):
         with pytest.raises(NoBaselineError, match="older than monitoring"):
-            read_baseline(place)
+            read_baseline(location)
 
 
 @pytest.mark.parametrize("name", ["model.tar.gz", "monitor.json", "folder"])
