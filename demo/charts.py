@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.pages.charts import WIDTH, Theme, chart
-from common.pages.words import percent
+from common.pages.formatting import percent
 from common.predictions import meets_threshold
 from training.container.picture_model.calibration import Recommendation, reliability_bins
 from training.evaluation.plots.confusion import MOST_WITH_NUMBERS, draw_confusion

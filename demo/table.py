@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from common.pages.words import percent
+from common.pages.formatting import percent
 
 
 def show(report: dict[str, Any], folder: Path, console: Console) -> None:

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from common.pages.words import count, duration, moment, number, percent
+from common.pages.formatting import count, duration, moment, number, percent
 from common.reports import write_text
 from common.settings import project
 

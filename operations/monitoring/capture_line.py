@@ -1,25 +1,24 @@
-"""One line of a data capture file: what an endpoint was asked, and what it answered."""
+"""One line of a capture file: the picture an endpoint was asked about, and its answer."""
 
 import base64
-import binascii
+import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from common.endpoint_answer import AnswerError, read_answer
+from common.s3_picture import json_object
 
 NO_ID = "-"  # of a caller that is no execution, see functions/image_classification
+NO_KEY = 0  # of a request without an id
 LEAST_ERROR_STATUS = 400  # of HTTP
-# No call can have been captured at another time, and not every time can be counted or drawn.
+# Reject implausible timestamps, which neither datetime nor a chart can always represent.
 FIRST_TIME, LAST_TIME = (datetime(year, 1, 1, tzinfo=UTC) for year in (2015, 2100))
 
 
 class DamagedLineError(ValueError):
-    """The line is no capture of a picture and its answer.
-
-    `reason` is one of a few, to count by; `detail` says more about this very line.
-    """
+    """The line is not a picture with its answer: `reason` is a category to count by, `detail` is about this line."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         """Keep both."""
@@ -28,31 +27,35 @@ class DamagedLineError(ValueError):
 
 
 class RefusedCallError(Exception):
-    """The line is a call that the endpoint refused, at `time`; the message is the endpoint's."""
+    """The endpoint refused this call at `time`, in seconds since 1970; the message is the endpoint's."""
 
     def __init__(self, message: str, time: float) -> None:
-        """Keep when it was, in seconds since 1970."""
+        """Keep the time."""
         super().__init__(message)
         self.time = time
 
 
 class Call(NamedTuple):
-    """One answered call: when, in seconds since 1970, each class's probability, picture bytes.
+    """An answered call.
 
-    `inference_id` is the caller's own name for it, "" for none.
+    Attributes:
+        time: seconds since 1970.
+        probabilities: of each class.
+        picture: bytes of the file.
+        request_key: see `request_key`.
     """
 
     time: float
     probabilities: dict[str, float]
     picture: bytes
-    inference_id: str
+    request_key: int
 
 
 def read_line(line: bytes, class_names: Sequence[str] | None) -> Call:
-    """Read a line as SageMaker writes it. A bare list's classes are `class_names`, by its order.
+    """Read a line as SageMaker writes it.
 
-    Without `class_names` they are called "class 0", "class 1" and so on.
-    Raises DamagedLineError, RefusedCallError.
+    `class_names` name the probabilities of a bare list, in its order; without them the classes are "class 0", "class 1"
+    and so on. Raises DamagedLineError, RefusedCallError.
     """
     captured, metadata = _captured(line)
     time = _time(metadata)
@@ -66,16 +69,30 @@ def read_line(line: bytes, class_names: Sequence[str] | None) -> Call:
     picture = _content(captured.get("endpointInput"), "no picture")
     if not picture:
         raise DamagedLineError("no picture", "the request was captured with no bytes")
-    return Call(time, probabilities, picture, _inference_id(metadata))
+    return Call(time, probabilities, picture, request_key(metadata.get("inferenceId"), picture))
+
+
+def request_key(inference_id: object, picture: bytes) -> int:
+    """Return a number that repeated calls of an execution about a picture share; NO_KEY without an id.
+
+    An execution repeats a call with the same id, its own name. Other callers may give all their calls one id, so the
+    picture counts too.
+    """
+    if not isinstance(inference_id, str) or inference_id in ("", NO_ID):
+        return NO_KEY
+    text = inference_id.encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(picture, digest_size=8, key=hashlib.sha256(text).digest()).digest()
+    return int.from_bytes(digest, signed=True)
 
 
 def _captured(line: bytes) -> tuple[dict[str, Any], Any]:
+    """Return captureData and eventMetadata."""
     text = line.strip()
     if not text:
         raise DamagedLineError("empty line")
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError) as error:  # of the text's encoding or depth, too
+    except (ValueError, RecursionError) as error:  # also for a wrong encoding, or for lists nested too deep
         cut_off = text.startswith(b"{") and not text.endswith(b"}")
         raise DamagedLineError("cut off" if cut_off else "not JSON", str(error)) from error
     captured = value.get("captureData") if isinstance(value, dict) else None
@@ -90,16 +107,11 @@ def _time(metadata: Any) -> float:
         moment = datetime.fromisoformat(str(text))
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
+        if not FIRST_TIME <= moment < LAST_TIME:
+            raise ValueError(f"not from {FIRST_TIME:%Y} to {LAST_TIME:%Y}")
     except ValueError as error:
         raise DamagedLineError("no time", f"inferenceTime is {text!r}") from error
-    if not FIRST_TIME <= moment < LAST_TIME:
-        raise DamagedLineError("no time", f"inferenceTime is {text!r}")
     return moment.timestamp()
-
-
-def _inference_id(metadata: Any) -> str:
-    text = metadata.get("inferenceId") if isinstance(metadata, dict) else None
-    return text if isinstance(text, str) and text != NO_ID else ""
 
 
 def _content(side: Any, missing: str) -> bytes:
@@ -111,7 +123,7 @@ def _content(side: Any, missing: str) -> bytes:
         return data.encode("utf-8", "surrogatepass")
     try:
         return base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise DamagedLineError(missing, f"its BASE64 is damaged: {error}") from error
 
 
@@ -120,19 +132,16 @@ def _numbered(answer: bytes) -> list[str] | None:
         values = json.loads(answer)
     except (ValueError, RecursionError):
         return None
-    return [f"class {place}" for place in range(len(values))] if isinstance(values, list) else None
+    return [f"class {position}" for position in range(len(values))] if isinstance(values, list) else None
 
 
 def _refusal(answer: bytes) -> str:
-    """Return the message of an error as SageMaker's model servers answer it, "" of all else.
+    """Return the message of an error as SageMaker's model servers answer it, "" for anything else.
 
     Both multi-model-server and TorchServe write {"code": 400, "type": "...", "message": "..."}.
     """
-    try:
-        value = json.loads(answer)
-    except (ValueError, RecursionError):
-        return ""
-    code = value.get("code") if isinstance(value, dict) else None
+    value = json_object(answer)
+    code = value.get("code")
     if type(code) is not int or code < LEAST_ERROR_STATUS:
         return ""
     return f"{code} {value.get('type', '')} {value.get('message', '')}".strip()

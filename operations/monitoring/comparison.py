@@ -6,30 +6,27 @@ from typing import Any
 
 from PIL import Image
 
-from operations.monitoring.distances import MOST_PICTURES, Observer, Seen
+from operations.monitoring.capture_locations import Captures
+from operations.monitoring.captured_pictures import at_random, with_pictures
+from operations.monitoring.distances import MOST_PICTURES, Observation, Observer
 from operations.monitoring.drift import Drift, compare
 from operations.monitoring.endpoint_facts import Baseline
-from operations.monitoring.picks import at_random, with_pictures
-from operations.monitoring.places import Captures
 from operations.monitoring.predictions import Predictions, Reading
 from operations.monitoring.sample import MEMBER, MODEL, SAMPLE_MEMBER, Sample
 
-# Of what was observed, kept in monitor.json, so that a later run can compare with it.
-MOST_KEPT = 2_000
+MOST_KEPT = 2_000  # observed pictures in monitor.json, for a later run to compare with
 NOTHING_OBSERVED = "There are no captured predictions to compare."
-
-Report = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was captured, and what came of comparing it.
+    """A comparison with a baseline.
 
     Attributes:
-        baseline: what it was compared with.
+        baseline: what was compared with.
         observed: all predictions, with the endpoint's own confidences.
-        compared: the same as it was compared: of a model's baseline, labels and confidences are
-            those of one network a picture, as in the baseline.
+        compared: the same as it was compared. With a model as the baseline, labels and confidences are those of one
+            ensemble member per picture, as in the baseline.
         drift: None where a side is missing.
     """
 
@@ -39,25 +36,22 @@ class Comparison:
     drift: Drift | None
 
     def figures(self) -> dict[str, Any]:
-        """Return monitor.json's members about drift, and what a later run can compare with."""
-        drift: dict[str, Any] = {
-            "drifted": None,
-            "verdict": self.baseline.missing or NOTHING_OBSERVED,
-            "notes": [],
-            "features": [],
-            "baseline": None,
-        }
-        if self.drift is not None:
+        """Return monitor.json's members about drift."""
+        drift: dict[str, Any]
+        if self.drift is None:
+            drift = {
+                "drifted": None,
+                "verdict": self.baseline.missing or NOTHING_OBSERVED,
+                "notes": [],
+                "features": [],
+                "baseline": None,
+            }
+        else:
             drift = self.drift.to_json()
-            drift["notes"] += [self.baseline.unseen] * bool(self.baseline.unseen)
-            if not tested(self.drift):
+            drift["notes"] += [self.baseline.no_observer] * bool(self.baseline.no_observer)
+            if not self.drift.tested:
                 drift["drifted"] = None
-        return {"baseline": self.baseline.place, "drift": drift}
-
-
-def tested(drift: Drift) -> bool:
-    """Tell whether anything could be compared; of a few pictures nothing can."""
-    return drift.sensitivity is not None
+        return {"baseline": self.baseline.location, "drift": drift}
 
 
 def compare_predictions(
@@ -67,66 +61,61 @@ def compare_predictions(
     *,
     baseline: Baseline,
     seed: int,
-    report: Report,
+    report: Callable[[int, int | None], None],
 ) -> Comparison:
-    """Compare all predictions of a reading, or some of them.
+    """Compare predictions of a reading, all or some.
 
-    With a model for a baseline, its networks look at a random sample of the pictures again;
-    `report` gets how many have been read again or looked at, and the total of both. `seed` is of
-    all samples.
+    With a model as the baseline, its ensemble members classify a random sample of the pictures; `report` gets how many
+    were read again or classified, and the total of both. `seed` is that of all samples.
     """
-    observed = as_sample(predictions, "captured calls")
-    compared = observed
+    observed = compared = as_sample(predictions, "captured calls")
     if baseline.observer is not None and len(predictions):
         rows = at_random(predictions, MOST_PICTURES, seed)
-        seen = _look(captures, reading, predictions.chosen(rows), baseline.observer, report)
-        compared = replace(
-            observed,
-            labels=seen.labels,
-            confidences=seen.confidences,
-            distances=seen.distances,
-            answered_by=MEMBER,
-        )
-        observed = replace(observed, distances=seen.distances)
+        observation = _observe(captures, reading, predictions.select(rows), baseline.observer, report)
+        observed = replace(observed, distances=observation.distances)
+        compared = replace(observed, labels=observation.labels, confidences=observation.confidences, answered_by=MEMBER)
     drift = None
     if baseline.sample is not None and len(predictions):
-        # An earlier run's sample has the endpoint's confidences, a model's those of its networks.
-        own = observed if baseline.sample.answered_by == MODEL else compared
-        compared, drift = own, compare(baseline.sample, own, seed=seed)
+        # An earlier run's sample has the endpoint's confidences, a model's those of its ensemble members.
+        if baseline.sample.answered_by == MODEL:
+            compared = observed
+        drift = compare(baseline.sample, compared, seed=seed)
     return Comparison(baseline, observed, compared, drift)
 
 
 def as_sample(predictions: Predictions, source: str) -> Sample:
-    """Return predictions as a sample without distances; `source` says in words what they are."""
+    """Return predictions as a sample without distances."""
     return Sample(
         labels=predictions.label_names(),
         confidences=predictions.confidences,
         features=predictions.features,
-        formats=[predictions.format_names[place] for place in predictions.formats],
+        formats=predictions.formats.tolist(),
         source=source,
         answered_by=MODEL,
     )
 
 
 def kept_sample(comparison: Comparison, predictions: Predictions, seed: int) -> dict[str, Any]:
-    """Return monitor.json's member with a random sample of what was observed, {} of nothing."""
+    """Return monitor.json's member with a random sample of the predictions, {} if there are none."""
     if not len(predictions):
         return {}
-    rows = at_random(predictions, MOST_KEPT, seed)
-    kept = as_sample(predictions.chosen(rows), "an earlier time")
-    kept = replace(kept, distances=comparison.observed.distances)
-    return {SAMPLE_MEMBER: kept.to_json()}
+    kept = as_sample(predictions.select(at_random(predictions, MOST_KEPT, seed)), "an earlier time")
+    return {SAMPLE_MEMBER: replace(kept, distances=comparison.observed.distances).to_json()}
 
 
-def _look(captures: Captures, reading: Reading, some: Predictions, observer: Observer, report: Report) -> Seen:
+def _observe(
+    captures: Captures,
+    reading: Reading,
+    predictions: Predictions,
+    observer: Observer,
+    report: Callable[[int, int | None], None],
+) -> Observation:
     from training.container.picture_model.network import resize_picture
 
-    size = observer.input_size
-
     def shrink(_: int, picture: Image.Image) -> Image.Image:
-        # A thousand photos of a camera would be 70 GB.
-        return Image.fromarray(resize_picture(picture, size).permute(1, 2, 0).numpy())
+        # A thousand photos of a camera would take 70 GB.
+        return Image.fromarray(resize_picture(picture, observer.input_size).permute(1, 2, 0).numpy())
 
-    count = len(some)
-    pictures = with_pictures(captures, reading.files, some, shrink, lambda done, _: report(done, 2 * count))
-    return observer.look(pictures, lambda done: report(count + done, 2 * count))
+    count = len(predictions)
+    pictures = with_pictures(captures, reading.files, predictions, shrink, lambda done, _: report(done, 2 * count))
+    return observer.observe(pictures, lambda done: report(count + done, 2 * count))

@@ -1,6 +1,6 @@
-"""Threshold, class names, captures and baseline from the deployed endpoint and stack, unless options give them.
+"""Threshold, captures and baseline from the deployed endpoint and stack, unless options give them.
 
-Captures in a folder need no account: what AWS cannot be asked comes from samconfig.toml, and the report says so.
+Captures in a folder need no account: without AWS, the threshold comes from samconfig.toml, and the report says so.
 """
 
 from dataclasses import dataclass
@@ -19,50 +19,43 @@ from training.endpoint.model_artifact import endpoint_model_data
 from training.evaluation import threshold
 
 # AWS may be out of reach: a laptop's AWS that has stopped, a machine without a network.
-PATIENCE = Config(connect_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+SHORT_TIMEOUT = Config(connect_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
 
 @dataclass(frozen=True)
-class _Patient:
+class ImpatientSession:
     """A session whose clients give up soon."""
 
     session: Any
 
     def client(self, service: str) -> Any:
-        return self.session.client(service, config=PATIENCE)
-
-
-@dataclass(frozen=True)
-class AppliedThreshold:
-    """From which confidence on the workflow accepts an answer, in [0, 1], and who says so."""
-
-    value: float
-    source: str
+        """Return a client with a short timeout."""
+        return self.session.client(service, config=SHORT_TIMEOUT)
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What to compare with.
+    """What captured calls are compared with.
 
     Attributes:
-        sample: None where there is none, and then `missing` says why.
-        place: what a person calls it.
-        observer: the model's networks, to look at captured pictures with; None where the baseline
-            is no model, or, as `unseen` says, not a whole one.
+        sample: None where there is none; then `missing` says why.
+        location: path or S3 address of the baseline.
+        observer: the model's ensemble members, to classify captured pictures with; None where the baseline is not a
+            model, or lacks them, as `no_observer` says.
     """
 
     sample: Sample | None
-    place: str | None = None
+    location: str | None = None
     observer: Observer | None = None
     missing: str = ""
-    unseen: str = ""
+    no_observer: str = ""
 
 
 def endpoint_captures(session: Any, endpoint: str) -> str:
-    """Return the address that an endpoint's captures go to, or went to.
+    """Return the S3 address that an endpoint's captures go to.
 
-    An endpoint that is gone had the project's own, unless its maker named another bucket.
-    Raises ExpectedError where the account cannot be found out.
+    An endpoint that does not exist any more had the project's own, unless its maker named another bucket.
+    Raises ExpectedError where the account cannot be determined.
     """
     region = check_region(session)
     caller = check_credentials(session.client("sts"))
@@ -71,33 +64,32 @@ def endpoint_captures(session: Any, endpoint: str) -> str:
     except ClientError:
         capture = {}
     bucket = settings.default_bucket(caller.account, region)
-    place = capture.get("DestinationS3Uri") or f"s3://{bucket}/{settings.CAPTURES_PREFIX}"
-    return f"{place.rstrip('/')}/{endpoint}/"
+    address = capture.get("DestinationS3Uri") or f"s3://{bucket}/{settings.CAPTURES_PREFIX}"
+    return f"{address.rstrip('/')}/{endpoint}/"
 
 
-def choose_threshold(session: Any, stack: str, endpoint: str, asked: float | None) -> AppliedThreshold:
-    """Return what was asked for, or what the stack is deployed with.
+def choose_threshold(session: Any, stack: str, endpoint: str, asked: float | None) -> tuple[float, str]:
+    """Return the requested threshold, or the one that the stack is deployed with; and where it comes from.
 
-    Without a stack it is what `evaluate` takes: what the endpoint's model recommends, or else what
-    samconfig.toml says.
+    Without a stack it is what `evaluate` takes: the recommendation of the endpoint's model, or else samconfig.toml's.
     """
     if asked is not None:
-        return AppliedThreshold(asked, "as asked for")
+        return asked, "as asked for"
+    impatient = ImpatientSession(session)
     try:
-        [found] = session.client("cloudformation", config=PATIENCE).describe_stacks(StackName=stack)["Stacks"]
+        [found] = impatient.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
         parameters = {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])}
-        return AppliedThreshold(float(parameters["ConfidenceThreshold"]), f"of the deployed stack {stack}")
+        return float(parameters["ConfidenceThreshold"]), f"of the deployed stack {stack}"
     except (ClientError, BotoCoreError, KeyError, ValueError):
-        chosen = threshold.choose_threshold(_Patient(session), endpoint, None, None)
+        chosen = threshold.choose_threshold(impatient, endpoint, None, None)
         by_model = chosen.source == "recommendation"
-        words = "as the endpoint's model recommends" if by_model else "as in samconfig.toml"
-        return AppliedThreshold(chosen.value, words)
+        return chosen.value, "as the endpoint's model recommends" if by_model else "as in samconfig.toml"
 
 
 def choose_baseline(session: Any, endpoint: str, asked: str | None) -> Baseline:
-    """Return the sample at the place asked for, else that of the endpoint's model.
+    """Return the requested baseline, or that of the endpoint's model.
 
-    Raises ExpectedError and ClientError for a place that was asked for and cannot be used.
+    Raises ExpectedError and ClientError for a requested one that cannot be used.
     """
     if asked == "none":
         return Baseline(None, missing="No baseline was asked for.")
@@ -106,10 +98,11 @@ def choose_baseline(session: Any, endpoint: str, asked: str | None) -> Baseline:
         s3 = session.client("s3") if asked.startswith("s3://") else None
         return _baseline(asked, s3)
     advice = "Name a baseline with --baseline or --baseline-captures."
+    impatient = ImpatientSession(session)
     try:
         check_region(session)
-        model = endpoint_model_data(session.client("sagemaker", config=PATIENCE), endpoint)
-        return _baseline(model, session.client("s3", config=PATIENCE))
+        model = endpoint_model_data(impatient.client("sagemaker"), endpoint)
+        return _baseline(model, impatient.client("s3"))
     except (RegionMissingError, NoCredentialsError):
         missing = (
             "The baseline of the endpoint's model was not looked up, since no AWS region or credentials are set:"
@@ -120,14 +113,14 @@ def choose_baseline(session: Any, endpoint: str, asked: str | None) -> Baseline:
     return Baseline(None, missing=missing)
 
 
-def _baseline(place: str, s3: Any) -> Baseline:
-    sample = read_baseline(place, s3)
-    if Path(place).suffix == ".json":  # an earlier run's, or a model's that is not there
-        return Baseline(sample, place)
+def _baseline(location: str, s3: Any) -> Baseline:
+    sample = read_baseline(location, s3)
+    if Path(location).suffix == ".json":  # an earlier run's, or a model's without its archive
+        return Baseline(sample, location)
     try:
-        return Baseline(sample, place, load_observer(place, s3))
+        return Baseline(sample, location, load_observer(location, s3))
     except ExpectedError as error:
-        return Baseline(sample, place, unseen=_sentence(error))
+        return Baseline(sample, location, no_observer=_sentence(error))
 
 
 def _sentence(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Compare two samples in one feature: a kind of number, the classes, or the files' formats."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -25,10 +26,12 @@ FEATURES = (
 )
 QUARTILES = ("25%", "50%", "75%")
 
-# With fewer, one odd picture could be called drift.
-FEWEST_PICTURES = 10
-# Of each side: a thirtieth of the pictures then makes a sure difference, which is less than anybody
-# acts upon. To count the ways to deal out 10,000 values takes 40 ms.
+# One report in 50: daily ones would be wrong once in seven weeks. The tests expect at most 5 % of false alarms in 200
+# comparisons; with .05 itself, chance alone would exceed that half the time.
+ALPHA = 0.02
+FEWEST_PICTURES = 10  # with fewer, one odd picture could be called drift
+# Of each side: a thirtieth of the pictures is then significant, which is too little to act upon. A test of 10,000
+# values takes 40 ms.
 MOST_PICTURES = 5_000
 
 
@@ -38,15 +41,13 @@ class FeatureDrift:
 
     Attributes:
         name: one of FEATURES.
-        pictures: how many of the baseline and how many observed ones were compared.
-        baseline, observed: what is typical: QUARTILES of numbers, shares of categories by name;
-            empty where there is nothing.
-        effect: a share of the pictures, in [0, 1], see two_samples.Shift. None: not compared.
-        low, high: the effect's interval.
-        lean: how much more often the observed number is higher than lower, in [-1, 1].
-        p: of this test alone. None where all values are one and the same, or not compared.
+        pictures: numbers of compared pictures: of the baseline, and observed.
+        baseline, observed: QUARTILES of numbers, or shares of categories by name; empty without pictures.
+        effect, low, high: effect and its interval, see two_samples.Shift; None if not compared.
+        lean: see two_samples.Shift.
+        p: of this test alone; None if not compared or if all values are the same.
         adjusted_p: p corrected for the number of features.
-        drifted: surely shifted, and by enough to matter.
+        drifted: whether the shift is significant and large enough.
         verdict: a sentence.
     """
 
@@ -65,10 +66,10 @@ class FeatureDrift:
 
 
 def compare_feature(name: str, baseline: Sample, observed: Sample, generator: Generator) -> FeatureDrift:
-    """Compare two samples in one of FEATURES; where that cannot be, the verdict says why."""
-    before, now = _values(baseline, name), _values(observed, name)
+    """Compare two samples in one of FEATURES; where that is impossible, the verdict says why."""
+    before, now = feature_values(baseline, name), feature_values(observed, name)
     feature = FeatureDrift(name, (len(before), len(now)), _typical(before), _typical(now))
-    if reason := _why_not(feature, baseline, observed):
+    if reason := _obstacle(feature, baseline, observed):
         return replace(feature, verdict=reason)
     before, now = _at_most(before, generator), _at_most(now, generator)
     if isinstance(before, np.ndarray) and isinstance(now, np.ndarray):
@@ -86,7 +87,8 @@ def compare_feature(name: str, baseline: Sample, observed: Sample, generator: Ge
     )
 
 
-def _values(sample: Sample, name: str) -> Numbers | list[str]:
+def feature_values(sample: Sample, name: str) -> Numbers | list[str]:
+    """Return the values of one of FEATURES, none where the sample lacks it."""
     if name == CLASS_MIX:
         return sample.labels
     if name == FORMAT:
@@ -98,27 +100,28 @@ def _values(sample: Sample, name: str) -> Numbers | list[str]:
     return sample.features.get(name, np.empty(0))
 
 
-def _why_not(feature: FeatureDrift, baseline: Sample, observed: Sample) -> str:
+def _obstacle(feature: FeatureDrift, baseline: Sample, observed: Sample) -> str:
+    """Say why the feature cannot be compared, "" if it can."""
     before, now = feature.pictures
     if not before:
-        return f"The baseline does not tell {feature.name}."
+        return f"The baseline has no {feature.name}."
     if not now:
-        return f"Of what was observed, {feature.name} is not known."
+        return f"The captured calls have no {feature.name}."
     if min(before, now) < FEWEST_PICTURES:
-        whose = "observed" if now < FEWEST_PICTURES else "in the baseline"
-        return f"{min(before, now)} {whose}: {FEWEST_PICTURES} are needed to compare {feature.name}."
+        side = "observed" if now < FEWEST_PICTURES else "in the baseline"
+        return f"{min(before, now)} {side}: {FEWEST_PICTURES} are needed to compare {feature.name}."
     if feature.name == "confidence" and baseline.answered_by != observed.answered_by:
-        alone, together = "one network a picture", "all of the model's networks together"
-        gave = (together, alone) if baseline.answered_by == MODEL else (alone, together)
-        return f"The baseline's confidence is that of {gave[0]}, the observed that of {gave[1]}."
+        member, ensemble = "one ensemble member per picture", "the whole ensemble"
+        sources = (ensemble, member) if baseline.answered_by == MODEL else (member, ensemble)
+        return f"The baseline's confidence is that of {sources[0]}, the observed that of {sources[1]}."
     return ""
 
 
 def _at_most(values: Numbers | list[str], generator: Generator) -> Numbers | list[str]:
     if len(values) <= MOST_PICTURES:
         return values
-    places = generator.choice(len(values), MOST_PICTURES, replace=False)
-    return values[places] if isinstance(values, np.ndarray) else [values[i] for i in places]
+    chosen = generator.choice(len(values), MOST_PICTURES, replace=False)
+    return values[chosen] if isinstance(values, np.ndarray) else [values[i] for i in chosen]
 
 
 def _typical(values: Numbers | Sequence[str]) -> dict[str, float]:
@@ -127,5 +130,4 @@ def _typical(values: Numbers | Sequence[str]) -> dict[str, float]:
     if isinstance(values, np.ndarray):
         quartiles = np.percentile(values, (25, 50, 75))
         return {name: float(value) for name, value in zip(QUARTILES, quartiles, strict=True)}
-    names, counts = np.unique(np.array(values), return_counts=True)
-    return {str(name): int(count) / len(values) for name, count in zip(names, counts, strict=True)}
+    return {name: count / len(values) for name, count in sorted(Counter(values).items())}

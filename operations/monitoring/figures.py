@@ -1,21 +1,25 @@
-"""The figures of a monitoring report: functions of what was read, in the shape of monitor.json."""
+"""The figures of a monitoring report, in the shape of monitor.json."""
 
-from typing import Any
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import numpy as np
 
-from operations.monitoring.periods import Length, iso, period_length, period_starts
 from operations.monitoring.predictions import Floats, Integers, Predictions, Reading
 
+Length = Literal["minute", "hour", "day"]
+
+SECONDS: dict[Length, int] = {"minute": 60, "hour": 3600, "day": 86400}
+# A chart shows about this many periods clearly.
+MOST_MINUTES = 90
+MOST_HOURS = 72
 QUANTILES = {"p10": 0.1, "median": 0.5, "p90": 0.9}
 HISTOGRAM_BINS = 20
 
 
 def summarise(reading: Reading, threshold: float) -> dict[str, Any]:
-    """Return all figures that need neither a baseline nor a picture.
-
-    A figure without a prediction to take it of is None. Times are ISO 8601 of UTC.
-    """
+    """Return all figures that need neither a baseline nor a picture; without predictions a figure may be None."""
     predictions = reading.predictions
     times = predictions.times
     accepted = predictions.accepted(threshold)
@@ -42,19 +46,17 @@ def summarise(reading: Reading, threshold: float) -> dict[str, Any]:
             name: {
                 "predictions": counts[name],
                 "share": counts[name] / len(predictions),
-                "accepted": int(accepted[chosen].sum()),
-                "mean_confidence": _mean(predictions.confidences[chosen]),
-                "histogram": _histogram(predictions.confidences[chosen]),
+                "accepted": int(accepted[of_class].sum()),
+                "mean_confidence": _mean(predictions.confidences[of_class]),
+                "histogram": np.histogram(predictions.confidences[of_class], HISTOGRAM_BINS, (0, 1))[0].tolist(),
             }
-            for place, name in enumerate(predictions.classes)
-            for chosen in [predictions.labels == place]
+            for position, name in enumerate(predictions.classes)
+            for of_class in [predictions.labels == position]
         },
         "histogram_edges": [edge / HISTOGRAM_BINS for edge in range(HISTOGRAM_BINS + 1)],
         "period": (length := period_length(times)),
         "periods": period_figures(predictions, threshold, length),
-        "formats": {
-            name: int((predictions.formats == place).sum()) for place, name in enumerate(predictions.format_names)
-        },
+        "formats": dict(sorted(Counter(predictions.formats.tolist()).items())),
         "features": {
             name: {"mean": _mean(values)} | {key: _quantile(values, level) for key, level in QUANTILES.items()}
             for name, values in predictions.features.items()
@@ -63,13 +65,13 @@ def summarise(reading: Reading, threshold: float) -> dict[str, Any]:
 
 
 def class_counts(predictions: Predictions) -> dict[str, int]:
-    """Count the predictions of each class, also of those that nothing was taken for."""
+    """Count the predictions of each class, including classes without any."""
     counts = np.bincount(predictions.labels, minlength=len(predictions.classes))
     return {name: int(count) for name, count in zip(predictions.classes, counts, strict=True)}
 
 
 def period_figures(predictions: Predictions, threshold: float, length: Length) -> list[dict[str, Any]]:
-    """Return the figures of each period in which there were predictions, in their order."""
+    """Return the figures of each period with predictions, in their order."""
     starts = period_starts(predictions.times, length)
     order = np.argsort(starts, kind="stable")
     first = np.flatnonzero(np.diff(starts[order], prepend=-1))
@@ -84,7 +86,7 @@ def period_figures(predictions: Predictions, threshold: float, length: Length) -
             "classes": class_counts(part),
         }
         for group in groups
-        for part in [predictions.chosen(group)]
+        for part in [predictions.select(group)]
     ]
 
 
@@ -96,6 +98,24 @@ def _quantile(values: Floats, level: float) -> float | None:
     return float(np.quantile(values, level)) if len(values) else None
 
 
-def _histogram(values: Floats) -> list[int]:
-    counts, _ = np.histogram(values, HISTOGRAM_BINS, (0, 1))
-    return [int(count) for count in counts]
+def period_length(times: Floats) -> Length:
+    """Return the length that suits the span of these times, in seconds since 1970."""
+    span = float(times.max() - times.min()) if len(times) else 0.0
+    if span < MOST_MINUTES * SECONDS["minute"]:
+        return "minute"
+    return "hour" if span < MOST_HOURS * SECONDS["hour"] else "day"
+
+
+def period_starts(times: Floats, length: Length) -> Integers:
+    """Return the start of each time's period, in UTC: seconds since 1970."""
+    return np.floor_divide(times, SECONDS[length]).astype(np.int64) * SECONDS[length]
+
+
+def moment(seconds: float) -> datetime:
+    """Return seconds since 1970 as a time in UTC."""
+    return datetime.fromtimestamp(float(seconds), UTC)
+
+
+def iso(seconds: float) -> str:
+    """Return seconds since 1970 as ISO 8601 in UTC, to the second."""
+    return f"{moment(seconds):%Y-%m-%dT%H:%M:%SZ}"

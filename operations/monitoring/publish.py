@@ -1,34 +1,29 @@
-"""Publish an hour's figures as CloudWatch metrics, for the alarms.
+"""Publish the figures of the newest complete hour as CloudWatch metrics, for the alarms.
 
-The hour is the newest that is over. CloudWatch is asked first whether it has them, so that a second
-run adds nothing: a sum would count every damaged line twice.
+CloudWatch is asked first whether it has them: a second run would count every damaged line twice.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from common.errors import ExpectedError
-from operations.monitoring.comparison import tested
 from operations.monitoring.drift import Drift
-from operations.monitoring.periods import SECONDS, moment, period_starts
+from operations.monitoring.figures import SECONDS, moment, period_starts
 from operations.monitoring.predictions import Predictions, Reading
 
 HOUR, DAY = SECONDS["hour"], SECONDS["day"]
-# An hour is published once, so its captures have to be there: they arrive some minutes after calls.
+# An hour is published once, so its captures must have arrived: they do some minutes after the calls.
 LATE = timedelta(minutes=15)
-# CloudWatch takes no older ones: PutMetricData, "Timestamp".
-OLDEST = timedelta(days=14)
+OLDEST = timedelta(days=14)  # that PutMetricData accepts, see its "Timestamp"
 
 
 class NothingToPublishError(ExpectedError):
-    """No hour is over that CloudWatch would take figures of."""
+    """No hour is complete that CloudWatch would accept metrics of."""
 
 
 class Hour(NamedTuple):
-    """An hour, UTC: when it begins, its predictions, and those of the DAY that ends with it.
+    """An hour, UTC: its start, its predictions, and those of the day that ends with it.
 
     Drift covers the whole day: the light of a single hour would differ from training.
     """
@@ -39,17 +34,12 @@ class Hour(NamedTuple):
 
 
 def newest_hour(
-    reading: Reading,
-    now: datetime | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    reading: Reading, now: datetime | None = None, since: datetime | None = None, until: datetime | None = None
 ) -> Hour:
-    """Return the newest hour that is over, LATE ago at least, and was read from `since` to `until`.
+    """Return the newest hour that ended at least LATE ago and was read completely, from `since` to `until`.
 
-    It may be one without calls, since its day may have drifted all the same. Where the whole day
-    has neither predictions nor damaged lines, it is the newest hour that has some.
-
-    Raises NothingToPublishError.
+    It may have no calls, since its day may have drifted all the same. If the whole day has neither predictions nor
+    damaged lines, it is the newest hour that has some. Raises NothingToPublishError.
     """
     now = now or datetime.now(UTC)
     starts = period_starts(reading.predictions.times, "hour")
@@ -60,17 +50,16 @@ def newest_hour(
         newest = max(captured)
     if not captured or (since is not None and newest < since.timestamp()):
         raise NothingToPublishError(
-            "Nothing was published: no full hour of captured calls is over and was read. Run it"
-            " again 20 minutes past the full hour."
+            "Nothing was published: no complete hour of captured calls was read. Run it again 20 minutes past the hour."
         )
     start = moment(newest)
     if now - start > OLDEST:
         raise NothingToPublishError(
-            f"Nothing was published: the newest calls are of {start:%Y-%m-%d}, and CloudWatch takes"
-            f" nothing older than {OLDEST.days} days."
+            f"Nothing was published: the newest calls are of {start:%Y-%m-%d}, and CloudWatch accepts nothing older"
+            f" than {OLDEST.days} days."
         )
     day = (starts > newest - DAY) & (starts <= newest)
-    return Hour(start, reading.predictions.chosen(starts == newest), reading.predictions.chosen(day))
+    return Hour(start, reading.predictions.select(starts == newest), reading.predictions.select(day))
 
 
 def hour_metrics(
@@ -78,36 +67,31 @@ def hour_metrics(
 ) -> list[dict[str, Any]]:
     """Return the metrics of an hour in the shape of PutMetricData.
 
-    DamagedLines is a count of the lines that SageMaker filed under that hour, Coverage and
-    MeanConfidence are shares; without a prediction there are neither. DriftDetected is 0 or 1, and
-    DriftEffect of each feature in [0, 1], both of `drift`, that of the hour's day; without a
-    baseline, or with too few pictures to compare, there are neither.
+    DamagedLines counts the lines that SageMaker filed under that hour. Coverage and MeanConfidence are shares, left out
+    without predictions. DriftDetected is 0 or 1, and DriftEffect of each feature in [0, 1]; both are of `drift`, that
+    of the hour's day, and left out without a baseline or with too few pictures to compare.
     """
-    own = [{"Name": "EndpointName", "Value": endpoint}]
-    # In the hour's last minute: an alarm looks at the newest hour, and must not miss it.
-    time = hour.start + timedelta(seconds=HOUR - 60)
 
-    def metric(name: str, value: float, unit: str, more: Sequence[dict[str, str]] = ()) -> dict[str, Any]:
+    def metric(name: str, value: float, unit: str = "None", **dimensions: str) -> dict[str, Any]:
+        dimensions = {"EndpointName": endpoint, **dimensions}
         return {
             "MetricName": name,
-            "Dimensions": [*own, *more],
-            "Timestamp": time,
+            "Dimensions": [{"Name": key, "Value": text} for key, text in dimensions.items()],
+            # In the hour's last minute: an alarm looks at the newest hour, and must not miss it.
+            "Timestamp": hour.start + timedelta(seconds=HOUR - 60),
             "Value": value,
             "Unit": unit,
         }
 
-    damaged = reading.damaged_hours[hour.start.timestamp()]
     predictions = hour.predictions
-    metrics = [metric("DamagedLines", float(damaged), "Count")]
+    metrics = [metric("DamagedLines", float(reading.damaged_hours[hour.start.timestamp()]), "Count")]
     if len(predictions):
+        metrics.append(metric("Coverage", float(predictions.accepted(threshold).mean())))
+        metrics.append(metric("MeanConfidence", float(predictions.confidences.mean())))
+    if drift is not None and drift.tested:
+        metrics.append(metric("DriftDetected", float(drift.drifted)))
         metrics += [
-            metric("Coverage", float(np.mean(predictions.accepted(threshold))), "None"),
-            metric("MeanConfidence", float(np.mean(predictions.confidences)), "None"),
-        ]
-    if drift is not None and tested(drift):
-        metrics.append(metric("DriftDetected", float(drift.drifted), "None"))
-        metrics += [
-            metric("DriftEffect", feature.effect, "None", [{"Name": "Feature", "Value": feature.name}])
+            metric("DriftEffect", feature.effect, Feature=feature.name)
             for feature in drift.features
             if feature.effect is not None
         ]
@@ -115,9 +99,9 @@ def hour_metrics(
 
 
 def publish(cloudwatch: Any, namespace: str, metrics: Sequence[dict[str, Any]]) -> bool:
-    """Send the metrics of one hour; return False where CloudWatch has them already."""
+    """Send the metrics of one hour; return False if CloudWatch has them already."""
     first = metrics[0]
-    start = first["Timestamp"].replace(minute=0, second=0, microsecond=0)
+    start = first["Timestamp"].replace(minute=0)
     known = cloudwatch.get_metric_statistics(
         Namespace=namespace,
         MetricName=first["MetricName"],
@@ -129,6 +113,6 @@ def publish(cloudwatch: Any, namespace: str, metrics: Sequence[dict[str, Any]]) 
     )
     if known["Datapoints"]:
         return False
-    # One call, so that all of an hour's metrics are there or none: it takes 1,000.
+    # One call, which takes 1,000, so that all of an hour's metrics are there or none.
     cloudwatch.put_metric_data(Namespace=namespace, MetricData=list(metrics))
     return True

@@ -1,4 +1,4 @@
-"""One monitoring run, from captured calls to the page: what `python -m operations.monitor` does."""
+"""One run of `python -m operations.monitor`, from captured calls to the page."""
 
 import argparse
 from dataclasses import dataclass
@@ -13,21 +13,11 @@ from rich.console import Console
 from common.progress import progress_bar
 from common.reports import write_json
 from operations.monitoring import publish
-from operations.monitoring.comparison import (
-    Comparison,
-    as_sample,
-    compare_predictions,
-    kept_sample,
-)
-from operations.monitoring.endpoint_facts import (
-    Baseline,
-    choose_baseline,
-    choose_threshold,
-    endpoint_captures,
-)
+from operations.monitoring.capture_locations import Captures, FolderCaptures, S3Captures
+from operations.monitoring.captured_pictures import shown_pictures
+from operations.monitoring.comparison import Comparison, as_sample, compare_predictions, kept_sample
+from operations.monitoring.endpoint_facts import Baseline, choose_baseline, choose_threshold, endpoint_captures
 from operations.monitoring.figures import summarise
-from operations.monitoring.pictures import shown_pictures
-from operations.monitoring.places import Captures, FolderCaptures, S3Captures
 from operations.monitoring.predictions import Predictions, Reading
 from operations.monitoring.reading import read_captures
 from operations.monitoring.report import PAGE, write_report
@@ -35,7 +25,7 @@ from operations.monitoring.show import show
 
 FIGURES = "monitor.json"
 # More connections than there are reads at a time; retries are for S3's "slow down".
-READS = Config(max_pool_connections=32, retries={"mode": "standard", "total_max_attempts": 5})
+S3_CONFIG = Config(max_pool_connections=32, retries={"mode": "standard", "total_max_attempts": 5})
 
 
 @dataclass(frozen=True)
@@ -46,51 +36,44 @@ class MonitoringRun:
     console: Console
     session: Any
 
-    def captures(self, place: str | None) -> Captures:
-        """Return the captures at a place, the endpoint's own where it is None."""
-        if place is not None and not place.startswith("s3://"):
-            return FolderCaptures(Path(place))
+    def captures(self, location: str | None) -> Captures:
+        """Return the captures at a location, or the endpoint's own."""
+        if location is not None and not location.startswith("s3://"):
+            return FolderCaptures(Path(location))
         own = endpoint_captures(self.session, self.arguments.endpoint)
-        place = place or own
-        # Nothing at the endpoint's own place is no mistake: it may not have been asked yet.
-        expected = own.startswith(f"{place.rstrip('/')}/")
-        return S3Captures(self.session.client("s3", config=READS), place, expected)
+        location = location or own
+        # An endpoint that was never invoked has no captures, which is not an error.
+        may_be_empty = own.startswith(f"{location.rstrip('/')}/")
+        return S3Captures(self.session.client("s3", config=S3_CONFIG), location, may_be_empty)
 
-    def read(self, captures: Captures, title: str, *, all_times: bool = False) -> Reading:
-        """Read captures, those of the time asked for or of all times."""
+    def read(self, captures: Captures, title: str, **period: datetime | None) -> Reading:
+        """Read captures; `period` is `since` and `until`."""
         with progress_bar(self.console, title, transfer=True) as report:
             return read_captures(
                 captures,
                 class_names=self.arguments.class_names,
-                since=None if all_times else self.arguments.since,
-                until=None if all_times else self.arguments.until,
                 processes=self.arguments.processes,
                 report=report,
+                **period,
             )
 
     def baseline(self) -> Baseline:
         """Return what to compare with."""
-        place = self.arguments.baseline_captures
-        if place is None:
+        location = self.arguments.baseline_captures
+        if location is None:
             return choose_baseline(self.session, self.arguments.endpoint, self.arguments.baseline)
-        fine = self.read(self.captures(place), "Baseline", all_times=True)
-        sample = as_sample(fine.predictions.without_repeats(), "the baseline's captures")
-        return Baseline(sample, place)
+        predictions = self.read(self.captures(location), "Baseline").predictions
+        return Baseline(as_sample(predictions.without_repeats(), "the baseline's captures"), location)
 
     def compare(self, captures: Captures, reading: Reading, predictions: Predictions, baseline: Baseline) -> Comparison:
-        """Compare predictions of a reading, which are without repeats."""
-        with progress_bar(self.console, "Pictures seen again") as report:
+        """Compare predictions of a reading, which must be without repeats."""
+        with progress_bar(self.console, "Classify again") as report:
             return compare_predictions(
-                captures,
-                reading,
-                predictions,
-                baseline=baseline,
-                seed=self.arguments.seed,
-                report=report,
+                captures, reading, predictions, baseline=baseline, seed=self.arguments.seed, report=report
             )
 
     def publish(self, captures: Captures, reading: Reading, threshold: float, baseline: Baseline) -> str:
-        """Publish the newest full hour's metrics; return in a sentence what was done."""
+        """Publish the newest full hour's metrics; return the result as a sentence."""
         try:
             hour = publish.newest_hour(reading, since=self.arguments.since, until=self.arguments.until)
         except publish.NothingToPublishError as error:
@@ -98,64 +81,52 @@ class MonitoringRun:
         drift = self.compare(captures, reading, hour.day.without_repeats(), baseline).drift
         metrics = publish.hour_metrics(hour, reading, threshold, drift, self.arguments.endpoint)
         namespace = self.arguments.stack_name
-        words = f"metrics of the hour {hour.start:%Y-%m-%d %H:00} UTC in the namespace {namespace}"
+        what = f"metrics of the hour {hour.start:%Y-%m-%d %H:00} UTC in the namespace {namespace}"
         if publish.publish(self.session.client("cloudwatch"), namespace, metrics):
-            return f"Published {len(metrics)} {words}."
-        return f"CloudWatch has the {words} already: nothing was added."
+            return f"Published {len(metrics)} {what}."
+        return f"CloudWatch has the {what} already: nothing was added."
 
 
 def monitor(arguments: argparse.Namespace, console: Console, written: list[str]) -> None:
-    """Do what the command line says; add to `written` the name of each file that is.
+    """Write the report, and publish metrics if requested; add the name of each written file to `written`.
 
     Raises ExpectedError, ClientError, BotoCoreError, OSError.
     """
     run = MonitoringRun(arguments, console, boto3.Session())
     captures = run.captures(arguments.captures)
-    reading = run.read(captures, "Captures")
+    reading = run.read(captures, "Captures", since=arguments.since, until=arguments.until)
     predictions = reading.predictions
-    threshold = choose_threshold(run.session, arguments.stack_name, arguments.endpoint, arguments.threshold)
+    threshold, source = choose_threshold(run.session, arguments.stack_name, arguments.endpoint, arguments.threshold)
     baseline = run.baseline()
     distinct = predictions.without_repeats()
     comparison = run.compare(captures, reading, distinct, baseline)
     with progress_bar(console, "Pictures shown") as report:
         pictures = shown_pictures(
-            captures,
-            reading,
-            threshold.value,
-            most=arguments.sample,
-            seed=arguments.seed,
-            report=report,
+            captures, reading, threshold, most=arguments.sample, seed=arguments.seed, report=report
         )
     repeated = len(predictions) - len(distinct)
     figures = {
         "captures": captures.location,
         "endpoint": arguments.endpoint,
         "generated": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        **summarise(reading, threshold.value),
+        **summarise(reading, threshold),
         "repeated": repeated,
-        "threshold_source": threshold.source,
-        "pictures": {name: [shown.facts() for shown in some] for name, some in pictures.items()},
+        "threshold_source": source,
+        "pictures": {name: [picture.facts for picture in shown] for name, shown in pictures.items()},
         **comparison.figures(),
         **kept_sample(comparison, distinct, arguments.seed),
     }
     if repeated:
         figures["drift"]["notes"].append(
-            f"{repeated:,} predictions are of calls that were tried again, and count once here."
+            f"{repeated:,} predictions are of repeated calls, and count once in this comparison."
         )
-    write_report(
-        arguments.out,
-        figures,
-        pictures,
-        comparison,
-        predictions=predictions,
-        seed=arguments.seed,
-    )
+    write_report(arguments.out, figures, pictures, comparison, predictions=predictions, seed=arguments.seed)
     written.append(PAGE)
     write_json(arguments.out / FIGURES, figures)
     written.append(FIGURES)
     show(console, figures)
-    # Before anything is published, which may be refused: the report is there all the same.
+    # Before publishing, which may be refused: the report is written all the same.
     console.print(f"Wrote {' and '.join(written)} to {arguments.out}", markup=False, soft_wrap=True)
     if arguments.publish:
-        words = run.publish(captures, reading, threshold.value, baseline)
-        console.print(words, markup=False, soft_wrap=True)
+        result = run.publish(captures, reading, threshold, baseline)
+        console.print(result, markup=False, soft_wrap=True)

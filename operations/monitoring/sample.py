@@ -1,42 +1,53 @@
-"""A sample of pictures and of answers about them, in numbers: what drift is measured between.
+"""A sample of pictures and the answers about them: drift is measured between two samples.
 
-Training stores one with the model (`baseline.json`, written by training/container/picture_model/baseline.py in
-the shape read here); monitoring makes one of the captured calls.
+Training stores one with the model: `baseline.json`, written by training/container/picture_model/baseline.py. Monitoring
+makes one of the captured calls.
 """
 
 import json
 import math
+import reprlib
+import tarfile
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from common.errors import ExpectedError
-from operations.monitoring.model_files import read_file, read_members
+from common.s3_address import split_s3_address
+from operations.monitoring.two_samples import Numbers
+from training.endpoint.model_artifact import MOST_BYTES, unpack
 
 BASELINE_FILE = "baseline.json"
 SAMPLE_MEMBER = "sample"  # of a monitor.json: a later run can take it as its baseline
 
 # Who gave confidences and labels.
 MODEL = "model"  # all of the model's networks together, as an endpoint answers
-MEMBER = "member"  # one network a picture: several together are less sure, and more often right
-
-Numbers = NDArray[np.float64]
+MEMBER = "member"  # one ensemble member per picture; the whole ensemble is less confident, and more often right
 
 
 class SampleError(ExpectedError):
-    """What should be a sample of pictures is none; the message says what is wrong with it."""
+    """The content of a baseline is not a valid sample."""
 
 
 class NoBaselineError(ExpectedError):
-    """There is no baseline at that place; the message says how to get one."""
+    """The model or report has no baseline."""
+
+
+class MissingModelError(ExpectedError):
+    """There is nothing at the path of a model."""
+
+
+class DamagedModelError(ExpectedError):
+    """The model's archive cannot be read, or is far larger than one of this project's."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Pictures and answers in numbers. The arrays need not be equally long, nor of equal order.
+    """Pictures and answers in numbers. The arrays may differ in length and order.
 
     Attributes:
         labels: the most probable class of each answer.
@@ -44,7 +55,7 @@ class Sample:
         features: numbers of each picture, by the names of `picture_features`.
         formats: of each picture, such as "PNG".
         distances: Mahalanobis distances from the classes (operations.monitoring.distances); None if not measured.
-        source: where the pictures come from, to be put after "in": "training", "an earlier run".
+        source: the pictures' origin, as it follows "in": "training", "an earlier run".
         answered_by: MODEL or MEMBER.
     """
 
@@ -58,11 +69,11 @@ class Sample:
 
     @property
     def pictures(self) -> int:
-        """How many pictures there are at most: of some, only the answer may be known."""
+        """The number of pictures; of some, only the answer may be known."""
         return max(len(self.labels), len(self.formats), *map(len, self.features.values()), 0)
 
     def to_json(self) -> dict[str, Any]:
-        """Give what `from_json` reads; six significant digits are kept."""
+        """Return what `from_json` reads, with six significant digits."""
         return {
             "source": self.source,
             "answered_by": self.answered_by,
@@ -75,15 +86,15 @@ class Sample:
 
     @classmethod
     def from_json(cls, value: Any) -> "Sample":
-        """Read what `to_json` or training wrote. Raises SampleError naming what does not fit."""
+        """Read what `to_json` or training wrote. Raises SampleError."""
         if not isinstance(value, dict):
-            raise SampleError("The sample is no JSON object: train the model again.")
+            raise SampleError("The sample is not a JSON object: train the model again.")
         features = value.get("features")
         if not isinstance(features, dict):
-            raise SampleError(f"The sample's features are {_short(features)}, not an object.")
+            raise SampleError(f"The sample's features are {reprlib.repr(features)}, not an object.")
         answered_by = value.get("answered_by")
         if answered_by not in (MODEL, MEMBER):
-            raise SampleError(f"The sample's answered_by is {_short(answered_by)}, not {MODEL} or {MEMBER}.")
+            raise SampleError(f"The sample's answered_by is {reprlib.repr(answered_by)}, not {MODEL} or {MEMBER}.")
         labels, confidences = _texts(value, "labels"), _numbers(value, "confidences")
         if len(labels) != len(confidences):
             raise SampleError(f"The sample has {len(labels)} labels and {len(confidences)} confidences.")
@@ -92,7 +103,7 @@ class Sample:
         return cls(
             labels=labels,
             confidences=confidences,
-            features={str(name): _numbers(features, name) for name in features},
+            features={name: _numbers(features, name) for name in features},
             formats=_texts(value, "formats"),
             distances=None if value.get("distances") is None else _numbers(value, "distances"),
             source=str(value.get("source") or "training"),
@@ -100,60 +111,87 @@ class Sample:
         )
 
 
-def read_baseline(place: str | Path, s3: Any = None) -> Sample:
-    """Read the sample that a model was trained on, or that an earlier monitoring run saw.
-
-    `place` is s3://bucket/key of a model.tar.gz, which needs an S3 client, or on disk a
-    model.tar.gz, a model folder, its baseline.json, or a monitor.json with a member "sample".
-
-    Raises NoBaselineError where there is none, SampleError for one that makes no sense,
-    MissingModelError and DamagedModelError (operations.monitoring.model_files), and botocore's
-    ClientError where S3 refuses it.
-    """
-    if Path(place).suffix == ".json" and not str(place).startswith("s3://"):
-        text = read_file(Path(place))
-    elif found := read_members(place, (BASELINE_FILE,), s3):
-        text = found[BASELINE_FILE]
-    else:
-        raise NoBaselineError(
-            f"{place} has no {BASELINE_FILE}: the model is older than monitoring, or not this"
-            " project's. Train it again, or compare with the monitor.json of a time that was fine."
-        )
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise SampleError(f"{place}: the baseline is not JSON ({error}).") from error
-    if isinstance(value, dict) and "confidences" not in value:  # a monitor.json
-        if SAMPLE_MEMBER not in value:
-            raise NoBaselineError(f"{place} holds no {SAMPLE_MEMBER} to compare with.")
-        value = value[SAMPLE_MEMBER]
-    try:
-        return Sample.from_json(value)
-    except SampleError as error:
-        raise SampleError(f"{place}: {error}") from error
-
-
 def _rounded(values: Numbers) -> list[float]:
     return [float(f"{value:.6g}") for value in values]
 
 
 def _texts(value: dict[str, Any], name: str) -> list[str]:
-    texts = value.get(name)
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise SampleError(f"The sample's {name} are {_short(texts)}, not a list of texts.")
-    return texts
+    return _list(value, name, lambda text: isinstance(text, str), "texts")
 
 
 def _numbers(value: dict[str, Any], name: str) -> Numbers:
-    numbers = value.get(name)
-    # NaN and infinity, which Python's JSON lets pass, could not be compared.
-    if not isinstance(numbers, list) or not all(
-        isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number) for number in numbers
-    ):
-        raise SampleError(f"The sample's {name} are {_short(numbers)}, not a list of numbers.")
-    return np.array(numbers, np.float64)
+    # NaN and infinity, which Python's JSON accepts, could not be compared.
+    return np.array(_list(value, name, lambda n: type(n) in (int, float) and math.isfinite(n), "numbers"), np.float64)
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+def _list(value: dict[str, Any], name: str, is_valid: Callable[[Any], bool], what: str) -> list[Any]:
+    items = value.get(name)
+    if not isinstance(items, list) or not all(map(is_valid, items)):
+        raise SampleError(f"The sample's {name} are {reprlib.repr(items)}, not a list of {what}.")
+    return items
+
+
+def read_baseline(location: str | Path, s3: Any = None) -> Sample:
+    """Read the sample that a model was trained on, or that an earlier monitoring run observed.
+
+    `location` is a model's, see `read_members`, or that of a baseline.json or monitor.json. Raises NoBaselineError,
+    SampleError, MissingModelError, DamagedModelError, and botocore's ClientError.
+    """
+    if Path(location).suffix == ".json" and not str(location).startswith("s3://"):
+        text = _read_file(Path(location))
+    elif found := read_members(location, (BASELINE_FILE,), s3):
+        text = found[BASELINE_FILE]
+    else:
+        raise NoBaselineError(
+            f"{location} has no {BASELINE_FILE}: the model is older than monitoring, or not this"
+            " project's. Train it again, or compare with the monitor.json of a good time."
+        )
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise SampleError(f"{location}: the baseline is not JSON ({error}).") from error
+    if isinstance(value, dict) and "confidences" not in value:  # a monitor.json
+        if SAMPLE_MEMBER not in value:
+            raise NoBaselineError(f"{location} has no {SAMPLE_MEMBER} to compare with.")
+        value = value[SAMPLE_MEMBER]
+    try:
+        return Sample.from_json(value)
+    except SampleError as error:
+        raise SampleError(f"{location}: {error}") from error
+
+
+def read_members(location: str | Path, names: Sequence[str], s3: Any = None) -> dict[str, bytes]:
+    """Return those of the named files that a model has.
+
+    `location` is a folder, a model.tar.gz, or s3://bucket/key of one, which needs an S3 client.
+    Raises MissingModelError, DamagedModelError, and botocore's ClientError.
+    """
+    if str(location).startswith("s3://"):
+        bucket, key = split_s3_address(str(location))
+        answer = s3.get_object(Bucket=bucket, Key=key)
+        size = answer["ContentLength"]
+        if size > MOST_BYTES:
+            raise DamagedModelError(
+                f"{location} has {size / 1024**2:.0f} MiB, far more than a model of this project's."
+            )
+        archive = answer["Body"].read()
+    elif Path(location).is_dir():
+        files = {name: Path(location, name) for name in names}
+        return {name: _read_file(file) for name, file in files.items() if file.is_file()}
+    else:
+        archive = _read_file(Path(location))
+    try:
+        return unpack(archive, names)
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise DamagedModelError(f"{location} cannot be read as a model.tar.gz: {error}") from error
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingModelError(
+            f"{path} does not exist: name a model.tar.gz, a model folder, or a monitor.json."
+        ) from error
+    except OSError as error:
+        raise DamagedModelError(f"{path} cannot be read: {error.strerror}") from error

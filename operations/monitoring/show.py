@@ -1,4 +1,4 @@
-"""Print a monitoring report's figures that matter to a person at a terminal."""
+"""Print the main figures of a monitoring report."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from rich.text import Text
 
 
 def show(console: Console, figures: Mapping[str, Any]) -> None:
-    """Print what monitor.json says in short, or that there is no call to tell of."""
+    """Print the main figures of monitor.json, or that no call is captured."""
     if figures["lines"] == figures["outside"]:
         console.print(_no_call(figures), markup=False, soft_wrap=True)
         return
@@ -17,21 +17,16 @@ def show(console: Console, figures: Mapping[str, Any]) -> None:
         console.print(f"{figures['captures']}, {figures['first']} to {figures['last']}", markup=False, soft_wrap=True)
         console.print(class_table(figures))
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in figures["damaged_reasons"].items())
-    for name, text in (
-        (
-            "Lines",
-            f"{figures['lines']:,} in {figures['files']:,} files ="
-            f" {figures['predictions']:,} predictions + {figures['damaged']:,} damaged +"
-            f" {figures['refused']:,} refused + {figures['outside']:,} of other times",
-        ),
-        ("Damaged", reasons or "none"),
-        ("Confidence", f"{_figure(figures['mean_confidence'])} mean, {_figure(figures['median_confidence'])} median"),
-        (
-            "Coverage",
-            f"{_figure(figures['coverage'])} at threshold {figures['threshold']:g} ({figures['threshold_source']})",
-        ),
-        ("Drift", " ".join([figures["drift"]["verdict"], *figures["drift"]["notes"]])),
-    ):
+    rows = {
+        "Lines": f"{figures['lines']:,} in {figures['files']:,} files = {figures['predictions']:,} predictions"
+        f" + {figures['damaged']:,} damaged + {figures['refused']:,} refused + {figures['outside']:,} of other times",
+        "Damaged": reasons or "none",
+        "Confidence": f"{_figure(figures['mean_confidence'])} mean, {_figure(figures['median_confidence'])} median",
+        "Coverage": f"{_figure(figures['coverage'])} at threshold {figures['threshold']:g}"
+        f" ({figures['threshold_source']})",
+        "Drift": " ".join([figures["drift"]["verdict"], *figures["drift"]["notes"]]),
+    }
+    for name, text in rows.items():
         console.print(f"{name:11} {text}", markup=False, soft_wrap=True)
 
 
@@ -45,13 +40,13 @@ def _no_call(figures: Mapping[str, Any]) -> str:
 
 
 def class_table(figures: Mapping[str, Any]) -> Table:
-    """Lay out the figures of each predicted class."""
-    table = Table()
-    for heading in ("predicted class", "predictions", "share", "accepted", "mean confidence"):
-        table.add_column(heading, justify="left" if heading == "predicted class" else "right")
+    """Return the figures of each predicted class as a table."""
+    table = Table("predicted class")
+    for heading in ("predictions", "share", "accepted", "mean confidence"):
+        table.add_column(heading, justify="right")
     for name, facts in figures["class_figures"].items():
         table.add_row(
-            Text(name),  # and not markup, which "[old]" would be
+            Text(name),  # not markup, which "[old]" would be
             f"{facts['predictions']:,}",
             f"{facts['share']:.3f}",
             f"{facts['accepted']:,}",

@@ -1,9 +1,8 @@
-"""Tell whether two samples differ, by how much, and how sure that is: for few pictures as for many.
+"""Test whether two samples differ, and by how much.
 
-The statistic of each test is its effect size, and both kinds of it say the same: the share of the
-pictures, from 0 to 1, that would have to be others for the samples to be alike (for numbers, at
-least that share). The tests are permutation tests, so that they hold for small samples and for
-values that repeat; the intervals hold for any number of pictures, and are wide for that.
+The statistic of each test is its effect size: the share of the pictures, from 0 to 1, that would have to change to make
+the samples alike (for numbers, at least that share). The tests are permutation tests, valid for small samples and
+repeated values; the intervals are valid for any number of pictures, and wide for that reason.
 """
 
 import math
@@ -16,9 +15,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 CONFIDENCE_LEVEL = 0.95  # of each interval
-PERMUTATIONS = 9_999  # of classes and formats; numbers are counted out
-MOST_COUNTS = 2_000_000  # of permuted classes, in memory at a time: 16 MB
-SMALLEST_P = 1e-12  # below, it would be rounding errors
+PERMUTATIONS = 9_999  # of categories; for numbers, all are counted
+MOST_COUNTS = 2_000_000  # of permuted categories, in memory at a time: 16 MB
+SMALLEST_P = 1e-12  # smaller ones would be rounding errors
 
 Numbers = NDArray[np.float64]
 
@@ -28,12 +27,11 @@ class Shift:
     """How two samples differ.
 
     Attributes:
-        effect: a share of the pictures, in [0, 1]: the Kolmogorov-Smirnov distance of numbers, the
-            total variation distance of categories.
-        low, high: the interval that holds the true effect with CONFIDENCE_LEVEL.
-        p: how often samples of the same pictures would differ as much or more, in (0, 1].
-        lean: for numbers, how much more often an observed value is above one of the baseline than
-            below it, in [-1, 1] (Cliff's delta); 0 for categories.
+        effect: Kolmogorov-Smirnov distance of numbers, or total variation distance of categories, in [0, 1].
+        low, high: confidence interval of the effect at CONFIDENCE_LEVEL.
+        p: probability of this effect or a larger one for two samples of the same pictures, in (0, 1].
+        lean: for numbers, how much more often an observed value is above one of the baseline than below it, in [-1, 1]
+            (Cliff's delta); 0 for categories.
     """
 
     effect: float
@@ -44,7 +42,7 @@ class Shift:
 
 
 def number_shift(baseline: Numbers, observed: Numbers) -> Shift:
-    """Compare two samples of numbers, neither of them empty."""
+    """Compare two non-empty samples of numbers."""
     first, second = np.sort(baseline), np.sort(observed)
     n, m = len(first), len(second)
     values, counts = np.unique(np.concatenate([first, second]), return_counts=True)
@@ -61,7 +59,7 @@ def number_shift(baseline: Numbers, observed: Numbers) -> Shift:
 
 
 def category_shift(baseline: Sequence[str], observed: Sequence[str], generator: Generator) -> Shift:
-    """Compare two samples of categories, neither of them empty."""
+    """Compare two non-empty samples of categories."""
     first, second = Counter(baseline), Counter(observed)
     names = sorted(first | second)
     n, m = len(baseline), len(observed)
@@ -73,12 +71,11 @@ def category_shift(baseline: Sequence[str], observed: Sequence[str], generator: 
 
     distance = int(distances(np.array([second[name] for name in names])))
     at_a_time = max(1, MOST_COUNTS // len(names))
-    as_far = 0
+    as_distant = 0
     for start in range(0, PERMUTATIONS, at_a_time):
-        some = min(at_a_time, PERMUTATIONS - start)
-        drawn = generator.multivariate_hypergeometric(totals, m, some)
-        as_far += int((distances(drawn) >= distance).sum())
-    p = (1 + as_far) / (1 + PERMUTATIONS)
+        drawn = generator.multivariate_hypergeometric(totals, m, min(at_a_time, PERMUTATIONS - start))
+        as_distant += int((distances(drawn) >= distance).sum())
+    p = (1 + as_distant) / (1 + PERMUTATIONS)
     # The logarithm of 2^K - 2; 2^K itself is no float from 1,024 classes on.
     classes = max(2, len(names))
     log_events = classes * math.log(2) + math.log1p(-(2.0 ** (1 - classes)))
@@ -86,34 +83,34 @@ def category_shift(baseline: Sequence[str], observed: Sequence[str], generator: 
 
 
 def margin(pictures: int, log_events: float) -> float:
-    """Return how far a sample's shares are from the true ones at most, the sample's half of 5 %.
+    """Return how far a sample's shares are from the true ones at most, with a probability of 97.5 %.
 
-    Of numbers by Dvoretzky, Kiefer and Wolfowitz with Massart's constant (1990), `log_events` being
-    the logarithm of 2; of K classes by Weissman and others (2003), being that of 2^K - 2 or more.
+    For numbers by Dvoretzky, Kiefer and Wolfowitz with Massart's constant (1990), where `log_events` is the logarithm
+    of 2; for K classes by Weissman and others (2003), where it is that of 2^K - 2 or more.
     """
     return math.sqrt((log_events - math.log((1 - CONFIDENCE_LEVEL) / 2)) / (2 * pictures))
 
 
 def sensitivity(baseline: int, observed: int, alpha: float) -> float:
-    """Return the effect from which on a test at level `alpha` finds a shift nine times in ten.
+    """Return the least effect that a test at level `alpha` finds nine times in ten, at most 1.
 
-    By the two-sample Kolmogorov-Smirnov distance's asymptotic distribution; capped at 1.
+    By the asymptotic distribution of the two-sample Kolmogorov-Smirnov distance.
     """
     spread = math.sqrt(1 / baseline + 1 / observed)
-    # Where the true distributions differ most, the samples' deviation is at most half of `spread`,
-    # and 1.28 deviations are not reached nine times in ten.
+    # Where the true distributions differ most, the samples' standard deviation is at most half of `spread`, and nine
+    # times in ten the deviation is less than 1.28 of those.
     return min(1.0, spread * (math.sqrt(math.log(2 / alpha) / 2) + 1.28 / 2))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p values so that, of all, one is falsely below alpha with probability alpha at most.
+    """Adjust p values so that with probability alpha at most any is falsely below alpha.
 
-    Holm (1979); it holds however the tests depend on each other.
+    Holm (1979); valid whatever the dependence between the tests.
     """
     adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, p_values[place] * (len(p_values) - rank)))
-        adjusted[place] = largest
+    for rank, position in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, p_values[position] * (len(p_values) - rank)))
+        adjusted[position] = largest
     return adjusted
 
 
@@ -122,11 +119,11 @@ def _shift(effect: float, p: float, half: float, lean: float = 0.0) -> Shift:
 
 
 def _ks_p_value(distance: int, ends: NDArray[np.int64], n: int, m: int) -> float:
-    """Return the share of all ways to deal out the pooled values with at least this distance.
+    """Return the share of the permutations of the pooled values that have at least this distance.
 
-    Values are dealt in ascending order, i of k to the sample of n. Counted are the ways with
-    |i m - (k - i) n| < distance wherever a value ends (`ends`, ascending): between equal values the
-    distribution functions have no step (Schroer and Trenkler 1995).
+    Of the k lowest values, i belong to the sample of n. Counted are the permutations with |i m - (k - i) n| < distance
+    wherever a run of equal values ends (`ends`, ascending), since the distribution functions have no step inside one
+    (Schroer and Trenkler 1995).
     """
     if distance == 0:
         return 1.0
@@ -136,20 +133,20 @@ def _ks_p_value(distance: int, ends: NDArray[np.int64], n: int, m: int) -> float
     steps = np.arange(n + m + 1) * n
     lowest = ((steps - distance) // (n + m) + 1).clip(0).tolist()
     highest = (-((-steps - distance) // (n + m)) - 1).clip(-1, n).tolist()
-    ways, scale = np.zeros(n + 1), 0.0
-    ways[0] = 1.0
+    counts, scale = np.zeros(n + 1), 0.0
+    counts[0] = 1.0
     for step, ended in enumerate(is_end.tolist()):
         if step:
-            ways[1:] += ways[:-1]
+            counts[1:] += counts[:-1]
         if ended:
-            ways[: lowest[step]] = 0
-            ways[highest[step] + 1 :] = 0
-        if step % 500 == 499:  # a step doubles them at most, and floats end at 2^1023
-            largest = float(ways.max()) or 1.0
-            ways /= largest
+            counts[: lowest[step]] = 0
+            counts[highest[step] + 1 :] = 0
+        if step % 500 == 499:  # a step at most doubles them, and the largest float is 2^1024
+            largest = float(counts.max()) or 1.0
+            counts /= largest
             scale += math.log(largest)
-    if not ways[n]:
-        return 1.0  # whichever way they are dealt out, so many equal values are as far apart
-    of_all = math.lgamma(n + m + 1) - math.lgamma(n + 1) - math.lgamma(m + 1)
-    inside = math.exp(math.log(ways[n]) + scale - of_all)
-    return min(1.0, max(SMALLEST_P, 1 - inside))
+    if not counts[n]:
+        return 1.0  # with so many equal values, all permutations are as distant
+    log_all = math.lgamma(n + m + 1) - math.lgamma(n + 1) - math.lgamma(m + 1)
+    closer = math.exp(math.log(counts[n]) + scale - log_all)
+    return min(1.0, max(SMALLEST_P, 1 - closer))

@@ -1,19 +1,13 @@
-"""Say in plain words what a comparison has found."""
+"""The result of a comparison in sentences."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from operations.monitoring.feature_drift import (
-    CLASS_MIX,
-    FEWEST_PICTURES,
-    FORMAT,
-    QUARTILES,
-    FeatureDrift,
-)
+from operations.monitoring.feature_drift import ALPHA, CLASS_MIX, FEWEST_PICTURES, FORMAT, QUARTILES, FeatureDrift
 
 
-class Words(NamedTuple):
-    """What to call a number that has become higher, and lower; itself; how to write it."""
+class Wording(NamedTuple):
+    """A number that is higher, or lower; its name, format and unit."""
 
     higher: str
     lower: str
@@ -22,110 +16,85 @@ class Words(NamedTuple):
     unit: str = ""
 
 
-WORDS = {
-    "confidence": Words("The answers are more confident", "The answers are less confident", "confidence", ".3f"),
-    "brightness": Words("The pictures are brighter", "The pictures are darker", "brightness", ".2f"),
-    "contrast": Words(
-        "The pictures are richer in contrast",
-        "The pictures are poorer in contrast",
-        "contrast",
-        ".2f",
-    ),
-    "sharpness": Words("The pictures are sharper", "The pictures are more blurred", "sharpness", ".2f"),
-    "distance": Words(
-        "The pictures are stranger to the network",
-        "The pictures are less strange to the network",
-        "distance",
-        ".1f",
-    ),
-    "width": Words("The pictures are wider", "The pictures are narrower", "width", ",.0f", " pixels"),
-    "height": Words("The pictures are taller", "The pictures are less tall", "height", ",.0f", " pixels"),
-    "bytes": Words("The files are larger", "The files are smaller", "size", ",.0f", " bytes"),
+WORDINGS = {
+    "confidence": Wording("The answers are more confident", "The answers are less confident", "confidence", ".3f"),
+    "brightness": Wording("The pictures are brighter", "The pictures are darker", "brightness", ".2f"),
+    "contrast": Wording("The pictures have more contrast", "The pictures have less contrast", "contrast", ".2f"),
+    "sharpness": Wording("The pictures are sharper", "The pictures are more blurred", "sharpness", ".2f"),
+    "distance": Wording("The pictures are less familiar", "The pictures are more familiar", "distance", ".1f"),
+    "width": Wording("The pictures are wider", "The pictures are narrower", "width", ",.0f", " pixels"),
+    "height": Wording("The pictures are taller", "The pictures are less tall", "height", ",.0f", " pixels"),
+    "bytes": Wording("The files are larger", "The files are smaller", "size", ",.0f", " bytes"),
 }
-CATEGORIES = {CLASS_MIX: "The classes come in other shares", FORMAT: "The formats are others"}
+CATEGORIES = {CLASS_MIX: "The shares of the classes are different", FORMAT: "The formats are different"}
 TITLES = {
-    "distance": "The distance from what the network has learned",
+    "distance": "The distance from the training pictures",
     "bytes": "The size of the files",
     CLASS_MIX: "The mix of classes",
-    FORMAT: "The files' format",
+    FORMAT: "The format of the files",
 }
-# What may follow from another shift is named after it: blurred pictures make smaller files
-# and less confident answers, and not the other way round.
-FOLLOWING = (CLASS_MIX, "confidence", "distance", "bytes")
+# Consequences are named after their causes: blurred pictures make smaller files and less confident answers.
+CONSEQUENCES = (CLASS_MIX, "confidence", "distance", "bytes")
 SHOWN = 3  # classes or formats, those that have changed most
 
-# From half of a shift's size on in one direction it is called by it; else the values are spread
-# otherwise, as when some pictures get darker and others brighter.
+# A shift has a direction if its lean is at least this part of its effect; otherwise the spread is different, as when
+# some pictures get darker and others brighter.
 DIRECTED = 0.5
-# A shift that only shows from here on is one that anybody would have noticed.
-LARGE = 0.3
+LARGE = 0.3  # an effect that is obvious without a test
 
 
-def sentence(feature: FeatureDrift, baseline: str, alpha: float) -> str:
-    """Say what a feature that was compared has done, with its figures.
-
-    Below `alpha` a p value is sure; see drift.Drift.
-    """
+def sentence(feature: FeatureDrift, baseline: str) -> str:
+    """Return the verdict on a compared feature, with its figures."""
     if feature.p is None:
         return f"{_title(feature)} is the same in all pictures, as in {baseline}."
     figures = f"{_figures(feature)} {_significance(feature)}"
     if feature.drifted:
         return f"{_finding(feature)} than in {baseline}: {figures}"
-    if feature.adjusted_p is not None and feature.adjusted_p < alpha:
+    if feature.adjusted_p is not None and feature.adjusted_p < ALPHA:
         return f"{_title(feature)} differs from that in {baseline}, but by too little: {figures}"
-    return f"{_title(feature)} shows no difference from {baseline}: {figures}"
+    return f"{_title(feature)} does not differ from that in {baseline}: {figures}"
 
 
 def overall(features: Sequence[FeatureDrift], sensitivity: float | None, baseline: str) -> str:
-    """Return the verdict of the whole comparison: causes before consequences, the largest first."""
+    """Return the verdict on the whole comparison: causes before consequences, the largest first."""
     if sensitivity is None:
         if any(feature.effect is not None for feature in features):
-            return f"No drift: all pictures are one and the same, as in {baseline}."
-        return f"Nothing can be said about drift: {_too_little(features, baseline)}."
+            return f"No drift: all pictures are the same, as in {baseline}."
+        return f"Drift cannot be assessed: {_obstacle(features, baseline)}."
     drifted = [feature for feature in features if feature.drifted]
-    drifted.sort(key=lambda feature: (feature.name in FOLLOWING, -(feature.effect or 0)))
+    drifted.sort(key=lambda feature: (feature.name in CONSEQUENCES, -(feature.effect or 0)))
     if drifted:
         tested = sum(feature.p is not None for feature in features)
         names = ", ".join(feature.name for feature in drifted)
         return f"Drift in {len(drifted)} of {tested} features: {names}. {drifted[0].verdict}"
     return (
-        f"No drift: pictures and answers are like those of {baseline}, as far as"
-        f" {_compared(features)} can tell. A shift of {_in_100(sensitivity)} or more would have"
-        " shown nine times in ten."
+        f"No drift: {_compared(features)} show no difference from {baseline}. A shift of {_in_100(sensitivity)} or more"
+        " would be found nine times in ten."
     )
 
 
 def notes(features: Sequence[FeatureDrift], sensitivity: float | None) -> list[str]:
     """Return what the comparison could not detect, and why."""
     if sensitivity is None:
-        return []  # the verdict has said it
-    found = []
-    if sensitivity > LARGE:
-        found.append(
-            f"{_compared(features)} are too few to tell anything but large shifts: those of"
-            f" {_in_100(sensitivity)} or more."
-        )
-    return found + [feature.verdict for feature in features if feature.effect is None]
+        return []  # the verdict says why
+    few = [f"{_compared(features)} show only large shifts: those of {_in_100(sensitivity)} or more."]
+    return few * (sensitivity > LARGE) + [feature.verdict for feature in features if feature.effect is None]
 
 
-def _too_little(features: Sequence[FeatureDrift], baseline: str) -> str:
+def _obstacle(features: Sequence[FeatureDrift], baseline: str) -> str:
     before, now = (max(side) for side in zip(*(f.pictures for f in features), strict=True))
-    if not now:
-        return "there are no pictures"
     if now < FEWEST_PICTURES:
-        return f"{_count(now)} too few to compare with {baseline}, {FEWEST_PICTURES} are needed"
-    if not before:
-        return f"there is nothing in {baseline} to compare with"
-    return f"{_count(before)} too few in {baseline} to compare with, {FEWEST_PICTURES} are needed"
+        return f"a comparison needs {FEWEST_PICTURES} captured pictures and has {now}"
+    return f"a comparison needs {FEWEST_PICTURES} pictures in {baseline} and has {before}"
 
 
 def _finding(feature: FeatureDrift) -> str:
     if feature.name in CATEGORIES:
         return CATEGORIES[feature.name]
     if not _directed(feature):
-        return f"{_title(feature)} is spread otherwise"
-    words = WORDS[feature.name]
-    return words.higher if feature.lean > 0 else words.lower
+        return f"{_title(feature)} has a different spread"
+    wording = WORDINGS[feature.name]
+    return wording.higher if feature.lean > 0 else wording.lower
 
 
 def _figures(feature: FeatureDrift) -> str:
@@ -134,7 +103,7 @@ def _figures(feature: FeatureDrift) -> str:
         shares = {name: now.get(name, 0) - before.get(name, 0) for name in {*now, *before}}
         most = sorted(shares, key=lambda name: (-abs(shares[name]), -shares[name], name))[:SHOWN]
         return ", ".join(f"{name} {now.get(name, 0):.0%}, was {before.get(name, 0):.0%}" for name in most) + "."
-    _, _, name, digits, unit = WORDS[feature.name]
+    _, _, name, digits, unit = WORDINGS[feature.name]
     low, median, high = QUARTILES
     if feature.drifted and not _directed(feature):
         return (
@@ -162,10 +131,6 @@ def _compared(features: Sequence[FeatureDrift]) -> str:
     tested = [feature.pictures for feature in features if feature.p is not None]
     before, now = (min(side) for side in zip(*tested, strict=True))
     return f"{now:,} pictures against {before:,}"
-
-
-def _count(pictures: int) -> str:
-    return "1 picture is" if pictures == 1 else f"{pictures} pictures are"
 
 
 def _in_100(share: float) -> str:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from common.pages.words import duration
+from common.pages.formatting import duration
 from operations.workflow_drawing.execution import RUNNING, ExecutionPath, Failure, Step
 from operations.workflow_drawing.overlay import Overlay
 from operations.workflow_drawing.states import END, Definition, Transition

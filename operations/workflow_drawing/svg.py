@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from common.pages.words import duration
+from common.pages.formatting import duration
 from operations.workflow_drawing.arrows import Arrow, backward_arrows, find_arrows, main_path
 from operations.workflow_drawing.description import (
     clock,

@@ -1,11 +1,9 @@
-"""The monitoring page as people see it: with the figures of its JSON, on a phone and a desk."""
+"""The monitoring page in a browser: its figures are those of monitor.json, on a phone and a desktop."""
 
 import json
-import os
 import re
 from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -13,30 +11,25 @@ from operations.monitor import main
 from tests.browser.conftest import DESKTOP, PHONE, WIDTHS
 from tests.unit.operations.captures import BEGIN, drawn, line, named, write
 
-SCREENSHOTS = os.environ.get("MONITOR_SCREENSHOTS")  # a folder, to look at what the tests see
-
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """A report with all that there is: drift, damaged lines, refused calls, two days."""
+    """A report of two days with drift, damaged lines and refused calls."""
     folder = tmp_path_factory.mktemp("monitor")
-    for name, shift in (("fine", 0), ("now", 0.12)):
+    for name, shift in (("usual", 0), ("now", 0.12)):
         for hour in range(30):
             lines = []
             for call in range(10):
                 number = hour * 10 + call
-                sure = 0.99 - shift - 0.4 * (number * 37 % 300) / 300
-                bicycle = number % (3 if shift else 2) > 0
-                answer = {"bicycle": sure, "motorcycle": 1 - sure}
-                if not bicycle:
-                    answer = {"bicycle": 1 - sure, "motorcycle": sure}
+                confidence = 0.99 - shift - 0.4 * (number * 37 % 300) / 300
+                bicycle = confidence if number % (3 if shift else 2) else 1 - confidence
                 time = BEGIN + timedelta(hours=hour, minutes=6 * call)
-                lines.append(line(named(**answer), drawn(number % 60), time))
+                lines.append(line(named(bicycle=bicycle, motorcycle=1 - bicycle), drawn(number % 60), time))
             if shift and hour % 10 == 0:
                 lines += [b'{"captureData":\n', b"<html>\n"]
                 lines.append(line(b'{"code": 400, "type": "BadRequest", "message": "a GIF"}'))
             write(folder / name, lines, BEGIN + timedelta(hours=hour))
-    options = ["--captures", str(folder / "now"), "--baseline-captures", str(folder / "fine")]
+    options = ["--captures", str(folder / "now"), "--baseline-captures", str(folder / "usual")]
     assert main([*options, "--threshold", "0.8", "--out", str(folder / "out")]) == 0
     return folder / "out"
 
@@ -48,18 +41,16 @@ def figures(report):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_page_is_whole_at_any_width(report, watched, width, scheme):
+def test_page_fits_any_width(report, watched, width, scheme):
     seen = watched(WIDTHS[width], scheme)
     seen.page.goto((report / "monitor.html").as_uri())
 
-    if SCREENSHOTS:
-        seen.screenshot(Path(SCREENSHOTS) / f"monitor-{width}-{scheme}.png")
     assert seen.complaints == []
     assert seen.foreign() == []
     assert seen.too_wide() == []
 
 
-def test_the_tiles_are_the_figures(report, figures, watched):
+def test_tiles_show_the_figures(report, figures, watched):
     seen = watched(DESKTOP)
     seen.page.goto((report / "monitor.html").as_uri())
 
@@ -85,7 +76,7 @@ def table(page, region):
     return [row.locator("th, td").all_inner_texts() for row in rows.all()]
 
 
-def test_the_tables_are_the_figures(report, figures, watched):
+def test_tables_show_the_figures(report, figures, watched):
     seen = watched(DESKTOP)
     seen.page.goto((report / "monitor.html").as_uri())
 
@@ -112,30 +103,30 @@ def test_the_tables_are_the_figures(report, figures, watched):
     ]
     assert figures["damaged"] == len(damaged) == 6
     sentence = seen.page.get_by_text("lines =").inner_text()
-    lines, predictions, wrong, refused, outside = map(int, re.findall(r"\d+", sentence)[:5])
-    assert lines == predictions + wrong + refused + outside == figures["lines"]
+    lines, predictions, damaged_count, refused, outside = map(int, re.findall(r"\d+", sentence)[:5])
+    assert lines == predictions + damaged_count + refused + outside == figures["lines"]
 
 
-def test_pictures_and_charts_have_words_and_are_shown(report, figures, watched):
+def test_pictures_and_charts_are_shown_with_texts(report, figures, watched):
     seen = watched(PHONE)
     seen.page.goto((report / "monitor.html").as_uri())
 
     pictures = seen.page.locator(".pictures img")
     shown = [*figures["pictures"]["lowest"], *figures["pictures"]["random"]]
     assert pictures.count() == len(shown) == 48
-    for place, facts in enumerate(shown):
-        words = pictures.nth(place).get_attribute("alt") or ""
-        assert words.startswith(f"{facts['label']} at confidence {facts['confidence']:.3f}")
+    for position, facts in enumerate(shown):
+        text = pictures.nth(position).get_attribute("alt") or ""
+        assert text.startswith(f"{facts['label']} at confidence {facts['confidence']:.3f}")
     broken = seen.page.evaluate("[...document.images].filter(i => !i.complete || !i.naturalWidth || !i.alt).length")
     assert broken == 0
     charts = [c.get_attribute("alt") for c in seen.page.locator("figure img").all()]
     medians = [period["median"] for period in figures["periods"]]
     assert any(f"{min(medians):.3g} and {max(medians):.3g}" in (alt or "") for alt in charts)
     for name, facts in figures["class_figures"].items():
-        assert any(f"the {facts['predictions']} answers {name} are" in (alt or "") for alt in charts)
+        assert any(f"of the {facts['predictions']} answers {name}:" in (alt or "") for alt in charts)
 
 
-def test_headings_are_in_order_and_tables_can_be_reached_by_keyboard(report, watched):
+def test_headings_are_in_order_and_tables_reachable_by_keyboard(report, watched):
     seen = watched(PHONE)
     seen.page.goto((report / "monitor.html").as_uri())
 
@@ -150,30 +141,22 @@ def test_headings_are_in_order_and_tables_can_be_reached_by_keyboard(report, wat
     assert {"What was compared", "Figures of each class", "Damaged lines"} <= reached
 
 
+NO_CALL = "No call in the time asked for is captured."
+NOTHING = "Nothing has been captured yet."
+
+
+@pytest.mark.parametrize(("folder", "shown", "hidden"), [("now", NO_CALL, NOTHING), ("empty", NOTHING, NO_CALL)])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_no_call_in_the_time_asked_for_is_told_from_nothing(report, tmp_path, watched, width):
-    captures = str(report.parent / "now")
+def test_report_without_calls_says_why(report, tmp_path, watched, width, folder, shown, hidden):
+    captures = report.parent / folder
+    captures.mkdir(exist_ok=True)
     options = ["--baseline", "none", "--from", "2026-11-25", "--out", str(tmp_path)]
-    assert main(["--captures", captures, *options]) == 0
+    assert main(["--captures", str(captures), *options]) == 0
     seen = watched(WIDTHS[width])
 
     seen.page.goto((tmp_path / "monitor.html").as_uri())
 
-    if SCREENSHOTS:
-        seen.screenshot(Path(SCREENSHOTS) / f"no-call-{width}.png")
-    assert seen.page.get_by_text("No call in the time asked for is captured.").is_visible()
-    assert not seen.page.get_by_text("Nothing has been captured yet.").is_visible()
-    assert seen.complaints == []
-    assert seen.too_wide() == []
-
-
-def test_a_report_of_nothing_says_so(tmp_path, watched):
-    (tmp_path / "captures").mkdir()
-    assert main(["--captures", str(tmp_path / "captures"), "--out", str(tmp_path / "out")]) == 0
-    seen = watched(PHONE)
-
-    seen.page.goto((tmp_path / "out/monitor.html").as_uri())
-
-    assert seen.page.get_by_text("Nothing has been captured yet.").is_visible()
+    assert seen.page.get_by_text(shown).is_visible()
+    assert not seen.page.get_by_text(hidden).is_visible()
     assert seen.complaints == []
     assert seen.too_wide() == []

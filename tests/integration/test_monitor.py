@@ -1,4 +1,4 @@
-"""Monitoring with a real S3 and CloudWatch, real processes, and SageMaker's real capture files."""
+"""Monitoring with S3, CloudWatch and an endpoint of the laptop's AWS, in several processes."""
 
 import json
 import os
@@ -17,46 +17,16 @@ from samcli.yamlhelper import yaml_parse
 
 from operations.monitor import main
 from operations.monitoring import publish, reading
-from operations.monitoring.places import FolderCaptures
-from operations.monitoring.reading import read_captures
 from tests.integration.laptop_aws import ROOT, LaptopAws, unique, wait_until
-from tests.integration.sagemaker_requests import (
-    CAPTURE,
-    endpoint_config,
-    get,
-    keys,
-    settled_endpoint,
-)
-from tests.unit.operations.captures import a_few_hours, drawn, line, named, write
+from tests.integration.sagemaker_requests import CAPTURE, endpoint_config, get, keys, settled_endpoint
+from tests.unit.operations.captures import drawn, line, named, write, write_hours
 
 REAL = ROOT.parent / "shared/data/data-capture"
 METRICS = {"Coverage", "MeanConfidence", "DamagedLines"}
 
 
-def read(folder: Path, processes: int, report: Any = lambda *_: None) -> Any:
-    return read_captures(FolderCaptures(folder), class_names=None, processes=processes, report=report)
-
-
-def test_processes_read_the_same_as_one(tmp_path, monkeypatch):
-    a_few_hours(tmp_path, hours=3)
-    write(tmp_path, [b"{\n"], name="damaged")
-    alone = read(tmp_path, 1)
-    monkeypatch.setattr(reading, "CHUNK_BYTES", 30_000)
-    monkeypatch.setattr(reading, "ALONE_BYTES", 0)
-    seen: list[tuple[int, int]] = []
-
-    together = read(tmp_path, 2, lambda done, total: seen.append((done, total)))
-
-    assert together.lines == alone.lines
-    assert together.damaged == alone.damaged
-    assert together.damaged_lines == alone.damaged_lines
-    for name in ("times", "confidences", "labels", "files", "lines", "offsets"):
-        np.testing.assert_array_equal(getattr(together.predictions, name), getattr(alone.predictions, name))
-    assert seen[-1] == (seen[-1][1], seen[-1][1])
-
-
 @pytest.mark.skipif(not REAL.is_dir(), reason="no ../shared/data/data-capture")
-def test_sagemakers_own_files_are_read_to_the_last_line(tmp_path, monkeypatch):
+def test_files_of_sagemaker_are_read_completely(tmp_path, monkeypatch):
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
     names = ["bicycle", "motorcycle"]
@@ -96,37 +66,36 @@ def upload(aws: LaptopAws, folder: Path, bucket: str, prefix: str) -> None:
         s3.upload_file(str(path), bucket, f"{prefix}/{path.relative_to(folder).as_posix()}")
 
 
-def test_captures_in_s3_give_the_figures_of_the_folder(laptop_aws, bucket, tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "CHUNK_BYTES", 20_000)  # several ranges of each object
+def test_captures_in_s3_read_by_two_processes_give_the_figures_of_the_folder(laptop_aws, bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "TASK_BYTES", 1)  # several tasks
     monkeypatch.setattr(reading, "ALONE_BYTES", 0)  # and processes
     captures = tmp_path / "captures"
-    a_few_hours(captures)
+    write_hours(captures)
     write(captures, [line(named(bicycle=0.9, motorcycle=0.1))[:900], b"?\n"], name="damaged")
     upload(laptop_aws, captures, bucket, "captures")
     options = ["--threshold", "0.9", "--baseline", "none"]
 
-    for place, out in ((f"s3://{bucket}/captures/scones", "s3"), (captures / "scones", "folder")):
-        assert main(["--captures", str(place), "--out", str(tmp_path / out), *options]) == 0
+    for location, out, processes in (
+        (f"s3://{bucket}/captures/scones", "s3", "2"),
+        (str(captures / "scones"), "folder", "1"),
+    ):
+        output = ["--out", str(tmp_path / out), "--processes", processes]
+        assert main(["--captures", location, *output, *options]) == 0
 
     found, expected = (json.loads((tmp_path / out / "monitor.json").read_text()) for out in ("s3", "folder"))
     assert found["lines"] == 61
-    assert found["damaged"] == 1  # what was cut off goes on to the next line's end
+    assert found["damaged"] == 1  # the cut-off line continues to the next line's end
     for same in set(found) - {"captures", "generated"}:
         assert found[same] == expected[same], same
 
 
-def test_a_wrong_prefix_is_told_from_one_without_captures_yet(laptop_aws, bucket, tmp_path, capsys):
-    a_few_hours(tmp_path / "captures", hours=1)
-    upload(laptop_aws, tmp_path / "captures", bucket, "captures")
-    out = str(tmp_path / "out")
+def test_endpoint_without_captures_is_reported_as_nothing_captured(laptop_aws, bucket, tmp_path, capsys):
+    own = "scones-unlimited-training-000000000000-us-east-1"
+    laptop_aws.client("s3").create_bucket(Bucket=own)
 
-    assert main(["--captures", f"s3://{bucket}/capture", "--out", out]) == 1
-    assert f"beside it are s3://{bucket}/captures/" in capsys.readouterr().err
+    assert main(["--out", str(tmp_path)]) == 0
 
-    own = "s3://scones-unlimited-training-000000000000-us-east-1"
-    laptop_aws.client("s3").create_bucket(Bucket=own.removeprefix("s3://"))
-    assert main(["--out", out]) == 0
-    assert f"Nothing has been captured at {own}/captures/" in capsys.readouterr().out
+    assert f"Nothing has been captured at s3://{own}/captures/" in capsys.readouterr().out
 
 
 ANSWERS = """
@@ -154,7 +123,7 @@ def output_fn(prediction, accept):
 
 
 @pytest.mark.parametrize("shape", ["list", "object"])
-def test_what_an_endpoint_answered_is_what_the_report_says(laptop_aws, bucket, tmp_path, capsys, shape):
+def test_report_equals_the_answers_of_the_endpoint(laptop_aws, bucket, tmp_path, capsys, shape):
     name = unique("monitored")
     config = endpoint_config(laptop_aws, unique("model"), ANSWERS.replace("SHAPE", repr(shape)), CAPTURE)
     laptop_aws.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=config)
@@ -163,10 +132,7 @@ def test_what_an_endpoint_answered_is_what_the_report_says(laptop_aws, bucket, t
     answers = []  # each is [share of car, share of van]
     for number in range(40):
         body = runtime.invoke_endpoint(
-            EndpointName=name,
-            Body=drawn(number),
-            ContentType="image/png",
-            Accept="application/json",
+            EndpointName=name, Body=drawn(number), ContentType="image/png", Accept="application/json"
         )["Body"].read()
         answer = json.loads(body)
         answers.append(answer["probabilities"] if shape == "object" else answer)
@@ -213,15 +179,15 @@ def points(aws: LaptopAws, namespace: str, metric: str, **dimensions: str) -> li
 
 
 def settled_hour() -> datetime:
-    """Return when the newest hour ended whose captures are taken to have arrived."""
+    """Return the end of the newest hour whose captures should have arrived."""
     return (datetime.now(UTC) - publish.LATE).replace(minute=0, second=0, microsecond=0)
 
 
 @pytest.mark.parity("cloudwatch-own-metrics")
-def test_the_newest_full_hour_is_published_once(laptop_aws, bucket, tmp_path, capsys):
+def test_newest_complete_hour_is_published_once(laptop_aws, bucket, tmp_path, capsys):
     this_hour = settled_hour()
     captures = tmp_path / "captures"
-    a_few_hours(captures, hours=4, begin=this_hour - timedelta(hours=3))
+    write_hours(captures, hours=4, begin=this_hour - timedelta(hours=3))
     options = ["--captures", str(captures), "--baseline-captures", str(captures), "--publish"]
     options += ["--out", str(tmp_path / "out"), "--threshold", "0.905", "--endpoint", "scones"]
     options += ["--stack-name", "monitored"]
@@ -243,15 +209,15 @@ def test_the_newest_full_hour_is_published_once(laptop_aws, bucket, tmp_path, ca
 
 
 @pytest.mark.parity("cloudwatch-own-metrics")
-def test_an_alarm_hears_of_drift(laptop_aws, bucket, tmp_path):
-    """The template's alarm: one hour too few is put where it looks, the last one is published."""
+def test_published_drift_sets_the_alarm(laptop_aws, bucket, tmp_path):
+    """The template's alarm has one hour of drift too few; the monitor publishes the last one."""
     cloudwatch = laptop_aws.client("cloudwatch")
     template = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
     alarm = template["DriftAlarm"]["Properties"]
     assert [d["Name"] for d in alarm["Dimensions"]] == ["EndpointName"]
     dimensions = [{"Name": "EndpointName", "Value": "scones"}]
-    of_the_stack = {"Namespace": "alarmed", "AlarmActions": [], "OKActions": []}
-    cloudwatch.put_metric_alarm(**{**alarm, **of_the_stack, "Dimensions": dimensions, "AlarmName": "drift"})
+    replaced = {"Namespace": "alarmed", "AlarmActions": [], "OKActions": [], "Dimensions": dimensions}
+    cloudwatch.put_metric_alarm(**{**alarm, **replaced, "AlarmName": "drift"})
     this_hour = settled_hour()
     start = this_hour - timedelta(hours=1)
     cloudwatch.put_metric_data(
@@ -266,11 +232,10 @@ def test_an_alarm_hears_of_drift(laptop_aws, bucket, tmp_path):
             for hour in range(alarm["DatapointsToAlarm"] - 1)
         ],
     )
-    fine, other = tmp_path / "fine", tmp_path / "other"
-    a_few_hours(fine, hours=3, each=40, begin=this_hour - timedelta(hours=5))
-    sure = [line(named(car=0.99, van=0.01), drawn(n), start) for n in range(60)]
-    write(other, sure, start)
-    options = ["--captures", str(other), "--baseline-captures", str(fine), "--publish"]
+    usual, other = tmp_path / "usual", tmp_path / "other"
+    write_hours(usual, hours=3, each=40, begin=this_hour - timedelta(hours=5))
+    write(other, [line(named(car=0.99, van=0.01), drawn(n), start) for n in range(60)], start)
+    options = ["--captures", str(other), "--baseline-captures", str(usual), "--publish"]
 
     def state() -> str:
         [found] = cloudwatch.describe_alarms(AlarmNames=["drift"])["MetricAlarms"]
@@ -283,13 +248,10 @@ def test_an_alarm_hears_of_drift(laptop_aws, bucket, tmp_path):
     wait_until(lambda: state() == "ALARM", seconds=30)
 
 
-def others_of_session(session: int) -> set[int]:
-    """Return the processes of a session that run, but for the one that began it."""
-    return {
-        pid
-        for pid in (int(path.name) for path in Path("/proc").glob("[0-9]*"))
-        if pid != session and runs_in(session, pid)
-    }
+def children_of_session(session: int) -> set[int]:
+    """Return the running processes of a session, without the one that began it."""
+    pids = {int(path.name) for path in Path("/proc").glob("[0-9]*")}
+    return {pid for pid in pids - {session} if runs_in(session, pid)}
 
 
 def runs_in(session: int, pid: int) -> bool:
@@ -300,10 +262,11 @@ def runs_in(session: int, pid: int) -> bool:
         return False
 
 
-def begin_to_read(tmp_path: Path) -> subprocess.Popen[str]:
-    """Begin a monitor that reads captures with two processes into tmp_path / "out"."""
+def start_monitor(tmp_path: Path) -> subprocess.Popen[str]:
+    """Start a monitor that reads captures with two processes and writes to tmp_path / "out"."""
     captures = tmp_path / "captures"
-    write(captures, [line(named(car=0.9, van=0.1))] * 12_000)
+    for number in range(12):
+        write(captures, [line(named(car=0.9, van=0.1))] * 1_000, name=f"{number}")
     command = [sys.executable, "-m", "operations.monitor", "--captures", str(captures)]
     return subprocess.Popen(
         [*command, "--out", str(tmp_path / "out"), "--baseline", "none", "--processes", "2"],
@@ -317,41 +280,40 @@ def begin_to_read(tmp_path: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("process", [1, 2, 4])
-def test_an_interrupt_leaves_no_process_and_no_half_a_report(tmp_path, process):
-    """Whichever process has just begun: resource tracker, server, first or second reader."""
-    monitor = begin_to_read(tmp_path)
+def test_interrupt_leaves_no_process_and_no_report(tmp_path, process):
+    """The process that has just started is the resource tracker, the server or the second reader."""
+    monitor = start_monitor(tmp_path)
 
-    wait_until(lambda: len(others_of_session(monitor.pid)) >= process, seconds=30)
+    wait_until(lambda: len(children_of_session(monitor.pid)) >= process, seconds=30)
     os.killpg(monitor.pid, signal.SIGINT)
-    _, said = monitor.communicate(timeout=60)
+    _, output = monitor.communicate(timeout=60)
 
-    assert monitor.returncode == 130, said
-    assert "monitor: interrupted; nothing was written" in said
-    assert "Traceback" not in said
+    assert monitor.returncode == 130, output
+    assert "monitor: interrupted; nothing was written" in output
+    assert "Traceback" not in output
     assert not (tmp_path / "out").exists()
-    wait_until(lambda: not others_of_session(monitor.pid), seconds=30)
+    wait_until(lambda: not children_of_session(monitor.pid), seconds=30)
 
 
 @pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGKILL])
-def test_a_monitor_that_is_killed_takes_its_processes_along(tmp_path, ended_by):
-    monitor = begin_to_read(tmp_path)
-    others: set[int] = set()
+def test_killed_monitor_ends_its_processes(tmp_path, ended_by):
+    monitor = start_monitor(tmp_path)
+    children: set[int] = set()
 
     def both_read() -> bool:
-        others.update(others_of_session(monitor.pid))
-        return len(others) >= 4  # resource tracker, server, two readers
+        children.update(children_of_session(monitor.pid))
+        return len(children) >= 4  # resource tracker, server, two readers
 
     try:
         wait_until(both_read, seconds=30)
         monitor.send_signal(ended_by)
-        # Its end is seen where all have closed what they write to.
-        monitor.communicate(timeout=30)
+        monitor.communicate(timeout=30)  # returns when all processes have closed their output
 
         assert monitor.returncode == -ended_by
-        wait_until(lambda: not others_of_session(monitor.pid), seconds=30)
+        wait_until(lambda: not children_of_session(monitor.pid), seconds=30)
         assert not (tmp_path / "out").exists()
     finally:
         monitor.kill()
-        for pid in filter(lambda pid: runs_in(monitor.pid, pid), others):
+        for pid in filter(lambda pid: runs_in(monitor.pid, pid), children):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

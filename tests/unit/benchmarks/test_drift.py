@@ -1,22 +1,21 @@
-"""The benchmark of drift measures each scenario, and its report can be shown again."""
+"""The drift benchmark measures and shows each scenario."""
 
-import io
 import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from benchmarks import drift
-from benchmarks.drift_rates import CHANGES, CLASSES, SCENARIOS, Pool, measure
+from benchmarks.drift import CHANGES, CLASSES, SCENARIOS, Pool, draw_pool, measure
+from operations.monitoring.distances import Observation
 from operations.monitoring.sample import Sample
 
 COUNT = 400
 
 
-def pool():
-    """Pictures in numbers that nobody has drawn: darker or blurred, they have half of a feature."""
+def made_up_pool():
+    """Return made-up features: darker or blurred pictures have half of one."""
     generator = np.random.default_rng(0)
     truth = [name for name in CLASSES for _ in range(COUNT)]
     feature = {name: generator.normal(1, 0.1, 2 * COUNT) for name in ("brightness", "sharpness")}
@@ -34,8 +33,8 @@ def pool():
     return Pool(truth, samples)
 
 
-def test_samples_of_a_repetition_share_no_picture_and_have_the_wanted_shares(monkeypatch):
-    given = pool()
+def test_measure_samples_share_no_picture_and_have_the_class_mix(monkeypatch):
+    given = made_up_pool()
     ids = np.arange(2.0 * COUNT)
     for sample in given.samples.values():
         sample.features["bytes"] = ids
@@ -45,7 +44,7 @@ def test_samples_of_a_repetition_share_no_picture_and_have_the_wanted_shares(mon
         seen.append((before, now))
         return SimpleNamespace(drifted=False, features=[], verdict="")
 
-    monkeypatch.setattr("benchmarks.drift_rates.compare", compare)
+    monkeypatch.setattr("benchmarks.drift.compare", compare)
     measure(given, SCENARIOS["class mix (75/25)"], repetitions=5)
     for before, now in seen:
         assert (len(before.labels), len(now.labels)) == (400, 200)
@@ -54,30 +53,28 @@ def test_samples_of_a_repetition_share_no_picture_and_have_the_wanted_shares(mon
     assert len({now.labels.count("bicycle") for _, now in seen}) == 2
 
 
-@pytest.mark.parametrize(("told", "named"), [("darker", 1), ("flatter", 0)])
-def test_what_is_only_listed_has_not_been_named(monkeypatch, told, named):
+@pytest.mark.parametrize(("finding", "named"), [("darker", 1), ("flatter", 0)])
+def test_measure_feature_listed_without_sentence_is_not_named(monkeypatch, finding, named):
     dark = SimpleNamespace(name="brightness", drifted=True, verdict="The pictures are darker.")
     flat = SimpleNamespace(name="contrast", drifted=True, verdict="The pictures are flatter.")
-    words = f"Drift in 2 of 10 features: contrast, brightness. The pictures are {told}."
-    drift = SimpleNamespace(drifted=True, features=[dark, flat], verdict=words)
-    monkeypatch.setattr("benchmarks.drift_rates.compare", lambda *_, **__: drift)
+    verdict = f"Drift in 2 of 10 features: contrast, brightness. The pictures are {finding}."
+    drift = SimpleNamespace(drifted=True, features=[dark, flat], verdict=verdict)
+    monkeypatch.setattr("benchmarks.drift.compare", lambda *_, **__: drift)
 
-    found = measure(pool(), SCENARIOS["darker (x 0.7)"], repetitions=3)
+    found = measure(made_up_pool(), SCENARIOS["darker (x 0.7)"], repetitions=3)
 
     assert (found["alarms"], found["named"]) == (1, named)
     assert found["features"] == {"brightness": 1, "contrast": 1}
 
 
-def test_the_report_has_every_scenario_and_can_be_shown(monkeypatch, tmp_path, capsys):
-    given = pool()
-    observer = SimpleNamespace(members=1, look=None)
+def test_main_writes_and_shows_every_scenario(monkeypatch, tmp_path, capsys):
+    given = made_up_pool()
+    observer = SimpleNamespace(members=1, observe=None)
     monkeypatch.setattr(drift, "load_observer", lambda _: observer)
-    monkeypatch.setattr(drift, "read_baseline", lambda _: given.sample("none", range(0, 2 * COUNT, 2)))
+    monkeypatch.setattr(drift, "read_baseline", lambda _: given.sample("none", np.arange(0, 2 * COUNT, 2)))
     monkeypatch.setattr(drift, "draw_pool", lambda *_, **__: given)
-    monkeypatch.setattr(drift, "compare_seconds", lambda: {"5000": 0.5})
     report = tmp_path / "drift.json"
-    words = ["--model", "model", "--repetitions", "3", "--report", str(report)]
-    assert drift.main(words) == 0
+    assert drift.main(["--model", "model", "--repetitions", "3", "--report", str(report)]) == 0
     found = json.loads(report.read_text())
     assert list(found["scenarios"]) == list(SCENARIOS)
     dark = found["scenarios"]["darker (x 0.7)"]["against_new_drawings"]
@@ -85,19 +82,39 @@ def test_the_report_has_every_scenario_and_can_be_shown(monkeypatch, tmp_path, c
     assert found["model"]["accuracy_on_new_drawings"] == 1
     printed = capsys.readouterr().out
     assert "blurred (radius 1)" in printed
-    shown = io.StringIO()
-    drift.show(found, Console(file=shown, width=120))
-    assert "3 repetitions each; the model tells 100.0% of the new drawings rightly" in (
-        shown.getvalue().replace("\n", " ")
-    )
+    assert "3 repetitions each; accuracy on new drawings: 100.0%" in printed.replace("\n", " ")
 
 
-def test_too_few_drawings_are_refused(capsys):
+def test_main_with_too_few_drawings_is_refused(capsys):
     with pytest.raises(SystemExit):
         drift.main(["--pictures", "300"])
     assert "at least 400" in capsys.readouterr().err
 
 
-def test_a_model_that_is_not_there_is_named(tmp_path, capsys):
+def test_main_with_missing_model_names_it(tmp_path, capsys):
     assert drift.main(["--model", str(tmp_path / "none")]) == 1
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def drawn_pool():
+    """Features of drawn pictures, with made-up answers."""
+
+    def observe(pictures):
+        generator = np.random.default_rng(0)
+        labels = [name for name in CLASSES for _ in range(COUNT)]
+        return Observation(generator.gamma(9, 1, len(pictures)), labels, generator.beta(8, 2, len(pictures)))
+
+    return draw_pool(COUNT, observe, seed=1)
+
+
+@pytest.mark.parametrize("name", ["same", "same, 30 pictures"])
+def test_measure_without_shift_has_few_false_alarms(drawn_pool, name):
+    found = measure(drawn_pool, SCENARIOS[name], repetitions=200)
+    assert found["alarms"] <= 0.05, found
+
+
+@pytest.mark.parametrize("name", ["darker (x 0.7)", "blurred (radius 1)", "class mix (75/25)"])
+def test_measure_shift_of_200_pictures_is_found_and_named(drawn_pool, name):
+    found = measure(drawn_pool, SCENARIOS[name], repetitions=200)
+    assert found["named"] >= 0.9, found

@@ -1,4 +1,4 @@
-"""The monitoring benchmark measures what it says."""
+"""The monitoring benchmark writes captures and measures time and memory."""
 
 import json
 import os
@@ -8,7 +8,6 @@ import pytest
 
 import operations.monitor
 from benchmarks.monitor import (
-    Layout,
     MonitorFailedError,
     capture_lines,
     main,
@@ -21,10 +20,9 @@ from common.waiting import make_console
 from operations.monitoring.capture_line import read_line
 
 MEGABYTE = 1_000_000
-KINDS = ("hourly", "huge", "single")
 
 
-def test_its_lines_are_captured_calls():
+def test_capture_lines_are_captured_calls():
     calls = [read_line(line.encode(), None) for line in capture_lines(5, 32)]
 
     assert [call.time for call in calls] == sorted(call.time for call in calls)
@@ -33,18 +31,17 @@ def test_its_lines_are_captured_calls():
 
 
 def test_captures_are_written_once(tmp_path):
-    arguments = parse_arguments(["--work", str(tmp_path)])
-    layout = Layout("hourly", lines=25, per_file=10)
+    arguments = (parse_arguments(["--work", str(tmp_path)]), "hourly", 25, 10, make_console())
 
-    folder = write_captures(arguments, layout, make_console())
+    folder = write_captures(*arguments)
     files = {path: path.stat().st_mtime_ns for path in folder.rglob("*.jsonl")}
 
     assert sorted(len(path.read_text().splitlines()) for path in files) == [5, 10, 10]
-    assert write_captures(arguments, layout, make_console()) == folder
+    assert write_captures(*arguments) == folder
     assert files == {path: path.stat().st_mtime_ns for path in folder.rglob("*.jsonl")}
 
 
-def test_files_of_one_line_are_measured_too(tmp_path, monkeypatch, capsys):
+def test_main_measures_every_layout(tmp_path, monkeypatch, capsys):
     def run_here(command):
         assert command[1:3] == ["-m", "operations.monitor"]
         assert operations.monitor.main(command[3:]) == 0
@@ -57,12 +54,12 @@ def test_files_of_one_line_are_measured_too(tmp_path, monkeypatch, capsys):
     assert main([*options, "--work", str(tmp_path), "--report", str(report)]) == 0
 
     figures = json.loads(report.read_text())
-    counts = {name: (figures[name]["lines"], figures[name]["files"]) for name in KINDS}
-    assert counts == {"hourly": (30, 1), "huge": (30, 1), "single": (7, 7)}
+    counts = {name: (figures[name]["lines"], figures[name]["files"]) for name in ("hourly", "single")}
+    assert counts == {"hourly": (30, 1), "single": (7, 7)}
     assert "single" in capsys.readouterr().out
 
 
-def test_the_memory_of_a_process_and_its_child_is_seen():
+def test_run_measured_counts_the_memory_of_children():
     child = "b = bytes(range(250)) * 400_000; import time; time.sleep(0.5)"
     program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
 
@@ -73,6 +70,6 @@ def test_the_memory_of_a_process_and_its_child_is_seen():
     assert session_bytes(os.getsid(0)) > 0
 
 
-def test_a_monitor_that_fails_is_told():
+def test_run_measured_failure_has_the_output():
     with pytest.raises(MonitorFailedError, match="ended with 3: no luck"):
         run_measured([sys.executable, "-c", "import sys; print('no luck'); sys.exit(3)"])

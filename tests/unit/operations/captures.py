@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from local.sagemaker.data_capture import CapturedInvocation, capture_line
+from operations.monitoring.capture_locations import Captures, FolderCaptures
+from operations.monitoring.predictions import Reading
+from operations.monitoring.reading import read_captures
 from training.sources.synthetic import draw_picture
 
 BEGIN = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
@@ -44,12 +47,7 @@ def line(
     """Return a captured call; a list of numbers is the built-in algorithm's answer."""
     body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
     call = CapturedInvocation(
-        drawn(0) if picture is None else picture,
-        "image/png",
-        body,
-        "application/json",
-        time,
-        inference_id,
+        drawn(0) if picture is None else picture, "image/png", body, "application/json", time, inference_id
     )
     return capture_line(dict(config), call).encode()
 
@@ -62,17 +60,32 @@ def write(folder: Path, lines: Sequence[bytes], hour: datetime = BEGIN, name: st
     return path
 
 
-def a_few_hours(folder: Path, hours: int = 5, each: int = 12, begin: datetime = BEGIN) -> None:
-    """Write hours of calls, a file each: more doubtful and more motorcycles from hour to hour."""
+def read(captures: Path | Captures, **options: Any) -> Reading:
+    """Read the captures of a folder, in this process unless `options` ask for more."""
+    captures = FolderCaptures(captures) if isinstance(captures, Path) else captures
+    return read_captures(captures, **{"class_names": None, "processes": 1, "report": lambda *_: None, **options})
+
+
+def write_calls(folder: Path, calls: Sequence[tuple[int, str | None]]) -> None:
+    """Write captures of calls, given by number of the picture and inference id, a second apart."""
+    answer = named(car=0.9, van=0.1)
+    write(
+        folder,
+        [
+            line(answer, drawn(number), BEGIN + timedelta(seconds=second), inference_id=inference_id)
+            for second, (number, inference_id) in enumerate(calls)
+        ],
+    )
+
+
+def write_hours(folder: Path, hours: int = 5, each: int = 12, begin: datetime = BEGIN) -> None:
+    """Write hours of calls, a file each: less confident and more motorcycles from hour to hour."""
     for hour in range(hours):
         start = begin + timedelta(hours=hour)
         lines = []
         for call in range(each):
-            sure = 0.99 - 0.05 * hour - 0.01 * (call % 7)
-            bicycle = call % (hour + 2) > 0
-            answer = named(bicycle=sure, motorcycle=1 - sure)
-            if not bicycle:
-                answer = named(bicycle=1 - sure, motorcycle=sure)
+            confidence = 0.99 - 0.05 * hour - 0.01 * (call % 7)
+            bicycle = confidence if call % (hour + 2) else 1 - confidence
             time = start + timedelta(seconds=3600 * call / each)
-            lines.append(line(answer, drawn(hour * each + call), time))
+            lines.append(line(named(bicycle=bicycle, motorcycle=1 - bicycle), drawn(hour * each + call), time))
         write(folder, lines, start)

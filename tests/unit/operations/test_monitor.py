@@ -1,4 +1,4 @@
-"""The command: what it writes, compares and says, on captures in a folder, without an account."""
+"""The command `operations.monitor` on captures in a folder, without an account."""
 
 import io
 import json
@@ -7,26 +7,19 @@ import shutil
 from datetime import timedelta
 
 import pytest
-import torch
 from botocore.exceptions import NoRegionError
-from PIL import Image
 
-from benchmarks.hostile_pictures.model import write_untrained_model
 from common import settings
 from operations.monitor import main, parse_arguments
+from operations.monitoring.capture_locations import FolderCaptures
 from operations.monitoring.comparison import compare_predictions
-from operations.monitoring.endpoint_facts import (
-    choose_baseline,
-    choose_threshold,
-    endpoint_captures,
-)
-from operations.monitoring.places import FolderCaptures
-from operations.monitoring.reading import read_captures
+from operations.monitoring.endpoint_facts import choose_baseline, choose_threshold, endpoint_captures
 from operations.monitoring.sample import read_baseline
 from tests.unit.aws_stubs import REGION, StubbedSession
-from tests.unit.operations.captures import BEGIN, a_few_hours, drawn, line, named, write
+from tests.unit.operations.captures import BEGIN, drawn, line, named, read, write, write_calls, write_hours
 from tests.unit.training.model_archives import add_served_model, held_out, model_archive
-from training.container.picture_model import baseline, network
+from tests.unit.training.sagemaker_answers import described_endpoint
+from training.container.picture_model import network, train
 from training.container.picture_model.picture_features import picture_features
 
 STACK = {
@@ -38,7 +31,7 @@ STACK = {
 
 
 class NoAws:
-    """A session on a machine where nothing of AWS is set up."""
+    """A session on a machine without AWS settings."""
 
     region_name = None
 
@@ -54,53 +47,54 @@ def no_aws(monkeypatch):
 @pytest.fixture
 def captures(tmp_path):
     folder = tmp_path / "captures"
-    a_few_hours(folder)
+    write_hours(folder)
     return folder
 
 
-def run(captures, out, *options):
-    return main(["--captures", str(captures), "--out", str(out), *options])
+@pytest.fixture
+def report(tmp_path):
+    """Return a function that runs the monitor over captures and returns monitor.json."""
+
+    def run(captures, *options):
+        assert main(["--captures", str(captures), "--out", str(tmp_path / "out"), *options]) == 0
+        return json.loads((tmp_path / "out/monitor.json").read_text())
+
+    return run
 
 
-def test_a_folder_gives_a_page_and_figures(captures, tmp_path, capsys):
-    assert run(captures, tmp_path / "out") == 0
+@pytest.fixture
+def page(tmp_path):
+    """Return a function that reads monitor.html."""
+    return (tmp_path / "out/monitor.html").read_text
 
-    figures = json.loads((tmp_path / "out/monitor.json").read_text())
-    page = (tmp_path / "out/monitor.html").read_text()
-    for name in (
-        "files",
-        "lines",
-        "damaged",
-        "predictions",
-        "classes",
-        "first",
-        "last",
-        "coverage",
-        "mean_confidence",
-        "drift",
-    ):
-        assert name in figures
+
+def drifted(figures):
+    return {feature["name"] for feature in figures["drift"]["features"] if feature["drifted"]}
+
+
+def test_monitor_writes_page_and_figures(captures, tmp_path, report, page, capsys):
+    figures = report(captures)
+
+    names = {"files", "damaged", "classes", "first", "last", "coverage", "mean_confidence", "drift"}
+    assert names <= set(figures)
     assert figures["lines"] == figures["predictions"] == 60
     assert figures["threshold"] == settings.project().confidence_threshold
     assert figures["threshold_source"] == "as in samconfig.toml"
     assert figures["drift"]["drifted"] is None
-    assert "no AWS region or credentials are set: export AWS_DEFAULT_REGION and log in to AWS. Name a baseline" in page
-    assert page.count("data:image/png") == 48
-    assert not re.search(r'(?:src|href)="(?!data:)', page)
-    said = capsys.readouterr().out
-    assert "60 in 5 files = 60 predictions + 0 damaged + 0 refused + 0 of other times" in said
-    assert "no AWS region or credentials are set" in said
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "monitor.html",
-        "monitor.json",
-    ]
+    advice = "no AWS region or credentials are set: export AWS_DEFAULT_REGION and log in to AWS. Name a baseline"
+    assert advice in page()
+    assert page().count("data:image/png") == 48
+    assert not re.search(r'(?:src|href)="(?!data:)', page())
+    printed = capsys.readouterr().out
+    assert "60 in 5 files = 60 predictions + 0 damaged + 0 refused + 0 of other times" in printed
+    assert "no AWS region or credentials are set" in printed
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["monitor.html", "monitor.json"]
 
 
-def test_pictures_shown_are_named_with_their_lines(captures, tmp_path):
-    assert run(captures, tmp_path, "--sample", "3", "--threshold", "0.7") == 0
+def test_pictures_shown_have_the_facts_of_their_lines(captures, report):
+    pictures = report(captures, "--sample", "3", "--threshold", "0.7")["pictures"]
 
-    pictures = json.loads((tmp_path / "monitor.json").read_text())["pictures"]
-    assert [len(some) for some in pictures.values()] == [3, 3]
+    assert [len(shown) for shown in pictures.values()] == [3, 3]
     assert [round(shown["confidence"], 2) for shown in pictures["lowest"]] == [0.73, 0.74, 0.75]
     for shown in pictures["lowest"]:
         text = (captures / shown["file"]).read_text().splitlines()[shown["line"] - 1]
@@ -111,129 +105,115 @@ def test_pictures_shown_are_named_with_their_lines(captures, tmp_path):
         assert shown["accepted"] is True
 
 
-def test_nothing_captured_is_said_and_is_no_error(tmp_path, capsys):
+def test_empty_folder_is_reported_as_nothing_captured(tmp_path, report, page, capsys):
     (tmp_path / "captures").mkdir()
 
-    assert run(tmp_path / "captures", tmp_path / "out") == 0
+    assert report(tmp_path / "captures")["lines"] == 0
 
     assert "Nothing has been captured at" in capsys.readouterr().out
-    assert json.loads((tmp_path / "out/monitor.json").read_text())["lines"] == 0
-    assert "Nothing has been captured yet." in (tmp_path / "out/monitor.html").read_text()
+    assert "Nothing has been captured yet." in page()
 
 
-def test_damaged_lines_alone_are_a_report_too(tmp_path, capsys):
-    write(tmp_path / "captures", [b"{\n", b"<html><b>\n"])
+def test_damaged_lines_alone_are_reported(tmp_path, report, page, capsys):
+    # The last one has a label that no file can hold.
+    surrogate = line(rb'{"labels": ["\ud800", "van"], "probabilities": [0.9, 0.1]}')
+    write(tmp_path / "captures", [b"{\n", b"<html><b>\n", surrogate])
 
-    assert run(tmp_path / "captures", tmp_path / "out") == 0
+    figures = report(tmp_path / "captures")
 
-    figures = json.loads((tmp_path / "out/monitor.json").read_text())
-    assert figures["damaged"] == figures["lines"] == 2
-    page = (tmp_path / "out/monitor.html").read_text()
-    assert "cut off" in page
-    assert "not JSON" in page
+    assert figures["damaged"] == figures["lines"] == 3
+    assert figures["damaged_reasons"] == {"cut off": 1, "not JSON": 1, "no probabilities": 1}
+    assert [(damaged["line"], damaged["file"][-7:]) for damaged in figures["damaged_lines"]] == [
+        (number, "a.jsonl") for number in (1, 2, 3)
+    ]
+    assert "cut off" in page()
+    assert "not JSON" in page()
     assert "cut off 1, not JSON 1" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("threshold", ["0", "1"])
 @pytest.mark.parametrize("count", [1, 7, 60])
-def test_all_and_none_accepted_can_be_drawn(tmp_path, threshold, count):
+def test_all_or_none_accepted_are_reported(tmp_path, report, threshold, count):
     write(tmp_path / "captures", [line(named(car=0.99, van=0.01))] * count)
 
-    assert run(tmp_path / "captures", tmp_path / "out", "--threshold", threshold) == 0
-
-    figures = json.loads((tmp_path / "out/monitor.json").read_text())
-    assert figures["coverage"] == 1 - int(threshold)
+    assert report(tmp_path / "captures", "--threshold", threshold)["coverage"] == 1 - int(threshold)
 
 
-def test_what_was_captured_cannot_write_into_the_page(tmp_path):
+def test_page_escapes_class_names(tmp_path, report, page):
     label = "<script>alert(1)</script>"
     write(tmp_path / "captures", [line(named(**{label: 0.9, "car": 0.1}))])
 
-    assert run(tmp_path / "captures", tmp_path / "out") == 0
+    report(tmp_path / "captures")
 
-    page = (tmp_path / "out/monitor.html").read_text()
-    assert label not in page
-    assert "&lt;script&gt;alert(1)" in page
+    assert label not in page()
+    assert "&lt;script&gt;alert(1)" in page()
 
 
-@pytest.mark.parametrize("label", ["[/x]", "van [old]", "a_$1_to_$2", r"$\frac$", "_other"])
-def test_a_class_may_be_called_anything(tmp_path, capsys, label):
+@pytest.mark.filterwarnings("error")  # of matplotlib, about labels
+@pytest.mark.parametrize("label", ["[/x]", "van [old]", "a_$1_to_$2", r"$\frac$", "$", "_other", "x^2"])
+def test_any_class_name_is_shown_unchanged(tmp_path, report, page, capsys, label):
     write(tmp_path / "captures", [line(named(**{label: 0.9, "car": 0.1}))])
 
-    assert run(tmp_path / "captures", tmp_path / "out") == 0
+    assert report(tmp_path / "captures")["classes"][label] == 1
 
-    assert json.loads((tmp_path / "out/monitor.json").read_text())["classes"][label] == 1
-    assert label in (tmp_path / "out/monitor.html").read_text()
+    assert label in page()
     assert label in capsys.readouterr().out
 
 
-def test_a_label_that_no_file_can_hold_is_damage(tmp_path):
-    answer = rb'{"labels": ["\ud800", "van"], "probabilities": [0.9, 0.1]}'
-    write(tmp_path / "captures", [line(answer)])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--captures", "{folder}/gone"], "gone does not exist: give --captures a folder"),
+        ([], "No AWS region is set"),
+        (["--captures", "{folder}/captures", "--baseline", "{folder}/gone"], "gone does not exist: name a model"),
+    ],
+)
+def test_missing_captures_or_baseline_fail_with_advice(captures, tmp_path, capsys, options, message):
+    options = [option.format(folder=tmp_path) for option in options]
 
-    assert run(tmp_path / "captures", tmp_path / "out") == 0
+    assert main([*options, "--out", str(tmp_path / "out")]) == 1
 
-    figures = json.loads((tmp_path / "out/monitor.json").read_text())
-    assert figures["damaged_reasons"] == {"no probabilities": 1}
-
-
-def test_a_wrong_folder_is_a_sentence(tmp_path, capsys):
-    assert run(tmp_path / "gone", tmp_path / "out") == 1
-
-    assert "does not exist: give --captures a folder" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_without_captures_and_account_it_says_what_to_set(tmp_path, capsys):
-    assert main(["--out", str(tmp_path)]) == 1
-
-    assert "No AWS region is set" in capsys.readouterr().err
-
-
-def test_an_interrupt_leaves_the_old_report(captures, tmp_path, monkeypatch, capsys):
-    assert run(captures, tmp_path) == 0
-    before = (tmp_path / "monitor.json").read_bytes()
+def test_interrupt_leaves_the_old_report(captures, tmp_path, report, monkeypatch):
+    before = report(captures)
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("operations.monitoring.run.shown_pictures", interrupted)
 
-    assert run(captures, tmp_path) == 130
-    assert (tmp_path / "monitor.json").read_bytes() == before
-    assert "nothing was written" in capsys.readouterr().err
+    assert main(["--captures", str(captures), "--out", str(tmp_path / "out")]) == 130
+    assert json.loads((tmp_path / "out/monitor.json").read_text()) == before
 
 
 @pytest.mark.parametrize(
-    ("option", "value"),
+    ("options", "message"),
     [
-        ("--from", "yesterday"),
-        ("--class-names", "car,,van"),
-        ("--class-names", "car,car"),
-        ("--threshold", "1.5"),
-        ("--sample", "0"),
+        (["--from", "yesterday"], "argument --from: 'yesterday' is not a time"),
+        (["--class-names", "car,,van"], "argument --class-names"),
+        (["--class-names", "car,car"], "argument --class-names"),
+        (["--threshold", "1.5"], "argument --threshold"),
+        (["--sample", "0"], "argument --sample"),
+        (["--from", "2026-11-23", "--to", "2026-11-23"], "--to must be later than --from"),
+        (["--from", "2026-11-23", "--to", "2026-11-22T23:59"], "--to must be later than --from"),
+        (["--from", "2026-11-23", "--to", "2026-11-23T01:00+02:00"], "--to must be later than --from"),
     ],
 )
-def test_what_makes_no_sense_is_refused(option, value, capsys):
+def test_invalid_options_are_refused(options, message, capsys):
     with pytest.raises(SystemExit):
-        parse_arguments([option, value])
+        parse_arguments(options)
 
-    assert option in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("until", ["2026-11-23", "2026-11-22T23:59", "2026-11-23T01:00+02:00"])
-def test_a_time_that_ends_before_it_begins_is_refused(until, capsys):
-    with pytest.raises(SystemExit):
-        parse_arguments(["--from", "2026-11-23", "--to", until])
-
-    assert "--to must be later than --from" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_only_the_time_asked_for_counts(captures, tmp_path):
+def test_only_the_requested_time_counts(captures, report):
     day = f"{BEGIN:%Y-%m-%d}"
-    assert run(captures, tmp_path, "--from", f"{day}T15:00", "--to", f"{day}T17:00+00:00") == 0
 
-    figures = json.loads((tmp_path / "monitor.json").read_text())
+    figures = report(captures, "--from", f"{day}T15:00", "--to", f"{day}T17:00+00:00")
+
     assert figures["first"] == f"{day}T15:00:00Z"
     assert figures["last"] == f"{day}T16:55:00Z"
     assert figures["predictions"] == 24
@@ -241,148 +221,133 @@ def test_only_the_time_asked_for_counts(captures, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "times",
-    [["--from", "2026-11-25"], ["--from", "2026-11-20T19:30"], ["--to", "2026-11-20T14:00"]],
+    "times", [["--from", "2026-11-25"], ["--from", "2026-11-20T19:30"], ["--to", "2026-11-20T14:00"]]
 )
-def test_no_call_in_the_time_asked_for_is_not_nothing_captured(captures, tmp_path, capsys, times):
-    assert run(captures, tmp_path / "out", *times) == 0
+def test_no_call_in_the_requested_time_is_not_nothing_captured(captures, report, page, capsys, times):
+    figures = report(captures, *times)
 
-    said = capsys.readouterr().out
-    page = (tmp_path / "out/monitor.html").read_text()
-    for words in (said, page):
-        assert "Nothing has been captured" not in words
-        assert "No call in the time asked for" in words
-    figures = json.loads((tmp_path / "out/monitor.json").read_text())
-    assert f"calls of other times: {figures['outside']};" in said
-    assert f"files of other hours, not read: {figures['files_left_out']})" in said
+    printed = capsys.readouterr().out
+    for text in (printed, page()):
+        assert "Nothing has been captured" not in text
+        assert "No call in the time asked for" in text
+    assert f"calls of other times: {figures['outside']};" in printed
+    assert f"files of other hours, not read: {figures['files_left_out']})" in printed
 
 
-def many(folder, change, count=120):
-    """Captures of drawn pictures, each changed on the way."""
+def write_pictures(folder, draw, count=120):
+    """Write captures of drawn pictures with varied confidence; return the folder."""
     lines = []
     for number in range(count):
-        sure = 0.7 + 0.29 * (number * 37 % count) / count
-        other = "motorcycle" if number % 2 else "bicycle"
-        names = {"bicycle": 1 - sure, "motorcycle": 1 - sure} | {other: sure}
-        lines.append(line(named(**names), change(number), BEGIN + timedelta(seconds=number)))
+        confidence = 0.7 + 0.29 * (number * 37 % count) / count
+        bicycle = 1 - confidence if number % 2 else confidence
+        answer = named(bicycle=bicycle, motorcycle=1 - bicycle)
+        lines.append(line(answer, draw(number), BEGIN + timedelta(seconds=number)))
     write(folder, lines)
     return folder
 
 
 def darker(number):
-    picture = network.decode_picture(drawn(number + 1000))
-    return encoded(picture.point(lambda level: round(level * 0.5)))
-
-
-def encoded(picture: Image.Image) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, "PNG")
+    picture = network.decode_picture(drawn(number + 1000))
+    picture.point(lambda level: round(level * 0.5)).save(stream, "PNG")
     return stream.getvalue()
 
 
-def test_darker_pictures_are_drift_from_captures_that_were_fine(tmp_path):
-    fine = many(tmp_path / "fine", drawn)
-    dark = many(tmp_path / "dark", darker)
-
-    assert run(dark, tmp_path / "out", "--baseline-captures", str(fine)) == 0
-    drift = json.loads((tmp_path / "out/monitor.json").read_text())["drift"]
-    assert drift["drifted"] is True
-    assert {"brightness"} <= {f["name"] for f in drift["features"] if f["drifted"]}
-    assert "confidence" not in {f["name"] for f in drift["features"] if f["drifted"]}
-
-    assert run(fine, tmp_path / "out", "--baseline-captures", str(fine)) == 0
-    assert json.loads((tmp_path / "out/monitor.json").read_text())["drift"]["drifted"] is False
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """Captures of pictures as they are drawn."""
+    return write_pictures(tmp_path_factory.mktemp("usual"), drawn)
 
 
-def test_too_few_pictures_to_compare_are_neither_drift_nor_none(tmp_path):
-    few, fine = many(tmp_path / "few", darker, count=4), many(tmp_path / "fine", drawn)
-
-    assert run(few, tmp_path / "out", "--baseline-captures", str(fine)) == 0
-
-    drift = json.loads((tmp_path / "out/monitor.json").read_text())["drift"]
-    assert drift["drifted"] is None
-    assert "too few" in drift["verdict"]
-    assert "none found" not in (tmp_path / "out/monitor.html").read_text()
+@pytest.fixture(scope="module")
+def dark(tmp_path_factory):
+    """Captures of darker pictures."""
+    return write_pictures(tmp_path_factory.mktemp("dark"), darker)
 
 
-def test_an_earlier_report_is_a_baseline(tmp_path):
-    fine, dark = many(tmp_path / "fine", drawn), many(tmp_path / "dark", darker)
-    assert run(fine, tmp_path / "first") == 0
+def test_darker_pictures_are_drift_from_baseline_captures(usual, dark, report):
+    figures = report(dark, "--baseline-captures", str(usual))
 
-    baseline_file = str(tmp_path / "first/monitor.json")
-    assert run(dark, tmp_path / "second", "--baseline", baseline_file) == 0
-
-    figures = json.loads((tmp_path / "second/monitor.json").read_text())
-    assert figures["baseline"] == baseline_file
     assert figures["drift"]["drifted"] is True
-    assert len(read_baseline(baseline_file).labels) == 120
+    assert "brightness" in drifted(figures)
+    assert "confidence" not in drifted(figures)
+    assert report(usual, "--baseline-captures", str(usual))["drift"]["drifted"] is False
+
+
+def test_too_few_pictures_have_unknown_drift(usual, tmp_path, report, page):
+    few = write_pictures(tmp_path / "few", darker, count=4)
+
+    drift = report(few, "--baseline-captures", str(usual))["drift"]
+
+    assert drift["drifted"] is None
+    assert drift["verdict"].endswith("a comparison needs 10 captured pictures and has 4.")
+    assert "none found" not in page()
+
+
+def test_repeated_calls_are_counted_and_compared_once(tmp_path, report, page, capsys):
+    calls = [(number, f"execution-{number}") for number in range(30)]
+    write_calls(tmp_path / "usual", calls)
+    write_calls(tmp_path / "now", [*calls, *calls[:3] * 20])
+
+    figures = report(tmp_path / "now", "--baseline-captures", str(tmp_path / "usual"))
+
+    assert (figures["predictions"], figures["repeated"]) == (90, 60)
+    tested = [feature for feature in figures["drift"]["features"] if feature["p"]]
+    assert {tuple(feature["pictures"]) for feature in tested} == {(30, 30)}
+    assert max(feature["effect"] for feature in tested) == 0
+    assert len(figures["sample"]["labels"]) == 30
+    note = "60 predictions are of repeated calls, and count once in this comparison."
+    assert note in capsys.readouterr().out
+    assert note in page()
+
+
+def test_earlier_report_is_a_baseline(usual, dark, tmp_path, report):
+    report(usual)
+    earlier = (tmp_path / "out/monitor.json").rename(tmp_path / "earlier.json")
+
+    figures = report(dark, "--baseline", str(earlier))
+
+    assert figures["baseline"] == str(earlier)
+    assert figures["drift"]["drifted"] is True
+    assert len(read_baseline(earlier).labels) == 120
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A model folder with the baseline of drawn pictures, as training writes it."""
+    """A model folder with a baseline, trained on drawn pictures."""
     folder = tmp_path_factory.mktemp("model")
-    write_untrained_model(folder)
-    classifier = network.load_classifier(folder, torch.device("cpu"))
-    pictures = [network.decode_picture(drawn(2000 + number)) for number in range(160)]
-    pixels = torch.stack([network.resize_picture(picture, 32) for picture in pictures])
-    fitted = [
-        baseline.fit_gaussian(baseline.member_vectors(classifier, member, pixels), torch.arange(160) % 2, 2)
-        for member in classifier.ensemble.networks()
-    ]
-    means, whiteners = (torch.stack(parts) for parts in zip(*fitted, strict=True))
-    gaussians = baseline.Gaussians(means, whiteners)
-    gaussians.save(folder / "baseline.pt")
-    probabilities = [
-        classifier.member_log_probabilities(member, classifier.normalise(pixels)).exp()
-        for member in classifier.ensemble.networks()
-    ]
-    answers, distances = [], []
-    for number in range(160):
-        row = probabilities[number % 2][number]
-        answers.append((classifier.classes[int(row.argmax())], float(row.max())))
-        distances += gaussians.distances(classifier, number % 2, pixels[number][None]).tolist()
-    sample = baseline.baseline_sample(
-        [picture_features(drawn(2000 + n), picture) for n, picture in enumerate(pictures)],
-        answers,
-        distances,
-        answered_by="member",
-        seed=0,
-    )
-    (folder / "baseline.json").write_text(json.dumps(sample))
-    return folder
+    for number in range(60):
+        path = folder / "train" / ("bicycle", "motorcycle")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(drawn(2000 + number))
+    options = ["--epochs", "2", "--batch-size", "16", "--width", "8", "--members", "3", "--parts", "3"]
+    assert train.main(["--train", str(folder / "train"), "--model-dir", str(folder / "model"), *options]) == 0
+    return folder / "model"
 
 
-def test_a_models_networks_look_again_so_that_like_is_compared_with_like(model, tmp_path):
-    fine = many(tmp_path / "fine", drawn)
+def test_model_baseline_is_compared_with_its_members_answers(model, usual, dark, report):
+    figures = report(usual, "--baseline", str(model))
 
-    assert run(fine, tmp_path / "out", "--baseline", str(model)) == 0
-
-    figures = json.loads((tmp_path / "out/monitor.json").read_text())
     features = {feature["name"]: feature for feature in figures["drift"]["features"]}
-    # What was captured is made up. The networks themselves say of these pictures what they said
-    # of those that they were fitted on: by that they are compared.
+    # The captured answers are made up. The ensemble members answer alike about these pictures and about the held-out
+    # ones, and these answers are compared.
     assert features["confidence"]["p"] is not None
     assert not features["confidence"]["drifted"]
     assert not features["class mix"]["drifted"]
-    assert features["distance"]["pictures"] == [160, 120]
+    assert features["distance"]["pictures"] == [60, 120]
     assert figures["mean_confidence"] == pytest.approx(0.8438, abs=1e-3)
     assert len(figures["sample"]["distances"]) == 120
-
-    assert run(many(tmp_path / "dark", darker), tmp_path / "out", "--baseline", str(model)) == 0
-    drift = json.loads((tmp_path / "out/monitor.json").read_text())["drift"]
-    assert {"brightness", "contrast"} <= {f["name"] for f in drift["features"] if f["drifted"]}
+    assert {"brightness", "contrast"} <= drifted(report(dark, "--baseline", str(model)))
 
 
-def test_progress_is_of_pictures_read_again_and_of_pictures_looked_at(model, tmp_path):
-    captures = FolderCaptures(many(tmp_path / "fine", drawn))
-    found = read_captures(captures, class_names=None, processes=1, report=lambda *_: None)
+def test_comparison_reports_pictures_read_and_classified(model, usual):
+    reading = read(usual)
     seen = []
 
     compare_predictions(
-        captures,
-        found,
-        found.predictions,
+        FolderCaptures(usual),
+        reading,
+        reading.predictions,
         baseline=choose_baseline(NoAws(), "e", str(model)),
         seed=0,
         report=lambda *progress: seen.append(progress),
@@ -394,39 +359,29 @@ def test_progress_is_of_pictures_read_again_and_of_pictures_looked_at(model, tmp
     assert seen == sorted(seen)
 
 
-def test_a_model_without_its_networks_compares_what_it_can(model, tmp_path):
+def test_model_without_gaussians_compares_the_other_features(model, dark, tmp_path, report):
     copy = tmp_path / "model"
     shutil.copytree(model, copy, ignore=shutil.ignore_patterns("baseline.pt"))
 
-    assert run(many(tmp_path / "dark", darker), tmp_path / "out", "--baseline", str(copy)) == 0
+    drift = report(dark, "--baseline", str(copy))["drift"]
 
-    drift = json.loads((tmp_path / "out/monitor.json").read_text())["drift"]
     assert drift["drifted"] is True
     assert any("has no baseline.pt" in note for note in drift["notes"])
 
 
-def test_a_baseline_that_was_asked_for_must_be_there(captures, tmp_path, capsys):
-    assert run(captures, tmp_path / "out", "--baseline", str(tmp_path / "gone")) == 1
+def test_sample_has_the_features_of_every_picture(captures, report):
+    features = report(captures)["sample"]["features"]
 
-    assert "gone does not exist" in capsys.readouterr().err
-
-
-def test_every_picture_of_a_batch_is_described_as_it_was_captured(captures, tmp_path):
-    assert run(captures, tmp_path) == 0
-
-    features = json.loads((tmp_path / "monitor.json").read_text())["sample"]["features"]
-    alone = [picture_features(drawn(n), network.decode_picture(drawn(n))) for n in range(60)]
+    expected = [picture_features(drawn(n), network.decode_picture(drawn(n))) for n in range(60)]
     for name, values in features.items():
-        assert values == pytest.approx([float(each[name]) for each in alone], rel=1e-5)
+        assert values == pytest.approx([float(each[name]) for each in expected], rel=1e-5)
 
 
-def test_the_stack_says_the_threshold_that_it_is_deployed_with():
+def test_threshold_is_that_of_the_deployed_stack():
     session = StubbedSession()
     session.stub("cloudformation").add_response("describe_stacks", {"Stacks": [STACK]}, {"StackName": "scones"})
 
-    threshold = choose_threshold(session, "scones", "e", None)
-
-    assert (threshold.value, threshold.source) == (0.85, "of the deployed stack scones")
+    assert choose_threshold(session, "scones", "e", None) == (0.85, "of the deployed stack scones")
     session.assert_no_pending_responses()
 
 
@@ -437,42 +392,39 @@ def test_the_stack_says_the_threshold_that_it_is_deployed_with():
         (None, (0.9, "as in samconfig.toml")),
     ],
 )
-def test_without_a_stack_the_model_or_samconfig_says_it(archive, expected):
+def test_threshold_without_stack_is_that_of_model_or_samconfig(archive, expected):
     session = StubbedSession()
     session.stub("cloudformation").add_client_error("describe_stacks", "ValidationError")
     add_served_model(session, archive)
 
-    threshold = choose_threshold(session, "scones", "e", None)
+    threshold, source = choose_threshold(session, "scones", "e", None)
 
-    assert (pytest.approx(threshold.value), threshold.source) == expected
+    assert (pytest.approx(threshold), source) == expected
     session.assert_no_pending_responses()
-    assert choose_threshold(NoAws(), "scones", "e", 0.6).value == 0.6
+    assert choose_threshold(NoAws(), "scones", "e", 0.6) == (0.6, "as asked for")
 
 
-def test_captures_are_where_the_endpoint_writes_them():
+@pytest.mark.parametrize(
+    ("exists", "address"),
+    [
+        (True, "s3://other/captures/e/"),
+        (False, f"s3://scones-unlimited-training-123456789012-{REGION}/captures/e/"),  # the project's bucket
+    ],
+)
+def test_captures_are_at_the_endpoints_destination(exists, address):
     session = StubbedSession()
     session.stub("sts").add_response("get_caller_identity", IDENTITY)
-    session.stub("sagemaker").add_response(
-        "describe_endpoint",
-        ENDPOINT | {"DataCaptureConfig": CAPTURE | {"DestinationS3Uri": "s3://other/captures"}},
-        {"EndpointName": "e"},
-    )
+    if exists:
+        endpoint = described_endpoint("e", "InService", DataCaptureConfig=CAPTURE)
+        session.stub("sagemaker").add_response("describe_endpoint", endpoint, {"EndpointName": "e"})
+    else:
+        session.stub("sagemaker").add_client_error("describe_endpoint", "ValidationException")
 
-    assert endpoint_captures(session, "e") == "s3://other/captures/e/"
+    assert endpoint_captures(session, "e") == address
     session.assert_no_pending_responses()
 
 
-def test_captures_of_an_endpoint_that_is_gone_are_in_the_projects_bucket():
-    session = StubbedSession()
-    session.stub("sts").add_response("get_caller_identity", IDENTITY)
-    session.stub("sagemaker").add_client_error("describe_endpoint", "ValidationException")
-
-    place = endpoint_captures(session, "e")
-
-    assert place == f"s3://scones-unlimited-training-123456789012-{REGION}/captures/e/"
-
-
-def test_no_baseline_can_be_asked_for():
+def test_baseline_none_compares_with_nothing():
     chosen = choose_baseline(NoAws(), "e", "none")
 
     assert chosen.sample is None
@@ -485,11 +437,5 @@ CAPTURE = {
     "CaptureStatus": "Started",
     "CurrentSamplingPercentage": 100,
     "KmsKeyId": "k",
-}
-ENDPOINT = {
-    "EndpointName": "e",
-    "EndpointArn": "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/e",
-    "EndpointStatus": "InService",
-    "CreationTime": BEGIN,
-    "LastModifiedTime": BEGIN,
+    "DestinationS3Uri": "s3://other/captures",
 }

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from operations.monitoring.capture_locations import FolderCaptures
 from operations.monitoring.comparison import as_sample
 from operations.monitoring.drift import compare
-from operations.monitoring.places import FolderCaptures
 from operations.monitoring.publish import hour_metrics, newest_hour
 from operations.monitoring.reading import read_captures
-from tests.unit.operations.captures import BEGIN, a_few_hours
+from tests.unit.operations.captures import BEGIN, write_hours
 from tests.unit.template.test_consistency import BATCH, RESOURCES, STATES
 from training.endpoint.endpoint import VARIANT
 
@@ -121,7 +121,7 @@ def test_low_confidence_alarm_uses_a_metric_that_the_filter_writes(measured):
 
 @pytest.mark.parity("cloudwatch-own-metrics")
 def test_drift_alarm_uses_a_metric_that_the_monitor_publishes(tmp_path):
-    a_few_hours(tmp_path, hours=2)
+    write_hours(tmp_path, hours=2)
     reading = read_captures(FolderCaptures(tmp_path), class_names=None, processes=1, report=lambda *_: None)
     same = as_sample(reading.predictions, "the same")
     hour = newest_hour(reading, BEGIN + timedelta(days=1))

@@ -1,28 +1,22 @@
-"""The report's figures, recomputed from the captured lines by other means."""
+"""The report's figures, compared with a second computation from the captured lines."""
 
 import json
 import statistics
 from collections import Counter, defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
-from operations.monitoring.figures import summarise
-from operations.monitoring.periods import period_length
-from operations.monitoring.picks import at_random, lowest
-from operations.monitoring.places import FolderCaptures
-from operations.monitoring.reading import read_captures
-from tests.unit.operations.captures import BEGIN, a_few_hours, line, named, write
+from operations.monitoring.captured_pictures import at_random, lowest
+from operations.monitoring.figures import period_length, summarise
+from tests.unit.operations.captures import BEGIN, line, named, read, write, write_hours
 
 THRESHOLD = 0.9
 
 
-def read(folder):
-    return read_captures(FolderCaptures(folder), class_names=None, processes=1, report=lambda *_: None)
-
-
 def answers(folder):
-    """(time, label, confidence) of each line, read without the code under test."""
+    """Yield (time, label, confidence) of each line, read without the code under test."""
     for path in sorted(folder.rglob("*.jsonl")):
         for text in path.read_text().splitlines():
             value = json.loads(text)
@@ -31,8 +25,8 @@ def answers(folder):
             yield value["eventMetadata"]["inferenceTime"], label, confidence
 
 
-def test_all_figures_are_those_of_the_lines(tmp_path):
-    a_few_hours(tmp_path)
+def test_figures_equal_those_of_the_lines(tmp_path):
+    write_hours(tmp_path)
     expected = list(answers(tmp_path))
     confidences = [confidence for _, _, confidence in expected]
 
@@ -56,18 +50,13 @@ def test_all_figures_are_those_of_the_lines(tmp_path):
         assert facts["accepted"] == sum(confidence >= THRESHOLD for confidence in own)
         assert facts["mean_confidence"] == pytest.approx(statistics.fmean(own))
         assert sum(facts["histogram"]) == len(own)
-        for count, low, high in zip(
-            facts["histogram"],
-            figures["histogram_edges"],
-            figures["histogram_edges"][1:],
-            strict=False,
-        ):
+        for count, (low, high) in zip(facts["histogram"], pairwise(figures["histogram_edges"]), strict=True):
             inside = sum(low <= c < high for c in own)
             assert abs(count - inside) <= sum(abs(c - e) < 1e-9 for c in own for e in (low, high))
 
 
-def test_each_periods_figures_are_those_of_its_lines(tmp_path):
-    a_few_hours(tmp_path)
+def test_period_figures_equal_those_of_its_lines(tmp_path):
+    write_hours(tmp_path)
     hours = defaultdict(list)
     for time, label, confidence in answers(tmp_path):
         hours[time[:13]].append((label, confidence))
@@ -96,13 +85,13 @@ def test_each_periods_figures_are_those_of_its_lines(tmp_path):
         (timedelta(days=900), "day"),
     ],
 )
-def test_the_span_decides_how_long_a_period_is(tmp_path, span, length):
+def test_period_length_follows_the_span(tmp_path, span, length):
     write(tmp_path, [line([0.2, 0.8]), line([0.2, 0.8], time=BEGIN + span)])
 
     assert period_length(read(tmp_path).predictions.times) == length
 
 
-def test_without_a_line_figures_are_none(tmp_path):
+def test_figures_without_lines_are_none(tmp_path):
     figures = summarise(read(tmp_path), THRESHOLD)
 
     assert figures["lines"] == figures["predictions"] == figures["damaged"] == 0
@@ -112,45 +101,20 @@ def test_without_a_line_figures_are_none(tmp_path):
     json.dumps(figures, allow_nan=False)
 
 
-def test_damaged_lines_are_figures_too(tmp_path):
-    write(tmp_path, [b"{\n", line([0.1, 0.9]), b"\n", b"\n"])
-
-    figures = summarise(read(tmp_path), THRESHOLD)
-
-    assert figures["damaged"] == 3
-    assert figures["damaged_reasons"] == {"empty line": 2, "cut off": 1}
-    assert figures["lines"] == figures["predictions"] + figures["damaged"] == 4
-    assert figures["damaged_lines"][0]["line"] == 1
-    assert figures["damaged_lines"][0]["file"].endswith("a.jsonl")
-
-
-def test_the_least_sure_come_first_and_of_equals_the_newest(tmp_path):
+def test_lowest_sorts_by_confidence_then_newest(tmp_path):
     later = BEGIN + timedelta(minutes=5)
-    write(
-        tmp_path,
-        [
-            line(named(car=0.9, van=0.1)),
-            line(named(car=0.6, van=0.4)),
-            line(named(car=0.4, van=0.6), time=later),
-            line(named(car=0.7, van=0.3)),
-        ],
-    )
+    times = {0.9: BEGIN, 0.6: BEGIN, 0.4: later, 0.7: BEGIN}
+    write(tmp_path, [line(named(car=car, van=1 - car), time=time) for car, time in times.items()])
+
+    assert lowest(read(tmp_path).predictions, 3).tolist() == [2, 1, 3]
+
+
+def test_random_sample_depends_on_the_seed_alone(tmp_path):
+    write_hours(tmp_path)
     predictions = read(tmp_path).predictions
+    sample = at_random(predictions, 9, 1).tolist()
 
-    assert lowest(predictions, 3).tolist() == [2, 1, 3]
-
-
-def test_a_random_sample_depends_on_the_seed_alone(tmp_path):
-    a_few_hours(tmp_path)
-    predictions = read(tmp_path).predictions
-
-    assert at_random(predictions, 9, 1).tolist() == at_random(predictions, 9, 1).tolist()
-    assert at_random(predictions, 9, 1).tolist() != at_random(predictions, 9, 2).tolist()
-    assert len(set(at_random(predictions, 9, 1))) == 9
+    assert sample == at_random(predictions, 9, 1).tolist()
+    assert sample != at_random(predictions, 9, 2).tolist()
+    assert len(set(sample)) == 9
     assert at_random(predictions, 1000, 1).tolist() == list(range(60))
-
-
-def test_times_are_utc(tmp_path):
-    write(tmp_path, [line([0.1, 0.9], time=datetime(2026, 3, 29, 1, 30, tzinfo=UTC))])
-
-    assert summarise(read(tmp_path), THRESHOLD)["first"] == "2026-03-29T01:30:00Z"

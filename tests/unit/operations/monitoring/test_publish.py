@@ -1,6 +1,5 @@
-"""Metrics of the newest full hour, sent once."""
+"""Metrics of the newest complete hour are sent once."""
 
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,34 +8,24 @@ import pytest
 from operations.monitor import main
 from operations.monitoring.comparison import as_sample
 from operations.monitoring.drift import compare
-from operations.monitoring.places import FolderCaptures
-from operations.monitoring.publish import (
-    NothingToPublishError,
-    hour_metrics,
-    newest_hour,
-    publish,
-)
-from operations.monitoring.reading import read_captures
+from operations.monitoring.publish import NothingToPublishError, hour_metrics, newest_hour, publish
 from tests.unit.aws_stubs import StubbedSession, stubbed
-from tests.unit.operations.captures import BEGIN, a_few_hours, line, named, write
+from tests.unit.operations.captures import BEGIN, line, named, read, write, write_hours
 
+MINUTE = timedelta(minutes=1)
 NOW = BEGIN + timedelta(hours=2, minutes=30)  # in the third hour
 SECOND = BEGIN + timedelta(hours=1)
 
 
-def read(folder):
-    return read_captures(FolderCaptures(folder), class_names=None, processes=1, report=lambda *_: None)
-
-
 @pytest.fixture
 def reading(tmp_path):
-    a_few_hours(tmp_path, hours=3)
+    write_hours(tmp_path, hours=3)
     write(tmp_path, [b"{\n"] * 4, SECOND, name="damaged")
     write(tmp_path, [b"{\n"] * 2, BEGIN, name="damaged")
     return read(tmp_path)
 
 
-def test_the_newest_hour_that_is_over_is_chosen(reading):
+def test_newest_hour_has_its_predictions(reading):
     hour = newest_hour(reading, NOW)
 
     assert hour.start == SECOND
@@ -45,40 +34,44 @@ def test_the_newest_hour_that_is_over_is_chosen(reading):
     assert hour.predictions.times.max() < (SECOND + timedelta(hours=1)).timestamp()
 
 
-@pytest.mark.parametrize(("minutes", "hour"), [(134, BEGIN), (135, SECOND), (194, SECOND)])
-def test_captures_that_come_late_are_waited_for(reading, minutes, hour):
-    assert newest_hour(reading, BEGIN + timedelta(minutes=minutes)).start == hour
-
-
-def test_an_hour_that_is_not_over_is_none(reading):
-    with pytest.raises(NothingToPublishError, match="again 20 minutes past the full hour"):
-        newest_hour(reading, BEGIN + timedelta(minutes=74))
-
-
-MINUTE = timedelta(minutes=1)
+@pytest.mark.parametrize(
+    ("now", "since", "until", "start"),
+    [
+        (BEGIN + 134 * MINUTE, None, None, BEGIN),  # captures may arrive a quarter of an hour late
+        (BEGIN + 135 * MINUTE, None, None, SECOND),
+        (BEGIN + 194 * MINUTE, None, None, SECOND),
+        (BEGIN + timedelta(days=2), None, None, BEGIN + timedelta(hours=2)),  # a day without calls
+        (NOW, SECOND, None, SECOND),
+        (NOW, None, SECOND + 60 * MINUTE, SECOND),
+        (NOW, None, SECOND + 59 * MINUTE, BEGIN),
+        (NOW, BEGIN, SECOND + 59 * MINUTE, BEGIN),
+        (NOW, None, NOW + timedelta(days=1), SECOND),  # in the future
+    ],
+)
+def test_newest_hour_is_settled_and_read_completely(reading, now, since, until, start):
+    assert newest_hour(reading, now, since, until).start == start
 
 
 @pytest.mark.parametrize(
-    ("since", "until", "start"),
+    ("now", "since", "until", "message"),
     [
-        (SECOND, None, SECOND),
-        (SECOND + MINUTE, None, None),  # the second hour was read in part
-        (None, SECOND + 60 * MINUTE, SECOND),
-        (None, SECOND + 59 * MINUTE, BEGIN),
-        (BEGIN, SECOND + 59 * MINUTE, BEGIN),
-        (BEGIN + MINUTE, SECOND + 59 * MINUTE, None),
-        (None, NOW + timedelta(days=1), SECOND),  # to come
+        (BEGIN + 74 * MINUTE, None, None, "again 20 minutes past the hour"),
+        (NOW, SECOND + MINUTE, None, "no complete hour"),  # the second hour was read in part
+        (NOW, BEGIN + MINUTE, SECOND + 59 * MINUTE, "no complete hour"),
+        (NOW + timedelta(days=15), None, None, "nothing older than 14 days"),
     ],
 )
-def test_an_hour_that_was_read_in_part_is_none(reading, since, until, start):
-    if start is not None:
-        assert newest_hour(reading, NOW, since, until).start == start
-        return
-    with pytest.raises(NothingToPublishError, match="no full hour"):
-        newest_hour(reading, NOW, since, until)
+def test_newest_hour_incomplete_or_too_old_is_not_published(reading, now, since, until, message):
+    with pytest.raises(NothingToPublishError, match=message):
+        newest_hour(reading, now, since, until)
 
 
-def test_drift_is_that_of_the_day_that_ends_with_the_hour(tmp_path):
+def test_newest_hour_without_captures_is_not_published(tmp_path):
+    with pytest.raises(NothingToPublishError):
+        newest_hour(read(tmp_path), NOW)
+
+
+def test_newest_hour_has_the_day_that_ends_with_it(tmp_path):
     times = [BEGIN + timedelta(minutes=30 * call) for call in range(60)]
     write(tmp_path, [line(named(car=0.9, van=0.1), time=time) for time in times])
     end = BEGIN + timedelta(hours=29)
@@ -92,43 +85,28 @@ def test_drift_is_that_of_the_day_that_ends_with_the_hour(tmp_path):
     assert hour.day.times.max() < end.timestamp()
 
 
-def test_a_quiet_hour_still_tells_the_drift_of_its_day(reading):
-    """Else a place without calls at night could never drift for over half of a day."""
+def test_hour_metrics_of_quiet_hour_have_the_drift_of_its_day(reading):
+    """Otherwise an endpoint without calls at night could never drift for over half a day."""
     hour = newest_hour(reading, BEGIN + timedelta(hours=20, minutes=30))
     drift = compare(as_sample(reading.predictions, "before"), as_sample(hour.day, "now"))
 
-    found = {m["MetricName"] for m in hour_metrics(hour, reading, 0.9, drift, "scones")}
+    names = {metric["MetricName"] for metric in hour_metrics(hour, reading, 0.9, drift, "scones")}
 
     assert hour.start == BEGIN + timedelta(hours=19)
     assert (len(hour.predictions), len(hour.day)) == (0, 36)
-    assert found == {"DamagedLines", "DriftDetected", "DriftEffect"}
+    assert names == {"DamagedLines", "DriftDetected", "DriftEffect"}
 
 
-def test_after_a_day_without_calls_the_newest_calls_are_published(reading):
-    assert newest_hour(reading, BEGIN + timedelta(days=2)).start == BEGIN + timedelta(hours=2)
-
-
-def test_what_cloudwatch_would_not_take_is_not_sent(reading):
-    with pytest.raises(NothingToPublishError, match="nothing older than 14 days"):
-        newest_hour(reading, NOW + timedelta(days=15))
-
-
-def test_nothing_captured_is_nothing_to_publish(tmp_path):
-    with pytest.raises(NothingToPublishError):
-        newest_hour(read(tmp_path), NOW)
-
-
-def test_the_metrics_are_the_hours_figures(reading):
+def test_hour_metrics_equal_the_figures_of_the_hour(reading):
     hour = newest_hour(reading, NOW)
-    fine, bad = as_sample(reading.predictions, "before"), as_sample(hour.predictions, "now")
-    drift = compare(fine, bad)
+    drift = compare(as_sample(reading.predictions, "before"), as_sample(hour.predictions, "now"))
 
     metrics = hour_metrics(hour, reading, 0.905, drift, "scones")
 
     found = {
         (metric["MetricName"], *(d["Value"] for d in metric["Dimensions"][1:])): metric["Value"] for metric in metrics
     }
-    # The second hour is 0.94 sure and less.
+    # Confidences of the second hour are .94 and less.
     confidences = [0.94 - 0.01 * (call % 7) for call in range(12)]
     assert found["MeanConfidence",] == pytest.approx(np.mean(confidences))
     assert found["Coverage",] == pytest.approx(np.mean(np.array(confidences) > 0.905))
@@ -140,31 +118,34 @@ def test_the_metrics_are_the_hours_figures(reading):
     for metric in metrics:
         assert metric["Dimensions"][0] == {"Name": "EndpointName", "Value": "scones"}
         assert metric["Timestamp"] == datetime(2026, 11, 20, 15, 59, tzinfo=UTC)
-    assert len(Counter(tuple(sorted(m)) for m in metrics)) == 1
+        assert set(metric) == set(metrics[0])
 
 
-def test_too_few_pictures_say_nothing_about_drift(tmp_path):
-    a_few_hours(tmp_path / "now", hours=2, each=3)
-    a_few_hours(tmp_path / "fine")
-    few, fine = read(tmp_path / "now"), read(tmp_path / "fine")
+def test_hour_metrics_without_tested_drift_leave_it_out(tmp_path, reading):
+    write_hours(tmp_path / "few", hours=2, each=3)
+    few = read(tmp_path / "few")
     hour = newest_hour(few, NOW)
-    drift = compare(as_sample(fine.predictions, "before"), as_sample(hour.predictions, "now"))
+    untested = compare(as_sample(reading.predictions, "before"), as_sample(hour.predictions, "now"))
 
-    metrics = hour_metrics(hour, few, 0.9, drift, "scones")
+    for drift in (untested, None):
+        metrics = hour_metrics(hour, few, 0.9, drift, "scones")
 
-    assert [m["MetricName"] for m in metrics] == ["DamagedLines", "Coverage", "MeanConfidence"]
+        assert [metric["MetricName"] for metric in metrics] == ["DamagedLines", "Coverage", "MeanConfidence"]
 
 
-def test_without_a_baseline_there_is_no_metric_about_drift(reading):
-    hour = newest_hour(reading, NOW)
+def test_hour_metrics_of_damaged_lines_alone_count_them(tmp_path):
+    write_hours(tmp_path, hours=1)
+    write(tmp_path, [b"{\n"] * 3, SECOND)
 
-    metrics = hour_metrics(hour, reading, 0.9, None, "scones")
+    hour = newest_hour(read(tmp_path), NOW)
 
-    assert [m["MetricName"] for m in metrics] == ["DamagedLines", "Coverage", "MeanConfidence"]
+    assert hour.start == SECOND
+    [metric] = hour_metrics(hour, read(tmp_path), 0.9, None, "scones")
+    assert (metric["MetricName"], metric["Value"]) == ("DamagedLines", 3)
 
 
 @pytest.mark.parametrize(("known", "sent"), [([], True), ([{"SampleCount": 1.0}], False)])
-def test_an_hour_is_sent_once(reading, known, sent):
+def test_publish_sends_an_hour_once(reading, known, sent):
     hour = newest_hour(reading, NOW)
     metrics = hour_metrics(hour, reading, 0.9, None, "scones")
     cloudwatch, stubber = stubbed("cloudwatch")
@@ -188,48 +169,28 @@ def test_an_hour_is_sent_once(reading, known, sent):
     stubber.assert_no_pending_responses()
 
 
-def test_an_hour_of_damaged_lines_alone_is_published(tmp_path):
-    a_few_hours(tmp_path, hours=1)
-    write(tmp_path, [b"{\n"] * 3, SECOND)
-
-    hour = newest_hour(read(tmp_path), NOW)
-
-    assert hour.start == SECOND
-    [metric] = hour_metrics(hour, read(tmp_path), 0.9, None, "scones")
-    assert (metric["MetricName"], metric["Value"]) == ("DamagedLines", 3)
-
-
 @pytest.fixture
 def options(tmp_path, monkeypatch):
-    """A run with captures of an hour that is over, and a report to be written to tmp_path/out."""
+    """Return options of a run with captures of a complete hour, which CloudWatch refuses metrics of."""
     session = StubbedSession()
     session.stub("cloudwatch").add_client_error("get_metric_statistics", "AccessDenied", "no permission for cloudwatch")
     monkeypatch.setattr("boto3.Session", lambda: session)
-    a_few_hours(tmp_path / "captures", hours=2, begin=datetime.now(UTC) - timedelta(hours=5))
-    return [
-        "--captures",
-        str(tmp_path / "captures"),
-        "--out",
-        str(tmp_path / "out"),
-        "--baseline",
-        "none",
-        "--threshold",
-        "0.9",
-        "--publish",
-    ]
+    write_hours(tmp_path / "captures", hours=2, begin=datetime.now(UTC) - timedelta(hours=5))
+    options = ["--captures", str(tmp_path / "captures"), "--out", str(tmp_path / "out"), "--publish"]
+    return [*options, "--baseline", "none", "--threshold", "0.9"]
 
 
-def test_a_report_that_cannot_be_published_is_written_and_said_to_be(options, tmp_path, capsys):
+def test_monitor_writes_the_report_when_publishing_is_refused(options, tmp_path, capsys):
     assert main(options) == 1
 
-    said = capsys.readouterr()
-    assert f"Wrote monitor.html and monitor.json to {tmp_path / 'out'}" in said.out
-    assert "monitor: An error occurred (AccessDenied)" in said.err
+    printed = capsys.readouterr()
+    assert f"Wrote monitor.html and monitor.json to {tmp_path / 'out'}" in printed.out
+    assert "monitor: An error occurred (AccessDenied)" in printed.err
     assert (tmp_path / "out/monitor.html").exists()
 
 
 @pytest.mark.parametrize(
-    ("stopped", "files", "words"),
+    ("stopped", "files", "message"),
     [
         ("shown_pictures", set(), "nothing was written"),
         ("write_json", {"monitor.html"}, "monitor.html was written; metrics may not be published"),
@@ -240,12 +201,12 @@ def test_a_report_that_cannot_be_published_is_written_and_said_to_be(options, tm
         ),
     ],
 )
-def test_an_interrupt_says_what_is_there(options, tmp_path, capsys, monkeypatch, stopped, files, words):
+def test_monitor_interrupted_says_what_was_written(options, tmp_path, capsys, monkeypatch, stopped, files, message):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(f"operations.monitoring.run.{stopped}", interrupted)
 
     assert main(options) == 130
-    assert f"monitor: interrupted; {words}" in capsys.readouterr().err
+    assert f"monitor: interrupted; {message}" in capsys.readouterr().err
     assert {path.name for path in (tmp_path / "out").glob("*")} == files

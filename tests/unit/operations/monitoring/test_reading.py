@@ -1,6 +1,5 @@
-"""Every line of every file is read once, however the files are cut into pieces."""
+"""Every line of every file is read once."""
 
-import random
 import sys
 import threading
 import time
@@ -9,69 +8,31 @@ from datetime import timedelta
 
 import pytest
 
-from operations.monitoring import chunk, reading
-from operations.monitoring.places import (
-    CaptureFile,
-    CaptureGoneError,
-    CapturesNotFoundError,
-    FolderCaptures,
-)
-from operations.monitoring.reading import fetch, plan, read_captures
-from tests.unit.operations.captures import BEGIN, a_few_hours, drawn, line, named, write
+from operations.monitoring import reading
+from operations.monitoring.capture_locations import CaptureFile, CaptureGoneError, CapturesNotFoundError, FolderCaptures
+from operations.monitoring.reading import plan
+from tests.unit.operations.captures import BEGIN, drawn, line, named, read, write, write_calls, write_hours
 
-SURE = named(bicycle=0.95, motorcycle=0.05)
+CONFIDENT = named(bicycle=0.95, motorcycle=0.05)
+REFUSED = b'{"code": 400, "type": "BadRequest", "message": "no picture"}'
 
 
-def read(folder, **options):
-    return read_captures(
-        FolderCaptures(folder),
-        **{"class_names": None, "processes": 1, "report": lambda *_: None, **options},
-    )
-
-
-@pytest.mark.parametrize("size", [1, 2, 7, 64, 1000, 10_000])
-def test_pieces_of_any_size_give_each_line_once(tmp_path, monkeypatch, size):
-    monkeypatch.setattr(reading, "CHUNK_BYTES", size)
-    monkeypatch.setattr(reading, "BLOCK_BYTES", 5)
-    rng = random.Random(size)  # noqa: S311  lengths of lines, no secret
-    lines = [b"x" * rng.randrange(30) + b"\n" for _ in range(40)] + [b"without an end"]
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(b"".join(lines))
-    captures = FolderCaptures(tmp_path)
-    files = captures.files()
-
-    found = [fetch(captures, files, piece) for task in plan(files) for piece in task]
-
-    assert b"".join(piece.content for piece in found) == path.read_bytes()
-    for piece in found:
-        assert path.read_bytes()[piece.offset :].startswith(piece.content)
-        assert not piece.content or piece.offset == 0 or path.read_bytes()[piece.offset - 1] == 10
-
-
-def test_small_files_share_a_task_and_large_ones_are_cut(monkeypatch):
-    monkeypatch.setattr(reading, "CHUNK_BYTES", 100)
+def test_plan_small_files_share_a_task(monkeypatch):
+    monkeypatch.setattr(reading, "TASK_BYTES", 100)
     files = [CaptureFile(f"{size}", size) for size in (40, 50, 20, 0, 250)]
 
-    tasks = plan(files)
-
-    assert [[(p.file, p.start, p.stop) for p in task] for task in tasks] == [
-        [(0, 0, 40), (1, 0, 50)],
-        [(2, 0, 20)],
-        [(4, 0, 100)],
-        [(4, 100, 200)],
-        [(4, 200, 250)],
-    ]
+    assert [[file.size for file in task] for task in plan(files)] == [[40, 50], [20, 0], [250]]
 
 
-@pytest.mark.parametrize("size", [3_000, 4 * 1024 * 1024])
-def test_every_line_is_accounted_for(tmp_path, monkeypatch, size):
-    monkeypatch.setattr(reading, "CHUNK_BYTES", size)
-    good = line(SURE)
-    refused = line(b'{"code": 400, "type": "BadRequest", "message": "no picture"}')
-    late = line(SURE, time=BEGIN + timedelta(days=1))
-    broken = line(SURE, drawn(0)[:-40])
-    write(tmp_path, [good, b"{\n", good, b"\n", refused, late], name="a")
+@pytest.mark.parametrize("size", [1, 4 * 1024 * 1024])
+def test_reading_accounts_for_every_line(tmp_path, monkeypatch, size):
+    monkeypatch.setattr(reading, "TASK_BYTES", size)
+    good = line(CONFIDENT)
+    late = line(CONFIDENT, time=BEGIN + timedelta(days=1))
+    broken = line(CONFIDENT, drawn(0)[:-40])
+    write(tmp_path, [good, b"{\n", good, b"\n", line(REFUSED), late], name="a")
     write(tmp_path, [broken, good, good[:-100]], name="b")
+    write(tmp_path, [], name="c")
 
     found = read(tmp_path, until=BEGIN + timedelta(hours=1))
 
@@ -80,37 +41,31 @@ def test_every_line_is_accounted_for(tmp_path, monkeypatch, size):
     assert found.refused == 1
     assert found.outside == 1
     assert found.damaged == Counter({"cut off": 2, "empty line": 1, "picture cannot be decoded": 1})
-    places = [(d.file[-7:], d.line, d.reason) for d in found.damaged_lines]
-    assert places == [
+    assert [(damaged.file[-7:], damaged.line, damaged.reason) for damaged in found.damaged_lines] == [
         ("a.jsonl", 2, "cut off"),
         ("a.jsonl", 4, "empty line"),
         ("b.jsonl", 1, "picture cannot be decoded"),
         ("b.jsonl", 3, "cut off"),
     ]
     assert found.damaged_hours == Counter({BEGIN.timestamp(): 4})
-    assert list(zip(found.predictions.files, found.predictions.lines, strict=True)) == [
-        (0, 1),
-        (0, 3),
-        (1, 2),
-    ]
+    places = list(zip(found.predictions.files, found.predictions.lines, strict=True))
+    assert places == [(0, 1), (0, 3), (1, 2)]
 
 
-def test_a_prediction_knows_where_its_line_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "CHUNK_BYTES", 10_000)
-    a_few_hours(tmp_path, hours=2)
+def test_prediction_locates_its_line(tmp_path):
+    write_hours(tmp_path, hours=2)
 
     found = read(tmp_path)
 
-    captures = FolderCaptures(tmp_path)
     for row in range(len(found.predictions)):
         file = CaptureFile(found.files[found.predictions.files[row]], 0)
         start = int(found.predictions.offsets[row])
-        content = captures.read(file, start, start + int(found.predictions.lengths[row]))
-        whole = (tmp_path / file.name).read_bytes().splitlines(keepends=True)
-        assert content == whole[found.predictions.lines[row] - 1]
+        content = FolderCaptures(tmp_path).read(file, start, start + int(found.predictions.lengths[row]))
+        lines = (tmp_path / file.name).read_bytes().splitlines(keepends=True)
+        assert content == lines[found.predictions.lines[row] - 1]
 
 
-def test_only_the_first_damaged_lines_are_listed_and_all_are_counted(tmp_path):
+def test_damaged_lines_beyond_the_limit_are_counted_only(tmp_path):
     write(tmp_path, [b"{\n"] * 50)
 
     found = read(tmp_path)
@@ -119,30 +74,30 @@ def test_only_the_first_damaged_lines_are_listed_and_all_are_counted(tmp_path):
     assert [damaged.line for damaged in found.damaged_lines] == list(range(1, 21))
 
 
-def test_a_line_without_end_is_damaged_and_not_held(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "CHUNK_BYTES", 1_000)
-    monkeypatch.setattr(reading, "BLOCK_BYTES", 500)
-    monkeypatch.setattr(reading, "LONGEST_LINE", 6_000)
-    monkeypatch.setattr(chunk, "LONGEST_LINE", 6_000)
-    good = line(SURE)
-    write(tmp_path, [good, b"x" * 50_000 + b"\n", good])
-    largest = 0
+def test_file_too_large_is_one_damaged_line_and_not_read(tmp_path, monkeypatch):
+    good = line(CONFIDENT)
+    monkeypatch.setattr(reading, "MOST_FILE_BYTES", len(good))
+    write(tmp_path, [good], name="a")
+    write(tmp_path, [good, b"\n"], name="b")
 
-    class Watched(FolderCaptures):
+    class Guarded(FolderCaptures):
         def read(self, file, start, stop):
-            nonlocal largest
-            largest = max(largest, stop - start)
+            assert "-a.jsonl" in file.name
             return super().read(file, start, stop)
 
-    found = read_captures(Watched(tmp_path), class_names=None, processes=1, report=lambda *_: None)
+    found = read(Guarded(tmp_path))
 
-    assert found.damaged == Counter({"too long": 1})
-    assert len(found.predictions) == 2
-    assert found.lines == 3
-    assert largest <= 1_001
+    assert (found.lines, len(found.predictions)) == (2, 1)
+    assert found.damaged == Counter({"file too large": 1})
+    [damaged] = found.damaged_lines
+    assert damaged.file.endswith("-b.jsonl")
+    assert (
+        damaged.detail == f"{len(good) + 1:,} bytes, and at most {len(good):,} are read: split it with `split -C 32M`"
+    )
+    assert found.damaged_hours == Counter({BEGIN.timestamp(): 1})
 
 
-def test_classes_of_different_models_are_put_together(tmp_path):
+def test_classes_of_different_models_are_merged(tmp_path):
     write(tmp_path, [line(named(car=0.9, van=0.1)), line(named(bus=0.2, car=0.8))], name="a")
     write(tmp_path, [line([0.3, 0.7])], name="b")
 
@@ -152,83 +107,62 @@ def test_classes_of_different_models_are_put_together(tmp_path):
     assert found.predictions.label_names() == ["car", "car", "tram"]
 
 
-def test_a_tie_is_never_accepted(tmp_path):
+def test_tie_is_never_accepted(tmp_path):
     write(tmp_path, [line([0.5, 0.5]), line([0.4, 0.6])])
 
-    accepted = read(tmp_path).predictions.accepted(0.1)
-
-    assert accepted.tolist() == [False, True]
+    assert read(tmp_path).predictions.accepted(0.1).tolist() == [False, True]
 
 
 def test_files_of_other_hours_are_not_read(tmp_path):
-    a_few_hours(tmp_path, hours=6, each=2)
+    write_hours(tmp_path, hours=6, each=2)
     since, until = BEGIN + timedelta(hours=3), BEGIN + timedelta(hours=4)
 
     found = read(tmp_path, since=since, until=until)
 
-    assert len(found.files) == 3  # an hour around it, as calls of its edges may be filed there
+    assert len(found.files) == 3  # also the hours before and after, since calls near the edges may be filed there
     assert found.left_out == 3
     assert len(found.predictions) == 2
     assert found.outside == 4
     assert found.predictions.times.min() == since.timestamp()
 
 
-def test_refused_calls_of_other_times_are_not_counted(tmp_path):
-    refused = b'{"code": 400, "type": "BadRequest", "message": "no picture"}'
-    minutes = [timedelta(minutes=minute) for minute in (0, 5, 10, 15)]
-    write(tmp_path, [line(refused, time=BEGIN + minute) for minute in minutes])
+def test_refused_calls_of_other_times_are_outside(tmp_path):
+    times = [BEGIN + timedelta(minutes=minute) for minute in (0, 5, 10, 15)]
+    write(tmp_path, [line(REFUSED, time=time) for time in times])
 
-    found = read(tmp_path, since=BEGIN + minutes[1], until=BEGIN + minutes[3])
+    found = read(tmp_path, since=times[1], until=times[3])
 
     assert (found.refused, found.outside) == (2, 2)
 
 
-def test_a_folder_without_captures_is_told_from_an_empty_one(tmp_path):
+def test_folder_without_captures_fails_unless_empty(tmp_path):
     assert FolderCaptures(tmp_path).files() == []
     (tmp_path / "notes.txt").write_text("?")
 
     with pytest.raises(CapturesNotFoundError, match=r"1 files and none ends in \.jsonl"):
         FolderCaptures(tmp_path).files()
-    with pytest.raises(CapturesNotFoundError, match="does not exist"):
-        FolderCaptures(tmp_path / "gone").files()
 
 
-class Slow(FolderCaptures):
-    """Captures that are far away: as from S3, each read takes as long as any other."""
-
-    at_once = most_at_once = 0
-
-    def __init__(self, path, everyone):
-        super().__init__(path)
-        self._everyone, self._counting = everyone, threading.Lock()
-
-    def read(self, file, start, stop):
-        with self._counting:
-            self.at_once += 1
-            self.most_at_once = max(self.most_at_once, self.at_once)
-        self._everyone.wait()
-        with self._counting:
-            self.at_once -= 1
-        return super().read(file, start, stop)
-
-
-def test_small_files_of_one_task_are_fetched_at_the_same_time(tmp_path):
+def test_small_files_of_a_task_are_fetched_at_the_same_time(tmp_path):
     for number in range(2 * reading.FETCHES):
-        write(tmp_path, [line(named(car=0.9, van=0.1), drawn(number % 5))], name=f"{number:03d}")
-    everyone = threading.Barrier(reading.FETCHES, timeout=30)  # breaks where fewer are fetched
-    captures = Slow(tmp_path, everyone)
-    assert len(plan(captures.files())) == 1
+        write(tmp_path, [line(CONFIDENT, drawn(number % 5))], name=f"{number:03d}")
+    all_fetching = threading.Barrier(reading.FETCHES, timeout=30)  # breaks where fewer are fetched
 
-    found = read_captures(captures, class_names=None, processes=1, report=lambda *_: None)
+    class Slow(FolderCaptures):
+        def read(self, file, start, stop):
+            all_fetching.wait()
+            return super().read(file, start, stop)
 
-    assert len(found.predictions) == 2 * reading.FETCHES
+    assert len(plan(FolderCaptures(tmp_path).files())) == 1
+
+    found = read(Slow(tmp_path))
+
     assert found.predictions.files.tolist() == list(range(2 * reading.FETCHES))
-    assert captures.most_at_once == reading.FETCHES
 
 
-def test_after_an_error_nothing_more_is_fetched(tmp_path):
+def test_error_stops_further_fetches(tmp_path):
     for number in range(90):
-        write(tmp_path, [line(SURE)], name=f"{number:03d}")
+        write(tmp_path, [line(CONFIDENT)], name=f"{number:03d}")
     fetched = []
 
     class Refusing(FolderCaptures):
@@ -240,44 +174,63 @@ def test_after_an_error_nothing_more_is_fetched(tmp_path):
             return super().read(file, start, stop)
 
     with pytest.raises(PermissionError, match=r"no right to .*jsonl"):
-        read_captures(Refusing(tmp_path), class_names=None, processes=1, report=lambda *_: None)
+        read(Refusing(tmp_path))
     assert len(fetched) < 90
 
 
-def test_progress_ends_at_the_total(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "CHUNK_BYTES", 20)
-    path = write(tmp_path, [b"{\n"] * 20_000)
+def test_progress_ascends_to_the_total(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "TASK_BYTES", 20)
+    sizes = [write(tmp_path, [b"{\n"] * 9, name=f"{number:03d}").stat().st_size for number in range(400)]
     seen = []
-    before = sys.getswitchinterval()
+    interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)  # threads that overtake each other
     try:
         read(tmp_path, report=lambda *progress: seen.append(progress))
     finally:
-        sys.setswitchinterval(before)
+        sys.setswitchinterval(interval)
 
-    size = path.stat().st_size
-    assert seen[-1] == (size, size)
+    assert seen[-1] == (sum(sizes), sum(sizes))
     assert seen == sorted(seen)
 
 
-def test_a_file_that_is_deleted_meanwhile_is_named(tmp_path):
-    write(tmp_path, [line(SURE)])
-    gone = write(tmp_path, [line(SURE)], name="b")
+def test_file_deleted_after_listing_is_named(tmp_path):
+    write(tmp_path, [line(CONFIDENT)])
+    deleted = write(tmp_path, [line(CONFIDENT)], name="b")
 
-    class Deleted(FolderCaptures):
+    class Deleting(FolderCaptures):
         def files(self):
             found = super().files()
-            gone.unlink()
+            deleted.unlink()
             return found
 
-    with pytest.raises(CaptureGoneError, match=r"-b\.jsonl has been deleted .*: run it again"):
-        read_captures(Deleted(tmp_path), class_names=None, processes=1, report=lambda *_: None)
+    with pytest.raises(CaptureGoneError, match=r"-b\.jsonl was deleted .*: run it again"):
+        read(Deleting(tmp_path))
 
 
-def test_a_single_file_can_be_given(tmp_path):
-    path = write(tmp_path, [line(SURE)])
+def test_single_file_is_read(tmp_path):
+    path = write(tmp_path, [line(CONFIDENT)])
 
     found = read(path)
 
     assert found.files == [path.name]
     assert len(found.predictions) == 1
+
+
+def test_without_repeats_keeps_the_first_answer(tmp_path):
+    # Seven answers to four requests: a repeated call has the same picture and the same id.
+    calls = [(1, "a"), (2, "b"), (1, "a"), (3, "b"), (1, "a"), (1, "b"), (2, "b")]
+    write_calls(tmp_path, calls)
+    write(tmp_path, [line(CONFIDENT, drawn(1), inference_id="a")], BEGIN + timedelta(hours=1))
+
+    predictions = read(tmp_path).predictions
+
+    assert len(predictions) == len(calls) + 1
+    assert (predictions.without_repeats().times - BEGIN.timestamp()).tolist() == [0, 1, 3, 5]
+
+
+@pytest.mark.parametrize("inference_id", [None, "", "-"])
+def test_without_repeats_keeps_equal_pictures_without_an_id(tmp_path, inference_id):
+    """Those of a covered camera must not count as one picture."""
+    write_calls(tmp_path, [(1, inference_id)] * 5)
+
+    assert len(read(tmp_path).predictions.without_repeats()) == 5

@@ -1,4 +1,4 @@
-"""Samples and baselines are read from where they may lie, and refused when they make no sense."""
+"""Samples and baselines are read from every kind of location, and invalid ones are refused."""
 
 import io
 import json
@@ -7,8 +7,14 @@ import tarfile
 import numpy as np
 import pytest
 
-from operations.monitoring.model_files import DamagedModelError, MissingModelError
-from operations.monitoring.sample import NoBaselineError, Sample, SampleError, read_baseline
+from operations.monitoring.sample import (
+    DamagedModelError,
+    MissingModelError,
+    NoBaselineError,
+    Sample,
+    SampleError,
+    read_baseline,
+)
 from tests.unit.aws_stubs import stubbed
 from tests.unit.training.model_archives import body
 from training.endpoint.model_artifact import MOST_BYTES
@@ -34,7 +40,7 @@ def archive(**files):
     return packed.getvalue()
 
 
-def test_a_sample_is_the_same_after_writing_and_reading():
+def test_sample_survives_writing_and_reading():
     sample = Sample.from_json(GOOD)
     assert sample.to_json() == GOOD
     assert sample.pictures == 3
@@ -55,68 +61,58 @@ def test_a_sample_is_the_same_after_writing_and_reading():
         ({"features": []}, r"features are \[\], not an object"),
         ({"distances": {}}, "distances are {}"),
         ({"answered_by": "nobody"}, "answered_by is 'nobody', not model or member"),
+        ([], "not a JSON object"),
     ],
 )
-def test_what_makes_no_sense_is_named(changes, message):
+def test_invalid_sample_is_refused(changes, message):
     with pytest.raises(SampleError, match=message):
-        Sample.from_json(GOOD | changes)
+        Sample.from_json(changes if isinstance(changes, list) else GOOD | changes)
 
 
-def test_a_list_is_no_sample():
-    with pytest.raises(SampleError, match="no JSON object"):
-        Sample.from_json([])
-
-
-def test_a_baseline_is_read_from_a_folder_an_archive_and_a_file(tmp_path):
+def test_baseline_is_read_from_folder_archive_and_file(tmp_path):
     text = json.dumps(GOOD)
     (tmp_path / "baseline.json").write_text(text)
     (tmp_path / "model.tar.gz").write_bytes(archive(baseline_json=text, model_pt="weights"))
-    for place in (tmp_path, tmp_path / "baseline.json", tmp_path / "model.tar.gz"):
-        assert read_baseline(place).to_json() == GOOD
-        assert read_baseline(str(place)).to_json() == GOOD
+    for location in (tmp_path, tmp_path / "baseline.json", tmp_path / "model.tar.gz"):
+        assert read_baseline(location).to_json() == GOOD
+        assert read_baseline(str(location)).to_json() == GOOD
 
 
-def test_a_baseline_is_read_from_an_earlier_monitoring_run(tmp_path):
+def test_baseline_is_read_from_an_earlier_report(tmp_path):
     report = tmp_path / "monitor.json"
     report.write_text(json.dumps({"lines": 2, "sample": GOOD | {"source": "last week"}}))
     assert read_baseline(report).source == "last week"
     report.write_text(json.dumps({"lines": 2}))
-    with pytest.raises(NoBaselineError, match="holds no sample to compare with"):
+    with pytest.raises(NoBaselineError, match="has no sample to compare with"):
         read_baseline(report)
 
 
-def s3_with(content, length=None):
+def test_baseline_is_read_from_an_archive_in_s3_unless_too_large():
     client, stub = stubbed("s3")
-    stub.add_response("get_object", body(content, length), {"Bucket": "bucket", "Key": "jobs/j/model.tar.gz"})
-    return client, stub
+    request = {"Bucket": "bucket", "Key": "jobs/j/model.tar.gz"}
+    stub.add_response("get_object", body(archive(baseline_json=json.dumps(GOOD))), request)
+    stub.add_response("get_object", body(b"", MOST_BYTES + 1), request)
 
-
-def test_a_baseline_is_read_from_a_models_archive_in_s3():
-    client, stub = s3_with(archive(baseline_json=json.dumps(GOOD)))
     assert read_baseline("s3://bucket/jobs/j/model.tar.gz", client).to_json() == GOOD
+    with pytest.raises(DamagedModelError, match="64 MiB, far more than a model"):
+        read_baseline("s3://bucket/jobs/j/model.tar.gz", client)
     stub.assert_no_pending_responses()
 
 
-def test_an_archive_that_is_far_too_large_is_not_read():
-    client, _ = s3_with(b"", MOST_BYTES + 1)
-    with pytest.raises(DamagedModelError, match="64 MiB, far more than a model"):
-        read_baseline("s3://bucket/jobs/j/model.tar.gz", client)
-
-
-def test_a_model_older_than_monitoring_has_no_baseline(tmp_path):
+def test_model_without_baseline_is_refused(tmp_path):
     (tmp_path / "model.tar.gz").write_bytes(archive(model_pt="weights"))
-    for place in (tmp_path, tmp_path / "model.tar.gz"):
+    for location in (tmp_path, tmp_path / "model.tar.gz"):
         with pytest.raises(NoBaselineError, match="older than monitoring"):
-            read_baseline(place)
+            read_baseline(location)
 
 
 @pytest.mark.parametrize("name", ["model.tar.gz", "monitor.json", "folder"])
-def test_a_place_with_nothing_in_it_is_named(tmp_path, name):
+def test_missing_model_is_named(tmp_path, name):
     with pytest.raises(MissingModelError, match=f"{name} does not exist"):
         read_baseline(tmp_path / name)
 
 
-def test_damage_is_named(tmp_path):
+def test_damaged_model_or_baseline_is_named(tmp_path):
     model = tmp_path / "model.tar.gz"
     whole = archive(baseline_json=json.dumps(GOOD) * 100)
     for content in (b"", b"text", whole[: len(whole) // 2]):

@@ -10,8 +10,15 @@ from PIL import Image
 
 from operations.monitoring.distances import load_observer
 from operations.monitoring.drift import compare
-from operations.monitoring.model_files import DamagedModelError, MissingModelError
-from operations.monitoring.sample import MEMBER, MODEL, NoBaselineError, Sample, read_baseline
+from operations.monitoring.sample import (
+    MEMBER,
+    MODEL,
+    DamagedModelError,
+    MissingModelError,
+    NoBaselineError,
+    Sample,
+    read_baseline,
+)
 from training.container.picture_model import baseline, dataset, network, train
 from training.sources.synthetic import draw_picture
 
@@ -147,7 +154,7 @@ def test_each_picture_is_seen_by_the_network_whose_turn_it_is(model):
     observer = load_observer(model)
     drawn = [draw_picture("bicycle", number, (40, 32), seed=5) for number in range(140)]
     done: list[int] = []
-    seen = observer.look(drawn, done.append)
+    seen = observer.observe(drawn, done.append)
     assert (observer.members, observer.input_size) == (3, 32)
     assert done[-1] == 140
     assert len(done) == 3
@@ -160,7 +167,7 @@ def test_each_picture_is_seen_by_the_network_whose_turn_it_is(model):
         assert seen.confidences[mine] == pytest.approx(logs.exp().amax(1).numpy(), rel=1e-4)
         labels = [observer.classifier.classes[place] for place in logs.argmax(1)]
         assert seen.labels[mine] == labels
-    assert len(observer.look([]).labels) == 0
+    assert len(observer.observe([]).labels) == 0
 
 
 def test_noise_is_drift_of_distance_and_new_drawings_are_none(model):
@@ -170,12 +177,12 @@ def test_noise_is_drift_of_distance_and_new_drawings_are_none(model):
     drawn = [draw_picture(name, number, (40, 32), seed=7) for name in CLASSES for number in range(30)]
 
     def observed(pictures):
-        seen = observer.look(pictures)
+        seen = observer.observe(pictures)
         return Sample(seen.labels, seen.confidences, distances=seen.distances, answered_by=MEMBER)
 
     names = {found.name: found for found in compare(before, observed(noise)).features}
     assert names["distance"].drifted
-    assert "stranger to the network" in names["distance"].verdict
+    assert "less familiar" in names["distance"].verdict
     assert not compare(before, observed(drawn)).drifted
 
 
@@ -184,7 +191,7 @@ def test_the_same_is_read_from_an_archive(model, tmp_path):
         tar.add(model, ".")
     observer = load_observer(tmp_path / "model.tar.gz")
     picture = draw_picture("bicycle", 0, (40, 32), seed=5)
-    assert observer.look([picture]).distances == load_observer(model).look([picture]).distances
+    assert observer.observe([picture]).distances == load_observer(model).observe([picture]).distances
     assert read_baseline(tmp_path / "model.tar.gz").to_json() == read_baseline(model).to_json()
 
 
@@ -253,7 +260,7 @@ def test_of_very_many_pictures_a_seeded_sample_is_stored_in_their_order():
 
 def test_looking_leaves_pytorchs_threads_as_they_were(model):
     before = torch.get_num_threads()
-    load_observer(model).look([draw_picture("bicycle", 0, (40, 32), seed=5)])
+    load_observer(model).observe([draw_picture("bicycle", 0, (40, 32), seed=5)])
     assert torch.get_num_threads() == before
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from operations.monitoring.captured_picture import describe
+from operations.monitoring.captured_pictures import describe
 from operations.monitoring.drift import compare
 from operations.monitoring.sample import Sample
 from training.container.picture_model.dataset import UnreadablePictureError, read_pictures

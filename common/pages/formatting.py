@@ -1,4 +1,4 @@
-"""Numbers and times the way that a page shows them."""
+"""Format numbers and times for pages."""
 
 import math
 from datetime import UTC, datetime
@@ -7,24 +7,24 @@ MISSING = "-"
 
 
 def count(value: int | None) -> str:
-    """Write a count with its thousands apart, as in 12,345."""
+    """Return a count with thousands separators, as in 12,345."""
     return MISSING if value is None else f"{value:,}"
 
 
 def percent(share: float | None, decimals: int = 1) -> str:
-    """Write a share in [0, 1] as a percentage."""
+    """Return a share in [0, 1] as a percentage."""
     return MISSING if share is None or math.isnan(share) else f"{share:.{decimals}%}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Write a number with so many digits that mean something; a large one as a whole number."""
+    """Return a number with this many significant digits, a large one as a whole number."""
     if value is None or math.isnan(value):
         return MISSING
     return f"{value:,.0f}" if abs(value) >= 10**digits - 0.5 else f"{value:.{digits}g}"
 
 
 def duration(seconds: float | None) -> str:
-    """Write seconds as a person says them: 0.31 s, 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
+    """Return a duration: 0.31 s, 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
     if seconds is None:
         return MISSING
     if seconds < 10:
@@ -40,5 +40,5 @@ def duration(seconds: float | None) -> str:
 
 
 def moment(value: datetime | None) -> str:
-    """Write a moment, which must know its time zone, in UTC to the minute."""
+    """Return a time, which must have a time zone, in UTC to the minute."""
     return MISSING if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

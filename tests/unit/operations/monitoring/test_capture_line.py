@@ -1,4 +1,4 @@
-"""A captured line is an answer about a picture, a refused call, or damaged: each for a reason."""
+"""A captured line is an answer about a picture, a refused call, or damaged for a stated reason."""
 
 import base64
 import json
@@ -6,16 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from operations.monitoring.capture_line import (
-    DamagedLineError,
-    RefusedCallError,
-    read_line,
-)
+from operations.monitoring.capture_line import DamagedLineError, RefusedCallError, read_line
 from tests.unit.operations.captures import BASE64_ANSWERS, TEXT_ANSWERS, drawn, line, named
 
 TIME = datetime(2026, 11, 20, 14, 30, 5, tzinfo=UTC)
-# JSON can write it, and no file and no page can.
-ONLY_HALF_A_LETTER = r'{"labels": ["\ud800", "van"], "probabilities": [0.9, 0.1]}'
+# JSON can encode a lone surrogate, and UTF-8 cannot.
+LONE_SURROGATE = r'{"labels": ["\ud800", "van"], "probabilities": [0.9, 0.1]}'
 
 
 @pytest.mark.parametrize("config", [TEXT_ANSWERS, BASE64_ANSWERS], ids=["JSON", "BASE64"])
@@ -28,7 +24,7 @@ ONLY_HALF_A_LETTER = r'{"labels": ["\ud800", "van"], "probabilities": [0.9, 0.1]
         ([0.75, 0.25], None, {"class 0": 0.75, "class 1": 0.25}),
     ],
 )
-def test_both_shapes_are_read_in_both_encodings(config, answer, class_names, probabilities):
+def test_read_line_reads_both_shapes_in_both_encodings(config, answer, class_names, probabilities):
     call = read_line(line(answer, drawn(1), TIME, config), class_names)
 
     assert call.probabilities == probabilities
@@ -37,17 +33,16 @@ def test_both_shapes_are_read_in_both_encodings(config, answer, class_names, pro
 
 
 def changed(**members):
-    """A captured call with some members of it replaced; None takes one away."""
+    """Return a captured call with some members replaced; None removes one."""
     value = json.loads(line([0.75, 0.25]))
     for path, new in members.items():
         *parents, last = path.split("__")
-        place = value
+        parent = value
         for name in parents:
-            place = place[name]
+            parent = parent[name]
+        parent[last] = new
         if new is None:
-            del place[last]
-        else:
-            place[last] = new
+            del parent[last]
     return json.dumps(value).encode()
 
 
@@ -62,10 +57,7 @@ def changed(**members):
         (b'{"captureData": null}', "no capture"),
         (changed(captureData__endpointOutput=None), "no answer"),
         (changed(captureData__endpointOutput__data=None), "no answer"),
-        (
-            changed(captureData__endpointOutput={"data": "?", "encoding": "BASE64"}),
-            "no answer",
-        ),
+        (changed(captureData__endpointOutput={"data": "?", "encoding": "BASE64"}), "no answer"),
         (changed(captureData__endpointOutput__data="<html>"), "no probabilities"),
         (changed(captureData__endpointOutput__data="[0.9, 0.9]"), "no probabilities"),
         (changed(captureData__endpointOutput__data="[NaN, 1]"), "no probabilities"),
@@ -74,10 +66,11 @@ def changed(**members):
         (b"[" * 200_000, "not JSON"),
         (changed(captureData__endpointOutput__data="[" * 200_000), "no probabilities"),
         (changed(captureData__endpointOutput__data=f"[{'1' * 400}, 0]"), "no probabilities"),
-        (changed(captureData__endpointOutput__data=ONLY_HALF_A_LETTER), "no probabilities"),
+        (changed(captureData__endpointOutput__data=LONE_SURROGATE), "no probabilities"),
         (changed(captureData__endpointInput=None), "no picture"),
         (changed(captureData__endpointInput__data=""), "no picture"),
         (changed(captureData__endpointInput__data="%%%"), "no picture"),
+        (changed(captureData__endpointInput__data="=" + base64.b64encode(drawn(0)).decode()), "no picture"),
         (changed(eventMetadata=None), "no time"),
         (changed(eventMetadata__inferenceTime="yesterday"), "no time"),
         (changed(eventMetadata__inferenceTime=None), "no time"),
@@ -88,28 +81,26 @@ def changed(**members):
         (changed(eventMetadata__inferenceTime="9999-12-31T23:59:59Z"), "no time"),
     ],
 )
-def test_a_damaged_line_has_its_reason(damaged, reason):
+def test_damaged_line_has_its_reason(damaged, reason):
     with pytest.raises(DamagedLineError) as raised:
         read_line(damaged, ["car", "van"])
 
     assert raised.value.reason == reason
 
 
-def test_half_a_letter_is_no_part_of_the_reason_either():
-    answer = r'{"labels": ["\ud800"], "probabilities": [0.9, 0.1]}'
-
+def test_lone_surrogate_is_not_in_the_detail():
     with pytest.raises(DamagedLineError) as raised:
-        read_line(changed(captureData__endpointOutput__data=answer), None)
+        read_line(changed(captureData__endpointOutput__data=LONE_SURROGATE), None)
 
     assert raised.value.detail.encode()
 
 
-def test_a_list_without_end_is_damaged_without_class_names_too():
+def test_endless_list_without_class_names_is_damaged():
     with pytest.raises(DamagedLineError, match="no probabilities"):
         read_line(changed(captureData__endpointOutput__data="[" * 200_000), None)
 
 
-def test_a_call_that_the_endpoint_refused_is_not_damaged():
+def test_refused_call_is_not_damaged():
     answer = json.dumps({"code": 415, "type": "UnsupportedMediaType", "message": "a GIF"})
 
     with pytest.raises(RefusedCallError, match="415 UnsupportedMediaType a GIF") as raised:
@@ -117,14 +108,7 @@ def test_a_call_that_the_endpoint_refused_is_not_damaged():
     assert raised.value.time == TIME.timestamp()
 
 
-def test_a_time_without_a_zone_is_utc():
+def test_time_without_zone_is_utc():
     call = read_line(changed(eventMetadata__inferenceTime="2026-11-20T14:30:05"), None)
 
     assert datetime.fromtimestamp(call.time, UTC) == TIME
-
-
-def test_padding_inside_base64_is_damage():
-    whole = base64.b64encode(drawn(0)).decode()
-
-    with pytest.raises(DamagedLineError, match="no picture"):
-        read_line(changed(captureData__endpointInput__data="=" + whole), None)

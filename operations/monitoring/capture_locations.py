@@ -1,7 +1,6 @@
-"""Where captures lie: the files of a folder, or the objects below a prefix of S3."""
+"""Where captures are: the files of a folder, or the objects below a prefix in S3."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,43 +18,37 @@ from common.errors import ExpectedError
 from common.s3_address import split_s3_address
 
 SUFFIX = ".jsonl"
-# botocore asks again until an answer begins; what breaks off in its middle is asked for here.
+# botocore retries until an answer begins; a body that breaks off is requested again here.
 TRIES = 4
-BROKEN_OFF = (
-    ConnectionClosedError,
-    IncompleteReadError,
-    ReadTimeoutError,
-    ResponseStreamingError,
-)
+BROKEN_OFF = (ConnectionClosedError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 GONE = {"NoSuchKey", "InvalidRange"}
-SHOWN_BESIDE = 5
-# SageMaker's folders say in which hour a call was made. Files are written later, and a file of the
-# hour before may hold it.
+MOST_FOLDERS_NAMED = 5
+# SageMaker's folders name the hour of a call. Files are written later, and one of the hour before may hold it.
 HOUR_FOLDER = re.compile(r"(?:^|/)(\d{4}/\d\d/\d\d/\d\d)/[^/]*$")
-MARGIN = timedelta(hours=1)
+HOUR = timedelta(hours=1)
 
 
 class CapturesNotFoundError(ExpectedError):
-    """The place does not exist, or holds something else than captures."""
+    """The location does not exist, or holds something other than captures."""
 
 
 class CaptureGoneError(ExpectedError):
-    """A file has been deleted, or replaced by a shorter one, since it was listed."""
+    """A file was deleted, or replaced by a shorter one, after it was listed."""
 
-    def __init__(self, place: str) -> None:
-        """Name it."""
-        super().__init__(f"{place} has been deleted or replaced since the captures were listed: run it again.")
+    def __init__(self, location: str) -> None:
+        """Name the file."""
+        super().__init__(f"{location} was deleted or replaced after the captures were listed: run it again.")
 
 
 @dataclass(frozen=True)
 class CaptureFile:
-    """A file of captures: its name below the place that was given, and its size in bytes."""
+    """A file of captures: its name below the location, and its size in bytes."""
 
     name: str
     size: int
 
     def hour(self) -> datetime | None:
-        """Return the hour, UTC, that SageMaker filed it under; None below other folders."""
+        """Return the hour, UTC, that SageMaker filed it under; None in other folders."""
         found = HOUR_FOLDER.search(self.name)
         try:
             return datetime.strptime(found[1], "%Y/%m/%d/%H").replace(tzinfo=UTC) if found else None
@@ -63,15 +56,15 @@ class CaptureFile:
             return None
 
     def may_hold(self, since: datetime | None, until: datetime | None) -> bool:
-        """Tell whether calls between two moments may be in it, as far as its folder says."""
+        """Tell whether it may hold calls between two times, by the hour of its folder."""
         hour = self.hour()
         if hour is None:
             return True
-        return (since is None or hour + 2 * MARGIN > since) and (until is None or hour - MARGIN < until)
+        return (since is None or hour + 2 * HOUR > since) and (until is None or hour - HOUR < until)
 
 
 class Captures(Protocol):
-    """Files of captures that can be read in pieces. `location` is what a person calls them."""
+    """Files of captures. `location` is their folder or S3 address."""
 
     location: str
 
@@ -79,19 +72,19 @@ class Captures(Protocol):
         """Return all files, by name. Raises CapturesNotFoundError."""
 
     def read(self, file: CaptureFile, start: int, stop: int) -> bytes:
-        """Return the bytes from `start` to before `stop`. Raises CaptureGoneError."""
+        """Return the bytes from `start` to before `stop`, at least one. Raises CaptureGoneError, ClientError."""
 
 
 class FolderCaptures:
     """Captures in a folder of this machine, or one file of them."""
 
     def __init__(self, path: Path) -> None:
-        """Look at `path` later."""
+        """Read nothing yet."""
         self.location = str(path)
         self._path = path
 
     def files(self) -> list[CaptureFile]:
-        """Return all files, by name; none for an empty folder. Raises CapturesNotFoundError."""
+        """Return all files, by name; none for an empty folder."""
         if self._path.is_file():
             return [CaptureFile(self._path.name, self._path.stat().st_size)]
         if not self._path.is_dir():
@@ -108,7 +101,7 @@ class FolderCaptures:
         return [CaptureFile(path.relative_to(self._path).as_posix(), path.stat().st_size) for path in found]
 
     def read(self, file: CaptureFile, start: int, stop: int) -> bytes:
-        """Return the bytes from `start` to before `stop`. Raises CaptureGoneError."""
+        """Return the bytes from `start` to before `stop`."""
         path = self._path if self._path.is_file() else self._path / file.name
         try:
             with path.open("rb") as stream:
@@ -119,14 +112,11 @@ class FolderCaptures:
 
 
 class S3Captures:
-    """Captures below a prefix of S3, or one object of them."""
+    """Captures below a prefix in S3, or one object of them."""
 
-    def __init__(self, s3: Any, uri: str, expected: bool = False) -> None:
-        """Look below `uri` later. Raises CapturesNotFoundError for what is no address.
-
-        `expected` says that captures go there, so that none is no mistake.
-        """
-        self._s3, self._expected = s3, expected
+    def __init__(self, s3: Any, uri: str, may_be_empty: bool = False) -> None:
+        """Read nothing yet. Raises CapturesNotFoundError for an address without a bucket."""
+        self._s3, self._may_be_empty = s3, may_be_empty
         self._bucket, prefix = split_s3_address(uri)
         if not self._bucket:
             raise CapturesNotFoundError(f"{uri} names no bucket: give s3://BUCKET/PREFIX.")
@@ -135,48 +125,38 @@ class S3Captures:
         self._prefix = prefix if prefix.endswith(SUFFIX) or not prefix else f"{prefix.strip('/')}/"
 
     def files(self) -> list[CaptureFile]:
-        """Return all files, by name. Raises CapturesNotFoundError."""
-        others = 0
-        found = []
-        for key, size in self._objects():
-            if key.endswith(SUFFIX):
-                found.append(CaptureFile(self._name(key), size))
-            else:
-                others += not key.endswith("/")  # which a console makes for a folder
-        if not found and (others or not self._expected):
+        """Return all files, by name."""
+        sizes = self._object_sizes()
+        found = sorted(key for key in sizes if key.endswith(SUFFIX))
+        others = sum(not key.endswith((SUFFIX, "/")) for key in sizes)  # the console makes "folder/" objects
+        if not found and (others or not self._may_be_empty):
             what = f"{others} objects, and none ends in {SUFFIX}" if others else "no object"
             raise CapturesNotFoundError(
-                f"There is {what} below {self.location}{self._beside()}. Give --captures the"
+                f"There is {what} below {self.location}{self._sibling_folders()}. Give --captures the"
                 " address that the endpoint's data capture goes to."
             )
-        return sorted(found, key=lambda file: file.name)
+        return [CaptureFile(key.removeprefix(self._prefix) or key.rpartition("/")[2], sizes[key]) for key in found]
 
     def read(self, file: CaptureFile, start: int, stop: int) -> bytes:
-        """Return the bytes from `start` to before `stop`, which must be some.
-
-        Raises CaptureGoneError, and ClientError where S3 refuses it.
-        """
+        """Return the bytes from `start` to before `stop`, at least one."""
+        key = self._prefix if self._prefix.endswith(SUFFIX) else self._prefix + file.name
         for left in reversed(range(TRIES)):
             try:
-                answer = self._s3.get_object(
-                    Bucket=self._bucket, Key=self._key(file), Range=f"bytes={start}-{stop - 1}"
-                )
+                answer = self._s3.get_object(Bucket=self._bucket, Key=key, Range=f"bytes={start}-{stop - 1}")
                 return bytes(answer["Body"].read())
             except ClientError as error:
                 if error.response["Error"]["Code"] not in GONE:
                     raise
-                raise CaptureGoneError(f"s3://{self._bucket}/{self._key(file)}") from error
+                raise CaptureGoneError(f"s3://{self._bucket}/{key}") from error
             except BROKEN_OFF:
                 if not left:
                     raise
         raise AssertionError("unreachable")
 
-    def _objects(self) -> Iterator[tuple[str, int]]:
-        pages = self._s3.get_paginator("list_objects_v2")
+    def _object_sizes(self) -> dict[str, int]:
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
         try:
-            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix):
-                for item in page.get("Contents", []):
-                    yield item["Key"], item["Size"]
+            return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
         except ClientError as error:
             if error.response["Error"]["Code"] != "NoSuchBucket":
                 raise
@@ -185,18 +165,11 @@ class S3Captures:
                 " run `python -m training.create_endpoint` first."
             ) from error
 
-    def _beside(self) -> str:
-        """Say which folders there are instead, the next level up."""
+    def _sibling_folders(self) -> str:
+        """Name the folders beside the prefix, one of which may have been meant."""
         parent = self._prefix.rstrip("/").rpartition("/")[0]
         answer = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=f"{parent}/" if parent else "", Delimiter="/")
-        folders = [item["Prefix"] for item in answer.get("CommonPrefixes", [])]
-        folders = [folder for folder in folders if folder != self._prefix][:SHOWN_BESIDE]
+        folders = [item["Prefix"] for item in answer.get("CommonPrefixes", []) if item["Prefix"] != self._prefix]
         if not folders:
             return ""
-        return "; beside it are " + ", ".join(f"s3://{self._bucket}/{f}" for f in folders)
-
-    def _name(self, key: str) -> str:
-        return key.removeprefix(self._prefix) or key.rpartition("/")[2]
-
-    def _key(self, file: CaptureFile) -> str:
-        return self._prefix if self._prefix.endswith(SUFFIX) else self._prefix + file.name
+        return "; beside it are " + ", ".join(f"s3://{self._bucket}/{name}" for name in folders[:MOST_FOLDERS_NAMED])
