@@ -1,8 +1,7 @@
-"""Starts a server of SageMaker's containers, in the environment that containers.py made for it.
+"""Start a server of SageMaker's containers: `python container_entry.py torchserve 8080 FOLDER`.
 
-It runs by itself under that environment's Python: `python container_entry.py torchserve 8080
-FOLDER`. The configuration is the toolkit's own, except for addresses and ports: a container has a
-network of its own, this machine has others on it. SAGEMAKER_BASE_DIR holds `model/`.
+Runs in the environment that containers.py made. The configuration is the toolkit's own, except for addresses and ports,
+since a container has its own network. SAGEMAKER_BASE_DIR contains `model/`.
 """
 
 import os
@@ -14,10 +13,9 @@ def main() -> None:
     """Write the configuration and become the server."""
     server, port, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     os.environ["SAGEMAKER_BIND_TO_PORT"] = str(port)
-    # Where the toolkits import the model's program from.
     from sagemaker_inference import environment  # type: ignore[import-not-found]
 
-    os.environ["PYTHONPATH"] = environment.code_dir
+    os.environ["PYTHONPATH"] = environment.code_dir  # from where the toolkits import the model's program
     properties, log_config = torchserve(port) if server == "torchserve" else multi_model_server()
     configuration = folder / "config.properties"
     configuration.write_text(properties.replace("0.0.0.0", "127.0.0.1"))  # noqa: S104  the opposite
@@ -32,7 +30,7 @@ def main() -> None:
         *("--models", f"model={environment.model_dir}"),
     ]
     os.chdir(folder)
-    os.execv(program, command)  # noqa: S606  no shell is wanted
+    os.execv(program, command)  # noqa: S606  without a shell
 
 
 def torchserve(port: int) -> tuple[str, str]:
