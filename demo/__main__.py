@@ -32,7 +32,7 @@ from demo.outcomes import (
     figures,
     picture_outcomes,
     queued_reviews,
-    recorded_predictions,
+    read_predictions,
     wait_for_executions,
 )
 from demo.page import write_demo_page
@@ -143,7 +143,7 @@ def run_workflow(
     found = picture_outcomes(
         stepfunctions,
         executions,
-        recorded_predictions(session.client("dynamodb"), outputs["PredictionsTableName"]),
+        read_predictions(session.client("dynamodb"), outputs["PredictionsTableName"]),
         queued_reviews(session.client("sqs"), outputs["ReviewQueueUrl"]),
     )
     with progress_bar(session.console, "Histories") as report:

@@ -15,7 +15,7 @@ from training.evaluation.predictions import EndpointPrediction
 from training.evaluation.summary import acceptable, answered
 
 HEIGHT = 3.5  # inches, with the legend below the axes
-CLASS_INCHES = 0.8  # that a class takes in the confusion matrix
+CLASS_INCHES = 0.8  # of a class in the confusion matrix
 MISTAKES_LISTED = 12
 NOTHING_ACCEPTED = "Nothing is accepted at the threshold."
 

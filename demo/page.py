@@ -1,7 +1,4 @@
-"""The page of a demo run, from the files that the run wrote.
-
-All figures are those of summary.json and evaluation.json.
-"""
+"""The page of a demo run, from its summary.json and evaluation.json."""
 
 import json
 import os
@@ -43,13 +40,14 @@ def write_demo_page(reports: Path, staged: Path, definition: Path) -> Path:
     transitions = {(t["from"], t["to"]): t for t in summary["transitions"]}
     counts = {edge: t["times"] for edge, t in transitions.items()}
     errors = {edge: t["after_errors"] for edge, t in transitions.items()}
+    source = summary["source"]
     page = reports / "demo" / "index.html"
     write_page(
         page,
         TEMPLATE,
         summary=summary,
         evaluation=evaluation,
-        source=source_text(summary["source"]),
+        source="drawn vehicles" if source["kind"] == "synthetic" else f"the {source['kind']} {source['name']}",
         began=datetime.fromisoformat(summary["began"]),
         threshold_reason=threshold_reason(summary),
         workflow=draw(read_definition(definition), counts=counts, after_errors=errors),
@@ -62,25 +60,17 @@ def write_demo_page(reports: Path, staged: Path, definition: Path) -> Path:
     return page
 
 
-def source_text(source: dict[str, Any]) -> str:
-    """Describe the pictures, by the `source` of the staged folder's manifest."""
-    if source["kind"] == "synthetic":
-        return "drawn vehicles"
-    return f"the {source['kind']} {source['name']}"
-
-
 def results(pictures: Sequence[PictureOutcome]) -> list[dict[str, Any]]:
     """Count the outcomes of each class, and of all, the last row.
 
     Each row has `name`, and counts under `pictures`, `right`, `wrong` (both accepted), `review` and `failed`.
     """
-    names = sorted({p.truth for p in pictures})
-    rows = [(name, [p for p in pictures if p.truth == name]) for name in names]
-    return [{"name": name, **_counts(members)} for name, members in [*rows, ("all", pictures)]]
-
-
-def _counts(pictures: Sequence[PictureOutcome]) -> dict[str, int]:
-    outcomes = Counter(p.outcome for p in pictures)
-    right = sum(p.outcome == ACCEPTED and p.label == p.truth for p in pictures)
-    wrong, review, failed = outcomes[ACCEPTED] - right, outcomes[REVIEW], outcomes[FAILED]
-    return {"pictures": len(pictures), "right": right, "wrong": wrong, "review": review, "failed": failed}
+    rows = []
+    classes = [(name, [p for p in pictures if p.truth == name]) for name in sorted({p.truth for p in pictures})]
+    for name, members in [*classes, ("all", pictures)]:
+        outcomes = Counter(p.outcome for p in members)
+        right = sum(p.outcome == ACCEPTED and p.label == p.truth for p in members)
+        counts = {"right": right, "wrong": outcomes[ACCEPTED] - right}
+        counts |= {outcome: outcomes[outcome] for outcome in (REVIEW, FAILED)}
+        rows.append({"name": name, "pictures": len(members), **counts})
+    return rows

@@ -36,37 +36,29 @@ class Group:
     samples: list[SamplePicture]
 
 
-def groups(pictures: Sequence[PictureOutcome], staged: Path, seed: int = 0) -> list[Group]:
+def groups(pictures: Sequence[PictureOutcome], staged: Path) -> list[Group]:
     """Return the groups, with the pictures from the folder of the staged test split.
 
     Raises OSError for a picture that cannot be read.
     """
     accepted = [p for p in pictures if p.outcome == ACCEPTED]
     right = [p for p in accepted if p.label == p.truth]
-    random.Random(seed).shuffle(right)  # noqa: S311  a choice, not a secret
+    random.Random(0).shuffle(right)  # noqa: S311  a choice, not a secret
     wrong = sorted((p for p in accepted if p.label != p.truth), key=_confidence, reverse=True)
     review = sorted((p for p in pictures if p.outcome == REVIEW), key=_confidence)
     failed = [p for p in pictures if p.outcome == FAILED]
-    found = [
+    found = []
+    for title, chosen, members in (
         ("Accepted and right", "drawn at random", right),
         ("Accepted but wrong", "with the highest confidence", wrong),
         ("Review: a person decides", "with the lowest confidence", review),
-    ]
-    if failed:
-        found.append(("Failed", "the first", failed))
-    return [
-        Group(
-            title,
-            _counted(len(members), len(pictures), which),
-            [_sample(picture, staged) for picture in members[:SHOWN_AT_MOST]],
-        )
-        for title, which, members in found
-    ]
-
-
-def _counted(members: int, pictures: int, which: str) -> str:
-    total = f"{members} of {pictures} pictures"
-    return f"{total}; here are {SHOWN_AT_MOST}, {which}" if members > SHOWN_AT_MOST else total
+        ("Failed", "the first", failed),
+    ):
+        summary = f"{len(members)} of {len(pictures)} pictures"
+        if len(members) > SHOWN_AT_MOST:
+            summary += f"; here are {SHOWN_AT_MOST}, {chosen}"
+        found.append(Group(title, summary, [_sample(picture, staged) for picture in members[:SHOWN_AT_MOST]]))
+    return found if failed else found[:-1]
 
 
 def _confidence(picture: PictureOutcome) -> float:

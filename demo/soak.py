@@ -1,7 +1,7 @@
 """Run pictures through the workflow with injected faults: `python -m demo.soak` (`make soak`).
 
-A stream of pictures, some of them odd, meets an endpoint that fails a fifth of its calls in every way that it can, and
-S3 repeats some upload events. At the end the promises of the workflow are verified with what AWS holds.
+The endpoint fails a fifth of its calls, in every way it can, some pictures are odd, and S3 repeats some upload events.
+At the end the promises of the workflow are compared with what AWS holds.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from common import settings
 from common.arguments import port, positive_integer, positive_number, seconds
 from common.command import run_command
 from common.errors import ExpectedError
-from common.predictions import Prediction, PredictionKey, read_item
+from common.predictions import PredictionKey
 from common.progress import progress_bar
 from common.reports import write_json
 from common.stack import stack_outputs
 from common.waiting import make_console
-from demo.outcomes import ExecutionsUnfinishedError, wait_for_executions
+from demo.outcomes import ExecutionsUnfinishedError, read_predictions, wait_for_executions
 from demo.session import CommandFailedError, LaptopSession
 from demo.soak_audit import ALL_ENDED, ALL_UPLOADED, PROMISES, Evidence, audit, broken_promises
 from local.address import DEFAULT_PORT
@@ -39,7 +39,7 @@ SLOW_SECONDS = 1.0  # delay of a slow call
 DUPLICATE_SHARE = 0.1  # of the upload events
 DUPLICATE_AFTER_SECONDS = 0.5
 ODD_SHARE = 0.05  # of the pictures
-# Enough for a model that is certain of some pictures and not of others, in a minute.
+# A model that accepts some pictures and sends others to review, trained in a minute.
 EPOCHS, PICTURES_PER_CLASS = 60, 300
 
 
@@ -73,12 +73,12 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     with session.laptop_aws():
         staged = session.prepare_workflow(PICTURES_PER_CLASS, EPOCHS)
         figures = soak(session, staged, arguments)
-    figures["seconds"] = session.seconds | {"total": round(time.monotonic() - began, 1)}
-    figures["broken_promises"] = broken_promises(figures)
+    broken = broken_promises(figures)
+    figures |= {"seconds": session.seconds | {"total": round(time.monotonic() - began, 1)}, "broken_promises": broken}
     write_json(REPORT / "summary.json", figures)
     show(figures, console)
-    if figures["broken_promises"]:
-        raise PromiseBrokenError(figures["broken_promises"], f"See {REPORT / 'summary.json'}.")
+    if broken:
+        raise PromiseBrokenError(broken, f"See {REPORT / 'summary.json'}.")
 
 
 def soak(session: LaptopSession, staged: Path, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def soak(session: LaptopSession, staged: Path, arguments: argparse.Namespace) ->
         stepfunctions = session.client("stepfunctions")
         evidence = Evidence(
             sent=versions(session, outputs["PicturesBucketName"]),
-            items=predictions(session, outputs["PredictionsTableName"]),
+            items={p.key: p for p in read_predictions(session.client("dynamodb"), outputs["PredictionsTableName"])},
             reviews=list(drain(session, outputs["ReviewQueueUrl"])),
             notifications=list(drain(session, outputs["FailedPicturesQueueUrl"])),
             executions=[describe(stepfunctions, arn) for arn in executions],
@@ -141,13 +141,6 @@ def control(session: LaptopSession, method: str, path: str, body: Any = None) ->
         return json.load(answer)
 
 
-def predictions(session: LaptopSession, table: str) -> dict[PredictionKey, Prediction]:
-    """Return the predictions table by key."""
-    pages = session.client("dynamodb").get_paginator("scan").paginate(TableName=table)
-    items = (read_item(item) for page in pages for item in page["Items"])
-    return {prediction.key: prediction for prediction in items}
-
-
 def versions(session: LaptopSession, bucket: str) -> list[PredictionKey]:
     """Return every version in the inbox, also of uploads whose answer the sender did not get."""
     pages = session.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=f"{INBOX}/")
@@ -189,7 +182,7 @@ def show(figures: dict[str, Any], console: Console) -> None:
     for stage, took in figures["seconds"].items():
         table.add_row(stage.replace("_", " "), f"{took} s")
     table.add_section()
-    for name in (ALL_ENDED, *(promise.name for promise in PROMISES)):
+    for name in (ALL_ENDED, *PROMISES):
         table.add_row(name, "BROKEN" if name in figures["broken_promises"] else "kept")
     console.print(table)
     console.print(f"Figures: {REPORT / 'summary.json'}; logs beside it.", markup=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from common.predictions import read_item
 from demo import outcomes as module
 from demo.outcomes import (
     ExecutionsUnfinishedError,
@@ -15,7 +16,7 @@ from demo.outcomes import (
     figures,
     picture_outcomes,
     queued_reviews,
-    recorded_predictions,
+    read_predictions,
     wait_for_executions,
 )
 from operations.workflow_drawing.history import ExecutionNotFoundError
@@ -47,11 +48,10 @@ def outcome(session):
 
     def of(changes: dict[str, str], items: list[dict[str, Any]], queued: dict[str, Any]) -> PictureOutcome:
         event = {"bucket": {"name": "b"}, "object": {"key": KEY}}
-        session.stub("dynamodb").add_response("scan", {"Items": items})
         described = execution(input=json.dumps(event)) | changes
         session.stub("stepfunctions").add_response("describe_execution", described, {"executionArn": f"{ARN}:e"})
-        recorded = recorded_predictions(session.client("dynamodb"), "t")
-        [found] = picture_outcomes(session.client("stepfunctions"), [f"{ARN}:e"], recorded, queued)
+        predictions = [read_item(item) for item in items]
+        [found] = picture_outcomes(session.client("stepfunctions"), [f"{ARN}:e"], predictions, queued)
         return found
 
     return of
@@ -82,6 +82,7 @@ def test_outcome_is_read_from_table_queue_or_execution(outcome, changes, expecte
     ("changes", "items"),
     [
         pytest.param({}, [], id="accepted, without an item"),
+        pytest.param({}, [ANSWER | {"outcome": {"S": "review"}}], id="accepted, but in review"),
         pytest.param({}, [{name: ANSWER[name] for name in ("outcome", "execution_arn")}], id="without a label"),
         pytest.param(LOW_CONFIDENCE, [ANSWER], id="review, without a message"),
     ],
@@ -91,15 +92,13 @@ def test_picture_that_is_not_where_its_execution_says_is_an_error(outcome, chang
         outcome(changes, items, {})
 
 
-def test_accepted_answers_are_read_from_all_pages_of_the_table(session):
-    items = [
-        ANSWER | {"execution_arn": {"S": str(n)}, "outcome": {"S": outcome}}
-        for n, outcome in enumerate(["accepted", "accepted", "review"])
-    ]
+def test_all_pages_of_the_table_are_read(session):
+    items = [{"picture": {"S": f"s3://b/{number}"}} for number in range(3)]
     stub = session.stub("dynamodb")
-    stub.add_response("scan", {"Items": items[:1], "LastEvaluatedKey": {"k": {"S": "1"}}})
+    stub.add_response("scan", {"Items": items[:1], "LastEvaluatedKey": {"k": {"S": "1"}}}, {"TableName": "t"})
     stub.add_response("scan", {"Items": items[1:]})
-    assert list(recorded_predictions(session.client("dynamodb"), "t")) == ["0", "1"]
+    predictions = read_predictions(session.client("dynamodb"), "t")
+    assert [prediction.key.picture for prediction in predictions] == ["s3://b/0", "s3://b/1", "s3://b/2"]
 
 
 def test_wait_ends_with_the_last_execution(session):

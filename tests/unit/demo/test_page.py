@@ -9,7 +9,7 @@ import pytest
 from common.settings import ROOT
 from demo.charts import charts, confusion_text
 from demo.outcomes import PictureOutcome
-from demo.page import results, source_text, write_demo_page
+from demo.page import results, write_demo_page
 from demo.samples import CAUSE_LENGTH, SHOWN_AT_MOST, groups
 from tests.unit.demo.demo_runs import HOSTILE_ERROR, Run, make_run
 from training.evaluation.plots.confusion import MOST_WITH_NUMBERS
@@ -56,8 +56,7 @@ def test_kept_run_has_no_count_of_resources_left(tmp_path):
     kept = make_run(tmp_path)
     text = write_demo_page(kept.reports, kept.staged, DEFINITION).read_text()
     assert "Resources left" in text
-    assert "wait for a person" not in text  # their queue is gone
-    assert "in the review queue" not in text
+    assert "test pictures from the archive cifar-100-vehicles.tar.gz went" in text
     del kept.summary["resources_left"]
     (kept.reports / "demo" / "summary.json").write_text(json.dumps(kept.summary))
     text = write_demo_page(kept.reports, kept.staged, DEFINITION).read_text()
@@ -69,16 +68,12 @@ def test_run_without_its_summary_is_an_error(tmp_path):
         write_demo_page(tmp_path, tmp_path, DEFINITION)
 
 
-def picture(place: str, truth: str, label: str | None, confidence: float | None) -> PictureOutcome:
-    return PictureOutcome("inbox/a/b.png", truth, place, label, confidence)  # type: ignore[arg-type]
-
-
 def test_results_are_counted_by_class_and_in_total():
     pictures = [
-        picture("accepted", "car", "car", 0.9),
-        picture("accepted", "car", "van", 0.9),
-        picture("review", "van", "van", 0.6),
-        picture("failed", "van", None, None),
+        PictureOutcome("a.png", "car", "accepted", "car", 0.9),
+        PictureOutcome("b.png", "car", "accepted", "van", 0.9),
+        PictureOutcome("c.png", "van", "review", "van", 0.6),
+        PictureOutcome("d.png", "van", "failed"),
     ]
     assert results(pictures) == [
         {"name": "car", "pictures": 2, "right": 1, "wrong": 1, "review": 0, "failed": 0},
@@ -108,9 +103,8 @@ def test_pictures_are_grouped_by_outcome(run):
 
 
 def test_run_without_failures_has_no_group_of_failures(run):
-    only = [picture("accepted", "bicycle", "bicycle", 0.9)]
-    only[0] = PictureOutcome("inbox/bicycle/bicycle-00001.png", "bicycle", "accepted", "bicycle", 0.9)
-    found = groups(only, run.staged / "test")
+    only = PictureOutcome("inbox/bicycle/bicycle-00001.png", "bicycle", "accepted", "bicycle", 0.9)
+    found = groups([only], run.staged / "test")
     assert [(g.title, len(g.samples)) for g in found] == [
         ("Accepted and right", 1),
         ("Accepted but wrong", 0),
@@ -119,7 +113,6 @@ def test_run_without_failures_has_no_group_of_failures(run):
 
 
 def test_long_cause_is_shortened_in_the_caption(run):
-    """GIVEN a Lambda function's whole answer as a cause, THEN the caption has its beginning."""
     error = "Lambda.Unknown: " + json.dumps({"errorMessage": "x" * 32_000}, indent=2)
     key = "inbox/bicycle/bicycle-00001.png"
     [*_, failed] = groups([PictureOutcome(key, "bicycle", "failed", error=error)], run.staged / "test")
@@ -187,18 +180,6 @@ def test_evaluation_without_answers_has_charts(run):
     _, risk, reliability = charts(nothing)
     assert "of all 40 answers 40 are wrong" in str(risk.html)
     assert "no picture got an answer" in str(reliability.html)
-
-
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [
-        ({"kind": "synthetic", "count": 300}, "drawn vehicles"),
-        ({"kind": "archive", "name": "a.tar.gz"}, "the archive a.tar.gz"),
-        ({"kind": "folder", "name": "photos"}, "the folder photos"),
-    ],
-)
-def test_source_is_described(source, words):
-    assert source_text(source) == words
 
 
 def test_every_stage_of_the_demo_has_a_title_on_the_page():
