@@ -1,7 +1,4 @@
-"""Note every call that a process makes of AWS. Python imports this at its start, from PYTHONPATH.
-
-One line of JSON for each call goes into the file that RECORDED_CALLS names.
-"""
+"""Record every call of AWS as a line of JSON in the file RECORDED_CALLS. Python imports this at its start."""
 
 import importlib.abc
 import importlib.util
@@ -10,11 +7,11 @@ import os
 import sys
 from typing import Any
 
-CONTENT = {"Body", "Payload", "TemplateBody"}  # large, and of no interest
+CONTENT = {"Body", "Payload", "TemplateBody"}  # large
 
 
 class _WatchSessions(importlib.abc.MetaPathFinder):
-    """Have botocore's sessions watched once it is imported, which most processes never do."""
+    """Watch botocore's sessions once it is imported, which few processes do."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:  # noqa: ARG002  the interface
         if name != "botocore.session":
@@ -32,17 +29,17 @@ class _WatchSessions(importlib.abc.MetaPathFinder):
 
 
 def watch(session: Any) -> None:
-    """Have every session of this class note its clients' calls."""
+    """Record the calls of every session of this class."""
     begin = session.__init__
 
     def begin_watched(self: Any, *arguments: Any, **named: Any) -> None:
         begin(self, *arguments, **named)
-        self.register("before-parameter-build", note)
+        self.register("before-parameter-build", record)
 
     session.__init__ = begin_watched
 
 
-def note(params: dict[str, Any], model: Any, **_: Any) -> None:
+def record(params: dict[str, Any], model: Any, **_: Any) -> None:
     """Append one call."""
     line = json.dumps(
         {
