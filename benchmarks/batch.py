@@ -29,8 +29,7 @@ from common.progress import progress_bar
 from common.reports import write_json
 from common.stack import stack_outputs
 from common.waiting import make_console
-from demo.session import LaptopSession
-from local.address import DEFAULT_PORT
+from demo.session import LaptopSession, add_port_argument
 
 FOLDER = settings.REPORTS_FOLDER / "bench"
 REPORT = FOLDER / "batch.json"
@@ -209,7 +208,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--pictures", type=positive_integer, default=2000, metavar="N", help="pictures below the prefix (2000)")
     add("--pairs", type=positive_integer, default=3, metavar="N", help="measurements of both, in turns (3)")
-    add("--port", type=int, default=DEFAULT_PORT, help=f"loopback port of the laptop's AWS ({DEFAULT_PORT})")
+    add_port_argument(parser)
     return parser.parse_args(argv)
 
 

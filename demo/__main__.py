@@ -1,7 +1,4 @@
-"""Run the whole workflow on a laptop, from pictures to answers: `python -m demo` (`make demo`).
-
-Runs the commands that a user runs on AWS, one after the other, against the laptop's AWS.
-"""
+"""Run a user's commands for AWS, from pictures to answers, on the laptop's AWS: `python -m demo` (`make demo`)."""
 
 import argparse
 import json
@@ -16,7 +13,6 @@ from typing import Any
 from rich.console import Console
 
 from common import settings
-from common.arguments import port
 from common.command import run_command
 from common.errors import ExpectedError
 from common.predictions import FAILED
@@ -36,7 +32,7 @@ from demo.outcomes import (
     wait_for_executions,
 )
 from demo.page import write_demo_page
-from demo.session import LaptopSession
+from demo.session import LaptopSession, add_port_argument
 from demo.table import show
 from local.address import DEFAULT_PORT
 
@@ -107,8 +103,7 @@ def run_stages(session: LaptopSession, data: str) -> dict[str, Any]:
         expected = sum(manifest["counts"]["test"].values())
         pictures, transitions = run_workflow(session, staged / "test", expected)
     with session.stage("monitor", "Report on the captured calls of the endpoint"):
-        # Before the evaluation classifies the same pictures again: a sample with each of them twice would overstate the
-        # significance of drift.
+        # Before the evaluation classifies the same pictures again, which would overstate the significance of drift.
         calls = sum(p.outcome != FAILED for p in pictures) + SMOKE_TESTS
         monitor = run_monitor(session, created, calls)
     with session.stage("evaluate", "Evaluate the endpoint"):
@@ -175,28 +170,22 @@ def clean_up(session: LaptopSession) -> int:
 
 def check(report: dict[str, Any]) -> None:
     """Raise RunCheckError unless every picture has an outcome and no resource is left."""
-    wrong = []
-    executions = report["executions"]
+    executions, monitor, left = report["executions"], report["monitor"], report.get("resources_left", 0)
     expected = sum(report["data"]["test"].values())
-    if executions["started"] != expected:
-        wrong.append(f"{executions['started']} executions for {expected} pictures")
-    if executions["failed"]:
-        wrong.append(f"{executions['failed']} executions failed: {report['failures'][0]}")
-    if report["accepted_below_threshold"]:
-        wrong.append(f"{report['accepted_below_threshold']} answers accepted below the threshold")
-    if report["evaluated_threshold"] != report["threshold"]:
-        wrong.append(
-            f"evaluated at a threshold of {report['evaluated_threshold']:g} and deployed with {report['threshold']:g}"
-        )
-    captured = report["monitor"]
-    if captured["damaged"]:
-        wrong.append(f"{captured['damaged']} of {captured['lines']} captured calls are damaged")
-    if captured["threshold"] != report["threshold"]:
-        wrong.append(f"monitored at a threshold of {captured['threshold']:g} and deployed with {report['threshold']:g}")
-    if report.get("resources_left"):
-        wrong.append(f"{report['resources_left']} resources left")
-    if wrong:
-        raise RunCheckError("; ".join(wrong))
+    below, threshold = report["accepted_below_threshold"], report["threshold"]
+    problems = (
+        (executions["started"] != expected, f"{executions['started']} executions for {expected} pictures"),
+        (executions["failed"], f"{executions['failed']} executions failed: {', '.join(report['failures'][:1])}"),
+        (below, f"{below} answers accepted below the threshold"),
+        (monitor["damaged"], f"{monitor['damaged']} of {monitor['lines']} captured calls are damaged"),
+        (left, f"{left} resources left"),
+        *(
+            (used != threshold, f"{step} at a threshold of {used:g} and deployed with {threshold:g}")
+            for step, used in (("evaluated", report["evaluated_threshold"]), ("monitored", monitor["threshold"]))
+        ),
+    )
+    if found := [text for problem, text in problems if problem]:
+        raise RunCheckError("; ".join(found))
 
 
 def next_commands(laptop_port: int) -> str:
@@ -224,11 +213,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         " <class>/<picture> files"
     )
     parser.add_argument("data", metavar="SOURCE", nargs="?", default="synthetic", help=data_help)
-    port_help = f"loopback port of the laptop's AWS ({DEFAULT_PORT})"
-    parser.add_argument("--port", metavar="N", type=port, default=DEFAULT_PORT, help=port_help)
-    parser.add_argument(
-        "--keep", action="store_true", help="leave everything running at the end, and print commands to try"
-    )
+    add_port_argument(parser)
+    keep_help = "leave everything running at the end, and print commands to try"
+    parser.add_argument("--keep", action="store_true", help=keep_help)
     return parser.parse_args(argv)
 
 

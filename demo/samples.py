@@ -2,8 +2,8 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -16,8 +16,7 @@ SHOWN_AT_MOST = 12  # of a group
 CAUSE_LENGTH = 200  # characters of an error under its picture; summary.json has all of it
 
 
-@dataclass(frozen=True)
-class SamplePicture:
+class SamplePicture(NamedTuple):
     """A picture of the page: its data URL, its text alternative and its caption."""
 
     image: str
@@ -27,8 +26,7 @@ class SamplePicture:
     right: bool
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """Pictures of the same outcome; `summary` says how many there are and which are shown."""
 
     title: str

@@ -1,5 +1,6 @@
 """Run the commands of this project against a fresh laptop's AWS."""
 
+import argparse
 import contextlib
 import os
 import shlex
@@ -12,8 +13,9 @@ from typing import Any
 
 from rich.console import Console
 
+from common.arguments import port
 from common.errors import ExpectedError
-from local.address import UNSET, client_environment
+from local.address import DEFAULT_PORT, UNSET, client_environment
 from local.control import DEFAULT_STATE, find_running
 from training.endpoint.deployment import parameter_overrides
 
@@ -27,6 +29,12 @@ class CommandFailedError(ExpectedError):
 
 class LaptopAwsRunningError(ExpectedError):
     """A laptop's AWS is already running."""
+
+
+def add_port_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --port."""
+    port_help = f"loopback port of the laptop's AWS ({DEFAULT_PORT})"
+    parser.add_argument("--port", metavar="N", type=port, default=DEFAULT_PORT, help=port_help)
 
 
 class LaptopSession:

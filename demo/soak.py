@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common import settings
-from common.arguments import port, positive_integer, positive_number, seconds
+from common.arguments import positive_integer, positive_number, seconds
 from common.command import run_command
 from common.errors import ExpectedError
 from common.predictions import PredictionKey
@@ -26,9 +26,8 @@ from common.reports import write_json
 from common.stack import stack_outputs
 from common.waiting import make_console
 from demo.outcomes import ExecutionsUnfinishedError, read_predictions, wait_for_executions
-from demo.session import CommandFailedError, LaptopSession
+from demo.session import CommandFailedError, LaptopSession, add_port_argument
 from demo.soak_audit import ALL_ENDED, ALL_UPLOADED, PROMISES, Evidence, audit, broken_promises
-from local.address import DEFAULT_PORT
 from local.sagemaker.faults import FaultKind
 from operations.sending.arrivals import INBOX
 from operations.sending.executions import describe
@@ -111,8 +110,8 @@ def soak(session: LaptopSession, staged: Path, arguments: argparse.Namespace) ->
 
 def send(session: LaptopSession, staged: Path, machine: str, arguments: argparse.Namespace) -> list[str]:
     """Send the pictures; return the ARNs of all executions once all have ended. Raises PromiseBrokenError."""
-    pictures = str(arguments.pictures)
-    options = ["--staged", staged, "--count", pictures, "--max", pictures, "--rate", arguments.rate, "--odd", ODD_SHARE]
+    pictures, rate = arguments.pictures, arguments.rate
+    options = ["--staged", staged, "--count", pictures, "--max", pictures, "--rate", rate, "--odd", ODD_SHARE]
     command = [sys.executable, "-m", "operations.send_pictures", *map(str, options), "--no-wait"]
 
     def expected() -> int:
@@ -200,8 +199,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--rate", metavar="R", type=positive_number, default=25.0, help="pictures per second on average (25)")
     wait_help = "seconds to wait for executions after the last picture (600)"
     add("--wait", metavar="S", type=seconds, default=600.0, help=wait_help)
-    port_help = f"loopback port of the laptop's AWS ({DEFAULT_PORT})"
-    add("--port", metavar="N", type=port, default=DEFAULT_PORT, help=port_help)
+    add_port_argument(parser)
     return parser.parse_args(argv)
 
 
