@@ -54,7 +54,7 @@ def train(run: TrainingRun, options: Sequence[str], *, console: Console) -> floa
                 file.write(text)
                 if epoch := EPOCH_LINE.match(text):
                     report(int(epoch[1]), int(epoch[2]))
-        except BaseException:  # Ctrl-C, or a signal that ends the benchmark
+        except KeyboardInterrupt:
             process.terminate()
             raise
     if process.returncode:

@@ -16,10 +16,9 @@ import statistics
 import sys
 import tarfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -51,29 +50,10 @@ TOLERANCE = 1e-4  # of probabilities: the order of sums depends on the pictures 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print the tables and write the report; return the exit status."""
-    with exit_on_signals():
-        return run_command("serving", lambda: run(parse_arguments(argv), make_console()))
-
-
-@contextlib.contextmanager
-def exit_on_signals() -> Iterator[None]:
-    """Raise SystemExit on SIGTERM and SIGHUP, so that the servers, which have their own sessions, are stopped."""
-
-    def end(number: int, _: FrameType | None) -> None:
-        for each in previous:
-            signal.signal(each, signal.SIG_IGN)  # another signal must not interrupt the stopping
-        raise SystemExit(128 + number)  # as a shell reports it
-
-    previous = {
-        number: signal.signal(number, end)
-        for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) != signal.SIG_IGN  # as nohup sets it
-    }
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the servers have their own sessions
+    return run_command("serving", lambda: run(parse_arguments(argv), make_console()), "no report was written")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:

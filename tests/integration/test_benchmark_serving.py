@@ -16,6 +16,7 @@ from benchmarks.serving import __main__ as serving
 from benchmarks.serving import laptop
 from benchmarks.serving.containers import ContainerServerError, container_server
 from benchmarks.serving.subjects import SubjectError
+from common.command import INTERRUPTED
 from common.settings import ROOT
 from common.waiting import make_console
 from local import control
@@ -25,13 +26,16 @@ from training.container.picture_model.serving_code import copy_serving_code
 
 
 @pytest.fixture(autouse=True)
-def _threads_as_before() -> Iterator[None]:
-    """The benchmark sets this process to one thread."""
+def _restored() -> Iterator[None]:
+    """The benchmark sets this process to one thread, and its handlers of signals."""
     import torch
 
     threads = torch.get_num_threads()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
     torch.set_num_threads(threads)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -99,7 +103,8 @@ sys.exit(serving.main(sys.argv[1:]))
 """
 
 
-def test_sigterm_ends_the_laptops_aws_too(model: Path, staged: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_the_laptops_aws_too(model: Path, staged: Path, tmp_path: Path, number: signal.Signals) -> None:
     state = tmp_path / "work" / "serving" / "laptop-aws"
     options = ["--model", str(model), "--staged", str(staged), "--cores", "1024", "--no-containers"]
     command = [sys.executable, "-c", PROGRAM, *options]
@@ -108,8 +113,8 @@ def test_sigterm_ends_the_laptops_aws_too(model: Path, staged: Path, tmp_path: P
         benchmark = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, env=environment)
     try:
         wait_until(lambda: control.find_running(state) is not None, 60)
-        benchmark.send_signal(signal.SIGTERM)
-        assert benchmark.wait(60) == 128 + signal.SIGTERM, (tmp_path / "log.txt").read_text()
+        benchmark.send_signal(number)
+        assert benchmark.wait(60) == INTERRUPTED, (tmp_path / "log.txt").read_text()
         assert control.find_running(state) is None
     finally:
         benchmark.kill()

@@ -150,6 +150,12 @@ def assert_failed(
     return str(execution["cause"])
 
 
+def assert_not_notified(notifications: Mailbox, execution: dict[str, Any]) -> None:
+    """Assert that neither the workflow nor EventBridge sent a notification of the execution."""
+    notifications.wait_for_later()
+    assert notifications.of(execution["executionArn"]) == []
+
+
 def assert_eventbridge_notified(
     notifications: Mailbox, arn: str, status: str, error: str | None = None, event: object = None
 ) -> None:
@@ -379,6 +385,7 @@ def refusing_queue(stack: Stack) -> dict[Path, object]:
     return {QUEUE_URL: f"{deployed_member(stack, *QUEUE_URL)}-none"}
 
 
+@pytest.mark.parity("events-pattern")
 def test_refused_confirmation_does_not_lose_the_picture(stack, review, notifications):
     event = put(stack, GREY)
     condition = ("Confirm Review", "Arguments", "ConditionExpression")
@@ -386,8 +393,7 @@ def test_refused_confirmation_does_not_lose_the_picture(stack, review, notificat
         execution = execute(stack, event)
     assert_low_confidence(execution)
     assert_in_review(stack, event, review, queued=False)
-    notifications.wait_for_later()
-    assert notifications.of(execution["executionArn"]) == []
+    assert_not_notified(notifications, execution)
 
 
 @pytest.mark.parity("states-catch")
@@ -470,14 +476,6 @@ def test_stopped_execution_sends_a_notification_and_can_be_restarted(healthy, no
     assert len(items(healthy, event)) == 1
 
 
-@pytest.mark.parity("events-pattern")
-def test_accepted_pictures_and_pictures_in_review_send_no_notification(stack, notifications):
-    quiet = [execute(stack, put(stack, body)) for body in (GREY, WHITE)]
-    assert [execution["status"] for execution in quiet] == ["FAILED", "SUCCEEDED"]
-    notifications.wait_for_later()
-    assert [notifications.of(execution["executionArn"]) for execution in quiet] == [[], []]
-
-
 # ------------------------------------------------------------------- Faults of the endpoint
 @pytest.mark.parity("invoke-busy", "invoke-model-error", "invoke-not-found", "invoke-60-seconds")
 @pytest.mark.parametrize(
@@ -506,7 +504,7 @@ def task_errors(stack: Stack, execution: dict[str, Any]) -> list[str]:
     return [e["taskFailedEventDetails"]["error"] for e in events if e["type"] == "TaskFailed"]
 
 
-@pytest.mark.parity("states-retry", "invoke-busy")
+@pytest.mark.parity("states-retry", "invoke-busy", "events-pattern")
 @pytest.mark.parametrize("kind", ["throttled", "unavailable", "failing", "slow"])
 def test_transient_fault_of_the_endpoint_is_retried(healthy, notifications, hurried, kind):
     fault(healthy, {"kind": kind, "calls": 2} | ({"delay_seconds": 0.5} if kind == "slow" else {}))
@@ -514,8 +512,7 @@ def test_transient_fault_of_the_endpoint_is_retried(healthy, notifications, hurr
     execution = execute(healthy, event)
     assert_succeeded(execution)
     assert_accepted(healthy, event, "motorcycle")
-    notifications.wait_for_later()
-    assert notifications.of(execution["executionArn"]) == []
+    assert_not_notified(notifications, execution)
 
 
 # --------------------------------------------------------------- Functions that do not answer

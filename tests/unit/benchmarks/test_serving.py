@@ -1,10 +1,8 @@
 """The serving benchmark's figures, its clients without sockets, and its errors."""
 
 import json
-import os
 import re
 import shutil
-import signal
 import tarfile
 import threading
 from contextlib import contextmanager
@@ -12,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.serving.__main__ import check_answers, data_name, exit_on_signals, measure_in_turns, prepare_model
+from benchmarks.serving.__main__ import check_answers, data_name, measure_in_turns, prepare_model
 from benchmarks.serving.containers import ContainerServerError, install
 from benchmarks.serving.report import figures, quartiles, show
 from benchmarks.serving.subjects import Subject, SubjectError, TimedRun, measure
@@ -202,35 +200,6 @@ def test_staged_folder_without_a_source_is_an_error(tmp_path: Path, manifest):
 def test_data_has_the_name_or_kind_of_its_source(tmp_path: Path, source, name):
     (tmp_path / "manifest.json").write_text(json.dumps({"source": source}))
     assert data_name(tmp_path) == name
-
-
-@pytest.fixture
-def default_handlers():
-    """The default handlers, whatever started the tests: nohup ignores SIGHUP."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    previous = [signal.signal(number, signal.SIG_DFL) for number in numbers]
-    yield
-    assert [signal.getsignal(number) for number in numbers] == [signal.SIG_DFL] * 2  # restored
-    for number, handler in zip(numbers, previous, strict=True):
-        signal.signal(number, handler)
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_signal_ends_the_benchmark_with_its_servers(default_handlers, number: signal.Signals, status: int):
-    ended = []
-
-    def serve() -> None:
-        with exit_on_signals():
-            try:
-                os.kill(os.getpid(), number)
-                threading.Event().wait(ENOUGH_S)
-            finally:
-                os.kill(os.getpid(), signal.SIGTERM)  # a second one does not interrupt this
-                ended.append("servers")
-
-    with pytest.raises(SystemExit) as exit_:
-        serve()
-    assert (exit_.value.code, ended) == (status, ["servers"])
 
 
 def test_install_without_java_is_an_error_and_installs_nothing(tmp_path: Path, monkeypatch):
