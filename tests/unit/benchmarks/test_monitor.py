@@ -1,4 +1,4 @@
-"""The monitoring benchmark measures what it says."""
+"""The monitoring benchmark: its captures, time and memory."""
 
 import json
 import os
@@ -24,7 +24,7 @@ MEGABYTE = 1_000_000
 KINDS = ("hourly", "huge", "single")
 
 
-def test_its_lines_are_captured_calls():
+def test_written_lines_are_captured_calls():
     calls = [read_line(line.encode(), None) for line in capture_lines(5, 32)]
 
     assert [call.time for call in calls] == sorted(call.time for call in calls)
@@ -62,7 +62,7 @@ def test_files_of_one_line_are_measured_too(tmp_path, monkeypatch, capsys):
     assert "single" in capsys.readouterr().out
 
 
-def test_the_memory_of_a_process_and_its_child_is_seen():
+def test_memory_includes_child_processes():
     child = "b = bytes(range(250)) * 400_000; import time; time.sleep(0.5)"
     program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
 
@@ -73,6 +73,6 @@ def test_the_memory_of_a_process_and_its_child_is_seen():
     assert session_bytes(os.getsid(0)) > 0
 
 
-def test_a_monitor_that_fails_is_told():
+def test_failed_monitor_is_an_error():
     with pytest.raises(MonitorFailedError, match="ended with 3: no luck"):
         run_measured([sys.executable, "-c", "import sys; print('no luck'); sys.exit(3)"])

@@ -1,4 +1,4 @@
-"""Stubbed clients of the handlers, and what GetObject answers."""
+"""Stubbed clients of the handlers, and GetObject's answer."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -28,12 +28,3 @@ def stub() -> Iterator[Callable[[Any], Stubber]]:
 def s3_object(body: bytes, **more: str) -> dict[str, object]:
     """Return GetObject's answer."""
     return {"Body": StreamingBody(io.BytesIO(body), len(body)), "ContentLength": len(body)} | more
-
-
-def assert_large_object_is_not_read(s3: Stubber, invoke: Callable[[], object], error: type[Exception]) -> None:
-    """Let GetObject answer an object a byte above 6 MiB, and assert that its body is not read."""
-    body, length = io.BytesIO(b"x"), 6 * 1024 * 1024 + 1
-    s3.add_response("get_object", {"Body": StreamingBody(body, length), "ContentLength": length})
-    with pytest.raises(error, match="6,291,457 bytes"):
-        invoke()
-    assert body.tell() == 0

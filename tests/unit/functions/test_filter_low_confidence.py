@@ -53,11 +53,6 @@ def test_missing_field_is_an_error(field):
         app.lambda_handler({k: v for k, v in EVENT.items() if k != field}, None)
 
 
-def test_event_that_is_not_an_object_is_an_error():
-    with pytest.raises(app.InvalidInferencesError, match="must be an object"):
-        app.lambda_handler([0.98, 0.02], None)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(
     ("inferences", "threshold", "accepted"),
     [
@@ -98,10 +93,3 @@ def test_metrics_have_the_decision_for_all_and_for_the_class(capsys, threshold, 
         "Accepted": [accepted],
         "Reviewed": [1 - accepted],
     }
-
-
-def test_failure_is_logged_with_the_execution_and_raised(caplog):
-    with pytest.raises(app.InvalidThresholdError):
-        app.lambda_handler(EVENT | {"threshold": 90, "execution_arn": "arn:run-8"}, None)
-    assert caplog.records[-1].message == "picture not decided"
-    assert app.logger.get_correlation_id() == "arn:run-8"

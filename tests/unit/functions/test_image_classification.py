@@ -1,14 +1,13 @@
-"""Image Classification: the errors of S3 and the endpoint, and the two forms of an answer."""
+"""Image Classification: the errors of the endpoint, and the two forms of an answer."""
 
 import base64
 import json
 from typing import Any
 
 import pytest
-from botocore.exceptions import ConnectTimeoutError, IncompleteReadError, ReadTimeoutError
 
 from functions.image_classification import app
-from tests.unit.functions.conftest import assert_large_object_is_not_read, s3_object
+from tests.unit.functions.conftest import s3_object
 
 PICTURE = b"\x89PNG\r\n\x1a\npicture"
 EVENT: dict[str, Any] = {
@@ -95,24 +94,6 @@ def test_error_of_the_container_raises_a_named_error_with_its_message(runtime, c
         app.lambda_handler(EVENT, None)
 
 
-@pytest.mark.parity("invoke-60-seconds")
-@pytest.mark.parametrize(
-    "broken",
-    [
-        ConnectTimeoutError(endpoint_url="e"),
-        ReadTimeoutError(endpoint_url="e"),
-        IncompleteReadError(actual_bytes=1, expected_bytes=2),
-    ],
-)
-def test_connection_error_of_the_endpoint_is_busy(monkeypatch, broken):
-    def invoke_endpoint(**_: object) -> None:
-        raise broken
-
-    monkeypatch.setattr(app.runtime, "invoke_endpoint", invoke_endpoint)
-    with pytest.raises(app.EndpointBusyError, match="vehicles did not answer"):
-        app.lambda_handler(EVENT, None)
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -169,29 +150,6 @@ def test_event_with_a_missing_or_invalid_field_is_an_error(event):
         app.lambda_handler(event, None)
 
 
-@pytest.mark.parity("s3-missing", "s3-busy", "s3-missing-without-list")
-@pytest.mark.parametrize(
-    ("code", "status", "error"),
-    [
-        ("NoSuchKey", 404, app.PictureNotFoundError),
-        ("NoSuchVersion", 404, app.PictureNotFoundError),
-        ("MethodNotAllowed", 405, app.PictureNotFoundError),
-        ("AccessDenied", 403, app.PictureAccessDeniedError),
-        ("InvalidObjectState", 403, app.InvalidInputError),
-        ("KMS.DisabledException", 400, app.InvalidInputError),
-        ("SlowDown", 503, app.PictureStoreUnavailableError),
-    ],
-)
-def test_error_of_s3_raises_a_named_error(s3, code, status, error):
-    s3.add_client_error("get_object", code, http_status_code=status, expected_params=OBJECT)
-    with pytest.raises(error, match=r"s3://bucket/inbox/a\.png"):
-        app.lambda_handler(BY_REFERENCE, None)
-
-
-def test_object_above_the_limit_is_refused_before_it_is_read(s3):
-    assert_large_object_is_not_read(s3, lambda: app.lambda_handler(BY_REFERENCE, None), app.InvalidInputError)
-
-
 def test_result_has_the_endpoints_class_names_and_no_picture(runtime):
     add_answer(runtime)
     event = EVENT | {"class_names": ["motorcycle", "bicycle"], "order": 7}
@@ -238,19 +196,3 @@ def test_log_has_the_answer_and_not_the_picture(runtime, caplog):
     assert (line["endpoint_name"], line["inferences"]) == ("vehicles", [0.98, 0.02])
     assert app.logger.get_correlation_id() == EVENT["execution_arn"]
     assert EVENT["image_data"] not in str(line)
-
-
-def test_failure_is_logged_with_the_execution_and_without_the_picture(runtime, caplog):
-    runtime.add_client_error("invoke_endpoint", "ThrottlingException", "slow", 400, expected_params=REQUEST)
-    with pytest.raises(app.EndpointBusyError):
-        app.lambda_handler(EVENT, None)
-    line = vars(caplog.records[-1])
-    assert line["message"] == "picture not classified"
-    assert app.logger.get_correlation_id() == EVENT["execution_arn"]
-    assert EVENT["image_data"] not in str(line)
-
-
-@pytest.mark.parametrize("event", [None, [], "picture", 7])
-def test_event_that_is_not_an_object_is_an_error(event):
-    with pytest.raises(app.InvalidInputError, match="must be an object"):
-        app.lambda_handler(event, None)

@@ -1,15 +1,14 @@
-"""Serialize Image Data: the errors of S3, pictures that it rejects, and its result."""
+"""Serialize Image Data: the pictures that it rejects, and its result."""
 
 import base64
 import json
 import struct
 
 import pytest
-from botocore.exceptions import EndpointConnectionError, IncompleteReadError, ReadTimeoutError
 
 from benchmarks.hostile_pictures.files import chunk, header, segment
 from functions.serialize_image_data import app
-from tests.unit.functions.conftest import assert_large_object_is_not_read, s3_object
+from tests.unit.functions.conftest import s3_object
 
 PNG = header(4, 3) + chunk(b"IDAT") + chunk(b"IEND")
 FRAME = segment(0xC0, b"\x08\x00\x03\x00\x04\x01\x01\x11\x00")  # 4x3 pixels, grey
@@ -30,45 +29,6 @@ def serialize(s3, body: bytes, **changes: object) -> dict:
     return app.lambda_handler(EVENT | changes, None)
 
 
-@pytest.mark.parity("s3-missing", "s3-busy", "s3-missing-without-list")
-@pytest.mark.parametrize(
-    ("code", "status", "error"),
-    [
-        ("NoSuchKey", 404, app.PictureNotFoundError),
-        ("NoSuchVersion", 404, app.PictureNotFoundError),
-        ("NoSuchBucket", 404, app.PictureNotFoundError),
-        ("MethodNotAllowed", 405, app.PictureNotFoundError),  # a delete marker
-        ("AccessDenied", 403, app.PictureAccessDeniedError),
-        ("InvalidObjectState", 403, app.InvalidInputError),
-        ("SlowDown", 503, app.PictureStoreUnavailableError),
-        ("InternalError", 500, app.PictureStoreUnavailableError),
-        ("InvalidArgument", 400, app.InvalidInputError),
-    ],
-)
-def test_error_of_s3_raises_a_named_error_with_the_picture(s3, code, status, error):
-    s3.add_client_error("get_object", code, http_status_code=status, expected_params=HERE)
-    with pytest.raises(error, match=r"s3://bucket/inbox/a\.png"):
-        app.lambda_handler(EVENT, None)
-
-
-@pytest.mark.parity("s3-busy")
-@pytest.mark.parametrize(
-    "broken",
-    [
-        EndpointConnectionError(endpoint_url="s3"),
-        ReadTimeoutError(endpoint_url="s3"),
-        IncompleteReadError(actual_bytes=1, expected_bytes=2),
-    ],
-)
-def test_connection_error_of_s3_raises_the_error_that_is_retried(monkeypatch, broken):
-    def get_object(**_: str) -> None:
-        raise broken
-
-    monkeypatch.setattr(app.s3, "get_object", get_object)
-    with pytest.raises(app.PictureStoreUnavailableError, match=r"s3://bucket/inbox/a\.png"):
-        app.lambda_handler(EVENT, None)
-
-
 @pytest.mark.parametrize(
     "event",
     [
@@ -78,17 +38,11 @@ def test_connection_error_of_s3_raises_the_error_that_is_retried(monkeypatch, br
         {"s3_bucket": "bucket", "s3_key": ["a"]},
         {"s3_bucket": "bucket", "s3_key": "a", "s3_version_id": 7},
         {"s3_bucket": "not a bucket!", "s3_key": "a"},
-        ["s3_bucket", "s3_key"],
     ],
 )
 def test_input_without_a_valid_picture_is_an_error(event):
     with pytest.raises(app.InvalidInputError):
         app.lambda_handler(event, None)
-
-
-@pytest.mark.parity("s3-get-object", "invoke-request")
-def test_picture_above_the_endpoints_limit_is_refused_before_it_is_read(s3):
-    assert_large_object_is_not_read(s3, lambda: app.lambda_handler(EVENT, None), app.PictureTooLargeError)
 
 
 def picture_size(width: int, height: int) -> bytes:
@@ -201,11 +155,3 @@ def test_log_has_the_key_and_not_the_picture(s3, caplog):
     expected = ("inbox/a.png", len(PNG), False)
     assert (line["s3_key"], line["bytes"], line["by_reference"]) == expected
     assert base64.b64encode(PNG).decode() not in str(line)
-
-
-def test_failure_is_logged_with_the_execution_and_raised(s3, caplog):
-    s3.add_client_error("get_object", "NoSuchKey", http_status_code=404, expected_params=HERE)
-    with pytest.raises(app.PictureNotFoundError):
-        app.lambda_handler(EVENT | {"execution_arn": "arn:run-8"}, None)
-    assert caplog.records[-1].message == "picture not read"
-    assert app.logger.get_correlation_id() == "arn:run-8"
