@@ -1,6 +1,5 @@
 """A small fake demo run with its files: pictures, summary and evaluation."""
 
-import json
 from collections import Counter
 from dataclasses import asdict
 from itertools import pairwise
@@ -8,10 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.predictions import Outcome
+from common.reports import write_json
 from demo.outcomes import PictureOutcome, figures
 from training.container.picture_model.calibration import recommend_threshold
 from training.evaluation.predictions import EndpointPrediction
-from training.evaluation.summary import summarise
+from training.evaluation.summary import answered, summarise
 from training.sources.synthetic import draw_picture
 
 CLASSES = ("bicycle", "motorcycle")
@@ -57,15 +57,10 @@ def make_run(folder: Path) -> Run:
         name = Path(picture.key).name
         path = staged / "test" / picture.truth / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        drawn = draw_picture(picture.truth, int(path.stem[-5:]), (32, 32), seed=0)
-        drawn.save(path)
+        draw_picture(picture.truth, int(path.stem[-5:]), (32, 32), seed=0).save(path)
     evaluation, summary = make_evaluation(), make_summary()
-    for path, content in (
-        (reports / "demo" / "summary.json", summary),
-        (reports / "evaluate" / "evaluation.json", evaluation),
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content))
+    write_json(reports / "demo" / "summary.json", summary)
+    write_json(reports / "evaluate" / "evaluation.json", evaluation)
     return Run(reports, staged, summary, evaluation)
 
 
@@ -74,21 +69,11 @@ def make_evaluation() -> dict[str, Any]:
     predictions = []
     for number, picture in enumerate(PICTURES):
         label, confidence = picture.label or "bicycle", picture.confidence or 0.5125
-        other = CLASSES[1 - CLASSES.index(label)]
-        predictions.append(
-            EndpointPrediction(
-                f"test/{picture.truth}/{Path(picture.key).name}",
-                picture.truth,
-                label,
-                confidence,
-                {label: confidence, other: 1 - confidence},
-                0.004 + 0.0001 * number,
-                None,
-            )
-        )
-    found = recommend_threshold(
-        [p.confidence or 0.0 for p in predictions], [p.label == p.true_class for p in predictions], 0.01
-    )
+        probabilities = {label: confidence, CLASSES[1 - CLASSES.index(label)]: 1 - confidence}
+        key, latency = f"test/{picture.truth}/{Path(picture.key).name}", 0.004 + 0.0001 * number
+        predictions.append(EndpointPrediction(key, picture.truth, label, confidence, probabilities, latency, None))
+    confidences, correct = answered(predictions)
+    found = recommend_threshold(confidences, correct, 0.01)
     return {
         "endpoint": "scones-unlimited",
         "split": "test",
@@ -134,17 +119,6 @@ def make_summary(**changes: object) -> dict[str, Any]:
         ],
         "pictures": [asdict(p) for p in PICTURES],
         "resources_left": 0,
-        "seconds": {
-            "laptop_aws": 3.2,
-            "stage_data": 6.0,
-            "create_endpoint": 130.9,
-            "sam_build": 2.6,
-            "sam_deploy": 11.9,
-            "workflow": 25.9,
-            "monitor": 6.3,
-            "evaluate": 4.9,
-            "clean_up": 6.9,
-            "total": 199.1,
-        },
+        "seconds": {"laptop_aws": 3.2, "create_endpoint": 130.9, "workflow": 25.9, "total": 160.0},
     }
     return summary | changes
