@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from common import settings
 from common.command import run_command
 from common.errors import ExpectedError
+from common.pages.words import percent
 from common.predictions import FAILED
 from common.progress import progress_bar
 from common.reports import write_json
@@ -31,9 +34,8 @@ from demo.outcomes import (
     read_predictions,
     wait_for_executions,
 )
-from demo.page import write_demo_page
+from demo.page import threshold_reason, write_demo_page
 from demo.session import LaptopSession, add_port_argument
-from demo.table import show
 from local.address import DEFAULT_PORT
 
 REPORT = settings.REPORTS_FOLDER / "demo"
@@ -73,7 +75,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         write_json(REPORT / "summary.json", report)
         with session.stage("page", "Write the page"):
             page = write_demo_page(settings.REPORTS_FOLDER, settings.STAGED_FOLDER, DEFINITION)
-        show(report, REPORT, console)
+        show(report, console)
         console.print(f"Page of this run: {page.resolve().as_uri()}", markup=False, soft_wrap=True)
         check(report)
     if session.keep:
@@ -166,6 +168,39 @@ def clean_up(session: LaptopSession) -> int:
         for name in left:
             session.console.print(f"left: {name}", markup=False, style="red")
     return len(left)
+
+
+def show(report: dict[str, Any], console: Console) -> None:
+    """Print the figures, and the path of the run's files."""
+    table = Table(title="Result", show_header=False)
+    for split, counts in report["data"].items():
+        listed = ", ".join(f"{count} {name}" for name, count in counts.items())
+        table.add_row(f"{split} pictures", Text(listed))  # a class may be called [so]
+    table.add_row("training", f"{report['training']['seconds']} s")
+    table.add_row("validation accuracy", percent(report["training"]["validation_accuracy"]))
+    table.add_section()
+    executions = report["executions"]
+    table.add_row("executions", str(executions["started"]))
+    table.add_row("  accepted", f"{executions['accepted']} (recorded in the predictions table)")
+    table.add_row("  review", f"{executions['review']} (sent to the review queue)")
+    table.add_row("  failed", str(executions["failed"]))
+    table.add_section()
+    table.add_row("threshold", f"{report['threshold']:g} ({threshold_reason(report)})")
+    table.add_row("accuracy, all test pictures", percent(report["accuracy"]))
+    table.add_row("accuracy, accepted answers", percent(report["accuracy_accepted"]))
+    table.add_row("coverage (share accepted)", percent(report["coverage"]))
+    table.add_row("expected calibration error", percent(report["expected_calibration_error"]))
+    monitor = report["monitor"]
+    table.add_row("calls captured", f"{monitor['predictions']} ({monitor['damaged']} damaged)")
+    table.add_row("drift", Text(monitor["drift_verdict"]))
+    table.add_section()
+    for stage, seconds in report["seconds"].items():
+        table.add_row(stage.replace("_", " "), f"{seconds} s")
+    if "resources_left" in report:
+        table.add_section()
+        table.add_row("resources left", str(report["resources_left"]))
+    console.print(table)
+    console.print(f"Figures: {REPORT / 'summary.json'}; logs beside it.", markup=False)
 
 
 def check(report: dict[str, Any]) -> None:

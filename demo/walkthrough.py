@@ -67,34 +67,29 @@ def done(status: int) -> None:
 
 
 def begin(place: str = "", port: int = DEFAULT_PORT) -> Place:
-    """Change to the project's folder, and choose AWS or the laptop's AWS; start the latter.
+    """Change to the project's folder, and choose AWS or the laptop's AWS; start the latter unless it runs.
 
     Without a `place` the environment decides: AWS_ENDPOINT_URL, then credentials for AWS, otherwise the laptop's AWS on
     a loopback `port`. Raises PlaceUnknownError, CostsNotAgreedError, and the errors of local.control.start.
     """
+    import boto3
+
     os.chdir(settings.ROOT)
     os.environ["PATH"] = command_path()
     if place not in ("", "laptop", "aws"):
         raise PlaceUnknownError(f'PLACE = "{place}": choose "laptop", "aws" or "".')
-    if not place and "AWS_ENDPOINT_URL" in os.environ:
-        print(f"On the laptop's AWS that is there already: {os.environ['AWS_ENDPOINT_URL']}")
-        return Place("laptop")
     if place == "aws":
         print(f"On AWS. {costs()}")
         return Place("aws")
-    import boto3
-
+    if not place and "AWS_ENDPOINT_URL" in os.environ:
+        print(f"On the laptop's AWS that is there already: {os.environ['AWS_ENDPOINT_URL']}")
+        return Place("laptop")
     if not place and boto3.Session().get_credentials():
         raise CostsNotAgreedError(
             f"There are AWS credentials, so this would run on AWS. {costs()}"
             ' Nothing has been started. Set PLACE = "aws" in the first cell to go on there, or'
             ' PLACE = "laptop" to run on this machine, where it costs nothing.'
         )
-    return begin_on_laptop(port)
-
-
-def begin_on_laptop(port: int) -> Place:
-    """Start the laptop's AWS unless it runs, and configure this process for it."""
     running, started = find_running(DEFAULT_STATE), False
     if running is None:
         running, started = start(port, DEFAULT_STATE)

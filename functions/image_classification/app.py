@@ -86,22 +86,12 @@ def picture_bytes(event: dict[str, Any]) -> bytes:
         InvalidInputError: `image_data` is not base64 text, or the fields for S3 are missing or invalid.
         PictureNotFoundError, PictureAccessDeniedError, PictureStoreUnavailableError: by the answer of S3.
     """
+    where = f"s3://{event.get('s3_bucket')}/{event.get('s3_key')}"
     try:
         if event["image_data"]:
             return base64.b64decode(event["image_data"], validate=True)
         version = {"VersionId": event["s3_version_id"]} if event.get("s3_version_id") else {}
-        return read_picture(event["s3_bucket"], event["s3_key"], version)
-    except (KeyError, TypeError, ValueError, ParamValidationError) as error:
-        raise InvalidInputError(
-            f"needs `image_data` (base64 text, or empty with `s3_bucket` and `s3_key`): {type(error).__name__}: {error}"
-        ) from error
-
-
-def read_picture(bucket: str, key: str, version: dict[str, Any]) -> bytes:
-    """Read the object that Serialize Image Data has checked."""
-    where = f"s3://{bucket}/{key}"
-    try:
-        answer = s3.get_object(Bucket=bucket, Key=key, **version)
+        answer = s3.get_object(Bucket=event["s3_bucket"], Key=event["s3_key"], **version)
         if answer["ContentLength"] > MAX_PICTURE_BYTES:
             raise InvalidInputError(f"{where} has {answer['ContentLength']:,} bytes: not the picture that was checked")
         return bytes(answer["Body"].read())
@@ -109,6 +99,10 @@ def read_picture(bucket: str, key: str, version: dict[str, Any]) -> bytes:
         raise PictureStoreUnavailableError(f"reading {where}: {error}") from error
     except ClientError as error:
         raise s3_error(error, where) from error
+    except (KeyError, TypeError, ValueError, ParamValidationError) as error:
+        raise InvalidInputError(
+            f"needs `image_data` (base64 text, or empty with `s3_bucket` and `s3_key`): {type(error).__name__}: {error}"
+        ) from error
 
 
 def s3_error(error: ClientError, where: str) -> Exception:

@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 from common.pages.words import duration
-from demo.table import threshold_reason
+from demo.page import threshold_reason
 from tests.browser.conftest import Watched
 
 HEADING_LEVELS = "[...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1])"

@@ -2,7 +2,6 @@
 
 import io
 import json
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -10,7 +9,7 @@ from rich.console import Console
 from demo import __main__ as demo
 from demo import session
 from demo.outcomes import PictureOutcome
-from demo.table import show, threshold_reason
+from demo.page import threshold_reason
 from tests.unit.demo.demo_runs import make_summary
 from tests.unit.demo.test_outcomes import PICTURES
 
@@ -59,7 +58,7 @@ def test_table_escapes_markup():
     whole = report(data={"test": {"truck [red]": 4}})
     whole["monitor"]["drift_verdict"] = "As [bold]they[/bold] were [/]."
     console = Console(file=io.StringIO(), width=100)
-    show(whole, Path("reports"), console)
+    demo.show(whole, console)
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     assert "4 truck [red]" in printed
     assert "As [bold]they[/bold] were [/]." in printed

@@ -9,8 +9,7 @@ import pytest
 from common.settings import ROOT
 from demo.charts import charts, confusion_text
 from demo.outcomes import PictureOutcome
-from demo.page import results, write_demo_page
-from demo.samples import CAUSE_LENGTH, SHOWN_AT_MOST, groups
+from demo.page import CAUSE_LENGTH, SHOWN_AT_MOST, groups, results, write_demo_page
 from tests.unit.demo.demo_runs import HOSTILE_ERROR, Run, make_run
 from training.evaluation.plots.confusion import MOST_WITH_NUMBERS
 
