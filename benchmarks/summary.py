@@ -56,7 +56,10 @@ def summarise(folder: Path, required: list[str], console: Console) -> None:
     for name, part in PARTS.items():
         path = folder / f"{name}.json"
         if path.exists():
-            reports[name] = read_report(path)
+            try:
+                reports[name] = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ReportError(f"{path} is not JSON ({error}): delete it and run it again") from error
             written[name] = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         elif name in required:
             raise ReportError(f"{path} is missing: run `{part.command}`")
@@ -72,14 +75,6 @@ def summarise(folder: Path, required: list[str], console: Console) -> None:
     for name in missing:
         console.print(f"Not measured here: {name} (`{PARTS[name].command}`)", markup=False)
     console.print(f"Figures: {summary}")
-
-
-def read_report(path: Path) -> Any:
-    """Read a report. Raises ReportError."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ReportError(f"{path} is not JSON ({error}): delete it and run it again") from error
 
 
 def show(name: str, report: Any, folder: Path, console: Console) -> None:

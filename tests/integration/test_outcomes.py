@@ -56,7 +56,7 @@ def scale_waits(stack: Stack, factor: float) -> None:
 
 def upload_event(event: dict[str, str]) -> dict[str, Any]:
     """Return the detail of S3's event for an object."""
-    uploaded = {"key": event["s3_key"], "version-id": event["s3_version_id"]}
+    uploaded: dict[str, Any] = {"key": event["s3_key"], "version-id": event["s3_version_id"]}
     uploaded |= {"size": 100, "etag": "0" * 32, "sequencer": "00"}
     return {"version": "0", "bucket": {"name": event["s3_bucket"]}, "object": uploaded, "reason": "PutObject"}
 
