@@ -27,7 +27,7 @@ from common.stack import stack_outputs
 from common.waiting import make_console
 from demo.outcomes import ExecutionsUnfinishedError, read_predictions, wait_for_executions
 from demo.session import CommandFailedError, LaptopSession, add_port_argument
-from demo.soak_audit import ALL_ENDED, ALL_UPLOADED, PROMISES, Evidence, audit, broken_promises
+from demo.soak_audit import ALL_ENDED, ALL_UPLOADED, PROMISES, audit, broken_promises
 from local.sagemaker.faults import FaultKind
 from operations.sending.arrivals import INBOX
 from operations.sending.executions import describe
@@ -94,16 +94,16 @@ def soak(session: LaptopSession, staged: Path, arguments: argparse.Namespace) ->
     injected = control(session, "GET", path)
     with session.stage("audit", "Verify the outcome of every picture"):
         stepfunctions = session.client("stepfunctions")
-        evidence = Evidence(
+        figures = audit(
             sent=versions(session, outputs["PicturesBucketName"]),
             items={p.key: p for p in read_predictions(session.client("dynamodb"), outputs["PredictionsTableName"])},
             reviews=list(drain(session, outputs["ReviewQueueUrl"])),
             notifications=list(drain(session, outputs["FailedPicturesQueueUrl"])),
             executions=[describe(stepfunctions, arn) for arn in executions],
-            wanted=arguments.pictures,
-            events_sent_twice=control(session, "GET", "uploads")["sent_twice"],
+            threshold=settings.project().confidence_threshold,
         )
-        figures = audit(evidence, settings.project().confidence_threshold)
+    repeated = control(session, "GET", "uploads")["sent_twice"]
+    figures = {"wanted": arguments.pictures} | figures | {"events_sent_twice": repeated}
     by_kind = {kind.value: injected["injected"].get(kind, 0) for kind in FaultKind}
     return figures | {"endpoint_calls": injected["calls"], "faults": by_kind}
 
@@ -140,11 +140,11 @@ def control(session: LaptopSession, method: str, path: str, body: Any = None) ->
         return json.load(answer)
 
 
-def versions(session: LaptopSession, bucket: str) -> list[PredictionKey]:
+def versions(session: LaptopSession, bucket: str) -> set[PredictionKey]:
     """Return every version in the inbox, also of uploads whose answer the sender did not get."""
     pages = session.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=f"{INBOX}/")
     found = (version for page in pages for version in page.get("Versions", []))
-    return [PredictionKey(f"s3://{bucket}/{version['Key']}", version["VersionId"]) for version in found]
+    return {PredictionKey(f"s3://{bucket}/{version['Key']}", version["VersionId"]) for version in found}
 
 
 def drain(session: LaptopSession, queue_url: str) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from common.predictions import ACCEPTED, LOW_CONFIDENCE_ERROR, REVIEW, Prediction, PredictionKey, meets_threshold
@@ -13,65 +12,50 @@ ALL_UPLOADED = "every picture is uploaded"
 ALL_ENDED = "every execution ends"
 
 
-@dataclass
-class Evidence:
-    """What was sent, and what AWS holds after the run.
+def audit(
+    *,
+    sent: set[PredictionKey],
+    items: Mapping[PredictionKey, Prediction],
+    reviews: Sequence[dict[str, Any]],
+    notifications: Sequence[dict[str, Any]],
+    executions: Sequence[DescribedExecution],
+    threshold: float,
+) -> dict[str, Any]:
+    """Return the figures of a run.
 
-    Attributes:
-        sent: every version in the bucket's inbox.
-        items: the predictions table.
-        reviews: the bodies of the review queue's messages.
-        notifications: the bodies of the failed-pictures queue's messages.
-        executions: all executions of the workflow, all ended.
-        wanted: how many pictures were to be sent.
-        events_sent_twice: how many upload events were repeated.
-    """
-
-    sent: Sequence[PredictionKey]
-    items: Mapping[PredictionKey, Prediction]
-    reviews: Sequence[dict[str, Any]]
-    notifications: Sequence[dict[str, Any]]
-    executions: Sequence[DescribedExecution]
-    wanted: int
-    events_sent_twice: int
-
-
-def audit(evidence: Evidence, threshold: float) -> dict[str, Any]:
-    """Return the figures of a run; `threshold` is a probability.
+    `sent` are all versions in the bucket's inbox and `items` the predictions table; `reviews` and `notifications` are
+    the bodies of the messages in the review queue and the failed-pictures queue. All `executions` have ended.
 
     A picture's item overrides the failures of its other executions. A picture without an item failed, if an execution
     of it did; `notified` counts those of them with a notification. `duplicated` counts pictures with more than one
     review message, or with one although the table does not say review.
     """
-    sent = set(evidence.sent)
-    outcome = {key: prediction.stored_outcome for key, prediction in evidence.items.items()}
+    outcome = {key: prediction.stored_outcome for key, prediction in items.items()}
     accepted = {key for key in sent if outcome.get(key) == ACCEPTED}
-    messages = Counter(_picture_of(body) for body in evidence.reviews)
+    messages = Counter(_picture_of(body) for body in reviews)
     review = {key for key in sent if outcome.get(key) == REVIEW and messages[key]}
-    notifications = Counter(_subject_of(body) for body in evidence.notifications)
-    failures = [e for e in evidence.executions if e.error not in {"", LOW_CONFIDENCE_ERROR}]
-    notified = [e for e in failures if notifications[e.arn, e.picture] or notifications[e.arn, None]]
+    notified = Counter(_subject_of(body) for body in notifications)
+    failures = [e for e in executions if e.error not in {"", LOW_CONFIDENCE_ERROR}]
+    notified_failures = [e for e in failures if notified[e.arn, e.picture] or notified[e.arn, None]]
     failed = {e.picture for e in failures if e.picture} & sent - set(outcome)
     lost = sent - accepted - review - failed
-    answers = [p for p in evidence.items.values() if p.stored_outcome == ACCEPTED]
-    executed = {e.picture for e in evidence.executions}
+    answers = [p for p in items.values() if p.stored_outcome == ACCEPTED]
+    executed = {e.picture for e in executions}
     return {
-        "wanted": evidence.wanted,
         "pictures": len(sent),
         "accepted": len(accepted),
         "review": len(review),
         "failed": len(failed),
-        "notified": len({e.picture for e in notified} & failed),
+        "notified": len({e.picture for e in notified_failures} & failed),
         "lost": len(lost),
         "duplicated": sum(n > 1 or key not in outcome or outcome[key] != REVIEW for key, n in messages.items()),
         "accepted_below_threshold": sum(not meets_threshold(p.confidence, threshold) for p in answers),
-        "executions": len(evidence.executions),
-        "repeated_executions": len(evidence.executions) - len(executed),
-        "events_sent_twice": evidence.events_sent_twice,
+        "executions": len(executions),
+        "repeated_executions": len(executions) - len(executed),
         "failed_executions": len(failures),
-        "notified_executions": len(notified),
-        "notified_twice": sum(count > 1 for count in notifications.values()),
-        "notified_without_failure": len({arn for arn, _ in notifications} - {e.arn for e in failures}),
+        "notified_executions": len(notified_failures),
+        "notified_twice": sum(count > 1 for count in notified.values()),
+        "notified_without_failure": len({arn for arn, _ in notified} - {e.arn for e in failures}),
         "failed_by_error": dict(Counter(e.error for e in failures).most_common()),
         "never_uploaded": len({*outcome, *messages, *executed} - sent),
         "lost_pictures": sorted(lost)[:20],

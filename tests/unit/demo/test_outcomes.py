@@ -19,7 +19,6 @@ from demo.outcomes import (
     read_predictions,
     wait_for_executions,
 )
-from operations.workflow_drawing.history import ExecutionNotFoundError
 from tests.unit.aws_stubs import StubbedSession
 from tests.unit.operations.workflow_drawing.test_history import BEGAN, MACHINE, History
 
@@ -208,9 +207,3 @@ def test_only_the_counts_of_a_history_are_kept(session, monkeypatch):
     monkeypatch.setattr(module, "run_parallel", run_parallel)
     count_transitions(session.client("stepfunctions"), arns, lambda *_: None)
     assert kept == [({("Start", "One"): 1, ("One", "End"): 1}, {})] * 3
-
-
-def test_missing_history_is_an_error(session):
-    session.stub("stepfunctions").add_client_error("describe_execution", "ExecutionDoesNotExist", "no")
-    with pytest.raises(ExecutionNotFoundError, match=f"no execution {ARN}:gone"):
-        count_transitions(session.client("stepfunctions"), [f"{ARN}:gone"], lambda *_: None)

@@ -57,11 +57,6 @@ def test_page_of_a_kept_run_has_no_count_of_resources_left(tmp_path, page):
     assert "test pictures from drawn vehicles went" in text
 
 
-def test_run_without_its_summary_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"summary\.json"):
-        write_demo_page(tmp_path, tmp_path, DEFINITION)
-
-
 def test_results_are_counted_by_class_and_in_total():
     pictures = [
         PictureOutcome("a.png", "car", "accepted", "car", 0.9),

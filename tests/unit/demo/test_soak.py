@@ -11,7 +11,7 @@ from rich.console import Console
 from common.predictions import PredictionKey
 from demo import soak
 from demo.session import CommandFailedError
-from demo.soak_audit import Evidence, audit
+from demo.soak_audit import audit
 from tests.unit.aws_stubs import StubbedSession
 
 URL = "http://127.0.0.1/queue"
@@ -63,7 +63,7 @@ def test_every_version_on_every_page_of_the_inbox_counts(session):
     second = {"Versions": [{"Key": "inbox/a", "VersionId": "2"}], "IsTruncated": False}
     more = {"KeyMarker": "inbox/a", "VersionIdMarker": "1"}
     session.stub("s3").add_response("list_object_versions", second, asked | more)
-    assert soak.versions(session, "b") == [PredictionKey("s3://b/inbox/a", version) for version in "12"]
+    assert soak.versions(session, "b") == {PredictionKey("s3://b/inbox/a", version) for version in "12"}
 
 
 def arguments(wait: float) -> argparse.Namespace:
@@ -102,11 +102,11 @@ def test_run_that_does_not_finish_names_the_broken_promise(session, monkeypatch,
 
 
 def test_finished_run_names_the_broken_promises_and_keeps_its_figures(monkeypatch, tmp_path, capsys):
-    evidence = Evidence([], {}, [], [], [], wanted=0, events_sent_twice=0)
     occurred = dict.fromkeys(
         ("accepted", "review", "failed", "notified", "repeated_executions", "events_sent_twice"), 1
     )
-    figures = audit(evidence, 0.9) | occurred | {"lost": 1, "endpoint_calls": 1, "faults": {"slow": 1}}
+    figures = audit(sent=set(), items={}, reviews=[], notifications=[], executions=[], threshold=0.9) | occurred
+    figures |= {"wanted": 0, "lost": 1, "endpoint_calls": 1, "faults": {"slow": 1}}
     monkeypatch.setattr(soak, "REPORT", tmp_path)
     monkeypatch.setattr("demo.session.find_running", lambda _: None)
     monkeypatch.setattr("demo.session.LaptopSession.run", lambda *_, **__: None)
