@@ -225,10 +225,10 @@ def check(report: dict[str, Any]) -> None:
 
 def next_commands(laptop_port: int) -> str:
     """Return commands for a laptop's AWS that was kept running."""
-    given = f" --port {laptop_port}" if laptop_port != DEFAULT_PORT else ""
+    option = f" --port {laptop_port}" if laptop_port != DEFAULT_PORT else ""
     return f"""\
 The laptop's AWS is still running. Try:
-    . .venv/bin/activate && eval "$(python -m local env{given})"
+    . .venv/bin/activate && eval "$(python -m local env{option})"
     python -m operations.send_pictures events/pictures
     sam remote invoke MyStateMachine --event-file events/my_state_machine.json --config-env local
     sam logs --config-env local

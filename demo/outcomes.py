@@ -33,7 +33,7 @@ class ExecutionsUnfinishedError(ExpectedError):
 
 
 class UnaccountedPictureError(ExpectedError):
-    """A picture is not where its execution says."""
+    """A picture's execution contradicts the predictions table or the review queue."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def picture_outcomes(
     """Return the outcome of each execution's picture.
 
     `predictions` is the predictions table; `queued` has the messages of the review queue by the ARN of their execution.
-    Raises UnaccountedPictureError for a picture that is in neither, although its execution says so.
+    Raises UnaccountedPictureError for a picture that is in neither, contrary to its execution.
     """
     recorded = {p.execution_arn: p for p in predictions if p.outcome == ACCEPTED}
     found = []

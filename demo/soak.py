@@ -1,7 +1,7 @@
 """Run pictures through the workflow with injected faults: `python -m demo.soak` (`make soak`).
 
-The endpoint fails a fifth of its calls, in every way it can, some pictures are odd, and S3 repeats some upload events.
-At the end the promises of the workflow are compared with what AWS holds.
+A fifth of the endpoint's calls fail, with every kind of fault, some pictures are invalid, and S3 repeats some upload
+events. At the end the promises of the workflow are compared with what AWS holds.
 """
 
 import argparse

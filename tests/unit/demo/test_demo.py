@@ -44,7 +44,7 @@ def test_run_with_wrong_figures_is_an_error(changes, message):
         demo.check(report(**changes))
 
 
-def test_demo_beside_a_running_laptops_aws_is_refused(monkeypatch, capsys, tmp_path):
+def test_demo_refuses_a_running_laptops_aws(monkeypatch, capsys, tmp_path):
     class Running:
         url = "http://127.0.0.1:4566"
 
@@ -136,7 +136,7 @@ def test_demo_deploys_with_the_recommended_threshold(monkeypatch, tmp_path):
     assert threshold_reason(report | {"recommendation": None}) == "samconfig.toml"
     # Three pictures were classified, and there was a smoke test.
     assert waited == [("b", "captures/e/", 4, demo.SECONDS_TO_CAPTURE)]
-    asked = [command[2] for command in ran if command[1:2] == ("-m",)]
-    assert asked.index("operations.monitor") < asked.index("training.evaluate")
+    modules = [command[2] for command in ran if command[1:2] == ("-m",)]
+    assert modules.index("operations.monitor") < modules.index("training.evaluate")
     assert set(report["monitor"]) == {*demo.MONITORED, "drifted", "drift_verdict"}
     assert [PictureOutcome(**picture) for picture in report["pictures"]] == PICTURES

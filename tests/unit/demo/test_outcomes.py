@@ -1,4 +1,4 @@
-"""The outcomes of a demo run: every picture has one, and is where its execution says."""
+"""The outcomes of a demo run: each picture has one, consistent with its execution."""
 
 import json
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ def test_outcome_is_read_from_table_queue_or_execution(outcome, changes, expecte
         pytest.param(LOW_CONFIDENCE, [ANSWER], id="review, without a message"),
     ],
 )
-def test_picture_that_is_not_where_its_execution_says_is_an_error(outcome, changes, items):
+def test_picture_that_contradicts_its_execution_is_an_error(outcome, changes, items):
     with pytest.raises(UnaccountedPictureError, match=KEY):
         outcome(changes, items, {})
 
@@ -121,10 +121,10 @@ def test_executions_that_do_not_end_are_an_error(session):
 def test_review_queue_keeps_its_messages(session):
     body = {"execution_arn": ARN, "label": "bicycle"}
     url = "http://127.0.0.1/q"
-    asked = {"QueueUrl": url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
+    request = {"QueueUrl": url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
     stub = session.stub("sqs")
-    stub.add_response("receive_message", {"Messages": [{"Body": json.dumps(body), "ReceiptHandle": "r"}]}, asked)
-    stub.add_response("receive_message", {}, asked)
+    stub.add_response("receive_message", {"Messages": [{"Body": json.dumps(body), "ReceiptHandle": "r"}]}, request)
+    stub.add_response("receive_message", {}, request)
     visible = {"QueueUrl": url, "ReceiptHandle": "r", "VisibilityTimeout": 0}
     stub.add_response("change_message_visibility", {}, visible)
     assert queued_reviews(session.client("sqs"), url) == {ARN: body}
@@ -158,8 +158,8 @@ def add_history(session: StubbedSession, name: str, history: History) -> str:
     described = execution(name, stopDate=history.events[-1]["timestamp"])
     stub.add_response("describe_execution", described, {"executionArn": arn})
     # Without data: the histories contain the pictures.
-    asked = {"executionArn": arn, "maxResults": 1000, "includeExecutionData": False}
-    stub.add_response("get_execution_history", {"events": history.events}, asked)
+    request = {"executionArn": arn, "maxResults": 1000, "includeExecutionData": False}
+    stub.add_response("get_execution_history", {"events": history.events}, request)
     return arn
 
 

@@ -1,4 +1,4 @@
-"""What a soak run reads from AWS, and how a run that does not finish names the broken promise."""
+"""A soak run: its readers of AWS, and the broken promises in its errors."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from demo.soak_audit import audit
 from tests.unit.aws_stubs import StubbedSession
 
 URL = "http://127.0.0.1/queue"
-ASKED = {"QueueUrl": URL, "MaxNumberOfMessages": 10}
+REQUEST = {"QueueUrl": URL, "MaxNumberOfMessages": 10}
 DELETED = {"QueueUrl": URL, "Entries": [{"Id": "0", "ReceiptHandle": "r"}]}
 MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:workflow"
 
@@ -43,7 +43,7 @@ def session():
 @pytest.mark.parametrize("refused", [False, True])
 def test_queue_is_drained_unless_sqs_keeps_a_message(session, refused):
     stub = session.stub("sqs")
-    stub.add_response("receive_message", {"Messages": [{"Body": '{"s3_key": "a"}', "ReceiptHandle": "r"}]}, ASKED)
+    stub.add_response("receive_message", {"Messages": [{"Body": '{"s3_key": "a"}', "ReceiptHandle": "r"}]}, REQUEST)
     failed = {"Id": "0", "SenderFault": True, "Code": "ReceiptHandleIsInvalid"}
     answer = {"Successful": [] if refused else [{"Id": "0"}], "Failed": [failed] if refused else []}
     stub.add_response("delete_message_batch", answer, DELETED)
@@ -51,18 +51,18 @@ def test_queue_is_drained_unless_sqs_keeps_a_message(session, refused):
         with pytest.raises(soak.QueueError, match="ReceiptHandleIsInvalid"):
             list(soak.drain(session, URL))
     else:
-        stub.add_response("receive_message", {}, ASKED)
+        stub.add_response("receive_message", {}, REQUEST)
         assert list(soak.drain(session, URL)) == [{"s3_key": "a"}]
 
 
 def test_every_version_on_every_page_of_the_inbox_counts(session):
-    asked = {"Bucket": "b", "Prefix": "inbox/"}
+    request = {"Bucket": "b", "Prefix": "inbox/"}
     first = {"Versions": [{"Key": "inbox/a", "VersionId": "1"}], "IsTruncated": True}
     marks = {"NextKeyMarker": "inbox/a", "NextVersionIdMarker": "1"}
-    session.stub("s3").add_response("list_object_versions", first | marks, asked)
+    session.stub("s3").add_response("list_object_versions", first | marks, request)
     second = {"Versions": [{"Key": "inbox/a", "VersionId": "2"}], "IsTruncated": False}
     more = {"KeyMarker": "inbox/a", "VersionIdMarker": "1"}
-    session.stub("s3").add_response("list_object_versions", second, asked | more)
+    session.stub("s3").add_response("list_object_versions", second, request | more)
     assert soak.versions(session, "b") == {PredictionKey("s3://b/inbox/a", version) for version in "12"}
 
 

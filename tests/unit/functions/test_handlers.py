@@ -110,9 +110,10 @@ def test_event_that_is_not_an_object_is_an_error(app, error, message, event):
 
 @every_function
 def test_failure_is_logged_with_the_execution_and_without_the_picture_and_raised(caplog, app, error, message):
-    event: dict[str, Any] = {"s3_bucket": "bucket", "image_data": "cGljdHVyZQ==", "threshold": 0.9}
+    # Image Classification fails as late as the call of the endpoint.
+    event: dict[str, Any] = {"image_data": "cGljdHVyZQ==", "content_type": "image/png", "endpoint_name": 7}
     with pytest.raises(error):
-        app.lambda_handler(event | {"execution_arn": "arn:run-8"}, None)
+        app.lambda_handler(event | {"threshold": 0.9, "execution_arn": "arn:run-8"}, None)
     line = vars(caplog.records[-1])
     assert line["message"] == message
     assert event["image_data"] not in str(line)
