@@ -1,4 +1,4 @@
-"""A trained classifier in this process, the way the endpoint has it: for the benchmarks."""
+"""Load a trained classifier into this process, and classify with it as the endpoint does."""
 
 import io
 import json
@@ -27,22 +27,22 @@ from training.endpoint.model_artifact import unpack
 
 __all__ = ["Classifier", "LoadedModel", "NoModelError", "decode_picture", "load_model", "png"]
 
-BATCH = 64  # pictures a forward pass: at 224 pixels 64 of them need about 1 GB
+BATCH = 64  # pictures per forward pass: at 224 pixels they need about 1 GB
 
 
 class NoModelError(ExpectedError):
-    """What should be a model's folder or model.tar.gz is not one."""
+    """The path holds neither a model folder nor a model.tar.gz."""
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A classifier and what its metadata.json says."""
+    """A classifier and its metadata.json."""
 
     classifier: Classifier
     metadata: dict[str, Any]
 
     def probabilities(self, pictures: Sequence[bytes]) -> list[list[float]]:
-        """Answer PNG or JPEG files as the endpoint does: a row for each, in [0, 1]."""
+        """Classify PNG or JPEG files; return a row of probabilities for each."""
         size = self.classifier.input_size
         rows: list[list[float]] = []
         for start in range(0, len(pictures), BATCH):
@@ -61,16 +61,17 @@ def load_model(path: Path) -> LoadedModel:
     try:
         if path.is_dir():
             return _load(path)
-        files = unpack(path.read_bytes(), (METADATA_FILE, WEIGHTS_FILE))
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in unpack(path.read_bytes(), (METADATA_FILE, WEIGHTS_FILE)).items():
+                Path(folder, name).write_bytes(content)
+            return _load(Path(folder))
     except (OSError, ModelFilesError, tarfile.TarError, zlib.error, EOFError) as error:
         raise NoModelError(f"{path} holds no model that can be loaded: {error}") from error
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            Path(folder, name).write_bytes(content)
-        try:
-            return _load(Path(folder))
-        except ModelFilesError as error:
-            raise NoModelError(f"{path} holds no model that can be loaded: {error}") from error
+
+
+def _load(folder: Path) -> LoadedModel:
+    classifier = load_classifier(folder, torch.device("cpu"))
+    return LoadedModel(classifier, json.loads((folder / METADATA_FILE).read_text("utf-8")))
 
 
 def png(picture: Image.Image) -> bytes:
@@ -78,8 +79,3 @@ def png(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
-
-
-def _load(folder: Path) -> LoadedModel:
-    classifier = load_classifier(folder, torch.device("cpu"))
-    return LoadedModel(classifier, json.loads((folder / METADATA_FILE).read_text("utf-8")))

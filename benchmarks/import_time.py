@@ -1,7 +1,7 @@
-"""What importing a handler costs beside boto3 and its client: `python -m benchmarks.import_time`.
+"""Compare importing each handler with importing boto3 and making its clients: `python -m benchmarks.import_time`.
 
-A Lambda's cold start pays for its imports. Each measurement is a new interpreter; handler and
-yardstick take turns, so that a machine whose speed drifts slows both.
+A Lambda function's cold start pays for its imports. Each measurement is a new interpreter; handler and baseline take
+turns, so that a change of the machine's speed affects both.
 """
 
 import argparse
@@ -11,53 +11,27 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import machine
+from benchmarks.runs import median_and_range
+from common import settings
 from common.arguments import positive_integer
 from common.command import run_command
 from common.reports import write_json
 from common.waiting import make_console
 
-ROOT = Path(__file__).resolve().parent.parent
-REPORT = Path("reports") / "bench" / "imports.json"
-# The yardstick: boto3 and the clients that the function makes; for the one that makes none, S3's.
+REPORT = settings.REPORTS_FOLDER / "bench" / "imports.json"
+# The clients of each baseline: those that the function makes; for the one that makes none, S3's.
 CLIENTS = {
     "serialize_image_data": ["s3"],
     "image_classification": ["sagemaker-runtime", "s3"],
     "filter_low_confidence": ["s3"],
 }
-
-
-def seconds(code: str) -> float:
-    """Return the wall seconds of a new interpreter that runs `code`."""
-    environment = os.environ | {
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "POWERTOOLS_METRICS_NAMESPACE": "benchmark",
-    }
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)  # noqa: S603  our own code
-    return time.perf_counter() - start
-
-
-def measure(function: str, runs: int) -> dict[str, float]:
-    """Return medians in seconds and the ratio handler / yardstick, pair by pair."""
-    made = "".join(f";boto3.client({client!r})" for client in CLIENTS[function])
-    folder = str(ROOT / "functions" / function)
-    handler = f"import sys;sys.path.insert(0,{folder!r});import app"
-    pairs = [(seconds("import boto3" + made), seconds(handler)) for _ in range(runs + 1)][1:]
-    ratios = [ours / yardstick for yardstick, ours in pairs]
-    return {
-        "boto3_and_client_s": round(statistics.median(p[0] for p in pairs), 4),
-        "handler_s": round(statistics.median(p[1] for p in pairs), 4),
-        "ratio": round(statistics.median(ratios), 3),
-        "ratio_min": round(min(ratios), 3),
-        "ratio_max": round(max(ratios), 3),
-    }
+ENVIRONMENT = {"AWS_DEFAULT_REGION": "us-east-1", "POWERTOOLS_METRICS_NAMESPACE": "benchmark"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -71,13 +45,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks.import_time",
         description="Compare importing each handler with importing boto3 and making its clients.",
     )
-    parser.add_argument(
-        "--runs",
-        type=positive_integer,
-        default=9,
-        metavar="N",
-        help="pairs of interpreters per function, after one that is not counted (9)",
-    )
+    runs_help = "pairs of interpreters per function, after one to warm up (9)"
+    parser.add_argument("--runs", type=positive_integer, default=9, metavar="N", help=runs_help)
     return parser.parse_args(argv)
 
 
@@ -87,21 +56,35 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     for function in CLIENTS:
         with console.status(f"{function}: {runs} pairs"):
             functions[function] = measure(function, runs)
-    report = {
-        "machine": machine(),
-        "python": platform.python_version(),
-        "runs": runs,
-        "functions": functions,
-    }
+    report = {"machine": machine(), "python": platform.python_version(), "runs": runs, "functions": functions}
     write_json(REPORT, report)
     show(report, console)
     console.print(f"Figures: {REPORT}")
 
 
+def measure(function: str, runs: int) -> dict[str, float]:
+    """Return medians in seconds, and the ratio of handler to baseline within each pair."""
+    baseline = "import boto3" + "".join(f";boto3.client({client!r})" for client in CLIENTS[function])
+    folder = str(settings.ROOT / "functions" / function)
+    handler = f"import sys;sys.path.insert(0,{folder!r});import app"
+    pairs = [(seconds(baseline), seconds(handler)) for _ in range(runs + 1)][1:]
+    return {
+        "boto3_and_client_s": round(statistics.median(pair[0] for pair in pairs), 4),
+        "handler_s": round(statistics.median(pair[1] for pair in pairs), 4),
+        **median_and_range([ours / theirs for theirs, ours in pairs], "ratio"),
+    }
+
+
+def seconds(code: str) -> float:
+    """Return the wall-clock seconds of a new interpreter that runs `code`."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | ENVIRONMENT)  # noqa: S603  our own code
+    return time.perf_counter() - start
+
+
 def show(report: dict[str, Any], console: Console) -> None:
     """Print a report as a table."""
-    table = Table("function", "boto3 and clients", "handler", "ratio", "min to max")
-    table.title = "Import time"
+    table = Table("function", "boto3 and clients", "handler", "ratio", "min to max", title="Import time")
     for function, row in report["functions"].items():
         table.add_row(
             function,

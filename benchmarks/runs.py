@@ -1,4 +1,4 @@
-"""train.py as a training job starts it, timed: for the benchmarks that train."""
+"""Run train.py as a training job starts it, with its time; and the statistics of several runs."""
 
 import re
 import statistics
@@ -15,7 +15,7 @@ from common.errors import ExpectedError
 from common.progress import progress_bar
 from training.endpoint.training_job import SOURCE_DIR
 
-EPOCH_LINE = re.compile(r"\s*(\d+)/(\d+) ")  # how train.py's row of an epoch begins
+EPOCH_LINE = re.compile(r"\s*(\d+)/(\d+) ")  # the beginning of train.py's row of an epoch
 LOG_LINES_SHOWN = 10
 
 
@@ -25,7 +25,7 @@ class TrainingRunFailedError(ExpectedError):
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """One training: its name for people, folders of pictures, and where model and log go."""
+    """One training: its title, folders of pictures, and the paths of model and log."""
 
     name: str
     train: Path
@@ -35,10 +35,7 @@ class TrainingRun:
 
 
 def train(run: TrainingRun, options: Sequence[str], *, console: Console) -> float:
-    """Train and return the seconds from start to end of the process.
-
-    Raises TrainingRunFailedError.
-    """
+    """Train and return the seconds from start to end of the process. Raises TrainingRunFailedError."""
     command = [sys.executable, str(SOURCE_DIR / "train.py"), "--train", str(run.train)]
     if run.validation:
         command += ["--validation", str(run.validation)]
@@ -60,11 +57,10 @@ def train(run: TrainingRun, options: Sequence[str], *, console: Console) -> floa
         except KeyboardInterrupt:
             process.terminate()
             raise
-    seconds = time.monotonic() - start
     if process.returncode:
-        last = "".join(run.log.read_text("utf-8").splitlines(keepends=True)[-LOG_LINES_SHOWN:])
-        raise TrainingRunFailedError(f"{command[1]} ended with {process.returncode}:\n{last.rstrip()}")
-    return seconds
+        last = "\n".join(run.log.read_text("utf-8").splitlines()[-LOG_LINES_SHOWN:])
+        raise TrainingRunFailedError(f"{command[1]} ended with {process.returncode}:\n{last}")
+    return time.monotonic() - start
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -75,3 +71,9 @@ def spread(values: Sequence[float]) -> dict[str, float]:
         "least": min(values),
         "most": max(values),
     }
+
+
+def median_and_range(values: Sequence[float], name: str, digits: int = 3) -> dict[str, float]:
+    """Return the median of some runs as `name`, and the extremes as `name`_min and `name`_max."""
+    found = {name: statistics.median(values), f"{name}_min": min(values), f"{name}_max": max(values)}
+    return {key: round(value, digits) for key, value in found.items()}

@@ -1,7 +1,4 @@
-"""Run the whole workflow on a laptop, from pictures to answers: `python -m demo` (`make demo`).
-
-Runs the commands that a user runs on AWS, one after the other, against the laptop's AWS.
-"""
+"""Run a user's commands for AWS, from pictures to answers, on the laptop's AWS: `python -m demo` (`make demo`)."""
 
 import argparse
 import json
@@ -14,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from common import settings
-from common.arguments import port
 from common.command import run_command
 from common.errors import ExpectedError
+from common.pages.formatting import percent
 from common.predictions import FAILED
 from common.progress import progress_bar
 from common.reports import write_json
@@ -32,12 +31,11 @@ from demo.outcomes import (
     figures,
     picture_outcomes,
     queued_reviews,
-    recorded_predictions,
+    read_predictions,
     wait_for_executions,
 )
-from demo.page import write_demo_page
-from demo.session import LaptopSession
-from demo.table import show
+from demo.page import threshold_reason, write_demo_page
+from demo.session import LaptopSession, add_port_argument
 from local.address import DEFAULT_PORT
 
 REPORT = settings.REPORTS_FOLDER / "demo"
@@ -77,7 +75,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         write_json(REPORT / "summary.json", report)
         with session.stage("page", "Write the page"):
             page = write_demo_page(settings.REPORTS_FOLDER, settings.STAGED_FOLDER, DEFINITION)
-        show(report, REPORT, console)
+        show(report, console)
         console.print(f"Page of this run: {page.resolve().as_uri()}", markup=False, soft_wrap=True)
         check(report)
     if session.keep:
@@ -107,8 +105,7 @@ def run_stages(session: LaptopSession, data: str) -> dict[str, Any]:
         expected = sum(manifest["counts"]["test"].values())
         pictures, transitions = run_workflow(session, staged / "test", expected)
     with session.stage("monitor", "Report on the captured calls of the endpoint"):
-        # Before the evaluation classifies the same pictures again: a sample with each of them twice would overstate the
-        # significance of drift.
+        # Before the evaluation classifies the same pictures again, which would overstate the significance of drift.
         calls = sum(p.outcome != FAILED for p in pictures) + SMOKE_TESTS
         monitor = run_monitor(session, created, calls)
     with session.stage("evaluate", "Evaluate the endpoint"):
@@ -143,7 +140,7 @@ def run_workflow(
     found = picture_outcomes(
         stepfunctions,
         executions,
-        recorded_predictions(session.client("dynamodb"), outputs["PredictionsTableName"]),
+        read_predictions(session.client("dynamodb"), outputs["PredictionsTableName"]),
         queued_reviews(session.client("sqs"), outputs["ReviewQueueUrl"]),
     )
     with progress_bar(session.console, "Histories") as report:
@@ -173,38 +170,65 @@ def clean_up(session: LaptopSession) -> int:
     return len(left)
 
 
+def show(report: dict[str, Any], console: Console) -> None:
+    """Print the figures, and the path of the run's files."""
+    table = Table(title="Result", show_header=False)
+    for split, counts in report["data"].items():
+        listed = ", ".join(f"{count} {name}" for name, count in counts.items())
+        table.add_row(f"{split} pictures", Text(listed))  # a class may be called [so]
+    table.add_row("training", f"{report['training']['seconds']} s")
+    table.add_row("validation accuracy", percent(report["training"]["validation_accuracy"]))
+    table.add_section()
+    executions = report["executions"]
+    table.add_row("executions", str(executions["started"]))
+    table.add_row("  accepted", f"{executions['accepted']} (recorded in the predictions table)")
+    table.add_row("  review", f"{executions['review']} (sent to the review queue)")
+    table.add_row("  failed", str(executions["failed"]))
+    table.add_section()
+    table.add_row("threshold", f"{report['threshold']:g} ({threshold_reason(report)})")
+    table.add_row("accuracy, all test pictures", percent(report["accuracy"]))
+    table.add_row("accuracy, accepted answers", percent(report["accuracy_accepted"]))
+    table.add_row("coverage (share accepted)", percent(report["coverage"]))
+    table.add_row("expected calibration error", percent(report["expected_calibration_error"]))
+    monitor = report["monitor"]
+    table.add_row("calls captured", f"{monitor['predictions']} ({monitor['damaged']} damaged)")
+    table.add_row("drift", Text(monitor["drift_verdict"]))
+    table.add_section()
+    for stage, seconds in report["seconds"].items():
+        table.add_row(stage.replace("_", " "), f"{seconds} s")
+    if "resources_left" in report:
+        table.add_section()
+        table.add_row("resources left", str(report["resources_left"]))
+    console.print(table)
+    console.print(f"Figures: {REPORT / 'summary.json'}; logs beside it.", markup=False)
+
+
 def check(report: dict[str, Any]) -> None:
     """Raise RunCheckError unless every picture has an outcome and no resource is left."""
-    wrong = []
-    executions = report["executions"]
+    executions, monitor, left = report["executions"], report["monitor"], report.get("resources_left", 0)
     expected = sum(report["data"]["test"].values())
-    if executions["started"] != expected:
-        wrong.append(f"{executions['started']} executions for {expected} pictures")
-    if executions["failed"]:
-        wrong.append(f"{executions['failed']} executions failed: {report['failures'][0]}")
-    if report["accepted_below_threshold"]:
-        wrong.append(f"{report['accepted_below_threshold']} answers accepted below the threshold")
-    if report["evaluated_threshold"] != report["threshold"]:
-        wrong.append(
-            f"evaluated at a threshold of {report['evaluated_threshold']:g} and deployed with {report['threshold']:g}"
-        )
-    captured = report["monitor"]
-    if captured["damaged"]:
-        wrong.append(f"{captured['damaged']} of {captured['lines']} captured calls are damaged")
-    if captured["threshold"] != report["threshold"]:
-        wrong.append(f"monitored at a threshold of {captured['threshold']:g} and deployed with {report['threshold']:g}")
-    if report.get("resources_left"):
-        wrong.append(f"{report['resources_left']} resources left")
-    if wrong:
-        raise RunCheckError("; ".join(wrong))
+    below, threshold = report["accepted_below_threshold"], report["threshold"]
+    problems = (
+        (executions["started"] != expected, f"{executions['started']} executions for {expected} pictures"),
+        (executions["failed"], f"{executions['failed']} executions failed: {', '.join(report['failures'][:1])}"),
+        (below, f"{below} answers accepted below the threshold"),
+        (monitor["damaged"], f"{monitor['damaged']} of {monitor['lines']} captured calls are damaged"),
+        (left, f"{left} resources left"),
+        *(
+            (used != threshold, f"{step} at a threshold of {used:g} and deployed with {threshold:g}")
+            for step, used in (("evaluated", report["evaluated_threshold"]), ("monitored", monitor["threshold"]))
+        ),
+    )
+    if found := [text for problem, text in problems if problem]:
+        raise RunCheckError("; ".join(found))
 
 
 def next_commands(laptop_port: int) -> str:
     """Return commands for a laptop's AWS that was kept running."""
-    given = f" --port {laptop_port}" if laptop_port != DEFAULT_PORT else ""
+    option = f" --port {laptop_port}" if laptop_port != DEFAULT_PORT else ""
     return f"""\
 The laptop's AWS is still running. Try:
-    . .venv/bin/activate && eval "$(python -m local env{given})"
+    . .venv/bin/activate && eval "$(python -m local env{option})"
     python -m operations.send_pictures events/pictures
     sam remote invoke MyStateMachine --event-file events/my_state_machine.json --config-env local
     sam logs --config-env local
@@ -224,11 +248,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         " <class>/<picture> files"
     )
     parser.add_argument("data", metavar="SOURCE", nargs="?", default="synthetic", help=data_help)
-    port_help = f"loopback port of the laptop's AWS ({DEFAULT_PORT})"
-    parser.add_argument("--port", metavar="N", type=port, default=DEFAULT_PORT, help=port_help)
-    parser.add_argument(
-        "--keep", action="store_true", help="leave everything running at the end, and print commands to try"
-    )
+    add_port_argument(parser)
+    keep_help = "leave everything running at the end, and print commands to try"
+    parser.add_argument("--keep", action="store_true", help=keep_help)
     return parser.parse_args(argv)
 
 

@@ -13,10 +13,7 @@ class CapturesMissingError(ExpectedError):
 
 
 def wait_for_captures(s3: Any, bucket: str, prefix: str, expected: int, timeout_s: float) -> None:
-    """Return once the files below the prefix hold `expected` lines, one per call, or more.
-
-    Raises CapturesMissingError after `timeout_s` seconds.
-    """
+    """Wait until the files below the prefix have `expected` lines, one per call. Raises CapturesMissingError."""
     deadline = time.monotonic() + timeout_s
     lines: dict[str, int] = {}  # of each file; files do not change
     while True:

@@ -1,8 +1,7 @@
 """The charts of the demo's page, from evaluation.json, each with a text alternative."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from common.pages.charts import WIDTH, Theme, chart
 from common.pages.formatting import percent
@@ -15,17 +14,13 @@ from training.evaluation.predictions import EndpointPrediction
 from training.evaluation.summary import acceptable, answered
 
 HEIGHT = 3.5  # inches, with the legend below the axes
-CLASS_INCHES = 0.8  # that a class takes in the confusion matrix
+CLASS_INCHES = 0.8  # of a class in the confusion matrix
+LEGEND_BELOW = {"loc": "outside lower center", "fontsize": 8}
 MISTAKES_LISTED = 12
-NOTHING_ACCEPTED = "Nothing is accepted at the threshold."
 
 
-@dataclass(frozen=True)
-class Chart:
-    """A chart's title, its HTML with the text alternative, and its caption.
-
-    A `wide` chart gets a row of its own and is not scaled down.
-    """
+class Chart(NamedTuple):
+    """A chart's title, its HTML with the text alternative, and its caption; a `wide` one gets a row of its own."""
 
     title: str
     html: Any
@@ -36,20 +31,20 @@ class Chart:
 def charts(evaluation: dict[str, Any]) -> list[Chart]:
     """Draw the confusion matrix, the risk-coverage curve and the reliability diagram."""
     predictions = [EndpointPrediction(**p) for p in evaluation["predictions"]]
-    return [_confusion(evaluation), _risk(evaluation, predictions), _reliability(predictions)]
+    return [_confusion(evaluation["confusion_matrix"]), _risk(evaluation, predictions), _reliability(predictions)]
 
 
-def _confusion(evaluation: dict[str, Any]) -> Chart:
-    matrix = evaluation["confusion_matrix"]
+def _confusion(matrix: dict[str, Any]) -> Chart:
     classes, counts = matrix["true_rows_predicted_columns"], matrix["counts"]
-
-    def draw(axes: Any, theme: Theme) -> None:
-        draw_confusion(axes, theme, counts, classes)
-
     side = max(WIDTH, CLASS_INCHES * min(len(classes), MOST_WITH_NUMBERS))
     return Chart(
         "Confusion matrix",
-        chart(draw, confusion_text(counts, classes), side, 0.85 * side),
+        chart(
+            lambda axes, theme: draw_confusion(axes, theme, counts, classes),
+            confusion_text(counts, classes),
+            side,
+            0.85 * side,
+        ),
         "A row holds the pictures of one class, a column those that the model takes for it.",
         wide=side > WIDTH,
     )
@@ -88,7 +83,7 @@ def _risk(evaluation: dict[str, Any], predictions: Sequence[EndpointPrediction])
         )
         axes.set_ylabel("errors among the accepted")
         axes.set_xlabel("coverage: accepted share")
-        _legend_below(axes)
+        axes.figure.legend(**LEGEND_BELOW)
 
     accepted = [r for c, r in zip(confidences, correct, strict=True) if c and meets_threshold(c, threshold)]
     alt = (
@@ -100,7 +95,7 @@ def _risk(evaluation: dict[str, Any], predictions: Sequence[EndpointPrediction])
         "Error against coverage",
         chart(draw, alt, WIDTH, HEIGHT),
         "The further right, the more answers are accepted, by falling confidence."
-        + (" The dot marks the threshold." if accepted else f" {NOTHING_ACCEPTED}"),
+        + (" The dot marks the threshold." if accepted else " Nothing is accepted at the threshold."),
     )
 
 
@@ -110,7 +105,7 @@ def _reliability(predictions: Sequence[EndpointPrediction]) -> Chart:
     def draw(axes: Any, theme: Theme) -> None:
         draw_reliability(axes, theme, confidences, correct)
         axes.set_xlabel("confidence")
-        _legend_below(axes)
+        axes.figure.legend(**LEGEND_BELOW)
 
     bins = [
         f"confidence {percent(b.mean_confidence)}, right {b.correct} of {b.pictures}"
@@ -122,7 +117,3 @@ def _reliability(predictions: Sequence[EndpointPrediction]) -> Chart:
         chart(draw, alt, WIDTH, HEIGHT),
         "On the line, accuracy equals confidence. Each dot is a group of answers of similar confidence.",
     )
-
-
-def _legend_below(axes: Any) -> None:
-    axes.figure.legend(loc="outside lower center", fontsize=8)

@@ -1,7 +1,6 @@
-"""List the resources that a demo run has left, by asking each service for names of the project.
+"""List the resources that a demo run has left.
 
-SAM's own bucket for uploads (stack `aws-sam-cli-managed-default`) belongs to the account, not to
-this project, and stays.
+SAM's own bucket for uploads (stack `aws-sam-cli-managed-default`) belongs to the account, and stays.
 """
 
 from collections.abc import Callable, Iterable
@@ -41,7 +40,7 @@ def leftovers(client: Callable[[str], Any], region: str) -> list[str]:
     if ("logs", LOG_GROUP) in found:  # the group of all training jobs stays in the account
         path = "logStreams[].logStreamName"
         streams = listed(client("logs"), "describe_log_streams", path, logGroupName=LOG_GROUP)
-        found += [("logs", stream) for stream in streams]
+        found += [("logs", name) for name in streams]
     return [f"{service}: {name}" for service, name in found if any(n in name for n in names)]
 
 

@@ -1,4 +1,4 @@
-"""The outcome of every picture of a run, from its execution and from the place that a person would look at."""
+"""The outcome of every picture of a run, from its execution, the predictions table and the review queue."""
 
 import json
 import time
@@ -27,15 +27,13 @@ from operations.workflow_drawing import error_counts, read_path, transition_coun
 POLL_SECONDS = 0.5
 THREADS = 8  # histories read at a time: as many connections as a client keeps
 
-Transitions = Counter[tuple[str, str]]
-
 
 class ExecutionsUnfinishedError(ExpectedError):
     """Some uploads started no execution, or some executions did not end in time."""
 
 
 class UnaccountedPictureError(ExpectedError):
-    """A picture is not where its execution says."""
+    """A picture's execution contradicts the predictions table or the review queue."""
 
 
 @dataclass(frozen=True)
@@ -79,55 +77,52 @@ def wait_for_executions(
 
 
 def picture_outcomes(
-    stepfunctions: Any, executions: Iterable[str], recorded: dict[str, Prediction], queued: dict[str, dict[str, Any]]
+    stepfunctions: Any, executions: Iterable[str], predictions: Iterable[Prediction], queued: dict[str, dict[str, Any]]
 ) -> list[PictureOutcome]:
     """Return the outcome of each execution's picture.
 
-    `recorded` has the accepted answers and `queued` the messages of the review queue, both by the ARN of their
-    execution. Raises UnaccountedPictureError for a picture that is in neither, although its execution says so.
+    `predictions` is the predictions table; `queued` has the messages of the review queue by the ARN of their execution.
+    Raises UnaccountedPictureError for a picture that is in neither, contrary to its execution.
     """
+    recorded = {p.execution_arn: p for p in predictions if p.outcome == ACCEPTED}
     found = []
     for arn in executions:
         execution = describe(stepfunctions, arn)
         key = split_s3_address(execution.picture.picture)[1] if execution.picture else ""
-        truth = key.split("/")[-2]
+        label, confidence, failure = None, None, None
         try:
             if not execution.error:
                 outcome, label, confidence = ACCEPTED, recorded[arn].label, recorded[arn].confidence
             elif execution.error == LOW_CONFIDENCE_ERROR:
                 outcome, label, confidence = REVIEW, queued[arn]["label"], queued[arn]["confidence"]
             else:
-                outcome, label, confidence = FAILED, None, None
+                outcome, failure = FAILED, f"{execution.error}: {execution.cause}"
         except KeyError as error:
             raise UnaccountedPictureError(
                 f"{key} is neither in the predictions table nor in the review queue, but its execution {arn} ended with"
                 f" {execution.error or 'success'}."
             ) from error
-        failure = f"{execution.error}: {execution.cause}" if outcome == FAILED else None
-        found.append(PictureOutcome(key, truth, outcome, label, confidence, failure))
+        found.append(PictureOutcome(key, key.split("/")[-2], outcome, label, confidence, failure))
     return found
 
 
-def recorded_predictions(dynamodb: Any, table: str) -> dict[str, Prediction]:
-    """Return the accepted answers in the predictions table by the ARN of their execution."""
+def read_predictions(dynamodb: Any, table: str) -> list[Prediction]:
+    """Return the whole predictions table."""
     pages = dynamodb.get_paginator("scan").paginate(TableName=table)
-    predictions = (read_item(item) for page in pages for item in page["Items"])
-    return {p.execution_arn: p for p in predictions if p.outcome == ACCEPTED and p.execution_arn}
+    return [read_item(item) for page in pages for item in page["Items"]]
 
 
 def queued_reviews(sqs: Any, queue_url: str) -> dict[str, dict[str, Any]]:
     """Return the bodies of the review queue's messages by the ARN of their execution, and leave them in the queue."""
-    found: dict[str, dict[str, Any]] = {}
-    receipts = []
-    given = {"QueueUrl": queue_url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
-    while messages := sqs.receive_message(**given).get("Messages"):
-        for message in messages:
-            body = json.loads(message["Body"])
-            found[body["execution_arn"]] = body
-            receipts.append(message["ReceiptHandle"])
-    for receipt in receipts:
-        sqs.change_message_visibility(QueueUrl=queue_url, ReceiptHandle=receipt, VisibilityTimeout=0)
-    return found
+    received = []
+    while messages := sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get(
+        "Messages"
+    ):
+        received += messages
+    for message in received:
+        sqs.change_message_visibility(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
+    bodies = [json.loads(message["Body"]) for message in received]
+    return {body["execution_arn"]: body for body in bodies}
 
 
 def count_transitions(
@@ -139,12 +134,12 @@ def count_transitions(
     "after_errors" counts the times after a caught error.
     """
 
-    def count(arn: str) -> tuple[Transitions, Transitions]:
+    def count(arn: str) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
         path = [read_path(stepfunctions, arn, data=False)]
         return transition_counts(path), error_counts(path)
 
-    total: Transitions = Counter()
-    after_errors: Transitions = Counter()
+    total: Counter[tuple[str, str]] = Counter()
+    after_errors: Counter[tuple[str, str]] = Counter()
     for transitions, errors in run_parallel(count, executions, threads=THREADS, report=report):
         total.update(transitions)
         after_errors.update(errors)

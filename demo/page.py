@@ -1,23 +1,23 @@
-"""The page of a demo run, from the files that the run wrote.
-
-All figures are those of summary.json and evaluation.json.
-"""
+"""The page of a demo run, from its summary.json and evaluation.json."""
 
 import json
 import os
+import random
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from PIL import Image
 
 from common.pages.page import write_page
+from common.pages.thumbnails import thumbnail
 from common.predictions import ACCEPTED, FAILED, REVIEW
 from demo.charts import charts
 from demo.outcomes import PictureOutcome
-from demo.samples import groups
-from demo.table import threshold_reason
 from operations.workflow_drawing import draw, read_definition
+from operations.workflow_drawing.text import shorten
 
 # Files of a run that the page links to: path below reports/, name and description.
 LINKS = [
@@ -28,6 +28,8 @@ LINKS = [
     ("evaluate/reliability.png", "reliability.png", "with the distribution of confidence"),
 ]
 
+SHOWN_AT_MOST = 12  # of a group
+CAUSE_LENGTH = 200  # characters of an error under its picture; summary.json has all of it
 TEMPLATE = Path(__file__).with_name("demo.html.j2")
 
 
@@ -43,13 +45,14 @@ def write_demo_page(reports: Path, staged: Path, definition: Path) -> Path:
     transitions = {(t["from"], t["to"]): t for t in summary["transitions"]}
     counts = {edge: t["times"] for edge, t in transitions.items()}
     errors = {edge: t["after_errors"] for edge, t in transitions.items()}
+    source = summary["source"]
     page = reports / "demo" / "index.html"
     write_page(
         page,
         TEMPLATE,
         summary=summary,
         evaluation=evaluation,
-        source=source_text(summary["source"]),
+        source="drawn vehicles" if source["kind"] == "synthetic" else f"the {source['kind']} {source['name']}",
         began=datetime.fromisoformat(summary["began"]),
         threshold_reason=threshold_reason(summary),
         workflow=draw(read_definition(definition), counts=counts, after_errors=errors),
@@ -62,25 +65,87 @@ def write_demo_page(reports: Path, staged: Path, definition: Path) -> Path:
     return page
 
 
-def source_text(source: dict[str, Any]) -> str:
-    """Describe the pictures, by the `source` of the staged folder's manifest."""
-    if source["kind"] == "synthetic":
-        return "drawn vehicles"
-    return f"the {source['kind']} {source['name']}"
-
-
 def results(pictures: Sequence[PictureOutcome]) -> list[dict[str, Any]]:
     """Count the outcomes of each class, and of all, the last row.
 
     Each row has `name`, and counts under `pictures`, `right`, `wrong` (both accepted), `review` and `failed`.
     """
-    names = sorted({p.truth for p in pictures})
-    rows = [(name, [p for p in pictures if p.truth == name]) for name in names]
-    return [{"name": name, **_counts(members)} for name, members in [*rows, ("all", pictures)]]
+    rows = []
+    classes = [(name, [p for p in pictures if p.truth == name]) for name in sorted({p.truth for p in pictures})]
+    for name, members in [*classes, ("all", pictures)]:
+        outcomes = Counter(p.outcome for p in members)
+        right = sum(p.outcome == ACCEPTED and p.label == p.truth for p in members)
+        counts = {"right": right, "wrong": outcomes[ACCEPTED] - right}
+        counts |= {outcome: outcomes[outcome] for outcome in (REVIEW, FAILED)}
+        rows.append({"name": name, "pictures": len(members), **counts})
+    return rows
 
 
-def _counts(pictures: Sequence[PictureOutcome]) -> dict[str, int]:
-    outcomes = Counter(p.outcome for p in pictures)
-    right = sum(p.outcome == ACCEPTED and p.label == p.truth for p in pictures)
-    wrong, review, failed = outcomes[ACCEPTED] - right, outcomes[REVIEW], outcomes[FAILED]
-    return {"pictures": len(pictures), "right": right, "wrong": wrong, "review": review, "failed": failed}
+def threshold_reason(report: dict[str, Any]) -> str:
+    """Return the source of the threshold."""
+    recommendation = report["recommendation"]
+    if recommendation is None or recommendation["threshold"] != report["threshold"]:
+        return "samconfig.toml"
+    rate = recommendation["max_error" if recommendation["met"] else "error_bound"]
+    return f"recommended: at most {rate:.1%} errors"
+
+
+class SamplePicture(NamedTuple):
+    """A picture of the page: its data URL, its text alternative and its caption."""
+
+    image: str
+    alt: str
+    answer: str
+    verdict: str
+    right: bool
+
+
+class Group(NamedTuple):
+    """Pictures of the same outcome; `summary` says how many there are and which are shown."""
+
+    title: str
+    summary: str
+    samples: list[SamplePicture]
+
+
+def groups(pictures: Sequence[PictureOutcome], staged: Path) -> list[Group]:
+    """Return the groups, with the pictures from the folder of the staged test split.
+
+    Raises OSError for a picture that cannot be read.
+    """
+    accepted = [p for p in pictures if p.outcome == ACCEPTED]
+    right = [p for p in accepted if p.label == p.truth]
+    random.Random(0).shuffle(right)  # noqa: S311  a choice, not a secret
+    wrong = sorted((p for p in accepted if p.label != p.truth), key=_confidence, reverse=True)
+    review = sorted((p for p in pictures if p.outcome == REVIEW), key=_confidence)
+    failed = [p for p in pictures if p.outcome == FAILED]
+    found = []
+    for title, chosen, members in (
+        ("Accepted and right", "drawn at random", right),
+        ("Accepted but wrong", "with the highest confidence", wrong),
+        ("Review: a person decides", "with the lowest confidence", review),
+        ("Failed", "the first", failed),
+    ):
+        summary = f"{len(members)} of {len(pictures)} pictures"
+        if len(members) > SHOWN_AT_MOST:
+            summary += f"; here are {SHOWN_AT_MOST}, {chosen}"
+        found.append(Group(title, summary, [_sample(picture, staged) for picture in members[:SHOWN_AT_MOST]]))
+    return found if failed else found[:-1]
+
+
+def _confidence(picture: PictureOutcome) -> float:
+    return picture.confidence or 0.0
+
+
+def _sample(picture: PictureOutcome, staged: Path) -> SamplePicture:
+    name = PurePosixPath(picture.key).name
+    with Image.open(staged / picture.truth / name) as opened:
+        image = thumbnail(opened)
+    right = picture.label == picture.truth
+    if picture.outcome == FAILED:
+        answer, verdict = "no answer", shorten(f"{picture.error}", CAUSE_LENGTH)
+    else:
+        answer = f"{picture.label}, {picture.confidence:.4f}"
+        verdict = "right" if right else f"wrong: {picture.truth}"
+    alt = f"{name}, a picture of class {picture.truth}; the model says {answer}"
+    return SamplePicture(image, alt, answer, verdict, right)

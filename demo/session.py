@@ -1,5 +1,6 @@
 """Run the commands of this project against a fresh laptop's AWS."""
 
+import argparse
 import contextlib
 import os
 import shlex
@@ -12,8 +13,9 @@ from typing import Any
 
 from rich.console import Console
 
+from common.arguments import port
 from common.errors import ExpectedError
-from local.address import UNSET, client_environment
+from local.address import DEFAULT_PORT, UNSET, client_environment
 from local.control import DEFAULT_STATE, find_running
 from training.endpoint.deployment import parameter_overrides
 
@@ -29,15 +31,19 @@ class LaptopAwsRunningError(ExpectedError):
     """A laptop's AWS is already running."""
 
 
+def add_port_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --port."""
+    port_help = f"loopback port of the laptop's AWS ({DEFAULT_PORT})"
+    parser.add_argument("--port", metavar="N", type=port, default=DEFAULT_PORT, help=port_help)
+
+
 class LaptopSession:
-    """A run: its environment, its console, and the seconds of each stage."""
+    """The commands of one run: their environment, their console, and the seconds of each stage."""
 
     def __init__(self, port: int, console: Console, report: Path) -> None:
         """Run commands against the laptop's AWS on a port; write their logs into `report`."""
-        # The venv's own commands, `sam` above all, also where the venv is not activated.
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
         caller = {name: value for name, value in os.environ.items() if name not in UNSET}
-        self.environment = {**caller, "PATH": path, **client_environment(port)}
+        self.environment = {**caller, "PATH": command_path(), **client_environment(port)}
         self.console = console
         self.port = port
         self.report = report
@@ -96,8 +102,7 @@ class LaptopSession:
                 " `python -m local stop`."
             )
         with self.stage("laptop_aws", "Start the laptop's AWS"):
-            port = str(self.port)
-            self.run(sys.executable, "-m", "local", "start", "--fresh", "--port", port)
+            self.run(sys.executable, "-m", "local", "start", "--fresh", "--port", str(self.port))
         try:
             yield
         finally:
@@ -115,8 +120,8 @@ class LaptopSession:
             options = ("--count", str(pictures_per_class), "--out", str(staged))
             self.run(*python, "training.stage_data", "synthetic", *options)
         with self.stage("create_endpoint", "Train a small model and create its endpoint"):
-            hyperparameters = ("--hyperparameters", f"epochs={epochs}")
-            self.run(*python, "training.create_endpoint", *hyperparameters, log="create-endpoint.log")
+            epochs_option = f"epochs={epochs}"
+            self.run(*python, "training.create_endpoint", "--hyperparameters", epochs_option, log="create-endpoint.log")
         self.deploy()
         return staged
 
@@ -125,11 +130,16 @@ class LaptopSession:
 
         Raises CommandFailedError.
         """
-        given = parameter_overrides(parameters) if parameters else []
+        overrides = parameter_overrides(parameters) if parameters else []
         with self.stage("sam_build", "Build the functions"):
             self.run("sam", "build", log="sam-build.log")
         with self.stage("sam_deploy", "Deploy the workflow"):
-            self.run("sam", "deploy", "--config-env", "local", *given, log="sam-deploy.log")
+            self.run("sam", "deploy", "--config-env", "local", *overrides, log="sam-deploy.log")
+
+
+def command_path() -> str:
+    """Return PATH with this environment's commands first, `sam` above all, also if it is not activated."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
 def wait(process: "subprocess.Popen[bytes]") -> int:

@@ -1,7 +1,7 @@
 """Run pictures through the workflow with injected faults: `python -m demo.soak` (`make soak`).
 
-A stream of pictures, some of them odd, meets an endpoint that fails a fifth of its calls in every way that it can, and
-S3 repeats some upload events. At the end the promises of the workflow are verified with what AWS holds.
+A fifth of the endpoint's calls fail, with every kind of fault, some pictures are invalid, and S3 repeats some upload
+events. At the end the promises of the workflow are compared with what AWS holds.
 """
 
 import argparse
@@ -17,18 +17,17 @@ from rich.console import Console
 from rich.table import Table
 
 from common import settings
-from common.arguments import port, positive_integer, positive_number, seconds
+from common.arguments import positive_integer, positive_number, seconds
 from common.command import run_command
 from common.errors import ExpectedError
-from common.predictions import Prediction, PredictionKey, read_item
+from common.predictions import PredictionKey
 from common.progress import progress_bar
 from common.reports import write_json
 from common.stack import stack_outputs
 from common.waiting import make_console
-from demo.outcomes import ExecutionsUnfinishedError, wait_for_executions
-from demo.session import CommandFailedError, LaptopSession
-from demo.soak_audit import ALL_ENDED, ALL_UPLOADED, PROMISES, Evidence, audit, broken_promises
-from local.address import DEFAULT_PORT
+from demo.outcomes import ExecutionsUnfinishedError, read_predictions, wait_for_executions
+from demo.session import CommandFailedError, LaptopSession, add_port_argument
+from demo.soak_audit import ALL_ENDED, ALL_UPLOADED, PROMISES, audit, broken_promises
 from local.sagemaker.faults import FaultKind
 from operations.sending.arrivals import INBOX
 from operations.sending.executions import describe
@@ -39,7 +38,7 @@ SLOW_SECONDS = 1.0  # delay of a slow call
 DUPLICATE_SHARE = 0.1  # of the upload events
 DUPLICATE_AFTER_SECONDS = 0.5
 ODD_SHARE = 0.05  # of the pictures
-# Enough for a model that is certain of some pictures and not of others, in a minute.
+# A model that accepts some pictures and sends others to review, trained in a minute.
 EPOCHS, PICTURES_PER_CLASS = 60, 300
 
 
@@ -73,12 +72,12 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     with session.laptop_aws():
         staged = session.prepare_workflow(PICTURES_PER_CLASS, EPOCHS)
         figures = soak(session, staged, arguments)
-    figures["seconds"] = session.seconds | {"total": round(time.monotonic() - began, 1)}
-    figures["broken_promises"] = broken_promises(figures)
+    broken = broken_promises(figures)
+    figures |= {"seconds": session.seconds | {"total": round(time.monotonic() - began, 1)}, "broken_promises": broken}
     write_json(REPORT / "summary.json", figures)
     show(figures, console)
-    if figures["broken_promises"]:
-        raise PromiseBrokenError(figures["broken_promises"], f"See {REPORT / 'summary.json'}.")
+    if broken:
+        raise PromiseBrokenError(broken, f"See {REPORT / 'summary.json'}.")
 
 
 def soak(session: LaptopSession, staged: Path, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -95,24 +94,24 @@ def soak(session: LaptopSession, staged: Path, arguments: argparse.Namespace) ->
     injected = control(session, "GET", path)
     with session.stage("audit", "Verify the outcome of every picture"):
         stepfunctions = session.client("stepfunctions")
-        evidence = Evidence(
+        figures = audit(
             sent=versions(session, outputs["PicturesBucketName"]),
-            items=predictions(session, outputs["PredictionsTableName"]),
+            items={p.key: p for p in read_predictions(session.client("dynamodb"), outputs["PredictionsTableName"])},
             reviews=list(drain(session, outputs["ReviewQueueUrl"])),
             notifications=list(drain(session, outputs["FailedPicturesQueueUrl"])),
             executions=[describe(stepfunctions, arn) for arn in executions],
-            wanted=arguments.pictures,
-            events_sent_twice=control(session, "GET", "uploads")["sent_twice"],
+            threshold=settings.project().confidence_threshold,
         )
-        figures = audit(evidence, settings.project().confidence_threshold)
+    repeated = control(session, "GET", "uploads")["sent_twice"]
+    figures = {"wanted": arguments.pictures} | figures | {"events_sent_twice": repeated}
     by_kind = {kind.value: injected["injected"].get(kind, 0) for kind in FaultKind}
     return figures | {"endpoint_calls": injected["calls"], "faults": by_kind}
 
 
 def send(session: LaptopSession, staged: Path, machine: str, arguments: argparse.Namespace) -> list[str]:
     """Send the pictures; return the ARNs of all executions once all have ended. Raises PromiseBrokenError."""
-    pictures = str(arguments.pictures)
-    options = ["--staged", staged, "--count", pictures, "--max", pictures, "--rate", arguments.rate, "--odd", ODD_SHARE]
+    pictures, rate = arguments.pictures, arguments.rate
+    options = ["--staged", staged, "--count", pictures, "--max", pictures, "--rate", rate, "--odd", ODD_SHARE]
     command = [sys.executable, "-m", "operations.send_pictures", *map(str, options), "--no-wait"]
 
     def expected() -> int:
@@ -141,18 +140,11 @@ def control(session: LaptopSession, method: str, path: str, body: Any = None) ->
         return json.load(answer)
 
 
-def predictions(session: LaptopSession, table: str) -> dict[PredictionKey, Prediction]:
-    """Return the predictions table by key."""
-    pages = session.client("dynamodb").get_paginator("scan").paginate(TableName=table)
-    items = (read_item(item) for page in pages for item in page["Items"])
-    return {prediction.key: prediction for prediction in items}
-
-
-def versions(session: LaptopSession, bucket: str) -> list[PredictionKey]:
+def versions(session: LaptopSession, bucket: str) -> set[PredictionKey]:
     """Return every version in the inbox, also of uploads whose answer the sender did not get."""
     pages = session.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=f"{INBOX}/")
     found = (version for page in pages for version in page.get("Versions", []))
-    return [PredictionKey(f"s3://{bucket}/{version['Key']}", version["VersionId"]) for version in found]
+    return {PredictionKey(f"s3://{bucket}/{version['Key']}", version["VersionId"]) for version in found}
 
 
 def drain(session: LaptopSession, queue_url: str) -> Iterator[dict[str, Any]]:
@@ -189,7 +181,7 @@ def show(figures: dict[str, Any], console: Console) -> None:
     for stage, took in figures["seconds"].items():
         table.add_row(stage.replace("_", " "), f"{took} s")
     table.add_section()
-    for name in (ALL_ENDED, *(promise.name for promise in PROMISES)):
+    for name in (ALL_ENDED, *PROMISES):
         table.add_row(name, "BROKEN" if name in figures["broken_promises"] else "kept")
     console.print(table)
     console.print(f"Figures: {REPORT / 'summary.json'}; logs beside it.", markup=False)
@@ -207,8 +199,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--rate", metavar="R", type=positive_number, default=25.0, help="pictures per second on average (25)")
     wait_help = "seconds to wait for executions after the last picture (600)"
     add("--wait", metavar="S", type=seconds, default=600.0, help=wait_help)
-    port_help = f"loopback port of the laptop's AWS ({DEFAULT_PORT})"
-    add("--port", metavar="N", type=port, default=DEFAULT_PORT, help=port_help)
+    add_port_argument(parser)
     return parser.parse_args(argv)
 
 

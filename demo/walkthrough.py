@@ -1,13 +1,9 @@
-"""Helpers of notebooks/walkthrough.ipynb: choose AWS or the laptop's AWS, and show pictures and pages.
-
-The notebook itself only runs commands.
-"""
+"""Helpers of notebooks/walkthrough.ipynb: choose AWS or the laptop's AWS, and show pictures and pages."""
 
 import html
 import os
 import shlex
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +12,10 @@ from markupsafe import Markup
 
 from common import settings
 from common.errors import ExpectedError
-from demo.session import CommandFailedError
+from demo.session import CommandFailedError, command_path
 from local.address import DEFAULT_PORT, UNSET, client_environment
 from local.control import DEFAULT_STATE, find_running, start, stop
 from training.create_endpoint import ENDPOINT_INSTANCE, HOSTING_USD_PER_HOUR, TRAINING_INSTANCE, cost_reminder
-
-PLACES = ("", "laptop", "aws")
-# On these instance types an hour of training costs as much as an hour of serving.
-TRAINING_USD_PER_HOUR = HOSTING_USD_PER_HOUR[TRAINING_INSTANCE]
 
 
 class PlaceUnknownError(ExpectedError):
@@ -32,14 +24,6 @@ class PlaceUnknownError(ExpectedError):
 
 class CostsNotAgreedError(ExpectedError):
     """There are AWS credentials, and the user has not agreed to the costs."""
-
-    def __init__(self) -> None:
-        """Name the costs, and how to agree or to stay on the laptop."""
-        super().__init__(
-            f"There are AWS credentials, so this would run on AWS. {costs()}"
-            ' Nothing has been started. Set PLACE = "aws" in the first cell to go on there, or'
-            ' PLACE = "laptop" to run on this machine, where it costs nothing.'
-        )
 
 
 @dataclass(frozen=True)
@@ -83,33 +67,29 @@ def done(status: int) -> None:
 
 
 def begin(place: str = "", port: int = DEFAULT_PORT) -> Place:
-    """Change to the project's folder, and choose AWS or the laptop's AWS; start the latter.
+    """Change to the project's folder, and choose AWS or the laptop's AWS; start the latter unless it runs.
 
-    Without a `place` the environment decides: AWS_ENDPOINT_URL, then credentials for AWS, otherwise the laptop's AWS.
-    `port` is of 127.0.0.1.
-
-    Raises PlaceUnknownError, CostsNotAgreedError, and what local.control.start raises.
+    Without a `place` the environment decides: AWS_ENDPOINT_URL, then credentials for AWS, otherwise the laptop's AWS on
+    a loopback `port`. Raises PlaceUnknownError, CostsNotAgreedError, and the errors of local.control.start.
     """
+    import boto3
+
     os.chdir(settings.ROOT)
-    # The venv's own commands, `sam` above all, also where the venv is not activated.
-    commands = str(Path(sys.executable).parent)
-    if commands not in os.environ["PATH"].split(os.pathsep):
-        os.environ["PATH"] = f"{commands}{os.pathsep}{os.environ['PATH']}"
-    if place not in PLACES:
+    os.environ["PATH"] = command_path()
+    if place not in ("", "laptop", "aws"):
         raise PlaceUnknownError(f'PLACE = "{place}": choose "laptop", "aws" or "".')
-    if not place and "AWS_ENDPOINT_URL" in os.environ:
-        print(f"On the laptop's AWS that is there already: {os.environ['AWS_ENDPOINT_URL']}")
-        return Place("laptop")
     if place == "aws":
         print(f"On AWS. {costs()}")
         return Place("aws")
-    if not place and has_credentials():
-        raise CostsNotAgreedError
-    return begin_on_laptop(port)
-
-
-def begin_on_laptop(port: int) -> Place:
-    """Start the laptop's AWS unless it runs, and configure this process for it."""
+    if not place and "AWS_ENDPOINT_URL" in os.environ:
+        print(f"On the laptop's AWS that is there already: {os.environ['AWS_ENDPOINT_URL']}")
+        return Place("laptop")
+    if not place and boto3.Session().get_credentials():
+        raise CostsNotAgreedError(
+            f"There are AWS credentials, so this would run on AWS. {costs()}"
+            ' Nothing has been started. Set PLACE = "aws" in the first cell to go on there, or'
+            ' PLACE = "laptop" to run on this machine, where it costs nothing.'
+        )
     running, started = find_running(DEFAULT_STATE), False
     if running is None:
         running, started = start(port, DEFAULT_STATE)
@@ -120,18 +100,13 @@ def begin_on_laptop(port: int) -> Place:
     return Place("laptop", started)
 
 
-def has_credentials() -> bool:
-    """Tell whether boto3 would find credentials, without using them."""
-    import boto3
-
-    return boto3.Session().get_credentials() is not None
-
-
 def costs() -> str:
     """Describe the costs of running the notebook on AWS."""
+    # An hour of training costs as much as an hour of serving on this instance type.
+    training_usd_per_hour = HOSTING_USD_PER_HOUR[TRAINING_INSTANCE]
     return (
         f"{cost_reminder(ENDPOINT_INSTANCE)} The notebook deletes it in its last cell: run all of"
-        f" it. Its training job costs about {TRAINING_USD_PER_HOUR} USD an hour"
+        f" it. Its training job costs about {training_usd_per_hour} USD an hour"
         f" ({TRAINING_INSTANCE}) for some minutes; the rest is cents."
     )
 
@@ -153,11 +128,7 @@ def samples(folder: Path, each: int) -> Markup:
 
 
 def embedded(page: Path, height: int = 700) -> str:
-    """Return HTML with one of the project's self-contained pages in a frame.
-
-    `height` is in CSS pixels.
-    """
-    text = html.escape(page.read_text(encoding="utf-8"), quote=True)
-    title = html.escape(page.stem, quote=True)
-    frame = f'<iframe title="{title}" srcdoc="{text}" width="100%" height="{height}"></iframe>'
-    return f"<div>{frame}</div>"  # IPython warns about a bare frame
+    """Return HTML with one of the project's self-contained pages in a frame, `height` CSS pixels high."""
+    title, text = html.escape(page.stem), html.escape(page.read_text(encoding="utf-8"))
+    # In a <div>, since IPython warns about a bare frame.
+    return f'<div><iframe title="{title}" srcdoc="{text}" width="100%" height="{height}"></iframe></div>'

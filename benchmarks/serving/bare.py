@@ -1,8 +1,9 @@
-"""The yardstick: decoding and the network's forward pass in this process, nothing around them."""
+"""The baseline: decoding and the network's forward pass in this process."""
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,27 +19,22 @@ Forward = Callable[[Tensor], Tensor]  # uint8 [N, 3, S, S] to probabilities [N, 
 
 
 def bare_subjects(classifier: Classifier) -> list[Subject]:
-    """Return the classifier as it is in network.py, with a single look, and traced.
+    """Return the classifier of network.py; the same with one view per picture; and traced, as inference.py runs it.
 
-    A single look is faster and right less often: what the others cost, beside it. Tracing is what
-    inference.py does when it loads.
-
-    Sets this process to one thread per forward pass, as the endpoint has it.
+    A single view shows the cost of test-time augmentation. Sets this process to one thread per forward pass, as the
+    endpoint does.
     """
     torch.set_num_threads(1)
+    single_view = _subject("bare_one_look", "the same, one view per picture", classifier, one_view(classifier))
     return [
         _subject("bare", "bare forward pass and decoding", classifier, classifier.probabilities),
-        _subject(
-            *("bare_one_look", "the same, one look at each picture", classifier),
-            one_look(classifier),
-            compared=False,
-        ),
+        replace(single_view, compared=False),
         _subject("bare_traced", "the first, traced", classifier, inference.traced(classifier)),
     ]
 
 
-def one_look(classifier: Classifier) -> Forward:
-    """Return `classifier.probabilities` without the looks at the picture mirrored and turned."""
+def one_view(classifier: Classifier) -> Forward:
+    """Return `classifier.probabilities` without the mirrored and turned views of the picture."""
 
     def forward(pictures: Tensor) -> Tensor:
         classifier.ensemble.eval()
@@ -52,10 +48,10 @@ def one_look(classifier: Classifier) -> Forward:
     return forward
 
 
-def _subject(name: str, title: str, classifier: Classifier, forward: Forward, *, compared: bool = True) -> Subject:
+def _subject(name: str, title: str, classifier: Classifier, forward: Forward) -> Subject:
     def ask(picture: bytes) -> bytes:
         pixels = resize_picture(decode_picture(picture), classifier.input_size)
-        with torch.inference_mode():  # as inference.py has it
+        with torch.inference_mode():  # as in inference.py
             [row] = forward(pixels[None]).tolist()
         return json.dumps({"labels": classifier.classes, "probabilities": row}).encode()
 
@@ -63,4 +59,4 @@ def _subject(name: str, title: str, classifier: Classifier, forward: Forward, *,
     def connect() -> Iterator[Ask]:
         yield ask
 
-    return Subject(name, title, connect, clients=(1,), compared=compared)
+    return Subject(name, title, connect, clients=(1,))

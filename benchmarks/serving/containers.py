@@ -1,18 +1,15 @@
 """The servers of SageMaker's own PyTorch containers, on this machine instead of in a container.
 
-TorchServe is what the PyTorch containers run today, multi-model-server what they ran before; in
-front of the model's program each has its inference toolkit (`sagemaker-pytorch-inference`,
-`sagemaker-inference`). They come from the package index into environments of their own, which see
-this project's PyTorch, NumPy and Pillow behind their own packages: the same arithmetic for all.
-Both keep their defaults, as on an instance: a worker process per core, one request at a time each.
+The PyTorch containers run TorchServe today, and ran multi-model-server before; each has its inference toolkit
+(`sagemaker-pytorch-inference`, `sagemaker-inference`) in front of the model's program. They are installed from the
+package index into separate environments, which also see this project's PyTorch, NumPy and Pillow. Both keep their
+defaults, as on an instance: a worker process per core, one request at a time each.
 """
 
 import contextlib
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -24,15 +21,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.serving.subjects import Subject, SubjectError, http_connection
+from benchmarks.serving.subjects import Subject, SubjectError, free_ports, http_connection
+from local.sagemaker.child_process import signal_group
 
-# For both, with --no-deps: what they ask for besides is in the project's own environment.
+# For both, with --no-deps: their other dependencies are in the project's own environment.
 _COMMON = (
     "enum-compat==0.0.3",
     "psutil==7.2.2",
     "retrying==1.3.7",
     "scipy==1.17.1",
-    "setuptools==80.9.0",  # of the last that have pkg_resources, which the toolkits import
+    "setuptools==80.9.0",  # one of the last with pkg_resources, which the toolkits import
 )
 # An environment for each: both toolkits bring a package sagemaker_inference, and not the same.
 PACKAGES = {
@@ -51,7 +49,6 @@ PACKAGES = {
     ),
 }
 SERVERS = {"torchserve": "TorchServe", "multi-model-server": "multi-model-server"}
-PORTS = range(20_000, 32_000)  # multi-model-server takes none above 32,767
 STARTUP_S = 180.0
 POLL_S = 0.2
 _ENTRY = Path(__file__).with_name("container_entry.py")
@@ -59,32 +56,32 @@ _LOG_CHARACTERS = 1500
 
 
 class ContainerServerError(SubjectError):
-    """A server cannot be installed or does not come up; the message says why."""
+    """A server cannot be installed or does not start; the message says why."""
 
 
 def install(server: str, folder: Path, console: Console) -> Path:
-    """Make the environment of one of SERVERS, if it is not there; return its Python.
-
-    Raises ContainerServerError.
-    """
+    """Create the environment of one of SERVERS unless it exists; return its Python. Raises ContainerServerError."""
     if shutil.which("java") is None:
         raise ContainerServerError(
             "no java on the PATH, and the server is a Java program: on Debian, apt-get install default-jre-headless"
         )
-    python, done = folder / "bin" / "python", folder / "installed.txt"
+    python, installed = folder / "bin" / "python", folder / "installed.txt"
     wanted = "\n".join((sys.version, *PACKAGES[server]))
-    if done.exists() and done.read_text() == wanted:
+    if installed.exists() and installed.read_text() == wanted:
         return python
     uv = str(Path(sys.executable).with_name("uv"))
     with console.status(f"Installing {server}"):
-        _command(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
-        _command(
-            *(uv, "pip", "install", "--quiet", "--no-deps", "--python", str(python)),
-            *PACKAGES[server],
-        )
+        for command in (
+            [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)],
+            [uv, "pip", "install", "--quiet", "--no-deps", "--python", str(python), *PACKAGES[server]],
+        ):
+            ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own
+            if ended.returncode:
+                output = (ended.stderr or ended.stdout)[-_LOG_CHARACTERS:].strip()
+                raise ContainerServerError(f"cannot be installed: {output}")
         [packages] = folder.glob("lib/python3*/site-packages")
         (packages / "project.pth").write_text(sysconfig.get_path("purelib") + "\n")
-        done.write_text(wanted)
+        installed.write_text(wanted)
     return python
 
 
@@ -97,16 +94,16 @@ def container_server(server: str, python: Path, model: Path, folder: Path, pictu
         python: the Python of its environment.
         model: the unpacked model.tar.gz.
         folder: for its configuration and logs; is emptied.
-        picture: what it is asked until it answers.
+        picture: sent until it answers.
 
-    Raises ContainerServerError when it does not come up.
+    Raises ContainerServerError if it does not start.
     """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "base").mkdir(parents=True)
     shutil.copytree(model, folder / "base" / "model")
     folder = folder.resolve()
-    port = free_ports(4)
-    # For sockets: below a deep checkout their paths would pass the 103 bytes that macOS allows.
+    port, *_ = free_ports(4)
+    # For sockets: below a deep checkout their paths would exceed the 103 bytes that macOS allows.
     short = tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True)
     with short as temporary, (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603  our own program
@@ -115,27 +112,20 @@ def container_server(server: str, python: Path, model: Path, folder: Path, pictu
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # and a process group, which holds its workers too
+            start_new_session=True,  # and a process group, which contains its workers
         )
         try:
             _wait(process, port, picture, folder / "log.txt")
             yield Subject(server, SERVERS[server], lambda: http_connection(port, "/invocations"))
         finally:
-            _stop(process)
-
-
-def free_ports(count: int) -> int:
-    """Return the first of `count` ports in a row of 127.0.0.1 on which nothing listens."""
-    while True:
-        port = random.choice(PORTS)  # noqa: S311  no secret
-        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
-            for number in range(count):
-                probes.enter_context(socket.socket()).bind(("127.0.0.1", port + number))
-            return port
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                signal_group(process.pid, number)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(10)
 
 
 def _environment(folder: Path, temporary: str) -> dict[str, str]:
-    """Return what a container has in its environment, with the folders on this machine."""
+    """Return a container's environment variables, with the folders of this machine."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(folder),
@@ -153,32 +143,13 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, picture: bytes, log: Pa
     """Wait until a server answers the picture. Raises ContainerServerError."""
     deadline = time.monotonic() + STARTUP_S
     while True:
-        why = "it has ended"
-        if process.poll() is None:
-            try:
-                with http_connection(port, "/invocations") as ask:
-                    ask(picture)
-            except (OSError, SubjectError, ValueError) as error:
-                why = str(error)
-            else:
-                return
+        try:
+            with http_connection(port, "/invocations") as ask:
+                ask(picture)
+            return
+        except (OSError, SubjectError, ValueError) as error:
+            reason = str(error)
         if process.poll() is not None or time.monotonic() > deadline:
-            tail = log.read_text(errors="replace")[-_LOG_CHARACTERS:]
-            raise ContainerServerError(f"does not come up: {why}\n{tail}")
+            end = log.read_text(errors="replace")[-_LOG_CHARACTERS:]
+            raise ContainerServerError(f"does not come up: {reason}\n{end}")
         time.sleep(POLL_S)
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End a server and its workers, which are its process group."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-
-
-def _command(*command: str) -> None:
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own
-    if ended.returncode:
-        words = (ended.stderr or ended.stdout)[-_LOG_CHARACTERS:].strip()
-        raise ContainerServerError(f"cannot be installed: {words}")

@@ -1,18 +1,15 @@
-"""The laptop's endpoint: a laptop's AWS of the benchmark's own, with the model served from it."""
+"""The laptop's endpoint: a separate laptop's AWS with the model served from it."""
 
 import contextlib
-import socket
-import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from benchmarks.serving.subjects import Ask, Subject, SubjectError, http_connection
+from benchmarks.serving.subjects import Ask, Subject, SubjectError, free_ports, http_connection
 from demo.session import LaptopSession
 from local import control
 from local.errors import AlreadyRunningError, NotRunningError, PortInUseError, StateDirError
@@ -25,42 +22,23 @@ IN_SERVICE_S = 120.0  # far more than an endpoint takes
 POLL_S = 0.02
 
 
-@dataclass(frozen=True)
-class Laptop:
-    """A running laptop's AWS with an endpoint in service.
-
-    Attributes:
-        first_answer_s: seconds from CreateEndpoint to the first answer, of each endpoint made.
-        subjects: the endpoint by three ways.
-    """
-
-    first_answer_s: list[float]
-    subjects: list[Subject]
-
-    def first_answer(self) -> dict[str, Any]:
-        """Return median and extremes of `first_answer_s`."""
-        values = self.first_answer_s
-        return {
-            "median": round(statistics.median(values), 2),
-            "min": round(min(values), 2),
-            "max": round(max(values), 2),
-        }
-
-
 @contextmanager
-def laptop_endpoint(archive: Path, picture: bytes, state: Path, endpoints: int, console: Console) -> Iterator[Laptop]:
-    """Start the laptop's AWS, make endpoints one after the other, and keep the last until the end.
+def laptop_endpoint(
+    archive: Path, picture: bytes, state: Path, endpoints: int, console: Console
+) -> Iterator[tuple[list[float], list[Subject]]]:
+    """Start the laptop's AWS, create endpoints one after the other, and keep the last until the end.
 
     Args:
         archive: the model.tar.gz.
-        picture: what each endpoint is asked first.
+        picture: the first request of each endpoint.
         state: folder for the files of the laptop's AWS.
-        endpoints: how many are made, for the time that it takes.
-        console: shows what is going on.
+        endpoints: how many to create.
+        console: shows the progress.
 
-    Raises SubjectError for an AWS that does not start and an endpoint that does not serve.
+    Yields the seconds from CreateEndpoint to the first answer, of each endpoint, and the last one as three subjects.
+    Raises SubjectError if the laptop's AWS does not start or an endpoint does not serve.
     """
-    port = free_port()
+    [port] = free_ports(1)
     with console.status("Starting the laptop's AWS"):
         try:
             control.start(port, state, fresh=True)
@@ -69,7 +47,7 @@ def laptop_endpoint(archive: Path, picture: bytes, state: Path, endpoints: int, 
     try:
         session = LaptopSession(port, console, state)
         sagemaker, runtime = session.client("sagemaker"), session.client("sagemaker-runtime")
-        _make_config(session, sagemaker, archive)
+        _create_config(session, sagemaker, archive)
         seconds = []
         for number in range(endpoints):
             name = f"serving-benchmark-{number}"
@@ -77,13 +55,13 @@ def laptop_endpoint(archive: Path, picture: bytes, state: Path, endpoints: int, 
                 seconds.append(_first_answer(sagemaker, runtime, name, picture))
             if number + 1 < endpoints:
                 sagemaker.delete_endpoint(EndpointName=name)
-        yield Laptop(seconds, _subjects(session, state, name, port))
+        yield seconds, _subjects(session, state, name, port)
     finally:
-        with contextlib.suppress(NotRunningError):  # it has ended by itself, and that shows
+        with contextlib.suppress(NotRunningError):  # it has ended by itself, which shows in another error
             control.stop(state)
 
 
-def _make_config(session: LaptopSession, sagemaker: Any, archive: Path) -> None:
+def _create_config(session: LaptopSession, sagemaker: Any, archive: Path) -> None:
     s3 = session.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     s3.upload_file(str(archive), BUCKET, "model.tar.gz")
@@ -108,29 +86,21 @@ def _first_answer(sagemaker: Any, runtime: Any, name: str, picture: bytes) -> fl
 def _subjects(session: LaptopSession, state: Path, name: str, port: int) -> list[Subject]:
     [port_file] = (state / "endpoints" / name).glob("*/port")  # written by serving_host.py
     own_port = int(port_file.read_text())
-    path = f"/endpoints/{name}/invocations"
     runtime = session.client("sagemaker-runtime", max_pool_connections=8, retries={"total_max_attempts": 1})
-
-    def ask(picture: bytes) -> bytes:
-        answer = runtime.invoke_endpoint(
-            EndpointName=name, ContentType="image/png", Accept="application/json", Body=picture
-        )
-        body: bytes = answer["Body"].read()
-        return body
+    request = {"EndpointName": name, "ContentType": "image/png", "Accept": "application/json"}
 
     @contextmanager
     def boto3() -> Iterator[Ask]:
-        yield ask
+        yield lambda picture: runtime.invoke_endpoint(**request, Body=picture)["Body"].read()
+
+    def invocations() -> contextlib.AbstractContextManager[Ask]:
+        return http_connection(own_port, "/invocations")
+
+    def gateway() -> contextlib.AbstractContextManager[Ask]:
+        return http_connection(port, f"/endpoints/{name}/invocations")
 
     return [
-        Subject("invocations", "laptop endpoint, /invocations", lambda: http_connection(own_port, "/invocations")),
-        Subject("invoke_endpoint", "laptop endpoint, InvokeEndpoint by HTTP", lambda: http_connection(port, path)),
+        Subject("invocations", "laptop endpoint, /invocations", invocations),
+        Subject("invoke_endpoint", "laptop endpoint, InvokeEndpoint by HTTP", gateway),
         Subject("invoke_endpoint_boto3", "laptop endpoint, InvokeEndpoint by boto3", boto3),
     ]
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,22 +1,25 @@
-"""What can be asked to classify a picture, and how long it takes to answer."""
+"""The subjects of the serving benchmark, and the measurement of one."""
 
 import contextlib
+import random
 import socket
 import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 
 from common.errors import ExpectedError
 
-TIMEOUT_S = 60.0  # a container has to answer within it
+TIMEOUT_S = 60.0  # for an answer
+PORTS = range(20_000, 32_000)  # multi-model-server takes none above 32,767
 
-Ask = Callable[[bytes], bytes]  # the bytes of a picture to the JSON that answers it
+Ask = Callable[[bytes], bytes]  # from the bytes of a picture to the JSON of its answer
 
 
 class SubjectError(ExpectedError):
-    """A server gave no good answer; the message has its name and what it said."""
+    """A server failed; the message has its name and its answer."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,11 @@ class Subject:
     """Something that classifies pictures.
 
     Attributes:
-        name: unique, as the report has it.
+        name: unique, as in the report.
         title: for people.
-        connect: opens a connection, which one thread uses to ask.
-        clients: how many may ask at the same time, of those that are measured.
-        compared: whether it answers as the others do.
+        connect: opens a connection for one thread.
+        clients: the numbers of concurrent clients to measure.
+        compared: whether its answers equal those of the others.
     """
 
     name: str
@@ -46,76 +49,60 @@ class TimedRun:
     per_s: float
 
 
-@dataclass
-class _Client:
-    """What one thread saw."""
-
-    seconds: list[float] = field(default_factory=list)
-    error: Exception | None = None
-
-
 def measure(subject: Subject, pictures: Sequence[bytes], clients: int, requests: int, seconds: float) -> TimedRun:
-    """Have `clients` ask at the same time, each without a pause.
+    """Let `clients` threads send requests at the same time, each without a pause.
 
-    Args:
-        subject: whom they ask.
-        pictures: what for.
-        clients: how many threads ask.
-        requests: how often at most, all together.
-        seconds: nobody asks any more after so long, but each has asked once.
-
-    Raises whatever the first of them raises.
+    They share at most `requests` requests and send none after `seconds` seconds, but each sends one. Raises the first
+    error of a client.
     """
-    seen = [_Client() for _ in range(clients)]
     start = threading.Barrier(clients + 1, timeout=TIMEOUT_S)
     over = threading.Event()
 
-    def work(number: int) -> None:
-        client = seen[number]
+    def client(number: int) -> list[float]:
+        measured = []
         try:
             with subject.connect() as ask:
                 start.wait()
                 deadline = time.perf_counter() + seconds
                 for count in range(requests // clients):
-                    # Each begins elsewhere in the pictures, so that no two ask for the same.
+                    # Each starts at another picture, so that no two send the same one.
                     picture = pictures[(number * len(pictures) // clients + count) % len(pictures)]
                     began = time.perf_counter()
                     ask(picture)
                     ended = time.perf_counter()
-                    client.seconds.append(ended - began)
+                    measured.append(ended - began)
                     if ended > deadline or over.is_set():
                         break
-        except Exception as error:  # noqa: BLE001  raised again below, in the thread that waits
-            client.error = error
+        except Exception:
             start.abort()
+            raise
+        return measured
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    with contextlib.suppress(threading.BrokenBarrierError):  # a client's error, raised below
-        start.wait()
-    began = time.perf_counter()
-    try:
-        for thread in threads:
-            thread.join()
-    finally:
-        over.set()  # Ctrl-C ends the clients too
-    whole = time.perf_counter() - began
-    for client in seen:
-        if client.error is not None and not isinstance(client.error, threading.BrokenBarrierError):
-            raise client.error
-    answers = [one for client in seen for one in client.seconds]
+    with ThreadPoolExecutor(clients) as pool:
+        results = [pool.submit(client, number) for number in range(clients)]
+        try:
+            with contextlib.suppress(threading.BrokenBarrierError):  # a client's error, raised below
+                start.wait()
+            began = time.perf_counter()
+            wait(results)
+            whole = time.perf_counter() - began
+        finally:
+            over.set()  # Ctrl-C ends the clients too
+    for result in results:
+        error = result.exception()
+        if error is not None and not isinstance(error, threading.BrokenBarrierError):
+            raise error
+    answers = [one for result in results for one in result.result()]
     return TimedRun(statistics.median(answers), len(answers) / whole)
 
 
 @contextlib.contextmanager
 def http_connection(port: int, path: str) -> Iterator[Ask]:
-    """Keep a connection to a server on 127.0.0.1, which is asked with POST.
+    """Keep a connection to a server on 127.0.0.1 and send pictures by POST.
 
-    As little as HTTP/1.1 allows: the clients have the same cores as the server, and what they take
-    is missing there. A server may close a connection between two requests, as the laptop's AWS
-    does after a thousand; then there is a new one. Raises SubjectError for an answer other than
-    200.
+    It does as little as HTTP/1.1 allows, since the clients share the server's cores. After a server has closed the
+    connection, as the laptop's AWS does after a thousand requests, it opens another one. Raises SubjectError for an
+    answer other than 200.
     """
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: image/png\r\n"
@@ -153,7 +140,7 @@ class _Connection:
         self._reader = self._socket.makefile("rb")
 
     def send(self, request: bytes) -> tuple[bytes, bytes]:
-        """Return the answer's first line and its body; both are empty when there is none."""
+        """Return the answer's first line and its body; both are empty after the server has closed the connection."""
         with contextlib.suppress(ConnectionError):
             self._socket.sendall(request)
             status, length = self._reader.readline(), 0
@@ -168,3 +155,14 @@ class _Connection:
         """Close it."""
         self._reader.close()
         self._socket.close()
+
+
+def free_ports(count: int) -> list[int]:
+    """Return `count` consecutive ports of 127.0.0.1 on which nothing listens."""
+    while True:
+        first = random.choice(PORTS)  # noqa: S311  not a secret
+        ports = list(range(first, first + count))
+        with contextlib.ExitStack() as probes, contextlib.suppress(OSError):
+            for port in ports:
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return ports

@@ -1,4 +1,4 @@
-"""Small copies of pictures, inside a page."""
+"""Small copies of pictures, for a page."""
 
 import io
 
@@ -10,9 +10,9 @@ SIDE = 128  # pixels, at most; a page shows it at 96 to 128
 
 
 def thumbnail(picture: Image.Image, side: int = SIDE) -> str:
-    """Return a decoded picture as the address of a PNG, its longer side at most `side` pixels.
+    """Return a decoded picture as the data URI of a PNG, its longer side at most `side` pixels.
 
-    A smaller one is left as it is: the page enlarges it without smoothing.
+    A smaller one keeps its size: the page enlarges it without smoothing.
     """
     small = picture if picture.mode == "RGB" else picture.convert("RGB")
     share = side / max(small.size)

@@ -17,27 +17,22 @@ metrics = Metrics(service="filter_low_confidence", namespace=os.environ["POWERTO
 
 
 class InvalidInferencesError(Exception):
-    """There is not one probability for each of several named classes to choose from."""
+    """The inferences are not one probability for each of the named classes."""
 
 
 class InvalidThresholdError(Exception):
-    """The threshold is not a number in [0, 1], so nothing could be held against it."""
+    """The threshold is not a number in [0, 1]."""
 
 
 def is_probability(value: object) -> bool:
     """Tell whether the value is a finite number in [0, 1]; NaN, text and true are not."""
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and 0 <= value <= 1  # which NaN and infinity are not
-    )
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def decide(inferences: Any, class_names: Any, threshold: Any) -> dict[str, Any]:
-    """Return the most probable class, its probability, and whether that is enough.
+    """Return the most probable class, its probability, and whether it is accepted.
 
-    Two classes of the same highest probability are never accepted, whatever the threshold: the
-    label would hang on the order of the classes.
+    A tie for the highest probability is never accepted, since the label would depend on the order of the classes.
 
     Raises:
         InvalidInferencesError: not one probability for each class, or names that are not distinct.
@@ -60,7 +55,7 @@ def decide(inferences: Any, class_names: Any, threshold: Any) -> dict[str, Any]:
 
 
 def measure(label: str, confidence: float, accepted: bool) -> None:
-    """Send the decision to CloudWatch, for all pictures together and for this class.
+    """Write the decision as CloudWatch metrics, for all pictures together and for this class.
 
     The average of `Reviewed`, 0 or 1 for each answer, is the low-confidence rate.
     """
@@ -87,7 +82,7 @@ def filter_answer(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Return what `filter_answer` makes of the event; log its failure under the execution's id."""
+    """Decide on the answer of the event; log the outcome under the execution's ARN."""
     if not isinstance(event, dict):
         raise InvalidInferencesError(f"the event must be an object, not {event!r}")
     logger.set_correlation_id(event.get("execution_arn"))

@@ -1,4 +1,4 @@
-"""Image Classification: ask the SageMaker endpoint what is in the picture.
+"""Image Classification: invoke the SageMaker endpoint with the picture.
 
 Takes  {"endpoint_name": "...", "class_names": [], "content_type": "image/png",
         "image_data": "<base64 text, or empty: read it from S3>", "s3_bucket", "s3_key", ...}
@@ -16,19 +16,15 @@ from botocore import exceptions
 from botocore.config import Config
 from botocore.exceptions import ClientError, ParamValidationError
 
-# Serialize Image Data lets through no bigger picture: the body of InvokeEndpoint ends there.
+# The maximum body of InvokeEndpoint, which Serialize Image Data has checked.
 MAX_PICTURE_BYTES = 6 * 1024 * 1024
-# Probabilities of a float32 network sum to 1 within about 1e-6; the contract allows this much.
+# Probabilities of a float32 network sum to 1 within about 1e-6; the contract is wider.
 SUM_TOLERANCE = 1e-3
-# No answer, or half of one: the network's doing, not the service's.
-NO_ANSWER = (
-    exceptions.ConnectionError,
-    exceptions.HTTPClientError,
-    exceptions.IncompleteReadError,
-)
+# No answer or an incomplete one, because of the network.
+NO_ANSWER = (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.IncompleteReadError)
 
 logger = Logger(service="image_classification")
-# One attempt: the state machine retries, with pauses that a function would have to pay for.
+# One attempt: the state machine retries, with pauses that would cost money in a function.
 runtime = boto3.client(
     "sagemaker-runtime",
     config=Config(connect_timeout=2, read_timeout=25, retries={"total_max_attempts": 1}),
@@ -40,39 +36,39 @@ s3 = boto3.client(
 
 
 class InvalidInputError(Exception):
-    """The state before this one did not hand over what this one needs."""
+    """The input lacks a field, or has an invalid one."""
 
 
 class PictureNotFoundError(Exception):
-    """The picture went by reference and has been deleted since."""
+    """The picture travelled by reference and has been deleted since."""
 
 
 class PictureAccessDeniedError(Exception):
-    """The picture went by reference and the function may not read it."""
+    """The picture travelled by reference and the function may not read it."""
 
 
 class PictureStoreUnavailableError(Exception):
-    """S3 did not answer now; asking again may help. The state machine retries this name."""
+    """S3 is temporarily unavailable. The state machine retries this error."""
 
 
 class EndpointNotFoundError(Exception):
-    """There is no endpoint of that name in this account and region."""
+    """The endpoint does not exist in this account and region."""
 
 
 class EndpointAccessDeniedError(Exception):
-    """The function may not call the endpoint."""
+    """The function may not invoke the endpoint."""
 
 
 class EndpointBusyError(Exception):
-    """The endpoint did not answer now; the state machine asks again on this name."""
+    """The endpoint is temporarily unavailable. The state machine retries this error."""
 
 
 class EndpointRequestError(Exception):
-    """SageMaker refused the request before the endpoint saw the picture."""
+    """SageMaker refused the request before it reached the endpoint."""
 
 
 class PictureRefusedError(Exception):
-    """The endpoint looked at the picture and refused it (its answer was a 4xx)."""
+    """The endpoint refused the picture, with a 4xx status."""
 
 
 class InvalidAnswerError(Exception):
@@ -80,43 +76,37 @@ class InvalidAnswerError(Exception):
 
 
 class ClassCountMismatchError(Exception):
-    """There are not as many probabilities as class names, so no label could be trusted."""
+    """The numbers of probabilities and class names differ, so a label could be wrong."""
 
 
 def picture_bytes(event: dict[str, Any]) -> bytes:
-    """Return the picture: decoded from the state, or read from S3 where it went by reference.
+    """Return the picture: decoded from the state, or read from S3 if it travelled by reference.
 
     Raises:
-        InvalidInputError: `image_data` is not base64 text, or there is nothing to read from.
-        PictureNotFoundError, PictureAccessDeniedError, PictureStoreUnavailableError: S3 said so.
+        InvalidInputError: `image_data` is not base64 text, or the fields for S3 are missing or invalid.
+        PictureNotFoundError, PictureAccessDeniedError, PictureStoreUnavailableError: by the answer of S3.
     """
+    where = f"s3://{event.get('s3_bucket')}/{event.get('s3_key')}"
     try:
         if event["image_data"]:
             return base64.b64decode(event["image_data"], validate=True)
         version = {"VersionId": event["s3_version_id"]} if event.get("s3_version_id") else {}
-        return read_again(event["s3_bucket"], event["s3_key"], version)
+        answer = s3.get_object(Bucket=event["s3_bucket"], Key=event["s3_key"], **version)
+        if answer["ContentLength"] > MAX_PICTURE_BYTES:
+            raise InvalidInputError(f"{where} has {answer['ContentLength']:,} bytes: not the picture that was checked")
+        return bytes(answer["Body"].read())
+    except NO_ANSWER as error:
+        raise PictureStoreUnavailableError(f"reading {where}: {error}") from error
+    except ClientError as error:
+        raise s3_error(error, where) from error
     except (KeyError, TypeError, ValueError, ParamValidationError) as error:
         raise InvalidInputError(
             f"needs `image_data` (base64 text, or empty with `s3_bucket` and `s3_key`): {type(error).__name__}: {error}"
         ) from error
 
 
-def read_again(bucket: str, key: str, version: dict[str, Any]) -> bytes:
-    """Return the bytes of the object that Serialize Image Data has already checked."""
-    where = f"s3://{bucket}/{key}"
-    try:
-        answer = s3.get_object(Bucket=bucket, Key=key, **version)
-        if answer["ContentLength"] > MAX_PICTURE_BYTES:
-            raise InvalidInputError(f"{where} has {answer['ContentLength']:,} bytes: never checked")
-        return bytes(answer["Body"].read())
-    except NO_ANSWER as error:
-        raise PictureStoreUnavailableError(f"reading {where}: {error}") from error
-    except ClientError as error:
-        raise named_by_s3(error, where) from error
-
-
-def named_by_s3(error: ClientError, where: str) -> Exception:
-    """Return the error that the state machine knows for what S3 answered."""
+def s3_error(error: ClientError, where: str) -> Exception:
+    """Return the named error for an error answer of S3."""
     code, status = code_and_status(error)
     if code in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "MethodNotAllowed"}:
         return PictureNotFoundError(f"{where} has been deleted since it was checked ({code})")
@@ -128,23 +118,23 @@ def named_by_s3(error: ClientError, where: str) -> Exception:
 
 
 def code_and_status(error: ClientError) -> tuple[str, int]:
-    """Return AWS's code for what went wrong and the HTTP status of its answer."""
+    """Return the error code and the HTTP status of an answer."""
     return error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
 
 
 def execution_name(event: dict[str, Any]) -> str:
-    """Return the execution's name as an InferenceId: 1 to 64 ASCII characters; "-" for none."""
+    """Return the execution's name as an InferenceId: 1 to 64 ASCII characters; "-" without one."""
     name = str(event.get("execution_arn", "")).rpartition(":")[2]
     return name.encode("ascii", "replace").decode()[:64] or "-"
 
 
-def ask(endpoint: str, picture: bytes, content_type: str, inference_id: str) -> bytes:
-    """Return the body of the endpoint's answer; data capture keeps `inference_id` beside it.
+def invoke(endpoint: str, picture: bytes, content_type: str, inference_id: str) -> bytes:
+    """Return the body of the endpoint's answer; data capture records `inference_id` with it.
 
     Raises:
         EndpointNotFoundError, EndpointAccessDeniedError, EndpointBusyError, EndpointRequestError,
-        PictureRefusedError: by what SageMaker or the container answered.
-        InvalidInputError: no endpoint can have such a name.
+        PictureRefusedError: by the answer of SageMaker or the container.
+        InvalidInputError: the endpoint's name is invalid.
     """
     try:
         answer = runtime.invoke_endpoint(
@@ -156,18 +146,18 @@ def ask(endpoint: str, picture: bytes, content_type: str, inference_id: str) -> 
         )
         return bytes(answer["Body"].read())
     except ParamValidationError as error:
-        raise InvalidInputError(f"cannot ask endpoint {endpoint!r}: {error}") from error
+        raise InvalidInputError(f"cannot invoke endpoint {endpoint!r}: {error}") from error
     except NO_ANSWER as error:
         raise EndpointBusyError(f"endpoint {endpoint} did not answer: {error}") from error
     except ClientError as error:
-        raise named_by_sagemaker(error, endpoint) from error
+        raise sagemaker_error(error, endpoint) from error
 
 
-def named_by_sagemaker(error: ClientError, endpoint: str) -> Exception:
-    """Return the error that the state machine knows for what InvokeEndpoint answered."""
+def sagemaker_error(error: ClientError, endpoint: str) -> Exception:
+    """Return the named error for an error answer of InvokeEndpoint."""
     code, status = code_and_status(error)
     message = error.response["Error"].get("Message", "")
-    if code == "ModelError":  # the container's answer, passed on
+    if code == "ModelError":  # the container's own error
         container_status = cast(int, error.response.get("OriginalStatusCode", 500))
         original = str(error.response.get("OriginalMessage") or message)
         if 400 <= container_status < 500 and container_status != 429:
@@ -181,19 +171,19 @@ def named_by_sagemaker(error: ClientError, endpoint: str) -> Exception:
     if code.startswith("Throttling") or status == 429 or status >= 500:
         return EndpointBusyError(f"endpoint {endpoint} is busy ({code}): {message}")
     if status in {401, 403} or code.startswith("AccessDenied"):
-        return EndpointAccessDeniedError(f"endpoint {endpoint} may not be called: {code} {message}")
-    return EndpointRequestError(f"SageMaker refused to ask {endpoint} ({code}): {message}")
+        return EndpointAccessDeniedError(f"endpoint {endpoint} may not be invoked: {code} {message}")
+    return EndpointRequestError(f"SageMaker refused to invoke {endpoint} ({code}): {message}")
 
 
 def read_answer(body: bytes, class_names: list[str]) -> tuple[list[str], list[float]]:
-    """Return class names and probabilities, index by index.
+    """Return class names and probabilities, in the same order.
 
-    This project's endpoint names its classes, `{"labels": [...], "probabilities": [...]}`; the
-    built-in image-classification algorithm answers a bare list, named by `class_names`.
+    This project's endpoint names its classes, `{"labels": [...], "probabilities": [...]}`; the built-in
+    image-classification algorithm answers a bare list of probabilities, of `class_names`.
 
     Raises:
-        InvalidAnswerError: not JSON of either shape, or not finite numbers in [0, 1] with sum 1.
-        ClassCountMismatchError: not as many names as probabilities, or none given for a bare list.
+        InvalidAnswerError: not JSON of either form, or not finite numbers in [0, 1] with sum 1.
+        ClassCountMismatchError: different numbers of names and probabilities.
     """
     try:
         answer = json.loads(body)
@@ -214,23 +204,23 @@ def read_answer(body: bytes, class_names: list[str]) -> tuple[list[str], list[fl
 
 
 def is_distribution(answer: object) -> bool:
-    """Tell whether the answer is a list of numbers in [0, 1] that sum to 1."""
+    """Tell whether the answer is a list of numbers in [0, 1] with sum 1."""
     return (
         isinstance(answer, list)
         and all(isinstance(p, int | float) and not isinstance(p, bool) for p in answer)
-        and all(0 <= p <= 1 for p in answer)  # which NaN and infinity are not
+        and all(0 <= p <= 1 for p in answer)  # false for NaN and infinity
         and abs(sum(answer) - 1) <= SUM_TOLERANCE
     )
 
 
 def classify(event: dict[str, Any]) -> dict[str, Any]:
-    """Return the event without the picture, with a probability for every class."""
+    """Return the event without the picture, and with a probability for every class."""
     try:
         endpoint, content_type = event["endpoint_name"], event["content_type"]
     except KeyError as error:
         raise InvalidInputError(f"needs endpoint_name and content_type: {error!r}") from error
     picture = picture_bytes(event)
-    body = ask(endpoint, picture, content_type, execution_name(event))
+    body = invoke(endpoint, picture, content_type, execution_name(event))
     class_names, inferences = read_answer(body, event.get("class_names", []))
     logger.info(
         "picture classified",
@@ -245,7 +235,7 @@ def classify(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Return what `classify` makes of the event; log its failure under the execution's id too."""
+    """Classify the picture of the event; log the outcome under the execution's ARN."""
     if not isinstance(event, dict):
         raise InvalidInputError(f"the event must be an object, not {event!r}")
     logger.set_correlation_id(event.get("execution_arn"))

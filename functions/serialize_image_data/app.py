@@ -1,13 +1,11 @@
-"""Serialize Image Data: read one picture from S3 and put it into the workflow's state.
+"""Serialize Image Data: read a picture from S3 into the workflow's state.
 
 Takes  {"s3_bucket": "...", "s3_key": "inbox/a b+c.png"[, "s3_version_id": "..."], ...}
 Adds   {"content_type": "image/png", "image_data": "<base64 text>", "s3_version_id": "..."}
 
-A picture too large for the state's payload travels by reference: its `image_data` is empty, and the
-classification function reads it again.
-
-Files that are not pictures, and pictures too large to decode, are refused by their headers: no pixel is
-decoded, and none of them costs a call of the endpoint.
+A picture too large for the state's payload travels by reference: its `image_data` is empty, and the next function reads
+it from S3. Files that are not pictures, or too large to decode, are rejected by their headers, before they cost a call
+of the endpoint.
 """
 
 import base64
@@ -23,31 +21,25 @@ from botocore import exceptions
 from botocore.config import Config
 from botocore.exceptions import ClientError, ParamValidationError
 
-# The body of InvokeEndpoint is at most 6 MiB (its botocore model, BodyBlob max 6291456).
+# The maximum body of InvokeEndpoint (botocore's model, BodyBlob max 6291456).
 MAX_PICTURE_BYTES = 6 * 1024 * 1024
-# A state's payload is at most 262,144 bytes. 16 KiB of it stay free for what Step Functions and the
-# next state put around ours: response metadata, endpoint name, class names.
+# A state's payload is at most 262,144 bytes; 16 KiB are for response metadata, endpoint name and class names.
 MAX_RESULT_BYTES = 262_144 - 16 * 1024
-# What the endpoint decodes; training/container/picture_model/network.py has the reasons, and the same numbers.
+# The endpoint's limits; training/container/picture_model/network.py has the reasons, and the same numbers.
 MAX_PIXELS = 25_000_000
 MAX_SCANS = 100
-# What the endpoint takes, by the bytes that such a file starts with (a file's name proves nothing).
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
-# JPEG's markers (ITU-T T.81, table B.1). 0xff00 is a stuffed data byte and 0xffff a fill byte; all
-# below SOF0, and RST0 to SOI, stand alone, every other one has a length behind it.
+# JPEG's markers (ITU-T T.81, table B.1). 0xff00 is a stuffed data byte and 0xffff a fill byte. Markers below SOF0, and
+# RST0 to SOI, have no length; all others do.
 JPEG_MARKER = re.compile(rb"\xff([^\x00\xff])")
 SOF, SOI, EOI, SOS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}, 0xD8, 0xD9, 0xDA
 STAND_ALONE = {*range(0x01, 0xC0), *range(0xD0, SOI + 1)}
-# No answer, or half of one: the network's doing, not the service's.
-NO_ANSWER = (
-    exceptions.ConnectionError,
-    exceptions.HTTPClientError,
-    exceptions.IncompleteReadError,
-)
+# No answer or an incomplete one, because of the network.
+NO_ANSWER = (exceptions.ConnectionError, exceptions.HTTPClientError, exceptions.IncompleteReadError)
 
 logger = Logger(service="serialize_image_data")
-# At worst 2 attempts of 2 + 5 s and a pause: well inside the function's timeout.
+# At most 2 attempts of 2 + 5 s and a pause: well within the function's timeout.
 s3 = boto3.client(
     "s3",
     config=Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2}),
@@ -55,11 +47,11 @@ s3 = boto3.client(
 
 
 class InvalidInputError(Exception):
-    """The execution's input does not name a picture, or is too big to travel."""
+    """The execution's input does not name a picture, or is too large for the state's payload."""
 
 
 class PictureNotFoundError(Exception):
-    """There is no such object, or no such version of it."""
+    """The object, or this version of it, does not exist."""
 
 
 class PictureAccessDeniedError(Exception):
@@ -67,7 +59,7 @@ class PictureAccessDeniedError(Exception):
 
 
 class PictureStoreUnavailableError(Exception):
-    """S3 did not answer now; asking again may help. The state machine retries this name."""
+    """S3 is temporarily unavailable. The state machine retries this error."""
 
 
 class EmptyPictureError(Exception):
@@ -75,7 +67,7 @@ class EmptyPictureError(Exception):
 
 
 class PictureTooLargeError(Exception):
-    """The object has more bytes, pixels or scans than the endpoint takes."""
+    """The object has more bytes, pixels or scans than the endpoint accepts."""
 
 
 class NotAPictureError(Exception):
@@ -83,19 +75,11 @@ class NotAPictureError(Exception):
 
 
 class AnimatedPictureError(Exception):
-    """The object has several frames, and nothing says which of them shows the vehicle."""
+    """The object has several frames, any of which may show the vehicle."""
 
 
 class Header(NamedTuple):
-    """What a picture's file says of it before the first pixel.
-
-    Attributes:
-        media_type: "image/png" or "image/jpeg".
-        width: in pixels, at least 1.
-        height: in pixels, at least 1.
-        frames: pictures that are shown one after the other; 1 where nothing moves.
-        scans: passes over all pixels that it takes to decode the file.
-    """
+    """The header of a picture: sizes in pixels, frames of an animation, and the scans that decoding takes."""
 
     media_type: str
     width: int
@@ -105,11 +89,7 @@ class Header(NamedTuple):
 
 
 def location(event: dict[str, Any]) -> dict[str, Any]:
-    """Return S3's own parameters for the picture that the event names.
-
-    Raises:
-        InvalidInputError: `s3_bucket` or `s3_key` is missing, or one of the three is not text.
-    """
+    """Return GetObject's parameters for the picture of the event. Raises InvalidInputError."""
     names = {"Bucket": "s3_bucket", "Key": "s3_key", "VersionId": "s3_version_id"}
     found = {parameter: event[name] for parameter, name in names.items() if event.get(name)}
     if not {"Bucket", "Key"} <= set(found) or not all(isinstance(v, str) for v in found.values()):
@@ -121,14 +101,12 @@ def location(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_picture(picture: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
-    """Return the object's bytes, at most `MAX_PICTURE_BYTES`, and the field with its version.
-
-    A bucket without versioning gives no version, and no field.
+    """Return the object's bytes and the field with its version, which a bucket without versioning lacks.
 
     Raises:
-        InvalidInputError: S3 would not take such a bucket name or key.
-        PictureNotFoundError, PictureAccessDeniedError, PictureStoreUnavailableError: S3 said so.
-        EmptyPictureError, PictureTooLargeError: found out before the bytes are fetched.
+        InvalidInputError: the bucket name or key is invalid.
+        PictureNotFoundError, PictureAccessDeniedError, PictureStoreUnavailableError: by the answer of S3.
+        EmptyPictureError, PictureTooLargeError: by the size, before the bytes are read.
     """
     where = f"s3://{picture['Bucket']}/{picture['Key']}"
     try:
@@ -143,43 +121,37 @@ def read_picture(picture: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
         version = {"s3_version_id": answer["VersionId"]} if answer.get("VersionId") else {}
         return answer["Body"].read(), version
     except ParamValidationError as error:
-        raise InvalidInputError(f"{where} is no possible S3 location: {error}") from error
+        raise InvalidInputError(f"{where} is not a valid S3 location: {error}") from error
     except NO_ANSWER as error:
         raise PictureStoreUnavailableError(f"reading {where}: {error}") from error
     except ClientError as error:
-        raise named(error, where) from error
+        raise s3_error(error, where) from error
 
 
-def named(error: ClientError, where: str) -> Exception:
-    """Return the error that the state machine knows for what S3 answered."""
-    code = error.response["Error"]["Code"]
-    # MethodNotAllowed: the version that was asked for is the mark of a deletion
+def s3_error(error: ClientError, where: str) -> Exception:
+    """Return the named error for an error answer of S3."""
+    code, status = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+    # MethodNotAllowed: the requested version is a delete marker
     if code in {"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "MethodNotAllowed"}:
         return PictureNotFoundError(f"{where} does not exist ({code}): was it deleted or misspelt?")
     if code == "AccessDenied":
         return PictureAccessDeniedError(
             f"{where} may not be read ({code}): the function's role reads the stack's bucket only"
         )
-    if code in {"SlowDown", "Throttling", "RequestTimeout"} or status(error) >= 500:
+    if code in {"SlowDown", "Throttling", "RequestTimeout"} or status >= 500:
         return PictureStoreUnavailableError(f"reading {where}: {error}")
     return InvalidInputError(f"S3 refused {where}: {error}")
 
 
-def status(error: ClientError) -> int:
-    """Return the HTTP status of the answer."""
-    return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
-
-
 def png_header(picture: bytes) -> Header:
-    """Read the chunks in front of the pixels (ISO/IEC 15948, and APNG's acTL and fcTL).
+    """Read the chunks before the pixels (ISO/IEC 15948, and APNG's acTL and fcTL).
 
-    Raises:
-        ValueError, struct.error: they are cut off, or are not those of a PNG.
+    Raises ValueError or struct.error if they are cut off or invalid.
     """
     length, kind, width, height = struct.unpack_from(">I4sII", picture, 8)
     (checksum,) = struct.unpack_from(">I", picture, 29)
     if (length, kind) != (13, b"IHDR") or zlib.crc32(picture[12:29]) != checksum:
-        raise ValueError("it does not begin with a sound IHDR chunk")
+        raise ValueError("it does not begin with a valid IHDR chunk")
     if not 0 < width < 2**31 or not 0 < height < 2**31:
         raise ValueError(f"its size is {width}x{height} pixels")
     frames, frame_controls, position = 0, 0, 33
@@ -192,15 +164,14 @@ def png_header(picture: bytes) -> Header:
         frame_controls += kind == b"fcTL"
         position += 12 + length
     if frames and not frame_controls:
-        frames += 1  # the first picture is then not one of those that move
+        frames += 1  # the first picture is then not part of the animation
     return Header("image/png", width, height, frames=max(frames, 1))
 
 
 def jpeg_header(picture: bytes) -> Header:
-    """Read the markers (ITU-T T.81, annex B); the scans are stepped over, not decoded.
+    """Read the markers (ITU-T T.81, annex B) without decoding the scans.
 
-    Raises:
-        ValueError: it is cut off before its first scan, or has no size, or has two.
+    Raises ValueError if it is cut off before its first scan, has no size, or has two.
     """
     width = height = scans = 0
     position = 2
@@ -223,11 +194,7 @@ def jpeg_header(picture: bytes) -> Header:
 
 
 def read_header(picture: bytes, where: str) -> Header:
-    """Return what the picture's header says.
-
-    Raises:
-        NotAPictureError: it is neither a PNG nor a JPEG, or there is no making sense of its header.
-    """
+    """Read the picture's header. Raises NotAPictureError if it is invalid, or neither PNG nor JPEG."""
     readers = {PNG_SIGNATURE: png_header, JPEG_SIGNATURE: jpeg_header}
     for signature, reader in readers.items():
         if picture.startswith(signature):
@@ -247,28 +214,22 @@ def read_header(picture: bytes, where: str) -> Header:
 
 
 def check_header(header: Header, where: str) -> None:
-    """Refuse what the endpoint would refuse, before anybody decodes it.
-
-    Raises:
-        AnimatedPictureError: it has several frames.
-        PictureTooLargeError: it has too many pixels, or scans.
-    """
+    """Raise AnimatedPictureError or PictureTooLargeError for a picture that the endpoint would refuse."""
     if header.frames > 1:
         raise AnimatedPictureError(f"{where} has {header.frames:,} frames: upload the one that shows the vehicle")
     if header.width * header.height > MAX_PIXELS:
         raise PictureTooLargeError(
             f"{where} has {header.width:,}x{header.height:,} pixels, the endpoint takes "
-            f"{MAX_PIXELS:,} of them: scale the picture down"
+            f"{MAX_PIXELS:,}: scale the picture down"
         )
     if header.scans > MAX_SCANS:
         raise PictureTooLargeError(
-            f"{where} goes over its pixels in {header.scans:,} scans, the endpoint takes "
-            f"{MAX_SCANS}: save the picture as an ordinary JPEG"
+            f"{where} has {header.scans:,} scans, the endpoint takes {MAX_SCANS}: save the picture as an ordinary JPEG"
         )
 
 
 def fits(result: dict[str, Any]) -> bool:
-    """Tell whether Step Functions can carry the result from state to state."""
+    """Tell whether the result fits into the state's payload."""
     text = json.dumps(result, ensure_ascii=False)
     return len(text.encode("utf-8", "surrogatepass")) <= MAX_RESULT_BYTES
 
@@ -280,18 +241,15 @@ def serialize(event: dict[str, Any]) -> dict[str, Any]:
     where = f"s3://{picture['Bucket']}/{picture['Key']}"
     header = read_header(body, where)
     check_header(header, where)
-    result = event | version
-    result |= {
-        "content_type": header.media_type,
-        "image_data": base64.b64encode(body).decode("ascii"),
-    }
+    image_data = base64.b64encode(body).decode("ascii")
+    result = event | version | {"content_type": header.media_type, "image_data": image_data}
     by_reference = not fits(result)
     if by_reference:
         result["image_data"] = ""
         if not fits(result):
             raise InvalidInputError(
-                f"the input's own fields fill more than {MAX_RESULT_BYTES:,} bytes, which Step "
-                "Functions cannot carry from state to state: leave out what is not needed"
+                f"the input's own fields have more than {MAX_RESULT_BYTES:,} bytes, too many for the state's "
+                "payload: leave out what is not needed"
             )
     logger.info(
         "picture read",
@@ -305,7 +263,7 @@ def serialize(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Return what `serialize` makes of the event; log its failure under the execution's id too."""
+    """Serialize the picture of the event; log the outcome under the execution's ARN."""
     if not isinstance(event, dict):
         raise InvalidInputError(f"the input must be a JSON object, not {type(event).__name__}")
     logger.set_correlation_id(event.get("execution_arn"))

@@ -1,9 +1,10 @@
-"""Checks of the demo's page against the JSON that it was made from."""
+"""Checks of the demo's page against the JSON of its run."""
 
 from itertools import pairwise
 from typing import Any
 
 from common.pages.formatting import duration
+from demo.page import threshold_reason
 from tests.browser.conftest import Watched
 
 HEADING_LEVELS = "[...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1])"
@@ -68,9 +69,8 @@ def check_charts(alts: list[str], evaluation: dict[str, Any]) -> None:
     """Assert that the charts' text alternatives have the evaluation's figures."""
     confusion, risk, reliability = alts
     matrix = evaluation["confusion_matrix"]
-    for name, row in zip(matrix["true_rows_predicted_columns"], matrix["counts"], strict=True):
-        own = row[matrix["true_rows_predicted_columns"].index(name)]
-        assert f"{own} of {sum(row)} {name} right" in confusion
+    for number, (name, row) in enumerate(zip(matrix["true_rows_predicted_columns"], matrix["counts"], strict=True)):
+        assert f"{row[number]} of {sum(row)} {name} right" in confusion
     assert f"{evaluation['accepted']} are accepted ({share(evaluation['coverage'])})" in risk
     assert f"at the threshold {evaluation['threshold']:g}" in risk
     assert reliability.startswith("Accuracy by confidence: confidence ")
@@ -79,11 +79,6 @@ def check_charts(alts: list[str], evaluation: dict[str, Any]) -> None:
 def expected_tiles(summary: dict[str, Any]) -> dict[str, list[str]]:
     """Return figure and note of each tile, by its name."""
     executions, monitor, training = (summary[n] for n in ("executions", "monitor", "training"))
-    found = summary["recommendation"]
-    reason = "samconfig.toml"
-    if found and found["threshold"] == summary["threshold"]:
-        rate = found["max_error"] if found["met"] else found["error_bound"]
-        reason = f"recommended: at most {share(rate)} errors"
     tiles = {
         "Executions": [str(executions["started"]), "one per test picture"],
         "Accepted": [str(executions["accepted"]), f"coverage {share(summary['coverage'])}"],
@@ -91,7 +86,7 @@ def expected_tiles(summary: dict[str, Any]) -> dict[str, list[str]]:
         "Failed": [str(executions["failed"]), "each sends a notification"],
         "Accuracy, accepted": [share(summary["accuracy_accepted"]), "of the accepted answers"],
         "Accuracy, all": [share(summary["accuracy"]), "review by the model's guess"],
-        "Threshold": [f"{summary['threshold']:g}", reason],
+        "Threshold": [f"{summary['threshold']:g}", threshold_reason(summary)],
         "Calibration error": [share(summary["expected_calibration_error"]), "0 % is perfect"],
         "Captured calls": [
             f"{monitor['predictions']:,}",

@@ -1,4 +1,4 @@
-"""What these tests ask Docker and `sam local invoke` to do."""
+"""`sam local invoke`, and what it requires."""
 
 import json
 import shutil
@@ -11,8 +11,8 @@ IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"
 INVOKE_SECONDS = 120.0  # one takes about 5; a busy machine and the first image build take longer
 
 
-def what_is_missing() -> str | None:
-    """Say what keeps `sam local invoke` from running here and how to get it, or return None."""
+def missing_requirement() -> str | None:
+    """Return what `sam local invoke` lacks here and how to get it, or None."""
     if shutil.which("docker") is None:
         return "no docker command on the PATH: install a Docker engine to run these tests"
     try:
@@ -29,17 +29,13 @@ def what_is_missing() -> str | None:
 
 @dataclass(frozen=True)
 class LocalInvoke:
-    """Runs the project's own commands in a folder, as a person would type them there."""
+    """Runs `sam local invoke` in a folder, as a user types it there."""
 
     folder: Path
     environment: dict[str, str]
 
     def __call__(self, command: str, **environment: str) -> dict[str, Any]:
-        """Run one `sam local invoke` and return what the function answered.
-
-        Raises:
-            AssertionError: when SAM CLI fails, with its output. A function's error is an answer.
-        """
+        """Run the command, in which SAM CLI must succeed; return the function's answer, which may be an error."""
         ended = subprocess.run(
             ["bash", "-o", "pipefail", "-c", command],
             cwd=self.folder,

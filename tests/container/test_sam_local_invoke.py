@@ -2,72 +2,63 @@
 
 import base64
 import json
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from tests.container.conftest import BUCKET, ROOT, LaptopAws
+from tests.container.conftest import BUCKET, NetworkedAws, run
 from tests.container.local_invoke import IMAGE, LocalInvoke
+from tests.integration.laptop_aws import ROOT
 
 EVENTS = sorted(path.stem for path in (ROOT / "events").glob("*.json"))
-# Of the state machines: they run in Step Functions, by `sam remote invoke`, not in a container.
+# Without those of the state machines, which run in Step Functions and not in a container.
 FUNCTION_EVENTS = [name for name in EVENTS if not name.startswith("my_")]
-# What AWS's runtime holds beside the standard library: boto3 and what boto3 needs.
+# The packages of AWS's runtime: boto3 and its dependencies.
 RUNTIME_PACKAGES = {"boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3"}
 
 
-@dataclass(frozen=True)
-class Returns:
+class Returns(NamedTuple):
     """The function answers with at least these fields."""
 
     fields: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Raises:
-    """The function ends with this error, its message beginning like this."""
+class Raises(NamedTuple):
+    """The function ends with this error and a message with this beginning."""
 
     error: str
     message: str
 
 
-@dataclass(frozen=True)
-class Classifies:
-    """The endpoint answers a probability for each of the two classes, and the picture is gone."""
+class Classifies(NamedTuple):
+    """The endpoint answers a probability for each of the two classes, and the result has no picture."""
 
     key: str
 
 
+PICTURE = base64.b64encode((ROOT / "events/pictures/bicycle.png").read_bytes()).decode()
+INBOX = f"s3://{BUCKET}/inbox"
 EXPECTED: dict[str, Returns | Raises | Classifies] = {
     "serialize_image_data": Returns(
-        {
-            "s3_key": "inbox/bicycle.png",
-            "content_type": "image/png",
-            "image_data": base64.b64encode((ROOT / "events/pictures/bicycle.png").read_bytes()).decode(),
-        }
+        {"s3_key": "inbox/bicycle.png", "content_type": "image/png", "image_data": PICTURE}
     ),
-    "serialize_image_data-empty": Raises("EmptyPictureError", f"s3://{BUCKET}/inbox/empty.png has 0 bytes"),
+    "serialize_image_data-empty": Raises("EmptyPictureError", f"{INBOX}/empty.png has 0 bytes"),
     "serialize_image_data-no-key": Raises(
-        "InvalidInputError", 'start the workflow with {"s3_bucket": "...", "s3_key": "..."}'
+        "InvalidInputError", 'start the workflow with {"s3_bucket": "...", "s3_key":'
     ),
     "serialize_image_data-not-a-picture": Raises(
-        "NotAPictureError", f"s3://{BUCKET}/inbox/not-a-picture.png is neither PNG nor JPEG"
+        "NotAPictureError", f"{INBOX}/not-a-picture.png is neither PNG nor JPEG"
     ),
     "serialize_image_data-too-many-pixels": Raises(
-        "PictureTooLargeError",
-        f"s3://{BUCKET}/inbox/too-many-pixels.png has 20,000x20,000 pixels, the endpoint takes",
+        "PictureTooLargeError", f"{INBOX}/too-many-pixels.png has 20,000x20,000 pixels, the endpoint takes"
     ),
-    "serialize_image_data-animated": Raises("AnimatedPictureError", f"s3://{BUCKET}/inbox/animated.png has 2 frames"),
+    "serialize_image_data-animated": Raises("AnimatedPictureError", f"{INBOX}/animated.png has 2 frames"),
     "serialize_image_data-object-missing": Raises(
-        "PictureNotFoundError",
-        f"s3://{BUCKET}/inbox/no-such-picture.png does not exist (NoSuchKey)",
+        "PictureNotFoundError", f"{INBOX}/no-such-picture.png does not exist (NoSuchKey)"
     ),
     "serialize_image_data-bucket-missing": Raises(
-        "PictureNotFoundError",
-        "s3://scones-unlimited-no-such-bucket/inbox/bicycle.png does not exist (NoSuchBucket)",
+        "PictureNotFoundError", "s3://scones-unlimited-no-such-bucket/inbox/bicycle.png does not exist (NoSuchBucket)"
     ),
     "image_classification": Classifies("inbox/bicycle.png"),
     "image_classification-broken-base64": Raises("InvalidInputError", "needs `image_data`"),
@@ -93,21 +84,13 @@ EXPECTED: dict[str, Returns | Raises | Classifies] = {
 
 
 def function_of(event: str) -> str:
-    """Return the logical id that an event's file name stands for."""
-    words = event.partition("-")[0].split("_")
-    return "".join(word.capitalize() for word in words) + "Function"
-
-
-def docker(*arguments: str) -> str:
-    """Run a Docker command that must succeed and return what it printed."""
-    ended = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=120, check=False)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout.strip()
+    """Return the logical id of an event's function, from the name of its file."""
+    return event.partition("-")[0].title().replace("_", "") + "Function"
 
 
 def run_in_image(*options: str, script: str, arguments: tuple[str, ...] = ()) -> str:
-    """Run a Python script in the Lambda base image and return what it printed."""
-    return docker("run", "--rm", *options, "--entrypoint", "python3", IMAGE, "-c", script, *arguments)
+    """Run a Python script in the Lambda base image and return its output."""
+    return run("docker", "run", "--rm", *options, "--entrypoint", "python3", IMAGE, "-c", script, *arguments).strip()
 
 
 def check(answer: dict[str, Any], expected: Returns | Raises | Classifies) -> None:
@@ -132,12 +115,7 @@ def test_every_event_of_a_function_has_an_expectation() -> None:
 
 
 @pytest.mark.parity(
-    "sam-local-invoke",
-    "lambda-handler",
-    "lambda-error-names",
-    "invoke-request",
-    "s3-get-object",
-    "s3-missing",
+    *("sam-local-invoke", "lambda-handler", "lambda-error-names", "invoke-request", "s3-get-object", "s3-missing")
 )
 @pytest.mark.usefixtures("pictures", "endpoint")
 @pytest.mark.parametrize("event", FUNCTION_EVENTS)
@@ -147,47 +125,31 @@ def test_event_on_the_laptop(event: str, on_laptop: LocalInvoke) -> None:
 
 
 @pytest.mark.parity("sam-local-invoke")
-def test_event_with_another_bucket(on_laptop: LocalInvoke, laptop_aws: LaptopAws) -> None:
-    # GIVEN the picture in a bucket that no event names
+def test_event_with_another_bucket(on_laptop: LocalInvoke, laptop_aws: NetworkedAws) -> None:
     s3 = laptop_aws.client("s3")
     s3.create_bucket(Bucket="another-bucket")
     s3.upload_file(str(ROOT / "events/pictures/bicycle.png"), "another-bucket", "inbox/bicycle.png")
-    # WHEN the event's bucket is replaced on its way, as docs/sam-local-invoke.md says
+    # As docs/sam-local-invoke.md says.
     answer = on_laptop(
         f'sed "s/{BUCKET}/$BUCKET/" events/serialize_image_data.json'
         " | sam local invoke SerializeImageDataFunction --event - --config-env local",
         BUCKET="another-bucket",
     )
-    # THEN the function reads that one
     assert answer["s3_bucket"] == "another-bucket"
     assert answer["content_type"] == "image/png"
 
 
 @pytest.mark.parity("sdk-empty-endpoint-url", "lambda-environment")
 @pytest.mark.parametrize(
-    ("function", "event", "host", "error"),
+    ("event", "host", "error"),
     [
-        (
-            "SerializeImageDataFunction",
-            "serialize_image_data",
-            f"{BUCKET}.s3.amazonaws.com",
-            "PictureStoreUnavailableError",
-        ),
-        (
-            "ImageClassificationFunction",
-            "image_classification",
-            "runtime.sagemaker.us-east-1.amazonaws.com",
-            "EndpointBusyError",
-        ),
+        ("serialize_image_data", f"{BUCKET}.s3.amazonaws.com", "PictureStoreUnavailableError"),
+        ("image_classification", "runtime.sagemaker.us-east-1.amazonaws.com", "EndpointBusyError"),
     ],
 )
-def test_the_empty_variables_leave_aws_its_own_endpoints(
-    function: str, event: str, host: str, error: str, on_aws: LocalInvoke
-) -> None:
-    # GIVEN no --config-env, so that the template's empty variables reach the container, and AWS's
-    # host name pointing to the container itself, where nothing listens
-    answer = on_aws(f"sam local invoke {function} --event events/{event}.json --add-host {host}:127.0.0.1")
-    # THEN the function has tried AWS's own endpoint
+def test_empty_variables_select_the_endpoints_of_aws(event: str, host: str, error: str, on_aws: LocalInvoke) -> None:
+    """Without --config-env the template's empty variables reach the container, where nothing listens at AWS's host."""
+    answer = on_aws(f"sam local invoke {function_of(event)} --event events/{event}.json --add-host {host}:127.0.0.1")
     assert answer.get("errorType") == error, answer
     assert f'Could not connect to the endpoint URL: "https://{host}/' in answer["errorMessage"]
 
@@ -213,16 +175,13 @@ def test_function_imports_with_its_own_packages(function: str, folder: Path) -> 
     assert of_the_image <= RUNTIME_PACKAGES
 
 
-def test_the_laptops_aws_listens_on_no_interface_that_containers_see(
-    laptop_aws: LaptopAws,
-) -> None:
-    # GIVEN the host's address in the network of the containers
+def test_laptops_aws_does_not_listen_on_the_interface_of_the_containers(laptop_aws: NetworkedAws) -> None:
     script = (
-        "import socket, sys; s = socket.socket(); s.settimeout(5);print(s.connect_ex((sys.argv[1], int(sys.argv[2]))))"
+        "import socket, sys; s = socket.socket(); s.settimeout(5); print(s.connect_ex((sys.argv[1], int(sys.argv[2]))))"
     )
-    gateway = docker(
-        *("network", "inspect", laptop_aws.network),
-        *("--format", "{{(index .IPAM.Config 0).Gateway}}"),
-    )
-    output = run_in_image("--network", laptop_aws.network, script=script, arguments=(gateway, str(laptop_aws.port)))
-    assert output == "111"  # Linux's ECONNREFUSED
+    template = "{{(index .IPAM.Config 0).Gateway}}"
+    gateway = run("docker", "network", "inspect", laptop_aws.network, "--format", template).strip()
+    port = laptop_aws.aws.endpoint_url.rpartition(":")[2]
+    assert (
+        run_in_image("--network", laptop_aws.network, script=script, arguments=(gateway, port)) == "111"
+    )  # ECONNREFUSED

@@ -1,4 +1,4 @@
-"""The page of a real demo run, in a real browser; run after `make demo`. Keeps its screenshots."""
+"""The page of a real demo run, in a real browser; run after `make demo`. Keeps screenshots."""
 
 import json
 from pathlib import Path
@@ -15,9 +15,8 @@ REPORTS = ROOT / "reports"
 PAGE = REPORTS / "demo" / "index.html"
 
 
-def read(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((REPORTS / name).read_text())
-    return found
+def read(name: str) -> Any:
+    return json.loads((REPORTS / name).read_text())
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -9,9 +9,8 @@ from common.settings import ROOT, project
 
 
 @pytest.fixture(scope="module")
-def summary() -> dict[str, Any]:
-    read: dict[str, Any] = json.loads((ROOT / "reports/demo/summary.json").read_text())
-    return read
+def summary() -> Any:
+    return json.loads((ROOT / "reports/demo/summary.json").read_text())
 
 
 def test_every_picture_has_an_outcome(summary):
@@ -21,12 +20,9 @@ def test_every_picture_has_an_outcome(summary):
     assert executions["failed"] == 0
 
 
-def test_no_answer_below_the_threshold_was_accepted(summary):
+def test_no_answer_below_the_threshold_was_accepted_and_no_resource_is_left(summary):
     assert summary["accepted_below_threshold"] == 0
     assert summary["coverage"] == summary["executions"]["accepted"] / 200
-
-
-def test_no_resource_is_left(summary):
     assert summary["resources_left"] == 0
 
 
@@ -54,7 +50,7 @@ def test_transitions_count_every_picture(summary):
 
 def test_every_call_of_the_endpoint_is_in_the_monitoring_report(summary):
     monitor = summary["monitor"]
-    # One for each picture, and one that tried the endpoint out; a call that was repeated adds one.
+    # One for each picture, one smoke test, and repeated calls.
     assert monitor["predictions"] >= 201
     assert monitor["lines"] == monitor["predictions"]
     assert monitor["damaged"] == 0
@@ -62,14 +58,14 @@ def test_every_call_of_the_endpoint_is_in_the_monitoring_report(summary):
 
 
 def test_figures_of_the_monitoring_report_follow_from_the_outcomes(summary):
-    """Recomputed from what the workflow said of each picture, which no capture was read for."""
+    """They are recomputed from the workflow's outcomes, without the captures."""
     monitor = json.loads((ROOT / "reports/demo/monitor/monitor.json").read_text())
     pictures = summary["pictures"]
-    more = monitor["predictions"] - len(pictures)  # the one that tried it out, and repeated calls
+    more = monitor["predictions"] - len(pictures)  # the smoke test, and repeated calls
     assert 1 <= more <= 10
     confidences = [picture["confidence"] for picture in pictures]
-    of_the_rest = monitor["mean_confidence"] * monitor["predictions"] - sum(confidences)
-    assert 0.5 * more - 0.05 <= of_the_rest <= more + 0.05  # two classes: at least a half each
+    rest = monitor["mean_confidence"] * monitor["predictions"] - sum(confidences)
+    assert 0.5 * more - 0.05 <= rest <= more + 0.05  # of two classes, the likeliest has at least a half
     accepted = monitor["coverage"] * monitor["predictions"]
     assert 0 <= round(accepted, 3) - summary["executions"]["accepted"] <= more
     for name, count in monitor["classes"].items():

@@ -1,35 +1,16 @@
-"""Start the deployed state machines, follow them, and give them another definition for a while."""
+"""Follow executions of the deployed state machines, and change a definition temporarily."""
 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from tests.integration.laptop_aws import wait_until
-from tests.integration.workflow_stack import ANSWER_SECONDS, Stack
+from tests.integration.workflow_stack import PICTURE, Stack, ended, start
 
-PICTURE = "StateMachineArn"
+__all__ = ["BATCH", "PICTURE", "Path", "altered", "deployed_member", "ended", "entered", "history", "start"]
+
 BATCH = "MyBatchStateMachineArn"
 Path = tuple[str | int, ...]
-
-
-def start(stack: Stack, event: object, machine: str = PICTURE) -> str:
-    """Start the machine that an output of the stack names; return the execution's ARN."""
-    arn: str = stack.aws.client("stepfunctions").start_execution(
-        stateMachineArn=stack.outputs[machine], input=json.dumps(event)
-    )["executionArn"]
-    return arn
-
-
-def ended(stack: Stack, arn: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-    """Return an execution's description once it has ended."""
-    stepfunctions = stack.aws.client("stepfunctions")
-
-    def look() -> dict[str, Any] | None:
-        found: dict[str, Any] = stepfunctions.describe_execution(executionArn=arn)
-        return found if found["status"] != "RUNNING" else None
-
-    return wait_until(look, seconds)
 
 
 def history(stack: Stack, arn: str) -> list[dict[str, Any]]:
@@ -52,14 +33,14 @@ def altered(
     machine: str = PICTURE,
     timeout_seconds: int | None = None,
 ) -> Iterator[None]:
-    """Change members of a deployed definition, by their path below "States", for a while.
+    """Change members of a deployed definition temporarily, by their path below "States".
 
-    The machine stays the one that the stack's rules, roles and outputs name; `machine` is the name
-    of an output or an ARN. With `timeout_seconds` its executions may take no longer.
+    The machine stays the one that the stack's rules, roles and outputs name; `machine` is the name of an output or an
+    ARN. `timeout_seconds` limits its executions.
     """
     stepfunctions = stack.aws.client("stepfunctions")
     arn = stack.outputs.get(machine, machine)
-    deployed = stepfunctions.describe_state_machine(stateMachineArn=arn)["definition"]
+    deployed = _definition(stack, machine)
     definition = json.loads(deployed)
     for path, value in changes.items():
         members = definition["States"]
@@ -78,10 +59,13 @@ def altered(
 
 def deployed_member(stack: Stack, *path: str | int, machine: str = PICTURE) -> Any:
     """Return a member of a deployed definition, by its path below "States"."""
-    arn = stack.outputs.get(machine, machine)
-    found = json.loads(stack.aws.client("stepfunctions").describe_state_machine(stateMachineArn=arn)["definition"])[
-        "States"
-    ]
+    found = json.loads(_definition(stack, machine))["States"]
     for name in path:
         found = found[name]
     return found
+
+
+def _definition(stack: Stack, machine: str) -> str:
+    arn = stack.outputs.get(machine, machine)
+    definition: str = stack.aws.client("stepfunctions").describe_state_machine(stateMachineArn=arn)["definition"]
+    return definition

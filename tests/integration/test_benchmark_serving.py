@@ -1,4 +1,4 @@
-"""The serving benchmark on a small model, without the servers that come from the package index."""
+"""The serving benchmark on a small model, without the servers from the package index."""
 
 import contextlib
 import json
@@ -16,6 +16,7 @@ from benchmarks.serving import __main__ as serving
 from benchmarks.serving import laptop
 from benchmarks.serving.containers import ContainerServerError, container_server
 from benchmarks.serving.subjects import SubjectError
+from common.command import INTERRUPTED
 from common.settings import ROOT
 from common.waiting import make_console
 from local import control
@@ -25,18 +26,21 @@ from training.container.picture_model.serving_code import copy_serving_code
 
 
 @pytest.fixture(autouse=True)
-def _threads_as_before() -> Iterator[None]:
-    """The benchmark sets this process to one thread, as the endpoint has it."""
+def _restored() -> Iterator[None]:
+    """The benchmark sets this process to one thread, and its handlers of signals."""
     import torch
 
     threads = torch.get_num_threads()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
     torch.set_num_threads(threads)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A folder as train.py writes it, with weights that nobody has trained."""
+    """A folder as train.py writes it, with untrained weights."""
     from benchmarks.hostile_pictures.model import write_untrained_model
 
     folder = tmp_path / "model"
@@ -48,7 +52,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def staged(tmp_path: Path) -> Path:
-    """A staged folder with four pictures to test."""
+    """A staged folder with four test pictures."""
     folder = tmp_path / "staged"
     (folder / "test" / "bicycle").mkdir(parents=True)
     for number in range(4):
@@ -58,39 +62,17 @@ def staged(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_endpoint_answers_as_the_bare_network_and_is_timed_beside_it(
-    model: Path,
-    staged: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_benchmark_compares_and_times_all_subjects(model: Path, staged: Path, tmp_path: Path, monkeypatch, capsys):
     report = tmp_path / "serving.json"
     monkeypatch.setattr(serving, "REPORT", report)
     monkeypatch.setattr(serving, "WORK", tmp_path / "work")
     monkeypatch.setattr(serving, "REQUESTS", {1: 8, 8: 16})
     monkeypatch.setattr(serving, "WARM_UP_REQUESTS", 8)
-    status = serving.main(
-        [
-            "--model",
-            str(model),
-            "--staged",
-            str(staged),
-            "--repeats",
-            "2",
-            "--endpoints",
-            "2",
-            "--cores",
-            "1024",
-            "--no-containers",
-        ]
-    )
+    options = ["--repeats", "2", "--endpoints", "2", "--cores", "1024", "--no-containers"]
+    status = serving.main(["--model", str(model), "--staged", str(staged), *options])
     assert status == 0, capsys.readouterr().err
     found = json.loads(report.read_text())
-    names = [
-        *("bare", "bare_one_look", "bare_traced"),
-        *("invocations", "invoke_endpoint", "invoke_endpoint_boto3"),
-    ]
+    names = ["bare", "bare_one_look", "bare_traced", "invocations", "invoke_endpoint", "invoke_endpoint_boto3"]
     assert list(found["subjects"]) == names
     assert found["pictures"] == 4
     for name in names:
@@ -104,12 +86,7 @@ def test_the_endpoint_answers_as_the_bare_network_and_is_timed_beside_it(
     assert "laptop endpoint, /invocations" in capsys.readouterr().out
 
 
-def test_a_staged_folder_without_test_pictures_is_refused(
-    model: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_staged_folder_without_test_pictures_is_an_error(model: Path, tmp_path: Path, monkeypatch, capsys):
     report = tmp_path / "serving.json"
     report.write_text("the figures of before")
     monkeypatch.setattr(serving, "REPORT", report)
@@ -118,28 +95,26 @@ def test_a_staged_folder_without_test_pictures_is_refused(
     assert report.read_text() == "the figures of before"
 
 
-def test_sigterm_ends_the_laptops_aws_too(model: Path, staged: Path, tmp_path: Path) -> None:
-    """It has a session of its own, in which nobody else would end it."""
-    program = f"""
+PROGRAM = """
 import pathlib, sys
 from benchmarks.serving import __main__ as serving
 serving.REPORT, serving.WORK = pathlib.Path("serving.json"), pathlib.Path("work").resolve()
-sys.exit(serving.main(["--model", {str(model)!r}, "--staged", {str(staged)!r}, "--cores", "1024",
-                       "--no-containers"]))
+sys.exit(serving.main(sys.argv[1:]))
 """
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_the_laptops_aws_too(model: Path, staged: Path, tmp_path: Path, number: signal.Signals) -> None:
     state = tmp_path / "work" / "serving" / "laptop-aws"
+    options = ["--model", str(model), "--staged", str(staged), "--cores", "1024", "--no-containers"]
+    command = [sys.executable, "-c", PROGRAM, *options]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with (tmp_path / "log.txt").open("wb") as log:
-        benchmark = subprocess.Popen(
-            [sys.executable, "-c", program],
-            cwd=tmp_path,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
+        benchmark = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, env=environment)
     try:
         wait_until(lambda: control.find_running(state) is not None, 60)
-        benchmark.send_signal(signal.SIGTERM)
-        assert benchmark.wait(60) == 128 + signal.SIGTERM, (tmp_path / "log.txt").read_text()
+        benchmark.send_signal(number)
+        assert benchmark.wait(60) == INTERRUPTED, (tmp_path / "log.txt").read_text()
         assert control.find_running(state) is None
     finally:
         benchmark.kill()
@@ -148,28 +123,28 @@ sys.exit(serving.main(["--model", {str(model)!r}, "--staged", {str(staged)!r}, "
             control.stop(state)
 
 
-def test_a_laptops_aws_that_does_not_start_is_no_bug(tmp_path: Path) -> None:
+def test_unusable_state_folder_of_the_laptops_aws_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
     endpoint = laptop.laptop_endpoint(tmp_path, b"", tmp_path / "state", 1, make_console())
     with pytest.raises(SubjectError, match=r"cannot be used \(File exists\)"), endpoint:
         pytest.fail("it has started")
 
 
-def test_error_is_reported_after_the_laptops_aws_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_is_reported_after_the_laptops_aws_has_ended(tmp_path: Path, monkeypatch) -> None:
     state = tmp_path / "state"
 
     def fail(*_: object) -> None:
         control.stop(state)
         raise SubjectError("the bucket is gone")
 
-    monkeypatch.setattr(laptop, "_make_config", fail)
+    monkeypatch.setattr(laptop, "_create_config", fail)
     endpoint = laptop.laptop_endpoint(tmp_path, b"", state, 1, make_console())
     with pytest.raises(SubjectError, match="the bucket is gone"), endpoint:
         pytest.fail("it serves")
 
 
-def test_a_server_has_a_short_folder_for_its_sockets_until_it_ends(model: Path, tmp_path: Path) -> None:
-    """As java.io.tmpdir; a UNIX socket's path may have 103 bytes on macOS, 107 on Linux."""
+def test_server_has_a_short_folder_for_its_sockets_until_it_ends(model: Path, tmp_path: Path) -> None:
+    """A UNIX socket's path may have 103 bytes on macOS, 107 on Linux."""
     python, folder = tmp_path / "python", tmp_path / ("deep" * 20)
     python.write_text('#!/bin/sh\ntest -d "$TEMP" && printf %s "$TEMP" > "$6/temporary.txt"\n')
     python.chmod(0o755)

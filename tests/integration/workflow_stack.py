@@ -1,17 +1,12 @@
-"""The deployed workflow that tests share, and how they look at it.
+"""The deployed workflow that tests share: the real template, deployed by the real `sam` into the laptop's AWS.
 
-The real template, deployed by the real `sam` into the laptop's AWS, driven through boto3.
-
-The endpoint serves a model whose answer a test can read off its picture: the brighter, the more a
-bicycle. What it runs through is the real thing: upload event, rule, state machine, functions,
-endpoint, table, queue and topic.
+Its endpoint serves a model whose answer follows from the picture: the brighter, the more probably a bicycle.
 """
 
 import io
 import json
 import os
 import subprocess
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +15,9 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from common.predictions import PredictionKey
 from common.settings import ROOT, project
+from common.stack import stack_outputs
 from tests.integration.laptop_aws import LaptopAws, run_laptop_aws, wait_until
 from tests.integration.sagemaker_requests import endpoint_config, settled_endpoint
 
@@ -48,19 +45,20 @@ def output_fn(prediction, accept):
     return json.dumps(ANSWER)
 """
 NAMED = '{"labels": ["bicycle", "motorcycle"], "probabilities": prediction}'
-BARE = "prediction"  # as SageMaker's built-in algorithm answers
+BARE = "prediction"  # as SageMaker's built-in algorithm
 ANSWER_SECONDS = 90
+PICTURE = "StateMachineArn"
 
 
 class Stack(NamedTuple):
-    """The deployed workflow: where it runs and what `sam deploy` put out."""
+    """The deployed workflow: its laptop's AWS, and the outputs of `sam deploy`."""
 
     aws: LaptopAws
     outputs: dict[str, str]
 
     @property
     def failures(self) -> str:
-        """The URL of the queue with what the failure topic execution."""
+        """The URL of the queue with the notifications of the failure topic."""
         return self.outputs["FailedPicturesQueueUrl"]
 
 
@@ -82,7 +80,7 @@ def serve(aws: LaptopAws, name: str, answer: str) -> None:
 
 
 def sam(aws: LaptopAws, *arguments: str, given: str = "") -> str:
-    """Run `sam` as a user does, on the laptop's AWS; return what it printed."""
+    """Run `sam` as a user does, on the laptop's AWS; return its output."""
     done = subprocess.run(
         ["sam", *arguments],
         cwd=ROOT,
@@ -98,35 +96,37 @@ def sam(aws: LaptopAws, *arguments: str, given: str = "") -> str:
 
 
 def fault(stack: Stack, setting: dict[str, Any] | None) -> None:
-    """Give the endpoint a fault, or take it away."""
-    request = urllib.request.Request(  # noqa: S310  loopback
-        f"{stack.aws.endpoint_url}/_local/faults/{project().endpoint_name}",
-        data=json.dumps(setting).encode() if setting else None,
-        method="PUT" if setting else "DELETE",
-    )
-    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310  loopback
+    """Inject a fault into the endpoint, or remove it."""
+    stack.aws.control("PUT" if setting else "DELETE", f"/_local/faults/{project().endpoint_name}", setting)
 
 
-def execute(stack: Stack, event: object) -> dict[str, Any]:
-    """Start the workflow and return its description once it has ended."""
+def start(stack: Stack, event: object, machine: str = PICTURE) -> str:
+    """Start the machine that an output of the stack names; return the execution's ARN."""
+    arn: str = stack.aws.client("stepfunctions").start_execution(
+        stateMachineArn=stack.outputs[machine], input=json.dumps(event)
+    )["executionArn"]
+    return arn
+
+
+def ended(stack: Stack, arn: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+    """Return an execution's description once it has ended."""
     stepfunctions = stack.aws.client("stepfunctions")
-    arn = stepfunctions.start_execution(stateMachineArn=stack.outputs["StateMachineArn"], input=json.dumps(event))[
-        "executionArn"
-    ]
 
-    def ended() -> dict[str, Any] | None:
+    def poll() -> dict[str, Any] | None:
         execution: dict[str, Any] = stepfunctions.describe_execution(executionArn=arn)
         return execution if execution["status"] != "RUNNING" else None
 
-    return wait_until(ended, ANSWER_SECONDS)
+    return wait_until(poll, seconds)
+
+
+def execute(stack: Stack, event: object) -> dict[str, Any]:
+    """Start the workflow and return the execution's description once it has ended."""
+    return ended(stack, start(stack, event))
 
 
 def put(stack: Stack, body: bytes, key: str | None = None) -> dict[str, str]:
     """Put an object outside the inbox, so that no event starts; return the workflow's input."""
-    event = {
-        "s3_bucket": stack.outputs["PicturesBucketName"],
-        "s3_key": key or f"by-hand/{uuid.uuid4()}.png",
-    }
+    event = {"s3_bucket": stack.outputs["PicturesBucketName"], "s3_key": key or f"by-hand/{uuid.uuid4()}.png"}
     answer = stack.aws.client("s3").put_object(Bucket=event["s3_bucket"], Key=event["s3_key"], Body=body)
     return event | {"s3_version_id": answer["VersionId"]}
 
@@ -135,44 +135,43 @@ def messages(stack: Stack, queue_url: str, name: str, value: str) -> list[dict[s
     """Wait for the messages of one execution or picture; delete and return them."""
     sqs = stack.aws.client("sqs")
 
-    def look() -> list[dict[str, Any]] | None:
+    def poll() -> list[dict[str, Any]] | None:
         found = []
-        for message in sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=1).get(
-            "Messages", []
-        ):
+        answer = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=1)
+        for message in answer.get("Messages", []):
             body = json.loads(message["Body"])
             if body.get(name) == value:
                 sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
                 found.append(body)
         return found or None
 
-    return wait_until(look, ANSWER_SECONDS)
+    return wait_until(poll, ANSWER_SECONDS)
 
 
 def record(stack: Stack, event: dict[str, Any]) -> dict[str, Any] | None:
     """Return the item that the predictions table holds for a picture."""
-    key = {
-        "picture": {"S": f"s3://{event['s3_bucket']}/{event['s3_key']}"},
-        "version_id": {"S": event["s3_version_id"]},
-    }
-    answer = stack.aws.client("dynamodb").get_item(TableName=stack.outputs["PredictionsTableName"], Key=key)
+    answer = stack.aws.client("dynamodb").get_item(TableName=stack.outputs["PredictionsTableName"], Key=item_key(event))
     item: dict[str, Any] | None = answer.get("Item")
     return item
 
 
+def item_key(event: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the key of a picture's item in the predictions table."""
+    picture = f"s3://{event['s3_bucket']}/{event['s3_key']}"
+    return PredictionKey(picture, event["s3_version_id"]).attributes()
+
+
 @contextmanager
 def deployed_stack(state: Path) -> Iterator[Stack]:
-    """Deploy what is built once, beside an endpoint; take all of it away at the end."""
+    """Deploy the built workflow and create its endpoint, on a separate laptop's AWS."""
     with run_laptop_aws(state) as aws:
         serve(aws, project().endpoint_name, NAMED)
         sam(aws, "deploy", "--config-env", "local")
-        [found] = aws.client("cloudformation").describe_stacks(StackName=project().stack_name)["Stacks"]
-        outputs = {o["OutputKey"]: o["OutputValue"] for o in found["Outputs"]}
-        yield Stack(aws, outputs)
+        yield Stack(aws, stack_outputs(aws.client("cloudformation"), project().stack_name))
 
 
 def failed_with(stack: Stack, event: dict[str, Any], error: str) -> str:
-    """Run the workflow, assert that it failed and execution somebody; return the cause."""
+    """Run the workflow, assert that it failed and sent a notification; return the cause."""
     execution = execute(stack, event)
     assert (execution["status"], execution["error"]) == ("FAILED", error)
     [message] = messages(stack, stack.failures, "execution_arn", execution["executionArn"])

@@ -1,4 +1,4 @@
-"""Calls of AWS that were really made, held against the deployer's policy: action and resource."""
+"""Recorded calls of AWS, compared with the deployer's policy by action and resource."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from tests.iam_policy import ACCOUNT, REGION, allows
 AWS = f"{REGION}:{ACCOUNT}"
 
 # On objects; S3's other actions are on buckets.
-OF_OBJECTS = {
+OBJECT_ACTIONS = {
     "s3:AbortMultipartUpload",
     "s3:DeleteObject",
     "s3:DeleteObjectVersion",
@@ -22,8 +22,8 @@ OF_OBJECTS = {
     "s3:GetObjectVersion",
     "s3:PutObject",
 }
-OF_VERSIONS = {"s3:DeleteObjectVersion", "s3:GetObjectVersion"}
-# boto3 looks a bucket up in the list of all, for the SageMaker SDK, and does without if refused.
+VERSION_ACTIONS = {"s3:DeleteObjectVersion", "s3:GetObjectVersion"}
+# The SageMaker SDK looks a bucket up in the list of all, and continues if that is refused.
 NOT_NEEDED = {Call("s3", "ListBuckets")}
 SAGEMAKER_NAMES = {
     "TrainingJobName": "training-job",
@@ -34,30 +34,29 @@ SAGEMAKER_NAMES = {
 
 
 class Recorded(NamedTuple):
-    """One call: its parameters are boto3's, without what was uploaded."""
+    """One call; its parameters are boto3's, without uploaded content."""
 
     call: Call
     parameters: dict[str, Any]
 
 
 def read_calls(path: Path) -> list[Recorded]:
-    """Return what the recorder noted, but for the laptop's AWS itself and the functions in it."""
+    """Return the recorded calls, without those of the laptop's AWS itself and of the functions in it."""
     found = []
     for line in path.read_text().splitlines():
-        noted = json.loads(line)
-        program = Path(noted["program"])
-        if program.parent.name == "local" or "worker" in program.name:
-            continue
-        found.append(Recorded(Call(noted["service"], noted["operation"]), noted["parameters"]))
+        record = json.loads(line)
+        program = Path(record["program"])
+        if program.parent.name != "local" and "worker" not in program.name:
+            found.append(Recorded(Call(record["service"], record["operation"]), record["parameters"]))
     return found
 
 
 def refused(recorded: Recorded) -> Iterator[str]:
-    """Yield each action and resource that the policy would not have let this call have."""
+    """Yield each action and resource of this call that the policy does not allow."""
     if recorded.call in NOT_NEEDED:
         return
     for action in actions_of(recorded.call):
-        if action in OF_VERSIONS and "VersionId" not in str(recorded.parameters):
+        if action in VERSION_ACTIONS and "VersionId" not in str(recorded.parameters):
             continue
         for arn in arns(action, recorded):
             if not allows(action, arn, context(action, recorded)):
@@ -65,41 +64,27 @@ def refused(recorded: Recorded) -> Iterator[str]:
 
 
 def context(action: str, recorded: Recorded) -> dict[str, str]:
-    """Return what a policy's conditions look at."""
+    """Return the context keys of the policy's conditions."""
     if action == "iam:PassRole":
         return {"iam:PassedToService": f"{recorded.call.service}.amazonaws.com"}
     return {"cloudwatch:namespace": recorded.parameters.get("Namespace", "")}
 
 
 def arns(action: str, recorded: Recorded) -> list[str]:
-    """Return the resources of an action, as AWS would name them in the policy's account."""
-    return [
-        arn.replace(LAPTOPS_ACCOUNT, ACCOUNT).replace(LAPTOPS_REGION, REGION)
-        for arn in laptops_arns(action, recorded.call.service, recorded.parameters)
-    ]
-
-
-def laptops_arns(action: str, service: str, given: dict[str, Any]) -> list[str]:
-    """Return the resources of an action, "*" where it has none."""
+    """Return the resources of an action, as AWS would name them in the policy's account; "*" without one."""
+    given, service = recorded.parameters, recorded.call.service
     if action == "iam:PassRole":
-        return [given.get("RoleArn") or given["ExecutionRoleArn"]]
-    if service == "s3":
-        return s3_arns(given, of_objects=action in OF_OBJECTS)
-    named = NAMED.get(service)
-    return (named(given) if named else []) or ["*"]
-
-
-def s3_arns(given: dict[str, Any], *, of_objects: bool) -> list[str]:
-    """Return the bucket's ARN, or those of its objects."""
-    bucket, keys = given["Bucket"], [given.get("Key", "any")]
-    if "Delete" in given:
-        keys = [entry["Key"] for entry in given["Delete"]["Objects"]]
-    at = [f"{bucket}/{key}" for key in keys] if of_objects else [bucket]
-    return [f"arn:aws:s3:::{where}" for where in at]
+        found = [given.get("RoleArn") or given["ExecutionRoleArn"]]
+    elif action in OBJECT_ACTIONS:
+        objects = given.get("Delete", {}).get("Objects", [{"Key": given.get("Key", "any")}])
+        found = [f"arn:aws:s3:::{given['Bucket']}/{entry['Key']}" for entry in objects]
+    else:
+        found = RESOURCES[service](given) if service in RESOURCES else []
+    return [arn.replace(LAPTOPS_ACCOUNT, ACCOUNT).replace(LAPTOPS_REGION, REGION) for arn in found or ["*"]]
 
 
 def sagemaker_arns(given: dict[str, Any]) -> list[str]:
-    """Return the ARN that is given, or those of the names that are."""
+    """Return the ARN among the parameters, or those of the names."""
     if "ResourceArn" in given:
         return [given["ResourceArn"]]
     return [f"arn:aws:sagemaker:{AWS}:{kind}/{given[name]}" for name, kind in SAGEMAKER_NAMES.items() if name in given]
@@ -111,23 +96,13 @@ def log_arns(given: dict[str, Any]) -> list[str]:
     return [f"arn:aws:logs:{AWS}:log-group:{name}:any"] if name else []
 
 
-def machine_arns(given: dict[str, Any]) -> list[str]:
-    """Return the ARN of a state machine or execution as CloudFormation would have named it.
-
-    MiniStack puts the stack's name before that of a state machine; a unit test of the policy holds
-    that the other is allowed, too.
-    """
-    arn = given.get("executionArn") or given["stateMachineArn"]
-    return [arn.replace(":scones-unlimited-My", ":My")]
-
-
 def stack_arns(given: dict[str, Any]) -> list[str]:
-    """Return the ARN of a stack, which goes by its name and by its ARN."""
+    """Return the ARN of a stack, given by name or ARN."""
     name = given["StackName"].rpartition(":stack/")[2].split("/")[0]
     return [f"arn:aws:cloudformation:{AWS}:stack/{name}/any"]
 
 
-NAMED: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+RESOURCES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "cloudformation": stack_arns,
     "dynamodb": lambda given: [
         f"arn:aws:dynamodb:{AWS}:table/{table}" for table in given.get("RequestItems") or [given["TableName"]]
@@ -135,8 +110,12 @@ NAMED: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "iam": lambda given: [given.get("PolicySourceArn") or f"arn:aws:iam::{ACCOUNT}:role/{given['RoleName']}"],
     "lambda": lambda given: [f"arn:aws:lambda:{AWS}:function:{given['FunctionName']}"],
     "logs": log_arns,
+    "s3": lambda given: [f"arn:aws:s3:::{given['Bucket']}"],
     "sagemaker": sagemaker_arns,
     "sagemaker-runtime": sagemaker_arns,
     "sqs": lambda given: [f"arn:aws:sqs:{AWS}:{given['QueueUrl'].rsplit('/', 1)[-1]}"],
-    "stepfunctions": machine_arns,
+    # Without the stack's name, which MiniStack puts first; a unit test of the policy covers the other form.
+    "stepfunctions": lambda given: [
+        (given.get("executionArn") or given["stateMachineArn"]).replace(":scones-unlimited-My", ":My")
+    ],
 }

@@ -1,4 +1,4 @@
-"""What a report says of the machine is what the benchmark had of it."""
+"""The usable cores of a machine."""
 
 import os
 
@@ -7,7 +7,7 @@ import pytest
 from benchmarks import machine
 
 
-def test_of_more_cores_only_those_count_that_may_be_used(monkeypatch: pytest.MonkeyPatch):
+def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 7}, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     assert machine.usable_cores() == 2
@@ -15,9 +15,7 @@ def test_of_more_cores_only_those_count_that_may_be_used(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(("count", "cores"), [(8, 8), (None, 1)])
-def test_all_cores_count_where_the_system_reports_no_share(
-    monkeypatch: pytest.MonkeyPatch, count: int | None, cores: int
-):
+def test_cores_without_an_affinity_are_all(monkeypatch, count, cores):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: count)
     assert machine.usable_cores() == cores

@@ -1,4 +1,4 @@
-"""Training as the benchmarks do it: ended with them, and counted."""
+"""Timed trainings of the benchmarks, and the statistics over several."""
 
 import argparse
 import subprocess
@@ -11,7 +11,6 @@ from common.waiting import make_console
 
 
 def test_ctrl_c_ends_the_training_too(tmp_path, monkeypatch):
-    """The process must not go on alone: it is told to stop, and waited for."""
     started: list[subprocess.Popen[str]] = []
 
     def popen(*arguments: Any, **options: Any) -> "subprocess.Popen[str]":
@@ -27,12 +26,9 @@ def test_ctrl_c_ends_the_training_too(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "SOURCE_DIR", tmp_path)
     monkeypatch.setattr(runs, "EPOCH_LINE", argparse.Namespace(match=interrupt))
 
+    training = runs.TrainingRun("it", tmp_path, None, tmp_path / "model", tmp_path / "log")
     with pytest.raises(KeyboardInterrupt):
-        runs.train(
-            runs.TrainingRun("it", tmp_path, None, tmp_path / "model", tmp_path / "log"),
-            [],
-            console=make_console(),
-        )
+        runs.train(training, [], console=make_console())
 
     assert started[0].returncode not in (None, 0)
 

@@ -1,4 +1,4 @@
-"""All reports in one file: what is there, what is missing, what cannot be read."""
+"""The summary of all reports, and its errors."""
 
 import json
 import os
@@ -26,7 +26,7 @@ IMPORTS: dict[str, Any] = {
 }
 
 
-def test_the_summary_holds_the_reports_and_names_what_is_missing(tmp_path: Path, capsys):
+def test_summary_contains_the_reports_and_names_missing_ones(tmp_path: Path, capsys):
     (tmp_path / "imports.json").write_text(json.dumps(IMPORTS))
     os.utime(tmp_path / "imports.json", (0, 0))
     summarise(tmp_path, ["imports"], make_console())
@@ -39,30 +39,27 @@ def test_the_summary_holds_the_reports_and_names_what_is_missing(tmp_path: Path,
     assert "Not measured here: serving (`python -m benchmarks.serving`)" in shown
 
 
-def test_without_any_report_there_is_no_summary(tmp_path: Path):
+def test_folder_without_reports_is_an_error(tmp_path: Path):
     with pytest.raises(ReportError, match="run `make bench`"):
         summarise(tmp_path, [], make_console())
     assert not (tmp_path / "summary.json").exists()
 
 
-def test_a_report_that_is_asked_for_and_missing_fails(tmp_path: Path):
+def test_missing_required_report_is_an_error(tmp_path: Path):
     (tmp_path / "imports.json").write_text(json.dumps(IMPORTS))
     with pytest.raises(ReportError, match=r"serving.json is missing: run `python -m benchmarks"):
         summarise(tmp_path, ["serving"], make_console())
     assert not (tmp_path / "summary.json").exists()
 
 
-def test_a_report_that_is_cut_off_is_named(tmp_path: Path):
+def test_truncated_report_is_an_error(tmp_path: Path):
     (tmp_path / "training.json").write_text('{"accuracy": ')
-    with pytest.raises(ReportError, match=r"training.json is no JSON .*: delete it"):
+    with pytest.raises(ReportError, match=r"training.json is not JSON .*: delete it"):
         summarise(tmp_path, [], make_console())
 
 
 @pytest.mark.parametrize("report", [{"runs": 9}, [], {**IMPORTS, "functions": []}])
-def test_a_report_of_an_older_shape_is_named_with_what_makes_it(tmp_path: Path, report: Any):
+def test_report_of_an_older_version_is_an_error_with_its_command(tmp_path: Path, report: Any):
     (tmp_path / "imports.json").write_text(json.dumps(report))
-    with pytest.raises(
-        ReportError,
-        match=r"imports\.json cannot be shown \(.*run `python -m benchmarks.import_time`",
-    ):
+    with pytest.raises(ReportError, match=r"imports\.json cannot be shown \(.*run `python -m benchmarks.import_time`"):
         summarise(tmp_path, [], make_console())

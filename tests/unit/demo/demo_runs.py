@@ -1,6 +1,5 @@
 """A small fake demo run with its files: pictures, summary and evaluation."""
 
-import json
 from collections import Counter
 from dataclasses import asdict
 from itertools import pairwise
@@ -8,33 +7,28 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.predictions import Outcome
+from common.reports import write_json
 from demo.outcomes import PictureOutcome, figures
 from training.container.picture_model.calibration import recommend_threshold
 from training.evaluation.predictions import EndpointPrediction
-from training.evaluation.summary import summarise
+from training.evaluation.summary import answered, summarise
 from training.sources.synthetic import draw_picture
 
 CLASSES = ("bicycle", "motorcycle")
 PER_CLASS = 20
 THRESHOLD = 0.8123
 HOSTILE_ERROR = "NotAPictureError: <b>cut off</b> & 'done'"
-BEGINNING = (
-    "Start",
-    "Locate Picture",
-    "Serialize Image Data",
-    "Image Classification",
-    "Filter Low Confidence",
-    "Is Accepted",
-)
-ENDINGS = {
-    "accepted": (*BEGINNING, "Record Prediction", "End"),
-    "review": (*BEGINNING, "Claim Review", "Send To Review", "Confirm Review", "Threshold Confidence Not Met", "End"),
-    "failed": (*BEGINNING[:3], "Notify Failure", "Workflow Failed", "End"),
+READ = ("Start", "Locate Picture", "Serialize Image Data")
+DECIDED = (*READ, "Image Classification", "Filter Low Confidence", "Is Accepted")
+PATHS = {
+    "accepted": (*DECIDED, "Record Prediction", "End"),
+    "review": (*DECIDED, "Claim Review", "Send To Review", "Confirm Review", "Threshold Confidence Not Met", "End"),
+    "failed": (*READ, "Notify Failure", "Workflow Failed", "End"),
 }
 
 
 class Run(NamedTuple):
-    """Where the files of a run are, and what is in two of them."""
+    """The folders of a run, and the contents of two of its files."""
 
     reports: Path
     staged: Path
@@ -53,47 +47,33 @@ def outcome(class_name: str, number: int) -> PictureOutcome:
     return PictureOutcome(key, class_name, result, label, confidence)
 
 
-def make_run(folder: Path, **changes: object) -> Run:
-    """Write a run below the folder. `changes` go into its summary."""
+PICTURES = [outcome(name, number) for name in CLASSES for number in range(PER_CLASS)]
+
+
+def make_run(folder: Path) -> Run:
+    """Write a run below the folder."""
     reports, staged = folder / "reports", folder / "data" / "staged"
-    pictures = [outcome(name, number) for name in CLASSES for number in range(PER_CLASS)]
-    for picture in pictures:
+    for picture in PICTURES:
         name = Path(picture.key).name
         path = staged / "test" / picture.truth / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        drawn = draw_picture(picture.truth, int(path.stem[-5:]), (32, 32), seed=0)
-        drawn.save(path)
-    evaluation = _evaluation(pictures)
-    summary = _summary(pictures, evaluation) | changes
-    for path, content in (
-        (reports / "demo" / "summary.json", summary),
-        (reports / "evaluate" / "evaluation.json", evaluation),
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content))
+        draw_picture(picture.truth, int(path.stem[-5:]), (32, 32), seed=0).save(path)
+    evaluation, summary = make_evaluation(), make_summary()
+    write_json(reports / "demo" / "summary.json", summary)
+    write_json(reports / "evaluate" / "evaluation.json", evaluation)
     return Run(reports, staged, summary, evaluation)
 
 
-def _evaluation(pictures: list[PictureOutcome]) -> dict[str, Any]:
+def make_evaluation() -> dict[str, Any]:
     """Return an evaluation with the same answers, and one for the failed picture."""
     predictions = []
-    for number, picture in enumerate(pictures):
+    for number, picture in enumerate(PICTURES):
         label, confidence = picture.label or "bicycle", picture.confidence or 0.5125
-        other = CLASSES[1 - CLASSES.index(label)]
-        predictions.append(
-            EndpointPrediction(
-                f"test/{picture.truth}/{Path(picture.key).name}",
-                picture.truth,
-                label,
-                confidence,
-                {label: confidence, other: 1 - confidence},
-                0.004 + 0.0001 * number,
-                None,
-            )
-        )
-    found = recommend_threshold(
-        [p.confidence or 0.0 for p in predictions], [p.label == p.true_class for p in predictions], 0.01
-    )
+        probabilities = {label: confidence, CLASSES[1 - CLASSES.index(label)]: 1 - confidence}
+        key, latency = f"test/{picture.truth}/{Path(picture.key).name}", 0.004 + 0.0001 * number
+        predictions.append(EndpointPrediction(key, picture.truth, label, confidence, probabilities, latency, None))
+    confidences, correct = answered(predictions)
+    found = recommend_threshold(confidences, correct, 0.01)
     return {
         "endpoint": "scones-unlimited",
         "split": "test",
@@ -103,10 +83,12 @@ def _evaluation(pictures: list[PictureOutcome]) -> dict[str, Any]:
     }
 
 
-def _summary(pictures: list[PictureOutcome], evaluation: dict[str, Any]) -> dict[str, Any]:
-    transitions = Counter(step for p in pictures for step in pairwise(ENDINGS[p.outcome]))
-    calls = sum(p.outcome != "failed" for p in pictures) + 1
-    return {
+def make_summary(**changes: object) -> dict[str, Any]:
+    """Return the summary of the run."""
+    evaluation = make_evaluation()
+    transitions = Counter(step for p in PICTURES for step in pairwise(PATHS[p.outcome]))
+    calls = sum(p.outcome != "failed" for p in PICTURES) + 1
+    summary = {
         "began": "2026-11-23T08:15:00+00:00",
         "source": {"kind": "archive", "name": "cifar-100-vehicles.tar.gz"},
         "data": {
@@ -115,7 +97,7 @@ def _summary(pictures: list[PictureOutcome], evaluation: dict[str, Any]) -> dict
             "test": dict.fromkeys(CLASSES, PER_CLASS),
         },
         "training": {"seconds": 107, "validation_accuracy": 0.9444},
-        **figures(pictures, THRESHOLD),
+        **figures(PICTURES, THRESHOLD),
         "recommendation": evaluation["recommendation"],
         "evaluated_threshold": evaluation["threshold"],
         "expected_calibration_error": evaluation["expected_calibration_error"],
@@ -130,23 +112,13 @@ def _summary(pictures: list[PictureOutcome], evaluation: dict[str, Any]) -> dict
             "drifted": False,
             "drift_verdict": "No drift <b>was</b> found.",
         },
-        "failures": [f"{p.key}: {p.error}" for p in pictures if p.outcome == "failed"],
+        "failures": [f"{p.key}: {p.error}" for p in PICTURES if p.outcome == "failed"],
         "transitions": [
             {"from": before, "to": after, "times": times, "after_errors": 0}
             for (before, after), times in transitions.items()
         ],
-        "pictures": [asdict(p) for p in pictures],
+        "pictures": [asdict(p) for p in PICTURES],
         "resources_left": 0,
-        "seconds": {
-            "laptop_aws": 3.2,
-            "stage_data": 6.0,
-            "create_endpoint": 130.9,
-            "sam_build": 2.6,
-            "sam_deploy": 11.9,
-            "workflow": 25.9,
-            "monitor": 6.3,
-            "evaluate": 4.9,
-            "clean_up": 6.9,
-            "total": 199.1,
-        },
+        "seconds": {"laptop_aws": 3.2, "create_endpoint": 130.9, "workflow": 25.9, "total": 160.0},
     }
+    return summary | changes

@@ -1,5 +1,6 @@
-"""What counts as left by a demo run, service by service."""
+"""The resources that a demo run leaves, service by service."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,29 +13,20 @@ from training.endpoint.training_job import LOG_GROUP
 STREAM = f"{project().endpoint_name}-20261122000000/algo-1-1"
 
 
-class Account:
-    """An account in which some list operations find names."""
+def account(**found: list[str]) -> Any:
+    """Return a client of any service; the names that its list operations find are by operation."""
 
-    def __init__(self, **found: list[str]) -> None:
-        self.found = found
+    def get_paginator(operation: str) -> Any:
+        pages = SimpleNamespace(search=lambda _: found.get(operation, []))
+        return SimpleNamespace(paginate=lambda **_: pages)
 
-    def client(self, _service: str) -> Any:
-        return self
-
-    def get_paginator(self, operation: str) -> Any:
-        pages = Pages(self.found.get(operation, []))
-        return type("Paginator", (), {"paginate": lambda _, **__: pages})()
-
-
-class Pages(list):
-    def search(self, _path: str) -> list[str]:
-        return list(self)
+    return lambda _: SimpleNamespace(get_paginator=get_paginator)
 
 
 @pytest.mark.parametrize("operation", [operation for _, operation, _ in LISTS])
 def test_resource_with_the_stacks_name_is_left(operation):
     name = f"prefix-{project().stack_name}-suffix"
-    [found] = leftovers(Account(**{operation: [name, "somebody-elses"]}).client, "us-east-1")
+    [found] = leftovers(account(**{operation: [name, "somebody-elses"]}), "us-east-1")
     assert found.endswith(name)
 
 
@@ -49,4 +41,4 @@ def test_resource_with_the_stacks_name_is_left(operation):
     ids=["nothing", "execution role", "log stream"],
 )
 def test_role_and_log_stream_are_left(found, left):
-    assert leftovers(Account(**found).client, "us-east-1") == left
+    assert leftovers(account(**found), "us-east-1") == left

@@ -1,4 +1,4 @@
-"""The outcomes of a demo run: every picture has one, and is where its execution says."""
+"""The outcomes of a demo run: each picture has one, consistent with its execution."""
 
 import json
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from common.predictions import read_item
 from demo import outcomes as module
 from demo.outcomes import (
     ExecutionsUnfinishedError,
@@ -15,10 +16,9 @@ from demo.outcomes import (
     figures,
     picture_outcomes,
     queued_reviews,
-    recorded_predictions,
+    read_predictions,
     wait_for_executions,
 )
-from operations.workflow_drawing.history import ExecutionNotFoundError
 from tests.unit.aws_stubs import StubbedSession
 from tests.unit.operations.workflow_drawing.builders import BEGAN, MACHINE, History
 
@@ -47,11 +47,10 @@ def outcome(session):
 
     def of(changes: dict[str, str], items: list[dict[str, Any]], queued: dict[str, Any]) -> PictureOutcome:
         event = {"bucket": {"name": "b"}, "object": {"key": KEY}}
-        session.stub("dynamodb").add_response("scan", {"Items": items})
         described = execution(input=json.dumps(event)) | changes
         session.stub("stepfunctions").add_response("describe_execution", described, {"executionArn": f"{ARN}:e"})
-        recorded = recorded_predictions(session.client("dynamodb"), "t")
-        [found] = picture_outcomes(session.client("stepfunctions"), [f"{ARN}:e"], recorded, queued)
+        predictions = [read_item(item) for item in items]
+        [found] = picture_outcomes(session.client("stepfunctions"), [f"{ARN}:e"], predictions, queued)
         return found
 
     return of
@@ -82,24 +81,23 @@ def test_outcome_is_read_from_table_queue_or_execution(outcome, changes, expecte
     ("changes", "items"),
     [
         pytest.param({}, [], id="accepted, without an item"),
+        pytest.param({}, [ANSWER | {"outcome": {"S": "review"}}], id="accepted, but in review"),
         pytest.param({}, [{name: ANSWER[name] for name in ("outcome", "execution_arn")}], id="without a label"),
         pytest.param(LOW_CONFIDENCE, [ANSWER], id="review, without a message"),
     ],
 )
-def test_picture_that_is_not_where_its_execution_says_is_an_error(outcome, changes, items):
+def test_picture_that_contradicts_its_execution_is_an_error(outcome, changes, items):
     with pytest.raises(UnaccountedPictureError, match=KEY):
         outcome(changes, items, {})
 
 
-def test_accepted_answers_are_read_from_all_pages_of_the_table(session):
-    items = [
-        ANSWER | {"execution_arn": {"S": str(n)}, "outcome": {"S": outcome}}
-        for n, outcome in enumerate(["accepted", "accepted", "review"])
-    ]
+def test_all_pages_of_the_table_are_read(session):
+    items = [{"picture": {"S": f"s3://b/{number}"}} for number in range(3)]
     stub = session.stub("dynamodb")
-    stub.add_response("scan", {"Items": items[:1], "LastEvaluatedKey": {"k": {"S": "1"}}})
+    stub.add_response("scan", {"Items": items[:1], "LastEvaluatedKey": {"k": {"S": "1"}}}, {"TableName": "t"})
     stub.add_response("scan", {"Items": items[1:]})
-    assert list(recorded_predictions(session.client("dynamodb"), "t")) == ["0", "1"]
+    predictions = read_predictions(session.client("dynamodb"), "t")
+    assert [prediction.key.picture for prediction in predictions] == ["s3://b/0", "s3://b/1", "s3://b/2"]
 
 
 def test_wait_ends_with_the_last_execution(session):
@@ -123,10 +121,10 @@ def test_executions_that_do_not_end_are_an_error(session):
 def test_review_queue_keeps_its_messages(session):
     body = {"execution_arn": ARN, "label": "bicycle"}
     url = "http://127.0.0.1/q"
-    asked = {"QueueUrl": url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
+    request = {"QueueUrl": url, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
     stub = session.stub("sqs")
-    stub.add_response("receive_message", {"Messages": [{"Body": json.dumps(body), "ReceiptHandle": "r"}]}, asked)
-    stub.add_response("receive_message", {}, asked)
+    stub.add_response("receive_message", {"Messages": [{"Body": json.dumps(body), "ReceiptHandle": "r"}]}, request)
+    stub.add_response("receive_message", {}, request)
     visible = {"QueueUrl": url, "ReceiptHandle": "r", "VisibilityTimeout": 0}
     stub.add_response("change_message_visibility", {}, visible)
     assert queued_reviews(session.client("sqs"), url) == {ARN: body}
@@ -160,8 +158,8 @@ def add_history(session: StubbedSession, name: str, history: History) -> str:
     described = execution(name, stopDate=history.events[-1]["timestamp"])
     stub.add_response("describe_execution", described, {"executionArn": arn})
     # Without data: the histories contain the pictures.
-    asked = {"executionArn": arn, "maxResults": 1000, "includeExecutionData": False}
-    stub.add_response("get_execution_history", {"events": history.events}, asked)
+    request = {"executionArn": arn, "maxResults": 1000, "includeExecutionData": False}
+    stub.add_response("get_execution_history", {"events": history.events}, request)
     return arn
 
 
@@ -209,9 +207,3 @@ def test_only_the_counts_of_a_history_are_kept(session, monkeypatch):
     monkeypatch.setattr(module, "run_parallel", run_parallel)
     count_transitions(session.client("stepfunctions"), arns, lambda *_: None)
     assert kept == [({("Start", "One"): 1, ("One", "End"): 1}, {})] * 3
-
-
-def test_missing_history_is_an_error(session):
-    session.stub("stepfunctions").add_client_error("describe_execution", "ExecutionDoesNotExist", "no")
-    with pytest.raises(ExecutionNotFoundError, match=f"no execution {ARN}:gone"):
-        count_transitions(session.client("stepfunctions"), [f"{ARN}:gone"], lambda *_: None)

@@ -9,8 +9,7 @@ import pytest
 from common.settings import ROOT
 from demo.charts import charts, confusion_text
 from demo.outcomes import PictureOutcome
-from demo.page import results, source_text, write_demo_page
-from demo.samples import CAUSE_LENGTH, SHOWN_AT_MOST, groups
+from demo.page import CAUSE_LENGTH, SHOWN_AT_MOST, groups, results, write_demo_page
 from tests.unit.demo.demo_runs import HOSTILE_ERROR, Run, make_run
 from training.evaluation.plots.confusion import MOST_WITH_NUMBERS
 
@@ -38,12 +37,6 @@ def test_page_escapes_markup(page):
     assert "&lt;b&gt;cut off&lt;/b&gt; &amp; &#39;done&#39;" in page
 
 
-def test_captured_calls_include_the_smoke_test(page):
-    text = page.split("<h2>Captured calls")[1].split("</p>")[0]
-    assert "40 calls were captured" in text
-    assert "the smoke test" in text
-
-
 def test_links_lead_to_the_runs_files(run, page):
     targets = re.findall(r'<li><a href="([^"]+)"', page)
     assert targets[0] == "monitor/monitor.html"
@@ -52,33 +45,24 @@ def test_links_lead_to_the_runs_files(run, page):
         assert (run.reports / "demo" / target).is_file()
 
 
-def test_kept_run_has_no_count_of_resources_left(tmp_path):
+def test_page_of_a_kept_run_has_no_count_of_resources_left(tmp_path, page):
+    assert "Resources left" in page
+    assert "test pictures from the archive cifar-100-vehicles.tar.gz went" in page
     kept = make_run(tmp_path)
-    text = write_demo_page(kept.reports, kept.staged, DEFINITION).read_text()
-    assert "Resources left" in text
-    assert "wait for a person" not in text  # their queue is gone
-    assert "in the review queue" not in text
+    kept.summary["source"] = {"kind": "synthetic"}
     del kept.summary["resources_left"]
     (kept.reports / "demo" / "summary.json").write_text(json.dumps(kept.summary))
     text = write_demo_page(kept.reports, kept.staged, DEFINITION).read_text()
     assert "Resources left" not in text
-
-
-def test_run_without_its_summary_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"summary\.json"):
-        write_demo_page(tmp_path, tmp_path, DEFINITION)
-
-
-def picture(place: str, truth: str, label: str | None, confidence: float | None) -> PictureOutcome:
-    return PictureOutcome("inbox/a/b.png", truth, place, label, confidence)  # type: ignore[arg-type]
+    assert "test pictures from drawn vehicles went" in text
 
 
 def test_results_are_counted_by_class_and_in_total():
     pictures = [
-        picture("accepted", "car", "car", 0.9),
-        picture("accepted", "car", "van", 0.9),
-        picture("review", "van", "van", 0.6),
-        picture("failed", "van", None, None),
+        PictureOutcome("a.png", "car", "accepted", "car", 0.9),
+        PictureOutcome("b.png", "car", "accepted", "van", 0.9),
+        PictureOutcome("c.png", "van", "review", "van", 0.6),
+        PictureOutcome("d.png", "van", "failed"),
     ]
     assert results(pictures) == [
         {"name": "car", "pictures": 2, "right": 1, "wrong": 1, "review": 0, "failed": 0},
@@ -108,9 +92,8 @@ def test_pictures_are_grouped_by_outcome(run):
 
 
 def test_run_without_failures_has_no_group_of_failures(run):
-    only = [picture("accepted", "bicycle", "bicycle", 0.9)]
-    only[0] = PictureOutcome("inbox/bicycle/bicycle-00001.png", "bicycle", "accepted", "bicycle", 0.9)
-    found = groups(only, run.staged / "test")
+    only = PictureOutcome("inbox/bicycle/bicycle-00001.png", "bicycle", "accepted", "bicycle", 0.9)
+    found = groups([only], run.staged / "test")
     assert [(g.title, len(g.samples)) for g in found] == [
         ("Accepted and right", 1),
         ("Accepted but wrong", 0),
@@ -119,7 +102,6 @@ def test_run_without_failures_has_no_group_of_failures(run):
 
 
 def test_long_cause_is_shortened_in_the_caption(run):
-    """GIVEN a Lambda function's whole answer as a cause, THEN the caption has its beginning."""
     error = "Lambda.Unknown: " + json.dumps({"errorMessage": "x" * 32_000}, indent=2)
     key = "inbox/bicycle/bicycle-00001.png"
     [*_, failed] = groups([PictureOutcome(key, "bicycle", "failed", error=error)], run.staged / "test")
@@ -130,11 +112,7 @@ def test_long_cause_is_shortened_in_the_caption(run):
 
 
 def test_charts_have_text_alternatives(run):
-    confusion, risk, reliability = charts(run.evaluation)
-    [[a, b], [c, d]] = run.evaluation["confusion_matrix"]["counts"]
-    assert f"{a} of 20 bicycle right, {d} of 20 motorcycle right" in str(confusion.html)
-    assert f"{b} bicycle taken for motorcycle" in str(confusion.html)
-    assert f"{c} motorcycle taken for bicycle" in str(confusion.html)
+    _, risk, reliability = charts(run.evaluation)
     accepted = run.evaluation["accepted"]
     wrong = accepted - round(accepted * run.evaluation["accuracy_accepted"])
     assert (
@@ -145,12 +123,15 @@ def test_charts_have_text_alternatives(run):
     assert str(reliability.html).count("confidence ") >= 5
 
 
-def test_confusion_text_lists_the_most_frequent_mistakes():
+def test_confusion_text_lists_correct_answers_and_the_most_frequent_mistakes():
+    assert confusion_text([[18, 2], [3, 17]], ["bike", "car"]) == (
+        "Confusion matrix: 18 of 20 bike right, 17 of 20 car right, 3 car taken for bike, 2 bike taken for car."
+    )
     names = [f"class {n}" for n in range(10)]
     counts = [[50 if i == j else i + j for j in range(10)] for i in range(10)]
-    words = confusion_text(counts, names)
-    assert "17 class 9 taken for class 8" in words
-    assert words.endswith("78 rarer kinds of mistakes.")
+    text = confusion_text(counts, names)
+    assert "17 class 9 taken for class 8" in text
+    assert text.endswith("78 rarer kinds of mistakes.")
 
 
 def test_threshold_that_accepts_nothing_has_no_dot(run):
@@ -162,11 +143,8 @@ def test_threshold_that_accepts_nothing_has_no_dot(run):
 
 def test_size_of_the_confusion_matrix_is_limited(run):
     def side(classes: int) -> int:
-        names = [f"class {n}" for n in range(classes)]
-        matrix = {
-            "true_rows_predicted_columns": names,
-            "counts": [[10 * (i == j) for j in range(classes)] for i in range(classes)],
-        }
+        counts = [[10 * (i == j) for j in range(classes)] for i in range(classes)]
+        matrix = {"true_rows_predicted_columns": [f"class {n}" for n in range(classes)], "counts": counts}
         confusion, *_ = charts(run.evaluation | {"confusion_matrix": matrix})
         assert confusion.wide
         found = re.search(r'width="(\d+)"', str(confusion.html))
@@ -187,18 +165,6 @@ def test_evaluation_without_answers_has_charts(run):
     _, risk, reliability = charts(nothing)
     assert "of all 40 answers 40 are wrong" in str(risk.html)
     assert "no picture got an answer" in str(reliability.html)
-
-
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [
-        ({"kind": "synthetic", "count": 300}, "drawn vehicles"),
-        ({"kind": "archive", "name": "a.tar.gz"}, "the archive a.tar.gz"),
-        ({"kind": "folder", "name": "photos"}, "the folder photos"),
-    ],
-)
-def test_source_is_described(source, words):
-    assert source_text(source) == words
 
 
 def test_every_stage_of_the_demo_has_a_title_on_the_page():

@@ -1,11 +1,11 @@
-"""The soak's audit finds each way in which a picture can go wrong, and names the broken promise."""
+"""The audit of a soak run names each broken promise."""
 
 from typing import Any
 
 import pytest
 
 from common.predictions import LOW_CONFIDENCE_ERROR, Prediction, PredictionKey
-from demo.soak_audit import PROMISES, Evidence, audit, broken_promises
+from demo.soak_audit import PROMISES, audit, broken_promises
 from operations.sending.executions import DescribedExecution
 
 THRESHOLD = 0.9
@@ -31,18 +31,17 @@ NOTIFICATION = message(F, "arn:f")
 OF_EVENTBRIDGE = {"executionArn": "arn:f", "status": "FAILED"}
 
 
-def figures(**changes: Any) -> dict[str, Any]:
-    """Return the figures of one picture accepted, one in review and one failed, with changes to the evidence."""
+def figures(wanted: int = 3, events_sent_twice: int = 0, **changes: Any) -> dict[str, Any]:
+    """Return the figures of one picture accepted, one in review and one failed, with changes."""
     given: dict[str, Any] = {
-        "sent": [A, R, F],
+        "sent": {A, R, F},
         "items": {A: item("accepted"), R: item("review", 0.6)},
         "reviews": [message(R)],
         "notifications": [NOTIFICATION],
         "executions": EXECUTIONS,
-        "wanted": 3,
-        "events_sent_twice": 0,
     }
-    return audit(Evidence(**given | changes), THRESHOLD)
+    counts = {"wanted": wanted, "events_sent_twice": events_sent_twice}
+    return audit(**given | changes, threshold=THRESHOLD) | counts
 
 
 def broken(found: dict[str, Any]) -> dict[str, str]:
@@ -68,7 +67,7 @@ def broken(found: dict[str, Any]) -> dict[str, str]:
         ),
         ({"notifications": [NOTIFICATION] * 2}, "no failure sends two notifications"),
         ({"notifications": [NOTIFICATION, message(R, "arn:r")]}, "only failures send notifications"),
-        ({"sent": [A, R]}, "every outcome belongs to an upload"),
+        ({"sent": {A, R}}, "every outcome belongs to an upload"),
         ({"wanted": 4}, "every picture is uploaded"),
         ({"events_sent_twice": 1}, "every repeated event starts an execution"),
     ],
@@ -83,7 +82,7 @@ def test_violation_has_the_figures():
     assert lost == "1 pictures are neither accepted nor in review nor failed"
 
 
-KEPT = {promise.name for promise in PROMISES} - {"every outcome and every fault occurs"}
+KEPT = set(PROMISES) - {"every outcome and every fault occurs"}
 
 
 @pytest.mark.parametrize("notifications", [[NOTIFICATION], [OF_EVENTBRIDGE], [NOTIFICATION, OF_EVENTBRIDGE]])
