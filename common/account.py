@@ -1,4 +1,4 @@
-"""The account, its region and its training bucket: checks before anything costs money."""
+"""Checks of region, credentials and training bucket, before anything costs money."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +11,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
 )
-from botocore.exceptions import (
-    ConnectionError as AwsConnectionError,
-)
+from botocore.exceptions import ConnectionError as AwsConnectionError
 
 from common.errors import ExpectedError
 
@@ -23,16 +21,16 @@ class RegionMissingError(ExpectedError):
 
 
 class CredentialsError(ExpectedError):
-    """There are no AWS credentials, or AWS does not accept them."""
+    """AWS credentials are missing, or AWS does not accept them."""
 
 
 class BucketUnreachableError(ExpectedError):
-    """The training bucket is missing, closed to the caller, or in another region."""
+    """The training bucket does not exist, is closed to the caller, or is in another region."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who AWS says is asking: account (12 digits), ARN, and partition (aws, aws-cn, ...)."""
+    """The caller's account (12 digits), ARN, and partition (aws, aws-cn, ...)."""
 
     account: str
     arn: str
@@ -40,14 +38,14 @@ class Caller:
 
 
 def check_region(session: Any) -> str:
-    """Return the session's region."""
+    """Return the session's region. Raises RegionMissingError."""
     if not session.region_name:
         raise RegionMissingError("No AWS region is set: export AWS_DEFAULT_REGION (for example us-east-1).")
     return str(session.region_name)
 
 
 def check_credentials(sts: Any) -> Caller:
-    """Ask STS who is calling."""
+    """Return the caller's identity. Raises CredentialsError."""
     try:
         identity = sts.get_caller_identity()
     except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
@@ -67,9 +65,14 @@ def check_credentials(sts: Any) -> Caller:
 
 
 def check_bucket(s3: Any, bucket: str, region: str) -> None:
-    """Check that the bucket is there, open to the caller, and in the region of the job."""
+    """Check that the bucket exists, that the caller may open it, and that it is in `region`.
+
+    Raises BucketUnreachableError.
+    """
+    found = region
     try:
         headers = s3.head_bucket(Bucket=bucket)["ResponseMetadata"].get("HTTPHeaders", {})
+        found = headers.get("x-amz-bucket-region", region)
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code in ("404", "NoSuchBucket"):
@@ -82,16 +85,11 @@ def check_bucket(s3: Any, bucket: str, region: str) -> None:
                 f"You may not open the bucket {bucket}: ask for s3:ListBucket and s3:GetObject on"
                 " it, or name another with --bucket."
             ) from error
-        if code in ("301", "PermanentRedirect"):
-            raise BucketUnreachableError(_wrong_region(bucket, "another region", region)) from error
-        raise
-    where = headers.get("x-amz-bucket-region", region)
-    if where != region:
-        raise BucketUnreachableError(_wrong_region(bucket, where, region))
-
-
-def _wrong_region(bucket: str, where: str, region: str) -> str:
-    return (
-        f"The bucket {bucket} is in {where}, and a SageMaker job of {region} cannot read it: set"
-        " AWS_DEFAULT_REGION to the bucket's region, or name another with --bucket."
-    )
+        if code not in ("301", "PermanentRedirect"):
+            raise
+        found = "another region"
+    if found != region:
+        raise BucketUnreachableError(
+            f"The bucket {bucket} is in {found}, and a SageMaker job of {region} cannot read it: set"
+            " AWS_DEFAULT_REGION to the bucket's region, or name another with --bucket."
+        )

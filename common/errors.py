@@ -1,5 +1,5 @@
-"""What a command of this package does when something goes wrong that a user can put right."""
+"""The error that a user can fix."""
 
 
 class ExpectedError(Exception):
-    """Ends a command with exit status 1 and its message, which says what to do. No traceback."""
+    """Ends a command with exit status 1 and its message, which says what to do, without a traceback."""

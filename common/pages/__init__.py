@@ -1,1 +1,1 @@
-"""Pages to look at: each is one HTML file without anything from elsewhere."""
+"""HTML pages, each one self-contained file."""

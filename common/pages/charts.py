@@ -1,4 +1,4 @@
-"""Charts inside a page: drawn by matplotlib twice, for light and for dark, with a text beside."""
+"""Charts inside a page, drawn by matplotlib in a light and a dark theme, with a text alternative."""
 
 import base64
 import io
@@ -6,23 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-# Of a chart, in inches, of which a page shows 96 pixels: a phone of 360 pixels shows it without
-# making its letters smaller than they were drawn.
+# Size of a chart in inches, at 96 pixels each: a phone with 360 pixels shows it unscaled.
 WIDTH = 3.6
 HEIGHT = 2.5
 
 
 @dataclass(frozen=True)
 class Theme:
-    """The colors of a chart. `series` tells classes and samples apart, also for the color-blind.
+    """The colors of a chart; `series` distinguishes classes and samples, also for color-blind people.
 
-    They are those of Okabe and Ito, "Color Universal Design", 2008, in an order in which
-    neighbours differ in brightness too.
+    They are those of Okabe and Ito, "Color Universal Design", 2008, ordered so that neighbours differ in brightness.
     """
 
     name: str
     ink: str  # letters and axes
-    faint: str  # grid and what stands behind
+    faint: str  # grid and background
     accent: str  # the one line that matters, such as the threshold
     series: tuple[str, ...]
 
@@ -46,10 +44,10 @@ Draw = Callable[[Any, Theme], None]  # axes of matplotlib, and the colors to use
 
 
 def chart(draw: Draw, alt: str, width: float = WIDTH, height: float = HEIGHT) -> Any:
-    """Draw a chart for both themes; return its HTML, a `<picture>` that shows the fitting one.
+    """Draw a chart in both themes; return the HTML of a `<picture>` that shows the preferred one.
 
-    `draw` gets an axes and the theme. `alt` says in a sentence what is to be seen, with its
-    figures, for who cannot see it. `width` and `height` are in inches.
+    `draw` gets an axes and the theme. `alt` is the text alternative, with the numbers. `width` and `height` are in
+    inches.
     """
     import markupsafe
 
@@ -61,7 +59,7 @@ def chart(draw: Draw, alt: str, width: float = WIDTH, height: float = HEIGHT) ->
 
 
 def data_uri(media_type: str, content: bytes) -> str:
-    """Put a file into an address, so that a page brings it along."""
+    """Return a data URI with the content of a file."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
@@ -72,9 +70,9 @@ def _svg(draw: Draw, theme: Theme, width: float, height: float) -> bytes:
 
     settings: Any = {
         "font.size": 9,
-        "svg.hashsalt": "",  # the same chart is the same bytes
-        "svg.fonttype": "path",  # a picture inside a page has no fonts
-        "text.parse_math": False,  # a class may be called "$x"
+        "svg.hashsalt": "",  # equal charts have equal bytes
+        "svg.fonttype": "path",  # an embedded picture has no fonts
+        "text.parse_math": False,  # a class may have the name "$x"
         "text.color": theme.ink,
         "axes.labelcolor": theme.ink,
         "axes.edgecolor": theme.ink,
@@ -91,7 +89,7 @@ def _svg(draw: Draw, theme: Theme, width: float, height: float) -> bytes:
         "axes.prop_cycle": cycler(color=list(theme.series)),
     }
     with mpl.rc_context(settings):
-        # A Figure of its own and not pyplot's: nothing to close, and no display is asked for.
+        # Unlike pyplot's, a Figure needs no closing and no display.
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure.subplots(), theme)
         stream = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Make a page from its template: one HTML file that opens from disk and needs no network."""
+"""Render a page from its template into one HTML file that needs no network."""
 
 from functools import cache
 from pathlib import Path
@@ -10,15 +10,15 @@ from common.settings import project
 
 
 def render(template: Path, **values: Any) -> str:
-    """Fill in a template, which may extend base.html.j2 of this folder; every value is escaped.
+    """Render a template, which may extend base.html.j2 of this folder; every value is escaped.
 
-    Raises jinja2.UndefinedError for a value that the template wants and does not get.
+    Raises jinja2.UndefinedError for a missing value.
     """
     return str(_templates(template.parent).get_or_select_template(template.name).render(**values))
 
 
 def write_page(path: Path, template: Path, **values: Any) -> None:
-    """Replace `path` by the filled-in template, whole or not at all; makes its folder."""
+    """Replace `path` by the rendered template; create its folder."""
     write_text(path, render(template, **values))
 
 

@@ -1,4 +1,4 @@
-"""Small copies of pictures, inside a page."""
+"""Thumbnails of pictures inside a page."""
 
 import io
 
@@ -10,13 +10,13 @@ SIDE = 128  # pixels, at most; a page shows it at 96 to 128
 
 
 def thumbnail(picture: Image.Image, side: int = SIDE) -> str:
-    """Return a decoded picture as the address of a PNG, its longer side at most `side` pixels.
+    """Return a decoded picture as the data URI of a PNG, its longer side at most `side` pixels.
 
-    A smaller one is left as it is: the page enlarges it without smoothing.
+    A smaller picture keeps its size: the page enlarges it without smoothing.
     """
     small = picture if picture.mode == "RGB" else picture.convert("RGB")
     share = side / max(small.size)
-    if share < 1:  # not by Image.thumbnail, which changes the picture itself or a copy as large
+    if share < 1:  # Image.thumbnail would change the picture itself
         width, height = (max(1, round(share * length)) for length in small.size)
         small = small.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
     stream = io.BytesIO()
