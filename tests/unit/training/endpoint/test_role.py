@@ -1,4 +1,4 @@
-"""The execution role: refused with a reason, or made with the least it needs."""
+"""The execution role: refused with a reason, or created with the permissions that it needs."""
 
 import json
 
@@ -41,7 +41,7 @@ def role(tags=(), trust=None):
 
 @pytest.fixture
 def iam():
-    # Stubber hands answers on as they are; a client turns the policy's text into a dictionary.
+    # Stubber skips the parsing in which a client decodes the policy's text.
     client, stubber = stubbed("iam")
     client.stubber = stubber
 
@@ -82,7 +82,7 @@ def add_simulation(iam, actions, resource, decisions):
 
 
 @pytest.mark.parity("iam-roles")
-def test_a_role_that_does_not_exist(iam):
+def test_check_role_that_does_not_exist_fails(iam):
     iam.stubber.add_client_error("get_role", "NoSuchEntity", "no", http_status_code=404)
     with pytest.raises(RoleUnusableError, match=r"Nobody does not exist: give another"):
         check(iam, "Nobody")
@@ -95,14 +95,14 @@ def test_check_role_of_another_account_fails(iam):
         check(iam, other)  # and IAM is not asked
 
 
-def test_a_role_of_another_path_is_another_role(iam):
+def test_check_role_with_another_path_fails(iam):
     iam.stubber.add_response("get_role", role(), {"RoleName": NAME})
     with pytest.raises(RoleUnusableError, match="does not exist: give another"):
         check(iam, f"arn:aws:iam::{ACCOUNT}:role/service-role/{NAME}")
 
 
 @pytest.mark.parity("iam-trust")
-def test_a_role_that_does_not_trust_sagemaker(iam):
+def test_check_role_without_trust_fails(iam):
     trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}]}
     iam.stubber.add_response("get_role", role(trust=trust), {"RoleName": NAME})
     with pytest.raises(RoleUnusableError, match=r"does not trust sagemaker\.amazonaws\.com: add"):
@@ -110,7 +110,7 @@ def test_a_role_that_does_not_trust_sagemaker(iam):
 
 
 @pytest.mark.parity("iam-simulator")
-def test_a_role_that_cannot_write_to_the_bucket(iam):
+def test_check_role_without_permissions_on_the_bucket_fails(iam):
     iam.stubber.add_response("get_role", role())
     objects = ["s3:GetObject", "s3:PutObject"]
     add_simulation(iam, objects, f"arn:aws:s3:::{BUCKET}/*", ["allowed", "implicitDeny"])
@@ -184,7 +184,7 @@ def test_ensure_role_for_another_bucket_adds_a_second_policy(iam):
 
 
 @pytest.mark.parity("training-role")
-def test_the_policy_gives_s3_on_one_bucket_only():
+def test_execution_policy_allows_s3_on_one_bucket_only():
     for statement in execution_policy(BUCKET, "aws")["Statement"]:
         actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
         if any(action.startswith("s3:") for action in actions):
@@ -205,7 +205,7 @@ NOT_IN_FORCE = (
     ("message", "changed"),
     [(NOT_ASSUMABLE, False), *((message, True) for message in NOT_IN_FORCE)],
 )
-def test_a_new_role_is_waited_for(message, changed):
+def test_retry_waits_for_a_new_role(message, changed):
     error = client_error("ValidationException", message)
     answers, slept = [error, error, "made"], Sleeps()
 
@@ -219,37 +219,29 @@ def test_a_new_role_is_waited_for(message, changed):
     assert slept.seconds == [PROPAGATION_DELAY_S] * 2
 
 
-def test_a_role_that_never_propagates_is_reported_as_sagemaker_put_it():
-    slept = Sleeps()
-
-    def call():
-        raise client_error("ValidationException", NOT_ASSUMABLE)
-
-    with pytest.raises(ClientError, match="Could not assume role"):
-        retry_while_role_propagates(call, changed=True, sleep=slept)
-    assert len(slept.seconds) == PROPAGATION_TRIES - 1
-
-
 @pytest.mark.parametrize(
-    ("error", "changed"),
+    ("error", "changed", "sleeps"),
     [
-        (client_error("ResourceLimitExceeded", "no"), True),
-        (client_error("ValidationException", NOT_IN_FORCE[0]), False),
+        (client_error("ValidationException", NOT_ASSUMABLE), True, PROPAGATION_TRIES - 1),
+        (client_error("ValidationException", NOT_IN_FORCE[0]), False, 0),
+        (client_error("ResourceLimitExceeded", "no"), True, 0),
     ],
+    ids=["never propagates", "role not changed", "another error"],
 )
-def test_another_error_is_not_retried(error, changed):
+def test_retry_raises_an_error_that_lasts_or_is_not_of_the_role(error, changed, sleeps):
     slept = Sleeps()
 
     def call():
         raise error
 
-    with pytest.raises(ClientError, match=error.response["Error"]["Code"]):
+    with pytest.raises(ClientError) as caught:
         retry_while_role_propagates(call, changed=changed, sleep=slept)
-    assert slept.seconds == []
+    assert caught.value is error
+    assert len(slept.seconds) == sleeps
 
 
 @pytest.mark.parity("iam-roles")
-def test_a_role_is_deleted_with_its_policies(iam):
+def test_delete_role_deletes_its_policies(iam):
     policy = "arn:aws:iam::aws:policy/Extra"
     add = iam.stubber.add_response
     add("list_role_policies", {"PolicyNames": [policy_name(BUCKET)]}, {"RoleName": NAME})
