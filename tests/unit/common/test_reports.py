@@ -24,8 +24,8 @@ def test_value_that_is_not_json_leaves_the_old_file(tmp_path):
     assert json.loads(path.read_text()) == {"a": 1}
 
 
-@pytest.mark.parametrize("text", ["\ud800", "new"])
-def test_interrupted_write_leaves_only_the_old_file(tmp_path, monkeypatch, text):
+@pytest.mark.parametrize(("text", "error"), [("\ud800", UnicodeEncodeError), ("new", KeyboardInterrupt)])
+def test_interrupted_write_leaves_only_the_old_file(tmp_path, monkeypatch, text, error):
     def interrupt(*_):
         raise KeyboardInterrupt
 

@@ -284,7 +284,7 @@ def test_cleanup_without_resources_writes_an_empty_report(run):
     add_nothing(session)
     status, report, shown, _ = run(session, "--yes")
     assert status == 0
-    assert report == dict.fromkeys(("deleted", "kept", "failures", "resources_left", "not_looked_for"), [])
+    assert report == {key: [] for key in ("deleted", "kept", "failures", "resources_left", "not_looked_for")}
     assert "Nothing to delete" in shown
     assert "nothing is left" in shown
     session.assert_no_pending_responses()
