@@ -112,6 +112,11 @@ def test_one_picture_and_a_batch_of_them_run_the_same_definition():
     assert express == standard
 
 
+def test_both_machines_use_jsonata_only():
+    assert ASL["QueryLanguage"] == BATCH["QueryLanguage"] == "JSONata"
+    assert (ASL_TEXT + BATCH_TEXT).count("QueryLanguage") == 2
+
+
 @pytest.mark.parity("states-definition")
 @pytest.mark.parametrize("machine", [ASL, *machines(BATCH)], ids=["one", "batch", "child", "picture"])
 def test_every_state_is_reachable_goes_somewhere_that_exists_and_says_what_it_is_for(machine):
