@@ -3,15 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import (
-    ClientError,
-    CredentialRetrievalError,
-    HTTPClientError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProfileNotFound,
-)
-from botocore.exceptions import ConnectionError as AwsConnectionError
+from botocore import exceptions
 
 from common.errors import ExpectedError
 
@@ -30,10 +22,9 @@ class BucketUnreachableError(ExpectedError):
 
 @dataclass(frozen=True)
 class Caller:
-    """The caller's account (12 digits), ARN, and partition (aws, aws-cn, ...)."""
+    """The caller's account (12 digits) and partition (aws, aws-cn, ...)."""
 
     account: str
-    arn: str
     partition: str
 
 
@@ -48,20 +39,19 @@ def check_credentials(sts: Any) -> Caller:
     """Return the caller's identity. Raises CredentialsError."""
     try:
         identity = sts.get_caller_identity()
-    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
+    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.ProfileNotFound) as error:
         raise CredentialsError(
             "No AWS credentials were found: export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or"
             " AWS_PROFILE with the name of a profile in ~/.aws."
         ) from error
-    except (CredentialRetrievalError, ClientError) as error:
+    except (exceptions.CredentialRetrievalError, exceptions.ClientError) as error:
         raise CredentialsError(f"AWS does not accept the credentials ({error}): log in again.") from error
-    except (AwsConnectionError, HTTPClientError) as error:
+    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         raise CredentialsError(
             f"AWS cannot be reached ({error}): check the network, the region's name and, on the"
             " laptop's AWS, that `python -m local status` says it is running."
         ) from error
-    arn = str(identity["Arn"])
-    return Caller(account=str(identity["Account"]), arn=arn, partition=arn.split(":")[1])
+    return Caller(account=str(identity["Account"]), partition=str(identity["Arn"]).split(":")[1])
 
 
 def check_bucket(s3: Any, bucket: str, region: str) -> None:
@@ -73,7 +63,7 @@ def check_bucket(s3: Any, bucket: str, region: str) -> None:
     try:
         headers = s3.head_bucket(Bucket=bucket)["ResponseMetadata"].get("HTTPHeaders", {})
         found = headers.get("x-amz-bucket-region", region)
-    except ClientError as error:
+    except exceptions.ClientError as error:
         code = error.response["Error"]["Code"]
         if code in ("404", "NoSuchBucket"):
             raise BucketUnreachableError(

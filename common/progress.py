@@ -4,17 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 SECONDS_BETWEEN_LINES = 30
 
@@ -30,10 +21,12 @@ def progress_bar(console: Console, title: str, transfer: bool = False) -> Iterat
     if not console.is_terminal:
         yield _lines(console, title, transfer)
         return
-    columns: list[ProgressColumn] = [TextColumn(title), BarColumn()]
-    columns += [DownloadColumn(), TransferSpeedColumn()] if transfer else [MofNCompleteColumn()]
+    columns: list[progress.ProgressColumn] = [progress.TextColumn(title), progress.BarColumn()]
+    columns += (
+        [progress.DownloadColumn(), progress.TransferSpeedColumn()] if transfer else [progress.MofNCompleteColumn()]
+    )
     # Averaged over minutes, since the speed of a slow host varies.
-    with Progress(*columns, TimeRemainingColumn(), console=console, speed_estimate_period=120) as bar:
+    with progress.Progress(*columns, progress.TimeRemainingColumn(), console=console, speed_estimate_period=120) as bar:
         task = bar.add_task(title, total=None)
 
         def report(done: int, total: int | None) -> None:

@@ -26,12 +26,8 @@ from common.command import run_command
 from common.errors import ExpectedError
 from common.reports import write_json
 from common.waiting import make_console
-from training.endpoint.deployment import (
-    deploy_command,
-    deploy_parameters,
-    recommend,
-    threshold_words,
-)
+from training.endpoint import preflight
+from training.endpoint.deployment import deploy_command, deploy_parameters, recommend, threshold_words
 from training.endpoint.endpoint import (
     SmokeTestError,
     capture_uri,
@@ -46,15 +42,6 @@ from training.endpoint.endpoint import (
     wait_in_service,
 )
 from training.endpoint.images import image_uri
-from training.endpoint.preflight import (
-    check_checkpoints,
-    check_encryption,
-    check_instance_type,
-    check_model_data,
-    check_quota,
-    read_manifest,
-    read_quotas,
-)
 from training.endpoint.role import Role, check_role, ensure_role, retry_while_role_propagates
 from training.endpoint.training_job import (
     TrainingFailedError,
@@ -112,10 +99,9 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
     bucket = arguments.bucket or settings.default_bucket(caller.account, region)
     endpoint = arguments.endpoint
     manifest, role_arn = check_before(session, arguments, caller, bucket, console)
-    iam, partition = session.client("iam"), caller.partition
     role = Role(role_arn, changed=False)
     if not role_arn:
-        role = ensure_role(iam, region=region, account=caller.account, partition=partition, bucket=bucket)
+        role = ensure_role(session.client("iam"), caller, region=region, bucket=bucket)
     training = None
     if not arguments.model_data:
         training = train(session, arguments, bucket, role, console)
@@ -126,14 +112,7 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
     name = f"{endpoint}-{datetime.now(UTC):%Y%m%d%H%M%S}"
     try:
         found, seconds, former = serve(
-            session,
-            name,
-            endpoint=endpoint,
-            instance_type=arguments.endpoint_instance,
-            model_data=model_data,
-            bucket=bucket,
-            role=role,
-            console=console,
+            session, name, arguments, model_data=model_data, bucket=bucket, role=role, console=console
         )
         # The previous configuration is deleted only after the smoke test: a person may need it for a rollback.
         label, probability, truth = try_endpoint(session, endpoint, manifest, bucket, former)
@@ -187,19 +166,18 @@ def check_before(
         check_bucket(s3, bucket, session.region_name)
     if not problems:  # without the bucket, each of these checks would only repeat that
         with _collecting(problems):
-            manifest = read_manifest(s3, bucket)
+            manifest = preflight.read_manifest(s3, bucket)
         with _collecting(problems):
             if arguments.model_data:
-                check_model_data(s3, arguments.model_data, bucket, own_role=own_role)
+                preflight.check_model_data(s3, arguments.model_data, bucket, own_role=own_role)
             elif arguments.checkpoints:
-                check_checkpoints(s3, arguments.checkpoints, bucket, own_role=own_role)
+                preflight.check_checkpoints(s3, arguments.checkpoints, bucket, own_role=own_role)
         with _collecting(problems):
             if own_role:
-                check_encryption(s3, bucket)
+                preflight.check_encryption(s3, bucket)
     with _collecting(problems):
         if arguments.role:
-            iam, partition = session.client("iam"), caller.partition
-            role_arn = check_role(iam, arguments.role, bucket=bucket, account=caller.account, partition=partition)
+            role_arn = check_role(session.client("iam"), arguments.role, caller, bucket)
     found = None
     with _collecting(problems):
         found = find_endpoint(sagemaker, arguments.endpoint)
@@ -211,7 +189,7 @@ def check_before(
         purposes.append((arguments.training_instance, "--training-instance", "training"))
     for kind, option, purpose in purposes:
         with _collecting(problems):
-            check_instance_type(sagemaker, kind, trains=purpose == "training", option=option)
+            preflight.check_instance_type(sagemaker, kind, trains=purpose == "training", option=option)
             image_uri(session.region_name, kind, purpose)
 
     quotas: list[tuple[str, int, str]] = []
@@ -219,11 +197,11 @@ def check_before(
         quotas = _quotas_needed(sagemaker, arguments, found)
     # Without an answer within seconds, the quotas stay unknown.
     patience = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
-    known = read_quotas(session.client("service-quotas", config=patience), {q[0] for q in quotas})
+    known = preflight.read_quotas(session.client("service-quotas", config=patience), {q[0] for q in quotas})
     quota_texts = []
     for quota, needed, option in quotas:
         with _collecting(problems):
-            quota_texts.append(f"{quota}: {check_quota(known, quota, needed, option)}")
+            quota_texts.append(f"{quota}: {preflight.check_quota(known, quota, needed, option)}")
     if problems:
         raise PreflightError(problems)
     counts = {split: sum(classes.values()) for split, classes in manifest["counts"].items()}
@@ -288,9 +266,8 @@ def train(session: Any, arguments: argparse.Namespace, bucket: str, role: Role, 
 def serve(
     session: Any,
     name: str,
+    arguments: argparse.Namespace,
     *,
-    endpoint: str,
-    instance_type: str,
     model_data: str,
     bucket: str,
     role: Role,
@@ -301,20 +278,20 @@ def serve(
     Returns SageMaker's description of the endpoint, the seconds until it was in service, and the
     previous configuration, "" for a new endpoint.
     """
-    sagemaker = session.client("sagemaker")
-    image = image_uri(session.region_name, instance_type, "inference")
+    sagemaker, endpoint = session.client("sagemaker"), arguments.endpoint
+    image = image_uri(session.region_name, arguments.endpoint_instance, "inference")
     retry_while_role_propagates(
         lambda: create_model(sagemaker, name, image=image, model_data=model_data, role_arn=role.arn),
         changed=role.changed,
     )
-    create_endpoint_config(sagemaker, name, model=name, instance_type=instance_type, bucket=bucket)
+    create_endpoint_config(sagemaker, name, model=name, instance_type=arguments.endpoint_instance, bucket=bucket)
     start = time.monotonic()
     try:
         former = put_endpoint(sagemaker, endpoint, name, console=console)
         found = wait_in_service(sagemaker, endpoint, name, console=console)
     except KeyboardInterrupt:
         console.print(
-            f"\nEndpoint {endpoint} is still being created. {cost_reminder(instance_type)}\n"
+            f"\nEndpoint {endpoint} is still being created. {cost_reminder(arguments.endpoint_instance)}\n"
             f"To continue with this model, add --model-data {model_data}",
             markup=False,
         )

@@ -34,11 +34,5 @@ def _templates(folder: Path) -> Any:
         lstrip_blocks=True,
     )
     environment.globals["project"] = project().name
-    environment.filters |= {
-        "count": count,
-        "duration": duration,
-        "moment": moment,
-        "number": number,
-        "percent": percent,
-    }
+    environment.filters |= {text.__name__: text for text in (count, duration, moment, number, percent)}
     return environment

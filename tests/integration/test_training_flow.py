@@ -64,19 +64,13 @@ def commands(laptop_aws, tmp_path):
     commands.run("cleanup", "--endpoint", ENDPOINT, "--yes")
 
 
-def capture_files(aws):
-    prefix = f"captures/{ENDPOINT}/"
-    pages = aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
-    return [item["Key"] for page in pages for item in page.get("Contents", [])]
-
-
 def captured(aws):
     """Return the captured pairs of request and answer, from all files."""
-    s3 = aws.client("s3")
-    lines = []
-    for key in capture_files(aws):
-        assert re.fullmatch(rf"captures/{ENDPOINT}/AllTraffic/(\d+/){{4}}[^/]+\.jsonl", key)
-        lines += s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode().splitlines()
+    s3, lines = aws.client("s3"), []
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"captures/{ENDPOINT}/"):
+        for key in (item["Key"] for item in page.get("Contents", [])):
+            assert re.fullmatch(rf"captures/{ENDPOINT}/AllTraffic/(\d+/){{4}}[^/]+\.jsonl", key)
+            lines += s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode().splitlines()
     return [json.loads(line)["captureData"] for line in lines]
 
 
@@ -176,37 +170,30 @@ GOOD = (
 )
 
 
-@pytest.mark.parity("endpoint-lifecycle")
-def test_failed_endpoint_is_replaced_by_the_next_run(commands, laptop_aws):
-    # GIVEN a model whose serving script does not load
+@pytest.mark.parity("endpoint-lifecycle", "endpoint-update")
+def test_failed_endpoint_is_replaced_and_failed_update_keeps_the_previous_model(commands, laptop_aws):
+    sagemaker = laptop_aws.client("sagemaker")
     broken = put_archive(laptop_aws, "broken.tar.gz", {"code/inference.py": "raise RuntimeError('no such weights')"})
+    good = put_archive(laptop_aws, "good.tar.gz", {"code/inference.py": GOOD})
+
+    # WHEN the first model's script does not load, THEN the endpoint fails
     done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", broken)
     assert done.returncode == 1
     assert f"Endpoint {ENDPOINT} is Failed" in done.stderr
     assert "it replaces the failed endpoint" in done.stderr
 
-    # WHEN it runs again with a script that loads
-    good = put_archive(laptop_aws, "good.tar.gz", {"code/inference.py": GOOD})
+    # WHEN the next one does, THEN the endpoint is in service, without the model of the first attempt
     report = commands.create_endpoint("--model-data", good)
-
-    # THEN the endpoint is in service, without the model of the first attempt
     assert report["smoke_test"]["label"] == "a"
-    sagemaker = laptop_aws.client("sagemaker")
     assert sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointStatus"] == "InService"
     models = sagemaker.list_models(NameContains=ENDPOINT)["Models"]
     assert [m["ModelName"] for m in models] == [report["model"]]
 
-
-@pytest.mark.parity("endpoint-update")
-def test_failed_update_keeps_the_previous_model(commands, laptop_aws):
-    good = put_archive(laptop_aws, "good.tar.gz", {"code/inference.py": GOOD})
-    before = commands.create_endpoint("--model-data", good)
-    broken = put_archive(laptop_aws, "broken.tar.gz", {"code/inference.py": "raise RuntimeError('no')"})
+    # WHEN an update does not load, THEN the endpoint keeps its configuration
     done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", broken)
     assert done.returncode == 1
-    assert f"still serves its previous configuration {before['endpoint_config']}" in done.stderr
-    found = laptop_aws.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
-    assert found["EndpointConfigName"] == before["endpoint_config"]
+    assert f"still serves its previous configuration {report['endpoint_config']}" in done.stderr
+    assert sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"] == report["endpoint_config"]
 
 
 @pytest.mark.parity("endpoint-model-data")

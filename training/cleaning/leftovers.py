@@ -8,16 +8,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from common import settings
+from common.errors import none_if_missing
 from common.labels.label import is_label_key
-from common.settings import (
-    CAPTURES_PREFIX,
-    CHECKPOINTS_PREFIX,
-    JOBS_PREFIX,
-    LABELS_PREFIX,
-    STAGED_PREFIX,
-    default_bucket,
-    project,
-)
+from common.settings import CAPTURES_PREFIX, LABELS_PREFIX, STAGED_PREFIX
 from training.cleaning.versions import KeyTest, any_key, count_versions
 from training.endpoint.endpoint import (
     LOG_GROUP_PREFIX,
@@ -37,7 +31,7 @@ KEEP_LABELS = (
     "people decided these; --labels deletes them too. The stack's deletion deletes their pictures: run"
     " `stage_data SOURCE --labels project` before, to train on them"
 )
-JOB_FOLDERS = (JOBS_PREFIX, CHECKPOINTS_PREFIX)  # each has a folder per job
+JOB_FOLDERS = (settings.JOBS_PREFIX, settings.CHECKPOINTS_PREFIX)  # each has a folder per job
 MADE_NAME = r"(.+)-\d{14}"  # of a job, a model and a configuration: the endpoint's name and the time
 
 # States of a bucket that belongs to its stack. `sam delete` leaves DELETE_FAILED if a bucket was not empty.
@@ -182,7 +176,9 @@ def _training_bucket(s3: Any, scope: Scope, ours: bool | None) -> Iterator[Lefto
     foreign_captures = ours is False and count_versions(s3, bucket, captures) > 0
     reason = scope.keep_data
     # The tag alone does not show it: companies tag all buckets of a project to allocate costs.
-    if not reason and not (bucket == default_bucket(scope.account, scope.region) and _bucket_is_ours(s3, bucket)):
+    if not reason and not (
+        bucket == settings.default_bucket(scope.account, scope.region) and _bucket_is_ours(s3, bucket)
+    ):
         reason = NOT_OURS
     if not reason and foreign_captures:
         reason = "holds captures of an endpoint that this project did not make"
@@ -241,7 +237,7 @@ def _stack_objects(cloudformation: Any, s3: Any, scope: Scope) -> Iterator[Lefto
         raise
     outputs = {out["OutputKey"]: out["OutputValue"] for out in stack.get("Outputs", [])}
     serves = outputs.get("EndpointName")
-    if project().tag not in stack.get("Tags", []):
+    if settings.project().tag not in stack.get("Tags", []):
         yield Kept("stack", scope.stack, NOT_OURS)
         return
     if serves != scope.endpoint:
@@ -268,23 +264,12 @@ def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[Leftover]:
 
 
 def _bucket_exists(s3: Any, bucket: str) -> bool:
-    try:
-        s3.head_bucket(Bucket=bucket)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("404", "NoSuchBucket"):
-            return False
-        raise
-    return True
+    return none_if_missing(s3.head_bucket, "404", "NoSuchBucket", Bucket=bucket) is not None
 
 
 def _bucket_is_ours(s3: Any, bucket: str) -> bool:
-    try:
-        tags = s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchTagSet":
-            return False
-        raise
-    return project().tag in tags
+    tagging = none_if_missing(s3.get_bucket_tagging, "NoSuchTagSet", Bucket=bucket) or {"TagSet": []}
+    return settings.project().tag in tagging["TagSet"]
 
 
 def _job_logs(logs: Any, endpoint: str) -> Iterator[Leftover]:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from botocore.exceptions import ClientError
 
-from common.errors import ExpectedError
+from common.account import Caller
+from common.errors import ExpectedError, none_if_missing
 from common.settings import project
 
 T = TypeVar("T")
@@ -107,12 +108,8 @@ def trust_policy(account: str) -> dict[str, Any]:
 
 def find_role(iam: Any, name_or_arn: str) -> dict[str, Any] | None:
     """Return IAM's description of a role, None if it does not exist."""
-    name = name_or_arn.rsplit("/", 1)[-1]
-    try:
-        role: dict[str, Any] = iam.get_role(RoleName=name)["Role"]
-    except iam.exceptions.NoSuchEntityException:
-        return None
-    return role
+    found = none_if_missing(iam.get_role, "NoSuchEntity", RoleName=name_or_arn.rsplit("/", 1)[-1]) or {}
+    return found.get("Role")
 
 
 def is_ours(role: dict[str, Any]) -> bool:
@@ -120,7 +117,7 @@ def is_ours(role: dict[str, Any]) -> bool:
     return project().tag in role.get("Tags", [])
 
 
-def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: str) -> Role:
+def ensure_role(iam: Any, caller: Caller, *, region: str, bucket: str) -> Role:
     """Create the project's role, or update its policy; return it.
 
     Raises RoleUnusableError if a role of that name lacks the project's tag, or the caller may not create it.
@@ -133,15 +130,17 @@ def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: 
         if not role:
             role = iam.create_role(
                 RoleName=name,
-                AssumeRolePolicyDocument=json.dumps(trust_policy(account)),
+                AssumeRolePolicyDocument=json.dumps(trust_policy(caller.account)),
                 Description=f"SageMaker training and serving of {project().name}",
                 Tags=[project().tag],
             )["Role"]
             changed = True
-        policy = execution_policy(bucket, partition)
+        policy = execution_policy(bucket, caller.partition)
         # A caller without permission to write can use a policy that is up to date.
-        if _inline_policy(iam, name, bucket) != policy:
-            iam.put_role_policy(RoleName=name, PolicyName=policy_name(bucket), PolicyDocument=json.dumps(policy))
+        inline = {"RoleName": name, "PolicyName": policy_name(bucket)}
+        current = none_if_missing(iam.get_role_policy, "NoSuchEntity", **inline) or {}
+        if current.get("PolicyDocument") != policy:
+            iam.put_role_policy(**inline, PolicyDocument=json.dumps(policy))
             changed = True
     except ClientError as error:
         if error.response["Error"]["Code"] not in DENIED:
@@ -154,16 +153,16 @@ def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: 
     return Role(str(role["Arn"]), changed)
 
 
-def check_role(iam: Any, name_or_arn: str, *, bucket: str, account: str, partition: str) -> str:
+def check_role(iam: Any, name_or_arn: str, caller: Caller, bucket: str) -> str:
     """Return the role's ARN after checking that SageMaker may assume it and that it can use the bucket.
 
     Raises RoleUnusableError. An ARN that the caller may not look up passes: SageMaker itself checks it later.
     """
     by_arn = name_or_arn.startswith("arn:")
-    owner = name_or_arn.split(":")[4] if by_arn and name_or_arn.count(":") > 4 else account
-    if owner != account:
+    owner = name_or_arn.split(":")[4] if by_arn and name_or_arn.count(":") > 4 else caller.account
+    if owner != caller.account:
         raise RoleUnusableError(
-            f"The role {name_or_arn} is of account {owner}, and SageMaker in {account} assumes"
+            f"The role {name_or_arn} is of account {owner}, and SageMaker in {caller.account} assumes"
             " roles of its own account only: give one of those with --role."
         )
     try:
@@ -184,7 +183,7 @@ def check_role(iam: Any, name_or_arn: str, *, bucket: str, account: str, partiti
             return name_or_arn
         raise RoleUnusableError(f"You may not look up the role {name_or_arn}: give its ARN with --role.") from error
     arn = str(role["Arn"])
-    denied = _denied(iam, arn, bucket, partition)
+    denied = _denied(iam, arn, bucket, caller.partition)
     if denied:
         raise RoleUnusableError(
             f"The role {arn} lacks {', '.join(denied)} on the bucket {bucket}: add them, or give another with --role."
@@ -224,14 +223,6 @@ def _may_pass(error: ClientError, changed: bool) -> bool:
         return True
     signs = ("no s3 objects found", "s3:listbucket", "s3:getobject", "access denied")
     return changed and any(sign in message for sign in signs)
-
-
-def _inline_policy(iam: Any, name: str, bucket: str) -> Any:
-    try:
-        policy = iam.get_role_policy(RoleName=name, PolicyName=policy_name(bucket))
-        return policy["PolicyDocument"]
-    except iam.exceptions.NoSuchEntityException:
-        return None
 
 
 def _trusts_sagemaker(document: dict[str, Any]) -> bool:

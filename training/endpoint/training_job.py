@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from common.errors import ExpectedError
+from common.errors import ExpectedError, none_if_missing
 from common.settings import CHECKPOINTS_PREFIX, JOBS_PREFIX, ROOT, STAGED_PREFIX, project
 from common.waiting import Status, wait_until_done
 from training.endpoint.images import image_uri
@@ -80,45 +80,36 @@ def start_training_job(
     logging.getLogger("sagemaker.config").setLevel(logging.WARNING)
 
     from sagemaker.core.helper.session_helper import Session
-    from sagemaker.core.training.configs import (
-        CheckpointConfig,
-        Compute,
-        InputData,
-        MetricDefinition,
-        OutputDataConfig,
-        SourceCode,
-        StoppingCondition,
-        Tag,
-    )
+    from sagemaker.core.training import configs
     from sagemaker.train import ModelTrainer
 
     trainer = ModelTrainer(
         # Without a bucket, the SDK asks STS at a fixed host for its default.
         sagemaker_session=Session(boto_session=session, default_bucket=bucket, sagemaker_config=SDK_SETTINGS),
         training_image=image_uri(session.region_name, instance_type, "training"),
-        source_code=SourceCode(source_dir=str(SOURCE_DIR), entry_script=ENTRY_SCRIPT),
-        compute=Compute(
+        source_code=configs.SourceCode(source_dir=str(SOURCE_DIR), entry_script=ENTRY_SCRIPT),
+        compute=configs.Compute(
             instance_type=instance_type,
             instance_count=1,
             volume_size_in_gb=VOLUME_GB,
             enable_managed_spot_training=max_wait_s is not None,
         ),
-        stopping_condition=StoppingCondition(
+        stopping_condition=configs.StoppingCondition(
             max_runtime_in_seconds=max_run_s,
             **({} if max_wait_s is None else {"max_wait_time_in_seconds": max_wait_s}),
         ),
         # Without the slash, SageMaker fetches every key with the same beginning.
-        checkpoint_config=CheckpointConfig(s3_uri=f"{checkpoints.rstrip('/')}/") if checkpoints else None,
-        output_data_config=OutputDataConfig(s3_output_path=f"s3://{bucket}/{JOBS_PREFIX}"),
+        checkpoint_config=configs.CheckpointConfig(s3_uri=f"{checkpoints.rstrip('/')}/") if checkpoints else None,
+        output_data_config=configs.OutputDataConfig(s3_output_path=f"s3://{bucket}/{JOBS_PREFIX}"),
         input_s3_key_prefix=JOBS_PREFIX,
         base_job_name=base_name,
         role=role_arn,
         hyperparameters=dict(hyperparameters),
-        tags=[Tag(key=project().tag["Key"], value=project().tag["Value"])],
-    ).with_metric_definitions([MetricDefinition(name=name, regex=name + METRIC_VALUE) for name in METRICS])
+        tags=[configs.Tag(key=project().tag["Key"], value=project().tag["Value"])],
+    ).with_metric_definitions([configs.MetricDefinition(name=name, regex=name + METRIC_VALUE) for name in METRICS])
     trainer.train(
         input_data_config=[
-            InputData(channel_name=split, data_source=f"s3://{bucket}/{STAGED_PREFIX}/{split}/")
+            configs.InputData(channel_name=split, data_source=f"s3://{bucket}/{STAGED_PREFIX}/{split}/")
             for split in ("train", "validation")
         ],
         wait=False,
@@ -171,11 +162,7 @@ def new_checkpoints_uri(bucket: str, base_name: str) -> str:
 
 def stop_training_job(sagemaker: Any, job: str) -> None:
     """Ask SageMaker to stop a job; do nothing if it has already ended."""
-    try:
-        sagemaker.stop_training_job(TrainingJobName=job)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ValidationException":
-            raise
+    none_if_missing(sagemaker.stop_training_job, "ValidationException", TrainingJobName=job)
 
 
 def delete_training_job(sagemaker: Any, job: str, console: Console) -> None:

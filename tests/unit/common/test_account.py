@@ -49,7 +49,7 @@ def test_check_credentials_returns_the_caller_with_its_partition():
     sts, stubber = stubbed("sts")
     arn = f"arn:aws-cn:iam::{ACCOUNT}:user/me"
     stubber.add_response("get_caller_identity", {"Account": ACCOUNT, "Arn": arn, "UserId": "U"})
-    assert check_credentials(sts) == Caller(ACCOUNT, arn, "aws-cn")
+    assert check_credentials(sts) == Caller(ACCOUNT, "aws-cn")
 
 
 @pytest.mark.parity("s3-bucket-name", "s3-wrong-region")

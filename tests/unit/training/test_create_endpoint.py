@@ -41,7 +41,7 @@ from training.endpoint.role import Role, RoleUnusableError
 from training.endpoint.training_job import TrainingFailedError, TrainingResult
 
 ROLE = Role("role", changed=False)
-CALLER = Caller(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/me", "aws")
+CALLER = Caller(ACCOUNT, "aws")
 MANIFEST = {
     "counts": {split: {"bicycle": 1} for split in ("train", "validation", "test")},
     "files": {"test/bicycle/b.png": {}, "test/bicycle/a.png": {}, "train/bicycle/0.png": {}},
@@ -232,10 +232,6 @@ def test_invalid_endpoint_name_is_refused():
         parse_arguments(["--endpoint", "a" * 49])  # too long for a job's name
 
 
-def test_hyperparameters_may_begin_with_hyphens():
-    assert parse_arguments(["--hyperparameters=--epochs=3"]).hyperparameters == {"epochs": "3"}
-
-
 @pytest.fixture
 def start_training(monkeypatch, console):
     """Run train with these results of SageMaker, raised if exceptions; return the arguments that train passes on."""
@@ -286,26 +282,24 @@ def test_ctrl_c_while_a_job_starts_names_the_command_that_stops_it(start_trainin
     assert "python -m training.cleanup stops it" in console.file.getvalue()
 
 
-def test_training_on_demand_has_no_wait_and_no_checkpoints(start_training):
-    calls = start_training("--max-run", "60")
-    assert (calls["max_run_s"], calls["max_wait_s"], calls["checkpoints"]) == (60, None, "")
-    assert calls["wait_s"] == 60
+GIVEN_CHECKPOINTS = "s3://b/checkpoints/e-20260102030405"
 
 
 @pytest.mark.parity("training-spot")
-def test_training_on_spot_waits_twice_as_long_and_keeps_checkpoints(start_training):
-    calls = start_training("--spot", "--max-run", "60")
-    assert (calls["max_run_s"], calls["max_wait_s"], calls["wait_s"]) == (60, 120, 120)
-    assert re.fullmatch(r"s3://b/checkpoints/e-\d{14}", calls["checkpoints"])
-    assert start_training("--spot", "--max-run", "60", "--max-wait", "90")["max_wait_s"] == 90
-
-
-@pytest.mark.parametrize("spot", [(), ("--spot",)])
-def test_training_continues_from_given_checkpoints(start_training, spot):
-    uri = "s3://b/checkpoints/e-20260102030405"
-    calls = start_training(*spot, "--checkpoints", uri)
-    assert calls["checkpoints"] == uri
-    assert (calls["max_wait_s"] is not None) is bool(spot)
+@pytest.mark.parametrize(
+    ("argv", "max_wait_s", "checkpoints"),
+    [
+        ([], None, ""),
+        (["--spot"], 120, r"s3://b/checkpoints/e-\d{14}"),
+        (["--spot", "--max-wait", "90"], 90, r"s3://b/checkpoints/e-\d{14}"),
+        (["--checkpoints", GIVEN_CHECKPOINTS], None, GIVEN_CHECKPOINTS),
+        (["--spot", "--checkpoints", GIVEN_CHECKPOINTS], 120, GIVEN_CHECKPOINTS),
+    ],
+)
+def test_train_passes_limits_and_checkpoints(start_training, argv, max_wait_s, checkpoints):
+    calls = start_training("--max-run", "60", *argv)
+    assert (calls["max_run_s"], calls["max_wait_s"], calls["wait_s"]) == (60, max_wait_s, max_wait_s or 60)
+    assert re.fullmatch(checkpoints, calls["checkpoints"])
 
 
 def test_training_time_states_what_spot_instances_saved():
@@ -352,7 +346,7 @@ def create(monkeypatch, console):
 
     def run(*argv, **steps):
         session = StubbedSession()
-        answer = {"Account": ACCOUNT, "Arn": CALLER.arn}
+        answer = {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/me"}
         session.stub("sts").add_response("get_caller_identity", answer)
         monkeypatch.setattr("boto3.Session", lambda: session)
         result = TrainingResult("job", "s3://b/jobs/job/output/model.tar.gz", 1, 1, None)
@@ -456,10 +450,16 @@ def test_model_without_recommendation_keeps_the_threshold_of_samconfig(created):
     assert f"Threshold: It has no held_out.json. So {threshold} stays, as in samconfig" in shown
 
 
-def test_max_error_becomes_a_hyperparameter():
-    arguments = parse_arguments(["--max-error", "0.02", "--hyperparameters", "epochs=3"])
-    assert arguments.hyperparameters == {"epochs": "3", "max-error": "0.02"}
-    assert parse_arguments([]).hyperparameters == {}
+@pytest.mark.parametrize(
+    ("argv", "hyperparameters"),
+    [
+        ([], {}),
+        (["--hyperparameters=--epochs=3"], {"epochs": "3"}),
+        (["--max-error", "0.02", "--hyperparameters", "epochs=3"], {"epochs": "3", "max-error": "0.02"}),
+    ],
+)
+def test_arguments_become_hyperparameters(argv, hyperparameters):
+    assert parse_arguments(argv).hyperparameters == hyperparameters
 
 
 def test_ctrl_c_while_the_endpoint_is_created_states_the_cost(monkeypatch, console):
@@ -473,8 +473,7 @@ def test_ctrl_c_while_the_endpoint_is_created_states_the_cost(monkeypatch, conso
         serve(
             StubbedSession(),
             "e-1",
-            endpoint="e",
-            instance_type="ml.m5.large",
+            parse_arguments(["--endpoint", "e"]),
             model_data="s3://b/m.tar.gz",
             bucket="b",
             role=ROLE,

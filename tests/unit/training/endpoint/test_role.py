@@ -5,6 +5,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
+from common.account import Caller
 from common.settings import project
 from tests.unit.aws_stubs import ACCOUNT, REGION, Sleeps, client_error, stubbed
 from training.endpoint.role import (
@@ -23,6 +24,7 @@ from training.endpoint.role import (
 NAME = f"scones-unlimited-sagemaker-{REGION}"
 ARN = f"arn:aws:iam::{ACCOUNT}:role/{NAME}"
 BUCKET = "pictures"
+CALLER = Caller(ACCOUNT, "aws")
 
 
 def role(tags=(), trust=None):
@@ -56,11 +58,11 @@ def iam():
 
 
 def check(iam, name=ARN):
-    return check_role(iam, name, bucket=BUCKET, account=ACCOUNT, partition="aws")
+    return check_role(iam, name, CALLER, BUCKET)
 
 
-def ensure(iam):
-    return ensure_role(iam, region=REGION, account=ACCOUNT, partition="aws", bucket=BUCKET)
+def ensure(iam, bucket=BUCKET):
+    return ensure_role(iam, CALLER, region=REGION, bucket=bucket)
 
 
 def policy_of(bucket):
@@ -178,8 +180,7 @@ def test_ensure_role_for_another_bucket_adds_a_second_policy(iam):
     iam.stubber.add_response("get_role", role(tags=[project().tag]))
     iam.stubber.add_client_error("get_role_policy", "NoSuchEntity", "no", http_status_code=404)
     iam.stubber.add_response("put_role_policy", {}, policy_of("another") | {"PolicyName": "training-another"})
-    found = ensure_role(iam, region=REGION, account=ACCOUNT, partition="aws", bucket="another")
-    assert found == (ARN, True)
+    assert ensure(iam, "another") == (ARN, True)
     iam.stubber.assert_no_pending_responses()
 
 
