@@ -129,7 +129,7 @@ def clean_up(arguments: argparse.Namespace, console: Console) -> int:
         return 1
     stays = ", ".join(f"{kept.kind} {kept.name}" for kept in last.kept)
     rest = f"all that is left was kept: {stays}." if stays else "nothing is left."
-    console.print(f"Looked again: {rest} The stack itself goes with `sam delete`.", markup=False)
+    console.print(f"Looked again: {rest} Delete the stack itself with `sam delete`.", markup=False)
     return 0
 
 
