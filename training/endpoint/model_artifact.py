@@ -116,7 +116,7 @@ def read_model_artifact(s3: Any, uri: str) -> ModelArtifact:
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise ModelArtifactError(f"{uri} cannot be read: {error}") from error
     if HELD_OUT not in found or METADATA not in found:
-        raise NoHeldOutAnswersError(f"{uri} has no {HELD_OUT}: an older version, or another project, made it.")
+        raise NoHeldOutAnswersError(f"{uri} has no {HELD_OUT}: it is older than this version, or not this project's.")
     metadata = _object(found[METADATA], METADATA)
     return ModelArtifact(metadata, _read_held_out(_object(found[HELD_OUT], HELD_OUT)))
 

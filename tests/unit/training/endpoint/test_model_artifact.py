@@ -55,7 +55,7 @@ def test_archive_that_unpacks_to_too_much_is_refused(monkeypatch):
     ("archive", "length", "message"),
     [
         (b"", 500 * 1024**2, "has 500 MiB, far more than"),  # not downloaded
-        (model_archive(None), None, r"has no held_out\.json: an older version"),
+        (model_archive(None), None, r"has no held_out\.json: it is older than"),
     ],
 )
 def test_archive_of_another_kind_is_refused(archive, length, message):
