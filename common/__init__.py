@@ -1,1 +1,1 @@
-"""What several parts of the project share."""
+"""Code that several parts of the project share."""

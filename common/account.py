@@ -1,19 +1,9 @@
-"""The account, its region and its training bucket: checks before anything costs money."""
+"""Checks of region, credentials and training bucket, before anything costs money."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import (
-    ClientError,
-    CredentialRetrievalError,
-    HTTPClientError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProfileNotFound,
-)
-from botocore.exceptions import (
-    ConnectionError as AwsConnectionError,
-)
+from botocore import exceptions
 
 from common.errors import ExpectedError
 
@@ -23,54 +13,57 @@ class RegionMissingError(ExpectedError):
 
 
 class CredentialsError(ExpectedError):
-    """There are no AWS credentials, or AWS does not accept them."""
+    """AWS credentials are missing, or AWS does not accept them."""
 
 
 class BucketUnreachableError(ExpectedError):
-    """The training bucket is missing, closed to the caller, or in another region."""
+    """The training bucket does not exist, is closed to the caller, or is in another region."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who AWS says is asking: account (12 digits), ARN, and partition (aws, aws-cn, ...)."""
+    """The caller's account (12 digits) and partition (aws, aws-cn, ...)."""
 
     account: str
-    arn: str
     partition: str
 
 
 def check_region(session: Any) -> str:
-    """Return the session's region."""
+    """Return the session's region. Raises RegionMissingError."""
     if not session.region_name:
         raise RegionMissingError("No AWS region is set: export AWS_DEFAULT_REGION (for example us-east-1).")
     return str(session.region_name)
 
 
 def check_credentials(sts: Any) -> Caller:
-    """Ask STS who is calling."""
+    """Return the caller's identity. Raises CredentialsError."""
     try:
         identity = sts.get_caller_identity()
-    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
+    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.ProfileNotFound) as error:
         raise CredentialsError(
             "No AWS credentials were found: export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or"
             " AWS_PROFILE with the name of a profile in ~/.aws."
         ) from error
-    except (CredentialRetrievalError, ClientError) as error:
+    except (exceptions.CredentialRetrievalError, exceptions.ClientError) as error:
         raise CredentialsError(f"AWS does not accept the credentials ({error}): log in again.") from error
-    except (AwsConnectionError, HTTPClientError) as error:
+    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         raise CredentialsError(
             f"AWS cannot be reached ({error}): check the network, the region's name and, on the"
             " laptop's AWS, that `python -m local status` says it is running."
         ) from error
-    arn = str(identity["Arn"])
-    return Caller(account=str(identity["Account"]), arn=arn, partition=arn.split(":")[1])
+    return Caller(account=str(identity["Account"]), partition=str(identity["Arn"]).split(":")[1])
 
 
 def check_bucket(s3: Any, bucket: str, region: str) -> None:
-    """Check that the bucket is there, open to the caller, and in the region of the job."""
+    """Check that the bucket exists, that the caller may open it, and that it is in `region`.
+
+    Raises BucketUnreachableError.
+    """
+    found = region
     try:
         headers = s3.head_bucket(Bucket=bucket)["ResponseMetadata"].get("HTTPHeaders", {})
-    except ClientError as error:
+        found = headers.get("x-amz-bucket-region", region)
+    except exceptions.ClientError as error:
         code = error.response["Error"]["Code"]
         if code in ("404", "NoSuchBucket"):
             raise BucketUnreachableError(
@@ -82,16 +75,11 @@ def check_bucket(s3: Any, bucket: str, region: str) -> None:
                 f"You may not open the bucket {bucket}: ask for s3:ListBucket and s3:GetObject on"
                 " it, or name another with --bucket."
             ) from error
-        if code in ("301", "PermanentRedirect"):
-            raise BucketUnreachableError(_wrong_region(bucket, "another region", region)) from error
-        raise
-    where = headers.get("x-amz-bucket-region", region)
-    if where != region:
-        raise BucketUnreachableError(_wrong_region(bucket, where, region))
-
-
-def _wrong_region(bucket: str, where: str, region: str) -> str:
-    return (
-        f"The bucket {bucket} is in {where}, and a SageMaker job of {region} cannot read it: set"
-        " AWS_DEFAULT_REGION to the bucket's region, or name another with --bucket."
-    )
+        if code not in ("301", "PermanentRedirect"):
+            raise
+        found = "another region"
+    if found != region:
+        raise BucketUnreachableError(
+            f"The bucket {bucket} is in {found}, and a SageMaker job of {region} cannot read it: set"
+            " AWS_DEFAULT_REGION to the bucket's region, or name another with --bucket."
+        )

@@ -1,66 +1,54 @@
-"""Numbers on a command line: `type=` of argparse, which prints why one is refused."""
+"""Options that commands share, and the types of numbers on a command line, which raise argparse's error."""
 
 import argparse
 import math
+from collections.abc import Callable
+
+from common.settings import default_bucket, project
 
 
-def positive_number(text: str) -> float:
-    """Read a finite number above 0. Raises argparse's error."""
-    value = _number(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
+def _number(meaning: str, accepts: Callable[[float], bool]) -> Callable[[str], float]:
+    """Return the type of the numbers that `accepts` accepts; `meaning` completes "is not"."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan  # in no range
+        if not accepts(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {meaning}")
+        return value
+
+    return read
 
 
-def positive_integer(text: str) -> int:
-    """Read a whole number above 0. Raises argparse's error."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
+def _integer(meaning: str, accepts: Callable[[int], bool]) -> Callable[[str], int]:
+    """Return the type of the non-negative integers that `accepts` accepts; `meaning` completes "is not"."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or not accepts(int(text)):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {meaning}")
+        return int(text)
+
+    return read
 
 
-def non_negative_integer(text: str) -> int:
-    """Read a whole number, 0 or more. Raises argparse's error."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
-    return int(text)
+positive_number = _number("a number above 0", lambda value: 0 < value < math.inf)
+share = _number("a number from 0 to 1", lambda value: 0 <= value <= 1)
+inner_share = _number("a number between 0 and 1", lambda value: 0 < value < 1)
+seconds = _number("a number of seconds, 0 or more", lambda value: 0 <= value < math.inf)
+positive_integer = _integer("a whole number above 0", lambda value: value > 0)
+port = _integer("a TCP port, 0 to 65535", lambda value: value <= 65535)  # 0: any free port
 
 
-def port(text: str) -> int:
-    """Read a TCP port, 0 to 65535; 0 stands for a free one. Raises argparse's error."""
-    number = int(text) if text.isdecimal() else -1
-    if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a TCP port, 0 to 65535")
-    return number
+def add_endpoint_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --endpoint, whose default is the name in samconfig.toml."""
+    name = project().endpoint_name
+    text = f"name of the endpoint ({name}, from samconfig.toml)"
+    parser.add_argument("--endpoint", metavar="NAME", default=name, help=text)
 
 
-def share(text: str) -> float:
-    """Read a number from 0 to 1, both included. Raises argparse's error."""
-    value = _number(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return value
-
-
-def inner_share(text: str) -> float:
-    """Read a number between 0 and 1, neither of them included. Raises argparse's error."""
-    value = _number(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
-    return value
-
-
-def seconds(text: str) -> float:
-    """Read a finite number of seconds, 0 or more. Raises argparse's error."""
-    value = _number(text)
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
-    return value
-
-
-def _number(text: str) -> float:
-    """Return the number, NaN where it is none: NaN is in no range."""
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+def add_bucket_argument(parser: argparse.ArgumentParser, effect: str = "") -> None:
+    """Add --bucket; `effect` ends the help text."""
+    text = f"training bucket ({default_bucket('ACCOUNT', 'REGION')}){effect}"
+    parser.add_argument("--bucket", metavar="NAME", help=text)

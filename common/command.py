@@ -1,4 +1,4 @@
-"""Run a command of the project: its errors, Ctrl-C and exit status, the same for all of them."""
+"""Run a command of the project: errors, Ctrl-C and exit status."""
 
 import sys
 from collections.abc import Callable
@@ -9,19 +9,15 @@ from common.settings import ROOT
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
-def run_command(
-    name: str,
-    work: Callable[[], int | None],
-    interrupted: str | Callable[[], str] = "",
-) -> int:
-    """Do the work of a command and return its exit status.
+def run_command(name: str, work: Callable[[], int | None], interrupted: str | Callable[[], str] = "") -> int:
+    """Run a command and return its exit status.
 
-    ExpectedError and the errors of AWS and of files end it with their message and status 1 instead of a traceback.
+    ExpectedError and errors of AWS and of files end it with their message and status 1, without a traceback.
 
     Args:
-        name: the command's name, which begins each of its messages on stderr.
+        name: the command's name, with which each message on stderr begins.
         work: parses the command line and does the work; returns the exit status, None for 0.
-        interrupted: what Ctrl-C leaves behind, for the message; a function is called only then.
+        interrupted: the state that Ctrl-C leaves, for the message; a function is called only then.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -1,4 +1,4 @@
-"""Read an image classification endpoint's answer, in either of the two shapes that there are."""
+"""Read the answer of an image classification endpoint, in either of its two shapes."""
 
 import json
 from collections.abc import Sequence
@@ -9,22 +9,18 @@ SUM_TOLERANCE = 1e-3  # probabilities are printed with few digits
 
 
 class AnswerError(ExpectedError):
-    """The endpoint's answer is not probabilities that could be read off safely."""
+    """The endpoint's answer does not hold valid probabilities and labels."""
 
 
 def read_answer(body: bytes, class_names: Sequence[str] | None) -> dict[str, float]:
     """Return the probability of each class.
 
-    This project's endpoint answers `{"labels": [...], "probabilities": [...]}`; SageMaker's
-    built-in algorithm answers a bare list, which `class_names` name in its order.
-    Raises AnswerError.
+    This project's endpoint answers `{"labels": [...], "probabilities": [...]}`, SageMaker's built-in algorithm a
+    bare list in the order of `class_names`. Raises AnswerError.
     """
     try:
         answer = json.loads(body)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # the second of lists within lists, thousands deep
+    except (ValueError, RecursionError) as error:  # RecursionError: thousands of nested lists
         raise AnswerError(f"the endpoint answered {body[:80]!r}, which is not JSON") from error
     names: object = class_names
     if isinstance(answer, dict):
@@ -47,11 +43,11 @@ def _are_probabilities(answer: object) -> bool:
     return (
         isinstance(answer, list)
         and all(isinstance(p, int | float) and not isinstance(p, bool) for p in answer)
-        and all(0 <= p <= 1 for p in answer)  # which NaN is not either
+        and all(0 <= p <= 1 for p in answer)  # false for NaN too
         and abs(sum(answer) - 1) <= SUM_TOLERANCE
     )
 
 
 def _is_text(name: object) -> bool:
-    """Tell text from half a letter, such as JSON's "\\ud800", which no file could hold."""
+    """Tell whether it is text without a lone surrogate, such as JSON's "\\ud800", which UTF-8 cannot encode."""
     return isinstance(name, str) and not any("\ud800" <= letter <= "\udfff" for letter in name)

@@ -1,4 +1,4 @@
-"""Do many small things at the same time, such as uploads, with the first error ending them all."""
+"""Run many small tasks, such as uploads, in threads; the first error ends them all."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -19,9 +19,8 @@ def run_parallel(
 ) -> list[Result]:
     """Return `work(item)` of each item, in the items' order; `threads` run at a time.
 
-    `report` gets how many are done and their total. Raises the first error that `work` raises, or
-    KeyboardInterrupt: what has not begun is then left out, `stop` is set, for work under way to
-    look at, and nothing runs any more when this returns.
+    `report` gets the number done and the total. Raises the first error that `work` raises, or KeyboardInterrupt: then
+    tasks that have not begun are cancelled, `stop` is set for running ones to read, and all have ended.
     """
     with ThreadPoolExecutor(threads) as pool:
         begun: list[Future[Result]] = []

@@ -14,7 +14,7 @@ Outcome = Literal["accepted", "review", "failed"]
 ACCEPTED: Outcome = "accepted"
 REVIEW: Outcome = "review"
 FAILED: Outcome = "failed"  # a failed picture has no item
-REVIEWED = "reviewed"  # what the table has instead of "review" once a person has decided
+REVIEWED = "reviewed"  # replaces "review" in the table once a person has decided
 
 # The error of an execution whose picture is in review.
 LOW_CONFIDENCE_ERROR = "THRESHOLD_CONFIDENCE_NOT_MET"
@@ -42,10 +42,10 @@ class Prediction:
 
     Attributes:
         key: picture and version.
-        stored_outcome: "accepted", "review" or "reviewed", or what another version of the workflow wrote.
+        stored_outcome: "accepted", "review" or "reviewed", or a value of another version of the workflow.
         queued: whether the message of a picture in review is in the review queue.
         label: class of the answer, or a person's decision.
-        guess: the model's likeliest class, of a picture in review.
+        guess: the model's most likely class, of a picture in review.
         confidence: probability of the label or guess, in [0, 1].
         execution_arn: the execution that decided.
         decided_by: the person who decided.
@@ -76,7 +76,7 @@ class Prediction:
 
 
 def read_item(item: Mapping[str, Any]) -> Prediction:
-    """Read an item as DynamoDB returns it, whatever attributes it lacks."""
+    """Read an item as DynamoDB returns it; any attribute may be missing."""
     confidence = _value(item, "confidence", "N")
     return Prediction(
         PredictionKey(_value(item, "picture", "S") or "", _value(item, "version_id", "S") or ""),
@@ -92,7 +92,7 @@ def _value(item: Mapping[str, Any], name: str, kind: str) -> Any:
 
 
 def meets_threshold(confidence: float | None, threshold: float) -> bool:
-    """Tell whether a confidence is enough; none at all is not."""
+    """Tell whether a confidence meets the threshold; None does not."""
     return confidence is not None and confidence >= threshold
 
 

@@ -1,20 +1,11 @@
-"""Show how far a command has come: a bar on a terminal, now and then a line in a log."""
+"""Show a command's progress: a bar on a terminal, a line every 30 seconds in a log."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 SECONDS_BETWEEN_LINES = 30
 
@@ -23,17 +14,19 @@ Report = Callable[[int, int | None], None]
 
 @contextmanager
 def progress_bar(console: Console, title: str, transfer: bool = False) -> Iterator[Report]:
-    """Yield a function that takes what is done and the total, None where it is not known.
+    """Yield a function that takes the number done and the total, None if unknown.
 
-    Both count pieces, or bytes where `transfer` is set, which adds size, speed and time left.
+    They count items, with `transfer` bytes: then size, speed and time left are shown.
     """
     if not console.is_terminal:
         yield _lines(console, title, transfer)
         return
-    columns: list[ProgressColumn] = [TextColumn(title), BarColumn()]
-    columns += [DownloadColumn(), TransferSpeedColumn()] if transfer else [MofNCompleteColumn()]
-    # Averaged over minutes, since the speed of a slow host goes up and down.
-    with Progress(*columns, TimeRemainingColumn(), console=console, speed_estimate_period=120) as bar:
+    columns: list[progress.ProgressColumn] = [progress.TextColumn(title), progress.BarColumn()]
+    columns += (
+        [progress.DownloadColumn(), progress.TransferSpeedColumn()] if transfer else [progress.MofNCompleteColumn()]
+    )
+    # Averaged over minutes, since the speed of a slow host varies.
+    with progress.Progress(*columns, progress.TimeRemainingColumn(), console=console, speed_estimate_period=120) as bar:
         task = bar.add_task(title, total=None)
 
         def report(done: int, total: int | None) -> None:
@@ -54,7 +47,7 @@ def _lines(console: Console, title: str, transfer: bool) -> Report:
         began = began or (now, done)
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
-            # The first report may come this late itself: there is no speed to tell yet.
+            # If the first report comes this late, there is no speed yet.
             rate = (done - began[1]) / (now - began[0]) if now > began[0] else 0.0
             console.print(f"{title}: {progress_line(done, total, rate, transfer)}", markup=False)
 
@@ -62,14 +55,14 @@ def _lines(console: Console, title: str, transfer: bool) -> Report:
 
 
 def progress_line(done: int, total: int | None, rate: float, transfer: bool) -> str:
-    """Put progress in words. `rate` is pieces, or bytes, per second."""
-    scale, unit = (1e6, " MB") if transfer else (1, "")
-    digits = 1 if transfer else 0
-    words = f"{done / scale:.{digits}f}{unit}"
+    """Return the progress as text. `rate` is in items, or bytes, per second."""
+    scale, unit, digits = (1e6, " MB", 1) if transfer else (1, "", 0)
+    text = f"{done / scale:.{digits}f}"
     if total is not None:
-        words = f"{done / scale:.{digits}f} of {total / scale:.{digits}f}{unit}"
+        text += f" of {total / scale:.{digits}f}"
+    text += unit
     if transfer:
-        words += f", {rate / 1e3:.0f} kB/s"
+        text += f", {rate / 1e3:.0f} kB/s"
     if total is not None and rate > 0:
-        words += f", {(total - done) / rate / 60:.0f} minutes left"
-    return words
+        text += f", {(total - done) / rate / 60:.0f} minutes left"
+    return text

@@ -1,4 +1,4 @@
-"""Write what a command found out, whole or not at all."""
+"""Write a file whole or not at all."""
 
 import contextlib
 import json
@@ -8,12 +8,12 @@ from typing import Any
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Replace `path` by the value as JSON; makes its folder. A broken run leaves the old file."""
+    """Replace `path` by the value as JSON; create its folder."""
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by the text in UTF-8; makes its folder. A broken run leaves the old file."""
+    """Replace `path` by the text in UTF-8; create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as new:
         new.write_text(text, encoding="utf-8")
@@ -21,9 +21,9 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give the name of a file to write beside `path`, which replaces it at the end.
+    """Yield the path of a new file, which replaces `path` at the end.
 
-    An error, such as a full disk, or a Ctrl-C leaves the old file and nothing beside it.
+    An error, such as a full disk, or Ctrl-C deletes the new file and leaves the old one.
     """
     new = path.with_name(f"{path.name}.new")
     try:

@@ -1,7 +1,7 @@
-"""Which picture an execution is about: its input as every program here reads it.
+"""Read the picture from the input of an execution.
 
-A person or the batch starts the workflow with {"s3_bucket", "s3_key"[, "s3_version_id"]}, and an
-upload with S3's whole event detail, {"bucket": {"name"}, "object": {"key"[, "version-id"]}, ...}.
+The input of a person or the batch is {"s3_bucket", "s3_key"[, "s3_version_id"]}, that of an upload is the detail of
+S3's event, {"bucket": {"name"}, "object": {"key"[, "version-id"]}, ...}.
 """
 
 import json
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class S3Picture(NamedTuple):
-    """A version of an object in S3; `version_id` is None where the input does not say."""
+    """A version of an object in S3; `version_id` is None if the input has none."""
 
     bucket: str
     key: str
@@ -17,14 +17,14 @@ class S3Picture(NamedTuple):
 
     @property
     def uri(self) -> str:
-        """The object's name, as the predictions table has it."""
+        """The object's address, as in the predictions table."""
         return f"s3://{self.bucket}/{self.key}"
 
 
 def find_picture(where: dict[str, Any]) -> S3Picture | None:
-    """Return the picture that an execution's input names, as itself or by S3's event.
+    """Return the picture of an execution's input, None without one.
 
-    As in the state Locate Picture, an input that names one itself means that one.
+    As in the state Locate Picture, s3_bucket and s3_key take precedence over the event.
     """
     bucket, key, version = (where.get(n) for n in ("s3_bucket", "s3_key", "s3_version_id"))
     by_event = "s3_bucket" not in where and "s3_key" not in where
@@ -37,7 +37,7 @@ def find_picture(where: dict[str, Any]) -> S3Picture | None:
 
 
 def json_object(text: Any) -> dict[str, Any]:
-    """Return the JSON object that a text is, an empty one where it is none."""
+    """Parse a JSON object; return an empty one for any other text."""
     try:
         value = json.loads(text)
     except (TypeError, ValueError, RecursionError):

@@ -1,8 +1,4 @@
-"""Names that every part of the project shares, from the one file that a user edits: samconfig.toml.
-
-The endpoint's name and the confidence threshold are parameters of the stack, so they stand where
-`sam deploy` reads them, and the training side reads the same lines.
-"""
+"""The project's names, prefixes and folders, with the settings of samconfig.toml, the one file that a user edits."""
 
 import re
 import shlex
@@ -26,7 +22,7 @@ STAGED_PREFIX = "staged"
 JOBS_PREFIX = "jobs"
 CHECKPOINTS_PREFIX = "checkpoints"
 CAPTURES_PREFIX = "captures"
-LABELS_PREFIX = "review-labels"  # what people decided on the review page
+LABELS_PREFIX = "review-labels"  # people's decisions on the review page
 
 # On disk, relative to the folder that a command is started in.
 STAGED_FOLDER = Path("data/staged")
@@ -35,21 +31,19 @@ REPORTS_FOLDER = Path("reports")
 # SageMaker's own pattern and limit for names, in lower case as the template asks.
 ENDPOINT_NAME_PATTERN = r"[a-z0-9](-*[a-z0-9])*"
 ENDPOINT_NAME_LENGTH = 63
-# The name of a job, a model and an endpoint configuration of ours is that of the endpoint with a
-# hyphen and a time of 14 digits.
+# Jobs, models and endpoint configurations are named <endpoint>-<time of 14 digits>.
 MADE_ENDPOINT_NAME_LENGTH = ENDPOINT_NAME_LENGTH - 15
 
 
 class SettingsError(ExpectedError):
-    """samconfig.toml is missing, cannot be read, or holds a value that cannot work."""
+    """samconfig.toml is missing, unreadable, or has an invalid value."""
 
 
 @dataclass(frozen=True)
 class Project:
     """The settings in samconfig.toml.
 
-    `name` is the value of the tag `Project`; `confidence_threshold` is in [0, 1]; `parameters` are
-    all parameter overrides as text.
+    `name` is the value of the tag `Project`, `confidence_threshold` is in [0, 1], `parameters` has all overrides.
     """
 
     name: str
@@ -60,25 +54,24 @@ class Project:
 
     @property
     def tag(self) -> dict[str, str]:
-        """Return the tag that every resource of the project carries."""
+        """Return the tag of every resource of the project."""
         return {"Key": PROJECT_TAG_KEY, "Value": self.name}
 
 
 @cache
 def project() -> Project:
-    """Return the settings in the repository's samconfig.toml. Raises SettingsError."""
+    """Return the settings of the repository. Raises SettingsError."""
     return read_project(SAMCONFIG)
 
 
 def read_project(path: Path) -> Project:
-    """Read `[default.deploy.parameters]` of a samconfig.toml.
-
-    Raises SettingsError naming the file, the key and what to write there.
-    """
+    """Read `[default.deploy.parameters]` of a samconfig.toml. Raises SettingsError."""
     try:
         parameters: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))["default"]["deploy"]["parameters"]
         overrides = _pairs(parameters["parameter_overrides"])
-        stack, endpoint = _text(parameters["stack_name"]), overrides["EndpointName"]
+        stack, endpoint = parameters["stack_name"], overrides["EndpointName"]
+        if not isinstance(stack, str):
+            raise TypeError(f"{stack!r} is not text")
         threshold = overrides["ConfidenceThreshold"]
         name = _pairs(parameters["tags"])[PROJECT_TAG_KEY]
     except OSError as error:
@@ -125,15 +118,9 @@ def _check_name(name: str, where: str, what: str, longest: int) -> None:
 
 
 def _pairs(value: list[str] | str) -> dict[str, str]:
-    """Split `["Name=value", ...]`, or the one string that SAM accepts as well."""
+    """Return the pairs of `["Name=value", ...]`, or of the one string that SAM accepts too."""
     pairs = shlex.split(value) if isinstance(value, str) else value
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not text")
-    return value
 
 
 def _threshold(text: str, path: Path) -> float:

@@ -16,12 +16,11 @@ class StackNotFoundError(ExpectedError):
     """The workflow's stack does not exist, or lacks an output."""
 
 
-def add_stack_argument(parser: argparse.ArgumentParser) -> None:
-    """Add --stack-name, whose default is the name in samconfig.toml."""
+def add_stack_argument(parser: argparse.ArgumentParser, effect: str = "") -> None:
+    """Add --stack-name, whose default is the name in samconfig.toml; `effect` ends the help text."""
     name = settings.project().stack_name
-    parser.add_argument(
-        "--stack-name", metavar="NAME", default=name, help=f"the workflow's stack ({name}, from samconfig.toml)"
-    )
+    text = f"the workflow's stack ({name}, from samconfig.toml){effect}"
+    parser.add_argument("--stack-name", metavar="NAME", default=name, help=text)
 
 
 def stack_outputs(cloudformation: Any, stack_name: str, *more: str) -> dict[str, str]:

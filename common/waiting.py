@@ -1,4 +1,4 @@
-"""Wait for something on AWS, showing its status and the time that has passed."""
+"""Wait for a resource on AWS, and show its status and the elapsed time."""
 
 import sys
 import time
@@ -10,29 +10,20 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from common.errors import ExpectedError
 
-# A laptop's AWS answers in seconds, a real one in minutes: ask often at first, then seldom enough
-# to stay far from the rate at which SageMaker throttles Describe calls.
+# The laptop's AWS finishes in seconds, a real one in minutes: poll often at first, later far below the rate at
+# which SageMaker throttles Describe calls.
 FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 5.0
 DELAY_GROWTH = 1.3
 
 
 class WaitTimeoutError(ExpectedError):
-    """What was waited for did not happen in time. `seconds` is how long it was waited for."""
-
-    def __init__(self, title: str, status: str, seconds: float) -> None:
-        """Name what was waited for, and the status that it was left in."""
-        self.seconds = seconds
-        super().__init__(
-            f"{title} was still {status} after {seconds:.0f} s. It may still be running, and cost"
-            " money: look at it in the SageMaker console, or remove it with"
-            " `python -m training.cleanup`."
-        )
+    """A resource did not reach its final status in time."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """One look: what the thing is doing, whether it is over, and lines to print once."""
+    """Result of one poll: the status as text, whether it is final, and lines to print."""
 
     text: str
     done: bool
@@ -40,22 +31,21 @@ class Status:
 
 
 def make_console() -> Console:
-    """Return a console for a command's output; a CI log gets lines that are not cut at 80."""
+    """Return a console for a command's output; a log gets lines of up to 120 characters."""
     return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 
 
 def wait_until_done(
-    look: Callable[[], Status],
+    poll: Callable[[], Status],
     title: str,
     *,
     timeout_s: float,
     console: Console,
     sleep: Callable[[float], None] = time.sleep,
 ) -> float:
-    """Call `look` until its status is done; return the seconds that took.
+    """Poll until the status is final; return the elapsed seconds.
 
-    Every change of status becomes a line; a terminal also gets a clock that runs.
-    Raises WaitTimeoutError after `timeout_s` seconds.
+    Prints a line for each change of status, and shows a clock on a terminal. Raises WaitTimeoutError.
     """
     start = time.monotonic()
     delay, shown = FIRST_DELAY_S, ""
@@ -69,21 +59,21 @@ def wait_until_done(
     ) as progress:
         task = progress.add_task(title, total=None)
         while True:
-            status = look()
+            status = poll()
             elapsed = time.monotonic() - start
             for line in status.lines:
                 console.print(f"  {line}", markup=False)
             if status.text != shown:
-                console.print(f"{_clock(elapsed)} {title}: {status.text}", markup=False)
+                clock = f"{int(elapsed) // 60:2d}:{int(elapsed) % 60:02d}"
+                console.print(f"{clock} {title}: {status.text}", markup=False)
                 shown = status.text
             if status.done:
                 return elapsed
             if elapsed > timeout_s:
-                raise WaitTimeoutError(title, status.text, elapsed)
+                raise WaitTimeoutError(
+                    f"{title} was still {status.text} after {elapsed:.0f} s. It may still be running, and cost money:"
+                    " look at it in the SageMaker console, or remove it with `python -m training.cleanup`."
+                )
             progress.update(task, description=f"{title}: {status.text}")
             sleep(delay)
             delay = min(delay * DELAY_GROWTH, LONGEST_DELAY_S)
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60:2d}:{int(seconds) % 60:02d}"

@@ -1,6 +1,6 @@
-"""Delete all that the training side made, and empty the stack's buckets for `sam delete`.
+"""Delete all that the training commands made, and empty the stack's buckets: `python -m training.cleanup`.
 
-Run it before `sam delete`, and as often as you like: `python -m training.cleanup`.
+Run it before `sam delete`; it can run again at any time.
 """
 
 import argparse
@@ -16,15 +16,16 @@ from rich.table import Table
 
 from common import settings
 from common.account import check_credentials, check_region
+from common.arguments import add_bucket_argument, add_endpoint_argument
 from common.command import run_command
 from common.errors import ExpectedError
 from common.progress import progress_bar
 from common.reports import write_json
+from common.stack import add_stack_argument
 from common.waiting import Status, make_console, wait_until_done
 from training.cleaning.leftovers import (
     KEEP_LABELS,
     Found,
-    Kept,
     Leftover,
     Scope,
     find_leftovers,
@@ -35,12 +36,11 @@ from training.cleaning.leftovers import (
 from training.cleaning.versions import THREADS, delete_versions
 from training.endpoint.endpoint import delete_endpoint
 from training.endpoint.role import delete_role
-from training.endpoint.training_job import LOG_GROUP, stop_training_job
+from training.endpoint.training_job import LOG_GROUP, delete_training_job
 
 REPORT = settings.REPORTS_FOLDER / "cleanup" / "cleanup.json"
 
-STOP_TIMEOUT_S = 900  # a job gets two minutes to stop by itself, then SageMaker uploads its output
-PROOF_TIMEOUT_S = 60  # lists may show a deleted thing for some seconds
+PROOF_TIMEOUT_S = 60  # lists may show a deleted resource for some seconds
 
 
 class NotConfirmedError(ExpectedError):
@@ -48,14 +48,14 @@ class NotConfirmedError(ExpectedError):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Clean up; return the exit status, 1 when something is left."""
+    """Clean up; return the exit status, 1 if a resource is left."""
     return run_command(
         "cleanup", lambda: clean_up(parse_arguments(argv), make_console()), "run it again to delete the rest"
     )
 
 
 def clean_up(arguments: argparse.Namespace, console: Console) -> int:
-    """List, confirm, delete and list again; return 0 when only what is kept on purpose is left."""
+    """List, confirm, delete and list again; return 0 if only kept resources are left."""
     import boto3
 
     session: Any = boto3.Session()
@@ -76,7 +76,7 @@ def clean_up(arguments: argparse.Namespace, console: Console) -> int:
     )
     try:
         ours = owns_endpoint(sagemaker, scope.endpoint)
-    except ClientError:  # find_leftovers meets it again, and lists it
+    except ClientError:  # find_leftovers gets the same error and reports it
         ours = False
 
     def look() -> Found:
@@ -87,7 +87,8 @@ def clean_up(arguments: argparse.Namespace, console: Console) -> int:
     if not found.leftovers:
         console.print(f"Nothing to delete in {where}.")
     else:
-        console.print(leftovers_table(f"To delete in {where}", found.leftovers))
+        rows = [(item.kind, item.name, item.detail) for item in found.leftovers]
+        console.print(_table(f"To delete in {where}", "", rows))
     for kept in found.kept:
         console.print(f"kept: {kept.kind} {kept.name}: {kept.reason}", markup=False)
     for sentence in (*unseen, *found.unseen):
@@ -99,23 +100,26 @@ def clean_up(arguments: argparse.Namespace, console: Console) -> int:
 
     failures = delete_all(session, found.leftovers, console)
     last = wait_until_nothing_left(look, console) if found.leftovers else found
-    left = {(thing.kind, thing.name) for thing in last.leftovers}
-    deleted = [thing for thing in found.leftovers if (thing.kind, thing.name) not in left]
+    left = {(item.kind, item.name) for item in last.leftovers}
+    deleted = [item for item in found.leftovers if (item.kind, item.name) not in left]
     unseen += last.unseen
     write_json(
         REPORT,
         {
-            "deleted": [asdict(thing) for thing in deleted],
-            "kept": [asdict(thing) for thing in last.kept],
+            "deleted": [asdict(item) for item in deleted],
+            "kept": [asdict(item) for item in last.kept],
             "failures": failures,
-            "resources_left": [asdict(thing) for thing in last.leftovers],
+            "resources_left": [asdict(item) for item in last.leftovers],
             "not_looked_for": unseen,
         },
     )
     for sentence in (*failures, *(new for new in last.unseen if new not in found.unseen)):
         print(f"cleanup: {sentence}", file=sys.stderr)
-    if deleted or last.kept or last.leftovers:
-        console.print(result_table(deleted, last.kept, last.leftovers))
+    rows = [(item.kind, item.name, "deleted") for item in deleted]
+    rows += [(item.kind, item.name, f"kept: {item.reason}") for item in last.kept]
+    rows += [(item.kind, item.name, "still there") for item in last.leftovers]
+    if rows:
+        console.print(_table("Clean-up", "result", rows))
     if last.leftovers or unseen:
         print(
             f"cleanup: {len(last.leftovers)} still there, {len(unseen)} places that could not"
@@ -125,14 +129,14 @@ def clean_up(arguments: argparse.Namespace, console: Console) -> int:
         return 1
     stays = ", ".join(f"{kept.kind} {kept.name}" for kept in last.kept)
     rest = f"all that is left was kept: {stays}." if stays else "nothing is left."
-    console.print(f"Looked again: {rest} The stack itself goes with `sam delete`.", markup=False)
+    console.print(f"Looked again: {rest} Delete the stack itself with `sam delete`.", markup=False)
     return 0
 
 
 def why_shared(sagemaker: Any, endpoint: str, unseen: list[str]) -> str:
-    """Say why role, pictures and their bucket have to stay for others, "" where they need not.
+    """Return why the role, the pictures and their bucket must be kept for other endpoints, "" if not.
 
-    Adds a sentence to `unseen`, and keeps them, where the caller may not list other endpoints.
+    If the caller may not list other endpoints, they are kept and `unseen` gets a sentence.
     """
     try:
         others = other_endpoints(sagemaker, endpoint)
@@ -146,24 +150,21 @@ def confirm(count: int) -> None:
     """Ask on a terminal. Raises NotConfirmedError unless the answer is yes."""
     if not sys.stdin.isatty():
         raise NotConfirmedError("There is no terminal to ask on: pass --yes to delete these.")
-    if input(f"Delete these {count}? They cannot be brought back. [y/N] ").lower() not in (
-        "y",
-        "yes",
-    ):
+    if input(f"Delete these {count}? They cannot be restored. [y/N] ").lower() not in ("y", "yes"):
         raise NotConfirmedError("Nothing was deleted.")
 
 
 def delete_all(session: Any, found: list[Leftover], console: Console) -> list[str]:
-    """Delete one after the other; return what went wrong: one failure must not keep the rest."""
+    """Delete the resources in order, all despite failures; return a message for each failure."""
     deleters = _deleters(session, console)
     failures = []
-    for thing in found:
+    for item in found:
         try:
-            deleters[thing.kind](thing.name)
+            deleters[item.kind](item.name)
         except (ExpectedError, ClientError, BotoCoreError) as error:
-            failures.append(f"{thing.kind} {thing.name}: {error}")
+            failures.append(f"{item.kind} {item.name}: {error}")
         else:
-            console.print(f"deleted {thing.kind} {thing.name}", markup=False)
+            console.print(f"deleted {item.kind} {item.name}", markup=False)
     return failures
 
 
@@ -183,19 +184,6 @@ def wait_until_nothing_left(look: Callable[[], Found], console: Console) -> Foun
     return found
 
 
-def result_table(deleted: list[Leftover], kept: list[Kept], left: list[Leftover]) -> Table:
-    """List every resource with its result."""
-    rows = [(item.kind, item.name, "deleted") for item in deleted]
-    rows += [(item.kind, item.name, f"kept: {item.reason}") for item in kept]
-    rows += [(item.kind, item.name, "still there") for item in left]
-    return _table("Clean-up", "result", rows)
-
-
-def leftovers_table(title: str, found: list[Leftover]) -> Table:
-    """List what is to be deleted."""
-    return _table(title, "", [(item.kind, item.name, item.detail) for item in found])
-
-
 def _table(title: str, last_heading: str, rows: list[tuple[str, str, str]]) -> Table:
     table = Table("what", "name", last_heading, title=title)
     for column in table.columns:
@@ -210,30 +198,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training.cleanup",
         description="Delete the endpoint with its configurations, models, training jobs and logs,"
-        " the staged pictures, captures and training bucket, and the role that was made; empty the"
-        " stack's buckets, so that `sam delete` succeeds. Lists it all, asks, and looks again at"
-        " the end. What another endpoint of the project uses too is kept, and so are labels that"
-        " people gave, and an endpoint, a bucket, a role or a stack that the project did not make.",
+        " the staged pictures, captures and training bucket, and the project's role; empty the"
+        " stack's buckets, so that `sam delete` succeeds. Lists everything, asks, deletes and lists again."
+        " Keeps what another endpoint of the project uses, people's labels, and an endpoint, a bucket,"
+        " a role or a stack that the project did not make.",
     )
     add = parser.add_argument
-    add(
-        "--endpoint",
-        metavar="NAME",
-        default=settings.project().endpoint_name,
-        help=f"name of the endpoint ({settings.project().endpoint_name}, from samconfig.toml)",
-    )
-    add(
-        "--stack-name",
-        metavar="NAME",
-        default=settings.project().stack_name,
-        help="stack whose buckets are emptied if it serves this endpoint (%(default)s, samconfig.toml)",
-    )
-    add(
-        "--bucket",
-        metavar="NAME",
-        help=f"training bucket ({settings.default_bucket('ACCOUNT', 'REGION')}); any other stays,"
-        " without the staged pictures, jobs and captures of this endpoint",
-    )
+    add_endpoint_argument(parser)
+    add_stack_argument(parser, "; its buckets are emptied if it serves this endpoint")
+    add_bucket_argument(parser, "; another one is kept, without this endpoint's pictures, jobs and captures")
     add("--keep-data", action="store_true", help="keep the staged pictures and their bucket")
     add("--labels", action="store_true", help="also delete what people decided on the review page")
     add("--dry-run", action="store_true", help="only list what would be deleted")
@@ -244,7 +217,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _deleters(session: Any, console: Console) -> dict[str, Callable[[str], object]]:
-    """Return, for each kind of leftover, what deletes one by its name."""
+    """Return the function that deletes a resource by its name, for each kind."""
     from botocore.config import Config
 
     sagemaker, logs = session.client("sagemaker"), session.client("logs")
@@ -261,11 +234,11 @@ def _deleters(session: Any, console: Console) -> dict[str, Callable[[str], objec
         except ClientError as error:
             if error.response["Error"]["Code"] != "BucketNotEmpty":
                 raise
-            objects(f"{name}/")  # an endpoint's last captures may arrive after it is gone
+            objects(f"{name}/")  # the last captures may arrive after the endpoint is deleted
             s3.delete_bucket(Bucket=name)
 
     return {
-        "training job": lambda name: _delete_training_job(sagemaker, name, console),
+        "training job": lambda name: delete_training_job(sagemaker, name, console),
         "endpoint": lambda name: delete_endpoint(sagemaker, name, console=console),
         "endpoint configuration": lambda name: sagemaker.delete_endpoint_config(EndpointConfigName=name),
         "model": lambda name: sagemaker.delete_model(ModelName=name),
@@ -275,19 +248,6 @@ def _deleters(session: Any, console: Console) -> dict[str, Callable[[str], objec
         "log group": lambda name: logs.delete_log_group(logGroupName=name),
         "role": lambda name: delete_role(session.client("iam"), name),
     }
-
-
-def _delete_training_job(sagemaker: Any, job: str, console: Console) -> None:
-    """Delete the job; one that runs is stopped first, for only an ended one can be deleted."""
-
-    def look() -> Status:
-        status = sagemaker.describe_training_job(TrainingJobName=job)["TrainingJobStatus"]
-        return Status(status, done=status in ("Completed", "Failed", "Stopped"))
-
-    if not look().done:
-        stop_training_job(sagemaker, job)
-        wait_until_done(look, f"Training job {job}", timeout_s=STOP_TIMEOUT_S, console=console)
-    sagemaker.delete_training_job(TrainingJobName=job)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Train a model on the staged pictures and serve it: `python -m training.create_endpoint`.
 
-Run again, it trains anew and updates the endpoint in place; the endpoint answers all the while.
+A second run trains again and updates the endpoint in place, without downtime.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,17 +21,13 @@ from rich.table import Table
 
 from common import settings
 from common.account import Caller, check_bucket, check_credentials, check_region
-from common.arguments import inner_share, positive_integer
+from common.arguments import add_bucket_argument, add_endpoint_argument, inner_share, positive_integer
 from common.command import run_command
 from common.errors import ExpectedError
 from common.reports import write_json
 from common.waiting import make_console
-from training.endpoint.deployment import (
-    deploy_command,
-    deploy_parameters,
-    recommend,
-    threshold_words,
-)
+from training.endpoint import preflight
+from training.endpoint.deployment import deploy_command, deploy_parameters, recommend, threshold_words
 from training.endpoint.endpoint import (
     SmokeTestError,
     capture_uri,
@@ -46,17 +42,6 @@ from training.endpoint.endpoint import (
     wait_in_service,
 )
 from training.endpoint.images import image_uri
-from training.endpoint.preflight import (
-    check_checkpoints,
-    check_encryption,
-    check_instance_type,
-    check_model_data,
-    check_quota,
-    endpoint_quota,
-    read_manifest,
-    read_quotas,
-    training_quota,
-)
 from training.endpoint.role import Role, check_role, ensure_role, retry_while_role_propagates
 from training.endpoint.training_job import (
     TrainingFailedError,
@@ -73,43 +58,30 @@ ENDPOINT_INSTANCE = "ml.m5.large"
 MAX_RUN_S = 3600
 REPORT = settings.REPORTS_FOLDER / "create_endpoint" / "endpoint.json"
 
-# On demand in us-east-1, as price lists give them in 2026; https://aws.amazon.com/sagemaker/pricing/
+# On demand in us-east-1, prices of 2026; https://aws.amazon.com/sagemaker/pricing/
 HOSTING_USD_PER_HOUR = {"ml.t2.medium": 0.056, "ml.m5.large": 0.115, "ml.m5.xlarge": 0.23}
 HOURS_PER_MONTH = 730
 
 
 class PreflightError(ExpectedError):
-    """One or more things that would fail later; the message has a sentence for each."""
+    """One or more checks failed; the message has a sentence for each of `problems`."""
 
     def __init__(self, problems: Sequence[ExpectedError]) -> None:
-        """Keep the errors in `problems`."""
+        """Keep the errors of the checks."""
         self.problems = problems
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
 class CheckRefusedError(ExpectedError):
-    """AWS refused a call that a check needs."""
+    """AWS refused, or did not answer, a call that a check needs."""
 
 
 class ModelNotServedError(ExpectedError):
-    """A model was trained in this run, and then something failed. `model_data` is its address."""
-
-    def __init__(self, error: Exception, model_data: str) -> None:
-        """Say what went wrong, and how to go on without training again."""
-        self.model_data = model_data
-        super().__init__(f"{error}\nThe model was trained: to go on with it, add --model-data {model_data}")
+    """This run trained a model, and a later step failed."""
 
 
 class TrainingUnwatchedError(ExpectedError):
-    """A training job was started, and could not be waited for. `job` is its name."""
-
-    def __init__(self, error: Exception, job: str, model_data: str) -> None:
-        """Say what went wrong, that the job goes on, and how to go on once it has ended."""
-        self.job, self.model_data = job, model_data
-        super().__init__(
-            f"{error}\nTraining job {job} was started and may go on: look at it in the SageMaker"
-            f" console. Once it has completed, go on with it by adding --model-data {model_data}"
-        )
+    """This run started a training job, and waiting for it failed."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -118,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def create(arguments: argparse.Namespace, console: Console) -> None:
-    """Check, train unless there is a model already, serve, try, report."""
+    """Check, train unless --model-data gives a model, serve, test, report."""
     import boto3
 
     session: Any = boto3.Session()
@@ -129,13 +101,7 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
     manifest, role_arn = check_before(session, arguments, caller, bucket, console)
     role = Role(role_arn, changed=False)
     if not role_arn:
-        role = ensure_role(
-            session.client("iam"),
-            region=region,
-            account=caller.account,
-            partition=caller.partition,
-            bucket=bucket,
-        )
+        role = ensure_role(session.client("iam"), caller, region=region, bucket=bucket)
     training = None
     if not arguments.model_data:
         training = train(session, arguments, bucket, role, console)
@@ -146,22 +112,17 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
     name = f"{endpoint}-{datetime.now(UTC):%Y%m%d%H%M%S}"
     try:
         found, seconds, former = serve(
-            session,
-            name,
-            endpoint=endpoint,
-            instance_type=arguments.endpoint_instance,
-            model_data=model_data,
-            bucket=bucket,
-            role=role,
-            console=console,
+            session, name, arguments, model_data=model_data, bucket=bucket, role=role, console=console
         )
-        # What served before is deleted only after this: a person may want to go back to it.
+        # The previous configuration is deleted only after the smoke test: a person may need it for a rollback.
         label, probability, truth = try_endpoint(session, endpoint, manifest, bucket, former)
         deleted = delete_superseded(session.client("sagemaker"), endpoint, keep=name)
     except (ExpectedError, ClientError, BotoCoreError) as error:
         if not training:
             raise
-        raise ModelNotServedError(error, model_data) from error
+        raise ModelNotServedError(
+            f"{error}\nThe model was trained: to continue with it, add --model-data {model_data}"
+        ) from error
     if deleted:
         console.print(f"Deleted {deleted} superseded models and configurations")
 
@@ -191,68 +152,56 @@ def create(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def check_before(
-    session: Any,
-    arguments: argparse.Namespace,
-    caller: Caller,
-    bucket: str,
-    console: Console,
+    session: Any, arguments: argparse.Namespace, caller: Caller, bucket: str, console: Console
 ) -> tuple[dict[str, Any], str]:
-    """Check all that would fail late, and report all problems at once.
+    """Check everything that would fail late, and report all problems at once.
 
-    Returns the manifest, and the ARN of the role that was asked for, "" where none was.
-    Raises PreflightError.
+    Returns the manifest, and the ARN of the role given with --role, "" without one. Raises PreflightError.
     """
     s3, sagemaker = session.client("s3"), session.client("sagemaker")
     problems: list[ExpectedError] = []
     manifest: dict[str, Any] = {}
-    role_arn = ""
+    role_arn, own_role = "", not arguments.role
     with _collecting(problems):
         check_bucket(s3, bucket, session.region_name)
-    if not problems:  # without the bucket, each of these would only say so again
+    if not problems:  # without the bucket, each of these checks would only repeat that
         with _collecting(problems):
-            manifest = read_manifest(s3, bucket)
+            manifest = preflight.read_manifest(s3, bucket)
         with _collecting(problems):
             if arguments.model_data:
-                check_model_data(s3, arguments.model_data, bucket, own_role=not arguments.role)
+                preflight.check_model_data(s3, arguments.model_data, bucket, own_role=own_role)
             elif arguments.checkpoints:
-                check_checkpoints(s3, arguments.checkpoints, bucket, own_role=not arguments.role)
+                preflight.check_checkpoints(s3, arguments.checkpoints, bucket, own_role=own_role)
         with _collecting(problems):
-            if not arguments.role:
-                check_encryption(s3, bucket)
+            if own_role:
+                preflight.check_encryption(s3, bucket)
     with _collecting(problems):
         if arguments.role:
-            role_arn = check_role(
-                session.client("iam"),
-                arguments.role,
-                bucket=bucket,
-                account=caller.account,
-                partition=caller.partition,
-            )
+            role_arn = check_role(session.client("iam"), arguments.role, caller, bucket)
     found = None
     with _collecting(problems):
         found = find_endpoint(sagemaker, arguments.endpoint)
         if found:
             check_ours(sagemaker, found)
-    with _collecting(problems):
-        kind, option = arguments.endpoint_instance, "--endpoint-instance"
-        check_instance_type(sagemaker, kind, trains=False, option=option)
-        image_uri(session.region_name, kind, "inference")
-    with _collecting(problems):
-        if not arguments.model_data:
-            kind, option = arguments.training_instance, "--training-instance"
-            check_instance_type(sagemaker, kind, trains=True, option=option)
-            image_uri(session.region_name, kind, "training")
+    purposes: list[tuple[str, str, Literal["inference", "training"]]]
+    purposes = [(arguments.endpoint_instance, "--endpoint-instance", "inference")]
+    if not arguments.model_data:
+        purposes.append((arguments.training_instance, "--training-instance", "training"))
+    for kind, option, purpose in purposes:
+        with _collecting(problems):
+            preflight.check_instance_type(sagemaker, kind, trains=purpose == "training", option=option)
+            image_uri(session.region_name, kind, purpose)
 
     quotas: list[tuple[str, int, str]] = []
     with _collecting(problems):
         quotas = _quotas_needed(sagemaker, arguments, found)
-    # Quotas are worth no long wait: where the service does not answer, they are unknown.
+    # Without an answer within seconds, the quotas stay unknown.
     patience = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
-    known = read_quotas(session.client("service-quotas", config=patience), {q[0] for q in quotas})
+    known = preflight.read_quotas(session.client("service-quotas", config=patience), {q[0] for q in quotas})
     quota_texts = []
     for quota, needed, option in quotas:
         with _collecting(problems):
-            quota_texts.append(f"{quota}: {check_quota(known, quota, needed, option)}")
+            quota_texts.append(f"{quota}: {preflight.check_quota(known, quota, needed, option)}")
     if problems:
         raise PreflightError(problems)
     counts = {split: sum(classes.values()) for split, classes in manifest["counts"].items()}
@@ -268,12 +217,11 @@ def check_before(
 def train(session: Any, arguments: argparse.Namespace, bucket: str, role: Role, console: Console) -> TrainingResult:
     """Run the training job; stop it on Ctrl-C, since its model would not be used.
 
-    On spot instances it keeps checkpoints, from which a later run can go on.
-
-    Raises TrainingFailedError when it ends without a model, TrainingUnwatchedError when it could
-    not be waited for.
+    On spot instances it keeps checkpoints, from which a later run can continue.
+    Raises TrainingFailedError if it ends without a model, TrainingUnwatchedError if waiting for it fails.
     """
     sagemaker, job = session.client("sagemaker"), ""
+    max_wait_s = arguments.max_wait if arguments.spot else None
     checkpoints = arguments.checkpoints
     if arguments.spot and not checkpoints:
         checkpoints = new_checkpoints_uri(bucket, arguments.endpoint)
@@ -287,28 +235,20 @@ def train(session: Any, arguments: argparse.Namespace, bucket: str, role: Role, 
                 instance_type=arguments.training_instance,
                 hyperparameters=arguments.hyperparameters,
                 max_run_s=arguments.max_run,
-                max_wait_s=arguments.max_wait if arguments.spot else None,
+                max_wait_s=max_wait_s,
                 checkpoints=checkpoints,
             ),
             changed=role.changed,
         )
-        return wait_for_training_job(
-            sagemaker,
-            session.client("logs"),
-            job,
-            max_run_s=arguments.max_wait if arguments.spot else arguments.max_run,
-            console=console,
-        )
+        limit_s = max_wait_s or arguments.max_run
+        return wait_for_training_job(sagemaker, session.client("logs"), job, max_run_s=limit_s, console=console)
     except KeyboardInterrupt:
         if job:
             stop_training_job(sagemaker, job)
-            console.print(f"\nStopping training job {job}: it costs nothing once it is stopped.")
+            console.print(f"\nStopping training job {job}: a stopped job costs nothing.")
             if checkpoints:
-                console.print(
-                    f"To go on with what it had learned, add --checkpoints {checkpoints}",
-                    markup=False,
-                    soft_wrap=True,
-                )
+                text = f"To continue from its checkpoints, add --checkpoints {checkpoints}"
+                console.print(text, markup=False, soft_wrap=True)
         else:
             console.print("\nIf a training job was started, python -m training.cleanup stops it.")
         raise
@@ -317,40 +257,42 @@ def train(session: Any, arguments: argparse.Namespace, bucket: str, role: Role, 
     except (ExpectedError, ClientError, BotoCoreError) as error:
         if not job:
             raise
-        raise TrainingUnwatchedError(error, job, model_data_uri(bucket, job)) from error
+        raise TrainingUnwatchedError(
+            f"{error}\nTraining job {job} was started and may still run: look at it in the SageMaker console. Once it"
+            f" has completed, continue with it by adding --model-data {model_data_uri(bucket, job)}"
+        ) from error
 
 
 def serve(
     session: Any,
     name: str,
+    arguments: argparse.Namespace,
     *,
-    endpoint: str,
-    instance_type: str,
     model_data: str,
     bucket: str,
     role: Role,
     console: Console,
 ) -> tuple[dict[str, Any], float, str]:
-    """Make model and configuration `name`, and have the endpoint serve them.
+    """Create the model and the configuration `name`, and let the endpoint serve them.
 
     Returns SageMaker's description of the endpoint, the seconds until it was in service, and the
-    configuration that it served before, "" where there was none.
+    previous configuration, "" for a new endpoint.
     """
-    sagemaker = session.client("sagemaker")
-    image = image_uri(session.region_name, instance_type, "inference")
+    sagemaker, endpoint = session.client("sagemaker"), arguments.endpoint
+    image = image_uri(session.region_name, arguments.endpoint_instance, "inference")
     retry_while_role_propagates(
         lambda: create_model(sagemaker, name, image=image, model_data=model_data, role_arn=role.arn),
         changed=role.changed,
     )
-    create_endpoint_config(sagemaker, name, model=name, instance_type=instance_type, bucket=bucket)
+    create_endpoint_config(sagemaker, name, model=name, instance_type=arguments.endpoint_instance, bucket=bucket)
     start = time.monotonic()
     try:
         former = put_endpoint(sagemaker, endpoint, name, console=console)
         found = wait_in_service(sagemaker, endpoint, name, console=console)
     except KeyboardInterrupt:
         console.print(
-            f"\nEndpoint {endpoint} is still being made. {cost_reminder(instance_type)}\n"
-            f"To go on with it, add --model-data {model_data}",
+            f"\nEndpoint {endpoint} is still being created. {cost_reminder(arguments.endpoint_instance)}\n"
+            f"To continue with this model, add --model-data {model_data}",
             markup=False,
         )
         raise
@@ -362,7 +304,7 @@ def try_endpoint(
 ) -> tuple[str, float, str]:
     """Send one staged test picture; return label, probability in [0, 1], and the true class.
 
-    Raises SmokeTestError, which names the `former` configuration where there is one.
+    Raises SmokeTestError, which names the previous configuration, `former`, if there is one.
     """
     path = min(path for path in manifest["files"] if path.startswith("test/"))
     key = f"{settings.STAGED_PREFIX}/{path}"
@@ -373,14 +315,14 @@ def try_endpoint(
         if not former:
             raise
         raise SmokeTestError(
-            f"{error}\nThe configuration that it served before, {former}, is still there with its"
-            " model: to go back, update the endpoint to it in the SageMaker console."
+            f"{error}\nThe previous configuration {former} and its model still exist:"
+            " for a rollback, update the endpoint to it in the SageMaker console."
         ) from error
     return label, probability, path.split("/")[1]
 
 
 def cost_reminder(instance_type: str) -> str:
-    """Say what the endpoint costs while it is there."""
+    """Return what the endpoint costs while it exists."""
     price = HOSTING_USD_PER_HOUR.get(instance_type)
     known = f"about {price} USD an hour, {price * HOURS_PER_MONTH:.0f} a month" if price else "money"
     return (
@@ -390,7 +332,7 @@ def cost_reminder(instance_type: str) -> str:
 
 
 def result_table(report: dict[str, Any]) -> Table:
-    """Lay the report out for reading."""
+    """Return the report as a table."""
     table = Table(title=f"Endpoint {report['endpoint']} is in service", show_header=False)
     training = report["training"]
     if training:
@@ -434,20 +376,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         epilog=cost_reminder(ENDPOINT_INSTANCE),
     )
     add = parser.add_argument
-    add(
-        "--endpoint",
-        metavar="NAME",
-        default=settings.project().endpoint_name,
-        help=f"name of the endpoint ({settings.project().endpoint_name}, from samconfig.toml)",
-    )
-    add("--bucket", metavar="NAME", help=f"training bucket ({settings.default_bucket('ACCOUNT', 'REGION')})")
+    add_endpoint_argument(parser)
+    add_bucket_argument(parser)
     add("--model-data", metavar="S3_URI", help="serve this model.tar.gz instead of training")
     add(
         "--role",
         metavar="ARN",
         default=os.environ.get("SAGEMAKER_ROLE"),
-        help="name or ARN of the role that SageMaker takes on (environment SAGEMAKER_ROLE, or else"
-        " a least-privilege role is made, which cleanup removes)",
+        help="name or ARN of the role that SageMaker assumes (environment SAGEMAKER_ROLE; without it,"
+        " a least-privilege role is created, which cleanup removes)",
     )
     add(
         "--training-instance",
@@ -468,26 +405,25 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="SECONDS",
         type=positive_integer,
         default=MAX_RUN_S,
-        help=f"SageMaker stops the training after so many seconds ({MAX_RUN_S})",
+        help=f"SageMaker stops the training after this time ({MAX_RUN_S})",
     )
     add(
         "--spot",
         action="store_true",
         help="train on spot instances, for up to 90 %% less: SageMaker may interrupt the job, and"
-        " goes on from its last checkpoint",
+        " continues from its last checkpoint",
     )
     add(
         "--max-wait",
         metavar="SECONDS",
         type=positive_integer,
-        help="with --spot, SageMaker gives up after so many seconds of waiting for instances and"
-        " training together (twice --max-run)",
+        help="with --spot, limit of waiting for instances and training together (twice --max-run)",
     )
     add(
         "--checkpoints",
         metavar="S3_URI",
         default="",
-        help="go on from the checkpoints of a job that ended early, with the same arguments and"
+        help="continue from the checkpoints of a job that ended early, with the same arguments and"
         " pictures; its error message names them",
     )
     add(
@@ -509,9 +445,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     if arguments.max_wait is None:
         arguments.max_wait = 2 * arguments.max_run
     elif not arguments.spot:
-        parser.error("--max-wait: only a job with --spot waits")
+        parser.error("--max-wait: it needs --spot")
     if arguments.model_data and (arguments.spot or arguments.checkpoints):
-        parser.error("--model-data: it trains nothing, so --spot and --checkpoints mean nothing")
+        parser.error("--model-data: it skips the training, so leave out --spot and --checkpoints")
     if arguments.max_wait < arguments.max_run:
         parser.error(f"--max-wait: at least --max-run ({arguments.max_run}), which it includes")
     pairs = [text.partition("=") for text in arguments.hyperparameters]
@@ -520,7 +456,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
             parser.error(f"--hyperparameters {name}{equals}{value}: write NAME=VALUE")
     arguments.hyperparameters = {name.lstrip("-"): value for name, _, value in pairs}
     if arguments.max_error is not None:
-        # Where it trains, the model keeps it: `evaluate` then asks for the same.
+        # The trained model keeps the value, and `evaluate` reads it from there.
         if "max-error" in arguments.hyperparameters:
             parser.error("--max-error: give it once, not as a hyperparameter too")
         arguments.hyperparameters["max-error"] = f"{arguments.max_error:g}"
@@ -528,7 +464,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def instance_type(text: str) -> str:
-    """Read an instance type, or say why not (argparse prints it)."""
+    """Read an instance type. Raises argparse's error."""
     if not re.fullmatch(r"ml\.[a-z0-9-]+\.[a-z0-9-]+", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not an instance type such as ml.m5.large")
     return text
@@ -536,33 +472,31 @@ def instance_type(text: str) -> str:
 
 @contextmanager
 def _collecting(problems: list[ExpectedError]) -> Iterator[None]:
-    """Keep an error for later, so that all of them are reported at once."""
+    """Keep an error, so that the other checks run and all problems are reported at once."""
     try:
         yield
     except ExpectedError as error:
         problems.append(error)
-    except ClientError as error:
-        problems.append(CheckRefusedError(f"A check could not be made. {error}"))
+    except (ClientError, BotoCoreError) as error:
+        problems.append(CheckRefusedError(f"A check could not run. {error}"))
 
 
 def _quotas_needed(
     sagemaker: Any, arguments: argparse.Namespace, found: dict[str, Any] | None
 ) -> list[tuple[str, int, str]]:
-    """Return name, number of instances, and the option that chooses another type.
+    """Return name, number of instances, and the option that chooses another type, for each quota.
 
-    `found` is the endpoint that there is already.
+    `found` is the description of the existing endpoint.
     """
     instance = arguments.endpoint_instance
-    # A blue/green update runs the new instance beside the old one for some minutes.
-    beside = (
-        found is not None
-        and found["EndpointStatus"] == "InService"
-        and instance in instance_types(sagemaker, found["EndpointConfigName"])
-    )
-    quotas = [(endpoint_quota(instance), 2 if beside else 1, "--endpoint-instance")]
+    needed = 1
+    if found and found["EndpointStatus"] == "InService":
+        # A blue/green update runs the new instance beside the old one for some minutes.
+        needed += instance in instance_types(sagemaker, found["EndpointConfigName"])
+    quotas = [(f"{instance} for endpoint usage", needed, "--endpoint-instance")]
     if not arguments.model_data:
-        quota = training_quota(arguments.training_instance, spot=arguments.spot)
-        quotas.append((quota, 1, "--training-instance"))
+        usage = "spot training job usage" if arguments.spot else "training job usage"
+        quotas.append((f"{arguments.training_instance} for {usage}", 1, "--training-instance"))
     return quotas
 
 

@@ -1,13 +1,14 @@
-"""Each alarm of the deployed stack, with its metric driven up to the edge and over it.
+"""Each alarm of the deployed stack, with its metric at the threshold and above it.
 
-The metric comes from the real thing: executions, calls of functions and of the endpoint, messages.
-Only what takes days or a quarter of an hour is put into CloudWatch, where the alarm itself looks.
+Executions, calls of functions and of the endpoint, and messages produce the metrics. Only values that take a quarter
+of an hour or days are put into CloudWatch.
 """
 
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -24,13 +25,13 @@ ALARMS = sorted(
     for name, resource in yaml_parse((ROOT / "template.yaml").read_text())["Resources"].items()
     if resource["Type"] == "AWS::CloudWatch::Alarm"
 )
-DOUBTFUL_PICTURES = 50
-ERROR: dict[str, Any] = {}  # an event that each function refuses, with an error of its own
+REVIEW_PICTURES = 50
+ERROR: dict[str, Any] = {}  # an event that each function refuses with a named error
 DECIDE = {"class_names": ["bicycle", "motorcycle"], "threshold": 0.9}
 
 
 class Watched(NamedTuple):
-    """The stack with what its resources are called, and what its alarms tell."""
+    """The stack, the physical ids of its resources, and the notifications of its alarms."""
 
     stack: Stack
     names: dict[str, str]
@@ -42,7 +43,7 @@ class Watched(NamedTuple):
     def alarm(self, name: str) -> dict[str, Any]:
         """Return an alarm's description, brought up to date."""
         cloudwatch = self.client("cloudwatch")
-        # Whoever puts data has every alarm evaluated before the answer.
+        # PutMetricData evaluates every alarm before it answers.
         cloudwatch.put_metric_data(Namespace="Tests", MetricData=[{"MetricName": "M", "Value": 0}])
         [found] = cloudwatch.describe_alarms(AlarmNames=[self.names[name]])["MetricAlarms"]
         described: dict[str, Any] = found
@@ -70,7 +71,7 @@ class Watched(NamedTuple):
 
 @pytest.fixture(scope="module")
 def watched(stack: Stack) -> Watched:
-    """The stack, with a queue that hears what a person would."""
+    """The stack, with a queue that subscribes to the alarm topic."""
     resources = stack.aws.client("cloudformation").describe_stack_resources(StackName=project().stack_name)
     names = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in resources["StackResources"]}
     sqs = stack.aws.client("sqs")
@@ -84,133 +85,98 @@ def watched(stack: Stack) -> Watched:
     return Watched(stack, names, Mailbox(stack, url))
 
 
-# ------------------------------------------------------------------- what drives a metric
+def invoke(watched: Watched, function: str, times: int, event: dict[str, Any]) -> None:
+    """Call a function `times` times, as Step Functions does."""
+    client = watched.client("lambda")
+    for _ in range(times):
+        answer = client.invoke(FunctionName=watched.names[function], Payload=json.dumps(event))
+        assert bool(answer.get("FunctionError")) == (event == ERROR)
 
 
-def invoke(function: str, times: int, event: dict[str, Any]) -> Callable[[Watched], None]:
-    """Call a function so many times, as Step Functions does."""
-
-    def drive(watched: Watched) -> None:
-        client = watched.client("lambda")
-        for _ in range(times):
-            answer = client.invoke(FunctionName=watched.names[function], Payload=json.dumps(event))
-            assert bool(answer.get("FunctionError")) == (event == ERROR)
-
-    return drive
-
-
-def throttle(function: str, times: int, periods_before: int = 0) -> Callable[[Watched], None]:
-    """Have so many calls of a function throttled, after `periods_before` of as many or more."""
-
-    def drive(watched: Watched) -> None:
-        client = watched.client("lambda", retries={"total_max_attempts": 1})
-        name = watched.names[function]
-        client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
-        for _ in range(times):
-            with pytest.raises(ClientError, match="TooManyRequests"):
-                client.invoke(FunctionName=name, Payload=b"{}")
-        client.delete_function_concurrency(FunctionName=name)  # a stack on the laptop sets none
-        alarm = f"{function.removesuffix('Function')}ThrottlesAlarm"
-        for number in range(1, periods_before + 1):
-            put_data(alarm, 100, minutes_ago=5 * number + 1)(watched)
-
-    return drive
+def throttle(watched: Watched, function: str, times: int, periods_before: int = 0) -> None:
+    """Have `times` calls of a function throttled, after `periods_before` periods with 100 throttles each."""
+    client = watched.client("lambda", retries={"total_max_attempts": 1})
+    name = watched.names[function]
+    client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    for _ in range(times):
+        with pytest.raises(ClientError, match="TooManyRequests"):
+            client.invoke(FunctionName=name, Payload=b"{}")
+    client.delete_function_concurrency(FunctionName=name)  # a stack on the laptop sets none
+    alarm = f"{function.removesuffix('Function')}ThrottlesAlarm"
+    for number in range(1, periods_before + 1):
+        put_data(watched, alarm, 100, minutes_ago=5 * number + 1)
 
 
-def put_data(alarm: str, value: float, minutes_ago: int = 0) -> Callable[[Watched], None]:
-    """Put a value where the alarm looks."""
-
-    def drive(watched: Watched) -> None:
-        described = watched.alarm(alarm)
-        point = {
-            "MetricName": described["MetricName"],
-            "Dimensions": described["Dimensions"],
-            "Value": value,
-            "Timestamp": datetime.now(UTC) - timedelta(minutes=minutes_ago),
-        }
-        watched.client("cloudwatch").put_metric_data(Namespace=described["Namespace"], MetricData=[point])
-
-    return drive
+def put_data(watched: Watched, alarm: str, value: float, minutes_ago: int = 0) -> None:
+    """Put a value of the alarm's metric."""
+    described = watched.alarm(alarm)
+    point = {
+        "MetricName": described["MetricName"],
+        "Dimensions": described["Dimensions"],
+        "Value": value,
+        "Timestamp": datetime.now(UTC) - timedelta(minutes=minutes_ago),
+    }
+    watched.client("cloudwatch").put_metric_data(Namespace=described["Namespace"], MetricData=[point])
 
 
-def in_turn(*drives: Callable[[Watched], None]) -> Callable[[Watched], None]:
-    """Do one after the other."""
-
-    def drive(watched: Watched) -> None:
-        for each in drives:
-            each(watched)
-
-    return drive
+def drift_for_half_a_day(watched: Watched) -> None:
+    """Put half a day with drift and a last hour without, which is not enough for the alarm."""
+    for hour in range(12):
+        put_data(watched, "DriftAlarm", 1, 60 * hour + 90)
+    put_data(watched, "DriftAlarm", 0)
 
 
-def decide(*confidences: float) -> Callable[[Watched], None]:
-    """Let the filter decide answers of these confidences, at a threshold of 0.9."""
-
-    def drive(watched: Watched) -> None:
-        for confidence in confidences:
-            event = DECIDE | {"inferences": [confidence, 1 - confidence]}
-            invoke("FilterLowConfidenceFunction", 1, event)(watched)
-
-    return drive
+def decide(watched: Watched, *confidences: float) -> None:
+    """Let the filter decide answers with these confidences, at a threshold of 0.9."""
+    for confidence in confidences:
+        invoke(watched, "FilterLowConfidenceFunction", 1, DECIDE | {"inferences": [confidence, 1 - confidence]})
 
 
-def ask(times: int, **setting: Any) -> Callable[[Watched], None]:
-    """Ask the endpoint so many times at once, while it has a fault."""
+def ask(watched: Watched, times: int, **setting: Any) -> None:
+    """Call the endpoint `times` times at once, with an injected fault."""
+    fault(watched.stack, setting)
+    runtime = watched.client("sagemaker-runtime", retries={"total_max_attempts": 1}, max_pool_connections=times)
 
-    def drive(watched: Watched) -> None:
-        fault(watched.stack, setting)
-        runtime = watched.client("sagemaker-runtime", retries={"total_max_attempts": 1}, max_pool_connections=times)
+    def once(_: int) -> str:
+        try:
+            runtime.invoke_endpoint(EndpointName=project().endpoint_name, Body=WHITE, ContentType="image/png")
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return "an answer"
 
-        def once(_: int) -> str:
-            try:
-                runtime.invoke_endpoint(EndpointName=project().endpoint_name, Body=WHITE, ContentType="image/png")
-            except ClientError as error:
-                return str(error.response["Error"]["Code"])
-            return "an answer"
-
-        with ThreadPoolExecutor(times) as pool:
-            answers = set(pool.map(once, range(times)))
-        assert answers == {"ModelError" if setting["kind"] == "failing" else "an answer"}
-        fault(watched.stack, None)
-
-    return drive
+    with ThreadPoolExecutor(times) as pool:
+        answers = set(pool.map(once, range(times)))
+    assert answers == {"ModelError" if setting["kind"] == "failing" else "an answer"}
+    fault(watched.stack, None)
 
 
-def send(queue: str) -> Callable[[Watched], None]:
-    """Put a message into a queue."""
-
-    def drive(watched: Watched) -> None:
-        url = watched.stack.outputs[f"{queue}Url"]
-        watched.client("sqs").send_message(QueueUrl=url, MessageBody="{}")
-
-    return drive
+def send(watched: Watched, queue: str) -> None:
+    """Send a message to a queue."""
+    watched.client("sqs").send_message(QueueUrl=watched.stack.outputs[f"{queue}Url"], MessageBody="{}")
 
 
-def classify(body: bytes, times: int, error: str | None) -> Callable[[Watched], None]:
+def classify(watched: Watched, body: bytes, times: int, error: str | None) -> None:
     """Run the whole workflow on pictures, all at once."""
 
-    def drive(watched: Watched) -> None:
-        def once(_: int) -> str | None:
-            ended: str | None = execute(watched.stack, put(watched.stack, body)).get("error")
-            return ended
+    def once(_: int) -> str | None:
+        ended: str | None = execute(watched.stack, put(watched.stack, body)).get("error")
+        return ended
 
-        with ThreadPoolExecutor(10) as pool:
-            assert set(pool.map(once, range(times))) == {error}
-
-    return drive
+    with ThreadPoolExecutor(10) as pool:
+        assert set(pool.map(once, range(times))) == {error}
 
 
-def nothing(watched: Watched) -> None:
-    """Leave the metric alone."""
+def nothing(_: Watched) -> None:
+    """Leave the metric unchanged."""
 
 
 class Case(NamedTuple):
-    """How to drive an alarm's metric.
+    """How to change an alarm's metric.
 
     Attributes:
-        below: brings it just below the edge.
-        value: the statistic that is there then, None for no data.
-        over: brings it over the edge.
+        below: raises it to the threshold, where the alarm is quiet.
+        value: the statistic then, None for no data.
+        over: raises it above the threshold.
     """
 
     below: Callable[[Watched], None]
@@ -218,62 +184,65 @@ class Case(NamedTuple):
     over: Callable[[Watched], None]
 
 
-# In this order: what is further down sets off what is further up.
+def errors_case(function: str, allowed: int) -> Case:
+    """Return the case of an alarm that allows this number of a function's errors."""
+    return Case(
+        partial(invoke, function=function, times=allowed, event=ERROR),
+        allowed,
+        partial(invoke, function=function, times=1, event=ERROR),
+    )
+
+
+def throttles_case(function: str) -> Case:
+    """Return the case of the alarm about a function's throttles."""
+    return Case(
+        partial(throttle, function=function, times=9, periods_before=3),
+        9,
+        partial(throttle, function=function, times=1),
+    )
+
+
+def age_case(alarm: str) -> Case:
+    """Return the case of an alarm about messages that are older than a day."""
+    return Case(partial(put_data, alarm=alarm, value=86400), 86400, partial(put_data, alarm=alarm, value=86401))
+
+
+# The order matters: later cases trigger the alarms of earlier ones.
 CASES = {
-    "SerializeImageDataErrorsAlarm": Case(
-        invoke("SerializeImageDataFunction", 24, ERROR),
-        24,
-        invoke("SerializeImageDataFunction", 1, ERROR),
-    ),
-    "ImageClassificationErrorsAlarm": Case(
-        invoke("ImageClassificationFunction", 100, ERROR),
-        100,
-        invoke("ImageClassificationFunction", 1, ERROR),
-    ),
-    "FilterLowConfidenceErrorsAlarm": Case(decide(1.0, 0.8), 0, invoke("FilterLowConfidenceFunction", 1, ERROR)),
-    "SerializeImageDataThrottlesAlarm": Case(
-        throttle("SerializeImageDataFunction", 9, periods_before=3),
-        9,
-        throttle("SerializeImageDataFunction", 1),
-    ),
-    "ImageClassificationThrottlesAlarm": Case(
-        throttle("ImageClassificationFunction", 9, periods_before=3),
-        9,
-        throttle("ImageClassificationFunction", 1),
-    ),
-    "FilterLowConfidenceThrottlesAlarm": Case(
-        throttle("FilterLowConfidenceFunction", 9, periods_before=3),
-        9,
-        throttle("FilterLowConfidenceFunction", 1),
-    ),
-    "EndpointLatencyAlarm": Case(ask(8, kind="slow", delay_seconds=4), 4e6, ask(8, kind="slow", delay_seconds=5.5)),
-    "Endpoint5XXAlarm": Case(ask(9, kind="failing"), 9, ask(1, kind="failing")),
-    "ReviewQueueAgeAlarm": Case(put_data("ReviewQueueAgeAlarm", 86400), 86400, put_data("ReviewQueueAgeAlarm", 86401)),
-    "FailedPicturesAgeAlarm": Case(
-        put_data("FailedPicturesAgeAlarm", 86400), 86400, put_data("FailedPicturesAgeAlarm", 86401)
-    ),
-    # Half a day that differs is not enough.
-    "DriftAlarm": Case(
-        in_turn(
-            *(put_data("DriftAlarm", 1, 60 * hour + 90) for hour in range(12)),
-            put_data("DriftAlarm", 0),
-        ),
+    "SerializeImageDataErrorsAlarm": errors_case("SerializeImageDataFunction", 24),
+    "ImageClassificationErrorsAlarm": errors_case("ImageClassificationFunction", 100),
+    "FilterLowConfidenceErrorsAlarm": Case(
+        lambda watched: decide(watched, 1.0, 0.8),
         0,
-        put_data("DriftAlarm", 1),
+        partial(invoke, function="FilterLowConfidenceFunction", times=1, event=ERROR),
     ),
-    "UndeliveredUploadsAlarm": Case(nothing, 0, send("UndeliveredUploadsQueue")),
-    "UndeliveredFailuresAlarm": Case(nothing, 0, send("UndeliveredFailuresQueue")),
-    "LowConfidenceRateAlarm": Case(decide(*[1.0] * 5, *[0.8] * 5), 0.5, decide(0.8)),
+    "SerializeImageDataThrottlesAlarm": throttles_case("SerializeImageDataFunction"),
+    "ImageClassificationThrottlesAlarm": throttles_case("ImageClassificationFunction"),
+    "FilterLowConfidenceThrottlesAlarm": throttles_case("FilterLowConfidenceFunction"),
+    "EndpointLatencyAlarm": Case(
+        partial(ask, times=8, kind="slow", delay_seconds=4),
+        4e6,
+        partial(ask, times=8, kind="slow", delay_seconds=5.5),
+    ),
+    "Endpoint5XXAlarm": Case(partial(ask, times=9, kind="failing"), 9, partial(ask, times=1, kind="failing")),
+    "ReviewQueueAgeAlarm": age_case("ReviewQueueAgeAlarm"),
+    "FailedPicturesAgeAlarm": age_case("FailedPicturesAgeAlarm"),
+    "DriftAlarm": Case(drift_for_half_a_day, 0, partial(put_data, alarm="DriftAlarm", value=1)),
+    "UndeliveredUploadsAlarm": Case(nothing, 0, partial(send, queue="UndeliveredUploadsQueue")),
+    "UndeliveredFailuresAlarm": Case(nothing, 0, partial(send, queue="UndeliveredFailuresQueue")),
+    "LowConfidenceRateAlarm": Case(
+        lambda watched: decide(watched, *[1.0] * 5, *[0.8] * 5), 0.5, lambda watched: decide(watched, 0.8)
+    ),
     "WorkflowFailuresAlarm": Case(
-        classify(GREY, DOUBTFUL_PICTURES, "THRESHOLD_CONFIDENCE_NOT_MET"),
+        partial(classify, body=GREY, times=REVIEW_PICTURES, error="THRESHOLD_CONFIDENCE_NOT_MET"),
         None,
-        classify(b"no picture", 1, "NotAPictureError"),
+        partial(classify, body=b"no picture", times=1, error="NotAPictureError"),
     ),
 }
 
 
 def reached(found: float | None, value: float | None) -> bool:
-    """Tell whether a statistic is there, and as high as it should be."""
+    """Tell whether a statistic has reached a value."""
     return value is None or (found is not None and found >= value)
 
 
@@ -305,7 +274,7 @@ def test_alarm_is_quiet_below_its_threshold_and_notifies_above_it(watched, name)
     below(watched)
     wait_until(lambda: reached(watched.value(name), value))
     found = watched.value(name)
-    if name == "EndpointLatencyAlarm":  # a fault's delay is exact, the rest of a call is not
+    if name == "EndpointLatencyAlarm":  # only the injected delay is exact
         assert 4e6 < found < 5e6
     else:
         assert found == value
@@ -317,17 +286,17 @@ def test_alarm_is_quiet_below_its_threshold_and_notifies_above_it(watched, name)
     [message] = wait_until(lambda: notifications(watched, name, "ALARM"))
     assert message["AlarmDescription"].endswith(f"docs/operations.md, {name}.")
     topic = [watched.stack.outputs["AlarmTopicArn"]]
-    assert alarm["AlarmActions"] == alarm["OKActions"] == topic  # it is over after a period or more
+    assert alarm["AlarmActions"] == alarm["OKActions"] == topic  # which follows after a period or more
 
 
 @pytest.mark.parity("cloudwatch-alarms")
-def test_the_deployed_alarms_are_those_of_the_template(watched):
+def test_deployed_alarms_are_those_of_the_template(watched):
     deployed = watched.client("cloudwatch").describe_alarms()["MetricAlarms"]
     assert sorted(a["AlarmName"] for a in deployed) == sorted(watched.names[n] for n in ALARMS)
 
 
 @pytest.mark.parity("cloudwatch-dashboard")
-def test_the_deployed_dashboard_shows_every_alarm(watched):
+def test_deployed_dashboard_shows_every_alarm(watched):
     shown = watched.client("cloudwatch").get_dashboard(DashboardName=watched.stack.outputs["DashboardName"])
     alarms, *_ = json.loads(shown["DashboardBody"])["widgets"]
     deployed = watched.client("cloudwatch").describe_alarms()["MetricAlarms"]
@@ -335,8 +304,7 @@ def test_the_deployed_dashboard_shows_every_alarm(watched):
 
 
 @pytest.mark.parity("lambda-json-logs", "states-context")
-def test_one_picture_can_be_followed_by_its_execution(watched):
-    """As docs/operations.md says: its log lines by correlation id, its answer in the table."""
+def test_log_lines_and_item_of_a_picture_name_its_execution(watched):
     event = put(watched.stack, WHITE)
     ended = execute(watched.stack, event)
     item = record(watched.stack, event)

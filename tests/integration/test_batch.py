@@ -1,4 +1,4 @@
-"""The batch: every object below a prefix through one picture's workflow, and a true summary."""
+"""The batch: the workflow runs on every object below a prefix, and the summary counts each outcome."""
 
 import json
 import uuid
@@ -22,7 +22,7 @@ from tests.integration.workflow_stack import (
 )
 
 BATCH_SECONDS = 180
-# The state "Classify Picture" in the definition of the batch, and what counts for a child of it.
+# Paths of the states "Classify Picture" and "Count Outcomes" in the definition of the batch.
 CHILD = ("Classify Every Picture", "ItemProcessor", "States")
 CLASSIFY = (*CHILD, "Classify Pictures", "ItemProcessor", "States", "Classify Picture")
 COUNT = (*CHILD, "Count Outcomes")
@@ -48,14 +48,14 @@ def run(stack: Stack, prefix: str, **more: object) -> dict[str, Any]:
 
 
 def summary(execution: dict[str, Any]) -> dict[str, Any]:
-    """Return what a batch that went through found out."""
+    """Return the summary of a batch that succeeded."""
     assert execution["status"] == "SUCCEEDED", execution
     found: dict[str, Any] = json.loads(execution["output"])
     return found
 
 
 def results(stack: Stack, execution: dict[str, Any]) -> dict[str, tuple[str, str | None]]:
-    """Return outcome and label or error of each picture, as the results in S3 have them."""
+    """Return outcome, and label or error, of each picture from the results in S3."""
     s3, bucket = stack.aws.client("s3"), stack.outputs["PicturesBucketName"]
     [map_run] = stack.aws.client("stepfunctions").list_map_runs(executionArn=execution["executionArn"])["mapRuns"]
     folder = f"batches/{map_run['mapRunArn'].rpartition(':')[2]}"
@@ -70,7 +70,7 @@ def results(stack: Stack, execution: dict[str, Any]) -> dict[str, tuple[str, str
 
 
 def expected(stack: Stack, prefix: str, review: int = 0, failed: int = 0, **by_class: int) -> dict[str, Any]:
-    """Return the summary of a prefix whose pictures ended as counted here."""
+    """Return the summary of a prefix with these numbers of outcomes."""
     accepted = sum(by_class.values())
     return {
         "s3_bucket": stack.outputs["PicturesBucketName"],
@@ -84,7 +84,7 @@ def expected(stack: Stack, prefix: str, review: int = 0, failed: int = 0, **by_c
 
 
 def outcome(stack: Stack, event: dict[str, str]) -> str:
-    """Return what the record of a picture says: a label, "review", or "" for no record."""
+    """Return the label in a picture's item, "review", or "" without an item."""
     item = record(stack, event)
     if item is None:
         return ""
@@ -95,37 +95,32 @@ def outcome(stack: Stack, event: dict[str, str]) -> str:
 
 
 def is_decided(stack: Stack, event: dict[str, str]) -> bool:
-    """Say whether a picture has its record, and is queued if it is doubtful."""
+    """Tell whether a picture has its item, and is queued if it is in review."""
     item = record(stack, event)
     return item is not None and item.get("queued") != {"BOOL": False}
 
 
 @pytest.mark.parity("states-empty-map", "states-map-run")
-def test_an_empty_prefix_is_a_batch_of_nothing(stack):
+def test_batch_of_an_empty_prefix_counts_nothing(stack):
     assert summary(run(stack, "nothing/")) == expected(stack, "nothing/")
 
 
-def test_one_picture_is_a_batch(stack):
-    prefix, [event] = fill(stack, BLACK)
-    assert summary(run(stack, prefix)) == expected(stack, prefix, motorcycle=1)
-    assert outcome(stack, event) == "motorcycle"
-
-
 @pytest.mark.parametrize("prefix", ["", "b", "batches/", "batches/2026/", 5, None, ["inbox/"]])
-def test_the_results_of_batches_are_no_pictures(stack, prefix):
+def test_prefix_that_includes_results_of_batches_is_refused(stack, prefix):
     execution = run(stack, prefix)
     assert (execution["status"], execution["error"]) == ("FAILED", "INVALID_PREFIX")
     assert "archive/" in execution["cause"]
 
 
-def test_what_else_is_in_the_input_passes_for_nothing(stack):
-    prefix, _ = fill(stack, BLACK)
-    lies = {"stopped": {"Error": "x"}, "map_run_arn": "y", "found": 7}
-    assert summary(run(stack, prefix, **lies)) == expected(stack, prefix, motorcycle=1)
+def test_batch_of_one_picture_ignores_other_members_of_the_input(stack):
+    prefix, [event] = fill(stack, BLACK)
+    ignored = {"stopped": {"Error": "x"}, "map_run_arn": "y", "found": 7}
+    assert summary(run(stack, prefix, **ignored)) == expected(stack, prefix, motorcycle=1)
+    assert outcome(stack, event) == "motorcycle"
 
 
 @pytest.mark.parity("states-tolerated-failures")
-def test_a_batch_of_failures_only_is_a_failed_batch(stack, notifications):
+def test_batch_of_failures_only_fails(stack, notifications):
     prefix, [event] = fill(stack, b"<html>")
     execution = run(stack, prefix)
     assert execution["status"] == "FAILED"
@@ -136,20 +131,10 @@ def test_a_batch_of_failures_only_is_a_failed_batch(stack, notifications):
     assert len(notifications.wait(execution["executionArn"])) == 1
 
 
-@pytest.mark.parity(
-    "states-distributed-map",
-    "states-item-reader",
-    "states-item-selector",
-    "states-sync-express",
-    "states-map-run",
-    "dynamodb-transaction",
-    "dynamodb-ttl",
-    "dynamodb-query",
-    "states-jsonata",
-    "states-express-at-least-once",
-    "states-result-writer",
-)
-def test_every_picture_ends_in_one_place_and_a_second_run_changes_nothing(stack, review, notifications):
+@pytest.mark.parity("states-distributed-map", "states-item-reader", "states-item-selector", "states-map-run")
+@pytest.mark.parity("states-sync-express", "states-express-at-least-once", "states-jsonata", "states-result-writer")
+@pytest.mark.parity("dynamodb-transaction", "dynamodb-ttl", "dynamodb-query")
+def test_each_picture_has_one_outcome_and_a_second_run_changes_nothing(stack, review, notifications):
     bodies = [WHITE] * 28 + [BLACK] * 17 + [GREY] * 10 + [b""] * 2 + [b"<html>"] * 2 + [WHITE[:60]]
     prefix, events = fill(stack, *bodies)
     ends = ["bicycle"] * 28 + ["motorcycle"] * 17 + ["review"] * 10 + [""] * 5
@@ -159,8 +144,8 @@ def test_every_picture_ends_in_one_place_and_a_second_run_changes_nothing(stack,
     for runs in (1, 2):
         execution = run(stack, prefix)
         assert summary(execution) == whole
-        said = results(stack, execution)
-        assert [said[event["s3_key"]] for event in events] == [
+        result = results(stack, execution)
+        assert [result[event["s3_key"]] for event in events] == [
             *[("accepted", "bicycle")] * 28,
             *[("accepted", "motorcycle")] * 17,
             *[("review", "THRESHOLD_CONFIDENCE_NOT_MET")] * 10,
@@ -184,14 +169,11 @@ def test_every_picture_ends_in_one_place_and_a_second_run_changes_nothing(stack,
 
 def expiries(stack: Stack, execution: dict[str, Any]) -> list[int]:
     """Return when DynamoDB may delete each row of a batch, in seconds since 1970."""
-    resources = stack.aws.client("cloudformation").describe_stack_resources(StackName=project().stack_name)
-    [table] = [
-        resource["PhysicalResourceId"]
-        for resource in resources["StackResources"]
-        if resource["LogicalResourceId"] == "BatchCountsTable"
-    ]
+    [table] = stack.aws.client("cloudformation").describe_stack_resources(
+        StackName=project().stack_name, LogicalResourceId="BatchCountsTable"
+    )["StackResources"]
     rows = stack.aws.client("dynamodb").query(
-        TableName=table,
+        TableName=table["PhysicalResourceId"],
         KeyConditionExpression="batch_arn = :batch",
         ExpressionAttributeValues={":batch": {"S": execution["executionArn"]}},
     )["Items"]
@@ -199,7 +181,7 @@ def expiries(stack: Stack, execution: dict[str, Any]) -> list[int]:
     return [int(row["expires_at"]["N"]) for row in rows]
 
 
-def test_pictures_that_were_uploaded_before_keep_their_answers(stack, review):
+def test_pictures_decided_before_keep_their_answers(stack, review):
     prefix, events = fill(stack, WHITE, BLACK, GREY, under="inbox")
     wait_until(lambda: all(is_decided(stack, event) for event in events), ANSWER_SECONDS)
     before = [record(stack, event) for event in events]
@@ -209,7 +191,7 @@ def test_pictures_that_were_uploaded_before_keep_their_answers(stack, review):
 
 
 @pytest.mark.parametrize("label", ["bicycle", "neither"])
-def test_what_a_person_decided_is_counted_as_reviewed(stack, label):
+def test_picture_decided_by_a_person_counts_as_review(stack, label):
     prefix, [event] = fill(stack, GREY)
     run(stack, prefix)
     stack.aws.client("dynamodb").update_item(
@@ -225,14 +207,11 @@ def test_what_a_person_decided_is_counted_as_reviewed(stack, label):
 
 
 @pytest.mark.parity("states-tolerated-failures", "states-status-events")
-def test_a_broken_endpoint_stops_the_batch_early_and_it_goes_on_once_mended(healthy, notifications):
+def test_missing_endpoint_stops_the_batch_and_a_later_run_completes_it(healthy, notifications):
     prefix, events = fill(healthy, *[WHITE] * 100)
     fault(healthy, {"kind": "gone"})
     execution = run(healthy, prefix)
-    assert (execution["status"], execution["error"]) == (
-        "FAILED",
-        "States.ExceedToleratedFailureThreshold",
-    )
+    assert (execution["status"], execution["error"]) == ("FAILED", "States.ExceedToleratedFailureThreshold")
     stopped = json.loads(execution["cause"])
     assert (stopped["found"], stopped["accepted"], stopped["review"]) == (100, 0, 0)
     assert 10 < stopped["failed"] < 100
@@ -258,15 +237,15 @@ def test_batch_of_a_missing_bucket_fails_with_a_notification(stack, notification
 @pytest.mark.parity("states-express-no-events", "states-sync-express")
 def test_batch_notifies_of_pictures_whose_own_workflow_cannot(stack, notifications, express):
     prefix, events = fill(stack, *[WHITE] * 29, b"")
-    uncaught, unstarted, untold = (events[n]["s3_key"] for n in (3, 17, 29))
+    uncaught, unstarted, unnotified = (events[n]["s3_key"] for n in (3, 17, 29))
     condition = f"$states.input.s3_key = '{uncaught}' ? $number('x') = 1"
     machine = f"$states.input.s3_key = '{unstarted}' ? '{express}-none' : '{express}'"
     with (
         altered(
             stack,
             {
-                ("Is Accepted", "Choices", 0, "Condition"): (f"{{% {condition} : $states.input.accepted = true %}}"),
-                ("Notify Failure", "Arguments", "TopicArn"): (f"{stack.outputs['FailureTopicArn']}-none"),
+                ("Is Accepted", "Choices", 0, "Condition"): f"{{% {condition} : $states.input.accepted = true %}}",
+                ("Notify Failure", "Arguments", "TopicArn"): f"{stack.outputs['FailureTopicArn']}-none",
             },
             express,
         ),
@@ -279,15 +258,15 @@ def test_batch_notifies_of_pictures_whose_own_workflow_cannot(stack, notificatio
         for body in notifications.all()
         if str(body.get("s3_key")).startswith(prefix)
     }
-    assert messages.keys() == {uncaught, unstarted, untold}
-    assert messages[untold] == "EmptyPictureError"
+    assert messages.keys() == {uncaught, unstarted, unnotified}
+    assert messages[unnotified] == "EmptyPictureError"
     assert messages[uncaught] == "States.QueryEvaluationError"
     assert messages[unstarted].startswith("Sfn.StateMachineDoesNotExist")
 
 
 @pytest.mark.parity("states-express-5-minutes", "states-express-no-events")
 def test_batch_notifies_of_a_picture_that_takes_too_long(healthy, notifications, express):
-    run(healthy, fill(healthy, *[WHITE] * 3)[0])  # no cold start takes up the time
+    run(healthy, fill(healthy, *[WHITE] * 3)[0])  # no cold start counts against the timeout
     prefix, _ = fill(healthy, *[WHITE] * 10)  # one of ten is within the tolerated 10 %
     fault(healthy, {"kind": "slow", "calls": 1, "delay_seconds": 8})
     with altered(healthy, {}, express, timeout_seconds=5):

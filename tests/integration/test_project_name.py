@@ -1,4 +1,4 @@
-"""A project under another name: samconfig.toml alone decides what everything is called."""
+"""A project under another name: samconfig.toml alone sets the names of all resources."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ COMMAND_SECONDS = 600
 
 @pytest.fixture
 def renamed(tmp_path: Path) -> Path:
-    """Copy what a user deploys, with another project name in samconfig.toml."""
+    """Copy the deployed files, with another project name in samconfig.toml."""
     folder = tmp_path / "project"
     folder.mkdir()
     for part in PARTS:

@@ -1,4 +1,4 @@
-"""The training side as a user runs it, command by command, against the laptop's AWS."""
+"""The training commands, run as a user does, against the laptop's AWS."""
 
 import io
 import json
@@ -18,12 +18,12 @@ from tests.integration.laptop_aws import LaptopAws, wait_until
 ENDPOINT = "training-flow"
 BUCKET = default_bucket("000000000000", "us-east-1")
 COMMAND_SECONDS = 300  # a bound for a slow machine; each takes seconds on two idle cores
-# A model of no use, trained in seconds: what is tested is everything around it.
+# Trains a useless model in seconds: the tests are about everything else.
 QUICK = ["--hyperparameters", "epochs=2", "width=8"]
 
 
 class Commands:
-    """Runs the project's commands in a folder of their own, as a user would."""
+    """Runs the project's commands in a folder of their own."""
 
     def __init__(self, aws: LaptopAws, folder: Path) -> None:
         self.aws, self.folder = aws, folder
@@ -57,26 +57,20 @@ class Commands:
 
 @pytest.fixture
 def commands(laptop_aws, tmp_path):
-    """Stage a few drawings; whatever a test leaves behind goes at its end."""
+    """Stage some drawings; delete everything at the end."""
     commands = Commands(laptop_aws, tmp_path)
     commands.must("stage_data", "synthetic", "--count", "24", "--size", "32")
     yield commands
     commands.run("cleanup", "--endpoint", ENDPOINT, "--yes")
 
 
-def capture_files(aws):
-    prefix = f"captures/{ENDPOINT}/"
-    pages = aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
-    return [item["Key"] for page in pages for item in page.get("Contents", [])]
-
-
 def captured(aws):
-    """Return the captured pairs of question and answer, from all files."""
-    s3 = aws.client("s3")
-    lines = []
-    for key in capture_files(aws):
-        assert re.fullmatch(rf"captures/{ENDPOINT}/AllTraffic/(\d+/){{4}}[^/]+\.jsonl", key)
-        lines += s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode().splitlines()
+    """Return the captured pairs of request and answer, from all files."""
+    s3, lines = aws.client("s3"), []
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"captures/{ENDPOINT}/"):
+        for key in (item["Key"] for item in page.get("Contents", [])):
+            assert re.fullmatch(rf"captures/{ENDPOINT}/AllTraffic/(\d+/){{4}}[^/]+\.jsonl", key)
+            lines += s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode().splitlines()
     return [json.loads(line)["captureData"] for line in lines]
 
 
@@ -92,27 +86,16 @@ def put_archive(aws, name, files):
     return f"s3://{BUCKET}/models/{name}"
 
 
-@pytest.mark.parity(
-    "training-request",
-    "training-container",
-    "training-output",
-    "training-metrics",
-    "training-log",
-    "endpoint-model",
-    "endpoint-capture",
-    "sagemaker-lists",
-    "s3-create-bucket",
-    "s3-delete",
-    "iam-roles",
-    "sts-identity",
-)
-def test_from_pictures_to_an_empty_account(commands, laptop_aws):
+@pytest.mark.parity("training-request", "training-container", "training-output", "training-metrics", "training-log")
+@pytest.mark.parity("endpoint-model", "endpoint-capture", "sagemaker-lists", "s3-create-bucket", "s3-delete")
+@pytest.mark.parity("iam-roles", "sts-identity")
+def test_training_update_evaluation_and_cleanup_work_in_sequence(commands, laptop_aws):
     sagemaker = laptop_aws.client("sagemaker")
 
     # WHEN a model is trained and served for the first time
     first = commands.create_endpoint(*QUICK)
 
-    # THEN the job is tagged, its figures are reported, and the smoke test was captured
+    # THEN the job's metrics are reported, and the smoke test is captured
     job = sagemaker.describe_training_job(TrainingJobName=first["training"]["job"])
     assert job["TrainingJobStatus"] == "Completed"
     assert job["HyperParameters"]["epochs"] == "2"
@@ -124,7 +107,7 @@ def test_from_pictures_to_an_empty_account(commands, laptop_aws):
     # WHEN the command runs again with that model
     second = commands.create_endpoint("--model-data", first["model_data"])
 
-    # THEN the same endpoint serves the new configuration, captures on, and the old one is gone
+    # THEN the endpoint serves and captures with the new configuration, and the old one is deleted
     found = sagemaker.describe_endpoint(EndpointName=ENDPOINT)
     assert found["EndpointConfigName"] == second["endpoint_config"] != first["endpoint_config"]
     assert found["EndpointStatus"] == "InService"
@@ -135,7 +118,7 @@ def test_from_pictures_to_an_empty_account(commands, laptop_aws):
     models = sagemaker.list_models(NameContains=ENDPOINT)["Models"]
     assert [m["ModelName"] for m in models] == [second["model"]]
 
-    # WHEN the test split is sent to it, THEN each question is captured with its answer
+    # WHEN the test split is evaluated, THEN each request is captured with its answer
     before = len(captured(laptop_aws))
     commands.must("evaluate", "--endpoint", ENDPOINT)
     manifest = json.loads((commands.folder / "data/staged/manifest.json").read_text())
@@ -147,11 +130,11 @@ def test_from_pictures_to_an_empty_account(commands, laptop_aws):
         answer = json.loads(pair["endpointOutput"]["data"])
         assert answer["labels"] == ["bicycle", "motorcycle"]
 
-    # WHEN everything is cleaned up, THEN nothing is left, and a second time there is nothing to do
+    # WHEN cleanup runs, THEN nothing is left, and a second run has nothing to delete
     commands.must("cleanup", "--endpoint", ENDPOINT, "--yes")
     report = commands.report("cleanup/cleanup.json")
     assert report["resources_left"] == []
-    assert {thing["kind"] for thing in report["deleted"]} == {
+    assert {item["kind"] for item in report["deleted"]} == {
         "training job",
         "endpoint",
         "endpoint configuration",
@@ -167,7 +150,7 @@ def test_from_pictures_to_an_empty_account(commands, laptop_aws):
 
 
 @pytest.mark.parity("training-failure")
-def test_a_training_script_that_fails_shows_its_last_lines(commands, laptop_aws):
+def test_failed_training_script_shows_its_last_lines(commands, laptop_aws):
     done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--hyperparameters", "epochs=0")
     assert done.returncode == 1
     assert "ended as Failed" in done.stderr
@@ -187,51 +170,36 @@ GOOD = (
 )
 
 
-@pytest.mark.parity("endpoint-lifecycle")
-def test_failed_endpoint_is_replaced_by_the_next_run(commands, laptop_aws):
-    # GIVEN a model whose serving script does not load
+@pytest.mark.parity("endpoint-lifecycle", "endpoint-update")
+def test_failed_endpoint_is_replaced_and_failed_update_keeps_the_previous_model(commands, laptop_aws):
+    sagemaker = laptop_aws.client("sagemaker")
     broken = put_archive(laptop_aws, "broken.tar.gz", {"code/inference.py": "raise RuntimeError('no such weights')"})
+    good = put_archive(laptop_aws, "good.tar.gz", {"code/inference.py": GOOD})
+
+    # WHEN the first model's script does not load, THEN the endpoint fails
     done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", broken)
     assert done.returncode == 1
     assert f"Endpoint {ENDPOINT} is Failed" in done.stderr
-    assert "makes it anew" in done.stderr
+    assert "it replaces the failed endpoint" in done.stderr
 
-    # WHEN it is run again with one that does
-    good = put_archive(laptop_aws, "good.tar.gz", {"code/inference.py": GOOD})
+    # WHEN the next one does, THEN the endpoint is in service, without the model of the first attempt
     report = commands.create_endpoint("--model-data", good)
-
-    # THEN the endpoint is there, with nothing of the first attempt
     assert report["smoke_test"]["label"] == "a"
-    sagemaker = laptop_aws.client("sagemaker")
     assert sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointStatus"] == "InService"
     models = sagemaker.list_models(NameContains=ENDPOINT)["Models"]
     assert [m["ModelName"] for m in models] == [report["model"]]
 
-
-@pytest.mark.parity("endpoint-update")
-def test_an_update_that_fails_leaves_the_former_model_serving(commands, laptop_aws):
-    good = put_archive(laptop_aws, "good.tar.gz", {"code/inference.py": GOOD})
-    before = commands.create_endpoint("--model-data", good)
-    broken = put_archive(laptop_aws, "broken.tar.gz", {"code/inference.py": "raise RuntimeError('no')"})
+    # WHEN an update does not load, THEN the endpoint keeps its configuration
     done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", broken)
     assert done.returncode == 1
-    assert f"still serves its former configuration {before['endpoint_config']}" in done.stderr
-    found = laptop_aws.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
-    assert found["EndpointConfigName"] == before["endpoint_config"]
-
-
-def test_smoke_test_prints_the_start_of_an_unreadable_answer(commands, laptop_aws):
-    odd = put_archive(laptop_aws, "odd.tar.gz", {"code/inference.py": GOOD.replace("labels", "names")})
-    done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", odd)
-    assert done.returncode == 1
-    assert '"names"' in done.stderr
-    assert "look at inference.py" in done.stderr
+    assert f"still serves its previous configuration {report['endpoint_config']}" in done.stderr
+    assert sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"] == report["endpoint_config"]
 
 
 @pytest.mark.parity("endpoint-model-data")
 @pytest.mark.parametrize(("pictures", "threshold"), [(400, "0.6"), (20, None)])
-def test_what_the_model_recommends_is_deployed_and_evaluated_with(commands, laptop_aws, pictures, threshold):
-    # GIVEN a model with so many held-out answers, all right, of confidence 0.6 and more
+def test_recommended_threshold_is_deployed_and_evaluated(commands, laptop_aws, pictures, threshold):
+    # GIVEN a model with right held-out answers of confidence 0.6 and more
     answers = {
         "source": "cross-validation",
         "classes": ["bicycle", "motorcycle"],
@@ -253,8 +221,7 @@ def test_what_the_model_recommends_is_deployed_and_evaluated_with(commands, lapt
     created = commands.create_endpoint("--model-data", model)
     commands.must("evaluate", "--endpoint", ENDPOINT)
 
-    # THEN both hold the same recommendation; the higher threshold of samconfig.toml stays where 20
-    # pictures show too little
+    # THEN both have the same recommendation; 20 pictures are too few to lower samconfig.toml's threshold
     evaluation = commands.report("evaluate/evaluation.json")
     deployed = created["deploy_parameters"]["ConfidenceThreshold"]
     assert created["recommendation"] == evaluation["recommendation"]
@@ -267,32 +234,9 @@ def test_what_the_model_recommends_is_deployed_and_evaluated_with(commands, lapt
     assert plots <= {path.name for path in (commands.folder / "reports/evaluate").iterdir()}
 
 
-def test_endpoint_of_another_maker_is_left_alone(commands, laptop_aws):
-    # GIVEN an endpoint that was made by hand, of a model of ours
-    good = put_archive(laptop_aws, "good.tar.gz", {"code/inference.py": GOOD})
-    config = commands.create_endpoint("--model-data", good)["endpoint_config"]
-    sagemaker, name = laptop_aws.client("sagemaker"), f"{ENDPOINT}-by-hand"
-    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
-    sagemaker.get_waiter("endpoint_in_service").wait(
-        EndpointName=name, WaiterConfig={"Delay": 1, "MaxAttempts": COMMAND_SECONDS}
-    )
-
-    # WHEN it is to be updated, and cleaned up
-    update = commands.run("create_endpoint", "--endpoint", name, "--model-data", good)
-    shown = commands.must("cleanup", "--endpoint", name, "--yes")
-
-    # THEN both say whose it is, and it serves on
-    assert update.returncode == 1
-    assert "that this project did not make: give another --endpoint" in update.stderr
-    assert f"kept: endpoint {name}: not made by this project" in shown
-    found = sagemaker.describe_endpoint(EndpointName=name)
-    assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("InService", config)
-    sagemaker.delete_endpoint(EndpointName=name)
-
-
 @pytest.mark.parity("s3-delete", "sam-delete")
-def test_a_versioned_bucket_of_a_stack_is_emptied(commands, laptop_aws):
-    # GIVEN a stack whose bucket holds versions and a delete marker, as uploads and deletions leave
+def test_cleanup_empties_a_versioned_bucket_of_the_stack(commands, laptop_aws):
+    # GIVEN a stack whose bucket holds versions and a delete marker
     template = {
         "Resources": {
             "Inbox": {
@@ -330,19 +274,3 @@ def test_a_versioned_bucket_of_a_stack_is_emptied(commands, laptop_aws):
     assert s3.head_object(Bucket=BUCKET, Key="staged/manifest.json")
     cloudformation.delete_stack(StackName=stack)
     cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
-
-
-def test_cleanup_without_terminal_deletes_nothing(commands, laptop_aws):
-    done = commands.run("cleanup", "--endpoint", ENDPOINT)
-    assert done.returncode == 1
-    assert "pass --yes" in done.stderr
-    assert laptop_aws.client("s3").head_object(Bucket=BUCKET, Key="staged/manifest.json")
-
-
-def test_no_aws_at_all_is_a_sentence(tmp_path, laptop_aws):
-    nowhere = {**laptop_aws.env, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
-    commands = Commands(LaptopAws(nowhere["AWS_ENDPOINT_URL"], nowhere, tmp_path), tmp_path)
-    done = commands.run("create_endpoint")
-    assert done.returncode == 1
-    assert "AWS cannot be reached" in done.stderr
-    assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""One picture's way through the deployed workflow, and every way in which it ends."""
+"""One picture in the deployed workflow, with each outcome and error."""
 
 import base64
 import io
@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from common.settings import ROOT, project
+from tests.integration.deployed_machines import history
 from tests.integration.laptop_aws import run_laptop_aws, wait_until
 from tests.integration.workflow_stack import (
     ANSWER_SECONDS,
@@ -28,35 +29,24 @@ from tests.integration.workflow_stack import (
     serve,
 )
 
+SHIPPED_EVENT = json.loads((ROOT / "events/my_state_machine-object-missing.json").read_text())
 
-@pytest.mark.parity(
-    "lambda-error-names",
-    "states-catch",
-    "s3-missing",
-    "states-sns",
-    "sns-raw-delivery",
+
+@pytest.mark.parity("lambda-error-names", "states-catch", "s3-missing", "states-sns", "sns-raw-delivery")
+@pytest.mark.parametrize(
+    ("event", "error", "text"),
+    [
+        ({"s3_key": "inbox/none.png"}, "PictureNotFoundError", "inbox/none.png does not exist"),
+        (SHIPPED_EVENT, "PictureNotFoundError", ""),
+        ({"s3_bucket": "no-such-bucket", "s3_key": "a.png"}, "PictureNotFoundError", ""),
+        ({"image_data": ""}, "InvalidInputError", "s3_key"),
+    ],
+    ids=["missing object", "shipped event", "missing bucket", "no picture"],
 )
-def test_missing_object_fails_with_its_name_and_a_notification(stack):
-    bucket = stack.outputs["PicturesBucketName"]
-    cause = failed_with(stack, {"s3_bucket": bucket, "s3_key": "inbox/none.png"}, "PictureNotFoundError")
-    assert "inbox/none.png does not exist" in cause
-
-
-def test_the_event_for_a_missing_object_names_one(stack):
-    event = json.loads((ROOT / "events/my_state_machine-object-missing.json").read_text())
-    failed_with(stack, event, "PictureNotFoundError")
-
-
-@pytest.mark.parity("s3-missing")
-def test_a_missing_bucket_fails_with_its_name(stack):
-    event = {"s3_bucket": "no-such-bucket", "s3_key": "a.png"}
-    failed_with(stack, event, "PictureNotFoundError")
-
-
-@pytest.mark.parity("lambda-error-names")
-def test_an_input_without_a_picture_fails_with_its_name(stack):
-    cause = failed_with(stack, {"image_data": ""}, "InvalidInputError")
-    assert "s3_key" in cause
+def test_input_without_an_object_fails_with_its_name_and_a_notification(stack, event, error, text):
+    if event.keys() == {"s3_key"}:
+        event = event | {"s3_bucket": stack.outputs["PicturesBucketName"]}
+    assert text in failed_with(stack, event, error)
 
 
 @pytest.mark.parity("lambda-error-names", "invoke-model-error")
@@ -70,45 +60,38 @@ def test_an_input_without_a_picture_fails_with_its_name(stack):
     ],
     ids=["empty", "html", "truncated", "too large"],
 )
-def test_a_broken_picture_fails_with_the_name_of_what_is_wrong(stack, body, error):
+def test_invalid_picture_fails_with_a_named_error(stack, body, error):
     event = put(stack, body)
     failed_with(stack, event, error)
     assert record(stack, event) is None
 
 
 @pytest.mark.parity("invoke-not-found")
-def test_an_endpoint_that_is_gone_fails_with_its_name(healthy):
-    fault(healthy, {"kind": "gone"})
-    cause = failed_with(healthy, put(healthy, WHITE), "EndpointNotFoundError")
-    assert "python -m training.create_endpoint" in cause
-
-
-def test_an_endpoint_that_answers_nonsense_fails_with_its_name(healthy):
-    fault(healthy, {"kind": "nonsense"})
-    failed_with(healthy, put(healthy, WHITE), "InvalidAnswerError")
+@pytest.mark.parametrize(
+    ("kind", "error", "text"),
+    [
+        ("gone", "EndpointNotFoundError", "python -m training.create_endpoint"),
+        ("nonsense", "InvalidAnswerError", ""),
+    ],
+)
+def test_endpoint_fault_fails_with_its_name(healthy, kind, error, text):
+    fault(healthy, {"kind": kind})
+    assert text in failed_with(healthy, put(healthy, WHITE), error)
 
 
 @pytest.mark.parity("states-assign", "states-retry", "invoke-busy")
-def test_an_endpoint_that_is_busy_twice_and_then_well_gives_an_answer(healthy):
+def test_throttled_endpoint_is_retried(healthy):
     fault(healthy, {"kind": "throttled", "calls": 2})
     execution = execute(healthy, put(healthy, WHITE))
     assert execution["status"] == "SUCCEEDED"
-    history = healthy.aws.client("stepfunctions").get_execution_history(
-        executionArn=execution["executionArn"], maxResults=1000
-    )["events"]
-    busy = [e["taskFailedEventDetails"]["error"] for e in history if e["type"] == "TaskFailed"]
+    events = history(healthy, execution["executionArn"])
+    busy = [e["taskFailedEventDetails"]["error"] for e in events if e["type"] == "TaskFailed"]
     assert busy == ["EndpointBusyError", "EndpointBusyError"]
 
 
-@pytest.mark.parity(
-    "states-lambda-invoke",
-    "states-dynamodb",
-    "states-jsonata",
-    "states-context",
-    "lambda-handler",
-)
+@pytest.mark.parity("states-lambda-invoke", "states-dynamodb", "states-jsonata", "states-context", "lambda-handler")
 @pytest.mark.parametrize(("body", "label"), [(WHITE, "bicycle"), (BLACK, "motorcycle")])
-def test_a_certain_answer_is_accepted_and_recorded(stack, body, label):
+def test_answer_above_the_threshold_is_accepted_and_recorded(stack, body, label):
     event: dict[str, Any] = put(stack, body) | {"image_data": "", "order": {"id": 7}}
     execution = execute(stack, event)
     assert execution["status"] == "SUCCEEDED"
@@ -151,40 +134,31 @@ def test_answer_below_the_threshold_fails_and_its_item_has_no_label(stack):
 
 
 @pytest.mark.parity("invoke-request", "states-payload-256-kib")
-def test_a_big_picture_goes_through_by_reference(stack):
+def test_large_picture_is_passed_by_reference(stack):
     noise = np.random.default_rng(0).integers(200, 256, (1380, 1380, 3), dtype=np.uint8)
     out = io.BytesIO()
     Image.fromarray(noise).save(out, "PNG", compress_level=1)
     assert 4_000_000 < len(out.getvalue()) <= 6 * 1024 * 1024
     execution = execute(stack, put(stack, out.getvalue()) | {"s3_version_id": ""})
-    assert execution["error"] == "THRESHOLD_CONFIDENCE_NOT_MET"  # it got an answer: 228 of 255
-    history = stack.aws.client("stepfunctions").get_execution_history(
-        executionArn=execution["executionArn"], maxResults=1000
-    )["events"]
-    left = {
-        e["stateExitedEventDetails"]["name"]: json.loads(e["stateExitedEventDetails"]["output"])
-        for e in history
-        if "stateExitedEventDetails" in e
-    }
-    assert left["Serialize Image Data"]["image_data"] == ""
+    assert execution["error"] == "THRESHOLD_CONFIDENCE_NOT_MET"  # the endpoint answered: 228 of 255
+    left = [e.get("stateExitedEventDetails", {}) for e in history(stack, execution["executionArn"])]
+    [output] = [details["output"] for details in left if details.get("name") == "Serialize Image Data"]
+    assert json.loads(output)["image_data"] == ""
 
 
 @pytest.mark.parity("s3-events", "s3-keys", "events-input-path", "events-start-workflow")
 @pytest.mark.parametrize("name", ["plain.png", "a b+c.png", "100%25 Fahrräder/车 é.png", "quote'd \"\\ & <tag>.png"])
-def test_an_upload_to_the_inbox_starts_the_workflow_whatever_the_key(stack, name):
+def test_upload_to_the_inbox_starts_the_workflow_with_any_key(stack, name):
     event = put(stack, BLACK, f"inbox/{uuid.uuid4()}/{name}")
     item = wait_until(lambda: record(stack, event), ANSWER_SECONDS)
     assert item["label"] == {"S": "motorcycle"}
 
 
 @pytest.mark.parity("events-pattern")
-def test_an_upload_elsewhere_starts_nothing(stack):
+def test_upload_outside_the_inbox_starts_nothing(stack):
     def executions() -> int:
-        pages = (
-            stack.aws.client("stepfunctions")
-            .get_paginator("list_executions")
-            .paginate(stateMachineArn=stack.outputs["StateMachineArn"])
-        )
+        paginator = stack.aws.client("stepfunctions").get_paginator("list_executions")
+        pages = paginator.paginate(stateMachineArn=stack.outputs["StateMachineArn"])
         return sum(len(page["executions"]) for page in pages)
 
     before = executions()
@@ -196,24 +170,16 @@ def test_an_upload_elsewhere_starts_nothing(stack):
 
 
 @pytest.mark.parity("invoke-bare-list")
-def test_a_bare_list_is_named_by_the_class_names_of_the_deployment(stack):
+def test_bare_list_gets_the_class_names_of_the_event(stack):
     serve(stack.aws, "built-in", BARE)
-    [function] = [
-        r["PhysicalResourceId"]
-        for r in stack.aws.client("cloudformation").describe_stack_resources(StackName=project().stack_name)[
-            "StackResources"
-        ]
-        if r["LogicalResourceId"] == "ImageClassificationFunction"
-    ]
-    event = put(stack, WHITE) | {
-        "endpoint_name": "built-in",
-        "content_type": "image/png",
-        "image_data": "",
-    }
+    [resource] = stack.aws.client("cloudformation").describe_stack_resources(
+        StackName=project().stack_name, LogicalResourceId="ImageClassificationFunction"
+    )["StackResources"]
+    event = put(stack, WHITE) | {"endpoint_name": "built-in", "content_type": "image/png", "image_data": ""}
 
     def ask(class_names: list[str]) -> dict[str, Any]:
         answer = stack.aws.client("lambda").invoke(
-            FunctionName=function, Payload=json.dumps(event | {"class_names": class_names})
+            FunctionName=resource["PhysicalResourceId"], Payload=json.dumps(event | {"class_names": class_names})
         )
         payload: dict[str, Any] = json.loads(answer["Payload"].read())
         return payload
@@ -224,9 +190,9 @@ def test_a_bare_list_is_named_by_the_class_names_of_the_deployment(stack):
 
 
 @pytest.mark.parity("states-substitutions", "invoke-bare-list")
-def test_the_deployed_definition_hands_the_class_names_on(stack):
-    """A copy of the deployed machine, as a deployment with ClassNames makes it."""
+def test_deployed_definition_passes_the_class_names(stack):
     serve(stack.aws, "built-in-too", BARE)
+    # A copy of the deployed machine, as a deployment with ClassNames creates it.
     stepfunctions = stack.aws.client("stepfunctions")
     deployed = stepfunctions.describe_state_machine(stateMachineArn=stack.outputs["StateMachineArn"])
     given = {"$split('', ',')": "$split('bicycle, motorcycle', ',')"}
@@ -244,7 +210,7 @@ def test_the_deployed_definition_hands_the_class_names_on(stack):
 
 
 @pytest.mark.parity("lambda-log-group", "lambda-json-logs", "states-context")
-def test_the_functions_log_json_and_never_the_picture(stack):
+def test_functions_log_json_without_the_picture(stack):
     event = put(stack, WHITE)
     execution = execute(stack, event)["executionArn"]
     logs = stack.aws.client("logs")
@@ -262,7 +228,7 @@ def test_the_functions_log_json_and_never_the_picture(stack):
 
 
 @pytest.mark.parity("sam-build")
-def test_every_function_is_under_5_mb(built):
+def test_built_functions_are_smaller_than_5_mb(built):
     for function in ("SerializeImageData", "ImageClassification", "FilterLowConfidence"):
         folder = ROOT / ".aws-sam/build" / f"{function}Function"
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -270,8 +236,8 @@ def test_every_function_is_under_5_mb(built):
 
 
 @pytest.mark.parity("sam-remote-invoke")
-def test_sam_remote_invoke_and_logs_work_as_the_readme_says(stack):
-    aws = stack.aws
+def test_sam_commands_of_the_readme_work(stack):
+    aws, local = stack.aws, ("--config-env", "local")
     aws.client("s3").put_object(Bucket=stack.outputs["PicturesBucketName"], Key="inbox/bicycle.png", Body=WHITE)
     for resource, event, expected in [
         ("SerializeImageDataFunction", "serialize_image_data", '"content_type": "image/png"'),
@@ -279,34 +245,11 @@ def test_sam_remote_invoke_and_logs_work_as_the_readme_says(stack):
         ("FilterLowConfidenceFunction", "filter_low_confidence", '"accepted": true'),
         ("MyStateMachine", "my_state_machine", '"accepted"'),
     ]:
-        printed = sam(
-            aws,
-            "remote",
-            "invoke",
-            resource,
-            "--event-file",
-            f"events/{event}.json",
-            "--config-env",
-            "local",
-        )
-        assert expected in printed
-    event = (ROOT / "events/my_state_machine.json").read_text()
-    printed = sam(
-        aws,
-        "remote",
-        "invoke",
-        "MyStateMachine",
-        "--event-file",
-        "-",
-        "--config-env",
-        "local",
-        given=event,
-    )
-    assert '"accepted"' in printed
-    assert "picture decided" in sam(aws, "logs", "--config-env", "local")
-    assert stack.outputs["ReviewQueueUrl"] in sam(
-        aws, "list", "stack-outputs", "--output", "json", "--config-env", "local"
-    )
+        assert expected in sam(aws, "remote", "invoke", resource, "--event-file", f"events/{event}.json", *local)
+    given = (ROOT / "events/my_state_machine.json").read_text()
+    assert '"accepted"' in sam(aws, "remote", "invoke", "MyStateMachine", "--event-file", "-", *local, given=given)
+    assert "picture decided" in sam(aws, "logs", *local)
+    assert stack.outputs["ReviewQueueUrl"] in sam(aws, "list", "stack-outputs", "--output", "json", *local)
 
 
 @pytest.mark.parity("sam-delete", "sam-deploy", "cloudformation-resources")

@@ -167,6 +167,8 @@ def _codes(node: ast.AST) -> Iterator[str]:
         holders = list(node.comparators)
     elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("code.startswith"):
         holders = list(node.args)
+    elif isinstance(node, ast.Call) and ast.unparse(node.func) == "none_if_missing":
+        holders = list(node.args[1:])
     elif isinstance(node, ast.Assign) and CODE_SETS.search(ast.unparse(node.targets[0])):
         holders = [node.value]
     elif isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith(".exceptions"):

@@ -1,23 +1,17 @@
-"""Find what the project made in an account: cleanup deletes it, and looks again afterwards."""
+"""Find the resources that the project made in an account, for cleanup to delete."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from common import settings
+from common.errors import none_if_missing
 from common.labels.label import is_label_key
-from common.settings import (
-    CAPTURES_PREFIX,
-    CHECKPOINTS_PREFIX,
-    JOBS_PREFIX,
-    LABELS_PREFIX,
-    STAGED_PREFIX,
-    default_bucket,
-    project,
-)
+from common.settings import CAPTURES_PREFIX, LABELS_PREFIX, STAGED_PREFIX
 from training.cleaning.versions import KeyTest, any_key, count_versions
 from training.endpoint.endpoint import (
     LOG_GROUP_PREFIX,
@@ -34,23 +28,21 @@ from training.endpoint.training_job import LOG_GROUP
 
 NOT_OURS = "not made by this project"
 KEEP_LABELS = (
-    "people decided these; --labels deletes them too. Their pictures go with the stack: run"
+    "people decided these; --labels deletes them too. The stack's deletion deletes their pictures: run"
     " `stage_data SOURCE --labels project` before, to train on them"
 )
-JOB_FOLDERS = (JOBS_PREFIX, CHECKPOINTS_PREFIX)  # each with a folder for every job
-MADE_NAME = r"(.+)-\d{14}"  # of a job, a model and a configuration: the endpoint's, and the time
+JOB_FOLDERS = (settings.JOBS_PREFIX, settings.CHECKPOINTS_PREFIX)  # each has a folder per job
+MADE_NAME = r"(.+)-\d{14}"  # of a job, a model and a configuration: the endpoint's name and the time
 
-# A bucket of a stack in any other state is not the stack's any more, or not yet. DELETE_FAILED is
-# what `sam delete` leaves of a bucket that was not empty.
-STACKS_OWN = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_FAILED", "DELETE_FAILED")
+# States of a bucket that belongs to its stack. `sam delete` leaves DELETE_FAILED if a bucket was not empty.
+STACK_BUCKET_STATES = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_FAILED", "DELETE_FAILED")
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Where to look: endpoint, training bucket and stack by name; and what to leave alone.
+    """Names of the endpoint, training bucket and stack to search, and reasons to keep resources, "" for none.
 
-    `keep_data` (the staged pictures and their bucket), `keep_labels` (what people decided, and its
-    bucket) and `keep_role` say why, or nothing.
+    `keep_data` keeps the staged pictures, `keep_labels` people's labels, both with their bucket.
     """
 
     endpoint: str
@@ -65,7 +57,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Leftover:
-    """One thing to delete. For `objects`, `name` is `bucket/prefix`, every version of them."""
+    """A resource to delete. For `objects`, `name` is `bucket/prefix`, and all versions are meant."""
 
     kind: str
     name: str
@@ -74,7 +66,7 @@ class Leftover:
 
 @dataclass(frozen=True)
 class Kept:
-    """One thing that is there and stays, and why."""
+    """A resource that is kept, and the reason."""
 
     kind: str
     name: str
@@ -83,42 +75,40 @@ class Kept:
 
 @dataclass
 class Found:
-    """The resources found; `unseen` has a sentence for each place that could not be searched."""
+    """The resources found; `unseen` has a sentence for each search that failed."""
 
     leftovers: list[Leftover] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
 
-    def add(self, place: str, finder: Callable[[], Iterator[Leftover | Kept]]) -> None:
+    def add(self, searched: str, finder: Callable[[], Iterable[Leftover | Kept]]) -> None:
         """Add the results of a finder; keep its error, so that the other finders still run."""
         try:
-            for thing in finder():
-                if isinstance(thing, Leftover):
-                    self.leftovers.append(thing)
+            for item in finder():
+                if isinstance(item, Leftover):
+                    self.leftovers.append(item)
                 else:
-                    self.kept.append(thing)
+                    self.kept.append(item)
         except (ClientError, BotoCoreError) as error:
-            self.unseen.append(f"could not look for {place}: {error}")
+            self.unseen.append(f"could not look for {searched}: {error}")
 
 
 def find_leftovers(session: Any, scope: Scope, endpoint_is_ours: bool | None) -> Found:
-    """Return what is there, in an order in which it can be deleted.
+    """Return the resources in an order in which they can be deleted.
 
-    `endpoint_is_ours` is what owns_endpoint said before anything was deleted.
+    `endpoint_is_ours` is the result of owns_endpoint before anything was deleted.
     """
     sagemaker, s3, logs = session.client("sagemaker"), session.client("s3"), session.client("logs")
     name, ours, found = scope.endpoint, endpoint_is_ours, Found()
     found.add("training jobs", lambda: _training_jobs(sagemaker, name))
     found.add(f"the endpoint {name}", lambda: _endpoint(sagemaker, name))
     found.add(
-        "endpoint configurations", lambda: _named("endpoint configuration", list_endpoint_configs(sagemaker, name))
+        "endpoint configurations",
+        lambda: (Leftover("endpoint configuration", config) for config in list_endpoint_configs(sagemaker, name)),
     )
-    found.add("models", lambda: _named("model", list_models(sagemaker, name)))
+    found.add("models", lambda: (Leftover("model", model) for model in list_models(sagemaker, name)))
     found.add(f"the bucket {scope.bucket}", lambda: _training_bucket(s3, scope, ours))
-    found.add(
-        f"the stack {scope.stack}",
-        lambda: _stack_objects(session.client("cloudformation"), s3, scope),
-    )
+    found.add(f"the stack {scope.stack}", lambda: _stack_objects(session.client("cloudformation"), s3, scope))
     found.add("logs of training jobs", lambda: _job_logs(logs, name))
     found.add("the endpoint's log", lambda: _endpoint_log(logs, name, ours))
     found.add("the role", lambda: _role(session.client("iam"), scope))
@@ -126,9 +116,9 @@ def find_leftovers(session: Any, scope: Scope, endpoint_is_ours: bool | None) ->
 
 
 def owns_endpoint(sagemaker: Any, name: str) -> bool | None:
-    """Tell whether this project made the endpoint of that name, None where nothing tells.
+    """Tell whether this project made the endpoint, by its tag, or by its configurations and models once it is gone.
 
-    Where the endpoint is gone, its configurations and models tell.
+    None if none of them exists.
     """
     found = find_endpoint(sagemaker, name)
     if found:
@@ -140,7 +130,7 @@ def owns_endpoint(sagemaker: Any, name: str) -> bool | None:
 def other_endpoints(sagemaker: Any, endpoint: str) -> list[str]:
     """Return the project's other endpoints: they use the same role, bucket and pictures.
 
-    One counts from its training job on: by the names of jobs that run, and of configurations.
+    Running jobs and configurations name endpoints that do not exist yet.
     """
     others = {
         found["EndpointName"]
@@ -176,12 +166,8 @@ def _endpoint(sagemaker: Any, name: str) -> Iterator[Leftover | Kept]:
         yield Kept("endpoint", name, NOT_OURS)
 
 
-def _named(kind: str, names: Iterator[str]) -> Iterator[Leftover]:
-    return (Leftover(kind, name) for name in names)
-
-
 def _training_bucket(s3: Any, scope: Scope, ours: bool | None) -> Iterator[Leftover | Kept]:
-    """Everything in the bucket that the project made, and the bucket; else only its prefixes."""
+    """Yield the bucket with all its objects, or the project's prefixes if the bucket is kept."""
     bucket = scope.bucket
     if not _bucket_exists(s3, bucket):
         return
@@ -189,8 +175,10 @@ def _training_bucket(s3: Any, scope: Scope, ours: bool | None) -> Iterator[Lefto
     labels = f"{LABELS_PREFIX}/"
     foreign_captures = ours is False and count_versions(s3, bucket, captures) > 0
     reason = scope.keep_data
-    # The tag alone would not do: companies put it on all of a project's buckets, to share costs.
-    if not reason and not (bucket == default_bucket(scope.account, scope.region) and _bucket_is_ours(s3, bucket)):
+    # The tag alone does not show it: companies tag all buckets of a project to allocate costs.
+    if not reason and not (
+        bucket == settings.default_bucket(scope.account, scope.region) and _bucket_is_ours(s3, bucket)
+    ):
         reason = NOT_OURS
     if not reason and foreign_captures:
         reason = "holds captures of an endpoint that this project did not make"
@@ -212,8 +200,8 @@ def _training_bucket(s3: Any, scope: Scope, ours: bool | None) -> Iterator[Lefto
 
 
 def _prefixes(s3: Any, scope: Scope, reason: str, ours: bool | None) -> list[str]:
-    """Return what to delete in a bucket that stays, for a `reason` or only for its labels."""
-    if not reason:  # all that the project puts there, but the labels
+    """Return the prefixes to delete in a bucket that is kept for a `reason`, or only for its labels."""
+    if not reason:  # everything of the project but the labels
         return [f"{name}/" for name in (*JOB_FOLDERS, CAPTURES_PREFIX, STAGED_PREFIX)]
     prefixes = _job_prefixes(s3, scope.bucket, scope.endpoint)
     if ours is not False:
@@ -226,7 +214,7 @@ def _prefixes(s3: Any, scope: Scope, reason: str, ours: bool | None) -> list[str
 
 
 def _job_prefixes(s3: Any, bucket: str, endpoint: str) -> list[str]:
-    """Return the folders of this endpoint's jobs, among those of endpoints of a like name."""
+    """Return the folders of this endpoint's jobs, without those of endpoints with a longer name."""
     pages = chain.from_iterable(
         s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=f"{parent}/{endpoint}-", Delimiter="/")
         for parent in JOB_FOLDERS
@@ -240,7 +228,7 @@ def _job_prefixes(s3: Any, bucket: str, endpoint: str) -> list[str]:
 
 
 def _stack_objects(cloudformation: Any, s3: Any, scope: Scope) -> Iterator[Leftover | Kept]:
-    """Yield what keeps `sam delete` from deleting the buckets of the stack of this endpoint."""
+    """Yield the objects in the stack's buckets, which `sam delete` does not empty."""
     try:
         (stack,) = cloudformation.describe_stacks(StackName=scope.stack)["Stacks"]
     except ClientError as error:
@@ -249,7 +237,7 @@ def _stack_objects(cloudformation: Any, s3: Any, scope: Scope) -> Iterator[Lefto
         raise
     outputs = {out["OutputKey"]: out["OutputValue"] for out in stack.get("Outputs", [])}
     serves = outputs.get("EndpointName")
-    if project().tag not in stack.get("Tags", []):
+    if settings.project().tag not in stack.get("Tags", []):
         yield Kept("stack", scope.stack, NOT_OURS)
         return
     if serves != scope.endpoint:
@@ -260,12 +248,12 @@ def _stack_objects(cloudformation: Any, s3: Any, scope: Scope) -> Iterator[Lefto
         if resource["ResourceType"] != "AWS::S3::Bucket":
             continue
         bucket = resource.get("PhysicalResourceId", "")
-        if resource["ResourceStatus"] in STACKS_OWN and bucket and _bucket_exists(s3, bucket):
+        if resource["ResourceStatus"] in STACK_BUCKET_STATES and bucket and _bucket_exists(s3, bucket):
             yield from _objects(s3, bucket, "")
 
 
 def own_keys(prefix: str) -> KeyTest:
-    """Return which keys below a prefix are this project's: a bucket that stays may have others."""
+    """Return the test for the project's keys below a prefix: a bucket that is kept may hold other objects."""
     return is_label_key if prefix == f"{LABELS_PREFIX}/" else any_key
 
 
@@ -276,23 +264,12 @@ def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[Leftover]:
 
 
 def _bucket_exists(s3: Any, bucket: str) -> bool:
-    try:
-        s3.head_bucket(Bucket=bucket)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("404", "NoSuchBucket"):
-            return False
-        raise
-    return True
+    return none_if_missing(s3.head_bucket, "404", "NoSuchBucket", Bucket=bucket) is not None
 
 
 def _bucket_is_ours(s3: Any, bucket: str) -> bool:
-    try:
-        tags = s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchTagSet":
-            return False
-        raise
-    return project().tag in tags
+    tagging = none_if_missing(s3.get_bucket_tagging, "NoSuchTagSet", Bucket=bucket) or {"TagSet": []}
+    return settings.project().tag in tagging["TagSet"]
 
 
 def _job_logs(logs: Any, endpoint: str) -> Iterator[Leftover]:
@@ -316,7 +293,7 @@ def _endpoint_log(logs: Any, endpoint: str, ours: bool | None) -> Iterator[Lefto
     if ours:
         yield Leftover("log group", group)
     else:
-        unknown = "its endpoint is gone, and nothing is left that says who made it"
+        unknown = "its endpoint is gone, and no resource shows who made it"
         yield Kept("log group", group, unknown if ours is None else NOT_OURS)
 
 

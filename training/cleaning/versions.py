@@ -1,4 +1,4 @@
-"""Every version of a bucket's objects, delete markers too: a bucket goes only when none is left."""
+"""Count and delete all versions and delete markers: S3 deletes a bucket only without them."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,51 +15,42 @@ class ObjectsNotDeletedError(ExpectedError):
 
 
 def any_key(_: str) -> bool:
-    """Take every key."""
+    """Accept every key."""
     return True
 
 
-def count_versions(s3: Any, bucket: str, prefix: str, takes: KeyTest = any_key) -> int:
-    """Count versions and delete markers under the prefix whose key `takes` takes."""
-    return sum(len(page) for page in _pages(s3, bucket, prefix, takes))
+def count_versions(s3: Any, bucket: str, prefix: str, accepts: KeyTest = any_key) -> int:
+    """Count versions and delete markers below the prefix whose key `accepts` accepts."""
+    return sum(len(page) for page in _pages(s3, bucket, prefix, accepts))
 
 
 def delete_versions(
-    s3: Any,
-    bucket: str,
-    prefix: str,
-    report: Callable[[int, int], None],
-    takes: KeyTest = any_key,
+    s3: Any, bucket: str, prefix: str, report: Callable[[int, int], None], accepts: KeyTest = any_key
 ) -> None:
-    """Delete versions and delete markers under the prefix, a thousand at a time, in parallel.
+    """Delete versions and delete markers below the prefix, a thousand at a time, in parallel.
 
-    Only those whose key `takes` takes. `report` gets the number deleted so far, and of how many.
+    Only those whose key `accepts` accepts. `report` gets the number deleted so far and the total.
     Raises ObjectsNotDeletedError.
     """
-    pages = list(_pages(s3, bucket, prefix, takes))
+    pages = list(_pages(s3, bucket, prefix, accepts))
     total = sum(map(len, pages))
     deleted: list[int] = []
 
     def delete(page: list[dict[str, str]]) -> None:
-        _delete(s3, bucket, page)
+        answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": page, "Quiet": True})
+        for refused in answer.get("Errors", [])[:1]:
+            raise ObjectsNotDeletedError(
+                f"S3 kept {len(answer['Errors'])} objects of {bucket}, the first {refused.get('Key')}:"
+                f" {refused.get('Message', refused.get('Code'))}. You need s3:DeleteObjectVersion."
+            )
         deleted.append(len(page))
 
     run_parallel(delete, pages, threads=THREADS, report=lambda *_: report(sum(deleted), total))
 
 
-def _pages(s3: Any, bucket: str, prefix: str, takes: KeyTest) -> Iterator[list[dict[str, str]]]:
-    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
-    for page in pages:
+def _pages(s3: Any, bucket: str, prefix: str, accepts: KeyTest) -> Iterator[list[dict[str, str]]]:
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
         found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-        taken = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found if takes(item["Key"])]
-        if taken:
-            yield taken
-
-
-def _delete(s3: Any, bucket: str, versions: list[dict[str, str]]) -> None:
-    answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True})
-    for refused in answer.get("Errors", [])[:1]:
-        raise ObjectsNotDeletedError(
-            f"S3 kept {len(answer['Errors'])} objects of {bucket}, the first {refused.get('Key')}:"
-            f" {refused.get('Message', refused.get('Code'))}. You need s3:DeleteObjectVersion."
-        )
+        accepted = [{"Key": item["Key"], "VersionId": item["VersionId"]} for item in found if accepts(item["Key"])]
+        if accepted:
+            yield accepted

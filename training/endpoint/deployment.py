@@ -1,4 +1,4 @@
-"""How to deploy the workflow for an endpoint: with the threshold that its model recommends."""
+"""The parameters and the command that deploy the workflow for an endpoint."""
 
 import os
 import shlex
@@ -14,7 +14,7 @@ from training.endpoint.model_artifact import HeldOut, endpoint_model_data, read_
 
 
 class ModelRecommendation(NamedTuple):
-    """A model's recommended threshold and held-out answers; `missing` says why there are none."""
+    """A model's recommended threshold and held-out answers; `missing` is the reason for None."""
 
     recommendation: Recommendation | None
     held_out: HeldOut | None
@@ -24,10 +24,10 @@ class ModelRecommendation(NamedTuple):
 def recommend(
     session: Any, max_error: float | None, model_data: str = "", *, endpoint: str = ""
 ) -> ModelRecommendation:
-    """Return what the model at this S3 address, or else behind the endpoint, recommends.
+    """Return the recommendation of the model at this S3 address, without one of the endpoint's model.
 
-    `max_error` is a share; None stands for the one that the model was trained with. A model that
-    recommends nothing, or that the caller may not read, raises no error.
+    `max_error` is a share in (0, 1), None for the one of the training. Without a recommendation, or permission to
+    read the model, `missing` of the result says why.
     """
     try:
         uri = model_data or endpoint_model_data(session.client("sagemaker"), endpoint)
@@ -38,19 +38,18 @@ def recommend(
 
 
 def chosen_threshold(recommendation: Recommendation | None) -> float:
-    """Return the threshold, in [0, 1], that the stack gets: samconfig.toml's without a better one.
+    """Return the threshold of the stack, in [0, 1]: the recommended one, else that of samconfig.toml.
 
-    One that was not shown to be enough never takes the place of a higher one that a person set.
+    A recommendation that is not `met` never lowers samconfig.toml's threshold.
     """
+    configured = settings.project().confidence_threshold
     if recommendation is None:
-        return settings.project().confidence_threshold
-    if recommendation.met:
-        return recommendation.threshold
-    return max(recommendation.threshold, settings.project().confidence_threshold)
+        return configured
+    return recommendation.threshold if recommendation.met else max(recommendation.threshold, configured)
 
 
 def threshold_words(recommendation: Recommendation | None, missing: str) -> str:
-    """Say why the stack gets its threshold; `missing` is why nothing is recommended."""
+    """Return the reason for the stack's threshold; `missing` is the reason for no recommendation."""
     threshold = chosen_threshold(recommendation)
     if recommendation is None:
         return f"{missing} So {threshold:g} stays, as in samconfig.toml."
@@ -60,7 +59,7 @@ def threshold_words(recommendation: Recommendation | None, missing: str) -> str:
 
 
 def deploy_parameters(endpoint: str, recommendation: Recommendation | None) -> dict[str, str]:
-    """Return all parameters of the stack: samconfig.toml's, with the endpoint and its threshold."""
+    """Return all parameters of the stack: samconfig.toml's, with this endpoint and its threshold."""
     parameters = {**settings.project().parameters, "EndpointName": endpoint}
     threshold = chosen_threshold(recommendation)
     if threshold != settings.project().confidence_threshold:
@@ -71,9 +70,9 @@ def deploy_parameters(endpoint: str, recommendation: Recommendation | None) -> d
 def deploy_command(parameters: Mapping[str, str]) -> str:
     """Return the command that deploys the workflow with these parameters.
 
-    Parameters on the command line replace all of samconfig.toml's, so either none is given or all.
+    Parameters on the command line replace all of samconfig.toml's, so the command has none or all.
     """
-    # Where AWS's tools are pointed at another AWS, it is the laptop's: its own part of samconfig.
+    # AWS_ENDPOINT_URL points to the laptop's AWS, which has its own section in samconfig.toml.
     config = " --config-env local" if "AWS_ENDPOINT_URL" in os.environ else ""
     command = f"sam build{config} && sam deploy{config}"
     if parameters == settings.project().parameters:
@@ -82,5 +81,5 @@ def deploy_command(parameters: Mapping[str, str]) -> str:
 
 
 def parameter_overrides(parameters: Mapping[str, str]) -> list[str]:
-    """Return the option of `sam deploy` that gives these parameters, and its values."""
+    """Return the option of `sam deploy` for these parameters, with its values."""
     return ["--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())]

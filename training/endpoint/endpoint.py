@@ -1,4 +1,4 @@
-"""Model, endpoint configuration and endpoint: create or update in place, wait, try, tidy up."""
+"""Model, endpoint configuration and endpoint: create, update in place, wait, test, delete."""
 
 import re
 import time
@@ -15,10 +15,10 @@ from common.waiting import Status, wait_until_done
 
 Sleep = Callable[[float], None]
 
-# Blue/green updates ask that the old and the new configuration name their variant alike.
+# A blue/green update needs the same variant name in the old and the new configuration.
 VARIANT = "AllTraffic"
 CAPTURE_PERCENT = 100
-# SageMaker itself gives up on an endpoint that does not come up within about half an hour.
+# SageMaker itself gives up after about half an hour.
 TIMEOUT_S = 3600
 LOG_GROUP_PREFIX = "/aws/sagemaker/Endpoints"
 
@@ -26,77 +26,28 @@ MOVING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 BEYOND_REPAIR = ("Failed", "OutOfService", "UpdateRollbackFailed")
 
 
-def log_place(endpoint: str) -> str:
-    """Say where an endpoint's log is, and how to read it with what the project installs."""
-    group = f"{LOG_GROUP_PREFIX}/{endpoint}"
-    return f"Its log: sam logs --cw-log-group {group} --start-time '1 day ago'"
-
-
 class EndpointNotOursError(ExpectedError):
-    """There is an endpoint of that name, and this project did not make it."""
+    """An endpoint of that name exists that this project did not create."""
 
 
 class EndpointFailedError(ExpectedError):
-    """The endpoint did not come into service. `reason` is SageMaker's FailureReason."""
-
-    def __init__(self, endpoint: str, status: str, reason: str) -> None:
-        """Say why, where its log is, and that a second run makes it anew."""
-        self.endpoint, self.status, self.reason = endpoint, status, reason
-        super().__init__(
-            f"Endpoint {endpoint} is {status}: {reason or 'no reason given'}\n"
-            f"{log_place(endpoint)}\nWhen the cause is"
-            " gone, run `python -m training.create_endpoint` again: it deletes the failed endpoint"
-            " and makes it anew (--model-data skips the training)."
-        )
+    """The endpoint did not come into service."""
 
 
 class EndpointRolledBackError(ExpectedError):
-    """SageMaker kept the endpoint's former model, for the new one did not come into service."""
-
-    def __init__(self, endpoint: str, kept: str, reason: str) -> None:
-        """Name the configuration that still serves, and the reason."""
-        self.endpoint, self.kept, self.reason = endpoint, kept, reason
-        super().__init__(
-            f"Endpoint {endpoint} still serves its former configuration {kept}, because the new one"
-            f" did not come into service: {reason or 'no reason given'}\n"
-            f"{log_place(endpoint)}"
-        )
+    """SageMaker restored the previous configuration, because the new one did not come into service."""
 
 
 class DataCaptureOffError(ExpectedError):
-    """The endpoint is in service and captures nothing, or not everything."""
+    """The endpoint is in service and captures no calls, or not all."""
 
 
 class SmokeTestError(ExpectedError):
-    """The endpoint is in service, and its answer to one picture is not what was agreed."""
-
-
-def find_endpoint(sagemaker: Any, name: str) -> dict[str, Any] | None:
-    """Return SageMaker's description of the endpoint, or None where there is none."""
-    try:
-        found: dict[str, Any] = sagemaker.describe_endpoint(EndpointName=name)
-    except ClientError as error:
-        if is_missing(error):
-            return None
-        raise
-    return found
-
-
-def has_our_tag(sagemaker: Any, arn: str) -> bool:
-    """Tell whether this project made a thing of SageMaker's, which its tag says."""
-    return project().tag in sagemaker.list_tags(ResourceArn=arn)["Tags"]
-
-
-def check_ours(sagemaker: Any, found: dict[str, Any]) -> None:
-    """Raise EndpointNotOursError unless this project made the endpoint that was found."""
-    if not has_our_tag(sagemaker, found["EndpointArn"]):
-        raise EndpointNotOursError(
-            f"There is an endpoint {found['EndpointName']} that this project did not make: give another --endpoint."
-        )
+    """The endpoint is in service, and its answer to one picture is unusable."""
 
 
 def is_missing(error: ClientError) -> bool:
-    """Tell whether SageMaker says that a thing does not exist: it has two ways of saying so."""
+    """Tell whether SageMaker answers that a resource does not exist: it has two codes for that."""
     code = error.response["Error"]["Code"]
     message = error.response["Error"].get("Message", "").lower()
     return code in ("ResourceNotFound", "ResourceNotFoundException") or (
@@ -105,8 +56,36 @@ def is_missing(error: ClientError) -> bool:
     )
 
 
+def _describe(operation: Callable[..., dict[str, Any]], **name: str) -> dict[str, Any] | None:
+    """Return the answer of one of SageMaker's Describe operations, None if the resource does not exist."""
+    try:
+        return operation(**name)
+    except ClientError as error:
+        if is_missing(error):
+            return None
+        raise
+
+
+def find_endpoint(sagemaker: Any, name: str) -> dict[str, Any] | None:
+    """Return SageMaker's description of the endpoint, None if it does not exist."""
+    return _describe(sagemaker.describe_endpoint, EndpointName=name)
+
+
+def has_our_tag(sagemaker: Any, arn: str) -> bool:
+    """Tell whether a SageMaker resource has this project's tag."""
+    return project().tag in sagemaker.list_tags(ResourceArn=arn)["Tags"]
+
+
+def check_ours(sagemaker: Any, found: dict[str, Any]) -> None:
+    """Raise EndpointNotOursError unless the described endpoint has this project's tag."""
+    if not has_our_tag(sagemaker, found["EndpointArn"]):
+        raise EndpointNotOursError(
+            f"The endpoint {found['EndpointName']} exists, and this project did not make it: give another --endpoint."
+        )
+
+
 def create_model(sagemaker: Any, name: str, *, image: str, model_data: str, role_arn: str) -> None:
-    """Register model.tar.gz together with the image that serves it."""
+    """Create the model: model.tar.gz and the image that serves it."""
     sagemaker.create_model(
         ModelName=name,
         PrimaryContainer={
@@ -125,7 +104,7 @@ def create_model(sagemaker: Any, name: str, *, image: str, model_data: str, role
 
 
 def create_endpoint_config(sagemaker: Any, name: str, *, model: str, instance_type: str, bucket: str) -> None:
-    """Describe one instance that serves the model and captures every question and answer."""
+    """Create a configuration of one instance that captures every request and answer."""
     sagemaker.create_endpoint_config(
         EndpointConfigName=name,
         ProductionVariants=[
@@ -150,16 +129,15 @@ def create_endpoint_config(sagemaker: Any, name: str, *, model: str, instance_ty
 
 
 def capture_uri(bucket: str) -> str:
-    """Return where captures go; SageMaker adds `/<endpoint>/<variant>/yyyy/mm/dd/hh/*.jsonl`."""
+    """Return the prefix of the captures; SageMaker adds `/<endpoint>/<variant>/yyyy/mm/dd/hh/*.jsonl`."""
     return f"s3://{bucket}/{CAPTURES_PREFIX}"
 
 
 def put_endpoint(sagemaker: Any, name: str, config: str, *, console: Console, sleep: Sleep = time.sleep) -> str:
-    """Start creating the endpoint, or updating it in place when it is in service.
+    """Start to create the endpoint, or to update it in place.
 
-    One that is being changed is waited for; one that is beyond repair is deleted first.
-    Returns the configuration that it has served so far, "" where there is none.
-    Raises EndpointNotOursError.
+    Waits for a change in progress, and deletes a failed endpoint first. Returns the configuration that the endpoint
+    has served so far, "" for a new one. Raises EndpointNotOursError.
     """
     found = find_endpoint(sagemaker, name)
     if found:
@@ -171,7 +149,7 @@ def put_endpoint(sagemaker: Any, name: str, config: str, *, console: Console, sl
         delete_endpoint(sagemaker, name, console=console, sleep=sleep)
         found = None
     if found:
-        # The configuration says everything, data capture too; nothing is kept from the old one.
+        # The configuration holds all properties, data capture included: retain none of the old one's.
         sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config, RetainAllVariantProperties=False)
         return str(found["EndpointConfigName"])
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, Tags=[project().tag])
@@ -181,16 +159,23 @@ def put_endpoint(sagemaker: Any, name: str, config: str, *, console: Console, sl
 def wait_in_service(
     sagemaker: Any, name: str, config: str, *, console: Console, sleep: Sleep = time.sleep
 ) -> dict[str, Any]:
-    """Wait until the endpoint serves this configuration; return its description.
+    """Wait until the endpoint serves this configuration; return the endpoint's description.
 
     Raises EndpointFailedError, EndpointRolledBackError or DataCaptureOffError.
     """
     found = settle(sagemaker, name, console=console, sleep=sleep) or {}
-    status, reason = found.get("EndpointStatus", "Deleted"), found.get("FailureReason", "")
+    status, reason = found.get("EndpointStatus", "Deleted"), found.get("FailureReason", "no reason given")
+    log = f"Its log: sam logs --cw-log-group {LOG_GROUP_PREFIX}/{name} --start-time '1 day ago'"
     if status != "InService":
-        raise EndpointFailedError(name, status, reason)
+        raise EndpointFailedError(
+            f"Endpoint {name} is {status}: {reason}\n{log}\nFix the cause and run `python -m training.create_endpoint`"
+            " again: it replaces the failed endpoint (--model-data skips the training)."
+        )
     if found["EndpointConfigName"] != config:
-        raise EndpointRolledBackError(name, found["EndpointConfigName"], reason)
+        raise EndpointRolledBackError(
+            f"Endpoint {name} still serves its previous configuration {found['EndpointConfigName']}, because the new"
+            f" one did not come into service: {reason}\n{log}"
+        )
     capture = found.get("DataCaptureConfig", {})
     percent = capture.get("CurrentSamplingPercentage", 0)
     state = capture.get("CaptureStatus", "absent")
@@ -203,7 +188,7 @@ def wait_in_service(
 
 
 def settle(sagemaker: Any, name: str, *, console: Console, sleep: Sleep = time.sleep) -> dict[str, Any] | None:
-    """Wait until the endpoint is in a lasting state; return it, or None once it is gone."""
+    """Wait until no change of the endpoint is in progress; return its description, None if it is gone."""
     found: dict[str, Any] | None = None
 
     def poll() -> Status:
@@ -217,7 +202,7 @@ def settle(sagemaker: Any, name: str, *, console: Console, sleep: Sleep = time.s
 
 
 def delete_endpoint(sagemaker: Any, name: str, *, console: Console, sleep: Sleep = time.sleep) -> None:
-    """Delete the endpoint and wait until it is gone; one being changed is waited for first."""
+    """Delete the endpoint and wait until it is gone; wait for a change in progress first."""
     found = settle(sagemaker, name, console=console, sleep=sleep)
     if found:
         sagemaker.delete_endpoint(EndpointName=name)
@@ -225,14 +210,9 @@ def delete_endpoint(sagemaker: Any, name: str, *, console: Console, sleep: Sleep
 
 
 def instance_types(sagemaker: Any, config: str) -> set[str]:
-    """Return the instance types of a configuration, none where it is gone."""
-    try:
-        found = sagemaker.describe_endpoint_config(EndpointConfigName=config)
-    except ClientError as error:
-        if is_missing(error):
-            return set()
-        raise
-    return {variant.get("InstanceType", "") for variant in found["ProductionVariants"]}
+    """Return the instance types of a configuration, none if it does not exist."""
+    found = _describe(sagemaker.describe_endpoint_config, EndpointConfigName=config) or {}
+    return {variant.get("InstanceType", "") for variant in found.get("ProductionVariants", [])}
 
 
 def list_models(sagemaker: Any, endpoint: str) -> Iterator[str]:
@@ -246,7 +226,7 @@ def list_endpoint_configs(sagemaker: Any, endpoint: str) -> Iterator[str]:
 
 
 def list_resources(sagemaker: Any, operation: str, key: str, **only: str) -> Iterator[dict[str, Any]]:
-    """Yield the entries of all pages of one of SageMaker's lists."""
+    """Yield the entries of all pages of one of SageMaker's List operations."""
     for page in sagemaker.get_paginator(operation).paginate(**only):
         yield from page[key]
 
@@ -258,20 +238,17 @@ def _own(sagemaker: Any, endpoint: str, operation: str, key: str, kind: str) -> 
 
 
 def is_ours(sagemaker: Any, endpoint: str, name: str, arn: str) -> bool:
-    """Tell whether this project made the thing: by its name, then by its tag.
+    """Tell whether this project made the resource for this endpoint: its name and its tag tell.
 
-    The name alone would not do, nor would a prefix: those of the endpoint `scones-unlimited-2`
-    begin like those of `scones-unlimited`.
+    A prefix does not: `scones-unlimited` is a prefix of the names of the endpoint `scones-unlimited-2`.
     """
-    if not re.fullmatch(rf"{re.escape(endpoint)}-\d{{14}}", name):
-        return False
-    return has_our_tag(sagemaker, arn)
+    return bool(re.fullmatch(rf"{re.escape(endpoint)}-\d{{14}}", name)) and has_our_tag(sagemaker, arn)
 
 
 def delete_superseded(sagemaker: Any, endpoint: str, keep: str) -> int:
-    """Delete this endpoint's configurations and models not named `keep`; return how many.
+    """Delete this endpoint's configurations and models except `keep`; return the number deleted.
 
-    Only once the endpoint is in service with `keep`: one that is still updating needs the others.
+    The endpoint must be in service with `keep`: during an update it needs the others.
     """
     configs = [name for name in list_endpoint_configs(sagemaker, endpoint) if name != keep]
     models = [name for name in list_models(sagemaker, endpoint) if name != keep]
@@ -283,9 +260,9 @@ def delete_superseded(sagemaker: Any, endpoint: str, keep: str) -> int:
 
 
 def smoke_test(runtime: Any, endpoint: str, picture: bytes) -> tuple[str, float]:
-    """Send one PNG; return the most probable label with its probability in [0, 1].
+    """Send one PNG; return the most probable label and its probability in [0, 1].
 
-    Raises SmokeTestError when the endpoint refuses it or does not answer as agreed.
+    Raises SmokeTestError if the endpoint refuses the picture or its answer cannot be read.
     """
     try:
         answer = runtime.invoke_endpoint(
@@ -299,8 +276,8 @@ def smoke_test(runtime: Any, endpoint: str, picture: bytes) -> tuple[str, float]
         raise SmokeTestError(f"Endpoint {endpoint} is in service but refused a picture: {error}") from error
     except AnswerError as error:
         raise SmokeTestError(
-            f"Endpoint {endpoint} is in service but answered {answer[:200]!r}, where"
-            ' {"labels": [...], "probabilities": [...]} was agreed: look at inference.py.'
+            f"Endpoint {endpoint} is in service but answered {answer[:200]!r} instead of"
+            ' {"labels": [...], "probabilities": [...]}: check inference.py.'
         ) from error
     label = max(probabilities, key=lambda name: probabilities[name])
     return label, probabilities[label]

@@ -1,11 +1,11 @@
-"""Which of AWS's PyTorch images to train and to serve in."""
+"""AWS's PyTorch images for training and serving."""
 
 from typing import Literal
 
 from common.errors import ExpectedError
 
-# The newest version that exists for both, with one Python: a model is served by the PyTorch that
-# trained it. (Training goes on to 2.10, inference ends at 2.6: SageMaker SDK 3.27, 2026-07.)
+# The newest version with images for both, so that a model is served by the PyTorch that trained it:
+# training has up to 2.10, inference up to 2.6 (SageMaker SDK 3.27, 2026-07).
 PYTORCH_VERSION = "2.6.0"
 PYTHON_VERSION = "py312"
 
@@ -15,10 +15,7 @@ class NoImageError(ExpectedError):
 
 
 def image_uri(region: str, instance_type: str, scope: Literal["training", "inference"]) -> str:
-    """Return the image's address, with CUDA or without as the instance type asks.
-
-    Raises NoImageError.
-    """
+    """Return the image's address, with CUDA for a type with a GPU. Raises NoImageError."""
     from sagemaker.core import image_uris
 
     try:
@@ -35,6 +32,6 @@ def image_uri(region: str, instance_type: str, scope: Literal["training", "infer
             f"No PyTorch {PYTORCH_VERSION} image for {scope} on {instance_type} in {region}"
             f" ({error}): choose another instance type or region."
         ) from error
-    if f"pytorch-{scope}" not in uri:  # the SDK answers ARM's inference image for ARM training
+    if f"pytorch-{scope}" not in uri:  # for ARM training, the SDK returns the inference image
         raise NoImageError(f"No PyTorch image for {scope} on {instance_type}: choose another type.")
     return str(uri)

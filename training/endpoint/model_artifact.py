@@ -1,7 +1,6 @@
-"""What a served model says about itself: the metadata and held-out answers in its model.tar.gz.
+"""Read metadata and held-out answers from a model.tar.gz.
 
-The archive is read in memory and never extracted. Its sizes are bounded: an address may lead to any
-file, and another model's archive can be far larger than this project's.
+The archive is read in memory, never extracted, and up to a maximum size: the address may be that of any file.
 """
 
 import gzip
@@ -28,25 +27,25 @@ from training.container.picture_model.calibration import (
 METADATA = "metadata.json"
 HELD_OUT = "held_out.json"
 
-# A model of train.py has 1 to 4 MB, and its held-out answers some 50 bytes a picture and class.
+# A model of train.py has 1 to 4 MB, its held-out answers about 50 bytes per picture and class.
 MOST_BYTES = 64 * 1024**2
 MOST_UNPACKED_BYTES = 256 * 1024**2
 
 
 class ModelArtifactError(ExpectedError):
-    """The model's archive is damaged, or what it says makes no sense."""
+    """The model's archive is damaged, or its content is invalid."""
 
 
 class NoHeldOutAnswersError(ExpectedError):
-    """The model brings no held-out answers, so nothing can be recommended for it."""
+    """The model has no held-out answers, so there is no recommendation."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Answers about pictures that the answering network was not trained on.
+    """Answers about the held-out set.
 
-    `truth` are positions in `classes`, `probabilities` rows of one for each class, in [0, 1].
-    `source` says which pictures they are, such as "cross-validation".
+    `truth` has positions in `classes`, `probabilities` a row per picture with a value in [0, 1] per class.
+    `source` names the pictures, such as "cross-validation".
     """
 
     source: str
@@ -55,33 +54,32 @@ class HeldOut:
     probabilities: list[list[float]]
 
     def answers(self) -> tuple[list[float], list[bool]]:
-        """Return confidences, 0 for a tie, and whether they are deserved."""
+        """Return the confidences, 0 for a tie, and whether each answer is right."""
         return held_out_answers(self.truth, self.probabilities)
 
 
 @dataclass(frozen=True)
 class ModelArtifact:
-    """What a model.tar.gz of train.py says about itself."""
+    """Metadata and held-out answers of a model.tar.gz of train.py."""
 
     metadata: dict[str, Any]
     held_out: HeldOut
 
     def recommendation(self, max_error: float | None = None) -> Recommendation:
-        """Recommend a threshold from the held-out answers, with the very function of train.py.
+        """Recommend a threshold from the held-out answers, with the function that train.py uses.
 
-        `max_error`, a share between 0 and 1, is what the model was trained with where it is None.
-        Raises ModelArtifactError.
+        `max_error` is a share in (0, 1), None for the one of the training. Raises ModelArtifactError.
         """
         try:
             return recommend_threshold(
                 *self.held_out.answers(),
-                max_error or self._wanted("max_error", MAX_ERROR),
-                self._wanted("confidence_level", CONFIDENCE_LEVEL),
+                max_error or self._trained_with("max_error", MAX_ERROR),
+                self._trained_with("confidence_level", CONFIDENCE_LEVEL),
             )
         except HeldOutError as error:
             raise ModelArtifactError(f"Nothing can be recommended: {error}.") from error
 
-    def _wanted(self, name: str, default: float) -> float:
+    def _trained_with(self, name: str, default: float) -> float:
         calibration = self.metadata.get("calibration")
         value = calibration.get(name, default) if isinstance(calibration, dict) else default
         if not isinstance(value, int | float) or not 0 < value < 1:
@@ -90,10 +88,7 @@ class ModelArtifact:
 
 
 def endpoint_model_data(sagemaker: Any, endpoint: str) -> str:
-    """Return the S3 address of the archive that an endpoint serves.
-
-    Raises NoHeldOutAnswersError for an endpoint without one, and botocore's ClientError.
-    """
+    """Return the S3 address of the archive that an endpoint serves. Raises NoHeldOutAnswersError or ClientError."""
     config = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
     variants = sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]
     models = {variant.get("ModelName", "") for variant in variants}
@@ -107,10 +102,9 @@ def endpoint_model_data(sagemaker: Any, endpoint: str) -> str:
 
 
 def read_model_artifact(s3: Any, uri: str) -> ModelArtifact:
-    """Read what the model at s3://bucket/key says about itself.
+    """Read metadata and held-out answers of the model at s3://bucket/key.
 
-    Raises NoHeldOutAnswersError for a model of another kind, ModelArtifactError for a damaged one,
-    and botocore's ClientError where S3 refuses it.
+    Raises NoHeldOutAnswersError for another kind of model, ModelArtifactError for a damaged one, and ClientError.
     """
     bucket, key = split_s3_address(uri)
     answer = s3.get_object(Bucket=bucket, Key=key)
@@ -122,15 +116,15 @@ def read_model_artifact(s3: Any, uri: str) -> ModelArtifact:
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise ModelArtifactError(f"{uri} cannot be read: {error}") from error
     if HELD_OUT not in found or METADATA not in found:
-        raise NoHeldOutAnswersError(f"{uri} has no {HELD_OUT}: it is older than this, or not this project's.")
+        raise NoHeldOutAnswersError(f"{uri} has no {HELD_OUT}: it is older than this version, or not this project's.")
     metadata = _object(found[METADATA], METADATA)
     return ModelArtifact(metadata, _read_held_out(_object(found[HELD_OUT], HELD_OUT)))
 
 
 def unpack(archive: bytes, names: Sequence[str]) -> dict[str, bytes]:
-    """Return those of the named files that a .tar.gz has at its top.
+    """Return the content of the named files at the top of a .tar.gz, without those that it lacks.
 
-    Raises tarfile.TarError, zlib.error, EOFError or OSError for what is damaged or too large.
+    Raises tarfile.TarError, zlib.error, EOFError or OSError if it is damaged or too large.
     """
     found: dict[str, bytes] = {}
     unpacked = _Bounded(gzip.GzipFile(fileobj=io.BytesIO(archive)), MOST_UNPACKED_BYTES)
@@ -146,10 +140,10 @@ def unpack(archive: bytes, names: Sequence[str]) -> dict[str, bytes]:
 
 
 class _Bounded(io.RawIOBase):
-    """A stream that ends with an error after so many bytes."""
+    """A stream that raises OSError after `limit` bytes."""
 
-    def __init__(self, stream: BinaryIO | gzip.GzipFile, most: int) -> None:
-        self.stream, self.left = stream, most
+    def __init__(self, stream: BinaryIO | gzip.GzipFile, limit: int) -> None:
+        self.stream, self.left = stream, limit
 
     def read(self, size: int = -1) -> bytes:
         content = self.stream.read(size)
@@ -177,11 +171,11 @@ def _read_held_out(value: dict[str, Any]) -> HeldOut:
         isinstance(classes, list)
         and all(isinstance(name, str) for name in classes)
         and isinstance(truth, list)
-        and all(type(place) is int and 0 <= place < len(classes) for place in truth)
+        and all(type(position) is int and 0 <= position < len(classes) for position in truth)
         and isinstance(rows, list)
         and 0 < len(rows) == len(truth)
         and all(isinstance(row, list) and len(row) == len(classes) for row in rows)
-        # NaN, which Python's JSON lets pass, is in no range.
+        # This refuses NaN too, which Python's JSON accepts.
         and all(isinstance(p, int | float) and 0 <= p <= 1 for row in rows for p in row)
     )
     if not valid:

@@ -1,21 +1,18 @@
-"""Checks before anything costs money: each raises one named error whose message says what to do."""
+"""Checks that run before anything costs money: each raises a named error whose message says what to do."""
 
 import json
 from difflib import get_close_matches
 from typing import Any
-from urllib.parse import urlparse
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 
 from common.errors import ExpectedError
+from common.s3_address import split_s3_address
 from common.settings import STAGED_PREFIX
 
 
 class StagedDataMissingError(ExpectedError):
-    """The bucket holds no staged pictures that could be trained on."""
+    """The bucket holds no usable staged pictures."""
 
 
 class BucketKeyError(ExpectedError):
@@ -27,22 +24,19 @@ class InstanceTypeUnknownError(ExpectedError):
 
 
 class ModelDataMissingError(ExpectedError):
-    """The model.tar.gz given with --model-data cannot be used."""
+    """The archive given with --model-data cannot be used."""
 
 
 class CheckpointsUnusableError(ExpectedError):
-    """The place given with --checkpoints cannot be gone on from."""
+    """The checkpoints given with --checkpoints cannot be used."""
 
 
 class QuotaExceededError(ExpectedError):
-    """The account may not run as many instances of a type as are needed."""
+    """The account's quota is below the number of instances needed."""
 
 
 def check_encryption(s3: Any, bucket: str) -> None:
-    """Check that the role that this project makes can read and write what the bucket encrypts.
-
-    Where the caller may not ask for the encryption, nothing is known and nothing raised.
-    """
+    """Check that the project's own role may use the bucket's key; raise nothing if the caller may not ask."""
     try:
         answer = s3.get_bucket_encryption(Bucket=bucket)
     except ClientError:
@@ -58,7 +52,7 @@ def check_encryption(s3: Any, bucket: str) -> None:
 
 
 def check_instance_type(sagemaker: Any, instance_type: str, *, trains: bool, option: str) -> None:
-    """Check a type against those that botocore's model of SageMaker lists for the purpose."""
+    """Check an instance type against those in botocore's model of SageMaker."""
     shape = "TrainingInstanceType" if trains else "ProductionVariantInstanceType"
     known = sagemaker.meta.service_model.shape_for(shape).enum
     if instance_type not in known:
@@ -72,7 +66,7 @@ def check_instance_type(sagemaker: Any, instance_type: str, *, trains: bool, opt
 def read_manifest(s3: Any, bucket: str) -> dict[str, Any]:
     """Return the manifest of the staged pictures; its counts are `{split: {class: number}}`.
 
-    Raises StagedDataMissingError when there is none or a split that training needs is empty.
+    Raises StagedDataMissingError if there is no manifest, or a split is empty.
     """
     key = f"{STAGED_PREFIX}/manifest.json"
     try:
@@ -101,13 +95,13 @@ def read_manifest(s3: Any, bucket: str) -> dict[str, Any]:
 
 def check_model_data(s3: Any, uri: str, bucket: str, *, own_role: bool) -> None:
     """Check that the model archive exists, and that the role can read it."""
-    parsed = urlparse(uri)
-    if parsed.scheme != "s3" or not parsed.path.endswith(".tar.gz"):
+    where, key = split_s3_address(uri)
+    if not uri.startswith("s3://") or not key.endswith(".tar.gz"):
         raise ModelDataMissingError(f"--model-data {uri}: give s3://BUCKET/KEY.tar.gz.")
-    if own_role and parsed.netloc != bucket:
+    if own_role and where != bucket:
         raise ModelDataMissingError(f"--model-data {uri}: {_beyond_own_role(bucket)}")
     try:
-        s3.head_object(Bucket=parsed.netloc, Key=parsed.path.lstrip("/"))
+        s3.head_object(Bucket=where, Key=key)
     except ClientError as error:
         raise ModelDataMissingError(
             f"--model-data {uri} cannot be read ({error.response['Error'].get('Message', error)}):"
@@ -116,15 +110,15 @@ def check_model_data(s3: Any, uri: str, bucket: str, *, own_role: bool) -> None:
 
 
 def check_checkpoints(s3: Any, uri: str, bucket: str, *, own_role: bool) -> None:
-    """Check that a former job left checkpoints, and that the role can read them."""
-    parsed = urlparse(uri)
-    prefix = parsed.path.strip("/")
-    if parsed.scheme != "s3" or not parsed.netloc or not prefix:
+    """Check that an earlier job left checkpoints, and that the role can read them."""
+    where, prefix = split_s3_address(uri)
+    prefix = prefix.strip("/")
+    if not uri.startswith("s3://") or not where or not prefix:
         raise CheckpointsUnusableError(f"--checkpoints {uri}: give s3://BUCKET/PREFIX.")
-    if own_role and parsed.netloc != bucket:
+    if own_role and where != bucket:
         raise CheckpointsUnusableError(f"--checkpoints {uri}: {_beyond_own_role(bucket)}")
     try:
-        found = s3.list_objects_v2(Bucket=parsed.netloc, Prefix=f"{prefix}/", MaxKeys=1)
+        found = s3.list_objects_v2(Bucket=where, Prefix=f"{prefix}/", MaxKeys=1)
     except ClientError as error:
         raise CheckpointsUnusableError(
             f"--checkpoints {uri} cannot be read ({error.response['Error'].get('Message', error)})."
@@ -144,15 +138,13 @@ def _beyond_own_role(bucket: str) -> str:
 
 
 def read_quotas(service_quotas: Any, names: set[str]) -> dict[str, tuple[float, str]]:
-    """Return `{name: (number of instances, quota code)}` for those that Service Quotas tells.
+    """Return `{name: (number of instances, quota code)}` of the quotas that Service Quotas lists.
 
-    It is a courtesy check: where the API is closed to the caller or absent, nothing is known, and
-    SageMaker says itself that a limit is exceeded, only later.
+    A quota that the caller may not read is left out: SageMaker itself refuses what exceeds it, only later.
     """
     found: dict[str, tuple[float, str]] = {}
     try:
-        pages = service_quotas.get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
-        for page in pages:
+        for page in service_quotas.get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker"):
             for quota in page["Quotas"]:
                 if quota["QuotaName"] in names:
                     found[quota["QuotaName"]] = (quota["Value"], quota["QuotaCode"])
@@ -164,9 +156,9 @@ def read_quotas(service_quotas: Any, names: set[str]) -> dict[str, tuple[float, 
 
 
 def check_quota(quotas: dict[str, tuple[float, str]], name: str, needed: int, option: str) -> str:
-    """Return the quota in words, `unknown` where Service Quotas did not tell.
+    """Return the quota as text, `unknown` if `quotas` lacks it.
 
-    Raises QuotaExceededError when it is known to be below the number of instances needed.
+    Raises QuotaExceededError if it is below the number of instances needed.
     """
     if name not in quotas:
         return "unknown"
@@ -178,13 +170,3 @@ def check_quota(quotas: dict[str, tuple[float, str]], name: str, needed: int, op
             f" {option}."
         )
     return f"{value:.0f}"
-
-
-def training_quota(instance_type: str, *, spot: bool = False) -> str:
-    """Name the quota that a training job of this instance type counts against."""
-    return f"{instance_type} for {'spot ' if spot else ''}training job usage"
-
-
-def endpoint_quota(instance_type: str) -> str:
-    """Name the quota that an endpoint of this instance type counts against."""
-    return f"{instance_type} for endpoint usage"

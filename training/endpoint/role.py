@@ -1,8 +1,7 @@
-"""The role that SageMaker takes on to train, to serve and to write captures.
+"""The role that SageMaker assumes to train, to serve and to write captures.
 
-The SDK's `IamRoleResolver.create_execution_role` would make one too. Its role may also call every
-Lambda function, open network interfaces and change model packages, and it leaves ten policies
-behind. This one holds an inline policy for each training bucket, which goes when the role goes.
+The SDK's `IamRoleResolver.create_execution_role` grants more (all Lambda functions, network interfaces, model packages)
+and leaves ten policies behind. This role has one inline policy per training bucket, deleted with the role.
 """
 
 import json
@@ -12,14 +11,15 @@ from typing import Any, NamedTuple, TypeVar
 
 from botocore.exceptions import ClientError
 
-from common.errors import ExpectedError
+from common.account import Caller
+from common.errors import ExpectedError, none_if_missing
 from common.settings import project
 
 T = TypeVar("T")
 
 TRUSTED_SERVICE = "sagemaker.amazonaws.com"
 
-# IAM answers at once, but SageMaker may not see a new role or policy for some seconds.
+# SageMaker may not see a new role or policy for some seconds.
 PROPAGATION_TRIES = 12
 PROPAGATION_DELAY_S = 5.0
 
@@ -27,28 +27,28 @@ DENIED = ("AccessDenied", "AccessDeniedException")
 
 
 class Role(NamedTuple):
-    """A role by its ARN, and whether it or its policy was made moments ago."""
+    """A role's ARN, and whether the role or its policy has just been changed."""
 
     arn: str
     changed: bool
 
 
 class RoleUnusableError(ExpectedError):
-    """The role does not exist, or SageMaker could not use it for this project's bucket."""
+    """The role does not exist, or SageMaker cannot use it with this project's bucket."""
 
 
 def role_name(region: str) -> str:
-    """Return the name of the role that this project creates: one per region."""
+    """Return the name of the project's role, one per region."""
     return f"{project().name}-sagemaker-{region}"
 
 
 def policy_name(bucket: str) -> str:
-    """Name the role's inline policy for a bucket: that of another bucket stays in force."""
+    """Return the name of the role's inline policy for a bucket; each bucket has its own."""
     return f"training-{bucket}"
 
 
 def execution_policy(bucket: str, partition: str) -> dict[str, Any]:
-    """Return the least that training, serving and data capture need."""
+    """Return the permissions that training, serving and data capture need, and no more."""
     arn = f"arn:{partition}"
     return {
         "Version": "2012-10-17",
@@ -73,14 +73,9 @@ def execution_policy(bucket: str, partition: str) -> dict[str, Any]:
                 ],
                 "Resource": f"{arn}:logs:*:*:log-group:/aws/sagemaker/*",
             },
-            {  # has no resource level
+            {  # neither action has a resource level
                 "Effect": "Allow",
-                "Action": "cloudwatch:PutMetricData",
-                "Resource": "*",
-            },
-            {  # has no resource level
-                "Effect": "Allow",
-                "Action": "ecr:GetAuthorizationToken",
+                "Action": ["cloudwatch:PutMetricData", "ecr:GetAuthorizationToken"],
                 "Resource": "*",
             },
             {  # AWS's PyTorch images, which live in AWS's own accounts
@@ -97,7 +92,7 @@ def execution_policy(bucket: str, partition: str) -> dict[str, Any]:
 
 
 def trust_policy(account: str) -> dict[str, Any]:
-    """Let SageMaker take on the role, and only for jobs of this account."""
+    """Return the policy that lets SageMaker assume the role for jobs of this account only."""
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -112,24 +107,20 @@ def trust_policy(account: str) -> dict[str, Any]:
 
 
 def find_role(iam: Any, name_or_arn: str) -> dict[str, Any] | None:
-    """Return IAM's description of a role, or None where there is none."""
-    name = name_or_arn.rsplit("/", 1)[-1]
-    try:
-        role: dict[str, Any] = iam.get_role(RoleName=name)["Role"]
-    except iam.exceptions.NoSuchEntityException:
-        return None
-    return role
+    """Return IAM's description of a role, None if it does not exist."""
+    found = none_if_missing(iam.get_role, "NoSuchEntity", RoleName=name_or_arn.rsplit("/", 1)[-1]) or {}
+    return found.get("Role")
 
 
 def is_ours(role: dict[str, Any]) -> bool:
-    """Tell whether this project made the role, which its tag says."""
+    """Tell whether the role has this project's tag."""
     return project().tag in role.get("Tags", [])
 
 
-def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: str) -> Role:
-    """Make the project's role, or bring its policy up to date; return it.
+def ensure_role(iam: Any, caller: Caller, *, region: str, bucket: str) -> Role:
+    """Create the project's role, or update its policy; return it.
 
-    Raises RoleUnusableError when a role of that name lacks the project's tag, or may not be created.
+    Raises RoleUnusableError if a role of that name lacks the project's tag, or the caller may not create it.
     """
     name, changed = role_name(region), False
     try:
@@ -139,15 +130,17 @@ def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: 
         if not role:
             role = iam.create_role(
                 RoleName=name,
-                AssumeRolePolicyDocument=json.dumps(trust_policy(account)),
+                AssumeRolePolicyDocument=json.dumps(trust_policy(caller.account)),
                 Description=f"SageMaker training and serving of {project().name}",
                 Tags=[project().tag],
             )["Role"]
             changed = True
-        policy = execution_policy(bucket, partition)
-        # Reading suffices where writing is not allowed.
-        if _inline_policy(iam, name, bucket) != policy:
-            iam.put_role_policy(RoleName=name, PolicyName=policy_name(bucket), PolicyDocument=json.dumps(policy))
+        policy = execution_policy(bucket, caller.partition)
+        # A caller without permission to write can use a policy that is up to date.
+        inline = {"RoleName": name, "PolicyName": policy_name(bucket)}
+        current = none_if_missing(iam.get_role_policy, "NoSuchEntity", **inline) or {}
+        if current.get("PolicyDocument") != policy:
+            iam.put_role_policy(**inline, PolicyDocument=json.dumps(policy))
             changed = True
     except ClientError as error:
         if error.response["Error"]["Code"] not in DENIED:
@@ -160,24 +153,23 @@ def ensure_role(iam: Any, *, region: str, account: str, partition: str, bucket: 
     return Role(str(role["Arn"]), changed)
 
 
-def check_role(iam: Any, name_or_arn: str, *, bucket: str, account: str, partition: str) -> str:
-    """Return the role's ARN, once SageMaker may take it on and it reaches the bucket.
+def check_role(iam: Any, name_or_arn: str, caller: Caller, bucket: str) -> str:
+    """Return the role's ARN after checking that SageMaker may assume it and that it can use the bucket.
 
-    Raises RoleUnusableError. Where the caller may not ask IAM about a role given by its ARN,
-    nothing is known and nothing raised: SageMaker itself will tell.
+    Raises RoleUnusableError. An ARN that the caller may not look up passes: SageMaker itself checks it later.
     """
     by_arn = name_or_arn.startswith("arn:")
-    owner = name_or_arn.split(":")[4] if by_arn and name_or_arn.count(":") > 4 else account
-    if owner != account:
+    owner = name_or_arn.split(":")[4] if by_arn and name_or_arn.count(":") > 4 else caller.account
+    if owner != caller.account:
         raise RoleUnusableError(
-            f"The role {name_or_arn} is of account {owner}, and SageMaker in {account} takes on"
+            f"The role {name_or_arn} is of account {owner}, and SageMaker in {caller.account} assumes"
             " roles of its own account only: give one of those with --role."
         )
     try:
         role = find_role(iam, name_or_arn)
         if role is None or (by_arn and role["Arn"] != name_or_arn):
             raise RoleUnusableError(
-                f"The role {name_or_arn} does not exist: give another with --role, or none to have one made."
+                f"The role {name_or_arn} does not exist: give another with --role, or none to have one created."
             )
         if not _trusts_sagemaker(role["AssumeRolePolicyDocument"]):
             raise RoleUnusableError(
@@ -191,7 +183,7 @@ def check_role(iam: Any, name_or_arn: str, *, bucket: str, account: str, partiti
             return name_or_arn
         raise RoleUnusableError(f"You may not look up the role {name_or_arn}: give its ARN with --role.") from error
     arn = str(role["Arn"])
-    denied = _denied(iam, arn, bucket, partition)
+    denied = _denied(iam, arn, bucket, caller.partition)
     if denied:
         raise RoleUnusableError(
             f"The role {arn} lacks {', '.join(denied)} on the bucket {bucket}: add them, or give another with --role."
@@ -202,10 +194,9 @@ def check_role(iam: Any, name_or_arn: str, *, bucket: str, account: str, partiti
 def retry_while_role_propagates(
     call: Callable[[], T], *, changed: bool, sleep: Callable[[float], None] = time.sleep
 ) -> T:
-    """Call until SageMaker sees the role as it was made moments ago, for a minute at most.
+    """Call until SageMaker sees the role, for a minute at most.
 
-    `changed` tells whether it was: only then a refusal of S3's may be the policy's that is not in
-    force yet.
+    `changed` tells whether the role has just been changed: only then may a refusal by S3 pass.
     """
     for _ in range(PROPAGATION_TRIES - 1):
         try:
@@ -218,7 +209,7 @@ def retry_while_role_propagates(
 
 
 def delete_role(iam: Any, name: str) -> None:
-    """Delete a role with its inline and attached policies (which stay, detached)."""
+    """Delete a role with its inline policies; detach its managed policies."""
     for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
         iam.delete_role_policy(RoleName=name, PolicyName=policy)
     for attached in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
@@ -234,14 +225,6 @@ def _may_pass(error: ClientError, changed: bool) -> bool:
     return changed and any(sign in message for sign in signs)
 
 
-def _inline_policy(iam: Any, name: str, bucket: str) -> Any:
-    try:
-        policy = iam.get_role_policy(RoleName=name, PolicyName=policy_name(bucket))
-        return policy["PolicyDocument"]
-    except iam.exceptions.NoSuchEntityException:
-        return None
-
-
 def _trusts_sagemaker(document: dict[str, Any]) -> bool:
     for statement in document.get("Statement", []):
         principal = statement.get("Principal", {})
@@ -253,13 +236,10 @@ def _trusts_sagemaker(document: dict[str, Any]) -> bool:
 
 
 def _denied(iam: Any, arn: str, bucket: str, partition: str) -> list[str]:
-    """Return the S3 actions that IAM's simulator says the role may not do; none if it is shut."""
+    """Return the S3 actions that IAM's simulator denies the role; none if the caller may not use the simulator."""
     bucket_arn = f"arn:{partition}:s3:::{bucket}"
     denied = []
-    for actions, resource in (
-        (["s3:GetObject", "s3:PutObject"], f"{bucket_arn}/*"),
-        (["s3:ListBucket"], bucket_arn),
-    ):
+    for actions, resource in ((["s3:GetObject", "s3:PutObject"], f"{bucket_arn}/*"), (["s3:ListBucket"], bucket_arn)):
         try:
             answer = iam.simulate_principal_policy(PolicySourceArn=arn, ActionNames=actions, ResourceArns=[resource])
         except ClientError as error:

@@ -1,4 +1,4 @@
-"""Many things at a time: the first error ends them, and results keep the items' order."""
+"""Parallel tasks: the first error ends them, and results keep the items' order."""
 
 from threading import Barrier, Event
 
@@ -11,14 +11,14 @@ def unreported(*_):
     pass
 
 
-def test_first_error_cancels_what_has_not_begun_and_stops_the_rest():
+def test_first_error_cancels_waiting_tasks_and_stops_running_ones():
     begun, stop = [], Event()
 
     def work(item):
         begun.append(item)
         if item == 0:
             raise ValueError("the first")
-        assert stop.wait(10)  # under way when the other fails
+        assert stop.wait(10)  # runs when the other fails
 
     with pytest.raises(ValueError, match="the first"):
         run_parallel(work, range(100), threads=2, report=unreported, stop=stop)
@@ -26,7 +26,7 @@ def test_first_error_cancels_what_has_not_begun_and_stops_the_rest():
     assert len(begun) < 5
 
 
-def test_ctrl_c_stops_the_work():
+def test_ctrl_c_stops_running_tasks():
     stop = Event()
 
     def interrupt(*_):
@@ -40,7 +40,7 @@ def test_ctrl_c_stops_the_work():
     assert stop.is_set()
 
 
-def test_ctrl_c_while_work_is_being_submitted_cancels_what_has_not_begun():
+def test_ctrl_c_during_submission_cancels_waiting_tasks():
     begun, stop = [], Event()
 
     def items():
@@ -73,5 +73,5 @@ def test_results_keep_the_order_of_the_items():
     assert reports == [(1, 2), (2, 2)]
 
 
-def test_nothing_to_do_is_done():
+def test_no_items_return_no_results():
     assert run_parallel(str, [], threads=2, report=unreported) == []

@@ -68,7 +68,7 @@ def test_low_confidence_error_is_the_workflows():
         ({}, None),
     ],
 )
-def test_item_that_lacks_attributes_is_no_outcome_and_no_error(item, outcome):
+def test_item_without_attributes_has_no_outcome(item, outcome):
     assert read_item(item).outcome == outcome
 
 

@@ -1,4 +1,4 @@
-"""Progress in a log: a line now and then, in words."""
+"""Progress: a line every 30 seconds in a log, a bar on a terminal."""
 
 import io
 import time
@@ -10,7 +10,7 @@ from common.progress import progress_bar, progress_line
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "text"),
     [
         ((50, 200, 0.5, False), "50 of 200, 5 minutes left"),
         ((50, None, 0.5, False), "50"),
@@ -19,11 +19,11 @@ from common.progress import progress_bar, progress_line
         ((50e6, None, 70e3, True), "50.0 MB, 70 kB/s"),
     ],
 )
-def test_progress_in_words(arguments, words):
-    assert progress_line(*arguments) == words
+def test_progress_line(arguments, text):
+    assert progress_line(*arguments) == text
 
 
-def test_a_log_gets_a_line_every_half_minute(monkeypatch):
+def test_log_gets_a_line_every_half_minute(monkeypatch):
     clock = iter(range(0, 1000, 10))
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     log = io.StringIO()
@@ -52,7 +52,7 @@ def test_first_report_that_comes_late_shows_no_speed(monkeypatch):
     ]
 
 
-def test_a_terminal_gets_a_bar():
+def test_terminal_gets_a_bar():
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100)
     with progress_bar(console, "Download", transfer=True) as report:

@@ -1,4 +1,4 @@
-"""JSON files: whole or not at all."""
+"""Files are written whole or not at all."""
 
 import json
 from pathlib import Path
@@ -8,16 +8,7 @@ import pytest
 from common.reports import write_json, write_text
 
 
-def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
-    path = tmp_path / "a.json"
-    write_json(path, {"a": 1})
-
-    with pytest.raises(TypeError, match="not JSON serializable"):
-        write_json(path, {"a": object()})
-    assert json.loads(path.read_text()) == {"a": 1}
-
-
-def test_the_folder_is_made_and_nothing_else_left_in_it(tmp_path):
+def test_write_json_creates_the_folder_and_leaves_only_the_file(tmp_path):
     path = tmp_path / "reports" / "new" / "a.json"
     write_json(path, {"name": "Zoë"})
 
@@ -25,24 +16,23 @@ def test_the_folder_is_made_and_nothing_else_left_in_it(tmp_path):
     assert [*path.parent.iterdir()] == [path]
 
 
-def test_what_breaks_while_it_is_written_leaves_nothing_beside_the_old_file(tmp_path):
-    path = tmp_path / "a.txt"
-    write_text(path, "old")
-
-    with pytest.raises(UnicodeEncodeError, match="surrogates not allowed"):
-        write_text(path, "\ud800")
-    assert path.read_text() == "old"
-    assert [*tmp_path.iterdir()] == [path]
+def test_value_that_is_not_json_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": 1}
 
 
-def test_a_ctrl_c_leaves_nothing_beside_the_old_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("text", "error"), [("\ud800", UnicodeEncodeError), ("new", KeyboardInterrupt)])
+def test_interrupted_write_leaves_only_the_old_file(tmp_path, monkeypatch, text, error):
     def interrupt(*_):
         raise KeyboardInterrupt
 
     path = tmp_path / "a.txt"
     write_text(path, "old")
     monkeypatch.setattr(Path, "replace", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_text(path, "new")
+    with pytest.raises(error):
+        write_text(path, text)
     assert path.read_text() == "old"
     assert [*tmp_path.iterdir()] == [path]

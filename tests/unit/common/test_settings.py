@@ -1,15 +1,16 @@
-"""Names from samconfig.toml."""
+"""Settings read from samconfig.toml, and the names made of them."""
 
 import pytest
 
 from common import settings
 from common.settings import Project, SettingsError, read_project
 
-GOOD = """
+OVERRIDES = '["EndpointName=pictures-1", "ConfidenceThreshold=0.75", "ClassNames=a,b"]'
+GOOD = f"""
 [default.deploy.parameters]
 stack_name = "stack"
 tags = ["Project=pictures"]
-parameter_overrides = ["EndpointName=pictures-1", "ConfidenceThreshold=0.75", "ClassNames=a,b"]
+parameter_overrides = {OVERRIDES}
 """
 
 
@@ -17,16 +18,6 @@ def write(tmp_path, text):
     path = tmp_path / "samconfig.toml"
     path.write_text(text)
     return path
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(SettingsError, match=r"nowhere\.toml cannot be read \(No such file"):
-        read_project(tmp_path / "nowhere.toml")
-
-
-def test_a_file_that_is_not_toml_is_named(tmp_path):
-    with pytest.raises(SettingsError, match=r"samconfig\.toml is not valid TOML"):
-        read_project(write(tmp_path, "[default"))
 
 
 @pytest.mark.parametrize(
@@ -40,13 +31,13 @@ def test_a_file_that_is_not_toml_is_named(tmp_path):
         (GOOD.replace("stack_name", "name"), "stack_name"),
     ],
 )
-def test_a_missing_key_is_named_with_what_to_write(tmp_path, text, key):
+def test_missing_key_is_named_with_its_form(tmp_path, text, key):
     with pytest.raises(SettingsError, match=rf"lacks '{key}' in .*EndpointName=\.\.\."):
         read_project(write(tmp_path, text))
 
 
 @pytest.mark.parametrize("threshold", ["-0.01", "1.01", "nan", "0,9", ""])
-def test_a_threshold_outside_of_0_to_1_is_refused(tmp_path, threshold):
+def test_threshold_outside_0_to_1_is_refused(tmp_path, threshold):
     text = GOOD.replace("0.75", threshold)
     with pytest.raises(SettingsError, match=r"must be a number from 0 to 1"):
         read_project(write(tmp_path, text))
@@ -55,9 +46,9 @@ def test_a_threshold_outside_of_0_to_1_is_refused(tmp_path, threshold):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('["EndpointName=pictures-1", "ConfidenceThreshold=0.75", "ClassNames=a,b"]', "5"),
-        ('["EndpointName=pictures-1", "ConfidenceThreshold=0.75", "ClassNames=a,b"]', "[5]"),
-        ('["EndpointName=pictures-1", "ConfidenceThreshold=0.75", "ClassNames=a,b"]', '"\'EndpointName=a"'),
+        (OVERRIDES, "5"),
+        (OVERRIDES, "[5]"),
+        (OVERRIDES, '"\'EndpointName=a"'),
         ('"stack"', "5"),
     ],
 )
@@ -66,10 +57,20 @@ def test_value_of_the_wrong_form_is_named(tmp_path, old, new):
         read_project(write(tmp_path, GOOD.replace(old, new)))
 
 
-def test_file_that_is_not_utf8_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"samconfig\.toml cannot be read \(No such file"),
+        (b"[default", r"samconfig\.toml is not valid TOML"),
+        (GOOD.encode() + b"# \xff", r"samconfig\.toml has a value of the wrong form"),
+    ],
+    ids=["missing", "not TOML", "not UTF-8"],
+)
+def test_unreadable_file_is_named(tmp_path, content, message):
     path = tmp_path / "samconfig.toml"
-    path.write_bytes(GOOD.encode() + b"# \xff")
-    with pytest.raises(SettingsError, match=r"samconfig\.toml has a value of the wrong form"):
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match=message):
         read_project(path)
 
 
@@ -79,7 +80,7 @@ def test_project_name_that_no_bucket_could_have_is_refused(tmp_path, name):
         read_project(write(tmp_path, GOOD.replace("Project=pictures", f"Project={name}")))
 
 
-@pytest.mark.parity("s3-bucket-name")
+@pytest.mark.parity("s3-bucket-name", "account")
 def test_longest_project_name_fits_a_bucket_name(monkeypatch):
     project = Project("a" * 26, "stack", "endpoint", 0.9, {})
     monkeypatch.setattr(settings, "project", lambda: project)
@@ -88,7 +89,7 @@ def test_longest_project_name_fits_a_bucket_name(monkeypatch):
 
 @pytest.mark.parity("endpoint-arn-lower-case")
 @pytest.mark.parametrize("name", ["-a", "a-", "Pictures", "a_b", "", "a" * 64])
-def test_a_name_that_sagemaker_would_refuse_is_refused(tmp_path, name):
+def test_endpoint_name_that_sagemaker_refuses_is_refused(tmp_path, name):
     text = GOOD.replace("pictures-1", name)
     with pytest.raises(SettingsError, match=r"cannot be the name of an endpoint\. Use 1 to 63"):
         read_project(write(tmp_path, text))
@@ -96,13 +97,7 @@ def test_a_name_that_sagemaker_would_refuse_is_refused(tmp_path, name):
 
 @pytest.mark.parametrize(
     "text",
-    [
-        GOOD,
-        GOOD.replace(
-            '["EndpointName=pictures-1", "ConfidenceThreshold=0.75", "ClassNames=a,b"]',
-            '"EndpointName=pictures-1 ConfidenceThreshold=0.75 ClassNames=a,b"',
-        ),
-    ],
+    [GOOD, GOOD.replace(OVERRIDES, '"EndpointName=pictures-1 ConfidenceThreshold=0.75 ClassNames=a,b"')],
     ids=["list", "string"],
 )
 def test_names_threshold_and_all_parameters_are_read(tmp_path, text):
@@ -117,8 +112,3 @@ def test_names_threshold_and_all_parameters_are_read(tmp_path, text):
 
 def test_project_is_the_repositorys_own_file():
     assert settings.project() == read_project(settings.SAMCONFIG)
-
-
-@pytest.mark.parity("s3-bucket-name", "account")
-def test_the_default_buckets_name_fits_the_longest_region():
-    assert len(settings.default_bucket("1" * 12, "ap-southeast-1")) <= 63

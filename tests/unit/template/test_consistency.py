@@ -111,6 +111,11 @@ def test_standard_and_express_machine_share_one_definition():
     assert express == standard
 
 
+def test_both_machines_use_jsonata_only():
+    assert ASL["QueryLanguage"] == BATCH["QueryLanguage"] == "JSONata"
+    assert (ASL_TEXT + BATCH_TEXT).count("QueryLanguage") == 2
+
+
 @pytest.mark.parity("states-definition")
 @pytest.mark.parametrize("machine", [ASL, *machines(BATCH)], ids=["one", "batch", "child", "picture"])
 def test_every_state_is_reachable_has_valid_targets_and_a_comment(machine):

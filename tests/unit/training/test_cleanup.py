@@ -1,4 +1,4 @@
-"""Clean-up deletes only with consent, and everything of the project but nothing of others."""
+"""Cleanup deletes only with consent, and only the project's resources."""
 
 import io
 import json
@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from common.settings import default_bucket, project
-from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stubbed
+from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stack_response, stubbed
 from tests.unit.training.sagemaker_answers import (
     WHEN,
     arn,
@@ -61,84 +61,54 @@ def versions(*keys, markers=()):
 
 
 def add_endpoints(sagemaker, *others, jobs=(), configs=()):
-    """Let the lists give the endpoint, one of another project, and the project's other things."""
-    summary = {"EndpointStatus": "InService", "CreationTime": WHEN, "LastModifiedTime": WHEN}
-    sagemaker.add_response(
-        "list_endpoints",
-        {
-            "Endpoints": [
-                {"EndpointName": name, "EndpointArn": arn("endpoint", name), **summary}
-                for name in (NAME, "foreign", *others)
-            ]
-        },
-        {},
+    """Add the endpoint, one of another project, and the project's other endpoints, jobs and configurations."""
+    add, summary = (
+        sagemaker.add_response,
+        {"EndpointStatus": "InService", "CreationTime": WHEN, "LastModifiedTime": WHEN},
     )
-    add_tags(sagemaker, "endpoint", "foreign", ())
-    for name in others:
-        add_tags(sagemaker, "endpoint", name)
-    sagemaker.add_response(
-        "list_training_jobs",
-        {"TrainingJobSummaries": [job_summary(name) for name in (MADE, "unlike ours", *jobs)]},
-        {"StatusEquals": "InProgress"},
-    )
-    sagemaker.add_response(
-        "list_endpoint_configs",
-        {"EndpointConfigs": [config_summary(name) for name in (MADE, *configs)]},
-        {},
-    )
-    for name in jobs:
-        add_tags(sagemaker, "training-job", name)
-    for name in configs:
-        add_tags(sagemaker, "endpoint-config", name)
+    names = (NAME, "foreign", *others)
+    endpoints = [{"EndpointName": name, "EndpointArn": arn("endpoint", name), **summary} for name in names]
+    add("list_endpoints", {"Endpoints": endpoints}, {})
+    add_tags(sagemaker, "endpoint", "foreign", tags=())
+    add_tags(sagemaker, "endpoint", *others)
+    summaries = [job_summary(name) for name in (MADE, "unlike ours", *jobs)]
+    add("list_training_jobs", {"TrainingJobSummaries": summaries}, {"StatusEquals": "InProgress"})
+    add("list_endpoint_configs", {"EndpointConfigs": [config_summary(name) for name in (MADE, *configs)]}, {})
+    add_tags(sagemaker, "training-job", *jobs)
+    add_tags(sagemaker, "endpoint-config", *configs)
 
 
-def add_tags(sagemaker, kind, name, tags=(TAG,)):
-    sagemaker.add_response("list_tags", {"Tags": list(tags)}, {"ResourceArn": arn(kind, name)})
+def add_tags(sagemaker, kind, *names, tags=(TAG,)):
+    for name in names:
+        sagemaker.add_response("list_tags", {"Tags": list(tags)}, {"ResourceArn": arn(kind, name)})
 
 
 def add_endpoint(sagemaker, tags=(TAG,)):
-    """Let describe_endpoint give the endpoint; None as `tags` lets it be gone."""
+    """Add the endpoint with these tags, no endpoint for None."""
     if tags is None:
         sagemaker.add_client_error("describe_endpoint", "ValidationException", "Could not find")
         return
     sagemaker.add_response("describe_endpoint", described_endpoint(NAME, "InService", MADE))
-    add_tags(sagemaker, "endpoint", NAME, tags)
+    add_tags(sagemaker, "endpoint", NAME, tags=tags)
 
 
 def add_configs(sagemaker, *names):
-    sagemaker.add_response(
-        "list_endpoint_configs",
-        {"EndpointConfigs": [config_summary(name) for name in names]},
-        {"NameContains": NAME},
-    )
-    for name in names:
-        add_tags(sagemaker, "endpoint-config", name)
+    configs = [config_summary(name) for name in names]
+    sagemaker.add_response("list_endpoint_configs", {"EndpointConfigs": configs}, {"NameContains": NAME})
+    add_tags(sagemaker, "endpoint-config", *names)
 
 
 def add_models(sagemaker, *names):
     sagemaker.add_response("list_models", {"Models": [model_summary(name) for name in names]}, {"NameContains": NAME})
-    for name in names:
-        add_tags(sagemaker, "model", name)
+    add_tags(sagemaker, "model", *names)
 
 
 def add_stack(session, *, serves=NAME, tags=(TAG,)):
-    """Let CloudFormation give a stack with these resources: their names tell their states."""
+    """Add a stack that serves an endpoint; each resource is named after its state."""
     stub = session.stub("cloudformation")
-    stub.add_response(
-        "describe_stacks",
-        {
-            "Stacks": [
-                {
-                    "StackName": "stack",
-                    "StackStatus": "CREATE_COMPLETE",
-                    "CreationTime": WHEN,
-                    "Outputs": [{"OutputKey": "EndpointName", "OutputValue": serves}],
-                    "Tags": list(tags),
-                }
-            ]
-        },
-        {"StackName": "stack"},
-    )
+    answer = stack_response({"EndpointName": serves})
+    answer["Stacks"][0]["Tags"] = list(tags)
+    stub.add_response("describe_stacks", answer, {"StackName": "stack"})
     if serves != NAME or not tags:
         return
     resources = [
@@ -147,22 +117,17 @@ def add_stack(session, *, serves=NAME, tags=(TAG,)):
         ("let-go", "AWS::S3::Bucket", "DELETE_SKIPPED"),
         ("gone", "AWS::S3::Bucket", "DELETE_COMPLETE"),
     ]
-    stub.add_response(
-        "list_stack_resources",
+    summaries = [
         {
-            "StackResourceSummaries": [
-                {
-                    "LogicalResourceId": name,
-                    "PhysicalResourceId": name,
-                    "ResourceType": kind,
-                    "ResourceStatus": status,
-                    "LastUpdatedTimestamp": WHEN,
-                }
-                for name, kind, status in resources
-            ]
-        },
-        {"StackName": "stack"},
-    )
+            "LogicalResourceId": name,
+            "PhysicalResourceId": name,
+            "ResourceType": kind,
+            "ResourceStatus": status,
+            "LastUpdatedTimestamp": WHEN,
+        }
+        for name, kind, status in resources
+    ]
+    stub.add_response("list_stack_resources", {"StackResourceSummaries": summaries}, {"StackName": "stack"})
     s3 = session.stub("s3")
     s3.add_response("head_bucket", {}, {"Bucket": "inbox"})
     s3.add_response("list_object_versions", versions("x", markers=["y"]), {"Bucket": "inbox", "Prefix": ""})
@@ -180,24 +145,19 @@ def add_logs(session, group=f"{LOG_GROUP_PREFIX}/{NAME}"):
 
 
 def add_role(session, tags=(TAG,)):
-    session.stub("iam").add_response(
-        "get_role",
-        {
-            "Role": {
-                "Path": "/",
-                "RoleName": role_name(REGION),
-                "RoleId": "AROA0123456789ABCDEF",
-                "Arn": f"arn:aws:iam::{ACCOUNT}:role/{role_name(REGION)}",
-                "CreateDate": WHEN,
-                "Tags": list(tags),
-            }
-        },
-        {"RoleName": role_name(REGION)},
-    )
+    role = {
+        "Path": "/",
+        "RoleName": role_name(REGION),
+        "RoleId": "AROA0123456789ABCDEF",
+        "Arn": f"arn:aws:iam::{ACCOUNT}:role/{role_name(REGION)}",
+        "CreateDate": WHEN,
+        "Tags": list(tags),
+    }
+    session.stub("iam").add_response("get_role", {"Role": role}, {"RoleName": role_name(REGION)})
 
 
 def add_nothing(session, but=""):
-    """Let find_leftovers find nothing; the test itself answers for the service `but`."""
+    """Let find_leftovers find nothing; the test itself adds the answers of the service `but`."""
     sagemaker = session.stub("sagemaker")
     sagemaker.add_response("list_training_jobs", {"TrainingJobSummaries": []})
     add_endpoint(sagemaker, tags=None)
@@ -206,9 +166,8 @@ def add_nothing(session, but=""):
     if but != "s3":
         session.stub("s3").add_client_error("head_bucket", "404", http_status_code=404)
     if but != "cloudformation":
-        session.stub("cloudformation").add_client_error(
-            "describe_stacks", "ValidationError", "Stack with id stack does not exist"
-        )
+        stack = session.stub("cloudformation")
+        stack.add_client_error("describe_stacks", "ValidationError", "Stack with id stack does not exist")
     if but != "logs":
         session.stub("logs").add_client_error("describe_log_streams", "ResourceNotFoundException")
         session.stub("logs").add_response("describe_log_groups", {"logGroups": []})
@@ -216,64 +175,40 @@ def add_nothing(session, but=""):
         session.stub("iam").add_client_error("get_role", "NoSuchEntity", http_status_code=404)
 
 
-def nothing_there():
-    """Return a session to which nothing exists, asked by the whole command."""
-    session = StubbedSession()
-    sagemaker = session.stub("sagemaker")
-    add_endpoints(sagemaker)
-    add_endpoint(sagemaker, tags=None)
-    add_configs(sagemaker)
-    add_models(sagemaker)
-    add_nothing(session)
-    return session
-
-
 def add_bucket(
-    session,
-    bucket=BUCKET,
-    *,
-    tags=(TAG,),
-    asked=True,
-    captures=False,
-    labels=(),
-    jobs=True,
-    prefixes=("",),
+    session, bucket=BUCKET, *, tags=(TAG,), asked=True, captures=False, labels=(), jobs=True, prefixes=("",)
 ):
-    """Let the bucket hold two objects under each prefix.
+    """Add a bucket with two objects below each prefix.
 
-    `asked` is whether its tags are, `captures` whether those of a foreign endpoint are, `labels`
-    the keys where labels are counted, None where none are; `jobs` whether folders of jobs are
-    looked for.
+    `asked`: the tags are read. `captures`: those of a foreign endpoint are counted. `labels`: the keys where labels
+    are counted, None where they are not. `jobs`: folders of jobs are listed.
     """
     s3 = session.stub("s3")
+
+    def add_versions(prefix, *keys):
+        s3.add_response("list_object_versions", versions(*keys), {"Bucket": bucket, "Prefix": prefix})
+
     s3.add_response("head_bucket", {}, {"Bucket": bucket})
     if captures:
-        s3.add_response("list_object_versions", versions("c"), {"Bucket": bucket, "Prefix": f"captures/{NAME}/"})
+        add_versions(f"captures/{NAME}/", "c")
     if asked and tags:
         s3.add_response("get_bucket_tagging", {"TagSet": list(tags)}, {"Bucket": bucket})
     elif asked:
         s3.add_client_error("get_bucket_tagging", "NoSuchTagSet")
     if labels is not None:
+        add_versions("review-labels/", *labels)
+    for parent in ("jobs", "checkpoints") if jobs and prefixes != ("",) else ():
         s3.add_response(
             "list_object_versions",
-            versions(*labels),
-            {"Bucket": bucket, "Prefix": "review-labels/"},
+            {"CommonPrefixes": [{"Prefix": f"{parent}/{name}/"} for name in (MADE, OTHER)], "IsTruncated": False},
+            {"Bucket": bucket, "Prefix": f"{parent}/{NAME}-", "Delimiter": "/"},
         )
-    if jobs and prefixes != ("",):
-        for parent in ("jobs", "checkpoints"):
-            folders = [{"Prefix": f"{parent}/{name}/"} for name in (MADE, OTHER)]
-            s3.add_response(
-                "list_object_versions",
-                {"CommonPrefixes": folders, "IsTruncated": False},
-                {"Bucket": bucket, "Prefix": f"{parent}/{NAME}-", "Delimiter": "/"},
-            )
     for prefix in prefixes:
-        keys = (LABEL, f"{prefix}a")
-        s3.add_response("list_object_versions", versions(*keys), {"Bucket": bucket, "Prefix": prefix})
+        add_versions(prefix, LABEL, f"{prefix}a")
 
 
 def everything_there(*, others=None, endpoint_tags=(TAG,), **bucket):
-    """Return a session in whose account everything exists, next to things of others.
+    """Return a session with every kind of resource, next to resources of others.
 
     With `others` it answers the whole command, else find_leftovers.
     """
@@ -330,7 +265,7 @@ def test_cleanup_without_consent_deletes_nothing(run, monkeypatch, options, expe
 
 
 @pytest.mark.parametrize("answer", ["", "n", "yess"])
-def test_anything_but_yes_is_no(monkeypatch, answer):
+def test_confirm_with_any_answer_but_yes_fails(monkeypatch, answer):
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stdin", terminal)
@@ -339,17 +274,17 @@ def test_anything_but_yes_is_no(monkeypatch, answer):
         confirm(3)
 
 
-def test_nothing_there_is_a_success_with_a_report(run):
-    session = nothing_there()
+def test_cleanup_without_resources_writes_an_empty_report(run):
+    session = StubbedSession()
+    sagemaker = session.stub("sagemaker")
+    add_endpoints(sagemaker)
+    add_endpoint(sagemaker, tags=None)
+    add_configs(sagemaker)
+    add_models(sagemaker)
+    add_nothing(session)
     status, report, shown, _ = run(session, "--yes")
     assert status == 0
-    assert report == {
-        "deleted": [],
-        "kept": [],
-        "failures": [],
-        "resources_left": [],
-        "not_looked_for": [],
-    }
+    assert report == {key: [] for key in ("deleted", "kept", "failures", "resources_left", "not_looked_for")}
     assert "Nothing to delete" in shown
     assert "nothing is left" in shown
     session.assert_no_pending_responses()
@@ -357,7 +292,7 @@ def test_nothing_there_is_a_success_with_a_report(run):
 
 def test_failed_deletion_is_reported_and_the_rest_is_deleted(run, monkeypatch):
     monkeypatch.setattr(cleanup, "PROOF_TIMEOUT_S", -1)
-    # Two things of one name, of which one goes.
+    # Two resources of one name, of which one is deleted.
     found = [Leftover("model", MADE), Leftover("endpoint configuration", MADE)]
     looks = iter([Found(found), Found(found[:1])])
     monkeypatch.setattr(cleanup, "find_leftovers", lambda *_: next(looks))
@@ -370,7 +305,7 @@ def test_failed_deletion_is_reported_and_the_rest_is_deleted(run, monkeypatch):
     status, report, shown, error = run(session, "--yes")
     assert status == 1
     assert report["resources_left"] == [{"kind": "model", "name": MADE, "detail": ""}]
-    assert [thing["kind"] for thing in report["deleted"]] == ["endpoint configuration"]
+    assert [item["kind"] for item in report["deleted"]] == ["endpoint configuration"]
     assert f"model {MADE}" in error
     assert "not you" in error
     assert "1 still there" in error
@@ -379,7 +314,7 @@ def test_failed_deletion_is_reported_and_the_rest_is_deleted(run, monkeypatch):
 
 
 def test_denied_lists_do_not_stop_the_cleanup(run):
-    # GIVEN an account that lets nobody look at stacks, logs, roles, the bucket or other endpoints
+    # GIVEN an account that denies the lists of stacks, logs, roles, the bucket and other endpoints
     session = StubbedSession()
     sagemaker = session.stub("sagemaker")
     sagemaker.add_client_error("list_endpoints", "AccessDeniedException", "no list")
@@ -402,12 +337,12 @@ def test_denied_lists_do_not_stop_the_cleanup(run):
         ):
             session.stub(service).add_client_error(operation, "AccessDenied", "not you")
 
-    # WHEN it is cleaned up
+    # WHEN cleanup runs
     status, report, shown, error = run(session, "--yes")
 
-    # THEN the rest is deleted, and each place is named once
+    # THEN the rest is deleted, and each failed search is named once
     assert status == 1
-    assert {thing["kind"] for thing in report["deleted"]} == {"endpoint configuration", "model"}
+    assert {item["kind"] for item in report["deleted"]} == {"endpoint configuration", "model"}
     assert len(report["not_looked_for"]) == 6
     for place in ("other endpoints", "the stack stack", f"the bucket {BUCKET}", "the role"):
         assert error.count(f"could not look for {place}: ") == 1
@@ -416,11 +351,11 @@ def test_denied_lists_do_not_stop_the_cleanup(run):
 
 
 def look(session, endpoint_is_ours=True, **more):
-    """Return what is found as pairs of kind and name, and what is kept by name with its reason."""
+    """Return the pairs of kind and name found, and the reasons of what is kept by name."""
     found = find_leftovers(session, scope(**more), endpoint_is_ours)
     session.assert_no_pending_responses()
     assert found.unseen == []
-    pairs = [(thing.kind, thing.name) for thing in found.leftovers]
+    pairs = [(item.kind, item.name) for item in found.leftovers]
     return pairs, {kept.name: kept.reason for kept in found.kept}
 
 
@@ -443,7 +378,7 @@ def test_find_leftovers_returns_only_resources_of_the_project():
     )
 
 
-def test_an_endpoint_that_the_project_did_not_make_stays_with_log_and_captures(run):
+def test_untagged_endpoint_is_kept_with_its_log_and_captures(run):
     prefixes = (*JOB_PREFIXES, "staged/")
     bucket = {"bucket": "mine", "asked": False, "captures": True, "prefixes": prefixes}
     session = everything_there(endpoint_tags=(), others=(), **bucket)
@@ -460,7 +395,7 @@ def test_an_endpoint_that_the_project_did_not_make_stays_with_log_and_captures(r
     assert "costs money by the hour" not in shown
 
 
-def test_captures_of_a_foreign_endpoint_keep_even_the_projects_bucket():
+def test_captures_of_an_untagged_endpoint_keep_the_projects_bucket():
     session = StubbedSession()
     add_nothing(session, but="s3")
     add_bucket(session, captures=True, prefixes=(*JOB_PREFIXES, "staged/"))
@@ -498,7 +433,7 @@ def test_log_group_of_unknown_owner_is_kept():
     add_logs(session)
     pairs, kept = look(session, endpoint_is_ours=None)
     assert pairs == [("log stream", f"{MADE}/algo-1-1")]
-    assert "nothing is left that says who made it" in kept[f"{LOG_GROUP_PREFIX}/{NAME}"]
+    assert "no resource shows who made it" in kept[f"{LOG_GROUP_PREFIX}/{NAME}"]
 
 
 @pytest.mark.parametrize(
@@ -508,7 +443,7 @@ def test_log_group_of_unknown_owner_is_kept():
         ({"tags": ()}, "not made by this project"),
     ],
 )
-def test_a_stack_that_serves_another_endpoint_keeps_its_objects(stack, reason):
+def test_stack_of_another_endpoint_or_project_keeps_its_objects(stack, reason):
     session = StubbedSession()
     add_nothing(session, but="cloudformation")
     add_stack(session, **stack)
@@ -544,7 +479,7 @@ def test_a_stack_that_serves_another_endpoint_keeps_its_objects(stack, reason):
     ],
     ids=["no tag", "other name", "keep data", "labels", "shared labels", "labels deleted", "not a label"],
 )
-def test_training_bucket_keeps_what_is_not_to_be_deleted(bucket, options, prefixes, expected):
+def test_training_bucket_keeps_protected_objects(bucket, options, prefixes, expected):
     pairs, kept = look(everything_there(prefixes=prefixes, **bucket), **options)
     name = bucket.get("bucket", BUCKET)
     assert [found for kind, found in pairs if kind == "objects" and found.startswith(name)] == [
@@ -553,16 +488,8 @@ def test_training_bucket_keeps_what_is_not_to_be_deleted(bucket, options, prefix
     assert kept == expected
 
 
-def test_labels_go_when_they_are_to(run):
-    session = everything_there(others=(), labels=None)
-    status, _, shown, _ = run(session, "--dry-run", "--labels")
-    session.assert_no_pending_responses()
-    assert status == 0
-    assert "kept" not in shown
-
-
 @pytest.mark.parity("s3-delete")
-def test_only_labels_go_from_below_their_prefix_in_a_bucket_that_stays():
+def test_deletion_of_labels_keeps_other_objects_below_their_prefix():
     session = StubbedSession()
     stub = session.stub("s3")
     stub.add_response(
@@ -570,19 +497,33 @@ def test_only_labels_go_from_below_their_prefix_in_a_bucket_that_stays():
         versions(LABEL, "review-labels/somebody-elses.json", markers=["review-labels/x/1.json"]),
         {"Bucket": "shared", "Prefix": "review-labels/"},
     )
-    only = {"Objects": [{"Key": LABEL, "VersionId": "1"}], "Quiet": True}
-    stub.add_response("delete_objects", {}, {"Bucket": "shared", "Delete": only})
+    label = {"Objects": [{"Key": LABEL, "VersionId": "1"}], "Quiet": True}
+    stub.add_response("delete_objects", {}, {"Bucket": "shared", "Delete": label})
     assert delete(session, Leftover("objects", "shared/review-labels/")) == []
     session.assert_no_pending_responses()
 
 
-def test_cleanup_names_kept_labels_and_the_option_that_deletes_them(run):
-    prefixes = ("jobs/", "checkpoints/", "captures/", "staged/")
-    session = everything_there(others=(), labels=(LABEL,), jobs=False, prefixes=prefixes)
-    status, _, shown, _ = run(session, "--dry-run")
+@pytest.mark.parametrize(
+    ("options", "bucket", "texts"),
+    [
+        (
+            [],
+            {"labels": (LABEL,), "jobs": False, "prefixes": ("jobs/", "checkpoints/", "captures/", "staged/")},
+            [
+                f"kept: objects {BUCKET}/review-labels/: people decided these; --labels deletes",
+                "run `stage_data SOURCE --labels project` before",
+            ],
+        ),
+        (["--labels"], {"labels": None}, []),
+    ],
+)
+def test_cleanup_keeps_labels_without_the_option(run, options, bucket, texts):
+    session = everything_there(others=(), **bucket)
+    status, _, shown, _ = run(session, "--dry-run", *options)
+    session.assert_no_pending_responses()
     assert status == 0
-    assert f"kept: objects {BUCKET}/review-labels/: people decided these; --labels deletes" in shown
-    assert "run `stage_data SOURCE --labels project` before" in shown
+    assert all(text in shown for text in texts)
+    assert ("kept" in shown) is bool(texts)
 
 
 def test_role_without_the_tag_is_kept():
@@ -592,7 +533,7 @@ def test_role_without_the_tag_is_kept():
     assert look(session) == ([], {role_name(REGION): "not made by this project"})
 
 
-def test_what_another_endpoint_of_the_project_uses_is_kept(run):
+def test_bucket_and_role_of_another_endpoint_are_kept(run):
     prefixes = (*JOB_PREFIXES, f"captures/{NAME}/")
     session = everything_there(prefixes=prefixes, asked=False, others=("pictures-2",))
     status, _, shown, _ = run(session, "--dry-run")
@@ -602,14 +543,14 @@ def test_what_another_endpoint_of_the_project_uses_is_kept(run):
     session.assert_no_pending_responses()
 
 
-def test_an_endpoint_counts_from_its_training_job_on():
+def test_other_endpoints_include_those_of_jobs_and_configurations():
     sagemaker, stubber = stubbed("sagemaker")
     add_endpoints(stubber, jobs=["a-20260102030405"], configs=["b-20260102030405"])
     assert other_endpoints(sagemaker, NAME) == ["a", "b"]
     stubber.assert_no_pending_responses()
 
 
-def test_cleanup_lists_what_was_kept(run, monkeypatch):
+def test_cleanup_lists_kept_resources(run, monkeypatch):
     monkeypatch.setattr(cleanup, "find_leftovers", lambda *_: Found(kept=[Kept("role", "r", "x")]))
     monkeypatch.setattr(cleanup, "owns_endpoint", lambda *_: True)
     session = StubbedSession()
@@ -640,7 +581,7 @@ def test_running_training_job_is_stopped_before_it_is_deleted():
 
 
 @pytest.mark.parity("s3-delete")
-def test_versions_and_delete_markers_go_in_one_call():
+def test_versions_and_delete_markers_are_deleted_in_one_call():
     session = StubbedSession()
     stub = session.stub("s3")
     stub.add_response("list_object_versions", versions("x", markers=["y"]))
@@ -650,7 +591,7 @@ def test_versions_and_delete_markers_go_in_one_call():
 
 
 @pytest.mark.parity("s3-delete")
-def test_captures_that_arrive_late_do_not_keep_the_bucket():
+def test_bucket_with_late_captures_is_emptied_again():
     session = StubbedSession()
     stub = session.stub("s3")
     stub.add_client_error("delete_bucket", "BucketNotEmpty")
@@ -661,7 +602,7 @@ def test_captures_that_arrive_late_do_not_keep_the_bucket():
 
 
 @pytest.mark.parity("s3-delete")
-def test_objects_that_s3_keeps_are_an_error():
+def test_objects_that_s3_does_not_delete_raise_an_error():
     s3, stubber = stubbed("s3")
     stubber.add_response("list_object_versions", versions("x", "y"))
     refused = [{"Key": "x", "Code": "AccessDenied", "Message": "no"}] * 2

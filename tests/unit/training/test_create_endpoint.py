@@ -1,11 +1,11 @@
-"""create_endpoint reports all problems before it trains, and on Ctrl-C names what still runs."""
+"""create_endpoint reports all problems before it trains, and names on Ctrl-C what still runs."""
 
 import io
 import re
 from dataclasses import asdict
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from rich.console import Console
 
 from common import settings
@@ -41,7 +41,7 @@ from training.endpoint.role import Role, RoleUnusableError
 from training.endpoint.training_job import TrainingFailedError, TrainingResult
 
 ROLE = Role("role", changed=False)
-CALLER = Caller(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/me", "aws")
+CALLER = Caller(ACCOUNT, "aws")
 MANIFEST = {
     "counts": {split: {"bicycle": 1} for split in ("train", "validation", "test")},
     "files": {"test/bicycle/b.png": {}, "test/bicycle/a.png": {}, "train/bicycle/0.png": {}},
@@ -57,14 +57,14 @@ def console():
 
 @pytest.fixture(autouse=True)
 def images(monkeypatch):
-    """The SDK takes seconds to import; tests/unit/training/endpoint/test_training_job.py asks it."""
-    asked = []
-    monkeypatch.setattr(create_endpoint, "image_uri", lambda *arguments: asked.append(arguments))
-    return asked
+    """Replace the SDK, which takes seconds to import: test_training_job.py uses it. Return the calls."""
+    calls = []
+    monkeypatch.setattr(create_endpoint, "image_uri", lambda *arguments: calls.append(arguments))
+    return calls
 
 
 def add_endpoint(session, *, status="", tags=(TAG,), instance_type="ml.m5.large"):
-    """Add an endpoint in this status, none where it is ""."""
+    """Add an endpoint in this status, none for ""."""
     stub = session.stub("sagemaker")
     if not status:
         stub.add_client_error("describe_endpoint", "ValidationException", "Could not find it")
@@ -76,137 +76,130 @@ def add_endpoint(session, *, status="", tags=(TAG,), instance_type="ml.m5.large"
         stub.add_response("describe_endpoint_config", config, {"EndpointConfigName": "c"})
 
 
-def add_bucket(session):
+def add_bucket(session, *, manifest=True, checkpoints=None):
+    """Add a bucket with or without manifest, and with this answer about checkpoints."""
     stub = session.stub("s3")
     stub.add_response("head_bucket", {"ResponseMetadata": {}})
-    stub.add_response("get_object", {"Body": Body(MANIFEST)})
+    if manifest:
+        stub.add_response("get_object", {"Body": Body(MANIFEST)})
+    else:
+        stub.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+    if checkpoints is not None:
+        expected = {"Bucket": "b", "Prefix": "checkpoints/none/", "MaxKeys": 1}
+        stub.add_response("list_objects_v2", checkpoints, expected)
     stub.add_client_error("get_bucket_encryption", "AccessDenied")
 
 
 def add_quotas(session, **values):
-    quotas = [
-        {"QuotaName": name.replace("_", " "), "Value": value, "QuotaCode": "L-1"} for name, value in values.items()
-    ]
+    quotas = [{"QuotaName": name, "Value": value, "QuotaCode": "L-1"} for name, value in values.items()]
     session.stub("service-quotas").add_response("list_service_quotas", {"Quotas": quotas})
 
 
-def check(session, console, *argv):
-    return check_before(session, parse_arguments(list(argv)), CALLER, "b", console)
+@pytest.fixture
+def check(console):
+    """Run check_before on a bucket, an endpoint and quotas; return the session and its result."""
+
+    def run(*argv, bucket=None, endpoint=None, quotas=None):
+        session = StubbedSession()
+        add_bucket(session, **(bucket or {}))
+        add_endpoint(session, **(endpoint or {}))
+        add_quotas(session, **(quotas or {}))
+        return check_before(session, parse_arguments(list(argv)), CALLER, "b", console)
+
+    return run
 
 
-def test_preflight_reports_all_problems_at_once(console):
+def problems(caught):
+    return [type(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("unreachable", [False, True])
+def test_preflight_reports_all_problems_at_once(console, monkeypatch, unreachable):
     session = StubbedSession()
     session.stub("s3").add_client_error("head_bucket", "404", http_status_code=404)
     session.stub("iam").add_client_error("get_role", "NoSuchEntity", http_status_code=404)
-    session.stub("sagemaker").add_client_error("describe_endpoint", "AccessDeniedException")
+    reason = "AccessDeniedException"
+    if unreachable:
+        reason = "Read timeout on endpoint URL"
+
+        def time_out(*_):
+            raise ReadTimeoutError(endpoint_url="https://sagemaker")
+
+        monkeypatch.setattr(create_endpoint, "find_endpoint", time_out)
+    else:
+        session.stub("sagemaker").add_client_error("describe_endpoint", reason)
     add_quotas(session, **{"ml.m5.large for endpoint usage": 0.0, "ml.m5.xlarge for training job usage": 0.0})
     with pytest.raises(PreflightError) as caught:
-        check(session, console, "--role", "Nobody")
-    assert [type(problem) for problem in caught.value.problems] == [
+        check_before(session, parse_arguments(["--role", "Nobody"]), CALLER, "b", console)
+    assert problems(caught) == [
         BucketUnreachableError,
         RoleUnusableError,
         CheckRefusedError,
         QuotaExceededError,
         QuotaExceededError,
     ]
-    assert "AccessDeniedException" in str(caught.value)
+    assert reason in str(caught.value)
     assert len(str(caught.value).splitlines()) == 5
     session.assert_no_pending_responses()
 
 
+ONE_INSTANCE = {"ml.m5.large for endpoint usage": 1.0}
+
+
 @pytest.mark.parity("endpoint-update", "service-quotas")
-def test_an_update_needs_two_instances_for_a_moment(console):
-    session = StubbedSession()
-    add_bucket(session)
-    add_endpoint(session, status="InService")
-    add_quotas(session, **{"ml.m5.large for endpoint usage": 1.0})
+def test_preflight_of_an_update_needs_two_instances(check):
     with pytest.raises(PreflightError, match=r'"ml.m5.large for endpoint usage" is 1, and 2 needed'):
-        check(session, console)
+        check(endpoint={"status": "InService"}, quotas=ONE_INSTANCE)
 
 
 @pytest.mark.parametrize(
     "endpoint",
     [{"status": "InService", "instance_type": "ml.t2.medium"}, {"status": "Failed"}],
-    ids=["on another type", "is made anew"],
+    ids=["on another type", "failed"],
 )
-def test_one_instance_suffices_where_none_of_its_type_serves(console, endpoint):
-    session = StubbedSession()
-    add_bucket(session)
-    add_endpoint(session, **endpoint)
-    add_quotas(session, **{"ml.m5.large for endpoint usage": 1.0})
-    check(session, console)
-    session.assert_no_pending_responses()
+def test_preflight_needs_one_instance_where_none_of_its_type_serves(check, endpoint):
+    assert check(endpoint=endpoint, quotas=ONE_INSTANCE) == (MANIFEST, "")
 
 
-def test_preflight_with_untagged_endpoint_fails(console):
-    session = StubbedSession()
-    add_bucket(session)
-    add_endpoint(session, status="InService", tags=())
-    add_quotas(session)
-    with pytest.raises(PreflightError, match=r"did not make: give another --endpoint\.$"):
-        check(session, console)
+def test_preflight_with_untagged_endpoint_fails(check):
+    with pytest.raises(PreflightError, match=r"did not make it: give another --endpoint\.$"):
+        check(endpoint={"status": "InService", "tags": ()})
 
 
-def test_instance_types_and_images_are_asked_for_before_anything_is_trained(console, images):
-    session = StubbedSession()
-    add_bucket(session)
-    add_endpoint(session)
-    add_quotas(session)
-    types = ["--training-instance", "ml.t2.medium", "--endpoint-instance", "ml.p9.large"]
+def test_preflight_checks_instance_types_and_images(check, images):
     with pytest.raises(PreflightError) as caught:
-        check(session, console, *types)
-    assert [type(problem) for problem in caught.value.problems] == [InstanceTypeUnknownError] * 2
-
-    add_bucket(session)
-    add_endpoint(session)
-    add_quotas(session)
-    check(session, console)
-    assert images == [
-        (REGION, "ml.m5.large", "inference"),
-        (REGION, "ml.m5.xlarge", "training"),
-    ]
+        check("--training-instance", "ml.t2.medium", "--endpoint-instance", "ml.p9.large")
+    assert problems(caught) == [InstanceTypeUnknownError] * 2
+    check()
+    assert images == [(REGION, "ml.m5.large", "inference"), (REGION, "ml.m5.xlarge", "training")]
 
 
-def test_without_staged_data_nothing_starts(console):
-    session = StubbedSession()
-    session.stub("s3").add_response("head_bucket", {"ResponseMetadata": {}})
-    session.stub("s3").add_client_error("get_object", "NoSuchKey", http_status_code=404)
-    session.stub("s3").add_client_error("get_bucket_encryption", "AccessDenied")
-    add_endpoint(session)
-    add_quotas(session)
+def test_preflight_without_staged_data_fails(check):
     with pytest.raises(PreflightError) as caught:
-        check(session, console)
-    assert isinstance(caught.value.problems[0], StagedDataMissingError)
+        check(bucket={"manifest": False})
+    assert problems(caught) == [StagedDataMissingError]
 
 
-def test_preflight_prints_counts_and_unknown_quotas(console):
-    session = StubbedSession()
-    add_bucket(session)
-    add_endpoint(session)
-    session.stub("service-quotas").add_client_error("list_service_quotas", "AccessDenied")
-    assert check(session, console) == (MANIFEST, "")
+def test_preflight_prints_counts_and_unknown_quotas(check, console):
+    check()
     shown = console.file.getvalue()
     assert "1 training, 1 validation and 1 test pictures" in shown
     assert "ml.m5.xlarge for training job usage: unknown" in shown
 
 
-def test_an_expected_error_is_a_sentence_and_status_1(monkeypatch, capsys):
+@pytest.mark.parity("service-quotas")
+def test_preflight_checks_spot_quota_and_checkpoints(check):
+    name = "ml.m5.xlarge for spot training job usage"
+    with pytest.raises(PreflightError) as caught:
+        check("--spot", "--checkpoints", "s3://b/checkpoints/none", bucket={"checkpoints": {}}, quotas={name: 0.0})
+    assert problems(caught) == [CheckpointsUnusableError, QuotaExceededError]
+    assert f'Your quota "{name}" is 0, and 1 needed' in str(caught.value)
+
+
+def test_create_endpoint_without_region_returns_1(monkeypatch, capsys):
     monkeypatch.setattr("boto3.Session", lambda: StubbedSession(region=None))
     assert main([]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("create_endpoint: No AWS region is set: export AWS_DEFAULT_REGION")
-    assert "Traceback" not in error
-
-
-def test_an_error_of_aws_is_a_sentence_and_status_1(monkeypatch, capsys):
-    session = StubbedSession()
-    session.stub("sts").add_response("get_caller_identity", {"Account": ACCOUNT, "Arn": CALLER.arn})
-    session.stub("s3").add_client_error("head_bucket", "503", "Slow down", http_status_code=503)
-    add_endpoint(session)
-    add_quotas(session)
-    monkeypatch.setattr("boto3.Session", lambda: session)
-    assert main([]) == 1
-    assert "create_endpoint: A check could not be made. An error occurred (503)" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith("create_endpoint: No AWS region is set: export AWS_DEFAULT_REGION")
 
 
 @pytest.mark.parametrize(
@@ -219,33 +212,29 @@ def test_an_error_of_aws_is_a_sentence_and_status_1(monkeypatch, capsys):
         (["--max-error", "0.02", "--hyperparameters", "max-error=0.01"], "--max-error: give it once"),
         (["--max-run", "0"], "'0' is not a whole number above 0"),
         (["--spot", "--max-wait", "1.5"], "'1.5' is not a whole number above 0"),
-        (["--spot", "--model-data", "s3://b/m.tar.gz"], "--model-data: it trains nothing"),
-        (["--max-wait", "9999"], "--max-wait: only a job with --spot waits"),
+        (["--spot", "--model-data", "s3://b/m.tar.gz"], "--model-data: it skips the training"),
+        (["--max-wait", "9999"], "--max-wait: it needs --spot"),
         (["--spot", "--max-wait", "60"], "--max-wait: at least --max-run (3600)"),
         (["--spot", "--max-run", "90", "--max-wait", "60"], "at least --max-run (90)"),
     ],
 )
-def test_arguments_that_contradict_are_refused(argv, message, capsys):
+def test_invalid_arguments_are_refused(argv, message, capsys):
     with pytest.raises(SystemExit) as caught:
         parse_arguments(argv)
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_an_endpoints_name_that_cannot_work():
+def test_invalid_endpoint_name_is_refused():
     with pytest.raises(settings.SettingsError, match="--endpoint: 'a_b' cannot be the name"):
         parse_arguments(["--endpoint", "a_b"])
     with pytest.raises(settings.SettingsError, match="Use 1 to 48 lower-case"):
-        parse_arguments(["--endpoint", "a" * 49])  # a job's name would be too long
-
-
-def test_hyperparameters_may_have_hyphens_in_front():
-    assert parse_arguments(["--hyperparameters=--epochs=3"]).hyperparameters == {"epochs": "3"}
+        parse_arguments(["--endpoint", "a" * 49])  # too long for a job's name
 
 
 @pytest.fixture
 def start_training(monkeypatch, console):
-    """Run train with these results of SageMaker, which exceptions raise; return the arguments it passes on."""
+    """Run train with these results of SageMaker, raised if exceptions; return the arguments that train passes on."""
 
     def run(*argv, start="job", wait=None):
         calls = {}
@@ -293,26 +282,24 @@ def test_ctrl_c_while_a_job_starts_names_the_command_that_stops_it(start_trainin
     assert "python -m training.cleanup stops it" in console.file.getvalue()
 
 
-def test_training_on_demand_has_no_wait_and_no_checkpoints(start_training):
-    calls = start_training("--max-run", "60")
-    assert (calls["max_run_s"], calls["max_wait_s"], calls["checkpoints"]) == (60, None, "")
-    assert calls["wait_s"] == 60
+GIVEN_CHECKPOINTS = "s3://b/checkpoints/e-20260102030405"
 
 
 @pytest.mark.parity("training-spot")
-def test_training_on_spot_waits_twice_as_long_and_keeps_checkpoints(start_training):
-    calls = start_training("--spot", "--max-run", "60")
-    assert (calls["max_run_s"], calls["max_wait_s"], calls["wait_s"]) == (60, 120, 120)
-    assert re.fullmatch(r"s3://b/checkpoints/e-\d{14}", calls["checkpoints"])
-    assert start_training("--spot", "--max-run", "60", "--max-wait", "90")["max_wait_s"] == 90
-
-
-@pytest.mark.parametrize("spot", [(), ("--spot",)])
-def test_training_goes_on_from_given_checkpoints(start_training, spot):
-    uri = "s3://b/checkpoints/e-20260102030405"
-    calls = start_training(*spot, "--checkpoints", uri)
-    assert calls["checkpoints"] == uri
-    assert (calls["max_wait_s"] is not None) is bool(spot)
+@pytest.mark.parametrize(
+    ("argv", "max_wait_s", "checkpoints"),
+    [
+        ([], None, ""),
+        (["--spot"], 120, r"s3://b/checkpoints/e-\d{14}"),
+        (["--spot", "--max-wait", "90"], 90, r"s3://b/checkpoints/e-\d{14}"),
+        (["--checkpoints", GIVEN_CHECKPOINTS], None, GIVEN_CHECKPOINTS),
+        (["--spot", "--checkpoints", GIVEN_CHECKPOINTS], 120, GIVEN_CHECKPOINTS),
+    ],
+)
+def test_train_passes_limits_and_checkpoints(start_training, argv, max_wait_s, checkpoints):
+    calls = start_training("--max-run", "60", *argv)
+    assert (calls["max_run_s"], calls["max_wait_s"], calls["wait_s"]) == (60, max_wait_s, max_wait_s or 60)
+    assert re.fullmatch(checkpoints, calls["checkpoints"])
 
 
 def test_training_time_states_what_spot_instances_saved():
@@ -323,29 +310,12 @@ def test_training_time_states_what_spot_instances_saved():
     assert "saved 0%" in training_time({"seconds": 0, "billable_seconds": 0, "spot": True, "interruptions": 0})
 
 
-def test_preflight_checks_spot_quota_and_checkpoints(console):
-    session = StubbedSession()
-    stub = session.stub("s3")
-    stub.add_response("head_bucket", {"ResponseMetadata": {}})
-    stub.add_response("get_object", {"Body": Body(MANIFEST)})
-    stub.add_response("list_objects_v2", {}, {"Bucket": "b", "Prefix": "checkpoints/none/", "MaxKeys": 1})
-    stub.add_client_error("get_bucket_encryption", "AccessDenied")
-    add_endpoint(session)
-    name = "ml.m5.xlarge for spot training job usage"
-    add_quotas(session, **{name: 0.0})
-    with pytest.raises(PreflightError) as caught:
-        check(session, console, "--spot", "--checkpoints", "s3://b/checkpoints/none")
-    problems = caught.value.problems
-    assert [type(problem) for problem in problems] == [CheckpointsUnusableError, QuotaExceededError]
-    assert f'Your quota "{name}" is 0, and 1 needed' in str(problems[1])
-
-
 @pytest.mark.parametrize(
     "error",
     [
         client_error("ExpiredTokenException", "The token is expired"),
         EndpointConnectionError(endpoint_url="https://sagemaker"),
-        WaitTimeoutError("Training job job", "InProgress", 1),
+        WaitTimeoutError("Training job job was still InProgress"),
     ],
 )
 def test_error_while_waiting_names_the_job_and_its_model_data(start_training, error):
@@ -360,7 +330,7 @@ def test_error_while_waiting_names_the_job_and_its_model_data(start_training, er
 @pytest.mark.parametrize(
     ("step", "error"),
     [
-        ("wait", TrainingFailedError("job", "Failed", "no", REGION)),
+        ("wait", TrainingFailedError("Training job job ended as Failed")),
         ("start", client_error("ResourceLimitExceeded", "no")),
     ],
 )
@@ -372,11 +342,11 @@ def test_error_of_a_job_that_ended_or_never_started_is_not_wrapped(start_trainin
 
 @pytest.fixture
 def create(monkeypatch, console):
-    """Run create with a training that completed, and these in place of what follows."""
+    """Run create with a completed training; `steps` replace functions of the module."""
 
     def run(*argv, **steps):
         session = StubbedSession()
-        answer = {"Account": ACCOUNT, "Arn": CALLER.arn}
+        answer = {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/me"}
         session.stub("sts").add_response("get_caller_identity", answer)
         monkeypatch.setattr("boto3.Session", lambda: session)
         result = TrainingResult("job", "s3://b/jobs/job/output/model.tar.gz", 1, 1, None)
@@ -408,18 +378,18 @@ def refuse(*_, **__):
     raise SmokeTestError("Endpoint e is in service but answered nonsense")
 
 
-def test_a_model_that_fails_its_test_does_not_cost_the_former_one(create, console):
-    # delete_superseded is not replaced: what it would ask SageMaker is refused by the stub.
+def test_failed_smoke_test_keeps_and_names_the_previous_configuration(create, console):
+    # delete_superseded is not replaced: the stub refuses its calls.
     with pytest.raises(ModelNotServedError) as caught:
         create(smoke_test=refuse)
     message = str(caught.value)
     assert "answered nonsense" in message
-    assert "The configuration that it served before, e-old, is still there" in message
+    assert "The previous configuration e-old and its model still exist" in message
     assert message.endswith("add --model-data s3://b/jobs/job/output/model.tar.gz")
     assert "Trained model: s3://b/jobs/job/output/model.tar.gz" in console.file.getvalue()
 
 
-def test_a_failed_first_test_names_no_former_configuration(create):
+def test_failed_smoke_test_of_a_new_endpoint_names_no_configuration(create):
     first = ({"EndpointArn": "arn"}, 1.0, "")
     with pytest.raises(SmokeTestError) as caught:
         create("--model-data", "s3://b/m.tar.gz", serve=lambda *_, **__: first, smoke_test=refuse)
@@ -436,7 +406,7 @@ def test_failed_endpoint_after_training_names_the_model_data(create):
 
 @pytest.fixture
 def created(create, console, monkeypatch):
-    """Run create to its end with this recommendation; return the report and what is shown."""
+    """Run create with this recommendation; return the report, the output and the arguments of recommend."""
 
     def run(found, missing, *argv):
         reports = []
@@ -459,7 +429,7 @@ def created(create, console, monkeypatch):
     return run
 
 
-def test_the_recommended_threshold_is_reported_and_deployed_with(created):
+def test_recommended_threshold_is_reported_and_deployed(created):
     found = recommend_threshold([0.8 + n / 10_000 for n in range(400)], [True] * 400)
     report, shown, asked = created(found, "", "--max-error", "0.02")
 
@@ -471,7 +441,7 @@ def test_the_recommended_threshold_is_reported_and_deployed_with(created):
     assert asked == (0.02, "s3://b/jobs/job/output/model.tar.gz")
 
 
-def test_a_model_without_a_recommendation_keeps_the_stacks_threshold(created):
+def test_model_without_recommendation_keeps_the_threshold_of_samconfig(created):
     report, shown, asked = created(None, "It has no held_out.json.", "--model-data", "s3://b/m")
 
     threshold = settings.project().parameters["ConfidenceThreshold"]
@@ -480,10 +450,16 @@ def test_a_model_without_a_recommendation_keeps_the_stacks_threshold(created):
     assert f"Threshold: It has no held_out.json. So {threshold} stays, as in samconfig" in shown
 
 
-def test_max_error_becomes_a_hyperparameter():
-    arguments = parse_arguments(["--max-error", "0.02", "--hyperparameters", "epochs=3"])
-    assert arguments.hyperparameters == {"epochs": "3", "max-error": "0.02"}
-    assert parse_arguments([]).hyperparameters == {}
+@pytest.mark.parametrize(
+    ("argv", "hyperparameters"),
+    [
+        ([], {}),
+        (["--hyperparameters=--epochs=3"], {"epochs": "3"}),
+        (["--max-error", "0.02", "--hyperparameters", "epochs=3"], {"epochs": "3", "max-error": "0.02"}),
+    ],
+)
+def test_arguments_become_hyperparameters(argv, hyperparameters):
+    assert parse_arguments(argv).hyperparameters == hyperparameters
 
 
 def test_ctrl_c_while_the_endpoint_is_created_states_the_cost(monkeypatch, console):
@@ -497,15 +473,14 @@ def test_ctrl_c_while_the_endpoint_is_created_states_the_cost(monkeypatch, conso
         serve(
             StubbedSession(),
             "e-1",
-            endpoint="e",
-            instance_type="ml.m5.large",
+            parse_arguments(["--endpoint", "e"]),
             model_data="s3://b/m.tar.gz",
             bucket="b",
             role=ROLE,
             console=console,
         )
     shown = console.file.getvalue()
-    assert "Endpoint e is still being made. The endpoint costs about 0.115 USD an hour" in shown
+    assert "Endpoint e is still being created. The endpoint costs about 0.115 USD an hour" in shown
     assert "--model-data s3://b/m.tar.gz" in shown
 
 

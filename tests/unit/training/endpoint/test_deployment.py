@@ -1,12 +1,13 @@
-"""The deploy line: the threshold that the model earned, and never a lower one by default."""
+"""The deploy command: the recommended threshold, and never a lower one by default."""
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from common import settings
-from tests.unit.aws_stubs import StubbedSession
+from tests.unit.aws_stubs import StubbedSession, client_error
 from tests.unit.training.model_archives import MODEL_DATA, body, held_out, model_archive
 from training.container.picture_model.calibration import Recommendation
+from training.endpoint import deployment
 from training.endpoint.deployment import (
     chosen_threshold,
     deploy_command,
@@ -70,27 +71,28 @@ def test_deploy_command_for_samconfig_values_has_no_overrides():
     assert deploy_command(deploy_parameters("a", same)) == "sam build && sam deploy"
 
 
-def test_the_deploy_line_gives_all_parameters_for_another_endpoint():
-    assert deploy_command(deploy_parameters("mine", None)) == (
-        "sam build && sam deploy --parameter-overrides EndpointName=mine ConfidenceThreshold=0.90 'ClassNames=a b'"
+@pytest.mark.parametrize(
+    ("endpoint", "recommendation", "overrides"),
+    [
+        ("mine", None, "EndpointName=mine ConfidenceThreshold=0.90"),
+        ("a", recommended(0.8123, met=True), "EndpointName=a ConfidenceThreshold=0.8123"),
+    ],
+    ids=["another endpoint", "recommended threshold"],
+)
+def test_deploy_command_with_a_changed_value_has_all_parameters(endpoint, recommendation, overrides):
+    assert deploy_command(deploy_parameters(endpoint, recommendation)) == (
+        f"sam build && sam deploy --parameter-overrides {overrides} 'ClassNames=a b'"
     )
 
 
-def test_the_deploy_line_has_the_recommended_threshold():
-    parameters = deploy_parameters("a", recommended(0.8123, met=True))
-    assert deploy_command(parameters) == (
-        "sam build && sam deploy --parameter-overrides EndpointName=a ConfidenceThreshold=0.8123 'ClassNames=a b'"
-    )
-
-
-def test_the_deploy_line_names_the_laptops_part_of_samconfig(monkeypatch):
+def test_deploy_command_on_the_laptop_names_its_part_of_samconfig(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
     assert deploy_command(deploy_parameters("a", None)) == (
         "sam build --config-env local && sam deploy --config-env local"
     )
 
 
-def test_the_recommendation_is_read_from_the_model():
+def test_recommend_reads_the_model():
     session = StubbedSession()
     session.stub("s3").add_response("get_object", body(model_archive(held_out(400))))
     found, _, missing = recommend(session, None, MODEL_DATA)
@@ -98,20 +100,17 @@ def test_the_recommendation_is_read_from_the_model():
     assert (found.threshold, found.met, missing) == (0.6, True, "")
 
 
-@pytest.mark.parametrize("code", ["AccessDenied", "NoSuchKey"])
-def test_a_model_that_cannot_be_read_is_deployed_all_the_same(code):
-    session = StubbedSession()
-    session.stub("s3").add_client_error("get_object", code, "why")
-    found, _, missing = recommend(session, None, MODEL_DATA)
-    assert found is None
-    assert code in missing
+@pytest.mark.parametrize(
+    "error",
+    [
+        client_error("AccessDenied", "why"),
+        client_error("NoSuchKey", "why"),
+        EndpointConnectionError(endpoint_url="http://s3"),
+    ],
+)
+def test_recommend_without_readable_model_returns_the_reason(monkeypatch, error):
+    def fail(*_):
+        raise error
 
-
-def test_a_connection_that_breaks_does_not_cost_the_trained_model():
-    class Broken:
-        def client(self, _):
-            raise EndpointConnectionError(endpoint_url="http://s3")
-
-    found, _, missing = recommend(Broken(), None, MODEL_DATA)
-    assert found is None
-    assert "http://s3" in missing
+    monkeypatch.setattr(deployment, "read_model_artifact", fail)
+    assert recommend(StubbedSession(), None, MODEL_DATA) == (None, None, str(error))

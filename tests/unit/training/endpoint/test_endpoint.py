@@ -1,4 +1,4 @@
-"""The endpoint: failures with their reason, and what SageMaker is asked to make."""
+"""Model, configuration and endpoint: the requests to SageMaker, and each failure with its reason."""
 
 import io
 
@@ -83,7 +83,7 @@ def test_failed_endpoint_error_names_reason_log_and_next_step(sagemaker, quiet):
         wait_in_service(sagemaker, NAME, CONFIG, **quiet)
     assert "is Failed: The container did not pass the ping health check." in str(caught.value)
     assert "sam logs --cw-log-group /aws/sagemaker/Endpoints/pictures --start" in str(caught.value)
-    assert "it deletes the failed endpoint and makes it anew" in str(caught.value)
+    assert "it replaces the failed endpoint" in str(caught.value)
 
 
 @pytest.mark.parity("endpoint-update")
@@ -94,7 +94,7 @@ def test_rolled_back_update_raises_an_error(sagemaker, quiet):
         endpoint("RollingBack", OLD),
         endpoint("InService", OLD, FailureReason="no capacity", DataCaptureConfig=CAPTURE),
     )
-    with pytest.raises(EndpointRolledBackError, match=rf"still serves .*{OLD}.*no capacity"):
+    with pytest.raises(EndpointRolledBackError, match=rf"still serves its previous configuration {OLD}.*no capacity"):
         wait_in_service(sagemaker, NAME, CONFIG, **quiet)
 
 
@@ -121,7 +121,7 @@ def test_endpoint_without_full_data_capture_raises_an_error(sagemaker, quiet, ca
         wait_in_service(sagemaker, NAME, CONFIG, **quiet)
 
 
-def test_an_endpoint_in_service_with_this_configuration_is_returned(sagemaker, quiet):
+def test_wait_in_service_returns_the_endpoint_with_this_configuration(sagemaker, quiet):
     found = endpoint("InService", DataCaptureConfig=CAPTURE)
     add_looks(sagemaker, endpoint("Creating"), found)
     assert wait_in_service(sagemaker, NAME, CONFIG, **quiet)["EndpointArn"] == found["EndpointArn"]
@@ -136,11 +136,11 @@ def add_tags(sagemaker, *tags):
 def test_put_endpoint_leaves_an_untagged_endpoint_alone(sagemaker, quiet, status):
     add_looks(sagemaker, endpoint(status, OLD))
     add_tags(sagemaker, {"Key": "Project", "Value": "another"})
-    with pytest.raises(EndpointNotOursError, match=r"did not make: give another --endpoint"):
+    with pytest.raises(EndpointNotOursError, match=r"did not make it: give another --endpoint"):
         put_endpoint(sagemaker, NAME, CONFIG, **quiet)
 
 
-def test_a_new_endpoint_is_created_with_its_tag(sagemaker, quiet):
+def test_put_endpoint_creates_a_new_endpoint_with_its_tag(sagemaker, quiet):
     add_looks(sagemaker, None)
     sagemaker.stubber.add_response(
         "create_endpoint",
@@ -150,37 +150,24 @@ def test_a_new_endpoint_is_created_with_its_tag(sagemaker, quiet):
     assert put_endpoint(sagemaker, NAME, CONFIG, **quiet) == ""
 
 
-def add_update(sagemaker):
+@pytest.mark.parity("endpoint-update", "endpoint-update-capture")
+@pytest.mark.parametrize("changing", [False, True])
+def test_put_endpoint_updates_in_place_once_no_change_is_in_progress(sagemaker, quiet, changing):
+    looks = [endpoint("Updating", OLD)] * 2 if changing else []
+    first, *later = [*looks, endpoint("InService", OLD)]
+    add_looks(sagemaker, first)
+    add_tags(sagemaker, project().tag)
+    add_looks(sagemaker, *later)
     sagemaker.stubber.add_response(
         "update_endpoint",
         {"EndpointArn": arn("endpoint", NAME)},
-        {
-            "EndpointName": NAME,
-            "EndpointConfigName": CONFIG,
-            "RetainAllVariantProperties": False,
-        },
+        {"EndpointName": NAME, "EndpointConfigName": CONFIG, "RetainAllVariantProperties": False},
     )
-
-
-@pytest.mark.parity("endpoint-update", "endpoint-update-capture")
-def test_an_endpoint_in_service_is_updated_in_place(sagemaker, quiet):
-    add_looks(sagemaker, endpoint("InService", OLD))
-    add_tags(sagemaker, project().tag)
-    add_update(sagemaker)
     assert put_endpoint(sagemaker, NAME, CONFIG, **quiet) == OLD
 
 
-def test_an_endpoint_that_is_being_changed_is_waited_for(sagemaker, quiet):
-    moving = endpoint("Updating", OLD)
-    add_looks(sagemaker, moving)
-    add_tags(sagemaker, project().tag)
-    add_looks(sagemaker, moving, endpoint("InService", OLD))
-    add_update(sagemaker)
-    put_endpoint(sagemaker, NAME, CONFIG, **quiet)
-
-
 @pytest.mark.parametrize("status", ["Failed", "OutOfService", "UpdateRollbackFailed"])
-def test_an_endpoint_beyond_repair_is_deleted_and_made_anew(sagemaker, quiet, status):
+def test_put_endpoint_replaces_a_failed_endpoint(sagemaker, quiet, status):
     broken = endpoint(status, OLD)
     add_looks(sagemaker, broken)
     add_tags(sagemaker, project().tag)
@@ -192,7 +179,7 @@ def test_an_endpoint_beyond_repair_is_deleted_and_made_anew(sagemaker, quiet, st
     assert f"is {status}: deleting it first" in quiet["console"].file.getvalue()
 
 
-def test_an_endpoint_in_creation_is_waited_for_before_it_is_deleted(sagemaker, quiet):
+def test_delete_endpoint_waits_for_the_creation_first(sagemaker, quiet):
     add_looks(sagemaker, endpoint("Creating"), endpoint("InService"))
     sagemaker.stubber.add_response("delete_endpoint", {}, {"EndpointName": NAME})
     add_looks(sagemaker, endpoint("Deleting"), None)
@@ -200,7 +187,7 @@ def test_an_endpoint_in_creation_is_waited_for_before_it_is_deleted(sagemaker, q
 
 
 @pytest.mark.parity("endpoint-model")
-def test_the_model_runs_the_projects_inference_script(sagemaker):
+def test_create_model_runs_the_projects_inference_script(sagemaker):
     role = f"arn:aws:iam::{ACCOUNT}:role/Role"
     sagemaker.stubber.add_response(
         "create_model",
@@ -225,7 +212,7 @@ def test_the_model_runs_the_projects_inference_script(sagemaker):
 
 
 @pytest.mark.parity("endpoint-capture", "endpoint-update-capture")
-def test_the_configuration_captures_every_question_and_answer(sagemaker):
+def test_create_endpoint_config_captures_every_request_and_answer(sagemaker):
     sagemaker.stubber.add_response(
         "create_endpoint_config",
         {"EndpointConfigArn": arn("endpoint-config", CONFIG)},
@@ -282,16 +269,16 @@ def ask(answer):
 
 @pytest.mark.parametrize("answer", [b"<html>", b"[0.9, 0.1]", {"labels": ["a", "b"], "probabilities": [0.9, 0.9]}])
 def test_smoke_test_with_unreadable_answer_fails(answer):
-    with pytest.raises(SmokeTestError, match=r"was agreed: look at inference\.py"):
+    with pytest.raises(SmokeTestError, match=r"instead of .*probabilities.*: check inference\.py"):
         ask(answer)
 
 
-def test_a_picture_that_the_endpoint_refuses():
+def test_smoke_test_with_refused_picture_fails():
     runtime, stubber = stubbed("sagemaker-runtime")
     stubber.add_client_error("invoke_endpoint", "ModelError", "Received server error (500)")
     with pytest.raises(SmokeTestError, match=r"refused a picture: .*server error \(500\)"):
         smoke_test(runtime, NAME, b"PNG")
 
 
-def test_the_most_probable_label_is_returned():
+def test_smoke_test_returns_the_most_probable_label():
     assert ask({"labels": ["a", "b"], "probabilities": [0.25, 0.75]}) == ("b", 0.75)

@@ -1,4 +1,4 @@
-"""What would fail late is said first."""
+"""Each check raises a named error whose message says what to do."""
 
 import json
 
@@ -17,20 +17,12 @@ from training.endpoint.preflight import (
     check_instance_type,
     check_model_data,
     check_quota,
-    endpoint_quota,
     read_manifest,
     read_quotas,
-    training_quota,
 )
 
-MANIFEST = {
-    "counts": {
-        "train": {"bicycle": 8, "motorcycle": 8},
-        "validation": {"bicycle": 2, "motorcycle": 2},
-        "test": {"bicycle": 2, "motorcycle": 2},
-    },
-    "files": {},
-}
+QUOTA = "ml.m5.large for endpoint usage"
+COUNTS = {split: {"bicycle": 8, "motorcycle": 8} for split in ("train", "validation", "test")}
 
 
 def encryption(**default):
@@ -39,7 +31,7 @@ def encryption(**default):
 
 
 @pytest.mark.parity("s3-encryption")
-def test_a_bucket_under_a_key_that_the_projects_role_may_not_use():
+def test_check_encryption_with_a_key_of_the_account_fails():
     s3, stubber = stubbed("s3")
     key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/k"
     answer = encryption(SSEAlgorithm="aws:kms", KMSMasterKeyID=key)
@@ -66,59 +58,59 @@ def test_default_and_unknown_encryption_pass():
         ("ml.none.at-all", False, r"Choose another\.$"),
     ],
 )
-def test_an_instance_type_that_sagemaker_does_not_have(name, trains, message):
+def test_check_instance_type_with_unknown_type_fails(name, trains, message):
     sagemaker, _ = stubbed("sagemaker")
     with pytest.raises(InstanceTypeUnknownError, match=message):
         check_instance_type(sagemaker, name, trains=trains, option="--x")
     check_instance_type(sagemaker, "ml.m5.large", trains=trains, option="--x")
 
 
-def test_no_staged_data():
+def test_read_manifest_without_staged_pictures_fails():
     s3, stubber = stubbed("s3")
     stubber.add_client_error("get_object", "NoSuchKey", http_status_code=404)
     with pytest.raises(StagedDataMissingError, match=r"no staged pictures at s3://b/staged/: run"):
         read_manifest(s3, "b")
 
 
-@pytest.mark.parametrize("content", [b"not JSON", b"[]", b'{"counts": 3}', b"{}"])
-def test_a_manifest_that_is_none(content):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        *((content, "is not a manifest: run") for content in (b"not JSON", b"[]", b'{"counts": 3}', b"{}")),
+        *(
+            (json.dumps({"counts": COUNTS | {split: {"bicycle": 0}}}).encode(), f"counts no pictures for {split}")
+            for split in COUNTS
+        ),
+    ],
+)
+def test_read_manifest_with_invalid_content_fails(content, message):
     s3, stubber = stubbed("s3")
-    stubber.add_response("get_object", {"Body": Body(content)})
-    with pytest.raises(StagedDataMissingError, match="is not a manifest: run"):
+    stubber.add_response("get_object", {"Body": Body(content)}, {"Bucket": "b", "Key": "staged/manifest.json"})
+    with pytest.raises(StagedDataMissingError, match=message):
         read_manifest(s3, "b")
 
 
-@pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_a_split_without_pictures(split):
-    s3, stubber = stubbed("s3")
-    counts = {**MANIFEST["counts"], split: {"bicycle": 0}}
-    stubber.add_response("get_object", {"Body": Body(json.dumps({"counts": counts}).encode())})
-    with pytest.raises(StagedDataMissingError, match=f"counts no pictures for {split}"):
-        read_manifest(s3, "b")
-
-
-def test_the_manifest_is_read_from_the_agreed_key():
-    s3, stubber = stubbed("s3")
-    expected = {"Bucket": "b", "Key": "staged/manifest.json"}
-    stubber.add_response("get_object", {"Body": Body(MANIFEST)}, expected)
-    assert read_manifest(s3, "b") == MANIFEST
+MODEL, CHECKPOINTS = (check_model_data, ModelDataMissingError), (check_checkpoints, CheckpointsUnusableError)
 
 
 @pytest.mark.parametrize(
-    ("uri", "message"),
+    ("check", "uri", "message"),
     [
-        ("model.tar.gz", r"give s3://BUCKET/KEY\.tar\.gz"),
-        ("https://b/model.tar.gz", r"give s3://BUCKET/KEY\.tar\.gz"),
-        ("s3://b/model", r"give s3://BUCKET/KEY\.tar\.gz"),
-        ("s3://elsewhere/model.tar.gz", r"reads only s3://b/.*--role"),
+        *((MODEL, uri, r"give s3://BUCKET/KEY\.tar\.gz") for uri in ("m.tar.gz", "https://b/m.tar.gz", "s3://b/model")),
+        *(
+            (CHECKPOINTS, uri, r"give s3://BUCKET/PREFIX")
+            for uri in ("checkpoints/job", "https://b/checkpoints", "s3://b", "s3://b/")
+        ),
+        (MODEL, "s3://elsewhere/model.tar.gz", r"reads only s3://b/.*--role"),
+        (CHECKPOINTS, "s3://elsewhere/checkpoints/job", r"reads only s3://b/.*--role"),
     ],
 )
-def test_check_model_data_with_unusable_uri_fails(uri, message):
-    with pytest.raises(ModelDataMissingError, match=message):
-        check_model_data(None, uri, "b", own_role=True)
+def test_unusable_address_of_model_data_or_checkpoints_is_refused(check, uri, message):
+    function, error = check
+    with pytest.raises(error, match=message):
+        function(None, uri, "b", own_role=True)
 
 
-def test_model_data_that_is_not_there():
+def test_check_model_data_without_object_fails():
     s3, stubber = stubbed("s3")
     expected = {"Bucket": "elsewhere", "Key": "a/model.tar.gz"}
     stubber.add_client_error("head_object", "404", "Not Found", expected_params=expected)
@@ -126,22 +118,7 @@ def test_model_data_that_is_not_there():
         check_model_data(s3, "s3://elsewhere/a/model.tar.gz", "b", own_role=False)
 
 
-@pytest.mark.parametrize(
-    ("uri", "message"),
-    [
-        *(
-            (uri, r"give s3://BUCKET/PREFIX")
-            for uri in ("checkpoints/job", "https://b/checkpoints", "s3://b", "s3://b/")
-        ),
-        ("s3://elsewhere/checkpoints/job", r"reads only s3://b/.*--role"),
-    ],
-)
-def test_check_checkpoints_with_unusable_uri_fails(uri, message):
-    with pytest.raises(CheckpointsUnusableError, match=message):
-        check_checkpoints(None, uri, "b", own_role=True)
-
-
-def test_checkpoints_that_are_not_there_or_closed():
+def test_check_checkpoints_without_objects_or_permission_fails():
     s3, stubber = stubbed("s3")
     expected = {"Bucket": "elsewhere", "Prefix": "checkpoints/job/", "MaxKeys": 1}
     uri = "s3://elsewhere/checkpoints/job/"
@@ -157,42 +134,33 @@ def test_checkpoints_that_are_not_there_or_closed():
 
 
 @pytest.mark.parity("service-quotas")
-def test_spot_instances_have_a_quota_of_their_own():
-    assert training_quota("ml.m5.xlarge") == "ml.m5.xlarge for training job usage"
-    assert training_quota("ml.m5.xlarge", spot=True) == "ml.m5.xlarge for spot training job usage"
-
-
-@pytest.mark.parity("service-quotas")
 def test_check_quota_below_need_names_the_console():
-    name = endpoint_quota("ml.m5.large")
     with pytest.raises(
         QuotaExceededError,
         match=r'"ml.m5.large for endpoint usage" is 1, and 2 needed.*console '
         r"\(Amazon SageMaker, quota L-1\), or choose another type with --endpoint-instance",
     ):
-        check_quota({name: (1.0, "L-1")}, name, 2, "--endpoint-instance")
+        check_quota({QUOTA: (1.0, "L-1")}, QUOTA, 2, "--endpoint-instance")
 
 
 def test_check_quota_returns_value_or_unknown():
-    name = training_quota("ml.m5.xlarge")
-    assert check_quota({name: (4.0, "L-1")}, name, 1, "--training-instance") == "4"
-    assert check_quota({}, name, 1, "--training-instance") == "unknown"
+    assert check_quota({QUOTA: (4.0, "L-1")}, QUOTA, 1, "--endpoint-instance") == "4"
+    assert check_quota({}, QUOTA, 1, "--endpoint-instance") == "unknown"
 
 
 @pytest.mark.parity("service-quotas")
-def test_quotas_are_found_on_a_later_page_and_nothing_more_is_asked():
+def test_read_quotas_stops_at_the_page_with_the_last_quota():
     client, stubber = stubbed("service-quotas")
-    wanted = endpoint_quota("ml.m5.large")
     other = {"QuotaName": "something else", "Value": 1.0, "QuotaCode": "L-0"}
-    found = {"QuotaName": wanted, "Value": 2.0, "QuotaCode": "L-2"}
+    found = {"QuotaName": QUOTA, "Value": 2.0, "QuotaCode": "L-2"}
     asked = {"ServiceCode": "sagemaker"}
     stubber.add_response("list_service_quotas", {"Quotas": [other], "NextToken": "2"}, asked)
     stubber.add_response("list_service_quotas", {"Quotas": [found], "NextToken": "3"}, {**asked, "NextToken": "2"})
-    assert read_quotas(client, {wanted}) == {wanted: (2.0, "L-2")}
+    assert read_quotas(client, {QUOTA}) == {QUOTA: (2.0, "L-2")}
     stubber.assert_no_pending_responses()
 
 
-def test_a_closed_quota_service_leaves_them_unknown():
+def test_read_quotas_without_permission_returns_nothing():
     client, stubber = stubbed("service-quotas")
     stubber.add_client_error("list_service_quotas", "AccessDeniedException", "no")
     assert read_quotas(client, {"q"}) == {}

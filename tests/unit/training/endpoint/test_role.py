@@ -1,10 +1,11 @@
-"""The execution role: refused with a reason, or made with the least it needs."""
+"""The execution role: refused with a reason, or created with the permissions that it needs."""
 
 import json
 
 import pytest
 from botocore.exceptions import ClientError
 
+from common.account import Caller
 from common.settings import project
 from tests.unit.aws_stubs import ACCOUNT, REGION, Sleeps, client_error, stubbed
 from training.endpoint.role import (
@@ -23,6 +24,7 @@ from training.endpoint.role import (
 NAME = f"scones-unlimited-sagemaker-{REGION}"
 ARN = f"arn:aws:iam::{ACCOUNT}:role/{NAME}"
 BUCKET = "pictures"
+CALLER = Caller(ACCOUNT, "aws")
 
 
 def role(tags=(), trust=None):
@@ -41,7 +43,7 @@ def role(tags=(), trust=None):
 
 @pytest.fixture
 def iam():
-    # Stubber hands answers on as they are; a client turns the policy's text into a dictionary.
+    # Stubber skips the parsing in which a client decodes the policy's text.
     client, stubber = stubbed("iam")
     client.stubber = stubber
 
@@ -56,11 +58,11 @@ def iam():
 
 
 def check(iam, name=ARN):
-    return check_role(iam, name, bucket=BUCKET, account=ACCOUNT, partition="aws")
+    return check_role(iam, name, CALLER, BUCKET)
 
 
-def ensure(iam):
-    return ensure_role(iam, region=REGION, account=ACCOUNT, partition="aws", bucket=BUCKET)
+def ensure(iam, bucket=BUCKET):
+    return ensure_role(iam, CALLER, region=REGION, bucket=bucket)
 
 
 def policy_of(bucket):
@@ -82,7 +84,7 @@ def add_simulation(iam, actions, resource, decisions):
 
 
 @pytest.mark.parity("iam-roles")
-def test_a_role_that_does_not_exist(iam):
+def test_check_role_that_does_not_exist_fails(iam):
     iam.stubber.add_client_error("get_role", "NoSuchEntity", "no", http_status_code=404)
     with pytest.raises(RoleUnusableError, match=r"Nobody does not exist: give another"):
         check(iam, "Nobody")
@@ -95,14 +97,14 @@ def test_check_role_of_another_account_fails(iam):
         check(iam, other)  # and IAM is not asked
 
 
-def test_a_role_of_another_path_is_another_role(iam):
+def test_check_role_with_another_path_fails(iam):
     iam.stubber.add_response("get_role", role(), {"RoleName": NAME})
     with pytest.raises(RoleUnusableError, match="does not exist: give another"):
         check(iam, f"arn:aws:iam::{ACCOUNT}:role/service-role/{NAME}")
 
 
 @pytest.mark.parity("iam-trust")
-def test_a_role_that_does_not_trust_sagemaker(iam):
+def test_check_role_without_trust_fails(iam):
     trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}]}
     iam.stubber.add_response("get_role", role(trust=trust), {"RoleName": NAME})
     with pytest.raises(RoleUnusableError, match=r"does not trust sagemaker\.amazonaws\.com: add"):
@@ -110,7 +112,7 @@ def test_a_role_that_does_not_trust_sagemaker(iam):
 
 
 @pytest.mark.parity("iam-simulator")
-def test_a_role_that_cannot_write_to_the_bucket(iam):
+def test_check_role_without_permissions_on_the_bucket_fails(iam):
     iam.stubber.add_response("get_role", role())
     objects = ["s3:GetObject", "s3:PutObject"]
     add_simulation(iam, objects, f"arn:aws:s3:::{BUCKET}/*", ["allowed", "implicitDeny"])
@@ -178,13 +180,12 @@ def test_ensure_role_for_another_bucket_adds_a_second_policy(iam):
     iam.stubber.add_response("get_role", role(tags=[project().tag]))
     iam.stubber.add_client_error("get_role_policy", "NoSuchEntity", "no", http_status_code=404)
     iam.stubber.add_response("put_role_policy", {}, policy_of("another") | {"PolicyName": "training-another"})
-    found = ensure_role(iam, region=REGION, account=ACCOUNT, partition="aws", bucket="another")
-    assert found == (ARN, True)
+    assert ensure(iam, "another") == (ARN, True)
     iam.stubber.assert_no_pending_responses()
 
 
 @pytest.mark.parity("training-role")
-def test_the_policy_gives_s3_on_one_bucket_only():
+def test_execution_policy_allows_s3_on_one_bucket_only():
     for statement in execution_policy(BUCKET, "aws")["Statement"]:
         actions = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
         if any(action.startswith("s3:") for action in actions):
@@ -205,7 +206,7 @@ NOT_IN_FORCE = (
     ("message", "changed"),
     [(NOT_ASSUMABLE, False), *((message, True) for message in NOT_IN_FORCE)],
 )
-def test_a_new_role_is_waited_for(message, changed):
+def test_retry_waits_for_a_new_role(message, changed):
     error = client_error("ValidationException", message)
     answers, slept = [error, error, "made"], Sleeps()
 
@@ -219,37 +220,29 @@ def test_a_new_role_is_waited_for(message, changed):
     assert slept.seconds == [PROPAGATION_DELAY_S] * 2
 
 
-def test_a_role_that_never_propagates_is_reported_as_sagemaker_put_it():
-    slept = Sleeps()
-
-    def call():
-        raise client_error("ValidationException", NOT_ASSUMABLE)
-
-    with pytest.raises(ClientError, match="Could not assume role"):
-        retry_while_role_propagates(call, changed=True, sleep=slept)
-    assert len(slept.seconds) == PROPAGATION_TRIES - 1
-
-
 @pytest.mark.parametrize(
-    ("error", "changed"),
+    ("error", "changed", "sleeps"),
     [
-        (client_error("ResourceLimitExceeded", "no"), True),
-        (client_error("ValidationException", NOT_IN_FORCE[0]), False),
+        (client_error("ValidationException", NOT_ASSUMABLE), True, PROPAGATION_TRIES - 1),
+        (client_error("ValidationException", NOT_IN_FORCE[0]), False, 0),
+        (client_error("ResourceLimitExceeded", "no"), True, 0),
     ],
+    ids=["never propagates", "role not changed", "another error"],
 )
-def test_another_error_is_not_retried(error, changed):
+def test_retry_raises_an_error_that_lasts_or_is_not_of_the_role(error, changed, sleeps):
     slept = Sleeps()
 
     def call():
         raise error
 
-    with pytest.raises(ClientError, match=error.response["Error"]["Code"]):
+    with pytest.raises(ClientError) as caught:
         retry_while_role_propagates(call, changed=changed, sleep=slept)
-    assert slept.seconds == []
+    assert caught.value is error
+    assert len(slept.seconds) == sleeps
 
 
 @pytest.mark.parity("iam-roles")
-def test_a_role_is_deleted_with_its_policies(iam):
+def test_delete_role_deletes_its_policies(iam):
     policy = "arn:aws:iam::aws:policy/Extra"
     add = iam.stubber.add_response
     add("list_role_policies", {"PolicyNames": [policy_name(BUCKET)]}, {"RoleName": NAME})
