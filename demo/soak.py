@@ -43,7 +43,7 @@ EPOCHS, PICTURES_PER_CLASS = 60, 300
 
 
 class PromiseBrokenError(ExpectedError):
-    """The workflow, or the run, broke promises."""
+    """The run violated one or more guarantees."""
 
     def __init__(self, broken: dict[str, str], advice: str) -> None:
         """Name each broken promise with its violation."""

@@ -56,7 +56,7 @@ def _check_faults(name: str, value: Any) -> list[Fault]:
 
 @dataclass(frozen=True)
 class FaultRequest:
-    """The faults of one endpoint, of which a call gets one or none, and a seed to hit the same calls each time."""
+    """The faults of one endpoint; each call gets at most one. A seed makes them hit the same calls each time."""
 
     faults: Sequence[Fault] = field(metadata={"check": _check_faults})
     seed: int | None = whole_number(None, 0)

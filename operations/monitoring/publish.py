@@ -19,7 +19,7 @@ OLDEST = timedelta(days=14)  # that PutMetricData accepts, see its "Timestamp"
 
 
 class NothingToPublishError(ExpectedError):
-    """No hour is complete that CloudWatch would accept metrics of."""
+    """There is no complete hour for which CloudWatch still accepts metrics."""
 
 
 class Hour(NamedTuple):

@@ -1,4 +1,4 @@
-"""A soak run: its readers of AWS, and the broken promises in its errors."""
+"""A soak run: its readers of AWS, and the violated guarantees in its errors."""
 
 import argparse
 import json
