@@ -1,4 +1,4 @@
-"""A sheet of pictures to look at: the surest first, accepted ones framed in red."""
+"""A contact sheet: the pictures with the highest confidence first, accepted ones framed in red."""
 
 from collections.abc import Sequence
 
@@ -6,25 +6,26 @@ from PIL import Image
 
 from common.predictions import is_accepted
 
-SIDE = 64  # pixels that each picture gets
+SIDE = 64  # pixels per picture
 COLUMNS, ROWS = 12, 5
 FRAME = 3
-ACCEPTED, REFUSED = (230, 20, 30), (255, 255, 255)
+ACCEPTED, NOT_ACCEPTED = (230, 20, 30), (255, 255, 255)
 
 
-def contact_sheet(pictures: Sequence[Image.Image], answers: Sequence[Sequence[float]], threshold: float) -> Image.Image:
-    """Return up to COLUMNS * ROWS of the pictures, those answered with most confidence first."""
-    surest = sorted(range(len(pictures)), key=lambda number: -max(answers[number]))
-    shown = surest[: COLUMNS * ROWS]
+def contact_sheet(
+    pictures: Sequence[Image.Image], probabilities: Sequence[Sequence[float]], threshold: float
+) -> Image.Image:
+    """Return up to COLUMNS * ROWS of the pictures; a row of probabilities belongs to each."""
+    numbers = sorted(range(len(pictures)), key=lambda number: -max(probabilities[number]))[: COLUMNS * ROWS]
     cell = SIDE + 2 * FRAME
-    rows = -(-len(shown) // COLUMNS)
-    sheet = Image.new("RGB", (COLUMNS * cell, rows * cell), REFUSED)
-    for place, number in enumerate(shown):
-        row, column = divmod(place, COLUMNS)
+    rows = -(-len(numbers) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * cell, rows * cell), NOT_ACCEPTED)
+    for position, number in enumerate(numbers):
+        row, column = divmod(position, COLUMNS)
         left, top = column * cell, row * cell
-        if is_accepted(answers[number], threshold):
+        if is_accepted(probabilities[number], threshold):
             sheet.paste(ACCEPTED, (left, top, left + cell, top + cell))
-        # Nearest: a picture is looked at as the network gets it, pixel by pixel.
+        # Nearest, to show the pixels that the network gets.
         enlarged = pictures[number].resize((SIDE, SIDE), Image.Resampling.NEAREST)
         sheet.paste(enlarged, (left + FRAME, top + FRAME))
     return sheet
