@@ -18,8 +18,8 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 
 from benchmarks.hostile import measure, memory_settings
-from benchmarks.hostile_pictures.apart import peak_rss_mib
-from benchmarks.hostile_pictures.corpus import CLASSIFIED, REFUSED, Case, cases, of_the_endpoint
+from benchmarks.hostile_pictures.corpus import CLASSIFIED, REFUSED, Case, cases, endpoint_outcomes
+from benchmarks.hostile_pictures.isolation import peak_rss_mib
 from benchmarks.hostile_pictures.model import write_model
 from common.settings import project
 from tests.integration import sagemaker_requests
@@ -170,7 +170,9 @@ def test_endpoint_called_directly_gives_the_stated_outcome(serving):
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = dict(zip(pictures, pool.map(ask, pictures.values()), strict=True))
-    wrong = {case.name: answers[body] for body, case in pictures.items() if answers[body] not in of_the_endpoint(case)}
+    wrong = {
+        case.name: answers[body] for body, case in pictures.items() if answers[body] not in endpoint_outcomes(case)
+    }
     assert wrong == {}
 
 
