@@ -11,6 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +70,7 @@ class Case(NamedTuple):
         name: what is unusual about it.
         body: the object's bytes.
         outcome: CLASSIFIED, or the name of the error that the execution ends with.
-        own_key: the key, where the name does not make it.
+        own_key: the key, unless the name makes it.
     """
 
     name: str
@@ -96,12 +97,10 @@ def endpoint_outcomes(case: Case) -> set[str]:
 @functools.cache
 def cases() -> tuple[Case, ...]:
     """Return every case; made once, in a few seconds."""
-    parts = (
-        *(other_formats(), cut_off(), pixel_bombs(), byte_bombs(), scan_bombs()),
-        *(broken_pngs(), broken_jpegs(), polyglots(), frames(), kinds_of_png(), kinds_of_jpeg()),
-        *(largest(), odd_keys()),
-    )
-    return tuple(case for part in parts for case in part)
+    bombs = chain(pixel_bombs(), byte_bombs(), scan_bombs())
+    broken = chain(cut_off(), broken_pngs(), broken_jpegs())
+    unusual = chain(polyglots(), frames(), kinds_of_png(), kinds_of_jpeg(), largest(), odd_keys())
+    return tuple(chain(other_formats(), bombs, broken, unusual))
 
 
 def other_formats() -> Iterator[Case]:
@@ -329,6 +328,7 @@ def kinds_of_png() -> Iterator[Case]:
     picture = scene()
     grey = np.asarray(picture.convert("L"), np.uint16)
     palette = picture.quantize(16)
+    row = png_file(64, 1, zlib.compress(b"\0" + b"\xff" * 64), colour=3)  # of colour 255
     bodies = {
         "1x1 png": encode(Image.new("RGB", (1, 1), "red")),
         "10000x1 png": encode(scene(10_000, 1)),
@@ -343,19 +343,13 @@ def kinds_of_png() -> Iterator[Case]:
         "palette png with a transparent colour": encode(palette, transparency=3),
         "palette png with transparencies": encode(palette, transparency=bytes(range(16))),
         "rgb png with a transparent colour": encode(picture, transparency=(0, 0, 0)),
-        "palette png with colours off its palette": off_palette(),
+        "palette png with colours off its palette": insert(row, chunk(b"PLTE", b"\xff\0\0")),
         "interlaced png": interlaced(),
         "png on its side": encode(picture, exif=exif_orientation(6)),
         "png with an odd colour profile": encode(picture, icc_profile=b"not a colour profile" * 20),
     }
     for name, body in bodies.items():
         yield Case(name, body, CLASSIFIED)
-
-
-def off_palette() -> bytes:
-    """Return a PNG of one row whose pixels have colour 255 of a palette with one colour."""
-    data = zlib.compress(b"\0" + b"\xff" * 64)
-    return insert(png_file(64, 1, data, colour=3), chunk(b"PLTE", b"\xff\0\0"))
 
 
 def interlaced() -> bytes:

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.classifier import LoadedModel, decode_picture, load_model, png
-from benchmarks.neither.contact_sheet import contact_sheet
 from benchmarks.neither.pictures import KINDS, LIKE_TRAINING, neither_pictures
 from common import settings
 from common.arguments import positive_integer, share
@@ -32,6 +32,9 @@ from training.evaluation.pictures import staged_pictures
 
 REPORT = settings.REPORTS_FOLDER / "bench" / "neither.json"
 SUBJECTS = {"cars": "car"}  # kinds that are the class of some models
+SIDE, FRAME = 64, 3  # pixels of a picture, and of the frame around it, on a contact sheet
+COLUMNS, ROWS = 12, 5
+ACCEPTED, NOT_ACCEPTED = (230, 20, 30), (255, 255, 255)
 
 
 class ForeignClassError(ExpectedError):
@@ -158,6 +161,25 @@ def figures_of_known(model: LoadedModel, staged: Sequence[tuple[str, str, bytes]
             [right for right, row in zip(correct, probabilities, strict=True) if is_accepted(row, threshold)]
         ),
     }
+
+
+def contact_sheet(
+    pictures: Sequence[Image.Image], probabilities: Sequence[Sequence[float]], threshold: float
+) -> Image.Image:
+    """Return up to COLUMNS * ROWS of the pictures, the highest confidence first, accepted ones framed in red."""
+    numbers = sorted(range(len(pictures)), key=lambda number: -max(probabilities[number]))[: COLUMNS * ROWS]
+    cell = SIDE + 2 * FRAME
+    rows = -(-len(numbers) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * cell, rows * cell), NOT_ACCEPTED)
+    for position, number in enumerate(numbers):
+        row, column = divmod(position, COLUMNS)
+        left, top = column * cell, row * cell
+        if is_accepted(probabilities[number], threshold):
+            sheet.paste(ACCEPTED, (left, top, left + cell, top + cell))
+        # Nearest, to show the pixels that the network gets.
+        enlarged = pictures[number].resize((SIDE, SIDE), Image.Resampling.NEAREST)
+        sheet.paste(enlarged, (left + FRAME, top + FRAME))
+    return sheet
 
 
 def mean(values: Sequence[float]) -> float | None:

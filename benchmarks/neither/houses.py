@@ -19,12 +19,12 @@ class _Shape(NamedTuple):
     eaves: Range  # the height of the walls
     roof: Range  # the height of the roof above them
     depth: Range
-    columns: tuple[int, int]  # windows and a door in a row; 0 for a barn
+    columns: tuple[int, int]  # windows and a door side by side
 
 
 COTTAGE = _Shape((0.45, 0.7), (0.35, 0.75), (0.22, 0.5), (0.5, 0.9), (2, 3))
 BLOCK = _Shape((0.45, 0.7), (0.7, 1.1), (0.0, 0.0), (0.5, 0.9), (4, 6))
-BARN = _Shape((0.45, 0.7), (0.3, 0.42), (0.25, 0.4), (1.0, 1.4), (0, 0))
+BARN = _Shape((0.45, 0.7), (0.3, 0.42), (0.25, 0.4), (1.0, 1.4), (1, 1))
 TOWER = _Shape((0.24, 0.36), (1.6, 2.4), (0.2, 0.9), (0.5, 0.9), (2, 3))
 SHAPES = (COTTAGE, COTTAGE, COTTAGE, BLOCK, BARN, TOWER)
 
@@ -46,10 +46,7 @@ def draw_house(rng: random.Random, side: int) -> Image.Image:
     wall = any_color(rng) if rng.random() < 0.6 else hsv(rng.uniform(0.0, 0.13), rng.uniform(0.3, 0.8), 0.7)
     eaves = rng.uniform(*shape.eaves)
     _draw_walls_and_roof(pen, rng, shape, eaves, wall)
-    if shape is BARN:
-        _draw_gate(pen, 0.85 * eaves, shaded(wall, 0.6), grey(rng, 200, 250))
-    else:
-        _draw_door_and_windows(pen, rng, eaves, rng.randint(*shape.columns))
+    _draw_door_and_windows(pen, rng, eaves, rng.randint(*shape.columns))
     if rng.random() < 0.6:
         _draw_bushes(rng, scene, view.y)
     return scene
@@ -77,12 +74,6 @@ def _draw_walls_and_roof(pen: Pen, rng: random.Random, shape: _Shape, eaves: flo
             pen.line([(0.03 * row, y), (1 - 0.03 * row, y)], 0.008, shaded(roof, 0.75))
 
 
-def _draw_gate(pen: Pen, height: float, color: Color, bars: Color) -> None:
-    pen.area(_box(0.5, 0.22, 0.0, height), color)
-    pen.line([(0.28, 0.0), (0.72, height)], 0.03, bars)
-    pen.line([(0.72, 0.0), (0.28, height)], 0.03, bars)
-
-
 def _draw_door_and_windows(pen: Pen, rng: random.Random, eaves: float, columns: int) -> None:
     frame = grey(rng, 200, 250) if rng.random() < 0.7 else any_color(rng)
     glass = hsv(rng.uniform(0.5, 0.65), rng.uniform(0.05, 0.4), rng.uniform(0.1, 0.5))
@@ -93,7 +84,7 @@ def _draw_door_and_windows(pen: Pen, rng: random.Random, eaves: float, columns: 
         for column in range(columns):
             x, low = (column + 0.5) / columns, (storey + 0.3) * high
             if storey == 0 and column == door:
-                pen.area(_box(x, min(0.09, half), 0.0, 0.75 * high), any_color(rng))
+                pen.area(_box(x, half, 0.0, 0.75 * high), any_color(rng))
                 continue
             top, middle = low + 0.5 * high, low + 0.25 * high
             pen.area(_box(x, half + 0.018, low - 0.018, top + 0.018), frame)

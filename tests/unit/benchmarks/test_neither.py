@@ -13,7 +13,6 @@ from PIL import Image
 from benchmarks import classifier
 from benchmarks.hostile_pictures.model import write_untrained_model
 from benchmarks.neither import __main__ as neither
-from benchmarks.neither.contact_sheet import ACCEPTED, COLUMNS, FRAME, SIDE, contact_sheet
 from benchmarks.neither.pictures import (
     CUT_AREA,
     DRAWN,
@@ -91,13 +90,13 @@ def test_kinds_like_training_include_every_kind_from_vehicles():
 def test_contact_sheet_shows_highest_confidence_first_and_frames_accepted():
     pictures = [Image.new("RGB", (8, 8), (0, 0, shade)) for shade in (10, 20, 30)]
 
-    sheet = contact_sheet(pictures, [[0.6, 0.4], [0.05, 0.95], [0.5, 0.5]], threshold=0.6)
+    sheet = neither.contact_sheet(pictures, [[0.6, 0.4], [0.05, 0.95], [0.5, 0.5]], threshold=0.6)
 
-    cell = SIDE + 2 * FRAME
-    assert sheet.size == (COLUMNS * cell, cell)
+    cell = neither.SIDE + 2 * neither.FRAME
+    assert sheet.size == (neither.COLUMNS * cell, cell)
     blues = [sheet.getpixel((place * cell + cell // 2, cell // 2)) for place in range(3)]
     assert blues == [(0, 0, 20), (0, 0, 10), (0, 0, 30)]
-    frames = [sheet.getpixel((place * cell, 0)) == ACCEPTED for place in range(3)]
+    frames = [sheet.getpixel((place * cell, 0)) == neither.ACCEPTED for place in range(3)]
     assert frames == [True, True, False]
 
 
