@@ -16,6 +16,7 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -106,11 +107,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 
 def deal_out(pictures: Sequence[Picture], folds: int, seed: int) -> list[list[Picture]]:
     """Deal out the pictures of each class into folds, in an order that depends on the seed."""
-
-    def position(picture: Picture) -> tuple[str, str]:
-        return picture[1], hashlib.sha256(f"{seed} {picture[0]}".encode()).hexdigest()
-
-    ordered = sorted(pictures, key=position)
+    ordered = sorted(pictures, key=lambda p: (p[1], hashlib.sha256(f"{seed} {p[0]}".encode()).hexdigest()))
     return [ordered[number::folds] for number in range(folds)]
 
 
@@ -118,19 +115,13 @@ class NotTrainedError(ExpectedError):
     """--kept was given, and there is no model."""
 
 
+@dataclass(frozen=True)
 class Bench:
     """Trainings with one preset and the command line's options."""
 
-    def __init__(self, preset: str, arguments: argparse.Namespace, console: Console) -> None:
-        """Read from the arguments the folders and options."""
-        self.preset, self.console = preset, console
-        self.staged: Path = arguments.staged
-        self.work: Path = arguments.work / preset
-        self.kept: bool = arguments.kept
-        self.options = ["--preset", preset]
-        for option in arguments.options:
-            name, _, value = option.partition("=")
-            self.options += [f"--{name}", value]
+    preset: str
+    arguments: argparse.Namespace
+    console: Console
 
     def cross_validate(self, known: list[Picture], folds: int, seed: int) -> list[dict[str, Any]]:
         """Train once without each fold, and classify it; return the runs."""
@@ -144,20 +135,21 @@ class Bench:
     def train_and_classify(self, name: str, known: list[Picture], unseen: list[Picture], seed: int) -> dict[str, Any]:
         """Train on the known pictures, unless the model is kept already, and classify the unseen ones."""
         title = f"{self.preset}, {name}"
-        work = self.work / re.sub(r"\W+", "-", name)
+        options = ["--preset", self.preset, *(f"--{option}" for option in self.arguments.options)]
+        work = self.arguments.work / self.preset / re.sub(r"\W+", "-", name)
         file = work / "run.json"
-        made_from = self._digest([*known, *unseen], seed)
+        made_from = digest_of([str(seed), *options, machine(), version("torch")], [*known, *unseen])
         made: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-        if made and (self.kept or made["made_from"] == made_from):
+        if made and (self.arguments.kept or made["made_from"] == made_from):
             duration = f"trained before, in {made['seconds']:.1f} s"
-        elif self.kept:
+        elif self.arguments.kept:
             raise NotTrainedError(f"{work} has no model: run this once without --kept")
         else:
             file.unlink(missing_ok=True)
             channel = work / "pictures"
-            link(self.staged, [path for path, _, _ in known], channel)
+            link(self.arguments.staged, [path for path, _, _ in known], channel)
             training = TrainingRun(title, channel, None, work / "model", work / "train.log")
-            seconds = train(training, ["--seed", str(seed), *self.options], console=self.console)
+            seconds = train(training, ["--seed", str(seed), *options], console=self.console)
             made = {"made_from": made_from, "seconds": round(seconds, 2)}
             write_json(file, made)
             duration = f"{seconds:.1f} s"
@@ -166,15 +158,16 @@ class Bench:
         self.console.print(f"{title}: {duration}, {right} of {len(unseen)} right", markup=False)
         return {**made, **results}
 
-    def _digest(self, pictures: list[Picture], seed: int) -> str:
-        """Return the SHA-256 of what a training depends on."""
-        digest = hashlib.sha256(" ".join([str(seed), *self.options, machine(), version("torch")]).encode())
-        for script in sorted(SOURCE_DIR.rglob("*.py")):
-            if script.name not in WITHOUT_EFFECT:
-                digest.update(script.read_bytes())
-        for path, _, data in pictures:
-            digest.update(path.encode() + hashlib.sha256(data).digest())
-        return digest.hexdigest()
+
+def digest_of(conditions: Sequence[str], pictures: Sequence[Picture]) -> str:
+    """Return the SHA-256 of what a training depends on: options and machine, scripts and pictures."""
+    digest = hashlib.sha256(" ".join(conditions).encode())
+    for script in sorted(SOURCE_DIR.rglob("*.py")):
+        if script.name not in WITHOUT_EFFECT:
+            digest.update(script.read_bytes())
+    for path, _, data in pictures:
+        digest.update(path.encode() + hashlib.sha256(data).digest())
+    return digest.hexdigest()
 
 
 def link(staged: Path, paths: Sequence[str], channel: Path) -> None:

@@ -24,6 +24,7 @@ from benchmarks.hostile_pictures.files import (
     deflated_zeros,
     encode,
     exif_orientation,
+    flip_bits,
     header,
     insert,
     insert_segment,
@@ -64,19 +65,12 @@ PROGRESSIVE_JPEG = encode(scene(), "JPEG", progressive=True)
 
 
 class Case(NamedTuple):
-    """One object that is put into the bucket.
+    """One object that is put into the bucket."""
 
-    Attributes:
-        name: what is unusual about it.
-        body: the object's bytes.
-        outcome: CLASSIFIED, or the name of the error that the execution ends with.
-        own_key: the key, unless the name makes it.
-    """
-
-    name: str
+    name: str  # what is unusual about it
     body: bytes
-    outcome: str
-    own_key: str = ""
+    outcome: str  # CLASSIFIED, or the name of the error that the execution ends with
+    own_key: str = ""  # the key, unless the name makes it
 
     @property
     def key(self) -> str:
@@ -255,11 +249,6 @@ def broken_pngs() -> Iterator[Case]:
     yield Case("png without its end", PNG[:-12], CLASSIFIED)
 
 
-def flip_bits(body: bytes, index: int, bits: int) -> bytes:
-    """Return the body with some bits of one byte flipped."""
-    return body[:index] + bytes([body[index] ^ bits]) + body[index + 1 :]
-
-
 def broken_jpegs() -> Iterator[Case]:
     """Return JPEGs with invalid segments."""
     scan = scan_starts(JPEG)[0]
@@ -390,17 +379,16 @@ def largest() -> Iterator[Case]:
     on_its_side = exif_orientation(6)
     clear = chunk(b"PLTE", bytes(3)) + chunk(b"tRNS", b"\0")
     exif = chunk(b"eXIf", on_its_side.tobytes()[6:])
-    pngs = {
+    bodies = {
         **{f"{name} png": blank_png(5000, 5000, 8, colour) for name, colour in colours.items()},
         **{f"16-bit {name} png": blank_png(5000, 5000, 16, colours[name]) for name in ("grey", "RGB", "RGBA")},
         "transparent palette png": blank_png(5000, 5000, colour=3, more=clear),
         "RGBA png on its side": blank_png(5000, 5000, 8, 6, exif),
+        "RGB jpeg on its side": encode(Image.new("RGB", (5000, 5000)), "JPEG", exif=on_its_side),
+        "CMYK jpeg on its side": encode(Image.new("CMYK", (5000, 5000)), "JPEG", exif=on_its_side),
     }
-    for name, body in pngs.items():
+    for name, body in bodies.items():
         yield Case(f"largest {name}", body, CLASSIFIED)
-    for mode in ("RGB", "CMYK"):
-        body = encode(Image.new(mode, (5000, 5000)), "JPEG", exif=on_its_side)
-        yield Case(f"largest {mode} jpeg on its side", body, CLASSIFIED)
 
 
 def odd_keys() -> Iterator[Case]:

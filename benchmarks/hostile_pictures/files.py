@@ -29,6 +29,11 @@ def encode(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     return file.getvalue()
 
 
+def flip_bits(body: bytes, index: int, bits: int) -> bytes:
+    """Return the body with some bits of one byte flipped."""
+    return body[:index] + bytes([body[index] ^ bits]) + body[index + 1 :]
+
+
 def chunk(kind: bytes, data: bytes = b"") -> bytes:
     """Return a PNG chunk with its length and checksum."""
     return struct.pack(">I", len(data)) + kind + data + zlib.crc32(kind + data).to_bytes(4)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 TIMEOUT_SECONDS = 60  # SageMaker's limit for an answer of a container
 Handler = Callable[[str, bytes], str]  # takes a key and a body, returns the outcome
 
@@ -25,20 +26,15 @@ Handler = Callable[[str, bytes], str]  # takes a key and a body, returns the out
 class CaseResult(NamedTuple):
     """The outcome and the cost of one case.
 
-    Attributes:
-        name: the case's name.
-        outcome: of the function "passed" or an error's name; of the endpoint an HTTP status, with the name of an
-            unforeseen error; of both, that it ended without an answer.
-        seconds: without reading the body from disk.
-        added_mib: by how much the case raised the peak resident memory.
-        peak_mib: the peak including interpreter, packages and model.
+    The outcome is, of the function, "passed" or an error's name; of the endpoint, an HTTP status, with the name of an
+    unforeseen error; of both, that it ended without an answer.
     """
 
     name: str
     outcome: str
-    seconds: float
-    added_mib: float
-    peak_mib: float
+    seconds: float  # without reading the body from disk
+    added_mib: float  # the rise of the peak resident memory
+    peak_mib: float  # the peak including interpreter, packages and model
 
 
 def run(role: str, cases: Iterable[Any]) -> Iterator[CaseResult]:
@@ -47,9 +43,7 @@ def run(role: str, cases: Iterable[Any]) -> Iterator[CaseResult]:
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.hostile_pictures.isolation", role, folder],
             cwd=ROOT,
-            env=os.environ
-            | {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-            | {"AWS_DEFAULT_REGION": "us-east-1", "PYTHONWARNINGS": "default"},
+            env=os.environ | CREDENTIALS | {"PYTHONWARNINGS": "default"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

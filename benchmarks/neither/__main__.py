@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 from rich.console import Console
 from rich.table import Table
 
@@ -154,12 +154,11 @@ def figures_of_known(model: LoadedModel, staged: Sequence[tuple[str, str, bytes]
         )
     probabilities = model.probabilities([data for _, _, data in staged])
     correct = model.correct(probabilities, (truth for _, truth, _ in staged))
+    correct_accepted = [right for right, row in zip(correct, probabilities, strict=True) if is_accepted(row, threshold)]
     return {
         **figures(probabilities, classes, threshold),
         "accuracy": mean(correct),
-        "accuracy_accepted": mean(
-            [right for right, row in zip(correct, probabilities, strict=True) if is_accepted(row, threshold)]
-        ),
+        "accuracy_accepted": mean(correct_accepted),
     }
 
 
@@ -173,12 +172,10 @@ def contact_sheet(
     sheet = Image.new("RGB", (COLUMNS * cell, rows * cell), NOT_ACCEPTED)
     for position, number in enumerate(numbers):
         row, column = divmod(position, COLUMNS)
-        left, top = column * cell, row * cell
-        if is_accepted(probabilities[number], threshold):
-            sheet.paste(ACCEPTED, (left, top, left + cell, top + cell))
         # Nearest, to show the pixels that the network gets.
         enlarged = pictures[number].resize((SIDE, SIDE), Image.Resampling.NEAREST)
-        sheet.paste(enlarged, (left + FRAME, top + FRAME))
+        color = ACCEPTED if is_accepted(probabilities[number], threshold) else NOT_ACCEPTED
+        sheet.paste(ImageOps.expand(enlarged, FRAME, color), (column * cell, row * cell))
     return sheet
 
 
@@ -195,19 +192,16 @@ def show(found: dict[str, dict[str, Any]], console: Console) -> None:
         for column in ("pictures", "accepted", "95 % interval", "mean confidence"):
             table.add_column(column, justify="right")
         table.add_column("most frequent class")
+        test = model["test_pictures"]
         for kind, row in model["kinds"].items():
             table.add_row(kind, *_cells(row))
         table.add_section()
         table.add_row("neither, all kinds", "", percent(model["accepted_share"]))
-        table.add_row("kinds unlike training's", "", percent(model["accepted_share_unlike_training"]))
-        table.add_section()
-        test = model["test_pictures"]
+        table.add_row("kinds unlike training's", "", percent(model["accepted_share_unlike_training"]), end_section=True)
         table.add_row("its classes (test)", *_cells(test))
         console.print(table)
-        console.print(
-            f"Test pictures: {percent(test['accuracy'])} right,"
-            f" {percent(test['accuracy_accepted'])} of the accepted ones."
-        )
+        accuracy, accuracy_accepted = percent(test["accuracy"]), percent(test["accuracy_accepted"])
+        console.print(f"Test pictures: {accuracy} right, {accuracy_accepted} of the accepted ones.")
 
 
 def percent(value: float | None) -> str:

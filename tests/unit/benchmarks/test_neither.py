@@ -112,7 +112,7 @@ def test_figures_count_accepted_pictures_without_ties():
 
 
 @pytest.fixture
-def model(tmp_path) -> Path:
+def model(tmp_path: Path) -> Path:
     write_untrained_model(tmp_path)
     return tmp_path
 

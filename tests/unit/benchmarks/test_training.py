@@ -14,7 +14,8 @@ TRAINER = """
 import json, shutil, sys
 from pathlib import Path
 
-options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+words = " ".join(sys.argv[1:]).replace("=", " ").split()
+options = dict(zip(words[::2], words[1::2]))
 pictures = sorted(str(p.relative_to(options["--train"])) for p in Path(options["--train"]).glob("*/*"))
 with Path(__file__).with_name("calls").open("a") as calls:
     print(json.dumps([options, pictures]), file=calls)
@@ -32,8 +33,8 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "calls").write_text("")
     calibration = {"max_error": 0.01, "confidence_level": 0.95}
     write_model(model, metrics={"validation_accuracy": 0.5}, calibration=calibration)
-    held_out = {"source": "cross-validation", "classes": CLASSES}
-    held_out |= {"truth": [0] * 400, "probabilities": [[0.6, 0.4]] * 400}
+    answers = {"truth": [0] * 400, "probabilities": [[0.6, 0.4]] * 400}
+    held_out = {"source": "cross-validation", "classes": CLASSES, **answers}
     (model / "held_out.json").write_text(json.dumps(held_out))
     monkeypatch.setattr(runs, "SOURCE_DIR", folder)
     monkeypatch.setattr(training, "SOURCE_DIR", folder)
