@@ -1,7 +1,6 @@
 """Draw houses in their surroundings: cottages, blocks of flats, barns, towers."""
 
 import random
-from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
@@ -9,33 +8,22 @@ from training.sources.drawing.body import draw_body, draw_pane_across
 from training.sources.drawing.pen import Color, Pen, Point, View, any_color, grey, hsv, shaded
 from training.sources.drawing.scene import draw_background
 
-Range = tuple[float, float]
-
-
-class _Shape(NamedTuple):
-    """Ranges of a kind of house, in widths of its front; `scale` is that width as a share of the picture's."""
-
-    scale: Range
-    eaves: Range  # the height of the walls
-    roof: Range  # the height of the roof above them
-    depth: Range
-    columns: tuple[int, int]  # windows and a door side by side
-
-
-COTTAGE = _Shape((0.45, 0.7), (0.35, 0.75), (0.22, 0.5), (0.5, 0.9), (2, 3))
-BLOCK = _Shape((0.45, 0.7), (0.7, 1.1), (0.0, 0.0), (0.5, 0.9), (4, 6))
-BARN = _Shape((0.45, 0.7), (0.3, 0.42), (0.25, 0.4), (1.0, 1.4), (1, 1))
-TOWER = _Shape((0.24, 0.36), (1.6, 2.4), (0.2, 0.9), (0.5, 0.9), (2, 3))
-SHAPES = (COTTAGE, COTTAGE, COTTAGE, BLOCK, BARN, TOWER)
+# Ranges of a house, in widths of its front: height of the walls, height of the roof, number of windows in a row.
+COTTAGE = ((0.35, 0.75), (0.22, 0.5), (2, 3))
+BLOCK = ((0.7, 1.1), (0.0, 0.0), (4, 6))
+BARN = ((0.3, 0.42), (0.25, 0.4), (1, 1))
+TOWER = ((1.6, 2.4), (0.2, 0.9), (2, 3))
 
 
 def draw_house(rng: random.Random, side: int) -> Image.Image:
     """Return a house, RGB, `side` pixels square."""
-    shape = rng.choice(SHAPES)
+    wall_heights, roof_heights, columns = rng.choice([COTTAGE, COTTAGE, COTTAGE, BLOCK, BARN, TOWER])
+    eaves = rng.uniform(*wall_heights)
+    ridge = eaves + rng.uniform(*roof_heights)
     view = View(
         x=side * rng.uniform(0.38, 0.62),
         y=side * rng.uniform(0.72, 0.9),
-        scale=side * rng.uniform(*shape.scale),
+        scale=side * rng.uniform(0.45, 0.7) / max(1.0, eaves),
         yaw=rng.uniform(-0.6, 0.6),
         lean=rng.gauss(0, 0.02),
         slope=0.0,
@@ -44,25 +32,24 @@ def draw_house(rng: random.Random, side: int) -> Image.Image:
     scene = draw_background(rng, (side, side), view.y + side * 0.05)
     pen = Pen(scene, view)
     wall = any_color(rng) if rng.random() < 0.6 else hsv(rng.uniform(0.0, 0.13), rng.uniform(0.3, 0.8), 0.7)
-    eaves = rng.uniform(*shape.eaves)
-    _draw_walls_and_roof(pen, rng, shape, eaves, wall)
-    _draw_door_and_windows(pen, rng, eaves, rng.randint(*shape.columns))
+    _draw_walls_and_roof(pen, rng, eaves, ridge, wall)
+    _draw_door_and_windows(pen, rng, eaves, rng.randint(*columns))
     if rng.random() < 0.6:
         _draw_bushes(rng, scene, view.y)
     return scene
 
 
-def _draw_walls_and_roof(pen: Pen, rng: random.Random, shape: _Shape, eaves: float, wall: Color) -> None:
-    depth, ridge = rng.uniform(*shape.depth), eaves + rng.uniform(*shape.roof)
+def _draw_walls_and_roof(pen: Pen, rng: random.Random, eaves: float, ridge: float, wall: Color) -> None:
+    depth = rng.uniform(0.5, 1.1)
     roof = hsv(rng.choice([0.01, 0.04, 0.07, 0.6]), rng.uniform(0.1, 0.7), rng.uniform(0.2, 0.65))
     draw_body(pen, [(0.0, 0.0), (1.0, 0.0), (1.0, eaves), (0.0, eaves)], depth, wall)
     if rng.random() < 0.4:  # chimney
         x = rng.choice([0.2, 0.75])
         pen.line([(x, eaves), (x, ridge + 0.1)], 0.1, shaded(roof, 0.7))
     left, right, top = (-0.07, eaves - 0.07), (1.07, eaves - 0.07), (0.5, ridge)
-    if shape is BLOCK:
+    if ridge == eaves:
         pen.line([(-0.02, eaves), (1.02, eaves)], 0.05, roof)
-    elif shape is TOWER or rng.random() < 0.5:  # the gable is in front
+    elif eaves > 1.2 or rng.random() < 0.5:  # the gable is in front
         draw_body(pen, [(0.0, eaves), (1.0, eaves), top], depth, wall)
         draw_pane_across(pen, right, top, (0.0, depth), roof)
         draw_pane_across(pen, top, left, (0.0, depth), roof)
