@@ -31,7 +31,6 @@ from common.waiting import make_console
 from training.evaluation.pictures import staged_pictures
 
 REPORT = settings.REPORTS_FOLDER / "bench" / "neither.json"
-SUBJECTS = {"cars": "car"}  # kinds that are the class of some models
 SIDE, FRAME = 64, 3  # pixels of a picture, and of the frame around it, on a contact sheet
 COLUMNS, ROWS = 12, 5
 ACCEPTED, NOT_ACCEPTED = (230, 20, 30), (255, 255, 255)
@@ -74,7 +73,10 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     staged = staged_pictures(arguments.staged, "test")
     vehicles = [decode_picture(data) for _, _, data in staged]
     random.Random(arguments.seed).shuffle(vehicles)  # noqa: S311  they are sorted by class
-    kinds = kinds_outside_classes(list(models.values()), console)
+    kinds = list(KINDS)
+    if any("car" in model.classifier.classes for model in models.values()):
+        kinds.remove("cars")
+        console.print("cars are left out: a model knows them as a class.")
     sheets = arguments.report.with_suffix("")
     sheets.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[str, Any]] = {}
@@ -82,7 +84,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         for number, (name, model) in enumerate(models.items()):
             classes, size = model.classifier.classes, model.classifier.input_size
             threshold = choose_threshold(name, model, arguments.threshold, console)
-            test_figures = figures_of_known(model, staged, threshold)
+            test_pictures = figures_of_known(model, staged, threshold)
             rows: dict[str, dict[str, Any]] = {}
             for kind in kinds:
                 pictures = neither_pictures(kind, arguments.count, arguments.seed, size, vehicles)
@@ -99,23 +101,12 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
                 "kinds": rows,
                 "accepted_share": mean([row["accepted_share"] for row in rows.values()]),
                 "accepted_share_unlike_training": mean(unlike_training),
-                "test_pictures": test_figures,
+                "test_pictures": test_pictures,
             }
-    write_json(
-        arguments.report,
-        {"count": arguments.count, "seed": arguments.seed, "like_training": LIKE_TRAINING, "models": found},
-    )
+    drawn = {"count": arguments.count, "seed": arguments.seed, "like_training": LIKE_TRAINING}
+    write_json(arguments.report, drawn | {"models": found})
     show(found, console)
     console.print(f"Contact sheets: {sheets}/, highest confidence first, accepted pictures framed in red.")
-
-
-def kinds_outside_classes(models: Sequence[LoadedModel], console: Console) -> list[str]:
-    """Return the kinds that are a class of no model, and print which are left out."""
-    classes = {name for model in models for name in model.classifier.classes}
-    left_out = [kind for kind, subject in SUBJECTS.items() if subject in classes]
-    for kind in left_out:
-        console.print(f"{kind} are left out: a model knows them as a class.")
-    return [kind for kind in KINDS if kind not in left_out]
 
 
 def choose_threshold(name: str, model: LoadedModel, requested: float | None, console: Console) -> float:

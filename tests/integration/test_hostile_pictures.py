@@ -73,11 +73,8 @@ def upload(stack: Stack) -> None:
 def accepted_keys(stack: Stack) -> list[str]:
     """Return the key of every prediction in the table, all of which must be accepted."""
     pages = stack.aws.client("dynamodb").get_paginator("scan")
-    items = [
-        item
-        for page in pages.paginate(TableName=stack.outputs["PredictionsTableName"], ConsistentRead=True)
-        for item in page["Items"]
-    ]
+    table = stack.outputs["PredictionsTableName"]
+    items = pages.paginate(TableName=table, ConsistentRead=True).build_full_result()["Items"]
     assert {item["outcome"]["S"] for item in items} <= {"accepted"}
     prefix = f"s3://{stack.outputs['PicturesBucketName']}/"
     return [item["picture"]["S"].removeprefix(prefix) for item in items]
@@ -106,11 +103,8 @@ def peaks_mib(stack: Stack) -> dict[str, float]:
 def executions(stack: Stack) -> Counter[str]:
     """Count the executions by their status."""
     pages = stack.aws.client("stepfunctions").get_paginator("list_executions")
-    return Counter(
-        execution["status"]
-        for page in pages.paginate(stateMachineArn=stack.outputs[PICTURE])
-        for execution in page["executions"]
-    )
+    found = pages.paginate(stateMachineArn=stack.outputs[PICTURE]).build_full_result()["executions"]
+    return Counter(execution["status"] for execution in found)
 
 
 @pytest.mark.parity("s3-keys", "lambda-error-names")
@@ -147,13 +141,12 @@ def test_uploaded_cases_end_once_as_stated(serving):
 @pytest.mark.parity("endpoint-model", "invoke-model-error")
 def test_endpoint_called_directly_gives_the_stated_outcome(serving):
     runtime = serving.aws.client("sagemaker-runtime", retries={"total_max_attempts": 1})
+    name = project().endpoint_name
     pictures = {case.body: case for case in cases()}
 
     def ask(case: Case) -> str:
         try:
-            answer = runtime.invoke_endpoint(
-                EndpointName=project().endpoint_name, Body=case.body, ContentType="image/png"
-            )
+            answer = runtime.invoke_endpoint(EndpointName=name, Body=case.body, ContentType="image/png")
         except ClientError as error:
             service = error.response["ResponseMetadata"]["HTTPStatusCode"]
             return str(error.response.get("OriginalStatusCode", service))
@@ -161,10 +154,8 @@ def test_endpoint_called_directly_gives_the_stated_outcome(serving):
 
     with ThreadPoolExecutor(CONCURRENCY) as pool:
         answers = dict(zip(pictures, pool.map(ask, pictures.values()), strict=True))
-    wrong = {
-        case.name: answers[body] for body, case in pictures.items() if answers[body] not in endpoint_outcomes(case)
-    }
-    assert wrong == {}
+    unexpected = [(c.name, answers[body]) for body, c in pictures.items() if answers[body] not in endpoint_outcomes(c)]
+    assert unexpected == []
 
 
 @pytest.mark.parity("lambda-memory")
