@@ -62,12 +62,9 @@ def serving(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
 def upload(stack: Stack) -> None:
     """Put every case into the bucket, under its own key."""
     s3 = stack.aws.client("s3", max_pool_connections=CONCURRENCY)
-
-    def put(case: Case) -> None:
-        s3.put_object(Bucket=stack.outputs["PicturesBucketName"], Key=case.key, Body=case.body)
-
+    bucket = stack.outputs["PicturesBucketName"]
     with ThreadPoolExecutor(CONCURRENCY) as pool:
-        list(pool.map(put, cases()))
+        list(pool.map(lambda case: s3.put_object(Bucket=bucket, Key=case.key, Body=case.body), cases()))
 
 
 def accepted_keys(stack: Stack) -> list[str]:
