@@ -41,10 +41,11 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def run(tmp_path, staged, *options) -> tuple[int, Path]:
+def run(tmp_path, staged, *options, status=0) -> Path:
     report = tmp_path / "training.json"
     paths = ["--staged", str(staged), "--work", str(tmp_path / "work"), "--report", str(report)]
-    return training.main([*paths, "--presets", "fast", *options]), report
+    assert training.main([*paths, "--presets", "fast", *options]) == status
+    return report
 
 
 def calls(trainer):
@@ -52,8 +53,7 @@ def calls(trainer):
 
 
 def test_seeds_train_without_the_test_pictures_and_classify_them(tmp_path, trainer, staged):
-    status, report = run(tmp_path, staged, "--seeds", "3", "4", "--options", "epochs=2")
-    assert status == 0
+    report = run(tmp_path, staged, "--seeds", "3", "4", "--options", "epochs=2")
     trained = calls(trainer)
     assert [options["--seed"] for options, _ in trained] == ["3", "4"]
     assert {(o["--preset"], o["--epochs"]) for o, _ in trained} == {("fast", "2")}
@@ -70,27 +70,25 @@ def test_seeds_train_without_the_test_pictures_and_classify_them(tmp_path, train
 
 def test_training_is_repeated_only_after_a_change_and_never_with_kept(tmp_path, trainer, staged, capsys):
     for _ in range(2):
-        assert run(tmp_path, staged, "--seeds", "3")[0] == 0
+        run(tmp_path, staged, "--seeds", "3")
     assert len(calls(trainer)) == 1
     assert "trained before" in capsys.readouterr().out
     (trainer / "network.py").write_text("# another network")
-    assert run(tmp_path, staged, "--seeds", "3", "--kept")[0] == 0
+    run(tmp_path, staged, "--seeds", "3", "--kept")
     assert len(calls(trainer)) == 1
-    assert run(tmp_path, staged, "--seeds", "3")[0] == 0
+    run(tmp_path, staged, "--seeds", "3")
     assert len(calls(trainer)) == 2
 
 
 def test_kept_without_a_model_fails(tmp_path, trainer, staged, capsys):
-    status, report = run(tmp_path, staged, "--kept")
-    assert status == 1
+    report = run(tmp_path, staged, "--kept", status=1)
     assert not report.exists()
     assert "seed-0 has no model: run this once without --kept" in capsys.readouterr().err
     assert not calls(trainer)
 
 
 def test_cross_validation_classifies_every_picture_once_and_trains_on_the_others(tmp_path, trainer, staged):
-    status, report = run(tmp_path, staged, "--seeds", "--cross-validate", "7", "--folds", "3")
-    assert status == 0
+    report = run(tmp_path, staged, "--seeds", "--cross-validate", "7", "--folds", "3")
     trained = calls(trainer)
     assert len(trained) == 3
     known = sorted(path for path in {p for _, pictures in trained for p in pictures})
