@@ -24,7 +24,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.classifier import load_model
 from benchmarks.machine import machine
 from benchmarks.runs import TrainingRun, spread, train
 from common import settings
@@ -182,6 +181,8 @@ def link(staged: Path, paths: Sequence[str], channel: Path) -> None:
 
 def classify(model: Path, pictures: Sequence[Picture]) -> dict[str, Any]:
     """Classify the pictures as the endpoint does; return facts of the model and a value per picture."""
+    from benchmarks.classifier import load_model
+
     loaded = load_model(model)
     held_out = HeldOut(**json.loads((model / HELD_OUT).read_text("utf-8")))
     recommended = ModelArtifact(loaded.metadata, held_out).recommendation()

@@ -78,9 +78,9 @@ def test_contact_sheet_shows_highest_confidence_first_and_frames_accepted():
 
     cell = neither.SIDE + 2 * neither.FRAME
     assert sheet.size == (neither.COLUMNS * cell, cell)
-    blues = [sheet.getpixel((place * cell + cell // 2, cell // 2)) for place in range(3)]
+    blues = [sheet.getpixel((position * cell + cell // 2, cell // 2)) for position in range(3)]
     assert blues == [(0, 0, 20), (0, 0, 10), (0, 0, 30)]
-    frames = [sheet.getpixel((place * cell, 0)) == neither.ACCEPTED for place in range(3)]
+    frames = [sheet.getpixel((position * cell, 0)) == neither.ACCEPTED for position in range(3)]
     assert frames == [True, True, False]
 
 

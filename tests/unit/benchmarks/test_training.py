@@ -41,7 +41,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def run(tmp_path, staged, *options, status=0) -> Path:
+def run(tmp_path, staged, *options, status=0):
     report = tmp_path / "training.json"
     paths = ["--staged", str(staged), "--work", str(tmp_path / "work"), "--report", str(report)]
     assert training.main([*paths, "--presets", "fast", *options]) == status
