@@ -1,4 +1,4 @@
-"""PNG and JPEG files put together from their parts, so that each part can be wrong."""
+"""Build PNG and JPEG files from their parts, so that each part can be invalid."""
 
 import io
 import re
@@ -29,6 +29,11 @@ def encode(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     return file.getvalue()
 
 
+def flip_bits(body: bytes, index: int, bits: int) -> bytes:
+    """Return the body with some bits of one byte flipped."""
+    return body[:index] + bytes([body[index] ^ bits]) + body[index + 1 :]
+
+
 def chunk(kind: bytes, data: bytes = b"") -> bytes:
     """Return a PNG chunk with its length and checksum."""
     return struct.pack(">I", len(data)) + kind + data + zlib.crc32(kind + data).to_bytes(4)
@@ -39,14 +44,19 @@ def header(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
     return SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
 
 
+def png_file(width: int, height: int, data: bytes, depth: int = 8, colour: int = 0) -> bytes:
+    """Return a PNG with this content of its only IDAT chunk."""
+    return header(width, height, depth, colour) + chunk(b"IDAT", data) + chunk(b"IEND")
+
+
 def insert(png: bytes, *chunks: bytes, before: bytes = b"IDAT") -> bytes:
-    """Return the PNG with chunks put in front of its first one of a kind."""
-    place = png.index(before) - 4
-    return png[:place] + b"".join(chunks) + png[place:]
+    """Return the PNG with chunks in front of its first one of a kind."""
+    index = png.index(before) - 4
+    return png[:index] + b"".join(chunks) + png[index:]
 
 
 def deflated_zeros(length: int) -> bytes:
-    """Return a zlib stream of that many zeros; a thousandth of their size, made in no time.
+    """Return a zlib stream of that many zeros; a thousandth of their size.
 
     After a full flush every block of a MiB deflates to the same bytes, so they are repeated.
     """
@@ -59,11 +69,20 @@ def deflated_zeros(length: int) -> bytes:
 
 
 def blank_png(width: int, height: int, depth: int = 8, colour: int = 0, more: bytes = b"") -> bytes:
-    """Return a whole, sound PNG whose pixels are all zero; `more` goes in front of the pixels."""
+    """Return a valid PNG whose pixels are all zero; the chunks `more` are in front of the pixels."""
     samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     row = 1 + (width * depth * samples + 7) // 8  # a filter type in front of each row
-    pixels = chunk(b"IDAT", deflated_zeros(row * height))
-    return header(width, height, depth, colour) + more + pixels + chunk(b"IEND")
+    return insert(png_file(width, height, deflated_zeros(row * height), depth, colour), more)
+
+
+def segment(marker: int, data: bytes) -> bytes:
+    """Return a JPEG segment."""
+    return bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data
+
+
+def insert_segment(jpeg: bytes, data: bytes) -> bytes:
+    """Return the JPEG with the data behind its first marker."""
+    return jpeg[:2] + data + jpeg[2:]
 
 
 def scan_starts(jpeg: bytes) -> list[int]:
@@ -72,17 +91,18 @@ def scan_starts(jpeg: bytes) -> list[int]:
 
 
 def with_scans(jpeg: bytes, more: int) -> bytes:
-    """Return a progressive JPEG whose last scan is there `more` times over."""
-    end = jpeg[-2:]
-    return jpeg[:-2] + jpeg[scan_starts(jpeg)[-1] : -2] * more + end
+    """Return a progressive JPEG with `more` copies of its last scan added."""
+    return jpeg[:-2] + jpeg[scan_starts(jpeg)[-1] : -2] * more + jpeg[-2:]
 
 
 def with_size(jpeg: bytes, width: int, height: int) -> bytes:
     """Return the JPEG with another size in its frame header (SOF0 to SOF2)."""
-    place = next(re.finditer(rb"\xff[\xc0-\xc2]\x00[\x0b\x11\x14]", jpeg)).end() + 1
-    return jpeg[:place] + struct.pack(">HH", height, width) + jpeg[place + 4 :]
+    index = next(re.finditer(rb"\xff[\xc0-\xc2]\x00[\x0b\x11\x14]", jpeg)).end() + 1
+    return jpeg[:index] + struct.pack(">HH", height, width) + jpeg[index + 4 :]
 
 
-def segment(marker: int, data: bytes) -> bytes:
-    """Return a JPEG segment."""
-    return bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data
+def exif_orientation(orientation: int) -> Image.Exif:
+    """Return EXIF data with this orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif

@@ -1,1 +1,1 @@
-"""Pictures of neither class: how many are accepted."""
+"""The benchmark of pictures of neither class."""

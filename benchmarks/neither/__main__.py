@@ -1,9 +1,8 @@
-"""What a model makes of pictures of neither class: `python -m benchmarks.neither --model FOLDER`.
+"""Count how many pictures of neither class a model accepts: `python -m benchmarks.neither --model FOLDER`.
 
-A model that accepts a face as a bicycle sends out a courier who does not exist. Noise, plain
-colours, text, drawn cars, faces and houses, and vehicles cut or blurred beyond recognition go
-through the very code that the endpoint runs. With several models, such as one from before a change
-and one from after it, each gets a column.
+The pictures are noise, plain colours, text, drawn cars, faces and houses, and vehicles cut or blurred beyond
+recognition. The serving code classifies them. Several models, such as one from before a change and one from after it,
+can be compared.
 """
 
 import argparse
@@ -14,15 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image, ImageOps
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.classifier import LoadedModel, decode_picture, load_model, png
-from benchmarks.neither.contact_sheet import contact_sheet
 from benchmarks.neither.pictures import KINDS, LIKE_TRAINING, neither_pictures
 from common import settings
-from common.arguments import positive_integer
-from common.arguments import share as share_argument
+from common.arguments import positive_integer, share
 from common.command import run_command
 from common.errors import ExpectedError
 from common.metrics import wilson_interval
@@ -32,9 +30,10 @@ from common.reports import write_json
 from common.waiting import make_console
 from training.evaluation.pictures import staged_pictures
 
-FOLDER = settings.REPORTS_FOLDER / "bench"
-SPLIT = "test"
-SUBJECTS = {"cars": "car"}  # kinds that are a class themselves, for a model that knows it
+REPORT = settings.REPORTS_FOLDER / "bench" / "neither.json"
+SIDE, FRAME = 64, 3  # pixels of a picture, and of the frame around it, on a contact sheet
+COLUMNS, ROWS = 12, 5
+ACCEPTED, NOT_ACCEPTED = (230, 20, 30), (255, 255, 255)
 
 
 class ForeignClassError(ExpectedError):
@@ -42,7 +41,7 @@ class ForeignClassError(ExpectedError):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Ask every model about every kind; print a table, write the report and contact sheets."""
+    """Classify every kind with every model; print a table, write the report and contact sheets."""
     return run_command("neither", lambda: run(parse_arguments(argv), make_console()), "no report was written")
 
 
@@ -53,143 +52,126 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Count how many pictures of none of its classes a model accepts, by kind.",
     )
     add = parser.add_argument
-    add(
-        "--model",
-        type=Path,
-        nargs="+",
-        required=True,
-        metavar="PATH",
-        help="model folder of train.py, or model.tar.gz; several are compared",
+    model_help = "model folder of train.py, or model.tar.gz; several are compared"
+    add("--model", type=Path, nargs="+", required=True, metavar="PATH", help=model_help)
+    staged_help = "staged folder; its test split is cut and blurred (default: %(default)s)"
+    add("--staged", type=Path, default=settings.STAGED_FOLDER, help=staged_help)
+    threshold_help = (
+        "least confidence that is accepted (default: each model's recommendation, or else samconfig.toml's)"
     )
-    add(
-        "--staged",
-        type=Path,
-        default=settings.STAGED_FOLDER,
-        help="staged folder; its test split is cut and blurred (default: %(default)s)",
-    )
-    add(
-        "--threshold",
-        type=share_argument,
-        help="probability from which on an answer is accepted (default: what each model recommends,"
-        " or else samconfig.toml's)",
-    )
+    add("--threshold", type=share, help=threshold_help)
     add("--count", type=positive_integer, default=200, help="pictures per kind (default: 200)")
-    add("--seed", type=int, default=0, help="other pictures for another seed (default: 0)")
-    add(
-        "--report",
-        type=Path,
-        default=FOLDER / "neither.json",
-        metavar="FILE",
-        help="where the figures go, as JSON; contact sheets go into the folder neither beside it"
-        " (default: %(default)s)",
-    )
+    add("--seed", type=int, default=0, help="of the drawn pictures (default: 0)")
+    report_help = "the figures, as JSON; contact sheets go into the folder neither beside it (default: %(default)s)"
+    add("--report", type=Path, default=REPORT, metavar="FILE", help=report_help)
     return parser.parse_args(argv)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> None:
-    """Do what the command line says. Raises ExpectedError."""
+    """Classify, write the report and print the tables. Raises ExpectedError."""
     models = {str(path): load_model(path) for path in arguments.model}
-    thresholds = {name: choose_threshold(name, model, arguments.threshold, console) for name, model in models.items()}
-    staged = staged_pictures(arguments.staged, SPLIT)
+    staged = staged_pictures(arguments.staged, "test")
     vehicles = [decode_picture(data) for _, _, data in staged]
-    random.Random(arguments.seed).shuffle(vehicles)  # noqa: S311  they lie class by class
-    rows: dict[str, dict[str, Any]] = {name: {} for name in models}
+    random.Random(arguments.seed).shuffle(vehicles)  # noqa: S311  they are sorted by class
+    kinds = list(KINDS)
+    if any("car" in model.classifier.classes for model in models.values()):
+        kinds.remove("cars")
+        console.print("cars are left out: a model knows them as a class.")
     sheets = arguments.report.with_suffix("")
-    asked = kinds_for(list(models.values()), console)
+    sheets.mkdir(parents=True, exist_ok=True)
+    found: dict[str, dict[str, Any]] = {}
     with progress_bar(console, "Pictures") as report:
-        for done, kind in enumerate(asked, start=1):
-            for number, (name, model) in enumerate(models.items()):
-                size = model.classifier.input_size
+        for number, (name, model) in enumerate(models.items()):
+            classes, size = model.classifier.classes, model.classifier.input_size
+            threshold = choose_threshold(name, model, arguments.threshold, console)
+            test_pictures = figures_of_known(model, staged, threshold)
+            rows: dict[str, dict[str, Any]] = {}
+            for kind in kinds:
                 pictures = neither_pictures(kind, arguments.count, arguments.seed, size, vehicles)
-                answers = model.probabilities([png(picture) for picture in pictures])
-                rows[name][kind] = figures(answers, model.classifier.classes, thresholds[name])
-                sheets.mkdir(parents=True, exist_ok=True)
+                probabilities = model.probabilities([png(picture) for picture in pictures])
+                rows[kind] = figures(probabilities, classes, threshold)
                 file = kind if len(models) == 1 else f"{kind}-{number + 1}"
-                contact_sheet(pictures, answers, thresholds[name]).save(sheets / f"{file}.png")
-            report(done, len(asked))
-    found = {
-        name: {
-            "threshold": thresholds[name],
-            "input_size": model.classifier.input_size,
-            "classes": model.classifier.classes,
-            "kinds": rows[name],
-            "accepted_share": mean([row["accepted_share"] for row in rows[name].values()]),
-            "accepted_share_unlike_training": mean(
-                [r["accepted_share"] for k, r in rows[name].items() if k not in LIKE_TRAINING]
-            ),
-            "test_pictures": known(model, staged, thresholds[name]),
-        }
-        for name, model in models.items()
-    }
-    write_json(
-        arguments.report,
-        {"count": arguments.count, "seed": arguments.seed, "like_training": LIKE_TRAINING, "models": found},
-    )
+                contact_sheet(pictures, probabilities, threshold).save(sheets / f"{file}.png")
+                report(number * len(kinds) + len(rows), len(models) * len(kinds))
+            unlike_training = [row["accepted_share"] for kind, row in rows.items() if kind not in LIKE_TRAINING]
+            found[name] = {
+                "threshold": threshold,
+                "input_size": size,
+                "classes": classes,
+                "kinds": rows,
+                "accepted_share": mean([row["accepted_share"] for row in rows.values()]),
+                "accepted_share_unlike_training": mean(unlike_training),
+                "test_pictures": test_pictures,
+            }
+    drawn = {"count": arguments.count, "seed": arguments.seed, "like_training": LIKE_TRAINING}
+    write_json(arguments.report, drawn | {"models": found})
     show(found, console)
-    console.print(f"Pictures to look at: {sheets}/, the surest first, accepted ones framed in red.")
+    console.print(f"Contact sheets: {sheets}/, highest confidence first, accepted pictures framed in red.")
 
 
-def kinds_for(models: Sequence[LoadedModel], console: Console) -> list[str]:
-    """Return the kinds that none of the models has as a class, and say which are left out."""
-    known = {name for model in models for name in model.classifier.classes}
-    left_out = [kind for kind, subject in SUBJECTS.items() if subject in known]
-    for kind in left_out:
-        console.print(f"{kind} are left out: a model knows them as a class.")
-    return [kind for kind in KINDS if kind not in left_out]
-
-
-def choose_threshold(name: str, model: LoadedModel, asked: float | None, console: Console) -> float:
-    """Return what was asked for, what the model recommends, or samconfig.toml's threshold."""
-    if asked is not None:
-        return asked
+def choose_threshold(name: str, model: LoadedModel, requested: float | None, console: Console) -> float:
+    """Return the requested threshold, the model's recommendation, or samconfig.toml's."""
+    if requested is not None:
+        return requested
     calibration = model.metadata.get("calibration")
     if isinstance(calibration, dict) and "threshold" in calibration:
         return float(calibration["threshold"])
-    console.print(
-        f"{name} recommends no threshold: {settings.project().confidence_threshold}, samconfig.toml's, is used.",
-        markup=False,
-    )
-    return settings.project().confidence_threshold
+    threshold = settings.project().confidence_threshold
+    console.print(f"{name} recommends no threshold: {threshold}, samconfig.toml's, is used.", markup=False)
+    return threshold
 
 
-def figures(answers: Sequence[Sequence[float]], classes: Sequence[str], threshold: float) -> dict[str, Any]:
-    """Return what became of pictures, given a row of probabilities for each; shares in [0, 1]."""
-    accepted = sum(is_accepted(row, threshold) for row in answers)
-    low, high = wilson_interval(accepted, len(answers))
-    named = Counter(classes[list(row).index(max(row))] for row in answers)
+def figures(probabilities: Sequence[Sequence[float]], classes: Sequence[str], threshold: float) -> dict[str, Any]:
+    """Count what is accepted, given a row of probabilities for each picture; shares in [0, 1]."""
+    accepted = sum(is_accepted(row, threshold) for row in probabilities)
+    predicted = Counter(classes[list(row).index(max(row))] for row in probabilities)
     return {
-        "pictures": len(answers),
+        "pictures": len(probabilities),
         "accepted": accepted,
-        "accepted_share": accepted / len(answers),
-        "accepted_interval_95": [round(low, 4), round(high, 4)],
-        "mean_confidence": mean([max(row) for row in answers]),
-        "answers": dict(sorted(named.items())),
+        "accepted_share": accepted / len(probabilities),
+        "accepted_interval_95": [round(end, 4) for end in wilson_interval(accepted, len(probabilities))],
+        "mean_confidence": mean([max(row) for row in probabilities]),
+        "answers": dict(sorted(predicted.items())),
     }
 
 
-def known(model: LoadedModel, staged: Sequence[tuple[str, str, bytes]], threshold: float) -> dict[str, Any]:
-    """Return what the same threshold does to the staged pictures, which are of the classes.
-
-    Raises ForeignClassError where the model does not know theirs.
-    """
+def figures_of_known(model: LoadedModel, staged: Sequence[tuple[str, str, bytes]], threshold: float) -> dict[str, Any]:
+    """Return the figures and the accuracy of the staged pictures. Raises ForeignClassError."""
     classes = model.classifier.classes
     if foreign := sorted({truth for _, truth, _ in staged} - set(classes)):
         raise ForeignClassError(
             f"The staged pictures are of {', '.join(foreign)}, which the model does not know: give"
             " the folder that it was trained from as --staged."
         )
-    answers = model.probabilities([data for _, _, data in staged])
-    right = model.correct(answers, (truth for _, truth, _ in staged))
-    taken = [is_accepted(row, threshold) for row in answers]
+    probabilities = model.probabilities([data for _, _, data in staged])
+    correct = model.correct(probabilities, (truth for _, truth, _ in staged))
+    correct_accepted = [right for right, row in zip(correct, probabilities, strict=True) if is_accepted(row, threshold)]
     return {
-        **figures(answers, classes, threshold),
-        "accuracy": mean([float(r) for r in right]),
-        "accuracy_accepted": mean([float(r) for r, t in zip(right, taken, strict=True) if t]),
+        **figures(probabilities, classes, threshold),
+        "accuracy": mean(correct),
+        "accuracy_accepted": mean(correct_accepted),
     }
 
 
+def contact_sheet(
+    pictures: Sequence[Image.Image], probabilities: Sequence[Sequence[float]], threshold: float
+) -> Image.Image:
+    """Return up to COLUMNS * ROWS of the pictures, the highest confidence first, accepted ones framed in red."""
+    numbers = sorted(range(len(pictures)), key=lambda number: -max(probabilities[number]))[: COLUMNS * ROWS]
+    cell = SIDE + 2 * FRAME
+    rows = -(-len(numbers) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * cell, rows * cell), NOT_ACCEPTED)
+    for position, number in enumerate(numbers):
+        row, column = divmod(position, COLUMNS)
+        # Nearest, to show the pixels that the network gets.
+        enlarged = pictures[number].resize((SIDE, SIDE), Image.Resampling.NEAREST)
+        color = ACCEPTED if is_accepted(probabilities[number], threshold) else NOT_ACCEPTED
+        sheet.paste(ImageOps.expand(enlarged, FRAME, color), (column * cell, row * cell))
+    return sheet
+
+
 def mean(values: Sequence[float]) -> float | None:
-    """Return the mean, rounded to 4 decimals; None of nothing."""
+    """Return the mean, rounded to 4 decimals; None without values."""
     return round(sum(values) / len(values), 4) if values else None
 
 
@@ -200,24 +182,21 @@ def show(found: dict[str, dict[str, Any]], console: Console) -> None:
         table.add_column("pictures of")
         for column in ("pictures", "accepted", "95 % interval", "mean confidence"):
             table.add_column(column, justify="right")
-        table.add_column("mostly called")
+        table.add_column("most frequent class")
+        test = model["test_pictures"]
         for kind, row in model["kinds"].items():
             table.add_row(kind, *_cells(row))
         table.add_section()
         table.add_row("neither, all kinds", "", percent(model["accepted_share"]))
-        table.add_row("kinds unlike training's", "", percent(model["accepted_share_unlike_training"]))
-        table.add_section()
-        test = model["test_pictures"]
+        table.add_row("kinds unlike training's", "", percent(model["accepted_share_unlike_training"]), end_section=True)
         table.add_row("its classes (test)", *_cells(test))
         console.print(table)
-        console.print(
-            f"Test pictures: {percent(test['accuracy'])} right,"
-            f" {percent(test['accuracy_accepted'])} of the accepted ones."
-        )
+        accuracy, accuracy_accepted = percent(test["accuracy"]), percent(test["accuracy_accepted"])
+        console.print(f"Test pictures: {accuracy} right, {accuracy_accepted} of the accepted ones.")
 
 
 def percent(value: float | None) -> str:
-    """Put a share in words."""
+    """Write a share as a percentage."""
     return "-" if value is None else f"{100 * value:.1f} %"
 
 

@@ -1,7 +1,7 @@
-"""Every hostile picture, uploaded into the deployed workflow: it ends as stated, and nothing else.
+"""Every hostile picture, uploaded into the deployed workflow, ends once and as stated.
 
-The endpoint serves the project's own serving code with a small model. What each case
-costs is measured in processes of its own, as `python -m benchmarks.hostile` does.
+The endpoint serves the project's own serving code with a small model. The cost of each case is measured as
+`python -m benchmarks.hostile` does.
 """
 
 import io
@@ -18,8 +18,8 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 
 from benchmarks.hostile import measure, memory_settings
-from benchmarks.hostile_pictures.apart import peak_rss_mib
-from benchmarks.hostile_pictures.corpus import CLASSIFIED, REFUSED, Case, cases, of_the_endpoint
+from benchmarks.hostile_pictures.corpus import CLASSIFIED, REFUSED, Case, cases, endpoint_outcomes
+from benchmarks.hostile_pictures.isolation import peak_rss_mib
 from benchmarks.hostile_pictures.model import write_model
 from common.settings import project
 from tests.integration import sagemaker_requests
@@ -30,14 +30,14 @@ from tests.integration.workflow_stack import Stack
 from training.container.picture_model import network
 from training.container.picture_model.serving_code import copy_serving_code
 
-ALL_SECONDS = 300  # for all of them; a quarter of it on an idle machine with 2 cores
-AT_ONCE = 8  # as many uploads
+TIMEOUT_SECONDS = 300  # for all cases; an idle machine with 2 cores needs a quarter of it
+CONCURRENCY = 8
 PICTURE_MIB = 4 * network.MAX_PIXELS / 2**20  # the largest picture: Pillow takes 4 bytes a pixel
 
 
 @pytest.fixture(scope="module")
 def serving(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    """The workflow with an endpoint that serves what the project serves on AWS."""
+    """The workflow with an endpoint that serves the project's serving code."""
     folder = tmp_path_factory.mktemp("model")
     write_model(folder)
     copy_serving_code(folder / "code")
@@ -47,19 +47,11 @@ def serving(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
             tar.add(file, file.name)
     uri = sagemaker_requests.put(stack.aws, "hostile/model.tar.gz", archive.getvalue())
     sagemaker = stack.aws.client("sagemaker")
-    sagemaker.create_model(
-        ModelName="hostile",
-        ExecutionRoleArn=ROLE,
-        PrimaryContainer={
-            "Image": "test",
-            "ModelDataUrl": uri,
-            "Environment": {"SAGEMAKER_PROGRAM": "inference.py"},
-        },
-    )
-    variant = {"VariantName": "AllTraffic", "ModelName": "hostile", "InitialInstanceCount": 1}
+    container = {"Image": "test", "ModelDataUrl": uri, "Environment": {"SAGEMAKER_PROGRAM": "inference.py"}}
+    sagemaker.create_model(ModelName="hostile", ExecutionRoleArn=ROLE, PrimaryContainer=container)
+    variant = {"VariantName": "AllTraffic", "ModelName": "hostile", "InstanceType": "ml.m5.large"}
     sagemaker.create_endpoint_config(
-        EndpointConfigName="hostile",
-        ProductionVariants=[variant | {"InstanceType": "ml.m5.large"}],
+        EndpointConfigName="hostile", ProductionVariants=[variant | {"InitialInstanceCount": 1}]
     )
     sagemaker.update_endpoint(EndpointName=project().endpoint_name, EndpointConfigName="hostile")
     settled = sagemaker_requests.settled_endpoint(stack.aws, project().endpoint_name)
@@ -69,68 +61,58 @@ def serving(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
 
 def upload(stack: Stack) -> None:
     """Put every case into the bucket, under its own key."""
-    s3 = stack.aws.client("s3", max_pool_connections=AT_ONCE)
-
-    def put(case: Case) -> None:
-        s3.put_object(Bucket=stack.outputs["PicturesBucketName"], Key=case.key, Body=case.body)
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(put, cases()))
+    s3 = stack.aws.client("s3", max_pool_connections=CONCURRENCY)
+    bucket = stack.outputs["PicturesBucketName"]
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
+        list(pool.map(lambda case: s3.put_object(Bucket=bucket, Key=case.key, Body=case.body), cases()))
 
 
-def recorded(stack: Stack) -> list[str]:
-    """Return the key of every accepted answer that is in the table."""
+def accepted_keys(stack: Stack) -> list[str]:
+    """Return the key of every prediction in the table, all of which must be accepted."""
     pages = stack.aws.client("dynamodb").get_paginator("scan")
-    items = [
-        item
-        for page in pages.paginate(TableName=stack.outputs["PredictionsTableName"], ConsistentRead=True)
-        for item in page["Items"]
-    ]
+    table = stack.outputs["PredictionsTableName"]
+    items = pages.paginate(TableName=table, ConsistentRead=True).build_full_result()["Items"]
     assert {item["outcome"]["S"] for item in items} <= {"accepted"}
     prefix = f"s3://{stack.outputs['PicturesBucketName']}/"
     return [item["picture"]["S"].removeprefix(prefix) for item in items]
 
 
+def command_lines(stack: Stack) -> dict[int, str]:
+    """Return the command line of each process of the stack, by its id."""
+    return {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in processes([str(stack.aws.state)])}
+
+
 def serving_processes(stack: Stack) -> set[int]:
     """Return the ids of the processes that serve the endpoint."""
-    return {
-        pid
-        for pid in processes([str(stack.aws.state)])
-        if "serving_host.py" in Path(f"/proc/{pid}/cmdline").read_text()
-    }
+    return {pid for pid, command in command_lines(stack).items() if "serving_host.py" in command}
 
 
 def peaks_mib(stack: Stack) -> dict[str, float]:
     """Return the peak resident memory of each function and of the endpoint, of any process."""
-    names = [*memory_settings(), "serving_host.py"]
-    found = dict.fromkeys(names, 0.0)
-    for pid in processes([str(stack.aws.state)]):
-        command = Path(f"/proc/{pid}/cmdline").read_text()
-        for name in names:
+    peaks = dict.fromkeys([*memory_settings(), "serving_host.py"], 0.0)
+    for pid, command in command_lines(stack).items():
+        for name in peaks:
             if name in command:
-                found[name] = max(found[name], peak_rss_mib(str(pid)))
-    return found
+                peaks[name] = max(peaks[name], peak_rss_mib(str(pid)))
+    return peaks
 
 
 def executions(stack: Stack) -> Counter[str]:
     """Count the executions by their status."""
     pages = stack.aws.client("stepfunctions").get_paginator("list_executions")
-    return Counter(
-        execution["status"]
-        for page in pages.paginate(stateMachineArn=stack.outputs[PICTURE])
-        for execution in page["executions"]
-    )
+    found = pages.paginate(stateMachineArn=stack.outputs[PICTURE]).build_full_result()["executions"]
+    return Counter(execution["status"] for execution in found)
 
 
 @pytest.mark.parity("s3-keys", "lambda-error-names")
-def test_every_picture_ends_as_stated_and_once(serving):
+def test_uploaded_cases_end_once_as_stated(serving):
     before = serving_processes(serving)
     failures = Mailbox(serving, serving.failures)
     upload(serving)
-    deadline = time.monotonic() + ALL_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         notifications: list[dict[str, Any]] = failures.all()
-        ended = [(key, CLASSIFIED) for key in recorded(serving)]
+        ended = [(key, CLASSIFIED) for key in accepted_keys(serving)]
         ended += [(body["s3_key"], body["error"]["Error"]) for body in notifications]
         if len(ended) >= len(cases()) or time.monotonic() > deadline:
             break
@@ -142,10 +124,10 @@ def test_every_picture_ends_as_stated_and_once(serving):
     wait_until(lambda: not executions(serving)["RUNNING"])
     assert executions(serving) == {"SUCCEEDED": classified, "FAILED": len(cases()) - classified}
     assert len(before) == 1
-    assert serving_processes(serving) == before  # it was never started again
+    assert serving_processes(serving) == before  # the endpoint was never restarted
     peaks = peaks_mib(serving)
     assert all(30 < peaks[name] < most for name, most in memory_settings().items()), peaks
-    # Torch and the model, and for each of its threads the largest picture, decoded and copied.
+    # Torch and the model, and for each thread the largest picture, decoded and copied.
     assert peaks["serving_host.py"] < 400 + (os.cpu_count() or 1) * 4 * PICTURE_MIB, peaks
     asked = {
         body["s3_key"] for body in notifications if entered(serving, body["execution_arn"], "Image Classification")
@@ -156,29 +138,28 @@ def test_every_picture_ends_as_stated_and_once(serving):
 @pytest.mark.parity("endpoint-model", "invoke-model-error")
 def test_endpoint_called_directly_gives_the_stated_outcome(serving):
     runtime = serving.aws.client("sagemaker-runtime", retries={"total_max_attempts": 1})
+    name = project().endpoint_name
     pictures = {case.body: case for case in cases()}
 
     def ask(case: Case) -> str:
         try:
-            answer = runtime.invoke_endpoint(
-                EndpointName=project().endpoint_name, Body=case.body, ContentType="image/png"
-            )
+            answer = runtime.invoke_endpoint(EndpointName=name, Body=case.body, ContentType="image/png")
         except ClientError as error:
             service = error.response["ResponseMetadata"]["HTTPStatusCode"]
             return str(error.response.get("OriginalStatusCode", service))
         return str(answer["ResponseMetadata"]["HTTPStatusCode"])
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
         answers = dict(zip(pictures, pool.map(ask, pictures.values()), strict=True))
-    wrong = {case.name: answers[body] for body, case in pictures.items() if answers[body] not in of_the_endpoint(case)}
-    assert wrong == {}
+    unexpected = [(c.name, answers[body]) for body, c in pictures.items() if answers[body] not in endpoint_outcomes(c)]
+    assert unexpected == []
 
 
 @pytest.mark.parity("lambda-memory")
-def test_no_case_takes_more_memory_than_there_is():
+def test_measured_cases_end_as_stated_within_the_memory():
     report = measure(Console(quiet=True))
     assert report["not_as_stated"] == []
     assert report["cases"] == report["as_stated"] == len(cases())
     assert report["function"]["worst_peak_mib"] < report["function_memory_size_mib"]
-    # The picture as it is decoded and once more: turned, or laid on white; with its mask and rows.
+    # The picture decoded, and a copy: rotated, or composed onto white, with its mask and rows.
     assert 2 * PICTURE_MIB < report["endpoint"]["worst_added_mib"] < 4 * PICTURE_MIB
