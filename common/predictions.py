@@ -1,7 +1,8 @@
 """The prediction of one version of a picture: its key, its item in the predictions table, its outcome.
 
 The state machine and the review page write the items; the function Filter Low Confidence applies the acceptance rule.
-State machine and function import nothing of the project: tests/unit/common/test_predictions.py holds both to the names and the rule below.
+State machine and function import nothing of the project: tests/unit/common/test_predictions.py holds both to the names
+and the rule below.
 """
 
 from collections.abc import Mapping, Sequence

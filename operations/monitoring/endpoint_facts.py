@@ -54,7 +54,7 @@ class Baseline:
 def endpoint_captures(session: Any, endpoint: str) -> str:
     """Return the S3 address that an endpoint's captures go to.
 
-    For a deleted endpoint, return the project's default address, which is wrong if it was created with another --bucket.
+    For a deleted endpoint, that is the project's default address: wrong if it was created with another --bucket.
     Raises ExpectedError where the account cannot be determined.
     """
     region = check_region(session)
