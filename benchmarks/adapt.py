@@ -6,11 +6,8 @@ are in neither training nor calibration.
 
 import argparse
 import platform
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import machine
-from benchmarks.runs import TrainingRun, spread, train
-from common import settings
+from benchmarks.runs import FOLDER, WORK, Task, TrainingRun, spread, stage, train
 from common.arguments import positive_integer
 from common.command import run_command
-from common.errors import ExpectedError
 from common.metrics import wilson_interval
 from common.predictions import is_accepted
 from common.reports import write_json
 from common.waiting import make_console
 from training.evaluation.pictures import staged_pictures
-
-FOLDER = settings.REPORTS_FOLDER / "bench"
-WORK = Path("data/bench")  # staged pictures and models, which are large
-
-
-class StagingFailedError(ExpectedError):
-    """stage_data failed; its message is above."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A data set to draw and to train on.
-
-    `size` is stage_data's --size, `count` is pictures per class, `input_size` is the network's in pixels.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    size: str
-    count: int
-    input_size: int
-
 
 TASKS = (
     Task("five-classes", ("bicycle", "bus", "car", "motorcycle", "truck"), "32", 300, 32),
@@ -114,18 +87,6 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     report = chosen | {"tasks": found, "machine": f"{machine()}, Python {platform.python_version()}"}
     write_json(arguments.report, report)
     show(found, console)
-
-
-def stage(task: Task, work: Path) -> tuple[Path, float]:
-    """Draw the pictures, unless an earlier run did; return their folder and the seconds. Raises StagingFailedError."""
-    staged = work / task.name / "staged"
-    options = ["--count", str(task.count), "--size", task.size, "--classes", *task.classes]
-    command = [sys.executable, "-m", "training.stage_data", "synthetic", "--no-upload", "--out", str(staged), *options]
-    start = time.monotonic()
-    # Not captured: stage_data shows its progress.
-    if subprocess.run(command, check=False).returncode:  # noqa: S603  our own
-        raise StagingFailedError(f"The pictures of {task.name} could not be staged: see above.")
-    return staged, time.monotonic() - start
 
 
 def measure(model: Path, staged: Path) -> dict[str, Any]:

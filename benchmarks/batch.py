@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import machine
-from benchmarks.runs import median_and_range
+from benchmarks.runs import FOLDER, median_and_range
 from common import settings
 from common.arguments import positive_integer
 from common.command import run_command
@@ -31,7 +31,6 @@ from common.stack import stack_outputs
 from common.waiting import make_console
 from demo.session import LaptopSession, add_port_argument
 
-FOLDER = settings.REPORTS_FOLDER / "bench"
 REPORT = FOLDER / "batch.json"
 CONCURRENCY = 50  # MyBatchStateMachine's: 5 children with 10 pictures each
 EPOCHS, PICTURES_PER_CLASS = 60, 300  # a model that accepts most pictures, trained within a minute

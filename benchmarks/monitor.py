@@ -22,8 +22,7 @@ from rich.table import Table
 
 from benchmarks.classifier import png
 from benchmarks.machine import machine
-from benchmarks.runs import spread
-from common import settings
+from benchmarks.runs import FOLDER, WORK, spread
 from common.arguments import positive_integer
 from common.command import run_command
 from common.errors import ExpectedError
@@ -33,8 +32,6 @@ from common.waiting import make_console
 from local.sagemaker.data_capture import CapturedInvocation, capture_line
 from training.sources.synthetic import draw_picture
 
-REPORT = settings.REPORTS_FOLDER / "bench" / "monitor.json"
-WORK = Path("data/bench/monitor")
 CLASSES = ("bicycle", "motorcycle")
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 LINES_PER_FILE = 1_000
@@ -73,8 +70,20 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--side", type=positive_integer, default=32, help="of a picture, pixels (default: 32)")
     add("--runs", type=positive_integer, default=3, help="of each layout (default: 3)")
     add("--baseline", default="none", metavar="LOCATION", help="passed to operations.monitor (default: none)")
-    add("--work", type=Path, default=WORK, metavar="FOLDER", help="where captures are kept (default: %(default)s)")
-    add("--report", type=Path, default=REPORT, metavar="FILE", help="the figures, as JSON (default: %(default)s)")
+    add(
+        "--work",
+        type=Path,
+        default=WORK / "monitor",
+        metavar="FOLDER",
+        help="where captures are kept (default: %(default)s)",
+    )
+    add(
+        "--report",
+        type=Path,
+        default=FOLDER / "monitor.json",
+        metavar="FILE",
+        help="the figures, as JSON (default: %(default)s)",
+    )
     return parser.parse_args(argv)
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from common import settings
 from common.account import check_credentials, check_region
-from common.arguments import inner_share, positive_integer
+from common.arguments import add_endpoint_argument, inner_share, positive_integer
 from common.arguments import share as share_argument
 from common.command import run_command
 from common.progress import progress_bar
@@ -40,9 +40,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description="Send a staged split to the endpoint and write accuracy, confusion matrix and"
         " per-class figures, the calibration of the confidence, and the error and coverage of a threshold.",
     )
-    parser.add_argument(
-        "--endpoint", default=settings.project().endpoint_name, help="endpoint's name (default: %(default)s)"
-    )
+    add_endpoint_argument(parser)
     parser.add_argument(
         "--staged", type=Path, default=settings.STAGED_FOLDER, help="folder of staged pictures (default: %(default)s)"
     )

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.account import check_credentials, check_region
-from common.arguments import inner_share
+from common.arguments import add_bucket_argument, inner_share
 from common.command import run_command
 from common.labels.label import NEITHER
 from common.progress import progress_bar
@@ -78,7 +78,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--cache", type=Path, default=Path("data/cache"), help="folder of downloads (default: %(default)s)"
     )
-    parser.add_argument("--bucket", help=f"S3 bucket ({default_bucket('ACCOUNT', 'REGION')})")
+    add_bucket_argument(parser)
     parser.add_argument("--no-upload", action="store_true", help="write the folder only")
     parser.add_argument(
         "--labels",

@@ -34,7 +34,7 @@ def _no_call(figures: Mapping[str, Any]) -> str:
     if not figures["lines"] and not figures["files_left_out"]:
         return f"Nothing has been captured at {figures['captures']} yet: captures arrive some minutes after the calls."
     return (
-        f"No call in the time asked for is captured at {figures['captures']} (calls of other times:"
+        f"No call in the requested period has been captured at {figures['captures']} (calls of other times:"
         f" {figures['outside']:,}; files of other hours, not read: {figures['files_left_out']:,})."
     )
 
