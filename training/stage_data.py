@@ -39,7 +39,7 @@ from training.sources.source import (
 )
 from training.sources.synthetic import synthetic_source
 from training.staging.bucket import THREADS, ensure_bucket, sync, upload_file
-from training.staging.folder import MANIFEST, ForeignFolderError, StagedFolder, overlap
+from training.staging.folder import MANIFEST, StagedFolder, StagedFolderError, overlap
 from training.staging.splits import SPLITS, Candidate, admit_to_training, assign_splits, pixel_hash
 
 CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
@@ -66,56 +66,39 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m training.stage_data",
         description="Stage pictures for training: split, convert to PNG, checksum, copy to S3.",
     )
-    parser.add_argument(
-        "source",
-        help="synthetic (drawn here), cifar100 (downloads 169 MB, about an hour: its host is slow),"
-        " an archive of the layout of cifar-100-python.tar.gz, or a folder of <class>/<picture>",
+    add = parser.add_argument
+    source_help = (
+        "synthetic (drawn here), cifar100 (downloads 169 MB, about an hour: its host is slow), an archive of the layout"
+        " of cifar-100-python.tar.gz, or a folder of <class>/<picture>"
     )
-    parser.add_argument(
-        "--classes", nargs="+", metavar="NAME", help="classes to stage (default: bicycle motorcycle; of a folder: all)"
-    )
-    parser.add_argument("--out", type=Path, default=STAGED_FOLDER, help="folder to write (default: %(default)s)")
-    parser.add_argument(
-        "--cache", type=Path, default=Path("data/cache"), help="folder of downloads (default: %(default)s)"
-    )
+    add("source", help=source_help)
+    classes_help = "classes to stage (default: bicycle motorcycle; of a folder: all)"
+    add("--classes", nargs="+", metavar="NAME", help=classes_help)
+    add("--out", type=Path, default=STAGED_FOLDER, help="folder to write (default: %(default)s)")
+    add("--cache", type=Path, default=Path("data/cache"), help="folder of downloads (default: %(default)s)")
     add_bucket_argument(parser)
-    parser.add_argument("--no-upload", action="store_true", help="write the folder only")
-    parser.add_argument(
-        "--labels",
-        metavar="WHERE",
-        help="also train on pictures that people decided on the review page: s3://BUCKET/PREFIX, a"
-        f" folder of labels, or {PROJECT} for those in the project's own bucket (default: none)",
+    add("--no-upload", action="store_true", help="write the folder only")
+    labels_help = (
+        "also train on pictures that people decided on the review page: s3://BUCKET/PREFIX, a folder of labels, or"
+        f" {PROJECT} for those in the project's own bucket (default: none)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the split and of the drawings (default: %(default)s)")
-    parser.add_argument(
-        "--validation-share",
-        type=inner_share,
-        default=0.15,
-        help="fraction of each class's pictures, without those of the test split, sent to training in a separate"
-        " channel, which training joins with the other (default: %(default)s)",
+    add("--labels", metavar="WHERE", help=labels_help)
+    add("--seed", type=int, default=0, help="of the split and of the drawings (default: %(default)s)")
+    validation_help = (
+        "fraction of each class's pictures, without those of the test split, sent to training in a separate channel,"
+        " which training joins with the other (default: %(default)s)"
     )
-    parser.add_argument(
-        "--test-share",
-        type=inner_share,
-        default=0.15,
-        help="fraction of each class's pictures held out to measure the model; an archive has its"
-        " own test pictures (default: %(default)s)",
+    add("--validation-share", type=inner_share, default=0.15, help=validation_help)
+    test_help = (
+        "fraction of each class's pictures held out to measure the model; an archive has its own test pictures"
+        " (default: %(default)s)"
     )
-    parser.add_argument(
-        "--long-side",
-        type=_at_least(16),
-        default=640,
-        help="of a folder: shrink larger photos to this, in pixels (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--count", type=_at_least(3), default=300, help="of synthetic: pictures per class (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--size",
-        type=_size,
-        default=(32, 32),
-        help="of synthetic: side in pixels, or WIDTHxHEIGHT as in 640x480 (default: 32)",
-    )
+    add("--test-share", type=inner_share, default=0.15, help=test_help)
+    long_side_help = "of a folder: shrink larger photos to this, in pixels (default: %(default)s)"
+    add("--long-side", type=_at_least(16), default=640, help=long_side_help)
+    add("--count", type=_at_least(3), default=300, help="of synthetic: pictures per class (default: %(default)s)")
+    size_help = "of synthetic: side in pixels, or WIDTHxHEIGHT as in 640x480 (default: 32)"
+    add("--size", type=_size, default=(32, 32), help=size_help)
     arguments = parser.parse_args(argv)
     if arguments.validation_share + arguments.test_share >= 1:
         parser.error("--validation-share and --test-share leave nothing to train on")
@@ -201,7 +184,7 @@ def stage(arguments: argparse.Namespace, console: Console) -> None:
 def check_source(arguments: argparse.Namespace) -> None:
     """Check that the source exists and that a folder is not staged into itself.
 
-    Raises SourceMissingError, ForeignFolderError.
+    Raises SourceMissingError, StagedFolderError.
     """
     name: str = arguments.source
     if name in DRAWN_OR_DOWNLOADED:
@@ -209,7 +192,7 @@ def check_source(arguments: argparse.Namespace) -> None:
     if not Path(name).exists():
         raise SourceMissingError(f"{name} does not exist: give an archive, a folder, synthetic or cifar100.")
     if Path(name).is_dir() and overlap(Path(name), arguments.out):
-        raise ForeignFolderError(f"{arguments.out} and {name} lie one within the other: give another --out.")
+        raise StagedFolderError(f"{arguments.out} and {name} lie one within the other: give another --out.")
 
 
 def open_source(arguments: argparse.Namespace, console: Console) -> Source:

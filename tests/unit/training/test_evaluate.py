@@ -28,7 +28,7 @@ from tests.unit.training.model_archives import MODEL_DATA, add_served_model, hel
 from training import stage_data
 from training.evaluate import default_class_names, main
 from training.evaluation import predictions as predictions_module
-from training.evaluation.pictures import NothingToEvaluateError, StagedPictureError, staged_pictures
+from training.evaluation.pictures import SplitError, staged_pictures
 from training.evaluation.predictions import (
     EndpointNotFoundError,
     EndpointPrediction,
@@ -333,13 +333,13 @@ def test_staged_pictures_with_a_changed_file_names_it(staged, damage):
     path = next((staged / "test" / "bicycle").iterdir())
     damage(path)
 
-    with pytest.raises(StagedPictureError, match=path.name):
+    with pytest.raises(SplitError, match=path.name):
         staged_pictures(staged, "test")
 
 
 def test_staged_pictures_of_an_empty_split_fails(tmp_path):
     (tmp_path / "manifest.json").write_text('{"files": {}}')
-    with pytest.raises(NothingToEvaluateError, match="no pictures of the validation split"):
+    with pytest.raises(SplitError, match="no pictures of the validation split"):
         staged_pictures(tmp_path, "validation")
 
 
