@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.machine import machine
 from benchmarks.runs import FOLDER, WORK, Task, TrainingRun, spread, stage, train
@@ -21,6 +20,7 @@ from common.command import run_command
 from common.metrics import wilson_interval
 from common.predictions import is_accepted
 from common.reports import write_json
+from common.tables import figures_table
 from common.waiting import make_console
 from training.evaluation.pictures import staged_pictures
 
@@ -112,9 +112,8 @@ def measure(model: Path, staged: Path) -> dict[str, Any]:
 
 def show(found: dict[str, dict[str, Any]], console: Console) -> None:
     """Print a row for each data set."""
-    table = Table("data", title="The same scripts on other data")
-    for column in ("classes", "pictures", "size", "input", "accuracy", "least to most", "seconds"):
-        table.add_column(column, justify="right")
+    headings = ("data", "classes", "pictures", "size", "input", "accuracy", "least to most", "seconds")
+    table = figures_table(*headings, title="The same scripts on other data")
     for name, task in found.items():
         accuracy, seconds = task["accuracy"], task["seconds"]
         table.add_row(

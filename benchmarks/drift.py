@@ -98,9 +98,7 @@ class Pool:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a table and write the report."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    return run_command("drift", lambda: run(arguments, console), "no report was written")
+    return run_command("drift", lambda: run(parse_arguments(argv), make_console()), "no report was written")
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

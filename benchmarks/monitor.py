@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.classifier import png
 from benchmarks.machine import machine
@@ -28,6 +27,7 @@ from common.command import run_command
 from common.errors import ExpectedError
 from common.progress import progress_bar
 from common.reports import write_json
+from common.tables import figures_table
 from common.waiting import make_console
 from local.sagemaker.data_capture import CapturedInvocation, capture_line
 from training.sources.synthetic import draw_picture
@@ -51,9 +51,7 @@ class MonitorFailedError(ExpectedError):
 
 def main(argv: list[str] | None = None) -> int:
     """Measure; print a table and write the report."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    return run_command("monitor", lambda: run(arguments, console), "no report was written")
+    return run_command("monitor", lambda: run(parse_arguments(argv), make_console()), "no report was written")
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -207,9 +205,8 @@ def session_bytes(session: int) -> int:
 
 def show(report: dict[str, Any], kinds: dict[str, dict[str, Any]], console: Console) -> None:
     """Print the figures."""
-    table = Table(title=f"Captured calls on {report['machine']}")
-    for heading in ("captures", "calls", "files", "seconds", "most", "peak memory"):
-        table.add_column(heading, justify="left" if heading == "captures" else "right")
+    headings = ("captures", "calls", "files", "seconds", "most", "peak memory")
+    table = figures_table(*headings, title=f"Captured calls on {report['machine']}")
     for name, kind in kinds.items():
         table.add_row(
             name,

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from common.account import check_credentials, check_region
 from common.arguments import add_bucket_argument, inner_share
@@ -23,6 +22,7 @@ from common.command import run_command
 from common.labels.label import NEITHER
 from common.progress import progress_bar
 from common.settings import STAGED_FOLDER, STAGED_PREFIX, default_bucket
+from common.tables import figures_table
 from common.waiting import make_console
 from training.container.picture_model.near_duplicates import difference_hash
 from training.sources.archive import archive_source
@@ -297,10 +297,7 @@ def _print_list(console: Console, heading: str, names: Sequence[str]) -> None:
 
 
 def _print_result(console: Console, manifest: dict[str, Any], lines: Sequence[tuple[str, str]]) -> None:
-    table = Table(title="Staged pictures")
-    table.add_column("split")
-    for name in manifest["classes"]:
-        table.add_column(name, justify="right")
+    table = figures_table("split", *manifest["classes"], title="Staged pictures")
     for split in SPLITS:
         table.add_row(split, *(str(manifest["counts"][split][n]) for n in manifest["classes"]))
     console.print(table)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from common.metrics import quantile, share, wilson_interval
 from common.predictions import ACCEPTED, FAILED, REVIEW
+from common.tables import figures_table
 from operations.sending.arrivals import AS_IT_IS, Arrival
 from operations.sending.odd_pictures import KINDS
 
@@ -148,10 +149,6 @@ def show(console: Console, report: dict[str, Any], arrivals: Sequence[Arrival]) 
     _show_notes(console, report, arrivals)
 
 
-def _table(title: str, first: str, *figures: str) -> Table:
-    return Table(first, *(Column(heading, justify="right") for heading in figures), title=title)
-
-
 def _outcome_table(report: dict[str, Any]) -> Table:
     rows = [(f"accepted as {label}", n) for label, n in report["accepted_by_label"].items()]
     rows += [("review", report["review"])] if report["followed"] else []
@@ -165,7 +162,7 @@ def _outcome_table(report: dict[str, Any]) -> Table:
     rows.append((no_answer, report["no_answer"]))
     rows += [(f"upload failed: {error}", n) for error, n in report["upload_failed_by_error"].items()]
     rows += [("not sent", report["not_sent"])] if report["not_sent"] else []
-    table = _table("Outcomes", "outcome", "pictures", "share")
+    table = figures_table("outcome", "pictures", "share", title="Outcomes")
     total = report["pictures"]
     for name, number in rows:
         table.add_row(name, str(number), f"{number / total:.1%}" if total else "-")
@@ -176,7 +173,7 @@ def _outcome_table(report: dict[str, Any]) -> Table:
 
 def _kind_table(report: dict[str, Any]) -> Table:
     counts = ("pictures", ACCEPTED, REVIEW, FAILED, NO_ANSWER)
-    table = _table("By kind of picture", "kind", *counts, "accuracy of accepted")
+    table = figures_table("kind", *counts, "accuracy of accepted", title="By kind of picture")
     for kind, facts in report["by_kind"].items():
         cells = [str(facts[name.replace(" ", "_")]) for name in counts]
         table.add_row(kind, *cells, _figure(facts["accuracy_accepted"]))
@@ -188,7 +185,7 @@ def _latency_table(report: dict[str, Any]) -> Table:
     if report["followed"]:
         rows |= {f"answer_{name}": f"due until execution's end, {name}" for name in (ACCEPTED, REVIEW, FAILED)}
         rows["answer"] = "due until execution's end, all"
-    table = _table("Latency in seconds", "from, to", "pictures", *LEVELS)
+    table = figures_table("from, to", "pictures", *LEVELS, title="Latency in seconds")
     for name, title in rows.items():
         spread = report["latency_s"][name]
         if spread["count"]:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.reports import write_json
+from common.tables import decimal, figures_table
 from training.endpoint.deployment import threshold_words
 from training.evaluation.plots.confusion import plot_confusion
 from training.evaluation.plots.reliability import plot_reliability
@@ -63,7 +64,7 @@ def show(console: Console, evaluation: dict[str, Any], threshold: EvaluationThre
         ),
         ("Threshold", _threshold_text(threshold)),
         ("Calibration", _calibration_text(evaluation)),
-        ("Latency", f"{_figure(latency['median'])} s median, {_figure(latency['p90'])} s p90"),
+        ("Latency", f"{decimal(latency['median'])} s median, {decimal(latency['p90'])} s p90"),
         ("Errors", f"{evaluation['errors']} pictures without an answer"),
     ):
         console.print(f"{name:11} {text}", markup=False, soft_wrap=True)
@@ -76,18 +77,15 @@ def show(console: Console, evaluation: dict[str, Any], threshold: EvaluationThre
 
 def class_table(evaluation: dict[str, Any]) -> Table:
     """Lay out the figures of each class and the confusion matrix."""
-    table = Table(title=f"{evaluation['endpoint']} on the {evaluation['split']} split")
     matrix = evaluation["confusion_matrix"]
     names = matrix["true_rows_predicted_columns"]
-    for heading in ("true class", "precision", "recall", "F1", "pictures"):
-        table.add_column(heading, justify="left" if heading == "true class" else "right")
-    for name in names:
-        table.add_column(f"as {name}", justify="right")
+    headings = ("true class", "precision", "recall", "F1", "pictures", *(f"as {name}" for name in names))
+    table = figures_table(*headings, title=f"{evaluation['endpoint']} on the {evaluation['split']} split")
     for name, counts in zip(names, matrix["counts"], strict=True):
         facts = evaluation["classes"][name]
         table.add_row(
             name,
-            *(_figure(facts[key]) for key in ("precision", "recall", "f1")),
+            *(decimal(facts[key]) for key in ("precision", "recall", "f1")),
             str(facts["support"]),
             *map(str, counts),
         )
@@ -106,7 +104,7 @@ def _calibration_text(evaluation: dict[str, Any]) -> str:
         return "unknown without an answer"
     return (
         f"expected calibration error {_share(evaluation, 'expected_calibration_error')}; perfectly calibrated answers"
-        f" would show {_figure(evaluation['expected_calibration_error_of_luck'])} on as many pictures"
+        f" would show {decimal(evaluation['expected_calibration_error_of_luck'])} on as many pictures"
     )
 
 
@@ -116,7 +114,3 @@ def _share(evaluation: dict[str, Any], name: str, whole: str = "") -> str:
         return "-"
     low, high = evaluation[f"{name}_interval_95"]
     return f"{evaluation[name]:.3f}{whole} (95 %: {low:.3f} to {high:.3f})"
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
