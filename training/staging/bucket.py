@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from common.errors import none_if_missing
 from common.parallel import run_parallel
 from common.settings import STAGED_PREFIX, project
 from training.sources.source import StageDataError
@@ -92,12 +93,8 @@ def _set_up(s3: Any, bucket: str, tags: list[dict[str, str]]) -> None:
 
 
 def _tags(s3: Any, bucket: str) -> Any:
-    try:
-        return s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "NoSuchTagSet":
-            raise
-        return []
+    answer = none_if_missing(s3.get_bucket_tagging, "NoSuchTagSet", Bucket=bucket)
+    return answer["TagSet"] if answer else []
 
 
 def sync(s3: Any, bucket: str, root: Path, paths: Collection[str], report: Callable[[int, int], None]) -> SyncResult:
