@@ -17,12 +17,12 @@ from typing import Any
 from rich.console import Console
 
 from common.account import check_credentials, check_region
-from common.arguments import add_bucket_argument, inner_share
+from common.arguments import add_bucket_argument, at_least, inner_share
 from common.command import run_command
 from common.labels.label import NEITHER
 from common.progress import progress_bar
 from common.settings import STAGED_FOLDER, STAGED_PREFIX, default_bucket
-from common.tables import figures_table
+from common.tables import figures_table, print_first
 from common.waiting import make_console
 from training.container.picture_model.near_duplicates import difference_hash
 from training.sources.archive import archive_source
@@ -46,7 +46,6 @@ CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
 CIFAR100_MD5 = "eb9058c3a382ffc7106e4002c42a8d85"  # from the same site
 DEFAULT_CLASSES = ["bicycle", "motorcycle"]
 DRAWN_OR_DOWNLOADED = ("synthetic", "cifar100")  # sources that are not a path
-LISTED_AT_MOST = 10  # files listed by name; the rest is counted
 
 
 class SourceMissingError(StageDataError):
@@ -95,8 +94,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--test-share", type=inner_share, default=0.15, help=test_help)
     long_side_help = "of a folder: shrink larger photos to this, in pixels (default: %(default)s)"
-    add("--long-side", type=_at_least(16), default=640, help=long_side_help)
-    add("--count", type=_at_least(3), default=300, help="of synthetic: pictures per class (default: %(default)s)")
+    add("--long-side", type=at_least(16), default=640, help=long_side_help)
+    add("--count", type=at_least(3), default=300, help="of synthetic: pictures per class (default: %(default)s)")
     size_help = "of synthetic: side in pixels, or WIDTHxHEIGHT as in 640x480 (default: 32)"
     add("--size", type=_size, default=(32, 32), help=size_help)
     arguments = parser.parse_args(argv)
@@ -290,10 +289,7 @@ def _print_list(console: Console, heading: str, names: Sequence[str]) -> None:
     """Print how many pictures of a kind there are and the first names; nothing if there are none."""
     if names:
         console.print(f"Pictures {heading}: {len(names)}", markup=False, soft_wrap=True)
-    for name in names[:LISTED_AT_MOST]:
-        console.print(f"  {name}", markup=False, soft_wrap=True)
-    if len(names) > LISTED_AT_MOST:
-        console.print(f"  and {len(names) - LISTED_AT_MOST} more")
+    print_first(console, names)
 
 
 def _print_result(console: Console, manifest: dict[str, Any], lines: Sequence[tuple[str, str]]) -> None:
@@ -310,18 +306,8 @@ def _size(text: str) -> tuple[int, int]:
     if not re.fullmatch(r"\d+(x\d+)?", text):
         raise argparse.ArgumentTypeError(f"{text} is neither a side nor WIDTHxHEIGHT, in pixels")
     width, _, height = text.partition("x")
-    pixels = _at_least(16)
+    pixels = at_least(16)
     return pixels(width), pixels(height or width)
-
-
-def _at_least(least: int) -> Any:
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
-        return value
-
-    return number
 
 
 if __name__ == "__main__":

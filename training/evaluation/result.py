@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.reports import write_json
-from common.tables import decimal, figures_table
+from common.tables import decimal, figures_table, print_first
 from training.endpoint.deployment import threshold_words
 from training.evaluation.plots.confusion import plot_confusion
 from training.evaluation.plots.reliability import plot_reliability
@@ -17,7 +17,6 @@ from training.evaluation.predictions import EndpointPrediction
 from training.evaluation.summary import acceptable, answered
 from training.evaluation.threshold import EvaluationThreshold
 
-LISTED_AT_MOST = 10
 FILES = "evaluation.json, confusion_matrix.png, risk_coverage.png and reliability.png"
 
 
@@ -68,11 +67,8 @@ def show(console: Console, evaluation: dict[str, Any], threshold: EvaluationThre
         ("Errors", f"{evaluation['errors']} pictures without an answer"),
     ):
         console.print(f"{name:11} {text}", markup=False, soft_wrap=True)
-    failed = [p for p in evaluation["predictions"] if p["error"]]
-    for prediction in failed[:LISTED_AT_MOST]:
-        console.print(f"  {prediction['path']}: {prediction['error']}", markup=False, soft_wrap=True)
-    if len(failed) > LISTED_AT_MOST:
-        console.print(f"  and {len(failed) - LISTED_AT_MOST} more, in evaluation.json")
+    failed = [f"{p['path']}: {p['error']}" for p in evaluation["predictions"] if p["error"]]
+    print_first(console, failed, ", in evaluation.json")
 
 
 def class_table(evaluation: dict[str, Any]) -> Table:
