@@ -21,10 +21,9 @@ from rich.console import Console
 
 from benchmarks.classifier import png
 from benchmarks.machine import machine
-from benchmarks.runs import FOLDER, WORK, spread
+from benchmarks.runs import FOLDER, WORK, BenchmarkError, spread
 from common.arguments import positive_integer
 from common.command import run_command
-from common.errors import ExpectedError
 from common.progress import progress_bar
 from common.reports import write_json
 from common.tables import figures_table
@@ -43,10 +42,6 @@ INTERVAL = timedelta(hours=1) / LINES_PER_FILE  # between calls
 DRAWN = 400  # different pictures; drawing one takes as long as reading ten
 POLL_S = 0.1  # between measurements of the memory
 PROMISED = {"seconds": 60.0, "bytes": 1e9}  # on two cores
-
-
-class MonitorFailedError(ExpectedError):
-    """The monitor ended with an exit status other than 0, or lost lines."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -153,7 +148,7 @@ def measure(folder: Path, lines: int, arguments: argparse.Namespace, console: Co
         peaks.append(peak)
         figures = json.loads((out / "monitor.json").read_text(encoding="utf-8"))
         if figures["predictions"] != lines:
-            raise MonitorFailedError(f"{figures['predictions']} predictions of {lines} lines: see {out}.")
+            raise BenchmarkError(f"{figures['predictions']} predictions of {lines} lines: see {out}.")
     sizes = [path.stat().st_size for path in folder.rglob("*.jsonl")]
     return {
         "lines": lines,
@@ -167,7 +162,7 @@ def measure(folder: Path, lines: int, arguments: argparse.Namespace, console: Co
 def run_measured(command: Sequence[str]) -> tuple[float, int]:
     """Run a command; return its seconds and the peak memory of all its processes together, in bytes.
 
-    Memory that processes share counts once (PSS). Raises MonitorFailedError.
+    Memory that processes share counts once (PSS). Raises BenchmarkError.
     """
     began = time.monotonic()
     peak = 0
@@ -184,7 +179,7 @@ def run_measured(command: Sequence[str]) -> tuple[float, int]:
             raise
         output = process.stdout.read() if process.stdout else ""
     if process.returncode:
-        raise MonitorFailedError(f"operations.monitor ended with {process.returncode}: {output}")
+        raise BenchmarkError(f"operations.monitor ended with {process.returncode}: {output}")
     return time.monotonic() - began, peak
 
 

@@ -22,12 +22,8 @@ EPOCH_LINE = re.compile(r"\s*(\d+)/(\d+) ")  # the beginning of train.py's row o
 LOG_LINES_SHOWN = 10
 
 
-class TrainingRunFailedError(ExpectedError):
-    """train.py ended with a status other than 0; the message has its last lines."""
-
-
-class StagingFailedError(ExpectedError):
-    """stage_data failed; its message is above."""
+class BenchmarkError(ExpectedError):
+    """A command that a benchmark runs failed, or its result is incomplete."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +52,19 @@ class TrainingRun:
 
 
 def stage(task: Task, work: Path) -> tuple[Path, float]:
-    """Draw the pictures, unless an earlier run did; return their folder and the seconds. Raises StagingFailedError."""
+    """Draw the pictures, unless an earlier run did; return their folder and the seconds. Raises BenchmarkError."""
     staged = work / task.name / "staged"
     options = ["--count", str(task.count), "--size", task.size, "--classes", *task.classes]
     command = [sys.executable, "-m", "training.stage_data", "synthetic", "--no-upload", "--out", str(staged), *options]
     start = time.monotonic()
     # Not captured: stage_data shows its progress.
     if subprocess.run(command, check=False).returncode:  # noqa: S603  our own
-        raise StagingFailedError(f"The pictures of {task.name} could not be staged: see above.")
+        raise BenchmarkError(f"The pictures of {task.name} could not be staged: see above.")
     return staged, time.monotonic() - start
 
 
 def train(run: TrainingRun, options: Sequence[str], *, console: Console) -> float:
-    """Train and return the seconds from start to end of the process. Raises TrainingRunFailedError."""
+    """Train and return the seconds from start to end of the process. Raises BenchmarkError."""
     command = [sys.executable, str(SOURCE_DIR / "train.py"), "--train", str(run.train)]
     if run.validation:
         command += ["--validation", str(run.validation)]
@@ -92,7 +88,7 @@ def train(run: TrainingRun, options: Sequence[str], *, console: Console) -> floa
             raise
     if process.returncode:
         last = "\n".join(run.log.read_text("utf-8").splitlines()[-LOG_LINES_SHOWN:])
-        raise TrainingRunFailedError(f"{command[1]} ended with {process.returncode}:\n{last}")
+        raise BenchmarkError(f"{command[1]} ended with {process.returncode}:\n{last}")
     return time.monotonic() - start
 
 

@@ -136,7 +136,7 @@ def data_name(staged: Path) -> str:
 
 
 def train_model(staged: Path, console: Console) -> Path:
-    """Train a model for a few epochs; return its folder. Raises TrainingRunFailedError."""
+    """Train a model for a few epochs; return its folder. Raises BenchmarkError."""
     folder = WORK / "model"
     training = TrainingRun("Training", staged / "train", staged / "validation", folder, WORK / "training.log")
     train(training, ["--epochs", str(EPOCHS)], console=console)

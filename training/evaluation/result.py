@@ -91,7 +91,7 @@ def class_table(evaluation: dict[str, Any]) -> Table:
 def _threshold_text(threshold: EvaluationThreshold) -> str:
     reason = threshold_words(threshold.model.recommendation, threshold.model.missing)
     if threshold.source == "--threshold":
-        return f"{threshold.value:g}, as asked. Otherwise: {reason}"
+        return f"{threshold.value:g}, given with --threshold. Otherwise: {reason}"
     return f"{threshold.value:g}. {reason}"
 
 
