@@ -6,50 +6,23 @@ are in neither training nor calibration.
 
 import argparse
 import platform
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.machine import machine
-from benchmarks.runs import TrainingRun, spread, train
-from common import settings
+from benchmarks.runs import FOLDER, WORK, Task, TrainingRun, spread, stage, train
 from common.arguments import positive_integer
 from common.command import run_command
-from common.errors import ExpectedError
 from common.metrics import wilson_interval
 from common.predictions import is_accepted
 from common.reports import write_json
+from common.tables import figures_table
 from common.waiting import make_console
 from training.evaluation.pictures import staged_pictures
-
-FOLDER = settings.REPORTS_FOLDER / "bench"
-WORK = Path("data/bench")  # staged pictures and models, which are large
-
-
-class StagingFailedError(ExpectedError):
-    """stage_data failed; its message is above."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A data set to draw and to train on.
-
-    `size` is stage_data's --size, `count` is pictures per class, `input_size` is the network's in pixels.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    size: str
-    count: int
-    input_size: int
-
 
 TASKS = (
     Task("five-classes", ("bicycle", "bus", "car", "motorcycle", "truck"), "32", 300, 32),
@@ -116,18 +89,6 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     show(found, console)
 
 
-def stage(task: Task, work: Path) -> tuple[Path, float]:
-    """Draw the pictures, unless an earlier run did; return their folder and the seconds. Raises StagingFailedError."""
-    staged = work / task.name / "staged"
-    options = ["--count", str(task.count), "--size", task.size, "--classes", *task.classes]
-    command = [sys.executable, "-m", "training.stage_data", "synthetic", "--no-upload", "--out", str(staged), *options]
-    start = time.monotonic()
-    # Not captured: stage_data shows its progress.
-    if subprocess.run(command, check=False).returncode:  # noqa: S603  our own
-        raise StagingFailedError(f"The pictures of {task.name} could not be staged: see above.")
-    return staged, time.monotonic() - start
-
-
 def measure(model: Path, staged: Path) -> dict[str, Any]:
     """Classify the staged test pictures as the endpoint does; shares in [0, 1]."""
     from benchmarks.classifier import load_model
@@ -151,9 +112,8 @@ def measure(model: Path, staged: Path) -> dict[str, Any]:
 
 def show(found: dict[str, dict[str, Any]], console: Console) -> None:
     """Print a row for each data set."""
-    table = Table("data", title="The same scripts on other data")
-    for column in ("classes", "pictures", "size", "input", "accuracy", "least to most", "seconds"):
-        table.add_column(column, justify="right")
+    headings = ("data", "classes", "pictures", "size", "input", "accuracy", "least to most", "seconds")
+    table = figures_table(*headings, title="The same scripts on other data")
     for name, task in found.items():
         accuracy, seconds = task["accuracy"], task["seconds"]
         table.add_row(

@@ -19,11 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import machine
-from benchmarks.runs import median_and_range
+from benchmarks.runs import FOLDER, BenchmarkError, median_and_range
 from common import settings
 from common.arguments import positive_integer
 from common.command import run_command
-from common.errors import ExpectedError
 from common.parallel import run_parallel
 from common.progress import progress_bar
 from common.reports import write_json
@@ -31,7 +30,6 @@ from common.stack import stack_outputs
 from common.waiting import make_console
 from demo.session import LaptopSession, add_port_argument
 
-FOLDER = settings.REPORTS_FOLDER / "bench"
 REPORT = FOLDER / "batch.json"
 CONCURRENCY = 50  # MyBatchStateMachine's: 5 children with 10 pictures each
 EPOCHS, PICTURES_PER_CLASS = 60, 300  # a model that accepts most pictures, trained within a minute
@@ -43,10 +41,6 @@ FIGURES = {  # of a pair, by the title that the table shows
     "endpoint_pictures_per_s": "bare endpoint, pictures/s",
     "ratio": "batch / bare endpoint",
 }
-
-
-class BatchFailedError(ExpectedError):
-    """The batch did not end with a summary of every picture."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -115,7 +109,7 @@ def measure_pair(
 def time_batch(session: LaptopSession, outputs: dict[str, str], bodies: list[bytes]) -> tuple[float, dict[str, Any]]:
     """Upload the pictures below a new prefix and run the batch over it.
 
-    Returns the seconds from the execution's start to its end, and its output. Raises BatchFailedError.
+    Returns the seconds from the execution's start to its end, and its output. Raises BenchmarkError.
     """
     bucket, prefix = outputs["PicturesBucketName"], f"bench/{uuid.uuid4()}/"  # outside the inbox: no event starts
     s3, stepfunctions = session.client("s3"), session.client("stepfunctions")
@@ -133,15 +127,15 @@ def time_batch(session: LaptopSession, outputs: dict[str, str], bodies: list[byt
     with progress_bar(session.console, "Batch") as report:
         while (execution := stepfunctions.describe_execution(executionArn=arn))["status"] == "RUNNING":
             if time.monotonic() > deadline:
-                raise BatchFailedError(f"The batch did not end in time: {arn}")
+                raise BenchmarkError(f"The batch did not end in time: {arn}")
             report(*batch_progress(stepfunctions, arn))
             time.sleep(POLL_SECONDS)
     if execution["status"] != "SUCCEEDED":
-        raise BatchFailedError(f"The batch ended {execution['status']}: {execution.get('cause')}")
+        raise BenchmarkError(f"The batch ended {execution['status']}: {execution.get('cause')}")
     summary = json.loads(execution["output"])
     outcomes = summary["accepted"] + summary["review"] + summary["failed"]
     if not summary["found"] == outcomes == len(bodies) or summary["failed"]:
-        raise BatchFailedError(f"Not all {len(bodies)} pictures have an answer: {summary}")
+        raise BenchmarkError(f"Not all {len(bodies)} pictures have an answer: {summary}")
     return (execution["stopDate"] - execution["startDate"]).total_seconds(), summary
 
 

@@ -2,9 +2,6 @@
 
 import io
 import json
-import tarfile
-import tempfile
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +20,7 @@ from training.container.picture_model.network import (
     load_classifier,
     resize_picture,
 )
-from training.endpoint.model_artifact import unpack
+from training.endpoint.model_artifact import MissingModelError, ModelArtifactError, extracted_members
 
 __all__ = ["Classifier", "LoadedModel", "NoModelError", "decode_picture", "load_model", "png"]
 
@@ -59,19 +56,11 @@ class LoadedModel:
 def load_model(path: Path) -> LoadedModel:
     """Load the model in a folder of train.py's, or in a model.tar.gz. Raises NoModelError."""
     try:
-        if path.is_dir():
-            return _load(path)
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in unpack(path.read_bytes(), (METADATA_FILE, WEIGHTS_FILE)).items():
-                Path(folder, name).write_bytes(content)
-            return _load(Path(folder))
-    except (OSError, ModelFilesError, tarfile.TarError, zlib.error, EOFError) as error:
+        with extracted_members(path, (METADATA_FILE, WEIGHTS_FILE)) as folder:
+            classifier = load_classifier(folder, torch.device("cpu"))
+            return LoadedModel(classifier, json.loads((folder / METADATA_FILE).read_text("utf-8")))
+    except (OSError, ModelFilesError, MissingModelError, ModelArtifactError) as error:
         raise NoModelError(f"{path} holds no model that can be loaded: {error}") from error
-
-
-def _load(folder: Path) -> LoadedModel:
-    classifier = load_classifier(folder, torch.device("cpu"))
-    return LoadedModel(classifier, json.loads((folder / METADATA_FILE).read_text("utf-8")))
 
 
 def png(picture: Image.Image) -> bytes:

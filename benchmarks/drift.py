@@ -21,10 +21,9 @@ from PIL import Image, ImageFilter
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.adapt import FOLDER, WORK, Task, stage
 from benchmarks.classifier import png
 from benchmarks.machine import machine
-from benchmarks.runs import TrainingRun, train
+from benchmarks.runs import FOLDER, WORK, Task, TrainingRun, stage, train
 from common.arguments import positive_integer
 from common.command import run_command
 from common.pages.formatting import percent
@@ -99,9 +98,7 @@ class Pool:
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print a table and write the report."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    return run_command("drift", lambda: run(arguments, console), "no report was written")
+    return run_command("drift", lambda: run(parse_arguments(argv), make_console()), "no report was written")
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -144,7 +141,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         },
         "alpha": ALPHA,
         "min_effect": MIN_EFFECT,
-        "seconds_to_draw_and_look": round(seconds, 1),
+        "drawing_and_classification_seconds": round(seconds, 1),
         "scenarios": scenarios(pool, baseline, arguments.repetitions, console),
         "machine": machine(),
     }
@@ -171,7 +168,7 @@ def scenarios(pool: Pool, baseline: Sample, repetitions: int, console: Console) 
         for number, (name, scenario) in enumerate(SCENARIOS.items(), 1):
             found[name] = {
                 "against_new_drawings": measure(pool, scenario, repetitions=repetitions),
-                "against_the_models_own": measure(pool, scenario, repetitions=repetitions, baseline=baseline),
+                "against_model_baseline": measure(pool, scenario, repetitions=repetitions, baseline=baseline),
             }
             report(number, len(SCENARIOS))
     return found
@@ -252,7 +249,7 @@ def show(found: dict[str, Any], console: Console) -> None:
     for column in ("any drift", "named", "any, own baseline", "named, own baseline"):
         table.add_column(column, justify="right")
     for name, measured in found["scenarios"].items():
-        fresh, own = measured["against_new_drawings"], measured["against_the_models_own"]
+        fresh, own = measured["against_new_drawings"], measured["against_model_baseline"]
         table.add_row(
             name,
             str(fresh["pictures"]),

@@ -17,14 +17,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import machine
-from benchmarks.runs import median_and_range
+from benchmarks.runs import FOLDER, median_and_range
 from common import settings
 from common.arguments import positive_integer
 from common.command import run_command
 from common.reports import write_json
 from common.waiting import make_console
 
-REPORT = settings.REPORTS_FOLDER / "bench" / "imports.json"
+REPORT = FOLDER / "imports.json"
 # The clients of each baseline: those that the function makes; for the one that makes none, S3's.
 CLIENTS = {
     "serialize_image_data": ["s3"],

@@ -1,14 +1,8 @@
 """The machine that a benchmark ran on, for its report."""
 
-import os
 import platform
 
-
-def usable_cores() -> int:
-    """Return how many processor cores this process may use, as a container's share."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+from common.parallel import usable_cores
 
 
 def machine() -> str:

@@ -18,23 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.classifier import png
 from benchmarks.machine import machine
-from benchmarks.runs import spread
-from common import settings
+from benchmarks.runs import FOLDER, WORK, BenchmarkError, spread
 from common.arguments import positive_integer
 from common.command import run_command
-from common.errors import ExpectedError
 from common.progress import progress_bar
 from common.reports import write_json
+from common.tables import figures_table
 from common.waiting import make_console
 from local.sagemaker.data_capture import CapturedInvocation, capture_line
 from training.sources.synthetic import draw_picture
 
-REPORT = settings.REPORTS_FOLDER / "bench" / "monitor.json"
-WORK = Path("data/bench/monitor")
 CLASSES = ("bicycle", "motorcycle")
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 LINES_PER_FILE = 1_000
@@ -48,15 +44,9 @@ POLL_S = 0.1  # between measurements of the memory
 PROMISED = {"seconds": 60.0, "bytes": 1e9}  # on two cores
 
 
-class MonitorFailedError(ExpectedError):
-    """The monitor ended with an exit status other than 0, or lost lines."""
-
-
 def main(argv: list[str] | None = None) -> int:
     """Measure; print a table and write the report."""
-    arguments = parse_arguments(argv)
-    console = make_console()
-    return run_command("monitor", lambda: run(arguments, console), "no report was written")
+    return run_command("monitor", lambda: run(parse_arguments(argv), make_console()), "no report was written")
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -73,8 +63,20 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--side", type=positive_integer, default=32, help="of a picture, pixels (default: 32)")
     add("--runs", type=positive_integer, default=3, help="of each layout (default: 3)")
     add("--baseline", default="none", metavar="LOCATION", help="passed to operations.monitor (default: none)")
-    add("--work", type=Path, default=WORK, metavar="FOLDER", help="where captures are kept (default: %(default)s)")
-    add("--report", type=Path, default=REPORT, metavar="FILE", help="the figures, as JSON (default: %(default)s)")
+    add(
+        "--work",
+        type=Path,
+        default=WORK / "monitor",
+        metavar="FOLDER",
+        help="where captures are kept (default: %(default)s)",
+    )
+    add(
+        "--report",
+        type=Path,
+        default=FOLDER / "monitor.json",
+        metavar="FILE",
+        help="the figures, as JSON (default: %(default)s)",
+    )
     return parser.parse_args(argv)
 
 
@@ -146,7 +148,7 @@ def measure(folder: Path, lines: int, arguments: argparse.Namespace, console: Co
         peaks.append(peak)
         figures = json.loads((out / "monitor.json").read_text(encoding="utf-8"))
         if figures["predictions"] != lines:
-            raise MonitorFailedError(f"{figures['predictions']} predictions of {lines} lines: see {out}.")
+            raise BenchmarkError(f"{figures['predictions']} predictions of {lines} lines: see {out}.")
     sizes = [path.stat().st_size for path in folder.rglob("*.jsonl")]
     return {
         "lines": lines,
@@ -160,7 +162,7 @@ def measure(folder: Path, lines: int, arguments: argparse.Namespace, console: Co
 def run_measured(command: Sequence[str]) -> tuple[float, int]:
     """Run a command; return its seconds and the peak memory of all its processes together, in bytes.
 
-    Memory that processes share counts once (PSS). Raises MonitorFailedError.
+    Memory that processes share counts once (PSS). Raises BenchmarkError.
     """
     began = time.monotonic()
     peak = 0
@@ -177,7 +179,7 @@ def run_measured(command: Sequence[str]) -> tuple[float, int]:
             raise
         output = process.stdout.read() if process.stdout else ""
     if process.returncode:
-        raise MonitorFailedError(f"operations.monitor ended with {process.returncode}: {output}")
+        raise BenchmarkError(f"operations.monitor ended with {process.returncode}: {output}")
     return time.monotonic() - began, peak
 
 
@@ -198,9 +200,8 @@ def session_bytes(session: int) -> int:
 
 def show(report: dict[str, Any], kinds: dict[str, dict[str, Any]], console: Console) -> None:
     """Print the figures."""
-    table = Table(title=f"Captured calls on {report['machine']}")
-    for heading in ("captures", "calls", "files", "seconds", "most", "peak memory"):
-        table.add_column(heading, justify="left" if heading == "captures" else "right")
+    headings = ("captures", "calls", "files", "seconds", "most", "peak memory")
+    table = figures_table(*headings, title=f"Captured calls on {report['machine']}")
     for name, kind in kinds.items():
         table.add_row(
             name,

@@ -1,4 +1,4 @@
-"""Run train.py as a training job starts it, with its time; and the statistics of several runs."""
+"""Stage drawn pictures, run train.py as a training job starts it, with its time; and the statistics of several runs."""
 
 import re
 import statistics
@@ -11,16 +11,33 @@ from pathlib import Path
 
 from rich.console import Console
 
+from common import settings
 from common.errors import ExpectedError
 from common.progress import progress_bar
 from training.endpoint.training_job import SOURCE_DIR
 
+FOLDER = settings.REPORTS_FOLDER / "bench"
+WORK = Path("data/bench")  # staged pictures and models, which are large
 EPOCH_LINE = re.compile(r"\s*(\d+)/(\d+) ")  # the beginning of train.py's row of an epoch
 LOG_LINES_SHOWN = 10
 
 
-class TrainingRunFailedError(ExpectedError):
-    """train.py ended with a status other than 0; the message has its last lines."""
+class BenchmarkError(ExpectedError):
+    """A command that a benchmark runs failed, or its result is incomplete."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set to draw and to train on.
+
+    `size` is stage_data's --size, `count` is pictures per class, `input_size` is the network's in pixels.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    size: str
+    count: int
+    input_size: int
 
 
 @dataclass(frozen=True)
@@ -34,8 +51,20 @@ class TrainingRun:
     log: Path
 
 
+def stage(task: Task, work: Path) -> tuple[Path, float]:
+    """Draw the pictures, unless an earlier run did; return their folder and the seconds. Raises BenchmarkError."""
+    staged = work / task.name / "staged"
+    options = ["--count", str(task.count), "--size", task.size, "--classes", *task.classes]
+    command = [sys.executable, "-m", "training.stage_data", "synthetic", "--no-upload", "--out", str(staged), *options]
+    start = time.monotonic()
+    # Not captured: stage_data shows its progress.
+    if subprocess.run(command, check=False).returncode:  # noqa: S603  our own
+        raise BenchmarkError(f"The pictures of {task.name} could not be staged: see above.")
+    return staged, time.monotonic() - start
+
+
 def train(run: TrainingRun, options: Sequence[str], *, console: Console) -> float:
-    """Train and return the seconds from start to end of the process. Raises TrainingRunFailedError."""
+    """Train and return the seconds from start to end of the process. Raises BenchmarkError."""
     command = [sys.executable, str(SOURCE_DIR / "train.py"), "--train", str(run.train)]
     if run.validation:
         command += ["--validation", str(run.validation)]
@@ -59,7 +88,7 @@ def train(run: TrainingRun, options: Sequence[str], *, console: Console) -> floa
             raise
     if process.returncode:
         last = "\n".join(run.log.read_text("utf-8").splitlines()[-LOG_LINES_SHOWN:])
-        raise TrainingRunFailedError(f"{command[1]} ended with {process.returncode}:\n{last}")
+        raise BenchmarkError(f"{command[1]} ended with {process.returncode}:\n{last}")
     return time.monotonic() - start
 
 

@@ -10,13 +10,11 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from common import settings
+from benchmarks.runs import FOLDER
 from common.command import run_command
 from common.errors import ExpectedError
 from common.reports import write_json
 from common.waiting import make_console
-
-FOLDER = settings.REPORTS_FOLDER / "bench"
 
 
 class Part(NamedTuple):

@@ -33,6 +33,11 @@ def _integer(meaning: str, accepts: Callable[[int], bool]) -> Callable[[str], in
     return read
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """Return the type of the integers from `least` on, which is not negative."""
+    return _integer(f"a whole number, at least {least}", lambda value: value >= least)
+
+
 positive_number = _number("a number above 0", lambda value: 0 < value < math.inf)
 share = _number("a number from 0 to 1", lambda value: 0 <= value <= 1)
 inner_share = _number("a number between 0 and 1", lambda value: 0 < value < 1)

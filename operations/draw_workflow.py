@@ -35,24 +35,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m operations.draw_workflow",
         description="Draw a state machine as SVG, with the path of one execution if you name it.",
     )
-    parser.add_argument(
-        "--definition",
-        type=Path,
-        metavar="FILE",
-        help=f"state machine in the Amazon States Language, JSON (default: {DEFINITION.relative_to(ROOT)})",
-    )
-    parser.add_argument("--execution", metavar="ARN", help="execution of that machine whose path is shown")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help="SVG to write (default: reports/workflow/, named after the machine or the execution)",
-    )
-    parser.add_argument(
-        "--write-docs",
-        action="store_true",
-        help="draw the pictures in docs/ again, from the definitions in statemachine/",
-    )
+    add = parser.add_argument
+    definition_help = f"state machine in the Amazon States Language, JSON (default: {DEFINITION.relative_to(ROOT)})"
+    add("--definition", type=Path, metavar="FILE", help=definition_help)
+    add("--execution", metavar="ARN", help="execution of that machine whose path is shown")
+    out_help = "SVG to write (default: reports/workflow/, named after the machine or the execution)"
+    add("--out", type=Path, metavar="FILE", help=out_help)
+    docs_help = "draw the pictures in docs/ again, from the definitions in statemachine/"
+    add("--write-docs", action="store_true", help=docs_help)
     arguments = parser.parse_args(argv)
     if arguments.write_docs:
         for name in ("definition", "execution", "out"):

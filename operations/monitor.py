@@ -4,14 +4,14 @@ Reads SageMaker data capture from S3 or a folder, and writes monitor.html and mo
 """
 
 import argparse
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 from common import settings
-from common.arguments import positive_integer, share
+from common.arguments import add_endpoint_argument, positive_integer, share
 from common.command import run_command
+from common.parallel import usable_cores
 from common.stack import add_stack_argument
 from common.waiting import make_console
 from training.evaluate import default_class_names
@@ -53,7 +53,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--captures", metavar="S3_URI_OR_FOLDER", help=captures_help)
     out_help = "for monitor.html and monitor.json (default: %(default)s)"
     add("--out", type=Path, default=settings.REPORTS_FOLDER / "monitor", metavar="FOLDER", help=out_help)
-    add("--endpoint", default=project.endpoint_name, help="its name (default: %(default)s)")
+    add_endpoint_argument(parser)
     add_stack_argument(parser)  # its threshold, and the namespace of its metrics
     threshold_help = (
         "lowest confidence of an accepted answer, 0 to 1 (default: the deployed stack's; without a stack, what the"
@@ -85,7 +85,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--publish", action="store_true", help=publish_help)
     processes_help = "that read at a time (default: one for each core, %(default)s)"
-    add("--processes", type=positive_integer, default=_cores(), metavar="N", help=processes_help)
+    add("--processes", type=positive_integer, default=usable_cores(), metavar="N", help=processes_help)
     arguments = parser.parse_args(argv)
     if arguments.since and arguments.until and arguments.since >= arguments.until:
         parser.error("--to must be later than --from")
@@ -105,12 +105,6 @@ def _time(text: str) -> datetime:
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 2026-11-23 or 2026-11-23T14:00") from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from common import settings
 from common.account import check_bucket, check_credentials, check_region
@@ -27,6 +27,7 @@ from common.arguments import port
 from common.command import INTERRUPTED, run_command
 from common.errors import ExpectedError
 from common.stack import add_stack_argument, stack_outputs
+from common.tables import figures_table
 from common.waiting import make_console
 from operations.reviewing.backend import Backend, LabelStore, PredictionsTable, ReviewQueue, ServedModels
 from operations.reviewing.desk import Desk
@@ -134,7 +135,7 @@ def find_backend(session: Any, stack_name: str, bucket: str | None) -> Backend:
 
 def result_table(decided: Counter[str]) -> Table:
     """Lay out the number of decisions by label."""
-    table = Table("label", Column("pictures", justify="right"), title="Decided")
+    table = figures_table("label", "pictures", title="Decided")
     for label, count in sorted((+decided).items()):  # without labels whose decisions were all undone
         table.add_row(label, str(count))
     table.add_section()

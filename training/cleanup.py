@@ -76,7 +76,7 @@ def clean_up(arguments: argparse.Namespace, console: Console) -> int:
     )
     try:
         ours = owns_endpoint(sagemaker, scope.endpoint)
-    except ClientError:  # find_leftovers gets the same error and reports it
+    except (ClientError, BotoCoreError):  # find_leftovers gets the same error and reports it
         ours = False
 
     def look() -> Found:
@@ -140,7 +140,7 @@ def why_shared(sagemaker: Any, endpoint: str, unseen: list[str]) -> str:
     """
     try:
         others = other_endpoints(sagemaker, endpoint)
-    except ClientError as error:
+    except (ClientError, BotoCoreError) as error:
         unseen.append(f"could not look for other endpoints: {error}")
         return "other endpoints may use it"
     return f"used for {', '.join(others)} too" if others else ""

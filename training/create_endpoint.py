@@ -379,67 +379,36 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add_endpoint_argument(parser)
     add_bucket_argument(parser)
     add("--model-data", metavar="S3_URI", help="serve this model.tar.gz instead of training")
-    add(
-        "--role",
-        metavar="ARN",
-        default=os.environ.get("SAGEMAKER_ROLE"),
-        help="name or ARN of the role that SageMaker assumes (environment SAGEMAKER_ROLE; without it,"
-        " a least-privilege role is created, which cleanup removes)",
+    role_help = (
+        "name or ARN of the role that SageMaker assumes (environment SAGEMAKER_ROLE; without it, a least-privilege role"
+        " is created, which cleanup removes)"
     )
-    add(
-        "--training-instance",
-        metavar="TYPE",
-        type=instance_type,
-        default=TRAINING_INSTANCE,
-        help=f"instance type of the training job; types with a GPU work too ({TRAINING_INSTANCE})",
+    add("--role", metavar="ARN", default=os.environ.get("SAGEMAKER_ROLE"), help=role_help)
+    training_help = f"instance type of the training job; types with a GPU work too ({TRAINING_INSTANCE})"
+    add("--training-instance", metavar="TYPE", type=instance_type, default=TRAINING_INSTANCE, help=training_help)
+    endpoint_help = f"instance type of the endpoint ({ENDPOINT_INSTANCE})"
+    add("--endpoint-instance", metavar="TYPE", type=instance_type, default=ENDPOINT_INSTANCE, help=endpoint_help)
+    max_run_help = f"SageMaker stops the training after this time ({MAX_RUN_S})"
+    add("--max-run", metavar="SECONDS", type=positive_integer, default=MAX_RUN_S, help=max_run_help)
+    spot_help = (
+        "train on spot instances, for up to 90 %% less: SageMaker may interrupt the job, and continues from its last"
+        " checkpoint"
     )
-    add(
-        "--endpoint-instance",
-        metavar="TYPE",
-        type=instance_type,
-        default=ENDPOINT_INSTANCE,
-        help=f"instance type of the endpoint ({ENDPOINT_INSTANCE})",
+    add("--spot", action="store_true", help=spot_help)
+    max_wait_help = "with --spot, limit of waiting for instances and training together (twice --max-run)"
+    add("--max-wait", metavar="SECONDS", type=positive_integer, help=max_wait_help)
+    checkpoints_help = (
+        "continue from the checkpoints of a job that ended early, with the same arguments and pictures; its error"
+        " message names them"
     )
-    add(
-        "--max-run",
-        metavar="SECONDS",
-        type=positive_integer,
-        default=MAX_RUN_S,
-        help=f"SageMaker stops the training after this time ({MAX_RUN_S})",
+    add("--checkpoints", metavar="S3_URI", default="", help=checkpoints_help)
+    hyperparameters_help = "arguments of training/container/train.py, such as epochs=50"
+    add("--hyperparameters", metavar="NAME=VALUE", nargs="+", default=[], help=hyperparameters_help)
+    max_error_help = (
+        "recommend the lowest threshold that keeps wrong answers among the accepted ones to this share, between 0 and 1"
+        " (0.01, or what --model-data was trained with)"
     )
-    add(
-        "--spot",
-        action="store_true",
-        help="train on spot instances, for up to 90 %% less: SageMaker may interrupt the job, and"
-        " continues from its last checkpoint",
-    )
-    add(
-        "--max-wait",
-        metavar="SECONDS",
-        type=positive_integer,
-        help="with --spot, limit of waiting for instances and training together (twice --max-run)",
-    )
-    add(
-        "--checkpoints",
-        metavar="S3_URI",
-        default="",
-        help="continue from the checkpoints of a job that ended early, with the same arguments and"
-        " pictures; its error message names them",
-    )
-    add(
-        "--hyperparameters",
-        metavar="NAME=VALUE",
-        nargs="+",
-        default=[],
-        help="arguments of training/container/train.py, such as epochs=50",
-    )
-    add(
-        "--max-error",
-        metavar="SHARE",
-        type=inner_share,
-        help="recommend the lowest threshold that keeps wrong answers among the accepted ones to"
-        " this share, between 0 and 1 (0.01, or what --model-data was trained with)",
-    )
+    add("--max-error", metavar="SHARE", type=inner_share, help=max_error_help)
     arguments = parser.parse_args(argv)
     settings.check_endpoint_name(arguments.endpoint, "--endpoint", longest=settings.MADE_ENDPOINT_NAME_LENGTH)
     if arguments.max_wait is None:

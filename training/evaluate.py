@@ -15,7 +15,7 @@ from rich.console import Console
 
 from common import settings
 from common.account import check_credentials, check_region
-from common.arguments import inner_share, positive_integer
+from common.arguments import add_endpoint_argument, inner_share, positive_integer
 from common.arguments import share as share_argument
 from common.command import run_command
 from common.progress import progress_bar
@@ -40,41 +40,27 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         description="Send a staged split to the endpoint and write accuracy, confusion matrix and"
         " per-class figures, the calibration of the confidence, and the error and coverage of a threshold.",
     )
-    parser.add_argument(
-        "--endpoint", default=settings.project().endpoint_name, help="endpoint's name (default: %(default)s)"
+    add = parser.add_argument
+    add_endpoint_argument(parser)
+    staged_help = "folder of staged pictures (default: %(default)s)"
+    add("--staged", type=Path, default=settings.STAGED_FOLDER, help=staged_help)
+    add("--split", choices=SPLITS, default="test", help="pictures to send (default: %(default)s)")
+    threshold_help = (
+        "confidence from which an answer is accepted, 0 to 1 (default: the recommendation of the endpoint's model, or"
+        f" {settings.project().confidence_threshold:g}, as in samconfig.toml, without one)"
     )
-    parser.add_argument(
-        "--staged", type=Path, default=settings.STAGED_FOLDER, help="folder of staged pictures (default: %(default)s)"
+    add("--threshold", type=share_argument, help=threshold_help)
+    max_error_help = (
+        "highest share of wrong answers among accepted ones for the recommended threshold, between 0 and 1 (default:"
+        " that of the training, 0.01 unless given there)"
     )
-    parser.add_argument("--split", choices=SPLITS, default="test", help="pictures to send (default: %(default)s)")
-    parser.add_argument(
-        "--threshold",
-        type=share_argument,
-        help="confidence from which an answer is accepted, 0 to 1 (default: the recommendation of the endpoint's"
-        f" model, or {settings.project().confidence_threshold:g}, as in samconfig.toml, without one)",
-    )
-    parser.add_argument(
-        "--max-error",
-        type=inner_share,
-        help="highest share of wrong answers among accepted ones for the recommended threshold, between 0 and 1"
-        " (default: that of the training, 0.01 unless given there)",
-    )
-    parser.add_argument(
-        "--class-names",
-        nargs="+",
-        metavar="NAME",
-        default=default_class_names(settings.project().parameters),
-        help="classes of an endpoint that answers a bare list, in its order (default: ClassNames of samconfig.toml)",
-    )
-    parser.add_argument(
-        "--concurrency", type=positive_integer, default=8, help="requests at a time (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=settings.REPORTS_FOLDER / "evaluate",
-        help=f"folder for {FILES} (default: %(default)s)",
-    )
+    add("--max-error", type=inner_share, help=max_error_help)
+    names_help = "classes of an endpoint that answers a bare list, in its order (default: ClassNames of samconfig.toml)"
+    class_names = default_class_names(settings.project().parameters)
+    add("--class-names", nargs="+", metavar="NAME", default=class_names, help=names_help)
+    add("--concurrency", type=positive_integer, default=8, help="requests at a time (default: %(default)s)")
+    out_help = f"folder for {FILES} (default: %(default)s)"
+    add("--out", type=Path, default=settings.REPORTS_FOLDER / "evaluate", help=out_help)
     return parser.parse_args(argv)
 
 

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from common.account import check_credentials, check_region
-from common.arguments import inner_share
+from common.arguments import add_bucket_argument, at_least, inner_share
 from common.command import run_command
 from common.labels.label import NEITHER
 from common.progress import progress_bar
 from common.settings import STAGED_FOLDER, STAGED_PREFIX, default_bucket
+from common.tables import figures_table, print_first
 from common.waiting import make_console
 from training.container.picture_model.near_duplicates import difference_hash
 from training.sources.archive import archive_source
@@ -39,14 +39,13 @@ from training.sources.source import (
 )
 from training.sources.synthetic import synthetic_source
 from training.staging.bucket import THREADS, ensure_bucket, sync, upload_file
-from training.staging.folder import MANIFEST, ForeignFolderError, StagedFolder, overlap
+from training.staging.folder import MANIFEST, StagedFolder, StagedFolderError, overlap
 from training.staging.splits import SPLITS, Candidate, admit_to_training, assign_splits, pixel_hash
 
 CIFAR100_URL = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
 CIFAR100_MD5 = "eb9058c3a382ffc7106e4002c42a8d85"  # from the same site
 DEFAULT_CLASSES = ["bicycle", "motorcycle"]
 DRAWN_OR_DOWNLOADED = ("synthetic", "cifar100")  # sources that are not a path
-LISTED_AT_MOST = 10  # files listed by name; the rest is counted
 
 
 class SourceMissingError(StageDataError):
@@ -66,56 +65,39 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m training.stage_data",
         description="Stage pictures for training: split, convert to PNG, checksum, copy to S3.",
     )
-    parser.add_argument(
-        "source",
-        help="synthetic (drawn here), cifar100 (downloads 169 MB, about an hour: its host is slow),"
-        " an archive of the layout of cifar-100-python.tar.gz, or a folder of <class>/<picture>",
+    add = parser.add_argument
+    source_help = (
+        "synthetic (drawn here), cifar100 (downloads 169 MB, about an hour: its host is slow), an archive of the layout"
+        " of cifar-100-python.tar.gz, or a folder of <class>/<picture>"
     )
-    parser.add_argument(
-        "--classes", nargs="+", metavar="NAME", help="classes to stage (default: bicycle motorcycle; of a folder: all)"
+    add("source", help=source_help)
+    classes_help = "classes to stage (default: bicycle motorcycle; of a folder: all)"
+    add("--classes", nargs="+", metavar="NAME", help=classes_help)
+    add("--out", type=Path, default=STAGED_FOLDER, help="folder to write (default: %(default)s)")
+    add("--cache", type=Path, default=Path("data/cache"), help="folder of downloads (default: %(default)s)")
+    add_bucket_argument(parser)
+    add("--no-upload", action="store_true", help="write the folder only")
+    labels_help = (
+        "also train on pictures that people decided on the review page: s3://BUCKET/PREFIX, a folder of labels, or"
+        f" {PROJECT} for those in the project's own bucket (default: none)"
     )
-    parser.add_argument("--out", type=Path, default=STAGED_FOLDER, help="folder to write (default: %(default)s)")
-    parser.add_argument(
-        "--cache", type=Path, default=Path("data/cache"), help="folder of downloads (default: %(default)s)"
+    add("--labels", metavar="WHERE", help=labels_help)
+    add("--seed", type=int, default=0, help="of the split and of the drawings (default: %(default)s)")
+    validation_help = (
+        "fraction of each class's pictures, without those of the test split, sent to training in a separate channel,"
+        " which training joins with the other (default: %(default)s)"
     )
-    parser.add_argument("--bucket", help=f"S3 bucket ({default_bucket('ACCOUNT', 'REGION')})")
-    parser.add_argument("--no-upload", action="store_true", help="write the folder only")
-    parser.add_argument(
-        "--labels",
-        metavar="WHERE",
-        help="also train on pictures that people decided on the review page: s3://BUCKET/PREFIX, a"
-        f" folder of labels, or {PROJECT} for those in the project's own bucket (default: none)",
+    add("--validation-share", type=inner_share, default=0.15, help=validation_help)
+    test_help = (
+        "fraction of each class's pictures held out to measure the model; an archive has its own test pictures"
+        " (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the split and of the drawings (default: %(default)s)")
-    parser.add_argument(
-        "--validation-share",
-        type=inner_share,
-        default=0.15,
-        help="fraction of each class's pictures, without those of the test split, sent to training in a separate"
-        " channel, which training joins with the other (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--test-share",
-        type=inner_share,
-        default=0.15,
-        help="fraction of each class's pictures held out to measure the model; an archive has its"
-        " own test pictures (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--long-side",
-        type=_at_least(16),
-        default=640,
-        help="of a folder: shrink larger photos to this, in pixels (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--count", type=_at_least(3), default=300, help="of synthetic: pictures per class (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--size",
-        type=_size,
-        default=(32, 32),
-        help="of synthetic: side in pixels, or WIDTHxHEIGHT as in 640x480 (default: 32)",
-    )
+    add("--test-share", type=inner_share, default=0.15, help=test_help)
+    long_side_help = "of a folder: shrink larger photos to this, in pixels (default: %(default)s)"
+    add("--long-side", type=at_least(16), default=640, help=long_side_help)
+    add("--count", type=at_least(3), default=300, help="of synthetic: pictures per class (default: %(default)s)")
+    size_help = "of synthetic: side in pixels, or WIDTHxHEIGHT as in 640x480 (default: 32)"
+    add("--size", type=_size, default=(32, 32), help=size_help)
     arguments = parser.parse_args(argv)
     if arguments.validation_share + arguments.test_share >= 1:
         parser.error("--validation-share and --test-share leave nothing to train on")
@@ -201,7 +183,7 @@ def stage(arguments: argparse.Namespace, console: Console) -> None:
 def check_source(arguments: argparse.Namespace) -> None:
     """Check that the source exists and that a folder is not staged into itself.
 
-    Raises SourceMissingError, ForeignFolderError.
+    Raises SourceMissingError, StagedFolderError.
     """
     name: str = arguments.source
     if name in DRAWN_OR_DOWNLOADED:
@@ -209,7 +191,7 @@ def check_source(arguments: argparse.Namespace) -> None:
     if not Path(name).exists():
         raise SourceMissingError(f"{name} does not exist: give an archive, a folder, synthetic or cifar100.")
     if Path(name).is_dir() and overlap(Path(name), arguments.out):
-        raise ForeignFolderError(f"{arguments.out} and {name} lie one within the other: give another --out.")
+        raise StagedFolderError(f"{arguments.out} and {name} lie one within the other: give another --out.")
 
 
 def open_source(arguments: argparse.Namespace, console: Console) -> Source:
@@ -307,17 +289,11 @@ def _print_list(console: Console, heading: str, names: Sequence[str]) -> None:
     """Print how many pictures of a kind there are and the first names; nothing if there are none."""
     if names:
         console.print(f"Pictures {heading}: {len(names)}", markup=False, soft_wrap=True)
-    for name in names[:LISTED_AT_MOST]:
-        console.print(f"  {name}", markup=False, soft_wrap=True)
-    if len(names) > LISTED_AT_MOST:
-        console.print(f"  and {len(names) - LISTED_AT_MOST} more")
+    print_first(console, names)
 
 
 def _print_result(console: Console, manifest: dict[str, Any], lines: Sequence[tuple[str, str]]) -> None:
-    table = Table(title="Staged pictures")
-    table.add_column("split")
-    for name in manifest["classes"]:
-        table.add_column(name, justify="right")
+    table = figures_table("split", *manifest["classes"], title="Staged pictures")
     for split in SPLITS:
         table.add_row(split, *(str(manifest["counts"][split][n]) for n in manifest["classes"]))
     console.print(table)
@@ -330,18 +306,8 @@ def _size(text: str) -> tuple[int, int]:
     if not re.fullmatch(r"\d+(x\d+)?", text):
         raise argparse.ArgumentTypeError(f"{text} is neither a side nor WIDTHxHEIGHT, in pixels")
     width, _, height = text.partition("x")
-    pixels = _at_least(16)
+    pixels = at_least(16)
     return pixels(width), pixels(height or width)
-
-
-def _at_least(least: int) -> Any:
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
-        return value
-
-    return number
 
 
 if __name__ == "__main__":

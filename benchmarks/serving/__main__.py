@@ -23,20 +23,20 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.adapt import Task, stage
-from benchmarks.machine import machine, usable_cores
-from benchmarks.runs import TrainingRun, train
+from benchmarks.machine import machine
+from benchmarks.runs import FOLDER, Task, TrainingRun, stage, train
 from benchmarks.serving import report as reporting
 from benchmarks.serving.subjects import Subject, SubjectError, measure
 from common import settings
 from common.arguments import positive_integer
 from common.command import run_command
+from common.parallel import usable_cores
 from common.progress import progress_bar
 from common.reports import write_json
 from common.waiting import make_console
 from training.container.picture_model.serving_code import copy_serving_code
 
-REPORT = settings.REPORTS_FOLDER / "bench" / "serving.json"
+REPORT = FOLDER / "serving.json"
 WORK = settings.ROOT / ".bench"  # environments and models: made once, kept by `make clean`
 REQUESTS = {1: 300, 8: 800}  # at most, by the number of clients
 RUN_S = 3.0  # at most: a large network answers fewer requests
@@ -136,7 +136,7 @@ def data_name(staged: Path) -> str:
 
 
 def train_model(staged: Path, console: Console) -> Path:
-    """Train a model for a few epochs; return its folder. Raises TrainingRunFailedError."""
+    """Train a model for a few epochs; return its folder. Raises BenchmarkError."""
     folder = WORK / "model"
     training = TrainingRun("Training", staged / "train", staged / "validation", folder, WORK / "training.log")
     train(training, ["--epochs", str(EPOCHS)], console=console)

@@ -36,18 +36,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         prog="python -m operations.cost",
         description="Calculate what the workflow costs on AWS, from prices, template and definitions. Calls nothing.",
     )
-    parser.add_argument(
-        "--write", action="store_true", help="write docs/cost.md, from operations/cost/assumptions.toml as it stands"
-    )
-    parser.add_argument(
-        "--requests-per-second",
-        type=positive_number,
-        metavar="N",
-        help="requests per second that one instance of the endpoint answers",
-    )
-    parser.add_argument(
-        "--review-share", type=share, metavar="SHARE", help="share of pictures that go to review, from 0 to 1"
-    )
+    add = parser.add_argument
+    add("--write", action="store_true", help="write docs/cost.md, from operations/cost/assumptions.toml as it stands")
+    requests_help = "requests per second that one instance of the endpoint answers"
+    add("--requests-per-second", type=positive_number, metavar="N", help=requests_help)
+    add("--review-share", type=share, metavar="SHARE", help="share of pictures that go to review, from 0 to 1")
     parsed = parser.parse_args(argv)
     if parsed.write and (parsed.requests_per_second is not None or parsed.review_share is not None):
         parser.error("--write takes its numbers from operations/cost/assumptions.toml alone")

@@ -5,7 +5,6 @@ member classifies each picture, by turns, so that the two samples are comparable
 all members together, which are right more often and less confident.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from operations.monitoring.sample import DamagedModelError, NoBaselineError, read_members
+from operations.monitoring.sample import NoBaselineError
 from operations.monitoring.two_samples import Numbers
+from training.endpoint.model_artifact import ModelArtifactError, extracted_members
 
 if TYPE_CHECKING:
     from training.container.picture_model.baseline import Gaussians
@@ -104,9 +104,9 @@ def _one_thread() -> Iterator[None]:
 
 
 def load_observer(location: str | Path, s3: Any = None) -> Observer:
-    """Load the ensemble members of a model; `location` is as `sample.read_members` takes it.
+    """Load the ensemble members of a model; `location` is as `model_artifact.read_members` takes it.
 
-    Raises NoBaselineError for a model without Gaussians, MissingModelError, DamagedModelError, and botocore's
+    Raises NoBaselineError for a model without Gaussians, MissingModelError, ModelArtifactError, and botocore's
     ClientError where S3 refuses it.
     """
     import torch
@@ -114,17 +114,14 @@ def load_observer(location: str | Path, s3: Any = None) -> Observer:
     from training.container.picture_model.baseline import GAUSSIANS_FILE, load_gaussians
     from training.container.picture_model.network import METADATA_FILE, WEIGHTS_FILE, ModelFilesError, load_classifier
 
-    found = read_members(location, (GAUSSIANS_FILE, METADATA_FILE, WEIGHTS_FILE), s3)
-    if GAUSSIANS_FILE not in found:
-        raise NoBaselineError(
-            f"{location} has no {GAUSSIANS_FILE}: the model is older than monitoring, or not this"
-            " project's. Distances cannot be measured without it."
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in found.items():
-            Path(folder, name).write_bytes(content)
+    with extracted_members(location, (GAUSSIANS_FILE, METADATA_FILE, WEIGHTS_FILE), s3) as folder:
+        if not (folder / GAUSSIANS_FILE).exists():
+            raise NoBaselineError(
+                f"{location} has no {GAUSSIANS_FILE}: the model is older than monitoring, or not this"
+                " project's. Distances cannot be measured without it."
+            )
         try:
-            classifier = load_classifier(Path(folder), torch.device("cpu"))
-            return Observer(classifier, load_gaussians(Path(folder), classifier))
+            classifier = load_classifier(folder, torch.device("cpu"))
+            return Observer(classifier, load_gaussians(folder, classifier))
         except ModelFilesError as error:
-            raise DamagedModelError(f"{location} cannot be loaded: {error}") from error
+            raise ModelArtifactError(f"{location} cannot be loaded: {error}") from error

@@ -4,6 +4,7 @@ Captures in a folder need no account: without AWS, the threshold comes from samc
 """
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,12 @@ class ImpatientSession:
 
     def client(self, service: str) -> Any:
         """Return a client with a short timeout."""
-        return self.session.client(service, config=SHORT_TIMEOUT)
+        return _client(self.session, service)
+
+
+@cache  # read_members keeps the archive that a client read last
+def _client(session: Any, service: str) -> Any:
+    return session.client(service, config=SHORT_TIMEOUT)
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ def choose_threshold(session: Any, stack: str, endpoint: str, asked: float | Non
     Without a stack it is what `evaluate` takes: the recommendation of the endpoint's model, or else samconfig.toml's.
     """
     if asked is not None:
-        return asked, "as asked for"
+        return asked, "given with --threshold"
     impatient = ImpatientSession(session)
     try:
         [found] = impatient.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
@@ -92,7 +98,7 @@ def choose_baseline(session: Any, endpoint: str, asked: str | None) -> Baseline:
     Raises ExpectedError and ClientError for a requested one that cannot be used.
     """
     if asked == "none":
-        return Baseline(None, missing="No baseline was asked for.")
+        return Baseline(None, missing="The comparison is disabled with --baseline none.")
     if asked is not None:
         # A client needs a region, which a folder does not.
         s3 = session.client("s3") if asked.startswith("s3://") else None

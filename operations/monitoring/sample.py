@@ -7,9 +7,7 @@ makes one of the captured calls.
 import json
 import math
 import reprlib
-import tarfile
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from common.errors import ExpectedError
-from common.s3_address import split_s3_address
 from operations.monitoring.two_samples import Numbers
-from training.endpoint.model_artifact import MOST_BYTES, unpack
+from training.endpoint.model_artifact import read_file, read_members
 
 BASELINE_FILE = "baseline.json"
 SAMPLE_MEMBER = "sample"  # of a monitor.json: a later run can take it as its baseline
@@ -35,14 +32,6 @@ class SampleError(ExpectedError):
 
 class NoBaselineError(ExpectedError):
     """The model or report has no baseline."""
-
-
-class MissingModelError(ExpectedError):
-    """There is nothing at the path of a model."""
-
-
-class DamagedModelError(ExpectedError):
-    """The model's archive cannot be read, or is far larger than one of this project's."""
 
 
 @dataclass(frozen=True)
@@ -135,10 +124,10 @@ def read_baseline(location: str | Path, s3: Any = None) -> Sample:
     """Read the sample that a model was trained on, or that an earlier monitoring run observed.
 
     `location` is a model's, see `read_members`, or that of a baseline.json or monitor.json. Raises NoBaselineError,
-    SampleError, MissingModelError, DamagedModelError, and botocore's ClientError.
+    SampleError, MissingModelError, ModelArtifactError, and botocore's ClientError.
     """
     if Path(location).suffix == ".json" and not str(location).startswith("s3://"):
-        text = _read_file(Path(location))
+        text = read_file(Path(location))
     elif found := read_members(location, (BASELINE_FILE,), s3):
         text = found[BASELINE_FILE]
     else:
@@ -158,40 +147,3 @@ def read_baseline(location: str | Path, s3: Any = None) -> Sample:
         return Sample.from_json(value)
     except SampleError as error:
         raise SampleError(f"{location}: {error}") from error
-
-
-def read_members(location: str | Path, names: Sequence[str], s3: Any = None) -> dict[str, bytes]:
-    """Return those of the named files that a model has.
-
-    `location` is a folder, a model.tar.gz, or s3://bucket/key of one, which needs an S3 client.
-    Raises MissingModelError, DamagedModelError, and botocore's ClientError.
-    """
-    if str(location).startswith("s3://"):
-        bucket, key = split_s3_address(str(location))
-        answer = s3.get_object(Bucket=bucket, Key=key)
-        size = answer["ContentLength"]
-        if size > MOST_BYTES:
-            raise DamagedModelError(
-                f"{location} has {size / 1024**2:.0f} MiB, far more than a model of this project's."
-            )
-        archive = answer["Body"].read()
-    elif Path(location).is_dir():
-        files = {name: Path(location, name) for name in names}
-        return {name: _read_file(file) for name, file in files.items() if file.is_file()}
-    else:
-        archive = _read_file(Path(location))
-    try:
-        return unpack(archive, names)
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise DamagedModelError(f"{location} cannot be read as a model.tar.gz: {error}") from error
-
-
-def _read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise MissingModelError(
-            f"{path} does not exist: name a model.tar.gz, a model folder, or a monitor.json."
-        ) from error
-    except OSError as error:
-        raise DamagedModelError(f"{path} cannot be read: {error.strerror}") from error

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from common.tables import decimal, figures_table
+
 
 def show(console: Console, figures: Mapping[str, Any]) -> None:
     """Print the main figures of monitor.json, or that no call is captured."""
@@ -21,8 +23,8 @@ def show(console: Console, figures: Mapping[str, Any]) -> None:
         "Lines": f"{figures['lines']:,} in {figures['files']:,} files = {figures['predictions']:,} predictions"
         f" + {figures['damaged']:,} damaged + {figures['refused']:,} refused + {figures['outside']:,} of other times",
         "Damaged": reasons or "none",
-        "Confidence": f"{_figure(figures['mean_confidence'])} mean, {_figure(figures['median_confidence'])} median",
-        "Coverage": f"{_figure(figures['coverage'])} at threshold {figures['threshold']:g}"
+        "Confidence": f"{decimal(figures['mean_confidence'])} mean, {decimal(figures['median_confidence'])} median",
+        "Coverage": f"{decimal(figures['coverage'])} at threshold {figures['threshold']:g}"
         f" ({figures['threshold_source']})",
         "Drift": " ".join([figures["drift"]["verdict"], *figures["drift"]["notes"]]),
     }
@@ -34,26 +36,20 @@ def _no_call(figures: Mapping[str, Any]) -> str:
     if not figures["lines"] and not figures["files_left_out"]:
         return f"Nothing has been captured at {figures['captures']} yet: captures arrive some minutes after the calls."
     return (
-        f"No call in the time asked for is captured at {figures['captures']} (calls of other times:"
+        f"No call in the requested period has been captured at {figures['captures']} (calls of other times:"
         f" {figures['outside']:,}; files of other hours, not read: {figures['files_left_out']:,})."
     )
 
 
 def class_table(figures: Mapping[str, Any]) -> Table:
     """Return the figures of each predicted class as a table."""
-    table = Table("predicted class")
-    for heading in ("predictions", "share", "accepted", "mean confidence"):
-        table.add_column(heading, justify="right")
+    table = figures_table("predicted class", "predictions", "share", "accepted", "mean confidence")
     for name, facts in figures["class_figures"].items():
         table.add_row(
             Text(name),  # not markup, which "[old]" would be
             f"{facts['predictions']:,}",
             f"{facts['share']:.3f}",
             f"{facts['accepted']:,}",
-            _figure(facts["mean_confidence"]),
+            decimal(facts["mean_confidence"]),
         )
     return table
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

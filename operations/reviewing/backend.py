@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from common.errors import ExpectedError
+from common.errors import ExpectedError, none_if_missing
 from common.labels.label import Label, Question, label_key, read_label
 from common.predictions import REVIEW, REVIEWED, Prediction, PredictionKey, read_item
 from common.s3_picture import S3Picture
@@ -51,11 +51,8 @@ class LabelStore:
     def find(self, picture: S3Picture) -> Label | None:
         """Return the label of a version of a picture. Raises LabelError for a damaged one."""
         key = label_key(picture)
-        try:
-            answer = self.s3.get_object(Bucket=self.bucket, Key=key)
-        except self.s3.exceptions.NoSuchKey:
-            return None
-        return read_label(answer["Body"].read(), f"s3://{self.bucket}/{key}")
+        answer = none_if_missing(self.s3.get_object, "NoSuchKey", Bucket=self.bucket, Key=key)
+        return answer and read_label(answer["Body"].read(), f"s3://{self.bucket}/{key}")
 
     def put(self, label: Label) -> Label:
         """Write a label unless there is one; return the one that stands.
@@ -145,20 +142,17 @@ class PredictionsTable:
             ":by": {"S": label.decided_by},
             ":at": {"S": label.decided_at},
         }
-        try:
-            answer: dict[str, Any] = self.dynamodb.update_item(
-                TableName=self.name,
-                Key=PredictionKey.of(label.question.picture).attributes(),
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeNames={"#label": "label"},
-                ExpressionAttributeValues=decision | values,
-                ReturnValues="ALL_OLD",
-            )
-        except ClientError as error:
-            if _code(error) != "ConditionalCheckFailedException":
-                raise
-            return None
+        answer: dict[str, Any] | None = none_if_missing(
+            self.dynamodb.update_item,
+            "ConditionalCheckFailedException",
+            TableName=self.name,
+            Key=PredictionKey.of(label.question.picture).attributes(),
+            UpdateExpression=update,
+            ConditionExpression=condition,
+            ExpressionAttributeNames={"#label": "label"},
+            ExpressionAttributeValues=decision | values,
+            ReturnValues="ALL_OLD",
+        )
         return answer
 
 

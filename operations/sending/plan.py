@@ -50,7 +50,7 @@ def pictures_of(paths: Iterable[Path]) -> list[SourcePicture]:
 
 
 def staged_test_pictures(root: Path) -> list[SourcePicture]:
-    """Return the pictures of the staged test split, with their class. Raises NotStagedError, NoPicturesError."""
+    """Return the pictures of the staged test split, with their class. Raises StagedFolderError, NoPicturesError."""
     pictures = [
         SourcePicture(name.removeprefix(TEST), root / name, name.split("/")[1])
         for name in read_manifest(root)["files"]

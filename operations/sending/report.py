@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from common.metrics import quantile, share, wilson_interval
 from common.predictions import ACCEPTED, FAILED, REVIEW
+from common.tables import decimal, figures_table, print_first
 from operations.sending.arrivals import AS_IT_IS, Arrival
 from operations.sending.odd_pictures import KINDS
 
@@ -21,7 +22,6 @@ NOT_SENT = "not sent"
 NOT_UPLOADED = "upload failed"
 NO_ANSWER = "no answer"
 SECONDS_BETWEEN_LINES = 10.0  # of progress, without a terminal
-LISTED_AT_MOST = 10
 OUTCOMES = (ACCEPTED, REVIEW, FAILED, NO_ANSWER, NOT_UPLOADED, NOT_SENT)
 
 
@@ -148,10 +148,6 @@ def show(console: Console, report: dict[str, Any], arrivals: Sequence[Arrival]) 
     _show_notes(console, report, arrivals)
 
 
-def _table(title: str, first: str, *figures: str) -> Table:
-    return Table(first, *(Column(heading, justify="right") for heading in figures), title=title)
-
-
 def _outcome_table(report: dict[str, Any]) -> Table:
     rows = [(f"accepted as {label}", n) for label, n in report["accepted_by_label"].items()]
     rows += [("review", report["review"])] if report["followed"] else []
@@ -165,7 +161,7 @@ def _outcome_table(report: dict[str, Any]) -> Table:
     rows.append((no_answer, report["no_answer"]))
     rows += [(f"upload failed: {error}", n) for error, n in report["upload_failed_by_error"].items()]
     rows += [("not sent", report["not_sent"])] if report["not_sent"] else []
-    table = _table("Outcomes", "outcome", "pictures", "share")
+    table = figures_table("outcome", "pictures", "share", title="Outcomes")
     total = report["pictures"]
     for name, number in rows:
         table.add_row(name, str(number), f"{number / total:.1%}" if total else "-")
@@ -176,10 +172,10 @@ def _outcome_table(report: dict[str, Any]) -> Table:
 
 def _kind_table(report: dict[str, Any]) -> Table:
     counts = ("pictures", ACCEPTED, REVIEW, FAILED, NO_ANSWER)
-    table = _table("By kind of picture", "kind", *counts, "accuracy of accepted")
+    table = figures_table("kind", *counts, "accuracy of accepted", title="By kind of picture")
     for kind, facts in report["by_kind"].items():
         cells = [str(facts[name.replace(" ", "_")]) for name in counts]
-        table.add_row(kind, *cells, _figure(facts["accuracy_accepted"]))
+        table.add_row(kind, *cells, decimal(facts["accuracy_accepted"]))
     return table
 
 
@@ -188,11 +184,11 @@ def _latency_table(report: dict[str, Any]) -> Table:
     if report["followed"]:
         rows |= {f"answer_{name}": f"due until execution's end, {name}" for name in (ACCEPTED, REVIEW, FAILED)}
         rows["answer"] = "due until execution's end, all"
-    table = _table("Latency in seconds", "from, to", "pictures", *LEVELS)
+    table = figures_table("from, to", "pictures", *LEVELS, title="Latency in seconds")
     for name, title in rows.items():
         spread = report["latency_s"][name]
         if spread["count"]:
-            table.add_row(title, str(spread["count"]), *(_figure(spread[level]) for level in LEVELS))
+            table.add_row(title, str(spread["count"]), *(decimal(spread[level]) for level in LEVELS))
     return table
 
 
@@ -213,15 +209,9 @@ def _show_notes(console: Console, report: dict[str, Any], arrivals: Sequence[Arr
     for note in notes:
         console.print(note, markup=False, soft_wrap=True)
     for outcome in (NO_ANSWER, NOT_UPLOADED) if report["followed"] else (NOT_UPLOADED,):
-        members = [arrival for arrival in arrivals if outcome_of(arrival) == outcome]
-        for arrival in members[:LISTED_AT_MOST]:
+        lines = []
+        for arrival in [arrival for arrival in arrivals if outcome_of(arrival) == outcome]:
             # A file name that is not UTF-8 has surrogates, which a terminal does not print.
             key = arrival.key.encode("utf-8", "backslashreplace").decode()
-            reason = f": {arrival.upload_error}" if arrival.upload_error else ""
-            console.print(f"  {outcome}: {key}{reason}", markup=False, soft_wrap=True)
-        if len(members) > LISTED_AT_MOST:
-            console.print(f"  and {len(members) - LISTED_AT_MOST} more; --out lists all")
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+            lines.append(f"{outcome}: {key}" + (f": {arrival.upload_error}" if arrival.upload_error else ""))
+        print_first(console, lines, "; --out lists all")

@@ -141,7 +141,7 @@ def test_headings_are_in_order_and_tables_reachable_by_keyboard(report, watched)
     assert {"What was compared", "Figures of each class", "Damaged lines"} <= reached
 
 
-NO_CALL = "No call in the time asked for is captured."
+NO_CALL = "No call in the requested period has been captured."
 NOTHING = "Nothing has been captured yet."
 
 

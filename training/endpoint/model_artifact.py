@@ -1,6 +1,6 @@
-"""Read metadata and held-out answers from a model.tar.gz.
+"""Read the files of a trained model, and its metadata and held-out answers.
 
-The archive is read in memory, never extracted, and up to a maximum size: the address may be that of any file.
+An archive is read in memory, never extracted, and up to a maximum size: the address may be that of any file.
 """
 
 import gzip
@@ -8,9 +8,13 @@ import io
 import json
 import posixpath
 import tarfile
+import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from common.errors import ExpectedError
@@ -33,7 +37,11 @@ MOST_UNPACKED_BYTES = 256 * 1024**2
 
 
 class ModelArtifactError(ExpectedError):
-    """The model's archive is damaged, or its content is invalid."""
+    """The model's archive is damaged or far larger than one of this project's, or its content is invalid."""
+
+
+class MissingModelError(ExpectedError):
+    """There is nothing at the path of a model."""
 
 
 class NoHeldOutAnswersError(ExpectedError):
@@ -106,22 +114,64 @@ def read_model_artifact(s3: Any, uri: str) -> ModelArtifact:
 
     Raises NoHeldOutAnswersError for another kind of model, ModelArtifactError for a damaged one, and ClientError.
     """
-    bucket, key = split_s3_address(uri)
-    answer = s3.get_object(Bucket=bucket, Key=key)
-    size = answer["ContentLength"]
-    if size > MOST_BYTES:
-        raise NoHeldOutAnswersError(f"{uri} has {size / 1024**2:.0f} MiB, far more than a model of this project's.")
-    try:
-        found = unpack(answer["Body"].read(), (METADATA, HELD_OUT))
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise ModelArtifactError(f"{uri} cannot be read: {error}") from error
+    found = read_members(uri, (METADATA, HELD_OUT), s3)
     if HELD_OUT not in found or METADATA not in found:
         raise NoHeldOutAnswersError(f"{uri} has no {HELD_OUT}: it is older than this version, or not this project's.")
     metadata = _object(found[METADATA], METADATA)
     return ModelArtifact(metadata, _read_held_out(_object(found[HELD_OUT], HELD_OUT)))
 
 
-def unpack(archive: bytes, names: Sequence[str]) -> dict[str, bytes]:
+def read_members(location: str | Path, names: Sequence[str], s3: Any = None) -> dict[str, bytes]:
+    """Return those of the named files that a model has.
+
+    `location` is a folder, a model.tar.gz, or s3://bucket/key of one, which needs an S3 client.
+    Raises MissingModelError, ModelArtifactError, and botocore's ClientError.
+    """
+    if str(location).startswith("s3://"):
+        archive = _download(s3, str(location))
+    elif Path(location).is_dir():
+        files = {name: Path(location, name) for name in names}
+        return {name: read_file(file) for name, file in files.items() if file.is_file()}
+    else:
+        archive = read_file(Path(location))
+    try:
+        return _unpack(archive, names)
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise ModelArtifactError(f"{location} cannot be read as a model.tar.gz: {error}") from error
+
+
+@contextmanager
+def extracted_members(location: str | Path, names: Sequence[str], s3: Any = None) -> Iterator[Path]:
+    """Copy what `read_members` returns to a temporary folder; same arguments and errors."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in read_members(location, names, s3).items():
+            Path(folder, name).write_bytes(content)
+        yield Path(folder)
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a model's file or archive. Raises MissingModelError or ModelArtifactError."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingModelError(
+            f"{path} does not exist: name a model.tar.gz, a model folder, or a monitor.json."
+        ) from error
+    except OSError as error:
+        raise ModelArtifactError(f"{path} cannot be read: {error.strerror}") from error
+
+
+@lru_cache(maxsize=1)  # a monitoring run reads one archive for its threshold, its baseline and its ensemble members
+def _download(s3: Any, uri: str) -> bytes:
+    bucket, key = split_s3_address(uri)
+    answer = s3.get_object(Bucket=bucket, Key=key)
+    size = answer["ContentLength"]
+    if size > MOST_BYTES:
+        raise ModelArtifactError(f"{uri} has {size / 1024**2:.0f} MiB, far more than a model of this project's.")
+    return bytes(answer["Body"].read())
+
+
+def _unpack(archive: bytes, names: Sequence[str]) -> dict[str, bytes]:
     """Return the content of the named files at the top of a .tar.gz, without those that it lacks.
 
     Raises tarfile.TarError, zlib.error, EOFError or OSError if it is damaged or too large.

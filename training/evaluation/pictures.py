@@ -7,18 +7,14 @@ from common.errors import ExpectedError
 from training.staging.folder import read_manifest
 
 
-class StagedPictureError(ExpectedError):
-    """A picture of the manifest is missing or was changed after staging."""
-
-
-class NothingToEvaluateError(ExpectedError):
-    """The split has no pictures."""
+class SplitError(ExpectedError):
+    """The split has no pictures, or a picture is missing or was changed after staging."""
 
 
 def staged_pictures(root: Path, split: str) -> list[tuple[str, str, bytes]]:
     """Return (path, true class, PNG bytes) of each picture of a split, in the manifest's order.
 
-    Raises NotStagedError, StagedPictureError, NothingToEvaluateError.
+    Raises StagedFolderError, SplitError.
     """
     pictures = []
     for path, facts in read_manifest(root)["files"].items():
@@ -29,10 +25,8 @@ def staged_pictures(root: Path, split: str) -> list[tuple[str, str, bytes]]:
         except FileNotFoundError:
             content = b""
         if hashlib.sha256(content).hexdigest() != facts["sha256"]:
-            raise StagedPictureError(
-                f"{root / path} is missing or was changed: run `python -m training.stage_data` again."
-            )
+            raise SplitError(f"{root / path} is missing or was changed: run `python -m training.stage_data` again.")
         pictures.append((path, path.split("/")[1], content))
     if not pictures:
-        raise NothingToEvaluateError(f"{root} has no pictures of the {split} split.")
+        raise SplitError(f"{root} has no pictures of the {split} split.")
     return pictures

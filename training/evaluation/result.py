@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.reports import write_json
+from common.tables import decimal, figures_table, print_first
 from training.endpoint.deployment import threshold_words
 from training.evaluation.plots.confusion import plot_confusion
 from training.evaluation.plots.reliability import plot_reliability
@@ -16,7 +17,6 @@ from training.evaluation.predictions import EndpointPrediction
 from training.evaluation.summary import acceptable, answered
 from training.evaluation.threshold import EvaluationThreshold
 
-LISTED_AT_MOST = 10
 FILES = "evaluation.json, confusion_matrix.png, risk_coverage.png and reliability.png"
 
 
@@ -63,31 +63,25 @@ def show(console: Console, evaluation: dict[str, Any], threshold: EvaluationThre
         ),
         ("Threshold", _threshold_text(threshold)),
         ("Calibration", _calibration_text(evaluation)),
-        ("Latency", f"{_figure(latency['median'])} s median, {_figure(latency['p90'])} s p90"),
+        ("Latency", f"{decimal(latency['median'])} s median, {decimal(latency['p90'])} s p90"),
         ("Errors", f"{evaluation['errors']} pictures without an answer"),
     ):
         console.print(f"{name:11} {text}", markup=False, soft_wrap=True)
-    failed = [p for p in evaluation["predictions"] if p["error"]]
-    for prediction in failed[:LISTED_AT_MOST]:
-        console.print(f"  {prediction['path']}: {prediction['error']}", markup=False, soft_wrap=True)
-    if len(failed) > LISTED_AT_MOST:
-        console.print(f"  and {len(failed) - LISTED_AT_MOST} more, in evaluation.json")
+    failed = [f"{p['path']}: {p['error']}" for p in evaluation["predictions"] if p["error"]]
+    print_first(console, failed, ", in evaluation.json")
 
 
 def class_table(evaluation: dict[str, Any]) -> Table:
     """Lay out the figures of each class and the confusion matrix."""
-    table = Table(title=f"{evaluation['endpoint']} on the {evaluation['split']} split")
     matrix = evaluation["confusion_matrix"]
     names = matrix["true_rows_predicted_columns"]
-    for heading in ("true class", "precision", "recall", "F1", "pictures"):
-        table.add_column(heading, justify="left" if heading == "true class" else "right")
-    for name in names:
-        table.add_column(f"as {name}", justify="right")
+    headings = ("true class", "precision", "recall", "F1", "pictures", *(f"as {name}" for name in names))
+    table = figures_table(*headings, title=f"{evaluation['endpoint']} on the {evaluation['split']} split")
     for name, counts in zip(names, matrix["counts"], strict=True):
         facts = evaluation["classes"][name]
         table.add_row(
             name,
-            *(_figure(facts[key]) for key in ("precision", "recall", "f1")),
+            *(decimal(facts[key]) for key in ("precision", "recall", "f1")),
             str(facts["support"]),
             *map(str, counts),
         )
@@ -97,7 +91,7 @@ def class_table(evaluation: dict[str, Any]) -> Table:
 def _threshold_text(threshold: EvaluationThreshold) -> str:
     reason = threshold_words(threshold.model.recommendation, threshold.model.missing)
     if threshold.source == "--threshold":
-        return f"{threshold.value:g}, as asked. Otherwise: {reason}"
+        return f"{threshold.value:g}, given with --threshold. Otherwise: {reason}"
     return f"{threshold.value:g}. {reason}"
 
 
@@ -106,7 +100,7 @@ def _calibration_text(evaluation: dict[str, Any]) -> str:
         return "unknown without an answer"
     return (
         f"expected calibration error {_share(evaluation, 'expected_calibration_error')}; perfectly calibrated answers"
-        f" would show {_figure(evaluation['expected_calibration_error_of_luck'])} on as many pictures"
+        f" would show {decimal(evaluation['expected_calibration_error_of_luck'])} on as many pictures"
     )
 
 
@@ -116,7 +110,3 @@ def _share(evaluation: dict[str, Any], name: str, whole: str = "") -> str:
         return "-"
     low, high = evaluation[f"{name}_interval_95"]
     return f"{evaluation[name]:.3f}{whole} (95 %: {low:.3f} to {high:.3f})"
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -43,7 +43,7 @@ def archive_source(path: Path, classes: Sequence[str]) -> Source:
     """Read the archive; its classes are its fine labels.
 
     Its test member becomes the test split; its train member is split further by the caller.
-    Raises ArchiveError, UnknownClassError.
+    Raises ArchiveError, ClassNameError.
     """
     pickles = _read_members(path)
     label_names = _label_names(path, pickles["meta"])

@@ -18,11 +18,7 @@ LONGEST_PAUSE = 30  # seconds
 
 
 class DownloadError(StageDataError):
-    """The host cannot be reached, refuses, or keeps dropping the connection."""
-
-
-class ChecksumMismatchError(StageDataError):
-    """The downloaded file has another checksum than the requested one."""
+    """The download failed, or the file has another checksum."""
 
 
 def download(
@@ -37,7 +33,7 @@ def download(
 
     Received bytes are kept in `target`.part, from which a later call resumes. `report` gets the number
     of bytes received and the size of the file, None if the host does not send it.
-    Raises DownloadError, ChecksumMismatchError.
+    Raises DownloadError.
     """
     if target.exists() and _file_md5(target) == md5:
         return target
@@ -66,7 +62,7 @@ def download(
     received_md5 = _file_md5(part)
     if received_md5 != md5:
         part.unlink()  # resuming could never correct it
-        raise ChecksumMismatchError(
+        raise DownloadError(
             f"{url} gave a file with MD5 {received_md5}, not {md5}. It was removed: run the same command"
             " again, and if that does not help, give an archive from another source."
         )

@@ -45,7 +45,7 @@ class FolderError(StageDataError):
 def folder_source(folder: Path, classes: Sequence[str] | None, long_side: int) -> Source:
     """Read all classes of the folder, or the given ones; shrink pictures to `long_side` pixels.
 
-    A file that cannot be read is yielded as Unreadable. Raises FolderError, UnknownClassError.
+    A file that cannot be read is yielded as Unreadable. Raises FolderError, ClassNameError.
     """
     if not folder.is_dir():
         raise FolderError(f"{folder} is not a folder.")

@@ -21,16 +21,8 @@ PROJECT = "project"  # --labels project: the labels in the project's own bucket
 PICTURES_AT_A_TIME = 32  # decoded and in memory
 
 
-class LabelsMissingError(StageDataError):
-    """The location given for labels does not exist."""
-
-
-class ReviewedPictureError(StageDataError):
-    """S3 refuses access to a reviewed picture."""
-
-
-class UnknownLabelError(StageDataError):
-    """Labels name a class that the staged data does not have."""
+class ReviewedLabelsError(StageDataError):
+    """Labels of the review page, or their pictures, cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +39,13 @@ class Reviewed:
         return [label for label in self.labels if label.label != NEITHER]
 
     def check(self, classes: Sequence[str]) -> None:
-        """Raise UnknownLabelError unless every label is one of the classes."""
+        """Raise ReviewedLabelsError unless every label is one of the classes."""
         unknown = [label for label in self.decided if label.label not in classes]
         if not unknown:
             return
         counts = Counter(label.label for label in unknown)
         named = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
-        raise UnknownLabelError(
+        raise ReviewedLabelsError(
             f"{self.where} has labels of classes that are not staged: {named}. Stage these classes"
             f" too (--classes), or move the labels away, such as {unknown[0].key}."
         )
@@ -61,7 +53,7 @@ class Reviewed:
     def pictures(self, long_side: int) -> Iterator[LabelledPicture | Unreadable]:
         """Read the decided pictures, larger ones shrunk to `long_side` pixels, in order of keys.
 
-        A picture that was deleted or cannot be decoded is Unreadable. Raises ReviewedPictureError.
+        A picture that was deleted or cannot be decoded is Unreadable. Raises ReviewedLabelsError.
         """
         for start in range(0, len(self.decided), PICTURES_AT_A_TIME):
             yield from run_parallel(
@@ -104,7 +96,7 @@ def read_labels(s3: Any, where: str, own_bucket: str) -> Reviewed:
     """Read all labels below s3://bucket/prefix, in a folder, or in the project's own bucket.
 
     A prefix is a folder: "old" is not "older". Of several labels of one version of a picture, the
-    latest counts. Raises LabelsMissingError, and LabelError for an object that is not a label.
+    latest counts. Raises ReviewedLabelsError, and LabelError for an object that is not a label.
     """
     if where == PROJECT:
         where = f"s3://{own_bucket}/{LABELS_PREFIX}/"
@@ -115,7 +107,7 @@ def read_labels(s3: Any, where: str, own_bucket: str) -> Reviewed:
         paths = sorted(Path(where).rglob("*.json"))
         found = [read_label(path.read_bytes(), str(path)) for path in paths]
     else:
-        raise LabelsMissingError(
+        raise ReviewedLabelsError(
             f"--labels {where}: there is no such folder; give s3://BUCKET/PREFIX, a folder, or"
             f" {PROJECT} for what the project's own bucket has."
         )
@@ -127,7 +119,7 @@ def _from_s3(s3: Any, bucket: str, prefix: str) -> list[Label]:
     try:
         pages = list(s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix))
     except s3.exceptions.NoSuchBucket as error:
-        raise LabelsMissingError(f"--labels: there is no bucket {bucket}.") from error
+        raise ReviewedLabelsError(f"--labels: there is no bucket {bucket}.") from error
     keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
 
     def read(key: str) -> Label:
@@ -145,7 +137,7 @@ def _picture(s3: Any, label: Label, long_side: int) -> LabelledPicture | Unreada
     except PictureGoneError as error:
         return Unreadable(label.label, address, str(error))
     except PictureRefusedError as error:
-        raise ReviewedPictureError(f"The reviewed picture {address} cannot be read. {error}") from error
+        raise ReviewedLabelsError(f"The reviewed picture {address} cannot be read. {error}") from error
     try:
         image, original = read_photo(io.BytesIO(content), long_side)
     except DECODER_ERRORS as error:

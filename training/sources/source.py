@@ -15,16 +15,8 @@ class StageDataError(ExpectedError):
     """Staging failed for a reason that the user can fix."""
 
 
-class UnknownClassError(StageDataError):
-    """A requested class is not in the source."""
-
-
-class TooFewClassesError(StageDataError):
-    """Fewer than two classes were chosen."""
-
-
 class ClassNameError(StageDataError):
-    """A class name cannot be used, or differs from another one only in case or spaces."""
+    """Classes are unknown, too few, or have names that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +56,7 @@ class Source:
 def choose_classes(wanted: Sequence[str], available: Sequence[str]) -> list[str]:
     """Return the wanted classes as the source spells them, sorted, each once.
 
-    Case and spaces do not matter ("Pickup Truck" is pickup_truck). Raises UnknownClassError with
-    the nearest names, TooFewClassesError, ClassNameError.
+    Case and spaces do not matter ("Pickup Truck" is pickup_truck). Raises ClassNameError, which names the nearest ones.
     """
     spelled: dict[str, str] = {}
     for name in available:
@@ -77,10 +68,10 @@ def choose_classes(wanted: Sequence[str], available: Sequence[str]) -> list[str]
             )
     unknown = [name for name in wanted if folded_class_name(name) not in spelled]
     if unknown:
-        raise UnknownClassError(" ".join(_unknown_message(name, spelled) for name in unknown))
+        raise ClassNameError(" ".join(_unknown_message(name, spelled) for name in unknown))
     chosen = sorted({spelled[folded_class_name(name)] for name in wanted})
     if len(chosen) < 2:
-        raise TooFewClassesError(f"Only {', '.join(chosen) or 'no class'} was chosen: a classifier needs at least two.")
+        raise ClassNameError(f"Only {', '.join(chosen) or 'no class'} was chosen: a classifier needs at least two.")
     for name in chosen:
         if not re.fullmatch(r"\w[\w .-]*", name):
             # A class is a folder, a part of S3 keys, and an entry of the comma-separated parameter ClassNames.

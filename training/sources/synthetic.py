@@ -31,7 +31,7 @@ BACKGROUND_TRIES = 6  # after the first
 
 
 def synthetic_source(classes: Sequence[str], count: int, size: tuple[int, int], seed: int) -> Source:
-    """Draw `count` pictures per class, `size` their width and height. Raises UnknownClassError."""
+    """Draw `count` pictures per class, `size` their width and height. Raises ClassNameError."""
     chosen = choose_classes(classes, list(CLASSES))
 
     def pictures() -> Iterator[LabelledPicture]:

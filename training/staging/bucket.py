@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from common.errors import none_if_missing
 from common.parallel import run_parallel
 from common.settings import STAGED_PREFIX, project
 from training.sources.source import StageDataError
@@ -17,16 +18,8 @@ THREADS = 16  # requests at a time; the client's connection pool needs as many
 DELETED_AT_A_TIME = 1000  # limit of DeleteObjects
 
 
-class BucketNotOursError(StageDataError):
-    """The bucket exists and this account may not use it."""
-
-
-class BucketBusyError(StageDataError):
-    """S3 still creates or deletes a bucket of this name."""
-
-
-class DeleteRefusedError(StageDataError):
-    """S3 did not delete an object that no longer belongs to the staged data."""
+class BucketError(StageDataError):
+    """The bucket belongs to somebody else, is being made or deleted, or S3 did not delete an object."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +36,13 @@ def ensure_bucket(s3: Any, bucket: str, region: str, account: str, *, ours: bool
 
     `account` (12 digits) must own it: bucket names are global, and another account may own this one.
     `ours` says that the name is the project's own: an interrupted run left such a bucket half made if
-    it lacks the project's tag, and the setup is completed. Raises BucketNotOursError, BucketBusyError.
+    it lacks the project's tag, and the setup is completed. Raises BucketError.
     """
     try:
         s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
-            raise BucketNotOursError(
+            raise BucketError(
                 f"Bucket {bucket} exists, but account {account} may not use it from here"
                 f" ({error.response['Error']['Code']}): give another --bucket, or ask for access."
             ) from error
@@ -71,7 +64,7 @@ def _create(s3: Any, bucket: str, region: str, account: str) -> None:
     except ClientError as error:
         if error.response["Error"]["Code"] != "OperationAborted":
             raise
-        raise BucketBusyError(
+        raise BucketError(
             f"S3 is still deleting an earlier bucket {bucket}, or another run is making it: run the"
             " same command again in some minutes, or give another --bucket."
         ) from error
@@ -100,12 +93,8 @@ def _set_up(s3: Any, bucket: str, tags: list[dict[str, str]]) -> None:
 
 
 def _tags(s3: Any, bucket: str) -> Any:
-    try:
-        return s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "NoSuchTagSet":
-            raise
-        return []
+    answer = none_if_missing(s3.get_bucket_tagging, "NoSuchTagSet", Bucket=bucket)
+    return answer["TagSet"] if answer else []
 
 
 def sync(s3: Any, bucket: str, root: Path, paths: Collection[str], report: Callable[[int, int], None]) -> SyncResult:
@@ -115,7 +104,7 @@ def sync(s3: Any, bucket: str, root: Path, paths: Collection[str], report: Calla
     over objects that it does not describe; the caller uploads it last. An object is up to date if its
     size and its ETag, the MD5 of an object uploaded in one part under S3's own encryption, are right;
     under a KMS key no ETag is, and everything is uploaded again.
-    `report` gets the number of objects up to date and their total. Raises DeleteRefusedError.
+    `report` gets the number of objects up to date and their total. Raises BucketError.
     """
     stored = _objects(s3, bucket, f"{STAGED_PREFIX}/")
     manifest = f"{STAGED_PREFIX}/{MANIFEST}"
@@ -163,6 +152,6 @@ def _delete(s3: Any, bucket: str, keys: list[str]) -> None:
         batch = [{"Key": key} for key in keys[start : start + DELETED_AT_A_TIME]]
         answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
         for refused in answer.get("Errors", []):
-            raise DeleteRefusedError(
+            raise BucketError(
                 f"S3 did not delete s3://{bucket}/{refused.get('Key')}: {refused.get('Message', refused.get('Code'))}."
             )

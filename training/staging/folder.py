@@ -23,12 +23,8 @@ KNOWN = "known.json"  # in INCOMING: the files in the splits that staging wrote
 MANIFEST_KEYS = {"source", "seed", "classes", "counts", "s3_uri", "files"}
 
 
-class NotStagedError(StageDataError):
-    """The folder holds no complete staged data."""
-
-
-class ForeignFolderError(StageDataError):
-    """The folder holds files that staging did not write and would have to remove."""
+class StagedFolderError(StageDataError):
+    """The folder was not staged, or holds other files."""
 
 
 class StagedFolder:
@@ -41,17 +37,17 @@ class StagedFolder:
         self._known: set[str] = set()
 
     def begin(self) -> None:
-        """Prepare for incoming pictures. Raises ForeignFolderError before it changes anything."""
+        """Prepare for incoming pictures. Raises StagedFolderError before it changes anything."""
         if self.root.exists() and not self.root.is_dir():
-            raise ForeignFolderError(f"{self.root} is not a folder: give another --out.")
+            raise StagedFolderError(f"{self.root} is not a folder: give another --out.")
         written = _written(self.root)
         found = list(self.root.iterdir()) if self.root.is_dir() else []
         if written is None and any(path.name != INCOMING for path in found):
-            raise ForeignFolderError(f"{self.root} holds files that are not staged data: give another --out.")
+            raise StagedFolderError(f"{self.root} holds files that are not staged data: give another --out.")
         self._known = written or set()
         foreign = sorted(_files(self.root) - self._known)
         if foreign:
-            raise ForeignFolderError(
+            raise StagedFolderError(
                 f"{self.root / foreign[0]} was not written by stage_data"
                 f"{f', nor were {len(foreign) - 1} more files' if foreign[1:] else ''}: move it"
                 " away, or give another --out."
@@ -100,13 +96,13 @@ class StagedFolder:
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
-    """Return the manifest of a staged folder. Raises NotStagedError."""
+    """Return the manifest of a staged folder. Raises StagedFolderError."""
     try:
         manifest: dict[str, Any] = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise NotStagedError(f"{root} has no {MANIFEST}: run `python -m training.stage_data` first.") from error
+        raise StagedFolderError(f"{root} has no {MANIFEST}: run `python -m training.stage_data` first.") from error
     except ValueError as error:
-        raise NotStagedError(
+        raise StagedFolderError(
             f"{root / MANIFEST} is damaged: remove {root} and run `python -m training.stage_data` again."
         ) from error
     return manifest

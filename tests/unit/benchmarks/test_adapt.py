@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks import adapt, runs
+from benchmarks.runs import Task
 from training.container.picture_model import network
 
 # Replaces train.py: the same command line and files, without the minutes.
@@ -43,8 +44,8 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         torch.save(weights, folder / f"{classes}-{size}.pt")
     monkeypatch.setattr(runs, "SOURCE_DIR", folder)
     small = (
-        adapt.Task("five-classes", ("bicycle", "bus", "car", "motorcycle", "truck"), "16", 10, 16),
-        adapt.Task("photos", ("bicycle", "motorcycle"), "40x30", 10, 24),
+        Task("five-classes", ("bicycle", "bus", "car", "motorcycle", "truck"), "16", 10, 16),
+        Task("photos", ("bicycle", "motorcycle"), "40x30", 10, 24),
     )
     monkeypatch.setattr(adapt, "TASKS", small)
     return folder

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks.batch import FIGURES, BatchFailedError, batch_progress, figures, parse_arguments, time_batch
+from benchmarks.batch import FIGURES, batch_progress, figures, parse_arguments, time_batch
+from benchmarks.runs import BenchmarkError
 from tests.unit.aws_stubs import StubbedSession
 
 ARN = "arn:aws:states:us-east-1:000000000000:execution:batch:1"
@@ -35,13 +36,13 @@ def time_empty_batch(session: StubbedSession, status: str, **more: Any) -> float
 
 
 def test_failed_batch_is_an_error(session):
-    with pytest.raises(BatchFailedError, match="ended FAILED: too many"):
+    with pytest.raises(BenchmarkError, match="ended FAILED: too many"):
         time_empty_batch(session, "FAILED", error="E", cause="too many")
 
 
 @pytest.mark.parametrize("counts", [{"found": 1}, {"accepted": 1}, {"found": 1, "failed": 1}])
 def test_summary_without_an_answer_to_every_picture_is_an_error(session, counts):
-    with pytest.raises(BatchFailedError, match="Not all 0 pictures have an answer"):
+    with pytest.raises(BenchmarkError, match="Not all 0 pictures have an answer"):
         time_empty_batch(session, "SUCCEEDED", output=json.dumps(NOTHING | counts))
 
 

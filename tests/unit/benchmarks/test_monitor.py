@@ -8,7 +8,6 @@ import pytest
 
 import operations.monitor
 from benchmarks.monitor import (
-    MonitorFailedError,
     capture_lines,
     main,
     parse_arguments,
@@ -16,6 +15,7 @@ from benchmarks.monitor import (
     session_bytes,
     write_captures,
 )
+from benchmarks.runs import BenchmarkError
 from common.waiting import make_console
 from operations.monitoring.capture_line import read_line
 
@@ -71,5 +71,5 @@ def test_run_measured_counts_the_memory_of_children():
 
 
 def test_run_measured_failure_has_the_output():
-    with pytest.raises(MonitorFailedError, match="ended with 3: no luck"):
+    with pytest.raises(BenchmarkError, match="ended with 3: no luck"):
         run_measured([sys.executable, "-c", "import sys; print('no luck'); sys.exit(3)"])

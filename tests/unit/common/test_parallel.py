@@ -1,10 +1,12 @@
 """Parallel tasks: the first error ends them, and results keep the items' order."""
 
+import os
 from threading import Barrier, Event
 
 import pytest
 
-from common.parallel import run_parallel
+from benchmarks.machine import machine
+from common.parallel import run_parallel, usable_cores
 
 
 def unreported(*_):
@@ -75,3 +77,17 @@ def test_results_keep_the_order_of_the_items():
 
 def test_no_items_return_no_results():
     assert run_parallel(str, [], threads=2, report=unreported) == []
+
+
+def test_usable_cores_are_those_of_the_processes_affinity(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 7}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert usable_cores() == 2
+    assert machine().endswith(", 2 cores")
+
+
+@pytest.mark.parametrize(("count", "cores"), [(8, 8), (None, 1)])
+def test_usable_cores_without_an_affinity_are_all(monkeypatch, count, cores):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: count)
+    assert usable_cores() == cores

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+import tarfile
 from datetime import timedelta
 
 import pytest
@@ -13,11 +14,16 @@ from common import settings
 from operations.monitor import main, parse_arguments
 from operations.monitoring.capture_locations import FolderCaptures
 from operations.monitoring.comparison import compare_predictions
-from operations.monitoring.endpoint_facts import choose_baseline, choose_threshold, endpoint_captures
+from operations.monitoring.endpoint_facts import (
+    ImpatientSession,
+    choose_baseline,
+    choose_threshold,
+    endpoint_captures,
+)
 from operations.monitoring.sample import read_baseline
-from tests.unit.aws_stubs import REGION, StubbedSession
+from tests.unit.aws_stubs import REGION, StubbedSession, boto_session
 from tests.unit.operations.captures import BEGIN, drawn, line, named, read, write, write_calls, write_hours
-from tests.unit.training.model_archives import add_served_model, held_out, model_archive
+from tests.unit.training.model_archives import add_served_model, add_served_model_address, held_out, model_archive
 from tests.unit.training.sagemaker_answers import described_endpoint
 from training.container.picture_model import network, train
 from training.container.picture_model.picture_features import picture_features
@@ -229,7 +235,7 @@ def test_no_call_in_the_requested_time_is_not_nothing_captured(captures, report,
     printed = capsys.readouterr().out
     for text in (printed, page()):
         assert "Nothing has been captured" not in text
-        assert "No call in the time asked for" in text
+        assert "No call in the requested period" in text
     assert f"calls of other times: {figures['outside']};" in printed
     assert f"files of other hours, not read: {figures['files_left_out']})" in printed
 
@@ -401,7 +407,26 @@ def test_threshold_without_stack_is_that_of_model_or_samconfig(archive, expected
 
     assert (pytest.approx(threshold), source) == expected
     session.assert_no_pending_responses()
-    assert choose_threshold(NoAws(), "scones", "e", 0.6) == (0.6, "as asked for")
+    assert choose_threshold(NoAws(), "scones", "e", 0.6) == (0.6, "given with --threshold")
+
+
+def test_threshold_and_baseline_download_the_model_once(model):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        tar.add(model, arcname=".")
+    session = StubbedSession()
+    session.stub("cloudformation").add_client_error("describe_stacks", "ValidationError")
+    add_served_model(session, packed.getvalue())
+    add_served_model_address(session)
+
+    choose_threshold(session, "scones", "e", None)
+    baseline = choose_baseline(session, "e", None)
+
+    assert baseline.sample
+    assert baseline.observer
+    session.assert_no_pending_responses()
+    real = boto_session()
+    assert ImpatientSession(real).client("s3") is ImpatientSession(real).client("s3")
 
 
 @pytest.mark.parametrize(
@@ -428,7 +453,7 @@ def test_baseline_none_compares_with_nothing():
     chosen = choose_baseline(NoAws(), "e", "none")
 
     assert chosen.sample is None
-    assert chosen.missing == "No baseline was asked for."
+    assert chosen.missing == "The comparison is disabled with --baseline none."
 
 
 IDENTITY = {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/u", "UserId": "u"}

@@ -52,14 +52,19 @@ def add_served_model(session: StubbedSession, archive: bytes | None) -> None:
     if archive is None:
         stub.add_client_error("describe_endpoint", "ValidationException", "Could not find it")
         return
+    add_served_model_address(session)
+    expected = {"Bucket": "bucket", "Key": "jobs/j/output/model.tar.gz"}
+    session.stub("s3").add_response("get_object", body(archive), expected)
+
+
+def add_served_model_address(session: StubbedSession) -> None:
+    """Let endpoint e serve the archive at MODEL_DATA."""
     add_endpoint_config(session, [{"VariantName": "AllTraffic", "ModelName": "m"}])
-    stub.add_response(
+    session.stub("sagemaker").add_response(
         "describe_model",
         {**model_summary("m"), "PrimaryContainer": {"Image": "i", "ModelDataUrl": MODEL_DATA}},
         {"ModelName": "m"},
     )
-    expected = {"Bucket": "bucket", "Key": "jobs/j/output/model.tar.gz"}
-    session.stub("s3").add_response("get_object", body(archive), expected)
 
 
 def add_endpoint_config(session: StubbedSession, variants: list[dict[str, Any]]) -> None:

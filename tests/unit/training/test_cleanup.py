@@ -4,6 +4,7 @@ import io
 import json
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from rich.console import Console
 
 from common.settings import default_bucket, project
@@ -348,6 +349,21 @@ def test_denied_lists_do_not_stop_the_cleanup(run):
         assert error.count(f"could not look for {place}: ") == 1
     assert "nothing is left" not in shown
     session.assert_no_pending_responses()
+
+
+def test_connection_error_of_endpoint_lists_does_not_stop_the_cleanup(run, monkeypatch):
+    def fail(*_):
+        raise EndpointConnectionError(endpoint_url="https://sagemaker")
+
+    monkeypatch.setattr(cleanup, "other_endpoints", fail)
+    monkeypatch.setattr(cleanup, "owns_endpoint", fail)
+    monkeypatch.setattr(cleanup, "find_leftovers", lambda *_: Found())
+
+    status, report, _, error = run(StubbedSession(), "--yes")
+
+    assert status == 1
+    assert len(report["not_looked_for"]) == 1
+    assert "could not look for other endpoints: Could not connect" in error
 
 
 def look(session, endpoint_is_ours=True, **more):

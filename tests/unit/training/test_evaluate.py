@@ -28,7 +28,7 @@ from tests.unit.training.model_archives import MODEL_DATA, add_served_model, hel
 from training import stage_data
 from training.evaluate import default_class_names, main
 from training.evaluation import predictions as predictions_module
-from training.evaluation.pictures import NothingToEvaluateError, StagedPictureError, staged_pictures
+from training.evaluation.pictures import SplitError, staged_pictures
 from training.evaluation.predictions import (
     EndpointNotFoundError,
     EndpointPrediction,
@@ -333,13 +333,13 @@ def test_staged_pictures_with_a_changed_file_names_it(staged, damage):
     path = next((staged / "test" / "bicycle").iterdir())
     damage(path)
 
-    with pytest.raises(StagedPictureError, match=path.name):
+    with pytest.raises(SplitError, match=path.name):
         staged_pictures(staged, "test")
 
 
 def test_staged_pictures_of_an_empty_split_fails(tmp_path):
     (tmp_path / "manifest.json").write_text('{"files": {}}')
-    with pytest.raises(NothingToEvaluateError, match="no pictures of the validation split"):
+    with pytest.raises(SplitError, match="no pictures of the validation split"):
         staged_pictures(tmp_path, "validation")
 
 
@@ -403,7 +403,7 @@ def test_evaluate_with_threshold_uses_it_and_shows_the_recommendation(run):
     assert (written["threshold"], written["threshold_source"]) == (0.98, "--threshold")
     assert (written["accepted"], written["recommendation"]["threshold"]) == (0, 0.6)
     assert "0 at threshold 0.98: coverage 0.000 (95 %: 0.000 to 0.490), accuracy -\n" in shown
-    assert "0.98, as asked. Otherwise: 400 of 400 held-out" in shown
+    assert "0.98, given with --threshold. Otherwise: 400 of 400 held-out" in shown
 
 
 @pytest.mark.parametrize("options", [[], ["--threshold", "0.98"]])
@@ -413,7 +413,7 @@ def test_evaluate_of_a_model_without_held_out_answers_uses_the_stacks_threshold(
     assert status == 0
     stacks = settings.project().confidence_threshold
     assert (written["threshold"], written["recommendation"]) == (0.98 if options else stacks, None)
-    beginning = "0.98, as asked. Otherwise: " if options else f"{stacks:g}. "
+    beginning = "0.98, given with --threshold. Otherwise: " if options else f"{stacks:g}. "
     assert f"Threshold   {beginning}{MODEL_DATA} has no held_out.json: it is older than" in shown
     assert f"So {stacks:g} stays, as in samconfig.toml." in shown
     assert (tmp_path / "out" / "risk_coverage.png").exists()

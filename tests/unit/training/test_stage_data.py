@@ -12,7 +12,7 @@ from common.settings import ROOT
 from tests.unit.aws_stubs import ACCOUNT, StubbedSession
 from tests.unit.training.cifar_archives import members, write_archive
 from training import stage_data
-from training.staging.folder import INCOMING, NotStagedError, StagedFolder, read_manifest
+from training.staging.folder import INCOMING, StagedFolder, StagedFolderError, read_manifest
 
 IDENTITY = {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/u", "UserId": "u"}
 SHARED_ARCHIVE = ROOT.parent / "shared" / "data" / "cifar-100-vehicles.tar.gz"
@@ -224,7 +224,7 @@ def test_ctrl_c_while_moving_leaves_no_manifest(archive, out, monkeypatch):
 
     monkeypatch.setattr(StagedFolder, "write_manifest", interrupt)
     assert stage("synthetic", out, "--count", "10") == 130
-    with pytest.raises(NotStagedError, match=r"run `python -m training\.stage_data` first"):
+    with pytest.raises(StagedFolderError, match=r"run `python -m training\.stage_data` first"):
         read_manifest(out)
 
     monkeypatch.undo()
@@ -236,7 +236,7 @@ def test_read_manifest_of_a_damaged_manifest_fails(out):
     out.mkdir()
     (out / "manifest.json").write_text('{"files": ')
 
-    with pytest.raises(NotStagedError, match=r"is damaged: remove .*staged and run"):
+    with pytest.raises(StagedFolderError, match=r"is damaged: remove .*staged and run"):
         read_manifest(out)
 
 

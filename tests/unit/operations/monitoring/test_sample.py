@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 
 from operations.monitoring.sample import (
-    DamagedModelError,
-    MissingModelError,
     NoBaselineError,
     Sample,
     SampleError,
@@ -17,7 +15,7 @@ from operations.monitoring.sample import (
 )
 from tests.unit.aws_stubs import stubbed
 from tests.unit.training.model_archives import body
-from training.endpoint.model_artifact import MOST_BYTES
+from training.endpoint.model_artifact import MOST_BYTES, MissingModelError, ModelArtifactError
 
 GOOD = {
     "source": "training",
@@ -89,13 +87,14 @@ def test_baseline_is_read_from_an_earlier_report(tmp_path):
 
 def test_baseline_is_read_from_an_archive_in_s3_unless_too_large():
     client, stub = stubbed("s3")
+    large = "s3://bucket/jobs/large/model.tar.gz"
     request = {"Bucket": "bucket", "Key": "jobs/j/model.tar.gz"}
     stub.add_response("get_object", body(archive(baseline_json=json.dumps(GOOD))), request)
-    stub.add_response("get_object", body(b"", MOST_BYTES + 1), request)
+    stub.add_response("get_object", body(b"", MOST_BYTES + 1), {"Bucket": "bucket", "Key": "jobs/large/model.tar.gz"})
 
     assert read_baseline("s3://bucket/jobs/j/model.tar.gz", client).to_json() == GOOD
-    with pytest.raises(DamagedModelError, match="64 MiB, far more than a model"):
-        read_baseline("s3://bucket/jobs/j/model.tar.gz", client)
+    with pytest.raises(ModelArtifactError, match="64 MiB, far more than a model"):
+        read_baseline(large, client)
     stub.assert_no_pending_responses()
 
 
@@ -117,7 +116,7 @@ def test_damaged_model_or_baseline_is_named(tmp_path):
     whole = archive(baseline_json=json.dumps(GOOD) * 100)
     for content in (b"", b"text", whole[: len(whole) // 2]):
         model.write_bytes(content)
-        with pytest.raises(DamagedModelError, match="cannot be read as a model"):
+        with pytest.raises(ModelArtifactError, match="cannot be read as a model"):
             read_baseline(model)
     (tmp_path / "baseline.json").write_text("{")
     with pytest.raises(SampleError, match="the baseline is not JSON"):

@@ -17,7 +17,7 @@ from operations.sending.plan import (
     shuffled,
     staged_test_pictures,
 )
-from training.staging.folder import NotStagedError
+from training.staging.folder import StagedFolderError
 
 A = SourcePicture("bicycle/a.png", Path("s/bicycle/a.png"), "bicycle")
 B = SourcePicture("b.png", Path("b.png"), None)
@@ -34,7 +34,7 @@ def test_files_above_the_limit_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("manifest", "error"), [(None, NotStagedError), ('{"files": {"train/bicycle/x.png": {}}}', NoPicturesError)]
+    ("manifest", "error"), [(None, StagedFolderError), ('{"files": {"train/bicycle/x.png": {}}}', NoPicturesError)]
 )
 def test_folder_without_a_staged_test_split_is_an_error(tmp_path, manifest, error):
     if manifest:

@@ -13,13 +13,12 @@ from operations.monitoring.drift import compare
 from operations.monitoring.sample import (
     MEMBER,
     MODEL,
-    DamagedModelError,
-    MissingModelError,
     NoBaselineError,
     Sample,
     read_baseline,
 )
 from training.container.picture_model import baseline, dataset, network, train
+from training.endpoint.model_artifact import MissingModelError, ModelArtifactError
 from training.sources.synthetic import draw_picture
 
 CLASSES = ("bicycle", "motorcycle")
@@ -209,15 +208,15 @@ def test_gaussians_of_another_model_are_refused(model, single, tmp_path):
         (tmp_path / name).write_bytes((single / name).read_bytes())
     file = tmp_path / "baseline.pt"
     file.write_bytes((model / "baseline.pt").read_bytes())
-    with pytest.raises(DamagedModelError, match="does not fit the model beside it"):
+    with pytest.raises(ModelArtifactError, match="does not fit the model beside it"):
         load_observer(tmp_path)
     for content in (b"", b"text", (model / "baseline.pt").read_bytes()[:500]):
         file.write_bytes(content)
-        with pytest.raises(DamagedModelError, match=r"baseline\.pt cannot be loaded"):
+        with pytest.raises(ModelArtifactError, match=r"baseline\.pt cannot be loaded"):
             load_observer(tmp_path)
     for value in (print, {"means": 1}, {"means": 1, "whiteners": 2}, [1]):
         torch.save(value, file)
-        with pytest.raises(DamagedModelError, match=r"baseline\.pt cannot be loaded"):
+        with pytest.raises(ModelArtifactError, match=r"baseline\.pt cannot be loaded"):
             load_observer(tmp_path)
 
 
@@ -269,5 +268,5 @@ def test_load_observer_with_damaged_weights_fails(model, tmp_path, content):
     for name in ("metadata.json", "baseline.pt"):
         (tmp_path / name).write_bytes((model / name).read_bytes())
     (tmp_path / "model.pt").write_bytes(content)
-    with pytest.raises(DamagedModelError, match="cannot be loaded"):
+    with pytest.raises(ModelArtifactError, match="cannot be loaded"):
         load_observer(tmp_path)

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.training.cifar_archives import members, noise, python2_pickle, write_archive
 from training.sources.archive import ArchiveError, archive_source
 from training.sources.safe_pickle import PickleRefusedError, load_pickle
-from training.sources.source import ClassNameError, TooFewClassesError, UnknownClassError, choose_classes
+from training.sources.source import ClassNameError, choose_classes
 
 CLASSES = ["bicycle", "motorcycle"]
 
@@ -167,17 +167,17 @@ def test_archive_with_repeated_or_unsafe_file_names_makes_them_unique_and_safe(t
 
 
 @pytest.mark.parametrize(
-    ("wanted", "available", "error", "message"),
+    ("wanted", "available", "message"),
     [
-        (["motorbicycle", "bus"], ["bicycle", "bus", "motorcycle"], UnknownClassError, "did you mean motorcycle"),
-        (["zzz"], ["bus", "bicycle"], UnknownClassError, "there are bicycle, bus"),
-        (["bus", "Bus"], ["bus", "bicycle"], TooFewClassesError, "at least two"),
-        (["Car", "bus"], ["Car", "bus", "car"], ClassNameError, "'Car' and 'car' differ only in case"),
-        (["a,b", "bus"], ["a,b", "bus"], ClassNameError, "rename it"),
+        (["motorbicycle", "bus"], ["bicycle", "bus", "motorcycle"], "did you mean motorcycle"),
+        (["zzz"], ["bus", "bicycle"], "there are bicycle, bus"),
+        (["bus", "Bus"], ["bus", "bicycle"], "at least two"),
+        (["Car", "bus"], ["Car", "bus", "car"], "'Car' and 'car' differ only in case"),
+        (["a,b", "bus"], ["a,b", "bus"], "rename it"),
     ],
 )
-def test_choose_classes_with_unusable_names_fails(wanted, available, error, message):
-    with pytest.raises(error, match=message):
+def test_choose_classes_with_unusable_names_fails(wanted, available, message):
+    with pytest.raises(ClassNameError, match=message):
         choose_classes(wanted, available)
 
 

@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 
 from training.sources import folder as folder_module
 from training.sources.folder import FolderError, folder_source, read_photo, read_picture
-from training.sources.source import LabelledPicture, UnknownClassError, Unreadable
+from training.sources.source import ClassNameError, LabelledPicture, Unreadable
 
 
 def save(path: Path, image: Image.Image, **options) -> Path:
@@ -39,7 +39,7 @@ def test_folder_source_without_class_folders_fails(tmp_path: Path):
 def test_folder_source_with_an_unknown_class_fails(tmp_path: Path):
     for name in ("car", "van"):
         (tmp_path / name).mkdir()
-    with pytest.raises(UnknownClassError, match="vans"):
+    with pytest.raises(ClassNameError, match="vans"):
         folder_source(tmp_path, ["vans", "car"], 640)
 
 

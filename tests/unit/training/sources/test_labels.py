@@ -9,7 +9,7 @@ from common.labels.label import NEITHER, LabelError
 from tests.unit.aws_stubs import ACCOUNT, Body, StubbedSession, stubbed
 from tests.unit.operations.review_backend import body, label
 from training import stage_data
-from training.sources.labels import LabelsMissingError, ReviewedPictureError, UnknownLabelError, read_labels
+from training.sources.labels import ReviewedLabelsError, read_labels
 from training.sources.source import Unreadable
 from training.sources.synthetic import draw_picture
 
@@ -57,11 +57,11 @@ def test_read_labels_takes_the_latest_of_several_labels_of_a_picture(tmp_path):
 
 
 def test_read_labels_from_a_missing_folder_or_bucket_fails():
-    with pytest.raises(LabelsMissingError, match="--labels nowhere: there is no such folder"):
+    with pytest.raises(ReviewedLabelsError, match="--labels nowhere: there is no such folder"):
         read_labels(None, "nowhere", BUCKET)
     s3, stub = stubbed("s3")
     stub.add_client_error("list_objects_v2", "NoSuchBucket")
-    with pytest.raises(LabelsMissingError, match="there is no bucket mine"):
+    with pytest.raises(ReviewedLabelsError, match="there is no bucket mine"):
         read_labels(s3, "s3://mine/labels", BUCKET)
 
 
@@ -76,7 +76,7 @@ def test_check_with_an_unknown_class_names_a_label(tmp_path):
     labels = (label(1), label(2, "truck", class_names=["truck"]), label(3, NEITHER))
     found = read_labels(None, str(folder_of(tmp_path, *labels)), BUCKET)
     found.check(["bicycle", "motorcycle", "truck"])
-    with pytest.raises(UnknownLabelError, match=rf"truck \(1\).*--classes.*{labels[1].key}"):
+    with pytest.raises(ReviewedLabelsError, match=rf"truck \(1\).*--classes.*{labels[1].key}"):
         found.check(["bicycle", "motorcycle"])
 
 
@@ -99,7 +99,7 @@ def test_pictures_without_access_fails(tmp_path, code, why):
     s3, stub = stubbed("s3")
     found = read_labels(s3, str(folder_of(tmp_path, label(1))), BUCKET)
     stub.add_client_error("get_object", code, "log in", http_status_code=403)
-    with pytest.raises(ReviewedPictureError, match=rf"s3://pictures/inbox/1.png\?versionId=v1.*{why}"):
+    with pytest.raises(ReviewedLabelsError, match=rf"s3://pictures/inbox/1.png\?versionId=v1.*{why}"):
         list(found.pictures(640))
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from training.container.picture_model.near_duplicates import difference_hash, near_groups
 from training.sources.drawing import scene
-from training.sources.source import UnknownClassError
+from training.sources.source import ClassNameError
 from training.sources.synthetic import CLASSES, contrast, draw_picture, synthetic_source
 
 COUNT = 60
@@ -24,7 +24,7 @@ def drawn() -> dict[str, np.ndarray]:
 
 
 def test_synthetic_source_with_an_unknown_class_fails():
-    with pytest.raises(UnknownClassError, match="there are bicycle, bus, car, motorcycle, truck"):
+    with pytest.raises(ClassNameError, match="there are bicycle, bus, car, motorcycle, truck"):
         synthetic_source(["bicycle", "zebra"], 3, TINY, 0)
 
 
