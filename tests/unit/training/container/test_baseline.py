@@ -121,7 +121,7 @@ def test_held_out_distances_are_those_of_the_network_that_has_not_seen_the_pictu
     classifier = network.load_classifier(model, torch.device("cpu"))
     gaussians = baseline.load_gaussians(model, classifier)
     data = dataset.read_channels(staged, None, 32)[1]
-    parts = train.deal_out(data, 3, seed=0)
+    parts = train.split_into_parts(data, 3, seed=0)
     expected = torch.stack(
         [
             gaussians.distances(classifier, int(part), data.pixels[place : place + 1])[0]
@@ -135,7 +135,7 @@ def test_what_a_network_has_learned_from_is_closer_than_what_it_has_not(staged, 
     classifier = network.load_classifier(model, torch.device("cpu"))
     gaussians = baseline.load_gaussians(model, classifier)
     data = dataset.read_channels(staged, None, 32)[1]
-    learned = data.pixels[train.deal_out(data, 3, seed=0) != 0]
+    learned = data.pixels[train.split_into_parts(data, 3, seed=0) != 0]
     noise = torch.randint(256, (40, 3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
     near, far = (gaussians.distances(classifier, 0, some) for some in (learned, noise))
     # In each class the squares of all 80 deviations or so add up to their number, by definition.

@@ -304,11 +304,11 @@ def unlike(*counts: int) -> dataset.Pictures:
 
 def test_every_class_is_dealt_out_evenly_from_the_first_part_on():
     pictures = unlike(7, 21, 2)
-    parts = train.deal_out(pictures, 4, seed=3)
+    parts = train.split_into_parts(pictures, 4, seed=3)
     by_class = [parts[pictures.labels == label].bincount(minlength=4).tolist() for label in range(3)]
     assert by_class == [[2, 2, 2, 1], [6, 5, 5, 5], [1, 1, 0, 0]]
-    assert torch.equal(parts, train.deal_out(pictures, 4, seed=3))
-    assert not torch.equal(parts, train.deal_out(pictures, 4, seed=4))
+    assert torch.equal(parts, train.split_into_parts(pictures, 4, seed=3))
+    assert not torch.equal(parts, train.split_into_parts(pictures, 4, seed=4))
 
 
 def test_near_duplicates_are_held_out_together():
@@ -316,7 +316,7 @@ def test_near_duplicates_are_held_out_together():
     pictures.hashes[1] = pictures.hashes[0] ^ 0b10100  # 2 of 64 bits apart
     pictures.hashes[7] = pictures.hashes[0]  # of the other class: its label may be wrong
     for seed in range(10):
-        parts = train.deal_out(pictures, 3, seed)
+        parts = train.split_into_parts(pictures, 3, seed)
         assert parts[0] == parts[1]
         assert parts[6:].bincount().tolist() == [2, 2, 2]
 
@@ -325,7 +325,7 @@ def test_more_near_duplicates_than_a_part_holds_are_dealt_out_one_by_one():
     pictures = unlike(6, 6)
     pictures.hashes[:3] = [pictures.hashes[0]] * 3
     for seed in range(10):
-        assert train.deal_out(pictures, 3, seed).bincount().tolist() == [4, 4, 4]
+        assert train.split_into_parts(pictures, 3, seed).bincount().tolist() == [4, 4, 4]
 
 
 def test_training_with_an_empty_part_succeeds(tmp_path):
@@ -388,7 +388,7 @@ def test_held_out_answers_are_those_of_the_member_that_has_not_seen_the_picture(
     assert held_out["classes"] == ["bar", "square"]
     assert held_out["truth"] == pictures.labels.tolist()
     given = torch.tensor(held_out["probabilities"])
-    parts = train.deal_out(pictures, 2, seed=0)
+    parts = train.split_into_parts(pictures, 2, seed=0)
     for number, one in enumerate(model.ensemble.networks()):
         x = model.normalise(pictures.pixels[parts == number])
         answers = model.member_log_probabilities(one, x).double().softmax(1)
@@ -410,7 +410,7 @@ def test_no_member_learns_from_its_own_part(staged, tmp_path, monkeypatch):
 
     monkeypatch.setattr(member.Member, "__init__", note)
     assert run(staged, tmp_path / "model", "--epochs", "1", "--members", "3", "--parts", "4") == 0
-    parts = train.deal_out(pictures_of(staged), 4, seed=0)
+    parts = train.split_into_parts(pictures_of(staged), 4, seed=0)
     assert len(made) == 3
     for number, one in enumerate(made):
         assert (parts[one.learned_from] != number).all()
