@@ -25,7 +25,6 @@ from training.container.picture_model import (
     train,
 )
 from training.container.picture_model.muon import Muon, orthogonalise
-from training.container.picture_model.replicas import Replicas
 from training.endpoint.model_artifact import read_model_artifact
 
 SCRIPT = Path(train.__file__).parent.with_name("train.py")
@@ -285,7 +284,7 @@ def test_replicas_give_the_gradient_of_the_whole_batch(count):
 
     parameters = [p for p in net.parameters() if p.requires_grad]
     gradients = torch.autograd.grad(loss(net, pictures, labels), parameters)
-    replicas = Replicas(net, count)
+    replicas = member.Replicas(net, count)
     parts = list(zip(replicas.split(pictures), replicas.split(labels), strict=True))
     assert len(parts) == count
     replicas.backward(loss, parts)
