@@ -106,7 +106,6 @@ def brute_force_chance_to_pass(pictures, rate, level):
 @pytest.mark.parametrize(("rate", "wanted"), [(0.3, 0.8), (0.25, 0.7), (0.5, 0.95)])
 def test_simultaneous_level_bounds_the_chance_of_a_bad_classifier(rate, wanted):
     level = simultaneous_level(10, rate, wanted)
-
     assert brute_force_chance_to_pass(10, rate, level) <= 1 - wanted
     # A little less, and it would pass too often: nothing is given away.
     assert brute_force_chance_to_pass(10, rate, level - 0.002) > 1 - wanted
@@ -141,7 +140,6 @@ def test_every_threshold_counts_what_the_workflow_would_accept():
     confidences = [*(0.9 + rng.random(300) / 500), *(n / 10_000 for n in range(2800, 3000)), 1.0]
     confidences += [math.nextafter(c, 0) for c in confidences]
     correct = list(rng.random(len(confidences)) < 0.9)
-
     counts = accepted_and_errors(confidences, correct)
     for threshold, accepted, errors in counts:
         assert float(f"{threshold:.4f}") == threshold  # as it is written on a command line
@@ -156,9 +154,7 @@ def test_the_lowest_threshold_that_is_good_enough_is_recommended():
     # 1000 pictures from the most confident down; every tenth is wrong from the 700th on.
     confidences = [1 - n / 2000 for n in range(1000)]
     correct = [n < 700 or n % 10 > 0 for n in range(1000)]
-
     found = recommend_threshold(confidences, correct, max_error=0.01, confidence_level=0.95)
-
     level = simultaneous_level(1000, 0.01, 0.95)
     assert found.met
     assert found.errors == 1
@@ -173,9 +169,7 @@ def test_the_lowest_threshold_that_is_good_enough_is_recommended():
 
 def test_a_few_pictures_that_are_all_right_show_little_and_say_so():
     confidences = [0.9] * 40 + [0.985] * 40 + [1.0] * 40  # .75 % are to be expected of the last 80
-
     found = recommend_threshold(confidences, [True] * 120)
-
     assert (found.met, found.accepted, found.errors) == (False, 80, 0)
     assert found.threshold == 0.985
     assert found.error_bound == pytest.approx(0.0368, abs=1e-4)
@@ -201,23 +195,19 @@ def test_what_cannot_be_shown_is_what_was_seen_and_is_to_be_expected():
 
 def test_too_many_errors_are_named_as_what_stands_in_the_way():
     found = recommend_threshold([0.9] * 400, [n % 5 > 0 for n in range(400)])
-
     assert not found.met
     assert "too many errors among the most confident" in str(found)
 
 
 def test_a_recommendation_goes_through_json_whole():
     found = recommend_threshold([0.9, 0.8], [True, False])
-
     assert Recommendation(**asdict(found)) == found
 
 
 def test_reliability_bins_hold_equal_numbers_and_share_no_confidence():
     confidences = [0.5, 0.6, 0.7, 0.8, 0.9, 0.9, 0.9, 0.9]
     correct = [True, False, True, True, True, True, True, False]
-
     bins = reliability_bins(confidences, correct, bins=4)
-
     assert [(b.lowest, b.highest, b.pictures, b.correct) for b in bins] == [
         (0.5, 0.6, 2, 1),
         (0.7, 0.8, 2, 2),
@@ -239,14 +229,12 @@ def test_the_temperature_takes_back_what_was_added():
     generator = torch.Generator().manual_seed(0)
     logs = (3 * torch.randn(5_000, 3, generator=generator)).log_softmax(1)
     labels = torch.multinomial(logs.exp(), 1, generator=generator).flatten()
-
     for factor in (0.7, 1.0, 2.5):
         assert fit_temperature(logs * factor, labels) == pytest.approx(factor, rel=0.1)
 
 
 def test_a_perfect_record_does_not_make_confidence_certainty():
     logs = torch.tensor([[0.6, 0.4]]).log().repeat(50, 1)
-
     assert fit_temperature(logs, torch.zeros(50, dtype=torch.long)) == pytest.approx(0.5)
 
 

@@ -1,23 +1,17 @@
 """Pictures reach the network through one gate, and its answer is a probability."""
 
-import io
 import json
+import zlib
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from benchmarks.hostile_pictures.files import blank_png, segment, with_scans
+from benchmarks.hostile_pictures.files import blank_png, encode, segment, with_scans
 from training.container.picture_model import network
 
 RED = (255, 0, 0)
-
-
-def encode(picture, kind="PNG", **options):
-    file = io.BytesIO()
-    picture.save(file, kind, **options)
-    return file.getvalue()
 
 
 def noise(width=48, height=32):
@@ -89,8 +83,6 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(side):
     small = encode(Image.new("1", (side, 1)))
     header = small.index(b"IHDR") + 8  # the height follows; the checksum after it must fit
     chunk = small[header - 8 : header] + side.to_bytes(4) + small[header + 4 : header + 9]
-    import zlib
-
     data = small[: header - 8] + chunk + zlib.crc32(chunk).to_bytes(4) + small[header + 13 :]
     with pytest.raises(network.PictureTooLargeError, match=r"at most 25,000,000 pixels"):
         network.decode_picture(data)
@@ -240,10 +232,19 @@ def test_a_missing_model_file_is_named(tmp_path, name):
         network.load_classifier(tmp_path, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("changes", [{"classes": ["a", "b", "c"]}, {"width": 16}, {"members": 3}, None])
-def test_load_classifier_refuses_weights_that_do_not_fit_or_run_code(tmp_path, changes):
-    write(tmp_path, **(changes or {}))
-    if changes is None:
+@pytest.mark.parametrize("changes", [{"classes": ["a", "b", "c"]}, {"width": 16}, {"members": 3}])
+def test_load_classifier_with_weights_of_another_shape_fails(tmp_path, changes):
+    write(tmp_path, **changes)
+    with pytest.raises(network.ModelFilesError, match="cannot be loaded"):
+        network.load_classifier(tmp_path, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("weights", ["code", b"", b"text"])
+def test_load_classifier_with_damaged_or_executable_weights_fails(tmp_path, weights):
+    write(tmp_path)
+    if weights == "code":
         torch.save(print, tmp_path / "model.pt")
+    else:
+        (tmp_path / "model.pt").write_bytes(weights)
     with pytest.raises(network.ModelFilesError, match="cannot be loaded"):
         network.load_classifier(tmp_path, torch.device("cpu"))

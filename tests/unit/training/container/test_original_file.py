@@ -1,12 +1,11 @@
 """Staging changes photos and says so; monitoring then compares like with like."""
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from benchmarks.hostile_pictures.files import encode
 from operations.monitoring.captured_picture import describe
 from operations.monitoring.drift import compare
 from operations.monitoring.sample import Sample
@@ -27,9 +26,7 @@ DRAWN, SIZE = (240, 180), (960, 720)  # drawing as large would take half a minut
 
 
 def png(info: PngInfo | None = None) -> bytes:
-    stream = io.BytesIO()
-    draw_picture("bicycle", 0, (32, 32), 0).save(stream, "PNG", pnginfo=info)
-    return stream.getvalue()
+    return encode(draw_picture("bicycle", 0, (32, 32), 0), pnginfo=info)
 
 
 def saying(text: str) -> PngInfo:
@@ -44,9 +41,7 @@ def test_what_was_written_is_read():
 
 
 def test_only_staging_says_it():
-    jpeg = io.BytesIO()
-    draw_picture("bicycle", 0, (32, 32), 0).save(jpeg, "JPEG", comment=KEYWORD)
-    assert read_original(jpeg.getvalue()) is None
+    assert read_original(encode(draw_picture("bicycle", 0, (32, 32), 0), "JPEG", comment=KEYWORD)) is None
 
 
 @pytest.mark.parametrize(

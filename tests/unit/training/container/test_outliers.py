@@ -33,9 +33,7 @@ def likeness(one, other):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_makes_a_finite_picture_for_each_place(kind, size):
     pictures = batch(size)
-
     made = kind(pictures, torch.tensor([3, 5]), torch.Generator().manual_seed(0))
-
     assert made.shape == (2, 3, size, size)
     assert torch.isfinite(made).all()
     assert made.min() >= pictures.min() - 1e-5
@@ -45,12 +43,10 @@ def test_a_kind_makes_a_finite_picture_for_each_place(kind, size):
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_kind_gives_a_picture_back(kind):
     """Shown by correlation: nothing looks like the picture that it was made of.
-
     Blurred ones keep their large patches of light, which is all that this batch's pictures are.
     """
     pictures = batch()
     most = 0.97 if kind is outliers._blurred else 0.6
-
     assert likeness(made_by(kind, pictures), pictures).mean() < most
 
 
@@ -58,9 +54,7 @@ def test_no_kind_gives_a_picture_back(kind):
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not outliers._blurred])
 def test_a_kind_differs_from_picture_to_picture_and_from_seed_to_seed(kind):
     pictures = batch()[:1].expand(BATCH, -1, -1, -1)  # so that only chance can tell them apart
-
     made = made_by(kind, pictures)
-
     assert len(torch.unique(made.flatten(1), dim=0)) == BATCH
     assert not torch.equal(made, made_by(kind, pictures, seed=1))
 
@@ -89,9 +83,7 @@ def test_each_place_gets_the_picture_made_for_it(monkeypatch):
     keep = tuple((lambda pictures, places, _: pictures[places]) for _ in KINDS)
     monkeypatch.setattr(outliers, "KINDS", keep)
     monkeypatch.setattr(outliers, "_grainy", lambda made, _: made)
-
     made = outliers.outliers(batch(), torch.Generator().manual_seed(0))
-
     assert torch.equal(made, batch())
 
 
@@ -99,9 +91,7 @@ def test_each_place_gets_the_picture_made_for_it(monkeypatch):
 def test_outliers_are_the_same_for_a_seed_and_leave_the_batch_as_it_was(count):
     pictures = batch()[:count]
     before = pictures.clone()
-
     one, again = (outliers.outliers(pictures, torch.Generator().manual_seed(7)) for _ in range(2))
-
     assert one.shape == pictures.shape
     assert torch.equal(one, again)
     assert torch.equal(pictures, before)
@@ -113,9 +103,7 @@ def test_outliers_are_the_same_for_a_seed_and_leave_the_batch_as_it_was(count):
 def test_an_enlarged_piece_is_at_most_a_sixth_of_the_picture():
     """A ramp from left to right spans as much of its range as the piece is wide."""
     ramp = torch.linspace(0, 1, 32).expand(BATCH, 3, 32, 32)
-
     made = made_by(outliers._enlarged, ramp)
-
     spans = made.amax((1, 2, 3)) - made.amin((1, 2, 3))
     assert (spans <= 0.41).all()
     assert spans.min() > 0.1
@@ -124,10 +112,7 @@ def test_an_enlarged_piece_is_at_most_a_sixth_of_the_picture():
 def test_a_scrambled_picture_keeps_its_frequencies():
     # So weak that no value has to be clipped, which would add frequencies.
     pictures = torch.cat([batch() * 0.05, torch.tensor([-2.0, 2.0]).view(2, 1, 1, 1).expand(2, 3, 32, 32)])
-    generator = torch.Generator().manual_seed(0)
-
-    made = outliers._scrambled(pictures, torch.arange(BATCH + 2), generator)[:BATCH]
-
+    made = made_by(outliers._scrambled, pictures)[:BATCH]
     waves, turned = (torch.fft.rfft2(x).abs() for x in (pictures[:BATCH], made))
     # The half of the frequencies whose mirror image is not stored is enough.
     assert torch.allclose(turned[..., 1:16], waves[..., 1:16], atol=1e-3)
@@ -137,24 +122,19 @@ def test_a_scrambled_picture_keeps_its_frequencies():
 def test_shapes_and_gradients_take_their_colours_from_the_batch():
     green = torch.zeros(BATCH, 3, 32, 32)
     green[:, 1] = 1.5
-
     for kind in (outliers._shapes, outliers._gradients):
         assert torch.allclose(made_by(kind, green), green)
 
 
 def test_half_of_the_pictures_get_grain():
     grey = torch.zeros(400, 3, 16, 16)
-
     grain = outliers._grainy(grey, torch.Generator().manual_seed(0)).std((1, 2, 3))
-
     assert 0.4 < (grain == 0).double().mean() < 0.6
     assert 0.35 < grain.max() < 0.45
 
 
 def test_many_of_the_pictures_of_shapes_are_symmetric():
     pictures = batch(33).repeat(10, 1, 1, 1)
-
     made = made_by(outliers._shapes, pictures)
-
     symmetric = (made == made.flip(3)).flatten(1).all(1)
     assert 0.3 < symmetric.double().mean() < 0.5

@@ -1,19 +1,12 @@
 """A picture in numbers: each says what its name says, and nothing of what the others say."""
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from benchmarks.hostile_pictures.files import encode
 from training.container.picture_model.picture_features import NUMBERS, picture_features
 from training.sources.synthetic import draw_picture
-
-
-def encoded(picture, kind="PNG"):
-    file = io.BytesIO()
-    picture.save(file, kind)
-    return file.getvalue()
 
 
 def features(picture, data=b""):
@@ -87,7 +80,7 @@ def test_pictures_without_a_middle_have_no_sharpness(size):
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_the_file_counts_as_it_is(drawn, kind):
-    data = encoded(drawn[0], kind)
+    data = encode(drawn[0], kind)
     found = picture_features(data, drawn[0])
     assert (found["format"], found["bytes"]) == (kind, len(data))
     assert picture_features(b"GIF89a", drawn[0])["format"] == "other"
