@@ -4,6 +4,7 @@
 whether that class was the true one. A confidence of 0 is never accepted: a tie, or no answer.
 """
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -291,19 +292,8 @@ def _chance_to_pass(pictures: int, rate: float, doubt: float) -> float:
 
 def _first_that_passes(errors: int, first: int, last: int, rate: float, doubt: float) -> int:
     """Return the fewest pictures in [first, last] of which so few errors pass, else last + 1."""
-    step, low = max(1, round(1 / rate)), first
-    while low <= last and _chance_of_at_most(errors, min(low + step, last), rate) > doubt:
-        if low + step >= last:
-            return last + 1
-        low += step
-    high = min(low + step, last)
-    while low < high:
-        middle = (low + high) // 2
-        if _chance_of_at_most(errors, middle, rate) <= doubt:
-            high = middle
-        else:
-            low = middle + 1
-    return high
+    counts = range(first, last + 1)
+    return first + bisect.bisect_left(counts, True, key=lambda n: _chance_of_at_most(errors, n, rate) <= doubt)
 
 
 def _chance_of_at_most(errors: int, pictures: int, rate: float) -> float:

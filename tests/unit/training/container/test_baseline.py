@@ -71,7 +71,7 @@ def vectors_of_two_classes(count=400, size=6):
     return noise @ spread + 20 * labels[:, None], labels
 
 
-def test_features_are_those_of_the_files_and_the_head_scores_vectors():
+def test_network_head_scores_its_feature_vectors():
     torch.manual_seed(0)
     net = network.Network(2, 32, width=8).eval()
     pictures = torch.randn(5, 3, 32, 32)
@@ -80,7 +80,7 @@ def test_features_are_those_of_the_files_and_the_head_scores_vectors():
     assert torch.equal(net.head(vectors).view(5, 2, 4), net(pictures))
 
 
-def test_the_whitener_makes_every_direction_vary_alike():
+def test_fit_gaussian_whitens_the_vectors():
     vectors, labels = vectors_of_two_classes(20_000)
     means, whitener = baseline.fit_gaussian(vectors, labels, 2)
     assert means.shape == (2, 6)
@@ -89,7 +89,7 @@ def test_the_whitener_makes_every_direction_vary_alike():
     assert torch.allclose(torch.cov(white.T), torch.eye(6).double(), atol=0.03)
 
 
-def test_the_covariance_is_shrunk_as_ledoit_and_wolf_say():
+def test_fit_gaussian_shrinks_like_ledoit_wolf():
     covariance = pytest.importorskip("sklearn.covariance")
     vectors, labels = vectors_of_two_classes(40, 20)  # hardly more vectors than numbers in each
     means, whitener = baseline.fit_gaussian(vectors, labels, 2)
@@ -99,14 +99,14 @@ def test_the_covariance_is_shrunk_as_ledoit_and_wolf_say():
     assert np.allclose(np.linalg.inv(precision), expected, rtol=1e-3, atol=1e-3)
 
 
-def test_vectors_that_do_not_vary_give_finite_distances():
+def test_fit_gaussian_of_constant_vectors_is_finite():
     vectors, labels = torch.ones(10, 4).double(), torch.arange(2).repeat(5)
     means, whitener = baseline.fit_gaussian(vectors, labels, 2)
     assert torch.isfinite(whitener).all()
     assert torch.equal(means, torch.ones(2, 4))
 
 
-def test_the_baseline_holds_the_held_out_answers(model):
+def test_baseline_has_the_held_out_answers(model):
     held_out = json.loads((model / "held_out.json").read_text())
     sample = read_baseline(model)
     rows = held_out["probabilities"]
@@ -116,7 +116,7 @@ def test_the_baseline_holds_the_held_out_answers(model):
     assert sample.answered_by == MEMBER
 
 
-def test_the_baseline_holds_the_features_of_every_picture_as_it_is_on_disk(model):
+def test_baseline_has_the_features_of_the_original_files(model):
     sample = read_baseline(model)
     assert {name: len(values) for name, values in sample.features.items()} == dict.fromkeys(
         ("brightness", "contrast", "sharpness", "width", "height", "bytes"), 60
@@ -126,14 +126,14 @@ def test_the_baseline_holds_the_features_of_every_picture_as_it_is_on_disk(model
     assert (sample.formats.count("PNG"), sample.formats.count("JPEG")) == (20, 40)
 
 
-def test_of_one_network_the_answers_are_those_of_the_model(single):
+def test_baseline_of_one_network_is_answered_by_model(single):
     sample = read_baseline(single)
     assert sample.answered_by == MODEL
     assert len(sample.labels) == 20
     assert len(sample.formats) == 60
 
 
-def test_held_out_distances_are_those_of_the_network_that_has_not_seen_the_picture(model, classifier, gaussians, data):
+def test_held_out_distances_are_those_of_the_unseen_member(model, classifier, gaussians, data):
     parts = train.split_into_parts(data, 3, seed=0)
     expected = [
         gaussians.distances(classifier, int(part), data.pixels[place : place + 1]).item()
@@ -142,7 +142,7 @@ def test_held_out_distances_are_those_of_the_network_that_has_not_seen_the_pictu
     assert read_baseline(model).distances == pytest.approx(np.array(expected), rel=1e-3)
 
 
-def test_what_a_network_has_learned_from_is_closer_than_what_it_has_not(classifier, gaussians, data):
+def test_distances_of_learned_pictures_are_smaller_than_of_noise(classifier, gaussians, data):
     learned = data.pixels[train.split_into_parts(data, 3, seed=0) != 0]
     noise = torch.randint(256, (40, 3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
     near, far = (gaussians.distances(classifier, 0, some) for some in (learned, noise))
@@ -151,7 +151,7 @@ def test_what_a_network_has_learned_from_is_closer_than_what_it_has_not(classifi
     assert far.median() > 2 * near.median()
 
 
-def test_each_picture_is_seen_by_the_network_whose_turn_it_is(model):
+def test_observer_assigns_pictures_to_members_in_turn(model):
     observer = load_observer(model)
     drawn = [draw_picture("bicycle", number, (40, 32), seed=5) for number in range(140)]
     done: list[int] = []
@@ -171,7 +171,7 @@ def test_each_picture_is_seen_by_the_network_whose_turn_it_is(model):
     assert len(observer.look([]).labels) == 0
 
 
-def test_noise_is_drift_of_distance_and_new_drawings_are_none(model):
+def test_compare_finds_drift_in_noise_and_none_in_new_drawings(model):
     observer, before = load_observer(model), read_baseline(model)
     generator = np.random.default_rng(0)
     noise = [Image.fromarray(generator.integers(0, 256, (32, 40, 3), dtype=np.uint8)) for _ in range(60)]
@@ -187,7 +187,7 @@ def test_noise_is_drift_of_distance_and_new_drawings_are_none(model):
     assert not compare(before, observed(drawn)).drifted
 
 
-def test_the_same_is_read_from_an_archive(model, tmp_path):
+def test_archive_and_folder_give_the_same_baseline(model, tmp_path):
     with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as tar:
         tar.add(model, ".")
     observer = load_observer(tmp_path / "model.tar.gz")
@@ -209,7 +209,7 @@ def test_load_observer_without_gaussians_or_model_fails(model, tmp_path):
         load_observer(tmp_path / "nothing")
 
 
-def test_gaussians_of_another_model_are_refused(model, single, tmp_path):
+def test_load_observer_with_foreign_or_damaged_gaussians_fails(model, single, tmp_path):
     copy_network(single, tmp_path)
     file = tmp_path / "baseline.pt"
     file.write_bytes((model / "baseline.pt").read_bytes())
@@ -225,7 +225,7 @@ def test_gaussians_of_another_model_are_refused(model, single, tmp_path):
             load_observer(tmp_path)
 
 
-def test_of_very_many_pictures_a_seeded_sample_is_stored_in_their_order():
+def test_baseline_sample_of_many_pictures_is_seeded_and_ordered():
     fixed: dict[str, float | str] = {"contrast": 0.123456789, "sharpness": 1.23456789, "width": 32.0, "height": 32.0}
     features = [fixed | {"brightness": n / 9000, "bytes": 2000.0 + n, "format": "PNG"} for n in range(9000)]
     answers = [(CLASSES[n % 2], 0.5 + n / 20_000) for n in range(9000)]
@@ -247,7 +247,7 @@ def test_of_very_many_pictures_a_seeded_sample_is_stored_in_their_order():
     assert made(800)["features"]["bytes"] == [2000.0 + n for n in range(800)]
 
 
-def test_looking_leaves_pytorchs_threads_as_they_were(model):
+def test_observer_restores_the_thread_count(model):
     before = torch.get_num_threads()
     load_observer(model).look([draw_picture("bicycle", 0, (40, 32), seed=5)])
     assert torch.get_num_threads() == before

@@ -55,7 +55,7 @@ def picture(kind="PNG", size=(40, 30)):
         *("scans", "animated", "no body", "no text"),
     ],
 )
-def test_a_bad_request_is_refused_with_its_status(body, content_type, status, message):
+def test_input_fn_with_bad_request_fails_with_its_status(body, content_type, status, message):
     with pytest.raises(inference.RequestError, match=message) as refused:
         inference.input_fn(body, content_type)
     assert refused.value.status_code == status
@@ -66,7 +66,7 @@ def test_a_bad_request_is_refused_with_its_status(body, content_type, status, me
 
 
 @pytest.mark.parametrize("accept", ["image/png", "text/csv, text/plain"])
-def test_an_answer_other_than_json_is_refused(accept):
+def test_output_fn_without_json_in_accept_fails(accept):
     with pytest.raises(inference.RequestError, match="application/json") as refused:
         inference.output_fn({"labels": ["a"], "probabilities": [1.0]}, accept)
     assert refused.value.status_code == 406
@@ -90,7 +90,7 @@ def test_predict_fn_with_nan_raises_model_output_error(model_folder):
     ],
 )
 @pytest.mark.parametrize("accept", ["application/json", "*/*", "", "text/csv, application/*;q=0.5"])
-def test_a_picture_is_answered_with_labels_and_probabilities(model, kind, content_type, accept):
+def test_picture_gets_labels_and_probabilities(model, kind, content_type, accept):
     body: Any = bytearray(picture(kind))  # as the toolkit hands it over
     data = inference.input_fn(body, content_type)
     answer = json.loads(inference.output_fn(inference.predict_fn(data, model), accept))
@@ -138,7 +138,7 @@ def classify(gated, model, pool, colours):
     return asked
 
 
-def test_pictures_that_wait_share_a_pass_and_each_gets_its_own_answer():
+def test_waiting_pictures_share_a_pass():
     gated, model = gated_model(passes=1)
     with ThreadPoolExecutor(8) as pool:
         asked = classify(gated, model, pool, [7, 1, 2, 3, 4, 5])
@@ -150,7 +150,7 @@ def test_pictures_that_wait_share_a_pass_and_each_gets_its_own_answer():
     assert not model._waiting
 
 
-def test_as_many_passes_run_at_once_as_are_allowed():
+def test_concurrent_passes_are_limited():
     gated, model = gated_model(passes=2)
     with ThreadPoolExecutor(8) as pool:
         asked = classify(gated, model, pool, [1, 2, 3])
@@ -161,7 +161,7 @@ def test_as_many_passes_run_at_once_as_are_allowed():
     assert model._free == 2
 
 
-def test_a_pass_that_fails_fails_those_in_it_and_no_other():
+def test_failed_pass_fails_only_its_own_pictures():
     gated, model = gated_model(passes=1)
     with ThreadPoolExecutor(8) as pool:
         first, *others = classify(gated, model, pool, [1, 2, 3])
@@ -178,7 +178,7 @@ def test_a_pass_that_fails_fails_those_in_it_and_no_other():
         assert model.probabilities(torch.zeros(3, 8, 8, dtype=torch.uint8)) == [0]
 
 
-def test_many_threads_get_what_one_gets(model):
+def test_concurrent_and_single_calls_agree(model):
     pixels = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
     alone = [model.probabilities(one) for one in pixels]
     with ThreadPoolExecutor(8) as pool:
@@ -187,7 +187,7 @@ def test_many_threads_get_what_one_gets(model):
         assert other == pytest.approx(one, abs=1e-5)  # the order of sums depends on the batch
 
 
-def test_the_model_is_traced_and_answers_what_the_network_does(model_folder):
+def test_traced_matches_the_classifier(model_folder):
     classifier = network.load_classifier(model_folder, torch.device("cpu"))
     forward = inference.traced(classifier)
     assert forward != classifier.probabilities
@@ -211,7 +211,7 @@ def unless_traced(_, found):
     ],
     ids=["another answer", "no answer", "no trace"],
 )
-def test_a_trace_that_answers_otherwise_is_not_used(model_folder, capsys, change, message):
+def test_traced_with_wrong_trace_returns_the_classifier(model_folder, capsys, change, message):
     """A trace keeps the number of pictures that it was made with, where Python looks at it."""
 
     class Changed(network.Classifier):

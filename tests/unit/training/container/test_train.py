@@ -77,7 +77,7 @@ def small(folder, **classes):
     return folder
 
 
-def test_a_channel_that_is_not_given_is_named():
+def test_read_channels_without_folder_fails():
     with pytest.raises(dataset.ChannelError, match="pass --train"):
         dataset.read_channels(None, Path("validation"), 32)
 
@@ -109,14 +109,14 @@ def test_read_channels_with_unusable_folders_fails(tmp_path, train_classes, vali
 
 
 @pytest.mark.parametrize(("content", "reason"), [(b"not a picture", "neither PNG nor JPEG"), (b"", "0 bytes")])
-def test_an_unreadable_picture_is_named(tmp_path, content, reason):
+def test_read_channels_with_unreadable_picture_names_the_file(tmp_path, content, reason):
     small(tmp_path, a=1, b=1)
     (tmp_path / "b" / "bad.png").write_bytes(content)
     with pytest.raises(dataset.UnreadablePictureError, match=f"b/bad.png: .*{reason}"):
         dataset.read_channels(tmp_path, tmp_path, 32)
 
 
-def test_bad_data_ends_the_script_with_one_sentence_and_no_model(tmp_path, capsys):
+def test_training_with_bad_data_prints_one_line_and_writes_no_model(tmp_path, capsys):
     small(tmp_path / "train", a=1)
     status = train.main(
         ["--train", f"{tmp_path}/train", "--validation", f"{tmp_path}/train", "--model-dir", f"{tmp_path}/model"]
@@ -128,7 +128,7 @@ def test_bad_data_ends_the_script_with_one_sentence_and_no_model(tmp_path, capsy
     assert not (tmp_path / "model").exists()
 
 
-def test_a_loss_that_is_not_finite_ends_training_with_no_model(staged, tmp_path, capsys):
+def test_training_with_infinite_loss_fails_without_a_model(staged, tmp_path, capsys):
     assert run(staged, tmp_path / "model", "--adam-learning-rate", "1e38") == 1
     assert re.search(r"NonFiniteLossError: .* in epoch \d: lower", capsys.readouterr().err)
     assert not list((tmp_path / "model").iterdir())
@@ -171,14 +171,14 @@ def test_failed_write_leaves_the_old_model_whole(staged, trained, tmp_path, monk
         "--preset=slow",
     ],
 )
-def test_an_argument_out_of_range_is_named(argument, capsys):
+def test_argument_out_of_range_is_named(argument, capsys):
     with pytest.raises(SystemExit) as stopped:
         train.main(["--model-dir", "model", argument])
     assert stopped.value.code == 2
     assert argument.partition("=")[0] in capsys.readouterr().err
 
 
-def test_the_model_folder_must_be_given(monkeypatch, capsys):
+def test_parse_arguments_without_model_folder_fails(monkeypatch, capsys):
     monkeypatch.delenv("SM_MODEL_DIR", raising=False)
     with pytest.raises(SystemExit):
         train.main([])
@@ -186,7 +186,7 @@ def test_the_model_folder_must_be_given(monkeypatch, capsys):
 
 
 @pytest.mark.parity("training-container")
-def test_folders_come_from_a_sagemaker_container(monkeypatch, tmp_path):
+def test_folders_default_to_those_of_a_sagemaker_container(monkeypatch, tmp_path):
     monkeypatch.setenv("SM_CHANNEL_TRAIN", "/a")
     monkeypatch.setenv("SM_CHANNEL_VALIDATION", "/b")
     monkeypatch.setenv("SM_MODEL_DIR", "/c")
@@ -197,7 +197,7 @@ def test_folders_come_from_a_sagemaker_container(monkeypatch, tmp_path):
     assert arguments.train == tmp_path  # the command line wins
 
 
-def test_pictures_are_labelled_by_the_sorted_folders(tmp_path):
+def test_read_channels_labels_pictures_by_sorted_folders(tmp_path):
     small(tmp_path, b=2, a=1)
     (tmp_path / ".cache").mkdir()
     classes, pictures = dataset.read_channels(tmp_path, tmp_path, 16)
@@ -208,7 +208,7 @@ def test_pictures_are_labelled_by_the_sorted_folders(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["content", "name"])
-def test_the_digest_follows_names_and_contents(tmp_path, change):
+def test_digest_depends_on_names_and_contents(tmp_path, change):
     small(tmp_path, a=1, b=1)
     before = dataset.read_pictures(tmp_path, ["a", "b"], 32).digest
     if change == "content":
@@ -233,7 +233,7 @@ def test_augment_moves_pixels_and_returns_the_turns():
     assert len({tuple(p.flatten().tolist()) for p in moved}) > 100
 
 
-def test_augmentation_covers_one_small_square():
+def test_augment_covers_one_small_square():
     covered = augment.augment(torch.ones(200, 3, 32, 32), torch.Generator().manual_seed(0))[0] == 0
     height, width = covered.any(3).sum(2), covered.any(2).sum(2)
     assert torch.equal(covered.sum((2, 3)), height * width)
@@ -242,14 +242,14 @@ def test_augmentation_covers_one_small_square():
     assert len({tuple(c.flatten().tolist()) for c in covered}) > 100
 
 
-def test_muon_takes_steps_in_every_direction_alike():
+def test_orthogonalise_makes_singular_values_near_one():
     matrix = torch.randn(8, 40, generator=torch.Generator().manual_seed(0))
     for shape in (matrix, matrix.T):
         values = torch.linalg.svdvals(orthogonalise(shape))
         assert 0.6 < values.min() < values.max() < 1.3
 
 
-def test_muon_finds_the_least_squares():
+def test_muon_minimises_least_squares():
     torch.manual_seed(0)
     kernel = torch.nn.Parameter(torch.zeros(4, 3, 1, 1))
     wanted = torch.randn(4, 3, 1, 1)
@@ -294,7 +294,7 @@ def unlike(*counts: int) -> dataset.Pictures:
     return dataset.Pictures(torch.zeros(len(labels), 3, 16, 16).byte(), labels, bits, "")
 
 
-def test_every_class_is_dealt_out_evenly_from_the_first_part_on():
+def test_split_into_parts_is_even_per_class_and_seeded():
     pictures = unlike(7, 21, 2)
     parts = train.split_into_parts(pictures, 4, seed=3)
     by_class = [parts[pictures.labels == label].bincount(minlength=4).tolist() for label in range(3)]
@@ -303,7 +303,7 @@ def test_every_class_is_dealt_out_evenly_from_the_first_part_on():
     assert not torch.equal(parts, train.split_into_parts(pictures, 4, seed=4))
 
 
-def test_near_duplicates_are_held_out_together():
+def test_split_into_parts_keeps_near_duplicates_together():
     pictures = unlike(6, 6)
     pictures.hashes[1] = pictures.hashes[0] ^ 0b10100  # 2 of 64 bits apart
     pictures.hashes[7] = pictures.hashes[0]  # of the other class: its label may be wrong
@@ -313,7 +313,7 @@ def test_near_duplicates_are_held_out_together():
         assert parts[6:].bincount().tolist() == [2, 2, 2]
 
 
-def test_more_near_duplicates_than_a_part_holds_are_dealt_out_one_by_one():
+def test_split_into_parts_separates_too_many_near_duplicates():
     pictures = unlike(6, 6)
     pictures.hashes[:3] = [pictures.hashes[0]] * 3
     for seed in range(10):
@@ -331,7 +331,7 @@ def test_training_with_an_empty_part_succeeds(tmp_path):
     assert sorted(held_out["truth"]) == [0, 0, 1, 1]
 
 
-def test_shapes_are_learned_and_the_loss_falls(trained):
+def test_training_learns_shapes_and_reduces_the_loss(trained):
     history = json.loads((trained / "output" / "history.json").read_text())
     assert [row["epoch"] for row in history] == list(range(1, 21))
     assert history[-1]["train_loss"] < 0.75 * history[0]["train_loss"]
@@ -340,7 +340,7 @@ def test_shapes_are_learned_and_the_loss_falls(trained):
 
 
 @pytest.mark.parity("training-output")
-def test_the_model_folder_holds_all_that_serving_needs(trained):
+def test_model_folder_has_all_files_for_serving(trained):
     model = trained / "model"
     files = sorted(str(f.relative_to(model)) for f in model.rglob("*") if f.is_file())
     package = sorted(path.name for path in Path(train.__file__).parent.glob("*.py"))
@@ -372,7 +372,7 @@ def loaded(folder):
     return network.load_classifier(folder, torch.device("cpu"))
 
 
-def test_held_out_answers_are_those_of_the_member_that_has_not_seen_the_picture(staged, trained):
+def test_held_out_answers_are_those_of_the_unseen_member(staged, trained):
     """GIVEN a model folder WHEN each member answers for its part of the pictures THEN these are the
     held-out answers, and accuracy and loss are those that training wrote down."""
     model, pictures = loaded(trained / "model"), pictures_of(staged)
@@ -423,7 +423,7 @@ def test_no_member_learns_from_its_own_part(staged, tmp_path, monkeypatch):
     ],
     ids=" ".join,
 )
-def test_any_number_of_members_and_any_input_size_can_be_trained_and_served(staged, tmp_path, options):
+def test_training_with_options_makes_a_model_that_serves(staged, tmp_path, options):
     assert run(staged, tmp_path / "model", *options, "--epochs", "1") == 0
     served = inference.model_fn(str(tmp_path / "model"))
     picture = inference.input_fn((staged / "train/bar/0.png").read_bytes(), "image/png")
@@ -458,7 +458,7 @@ def test_too_few_held_out_pictures_are_printed_before_the_training(staged, tmp_p
 
 
 @pytest.mark.parity("training-output")
-def test_all_members_answer_together_for_what_is_served(staged, trained):
+def test_served_probabilities_are_the_mean_of_all_members(staged, trained):
     served = inference.model_fn(str(trained / "model"))
     file = staged / "validation" / "bar" / "0.png"
     answer = inference.predict_fn(inference.input_fn(file.read_bytes(), "image/png"), served)
@@ -470,7 +470,7 @@ def test_all_members_answer_together_for_what_is_served(staged, trained):
     assert torch.allclose(together, torch.stack(each).mean(0), atol=1e-5)
 
 
-def test_the_weights_take_half_the_room_and_give_the_same_answers(trained):
+def test_weights_are_stored_in_half_precision_without_loss(trained):
     weights = torch.load(trained / "model" / "model.pt", weights_only=True)
     kernels = {name: w for name, w in weights.items() if w.ndim > 1}
     assert {w.dtype for w in kernels.values()} == {torch.float16}
@@ -478,7 +478,7 @@ def test_the_weights_take_half_the_room_and_give_the_same_answers(trained):
     assert all(torch.equal(served[name], w.float()) for name, w in kernels.items())
 
 
-def test_the_same_seed_gives_the_same_model(staged, tmp_path):
+def test_training_with_the_same_seed_gives_the_same_model(staged, tmp_path):
     weights = []
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         assert run(staged, tmp_path / name, "--epochs", "2", "--seed", seed) == 0
