@@ -281,12 +281,13 @@ def _chance_to_pass(pictures: int, rate: float, doubt: float) -> float:
         passing.append(first)
     chances = np.zeros(len(passing))  # of each number of errors, without having passed yet
     chances[:1] = 1.0
-    passed, seen = 0.0, 0
+    passed, previous = 0.0, 0
     for errors, count in enumerate(passing):
-        chances = np.convolve(chances, _binomial(count - seen, rate, min(count - seen, len(passing))))[: len(passing)]
+        more = count - previous
+        chances = np.convolve(chances, _binomial(more, rate, min(more, len(passing))))[: len(passing)]
         passed += float(chances[: errors + 1].sum())
         chances[: errors + 1] = 0.0
-        seen = count
+        previous = count
     return passed
 
 

@@ -1,4 +1,4 @@
-"""Training: bad data is named, nothing is left half written, what is learned is what is served."""
+"""Training: unusable data is named, the model is written atomically, and it is the one that serves."""
 
 import argparse
 import io
@@ -45,7 +45,7 @@ def draw(file, upright, seed):
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory):
-    """Bars (60 and 12) and squares (40 and 8): two classes of unequal size, printed apart by shape."""
+    """Bars (60 and 12) and squares (40 and 8): two classes that differ in shape, of unequal size."""
     folder = tmp_path_factory.mktemp("staged")
     seed = 0
     for split, counts in (("train", (60, 40)), ("validation", (12, 8))):
@@ -286,7 +286,7 @@ def test_replicas_give_the_gradient_of_the_whole_batch(count):
         assert torch.allclose(parameter.grad, gradient)
 
 
-def unlike(*counts: int) -> dataset.Pictures:
+def distinct_pictures(*counts: int) -> dataset.Pictures:
     """Pictures of classes 0, 1, ... of which no two are alike to the difference hash."""
     labels = torch.tensor([label for label, n in enumerate(counts) for _ in range(n)])
     generator = torch.Generator().manual_seed(1)
@@ -295,7 +295,7 @@ def unlike(*counts: int) -> dataset.Pictures:
 
 
 def test_split_into_parts_is_even_per_class_and_seeded():
-    pictures = unlike(7, 21, 2)
+    pictures = distinct_pictures(7, 21, 2)
     parts = train.split_into_parts(pictures, 4, seed=3)
     by_class = [parts[pictures.labels == label].bincount(minlength=4).tolist() for label in range(3)]
     assert by_class == [[2, 2, 2, 1], [6, 5, 5, 5], [1, 1, 0, 0]]
@@ -304,7 +304,7 @@ def test_split_into_parts_is_even_per_class_and_seeded():
 
 
 def test_split_into_parts_keeps_near_duplicates_together():
-    pictures = unlike(6, 6)
+    pictures = distinct_pictures(6, 6)
     pictures.hashes[1] = pictures.hashes[0] ^ 0b10100  # 2 of 64 bits apart
     pictures.hashes[7] = pictures.hashes[0]  # of the other class: its label may be wrong
     for seed in range(10):
@@ -314,19 +314,16 @@ def test_split_into_parts_keeps_near_duplicates_together():
 
 
 def test_split_into_parts_separates_too_many_near_duplicates():
-    pictures = unlike(6, 6)
+    pictures = distinct_pictures(6, 6)
     pictures.hashes[:3] = [pictures.hashes[0]] * 3
     for seed in range(10):
         assert train.split_into_parts(pictures, 3, seed).bincount().tolist() == [4, 4, 4]
 
 
 def test_training_with_an_empty_part_succeeds(tmp_path):
-    for name, upright in (("bar", True), ("square", False)):
-        for number in range(2):
-            draw(tmp_path / "train" / name / f"{number}.png", upright, number)
+    small(tmp_path / "train", a=2, b=2)
     options = ["--members", "3", "--parts", "4", "--width", "8", "--epochs", "1"]
-    train_and_model = ["--train", f"{tmp_path}/train", "--model-dir", f"{tmp_path}/model"]
-    assert train.main([*train_and_model, *options]) == 0
+    assert train.main(["--train", f"{tmp_path}/train", "--model-dir", f"{tmp_path}/model", *options]) == 0
     held_out = json.loads((tmp_path / "model" / "held_out.json").read_text())
     assert sorted(held_out["truth"]) == [0, 0, 1, 1]
 
