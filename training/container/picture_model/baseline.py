@@ -1,14 +1,12 @@
-"""What training knew: a sample of its pictures in numbers, to tell later whether others are alike.
+"""The baseline that monitoring compares later pictures with.
 
-`baseline.json` has each picture's features (picture_features.py), and of the held-out pictures the
-answers and their distances from what the network had learned. Monitoring compares the pictures that
-an endpoint gets with it, and reads the shape that `baseline_sample` gives.
+`baseline.json` has a sample of the pictures' features (picture_features.py), and the held-out answers
+with their distances from the training pictures; see `baseline_sample`.
 
-`baseline.pt` has what such a distance takes: for each network a Gaussian for each class, all of one
-covariance, over the vectors that its last layer gets (Lee and others, "A Simple Unified Framework
-for Detecting Out-of-Distribution Samples and Adversarial Attacks", 2018). It is fitted on pictures
-that the network has learned from, and those lie closer than any others. Distances are therefore
-compared only among pictures that the network in question has not learned from.
+`baseline.pt` has for each network a Gaussian per class, all of one covariance, over the input of its
+last layer (Lee and others, "A Simple Unified Framework for Detecting Out-of-Distribution Samples and
+Adversarial Attacks", 2018). Pictures that a network has learned from lie closer than any others, so
+distances are compared only among pictures that it has not learned from.
 """
 
 import random
@@ -26,20 +24,20 @@ from .picture_features import NUMBERS
 BASELINE_FILE = "baseline.json"
 GAUSSIANS_FILE = "baseline.pt"
 
-# More say no more about drift, and 2,000 have some 120 KB.
+# More pictures show no more about drift; 2,000 take 120 KB.
 MOST_PICTURES = 2_000
-# For a covariance of 80 numbers; one look at each takes 2 s on a core.
+# Enough for a covariance of 80 numbers; takes 2 s on a core.
 MOST_FITTED = 5_000
 BATCH = 64
 
 
 @dataclass(frozen=True)
 class Gaussians:
-    """For each of an ensemble's networks, where the vectors of its last layer lie.
+    """The Gaussians of an ensemble's networks.
 
     Attributes:
         means: of each class, float32 [members, classes, D].
-        whiteners: float32 [members, D, D]; a vector times them has the identity as its covariance.
+        whiteners: float32 [members, D, D]; a vector times its whitener has identity covariance.
     """
 
     means: Tensor
@@ -47,25 +45,25 @@ class Gaussians:
 
     @torch.inference_mode()
     def distances(self, classifier: Classifier, member: int, pictures: Tensor) -> Tensor:
-        """Mahalanobis distances [N] of uint8 pictures [N, 3, S, S] from the nearest class.
+        """Compute Mahalanobis distances [N] of uint8 pictures [N, 3, S, S] from the nearest class.
 
-        Seen by one member, which is not to have learned from them.
+        `member` must not have learned from them.
         """
         vectors = member_vectors(classifier, classifier.ensemble.networks()[member], pictures)
-        apart = vectors[:, None] - self.means[member].double()
-        squares: Tensor = (apart @ self.whiteners[member].double()).square().sum(2)
+        offsets = vectors[:, None] - self.means[member].double()
+        squares: Tensor = (offsets @ self.whiteners[member].double()).square().sum(2)
         return squares.amin(1).sqrt().float()
 
     def save(self, file: Path) -> None:
-        """Write what `load_gaussians` reads."""
+        """Write the file that `load_gaussians` reads."""
         torch.save({"means": self.means, "whiteners": self.whiteners}, file)
 
 
 def load_gaussians(folder: Path, classifier: Classifier) -> Gaussians:
-    """Load those of the classifier's networks from a model folder.
+    """Load the Gaussians of the classifier's networks from a model folder.
 
     Raises:
-        ModelFilesError: there are none, or they are another model's.
+        ModelFilesError: the file is missing, damaged, or of another model.
     """
     file = folder / GAUSSIANS_FILE
     try:
@@ -85,37 +83,33 @@ def load_gaussians(folder: Path, classifier: Classifier) -> Gaussians:
 
 @torch.inference_mode()
 def member_vectors(classifier: Classifier, network: Network, pictures: Tensor) -> Tensor:
-    """What a network's last layer gets of uint8 pictures [N, 3, S, S]: float64 [N, D], on the CPU.
-
-    One upright look at each.
-    """
+    """Compute the input of the network's last layer, float64 [N, D] on the CPU, of uint8 [N, 3, S, S]."""
     network.eval()
     found = [
-        network.features(classifier.normalise(some.to(classifier.device))).double().cpu()
-        for some in torch.split(pictures, BATCH)
+        network.features(classifier.normalise(batch.to(classifier.device))).double().cpu()
+        for batch in torch.split(pictures, BATCH)
     ]
     return torch.cat(found)
 
 
 def fit_gaussian(vectors: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Fit float64 vectors [N, D] of the classes `labels` [N]; give means and whitener.
+    """Fit a Gaussian to float64 vectors [N, D] of the classes `labels` [N]; return means and whitener.
 
-    See Gaussians. The covariance is shrunk towards a multiple of the identity, by as much as its
-    own uncertainty asks for (Ledoit and Wolf, "A well-conditioned estimator for large-dimensional
-    covariance matrices", 2004).
+    The covariance is shrunk towards a multiple of the identity (Ledoit and Wolf, "A
+    well-conditioned estimator for large-dimensional covariance matrices", 2004).
     """
     means = torch.stack([vectors[labels == label].mean(0) for label in range(classes)])
-    apart = vectors - means[labels]
-    count, size = apart.shape
-    covariance = apart.T @ apart / count
+    offsets = vectors - means[labels]
+    count, size = offsets.shape
+    covariance = offsets.T @ offsets / count
     variance = covariance.trace() / size
     identity = torch.eye(size, dtype=vectors.dtype)
     from_identity = (covariance - variance * identity).square().sum()
-    uncertainty = apart.square().sum(1).square().sum() / count - covariance.square().sum()
+    uncertainty = offsets.square().sum(1).square().sum() / count - covariance.square().sum()
     share = (uncertainty / count / from_identity.clamp(min=1e-12)).clamp(0, 1)
     shrunk = share * variance * identity + (1 - share) * covariance
     variances, directions = torch.linalg.eigh(shrunk)
-    # A direction in which nothing varies would make any other picture infinitely far.
+    # Without a floor, a direction of zero variance would make distances infinite.
     floor = variance * 1e-6 + 1e-12
     return means.float(), (directions / variances.clamp(min=floor).sqrt()).float()
 
@@ -128,11 +122,10 @@ def baseline_sample(
     answered_by: str,
     seed: int,
 ) -> dict[str, Any]:
-    """Give the content of baseline.json; of more than MOST_PICTURES a sample.
+    """Return the content of baseline.json; a sample if there are more than MOST_PICTURES.
 
-    `features` are those of all pictures; `answers`, classes and confidences, and `distances` those
-    of the held-out ones. `answered_by` is "model" where the model would answer just so, and
-    "member" where its networks would answer together.
+    `features` are those of all pictures; `answers` (class, confidence) and `distances` those of the
+    held-out ones. `answered_by` is "model", or "member" where the model is an ensemble.
     """
     generator = random.Random(seed)  # noqa: S311  a sample, not a secret
 

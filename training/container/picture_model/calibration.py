@@ -1,13 +1,10 @@
-"""How far a classifier's confidence can be trusted, and from which threshold on.
+"""Calibration of the classifier, and the recommended threshold; used in the container and on the laptop.
 
-Used by `train.py` in the container and by the commands on the laptop, so that the recommended
-threshold, the plots and the reports come from the same numbers. It imports nothing of the project.
-
-Everywhere here `confidences` are those of the most probable class, in [0, 1], on pictures that the
-network was not trained on, and `correct` tells whether that class was the true one. A confidence of
-0 stands for an answer that is never accepted: a tie of two classes, or none at all.
+`confidences` are those of the most probable class, in [0, 1], on held-out pictures; `correct` tells
+whether that class was the true one. A confidence of 0 is never accepted: a tie, or no answer.
 """
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +16,10 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from torch import Tensor
 
-# The default: at most one accepted answer of a hundred is wrong.
 MAX_ERROR = 0.01
 CONFIDENCE_LEVEL = 0.95
 
-THRESHOLD_STEPS = 10_000  # a threshold has four decimals, so that it is the same number wherever
+THRESHOLD_STEPS = 10_000  # a threshold has four decimals, so that it is the same number everywhere
 
 # 40 pictures in each bin of 200. A perfectly calibrated classifier of .93 accuracy then shows an
 # expected calibration error of .024, by luck alone; with ten bins .033, with fifteen .040.
@@ -31,25 +27,24 @@ BINS = 5
 
 
 class HeldOutError(ValueError):
-    """There is nothing to count, or what should be a share of something is none."""
+    """The input is empty or does not match, or a value is outside its range."""
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """A threshold, and what the held-out pictures show about it.
+    """A threshold, and what the held-out pictures prove about it; rates in [0, 1].
 
-    `pictures` is how many were held out, of which `accepted` have at least the threshold's
-    confidence, which is the share `coverage`, and `errors` of these are wrong. `met` tells that the
-    error among accepted answers is at most `max_error` with `confidence_level`, although the
-    threshold was chosen among many (see `simultaneous_level`). Where nothing shows that, it is the
-    lowest threshold at which no more errors were seen, and none are to be expected by the
-    confidences. `error_bound` is what the held-out pictures show at the threshold with
-    `confidence_level`. All shares are in [0, 1].
+    Attributes:
+        threshold: an answer is accepted from this confidence on.
+        met: the error among accepted answers is at most `max_error` with `confidence_level`, although
+            the threshold was chosen among many (see `simultaneous_level`).
+        pictures, accepted, errors: held-out pictures, those accepted, and the wrong ones among these.
+        coverage: accepted / pictures.
+        error_bound: upper bound of the error rate at the threshold, with `confidence_level`.
 
-    The statement is about who answered: for an ensemble, of which one member answers for each
-    held-out picture, about lone members. The ensemble is right more often and less sure of what its
-    members disagree on, so that at the same threshold fewer of its accepted answers are wrong; how
-    many, only pictures that none has seen can tell.
+    With an ensemble, one member answers for each held-out picture, so these are figures of single
+    members. The whole ensemble is right more often and less confident where its members disagree:
+    at the same threshold fewer of its accepted answers are wrong.
     """
 
     threshold: float
@@ -63,7 +58,7 @@ class Recommendation:
     confidence_level: float
 
     def __str__(self) -> str:
-        """Say in plain words what the held-out pictures show, and what they cannot."""
+        """Summarise what the held-out pictures prove, and why not more."""
         level, wanted = f"{self.confidence_level:g}", f"{100 * self.max_error:g}%"
         counted = (
             f"{self.accepted} of {self.pictures} held-out pictures ({self.coverage:.1%}) are"
@@ -91,7 +86,7 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Pictures of similar confidence; all but the two counts in [0, 1]."""
+    """Pictures of similar confidence."""
 
     lowest: float
     highest: float
@@ -104,9 +99,8 @@ class ReliabilityBin:
 def fit_temperature(log_probabilities: "Tensor", labels: "Tensor") -> float:
     """Find the temperature that makes the log probabilities [N, classes] fit the labels best.
 
-    It divides them: above 1 it takes confidence away, below 1 it adds some (Guo et al., "On
-    Calibration of Modern Neural Networks", 2017). Not far below: a few pictures that are all right
-    do not prove that none will be wrong.
+    It divides them: above 1 it lowers confidence (Guo et al., "On Calibration of Modern Neural
+    Networks", 2017). At least 0.5: a few pictures without errors do not prove certainty.
     """
     import torch
     from torch.nn import functional
@@ -117,7 +111,7 @@ def fit_temperature(log_probabilities: "Tensor", labels: "Tensor") -> float:
 
 
 def held_out_answers(truth: Sequence[int], probabilities: Sequence[Sequence[float]]) -> tuple[list[float], list[bool]]:
-    """Return confidences and whether they are deserved, of class numbers and rows [N, classes].
+    """Return confidences and correctness, from true class numbers [N] and rows [N, classes].
 
     Raises:
         HeldOutError: not one row for each class number, or an empty row.
@@ -127,19 +121,16 @@ def held_out_answers(truth: Sequence[int], probabilities: Sequence[Sequence[floa
     confidences, correct = [], []
     for true, row in zip(truth, probabilities, strict=True):
         confidence = max(row)
-        tie = list(row).count(confidence) > 1  # which the workflow never accepts
+        tie = list(row).count(confidence) > 1  # the workflow never accepts a tie
         confidences.append(0.0 if tie else confidence)
         correct.append(not tie and list(row).index(confidence) == true)
     return confidences, correct
 
 
 def reliability_bins(confidences: Sequence[float], correct: Sequence[bool], bins: int = BINS) -> list[ReliabilityBin]:
-    """Sort pictures by confidence into at most `bins` bins of as equal a number as can be.
+    """Divide pictures by confidence into at most `bins` bins of about equal size.
 
-    Pictures of one confidence share a bin, so that their order changes nothing.
-
-    Raises:
-        HeldOutError: nothing to count.
+    Pictures of equal confidence share a bin. Raises HeldOutError for invalid input.
     """
     values, right = _checked(confidences, correct)
     ordered = np.sort(values)
@@ -158,14 +149,10 @@ def reliability_bins(confidences: Sequence[float], correct: Sequence[bool], bins
 
 
 def expected_calibration_error(confidences: Sequence[float], correct: Sequence[bool], bins: int = BINS) -> float:
-    """Return the mean distance, weighted by pictures, between confidence and accuracy of the bins.
+    """Return the mean difference, weighted by pictures, between confidence and accuracy of the bins.
 
     Guo et al., 2017, but over bins of equal mass (Nixon et al., "Measuring Calibration in Deep
-    Learning", 2019): most pictures of a good classifier lie above .9, and equal widths would leave
-    a handful in most bins. On few pictures even a perfectly calibrated classifier's is not 0.
-
-    Raises:
-        HeldOutError: nothing to count.
+    Learning", 2019): most confidences lie above .9. Raises HeldOutError for invalid input.
     """
     found = reliability_bins(confidences, correct, bins)
     distances = sum(b.pictures * abs(b.mean_confidence - b.accuracy) for b in found)
@@ -173,10 +160,10 @@ def expected_calibration_error(confidences: Sequence[float], correct: Sequence[b
 
 
 def error_bound(errors: int, accepted: int, confidence_level: float) -> float:
-    """Return the rate, in [0, 1], that the true error rate stays below with this confidence.
+    """Return the upper confidence bound, in [0, 1], of the error rate; 1 where nothing was accepted.
 
     One-sided and exact: C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial limits
-    illustrated in the case of the binomial", 1934. Of nothing accepted nothing is known: 1.
+    illustrated in the case of the binomial", 1934.
     """
     if errors >= accepted:
         return 1.0
@@ -191,13 +178,9 @@ def error_bound(errors: int, accepted: int, confidence_level: float) -> float:
 
 
 def accepted_and_errors(confidences: Sequence[float], correct: Sequence[bool]) -> list[tuple[float, int, int]]:
-    """Return (threshold, accepted, errors among them) of every threshold that tells pictures apart.
+    """Return (threshold, accepted, errors among them) of every distinct threshold, from the highest down.
 
-    From the highest down. A threshold has four decimals, and its counts are those of exactly this
-    number: nothing that is counted as refused would be accepted at it.
-
-    Raises:
-        HeldOutError: nothing to count.
+    The counts are those at the threshold as rounded to four decimals. Raises HeldOutError for invalid input.
     """
     values, right = _checked(confidences, correct)
     steps = np.floor(values * THRESHOLD_STEPS)
@@ -218,12 +201,11 @@ def recommend_threshold(
 ) -> Recommendation:
     """Find the lowest threshold whose error stays at most `max_error` with `confidence_level`.
 
-    Where none does, `met` is false, and it is the lowest at which both the errors among accepted
-    held-out answers and those to be expected, as calibrated confidences say, are at most
-    `max_error`; without such a one it is the highest. Hold out more pictures to be sure.
+    If none does, `met` is false, and the threshold is the lowest at which both the observed errors
+    and those expected from the confidences are at most `max_error`, or else the highest.
 
     Raises:
-        HeldOutError: nothing to count, or no answer that could be accepted.
+        HeldOutError: invalid input, or no answer that could be accepted.
     """
     counts = accepted_and_errors(confidences, correct)
     if not counts:
@@ -252,19 +234,18 @@ def recommend_threshold(
 def simultaneous_level(pictures: int, max_error: float, confidence_level: float) -> float:
     """Return the level of each bound that gives the chosen one `confidence_level`.
 
-    Looking for the best of many thresholds finds luck: of 800 pictures of which a hundredth is
-    wrong throughout, bounds of .95 each would let some threshold pass in .107 of all cases, not in
-    .05. So each is asked for more, .974 there: just so much that a classifier whose error is
-    `max_error` at every threshold passes at any of them with a chance of 1 - confidence_level. No
-    other whose error falls with rising confidence, and is above `max_error` at the threshold that
-    is chosen, passes more often. Geifman and El-Yaniv (2017) correct for the same choice by
-    dividing by the number of looks; this counts how much the looks overlap, and costs less.
+    The best of many thresholds may pass by luck: of 800 pictures with an error rate of .01
+    throughout, bounds of .95 let some threshold pass in .107 of all cases, not in .05. So each bound
+    gets a higher level, here .974: a classifier whose error is `max_error` at every threshold then
+    passes anywhere with a chance of 1 - confidence_level. That is the worst case for errors that
+    fall with rising confidence. Geifman and El-Yaniv (2017) divide by the number of thresholds
+    instead; this accounts for how much they overlap, and costs less.
     """
     _check_share("max_error", max_error)
     _check_share("confidence_level", confidence_level)
     low, high = math.log((1 - confidence_level) / 1000), math.log(1 - confidence_level)
     if _chance_to_pass(pictures, max_error, math.exp(high)) <= 1 - confidence_level:
-        return confidence_level  # so few pictures that there is no choice
+        return confidence_level  # too few pictures for a choice
     for _ in range(20):
         middle = (low + high) / 2
         if _chance_to_pass(pictures, max_error, math.exp(middle)) <= 1 - confidence_level:
@@ -275,67 +256,54 @@ def simultaneous_level(pictures: int, max_error: float, confidence_level: float)
 
 
 def fewest_pictures(max_error: float, confidence_level: float) -> int:
-    """Return how many held-out pictures, all of them right, show an error of `max_error`."""
+    """Return how many held-out pictures without an error prove an error rate of at most `max_error`."""
     return math.ceil(math.log1p(-confidence_level) / math.log1p(-max_error))
 
 
 def _expected(
     counts: Sequence[tuple[float, int, int]], confidences: Sequence[float], max_error: float
 ) -> tuple[float, int, int]:
-    """Return the lowest threshold at which neither seen nor expected errors exceed `max_error`."""
-    doubts = np.cumsum(1 - np.sort(np.asarray(confidences, np.float64))[::-1])
-    good = [count for count in counts if max(count[2], doubts[count[1] - 1]) <= max_error * count[1]]
+    """Return the lowest threshold at which neither observed nor expected errors exceed `max_error`."""
+    expected = np.cumsum(1 - np.sort(np.asarray(confidences, np.float64))[::-1])
+    good = [count for count in counts if max(count[2], expected[count[1] - 1]) <= max_error * count[1]]
     return good[-1] if good else counts[0]
 
 
 def _chance_to_pass(pictures: int, rate: float, doubt: float) -> float:
-    """Return the chance that errors of this rate look rarer at any threshold, with this doubt.
+    """Return the chance that any threshold passes a bound of level 1 - doubt at this error rate.
 
-    Going from the most confident picture down, `passing[k]` is the number of pictures from which on
-    k errors pass. Errors only grow, so they first pass where one more is allowed.
+    From the most confident picture down, `passing[k]` is the number of pictures from which on k
+    errors pass. Errors only grow, so they first pass where one more is allowed.
     """
     passing: list[int] = []
     first = 1
     while (first := _first_that_passes(len(passing), first, pictures, rate, doubt)) <= pictures:
         passing.append(first)
-    chances = np.zeros(len(passing))  # of so many errors and not having passed yet
+    chances = np.zeros(len(passing))  # of each number of errors, without having passed yet
     chances[:1] = 1.0
-    passed, seen = 0.0, 0
+    passed, previous = 0.0, 0
     for errors, count in enumerate(passing):
-        chances = np.convolve(chances, _binomial(count - seen, rate, min(count - seen, len(passing))))[: len(passing)]
+        more = count - previous
+        chances = np.convolve(chances, _binomial(more, rate, min(more, len(passing))))[: len(passing)]
         passed += float(chances[: errors + 1].sum())
         chances[: errors + 1] = 0.0
-        seen = count
+        previous = count
     return passed
 
 
 def _first_that_passes(errors: int, first: int, last: int, rate: float, doubt: float) -> int:
-    """Return the fewest pictures, from `first` on, of which so few errors would be surprising.
-
-    last + 1 where none are.
-    """
-    step, low = max(1, round(1 / rate)), first
-    while low <= last and _chance_of_at_most(errors, min(low + step, last), rate) > doubt:
-        if low + step >= last:
-            return last + 1
-        low += step
-    high = min(low + step, last)
-    while low < high:
-        middle = (low + high) // 2
-        if _chance_of_at_most(errors, middle, rate) <= doubt:
-            high = middle
-        else:
-            low = middle + 1
-    return high
+    """Return the fewest pictures in [first, last] of which so few errors pass, else last + 1."""
+    counts = range(first, last + 1)
+    return first + bisect.bisect_left(counts, True, key=lambda n: _chance_of_at_most(errors, n, rate) <= doubt)
 
 
 def _chance_of_at_most(errors: int, pictures: int, rate: float) -> float:
-    """Return the chance of at most so many errors among the pictures, for a rate in [0, 1]."""
+    """Return the binomial probability of at most this many errors, for a rate in [0, 1]."""
     if errors >= pictures or rate <= 0:
         return 1.0
     if rate >= 1:
         return 0.0
-    # From the last term, for our rates the largest, down; logarithms, since it can be minute.
+    # From the last term, for our rates the largest, down; logarithms avoid underflow.
     logarithm = (
         math.lgamma(pictures + 1)
         - math.lgamma(errors + 1)
@@ -353,7 +321,7 @@ def _chance_of_at_most(errors: int, pictures: int, rate: float) -> float:
 
 
 def _binomial(pictures: int, rate: float, most: int) -> npt.NDArray[np.float64]:
-    """Return the chances of 0 to `most` errors among the pictures."""
+    """Return the binomial probabilities of 0 to `most` errors."""
     chances = np.zeros(most + 1)
     chances[0] = math.exp(pictures * math.log1p(-rate))
     for k in range(1, min(most, pictures) + 1):

@@ -1,57 +1,54 @@
-"""Checkpoints: one file that lets an interrupted training go on where it was.
+"""Checkpoints: one file from which an interrupted training resumes.
 
-SageMaker copies the folder to S3 while a job runs, and back before it starts the job again on
-another spot instance. It copies whatever it finds, so that the file has to be whole at any moment.
+SageMaker copies the folder to S3 while a job runs, and back before it restarts the job on another
+spot instance. It may copy at any moment, so the file is replaced atomically.
 
-Its notice of an interruption, SIGTERM two minutes ahead, goes to the container's first process.
-Under the SageMaker SDK that is a shell, which does not pass it on. Saving every few seconds is
-therefore what counts; a SIGTERM that does arrive only makes the loss smaller still.
+Its notice of an interruption, SIGTERM two minutes ahead, goes to the container's first process. Under
+the SageMaker SDK that is a shell, which does not forward it. Saving every few seconds is therefore
+what counts; a SIGTERM that does arrive only makes the loss smaller.
 """
 
 import hashlib
 import io
 import json
 import os
-import pickle
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import Any, Self
 
 import torch
 
+from .network import DAMAGE
+
 CHECKPOINT_FILE = "checkpoint.pt"
-PARTIAL_FILE = "checkpoint.pt.partial"  # one name: what a killed process left is written over
+PARTIAL_FILE = "checkpoint.pt.partial"  # a fixed name: the file of a killed process is overwritten
 
-# Arguments of train.py that change no weight; what a preset sets is among the others.
-AFTERWARDS = {"max_error", "confidence_level", "preset"}
+# Arguments of train.py that change no weight; the values of a preset are arguments themselves.
+WITHOUT_EFFECT = {"max_error", "confidence_level", "preset"}
 
-# Saving may take a fiftieth of the time at most, however slow the disk or large the network.
+# Saving takes at most a fiftieth of the time, however slow the disk or large the network.
 SECONDS_PER_SECOND_OF_SAVING = 50
-
-# What reading a file that is damaged, or that something else wrote, was seen to raise.
-_DAMAGE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, pickle.UnpicklingError)
 
 
 class TrainingInterruptedError(Exception):
-    """SIGTERM came, and the training ended before its time; see EXIT_STATUS."""
+    """SIGTERM ended the training; see EXIT_STATUS."""
 
 
-EXIT_STATUS = 128 + signal.SIGTERM  # a shell's own for a program that ended on SIGTERM: 143
+EXIT_STATUS = 128 + signal.SIGTERM  # 143, as a shell reports it
 
 
 class DamagedCheckpointError(Exception):
-    """A checkpoint's bytes are not those that were written."""
+    """The file is not a whole checkpoint."""
 
 
 def default_folder() -> Path | None:
-    """Give the folder in which checkpoints outlast this process, None where there is none.
+    """Return the folder in which checkpoints outlast this process, or None.
 
-    That is SM_CHECKPOINT_DIR where it is set. SageMaker sets no such variable: it makes
-    /opt/ml/checkpoints, beside the model's folder, in jobs that ask for checkpoints.
+    SageMaker sets no variable for it: in jobs with checkpoints it creates /opt/ml/checkpoints, beside
+    the model's folder. SM_CHECKPOINT_DIR overrides that.
     """
     if os.environ.get("SM_CHECKPOINT_DIR"):
         return Path(os.environ["SM_CHECKPOINT_DIR"])
@@ -60,30 +57,29 @@ def default_folder() -> Path | None:
 
 
 def fingerprint(arguments: Mapping[str, object], data_digest: str, device: str) -> str:
-    """Name a run by what its weights come from; SHA-256, hex.
+    """Identify a run by what determines its weights; SHA-256, hex.
 
-    That is arguments, pictures, scripts, PyTorch, and the type of device, such as "cpu", whose
-    random numbers are its own. Folders among the arguments do not count, for after a restart the
-    same pictures may lie elsewhere; nor do those that are not given, those on how checkpoints are
-    kept, and those that matter only once the weights are there.
+    That is arguments, pictures, scripts, PyTorch, and the type of device, such as "cpu", which has its
+    own random numbers. Folders do not count: after a restart the same pictures may lie elsewhere. Nor
+    do options that are not set, those of checkpoints, and those that matter only after training.
     """
-    told = {
+    relevant = {
         name: value
         for name, value in arguments.items()
-        if not (value is None or isinstance(value, Path) or name.startswith("checkpoint_")) and name not in AFTERWARDS
+        if not (value is None or isinstance(value, Path) or name.startswith("checkpoint_"))
+        and name not in WITHOUT_EFFECT
     }
-    about = (data_digest, device, torch.__version__)
-    parts = [json.dumps(told, sort_keys=True, default=str), *about]
+    parts = [json.dumps(relevant, sort_keys=True, default=str), data_digest, device, torch.__version__]
     for script in sorted(Path(__file__).parent.glob("*.py")):
         parts += [script.name, hashlib.sha256(script.read_bytes()).hexdigest()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 class Checkpoint:
-    """The checkpoint of one run, in a folder; without a folder nothing is saved or found.
+    """The checkpoint of one run in a folder; without a folder nothing is saved or loaded.
 
-    Within `with`, a SIGTERM ends the training at its next `step`, with all that was learned saved.
-    A second one ends the process at once.
+    As a context manager it handles SIGTERM: the next `step` saves and ends the training. A second
+    SIGTERM ends the process at once.
     """
 
     def __init__(self, folder: Path | None, run: str, every_s: float = 10.0) -> None:
@@ -97,25 +93,20 @@ class Checkpoint:
         self._former: Any = None
 
     def __enter__(self) -> Self:
-        """Wait for SIGTERM, where there is a folder to save to."""
+        """Handle SIGTERM if there is a folder; only the main thread may."""
         if self._folder and threading.current_thread() is threading.main_thread():
             self._former = signal.signal(signal.SIGTERM, self._note_sigterm)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Do with SIGTERM what was done before."""
+    def __exit__(self, *_: object) -> None:
+        """Restore the previous SIGTERM handler."""
         if self._former is not None:
             signal.signal(signal.SIGTERM, self._former)
 
     def load(self) -> dict[str, Any] | None:
-        """Give the state that was saved last by a run like this one, with tensors on the CPU.
+        """Return the last saved state of the same run, with tensors on the CPU.
 
-        None, and a printed sentence, for one that is damaged or another run's.
+        None, with a printed reason, if the checkpoint is damaged or of another run.
         """
         if not self._folder:
             return None
@@ -138,7 +129,7 @@ class Checkpoint:
         return state
 
     def step(self, state: Callable[[], dict[str, Any]]) -> None:
-        """Save what `state` gives when it is time to; call it after each step of the training.
+        """Save what `state` returns if it is time; call it after each epoch.
 
         Raises:
             TrainingInterruptedError: SIGTERM came; the state has been saved.
@@ -156,10 +147,9 @@ class Checkpoint:
                 self.save(state())
 
     def save(self, state: dict[str, Any]) -> bool:
-        """Write a state of tensors, numbers, text, lists and dicts, whole or not at all.
+        """Write a state of tensors, numbers, text, lists and dicts atomically.
 
-        A checkpoint is a help: where it cannot be written, the sentence is printed, the answer is
-        False, and the training can go on.
+        A failure is printed and returned as False: the training can go on without a checkpoint.
         """
         if not self._folder:
             return False
@@ -170,7 +160,7 @@ class Checkpoint:
             with partial.open("wb") as file:
                 file.write(_pack({"run": self._run, "state": state}))
                 file.flush()
-                os.fsync(file.fileno())  # or the new name may outlast a crash, and not the bytes
+                os.fsync(file.fileno())  # or after a crash the new name may have no content
             partial.replace(self._folder / CHECKPOINT_FILE)
         except OSError as error:
             print(f"checkpoint: {partial} cannot be written ({error.strerror})", flush=True)
@@ -181,25 +171,25 @@ class Checkpoint:
         return True
 
     def delete(self) -> None:
-        """Delete it, once there is a model. The copy in S3, which SageMaker made, stays."""
+        """Delete the checkpoint, once there is a model. SageMaker's copy in S3 stays."""
         if self._folder:
             for name in (CHECKPOINT_FILE, PARTIAL_FILE):
                 (self._folder / name).unlink(missing_ok=True)
 
-    def _note_sigterm(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  signal's
+    def _note_sigterm(self, *_: object) -> None:
         self._terminated = True
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _pack(content: dict[str, Any]) -> bytes:
-    """Put a checksum before the bytes: PyTorch reads weights with flipped bits without a word."""
+    """Serialise, with a checksum in front: PyTorch does not notice flipped bits in weights."""
     body = io.BytesIO()
     torch.save(content, body)
     return hashlib.sha256(body.getbuffer()).digest() + body.getbuffer()
 
 
 def _unpack(data: bytes) -> dict[str, Any]:
-    """Read what `_pack` made. Raises DamagedCheckpointError for anything else."""
+    """Read what `_pack` returned; raise DamagedCheckpointError for anything else."""
     size = hashlib.sha256().digest_size
     checksum, body = data[:size], data[size:]
     if hashlib.sha256(body).digest() != checksum:
@@ -208,6 +198,6 @@ def _unpack(data: bytes) -> dict[str, Any]:
         content: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
         if not (isinstance(content["run"], str) and isinstance(content["state"], dict)):
             raise DamagedCheckpointError("not a checkpoint")
-    except _DAMAGE as error:
+    except (*DAMAGE, OSError) as error:
         raise DamagedCheckpointError(f"not a checkpoint: {type(error).__name__}") from error
     return content

@@ -16,7 +16,7 @@ from .picture_features import picture_features
 
 
 class DataError(Exception):
-    """The training data cannot be used; the message says what to change."""
+    """The training data cannot be used."""
 
 
 class ChannelError(DataError):
@@ -28,7 +28,7 @@ class ClassFolderError(DataError):
 
 
 class UnreadablePictureError(DataError):
-    """A picture of the training data cannot be used; the message names it."""
+    """A picture of the training data cannot be used."""
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Pictures:
     features: list[dict[str, float | str]] = field(default_factory=list)  # of the original files
 
     def groups(self) -> list[list[int]]:
-        """Give the places of the pictures by class and object: near-duplicates are together."""
+        """Group the positions of near-duplicates, class by class."""
         found = []
         for label in range(int(self.labels.max()) + 1):
             places = (self.labels == label).nonzero()[:, 0].tolist()
@@ -52,7 +52,7 @@ class Pictures:
 
 
 def open_channel(channel: str, folder: Path | None) -> tuple[Path, list[str]]:
-    """Give a channel's folder and its sorted class names, which are its folders' names.
+    """Return a channel's folder and its sorted class names, which are its folders' names.
 
     Raises:
         ChannelError: the folder is not given, missing, or has no class folders.
@@ -68,9 +68,9 @@ def open_channel(channel: str, folder: Path | None) -> tuple[Path, list[str]]:
 
 
 def read_pictures(folder: Path, classes: list[str], input_size: int, found: list[str] | None = None) -> Pictures:
-    """Read `<class>/<picture>` into memory, scaled to `input_size`; hidden files do not count.
+    """Read `<class>/<picture>`, scaled to `input_size`, without hidden files.
 
-    `found` are the classes that the folder has, all of them unless it is given.
+    `found` are the classes in the folder, by default all.
 
     Raises:
         ClassFolderError: a class has no pictures.
@@ -99,7 +99,7 @@ def read_pictures(folder: Path, classes: list[str], input_size: int, found: list
             features |= original.features()
         return pixels, difference_hash(picture), digest, features
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases Python's lock
         pixels, hashes, digests, features = zip(*pool.map(read, files), strict=True)
     return Pictures(
         pixels=torch.stack(pixels),
@@ -111,9 +111,7 @@ def read_pictures(folder: Path, classes: list[str], input_size: int, found: list
 
 
 def read_channels(train: Path | None, validation: Path | None, input_size: int) -> tuple[list[str], Pictures]:
-    """Read the class names and all pictures, first the training channel's.
-
-    The validation channel, where there is one, joins in: training itself holds pictures out.
+    """Read the class names and the pictures of both channels; training itself holds pictures out.
 
     Raises:
         ChannelError, ClassFolderError, UnreadablePictureError: see each class.

@@ -1,10 +1,8 @@
 """Serve the model: the four functions that SageMaker's inference toolkit calls for each request.
 
-A request is a picture (image/png, image/jpeg or application/x-image) of at most 6 MiB; the answer
-is `{"labels": ["bicycle", "motorcycle"], "probabilities": [0.98, 0.02]}`.
-
-A server may call from several threads: pictures that arrive while every core is busy share the
-next forward pass. SageMaker's own containers run a process per core, each with a single thread.
+A request is a picture (image/png, image/jpeg or application/x-image) of at most 6 MiB; the response
+is `{"labels": ["bicycle", "motorcycle"], "probabilities": [0.98, 0.02]}`. Several threads may call:
+pictures that arrive while every core is busy share the next forward pass.
 """
 
 import json
@@ -34,47 +32,46 @@ from .network import (
     resize_picture,
 )
 
-try:  # In SageMaker's containers: whatever derives from this answers with its own status code.
+try:  # In SageMaker's containers: a subclass of this sets the status code of the response.
     from sagemaker_inference.errors import (  # type: ignore[import-not-found,unused-ignore]
         BaseInferenceToolkitError,
     )
-except ImportError:  # On the laptop: the host reads the same attributes.
+except ImportError:  # On the laptop: its server reads the same attributes.
 
     class BaseInferenceToolkitError(Exception):  # type: ignore[no-redef]
-        """An error that carries the HTTP status and message to answer with."""
+        """An error with the HTTP status and message of the response."""
 
         def __init__(self, status_code: int, message: str, phrase: str) -> None:
-            """Keep the three as attributes, as the toolkit's class does."""
+            """Set the same attributes as the toolkit's class."""
             super().__init__(status_code, message, phrase)
             self.status_code = status_code
             self.message = message
             self.phrase = phrase
 
 
-# The body of InvokeEndpoint ends there; a direct request to the container is held to the same limit.
+# The limit of InvokeEndpoint, also for direct requests to the container.
 MAX_PICTURE_BYTES = 6 * 1024 * 1024
 CONTENT_TYPES = ("image/png", "image/jpeg", "application/x-image")
 ACCEPTS = ("application/json", "application/*", "*/*")
 
-# A pass that pictures share costs little more than its arithmetic. More than four save little more,
-# and everybody waits for the last (python -m benchmarks.serving).
+# A larger pass saves little more, and every picture waits for the last (python -m benchmarks.serving).
 MOST_PICTURES_PER_PASS = 4
 
 
 class RequestError(BaseInferenceToolkitError):  # type: ignore[misc,unused-ignore]
-    """The request cannot be answered as sent; the client gets `status` (4xx) and the message."""
+    """The request is invalid; the client gets `status` (4xx) and the message."""
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
-        """Answer with `status` and `message`."""
+        """Respond with `status` and `message`."""
         super().__init__(int(status), message, status.phrase)
 
     def __str__(self) -> str:
-        """Read as the message alone, which is what the laptop's host answers with."""
+        """Return the message alone, which is the body of the laptop's response."""
         return str(self.message)
 
 
 class ModelOutputError(ArithmeticError):
-    """The network gave something that is not a probability; the container answers 500."""
+    """The network returned values that are not probabilities; the container responds 500."""
 
 
 Forward = Callable[[Tensor], Tensor]  # uint8 [N, 3, S, S] to probabilities [N, classes]
@@ -82,7 +79,7 @@ Forward = Callable[[Tensor], Tensor]  # uint8 [N, 3, S, S] to probabilities [N, 
 
 @dataclass
 class _Call:
-    """One picture that waits; `woken` is held until it is answered, or has to run a pass itself."""
+    """A waiting picture; `woken` is held until it is answered, or has to run a pass itself."""
 
     pixels: Tensor  # uint8 [3, S, S]
     probabilities: list[float] = field(default_factory=list)
@@ -92,9 +89,9 @@ class _Call:
 
 
 class Model:
-    """A classifier that threads share: as many forward passes at once as fit the machine.
+    """A classifier that threads share, with a limited number of concurrent forward passes.
 
-    A thread that finds one free runs it. Any other waits until another thread's pass has included
+    A thread that finds a pass free runs it. Any other waits until another thread's pass has included
     its picture, or until a pass ends and hands the next one to it.
 
     Attributes:
@@ -103,10 +100,7 @@ class Model:
     """
 
     def __init__(self, classifier: Classifier, passes: int, forward: Forward | None = None) -> None:
-        """Share `classifier`; `passes` of it run at the same time, at least 1.
-
-        `forward` does what `classifier.probabilities` does, which is used without one.
-        """
+        """Allow `passes` concurrent passes of `forward`, by default `classifier.probabilities`."""
         self.classes = classifier.classes
         self.input_size = classifier.input_size
         self._forward = forward or classifier.probabilities
@@ -115,10 +109,7 @@ class Model:
         self._lock = threading.Lock()
 
     def probabilities(self, pixels: Tensor) -> list[float]:
-        """Probabilities of one uint8 picture [3, S, S], in the order of the classes.
-
-        Raises whatever the forward pass raises.
-        """
+        """Compute the probabilities of one uint8 picture [3, S, S], in the order of the classes."""
         call = _Call(pixels)
         with self._lock:
             runs = self._free > 0
@@ -136,12 +127,12 @@ class Model:
         return call.probabilities
 
     def _run(self, own: _Call) -> None:
-        """Answer `own` and those that have waited longest; then leave the pass to the next."""
+        """Answer `own` and the longest waiting calls; then hand the pass to the next one."""
         with self._lock:
             others = min(len(self._waiting), MOST_PICTURES_PER_PASS - 1)
             calls = [own, *(self._waiting.popleft() for _ in range(others))]
         try:
-            with torch.inference_mode():  # a trace has lost the one in network.py
+            with torch.inference_mode():  # a trace does not keep that of network.py
                 rows = self._forward(torch.stack([call.pixels for call in calls]))
             for call, row in zip(calls, rows.tolist(), strict=True):
                 call.probabilities = row
@@ -160,13 +151,13 @@ class Model:
 
 
 def model_fn(model_dir: str) -> Model:
-    """Load the classifier from `model_dir` and answer blank pictures, so that none waits later.
+    """Load the classifier from `model_dir` and warm it up.
 
     Raises:
         ModelFilesError: a file is missing, or the weights do not fit the metadata.
     """
-    # A picture is too little work to share out among cores; requests are not. In SageMaker's
-    # containers each core has a process of its own, elsewhere it has a forward pass.
+    # One picture is too little work for several cores: parallelise over requests instead. SageMaker's
+    # containers run a process per core.
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
     on_gpu = torch.cuda.is_available()
@@ -175,39 +166,38 @@ def model_fn(model_dir: str) -> Model:
         forward: Forward = classifier.probabilities
         forward(torch.zeros(1, 3, classifier.input_size, classifier.input_size, dtype=torch.uint8))
     else:
-        forward = traced(classifier)  # which has it answer as well
+        forward = traced(classifier)  # which warms it up too
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     passes = 1 if on_gpu else max(1, (cores or 1) // torch.get_num_threads())
     return Model(classifier, passes, forward)
 
 
 def traced(classifier: Classifier) -> Forward:
-    """Return `classifier.probabilities` as one piece that runs outside the Python interpreter.
+    """Return `classifier.probabilities` as a trace that runs outside the Python interpreter.
 
-    The smaller the network's steps, the more that saves (a fifth for one picture and one network of
-    32x32), and between them no thread has to wait for Python's lock. What answers otherwise than
-    the classifier itself is not used.
+    That saves a fifth for one picture and one network of 32x32, and no thread waits for Python's
+    lock. A trace whose probabilities differ from the classifier's is not used.
     """
     for part in vars(classifier).values():
         if isinstance(part, torch.nn.Module):
-            part.requires_grad_(False)  # weights that learn cannot be traced
+            part.requires_grad_(False)  # trainable weights cannot be traced
     size = classifier.input_size
     pictures = torch.randint(0, 256, (MOST_PICTURES_PER_PASS, 3, size, size), dtype=torch.uint8)
-    right = classifier.probabilities(pictures)
+    expected = classifier.probabilities(pictures)
     try:
         with warnings.catch_warnings():
-            # PyTorch 2.13 advises torch.compile instead, which needs a C++ compiler at hand.
+            # PyTorch 2.13 recommends torch.compile instead, which needs a C++ compiler.
             warnings.simplefilter("ignore")
             forward: Forward = torch.jit.trace(  # type: ignore[no-untyped-call,unused-ignore]
                 classifier.probabilities, pictures[:2], check_trace=False
             )
-        # Each number of pictures has its own kernels, so the first answer of each takes longest.
+        # Each batch size has its own kernels, so its first pass is slow.
         for count in range(1, MOST_PICTURES_PER_PASS + 1):
-            with torch.inference_mode():  # as it will be asked
+            with torch.inference_mode():  # as in Model
                 answer = forward(pictures[:count])
-            if not torch.allclose(answer, right[:count], atol=1e-5):
+            if not torch.allclose(answer, expected[:count], atol=1e-5):
                 raise ValueError("other probabilities")
-    except Exception as error:  # noqa: BLE001  a trace may raise anything, and is only faster
+    except Exception as error:  # noqa: BLE001  a trace may raise anything, and is only an optimisation
         print(f"inference.py: the network is used as it is, since its trace fails: {error}")
         return classifier.probabilities
     return forward
@@ -218,8 +208,7 @@ def input_fn(request_body: bytes, content_type: str) -> Image:
 
     Raises:
         RequestError: 415 for another content type or file type and for an animation, 413 for too
-            many bytes, pixels or scans, 400 for a broken picture. All but a broken picture is found
-            out before a pixel is decoded.
+            many bytes, pixels or scans, 400 for a broken picture.
     """
     media_type = (content_type or "").partition(";")[0].strip().lower()
     if media_type not in CONTENT_TYPES:
@@ -249,7 +238,7 @@ def predict_fn(picture: Image, model: Model) -> dict[str, list[Any]]:
         ModelOutputError: the probabilities are not finite.
     """
     pixels = resize_picture(picture, model.input_size)
-    del picture  # it may be large, and here others may be waited for
+    del picture  # it may be large, and this thread may wait
     probabilities = model.probabilities(pixels)
     if not all(math.isfinite(p) for p in probabilities):
         raise ModelOutputError(f"the network answered {probabilities}: train the model again")

@@ -1,11 +1,13 @@
-"""One network of the ensemble in training, with all that belongs to it alone.
+"""One network of the ensemble in training.
 
-Members share nothing that changes, so that threads can train them side by side, and each comes out
-the same whatever the others do.
+Members share no mutable state, so that threads can train them side by side with reproducible results.
 """
 
 import argparse
+import copy
 import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,49 @@ from .augment import augment
 from .muon import Muon
 from .network import TURNS, Classifier, Network
 from .outliers import outliers
-from .replicas import Replicas
 
-# Both optimizers' steps grow from zero over this share of the training, while the batch statistics
-# settle, then shrink to zero in a straight line.
+# Learning rates grow linearly over this share of the training, then shrink linearly to zero.
 WARM_UP = 0.2
+
+
+class Replicas:
+    """A network and copies that share its weights, each with its own thread and gradients.
+
+    They split a batch and synchronise once a step. PyTorch's own threads synchronise in every
+    operation: a fifth slower on two free cores (68 against 57 ms a step of 64 pictures), and up to
+    ten times slower on busy ones.
+    """
+
+    def __init__(self, network: Network, count: int) -> None:
+        """Create `count` replicas; the network is the first, whose batch statistics are served."""
+        self._networks = [network]
+        for _ in range(count - 1):
+            replica = copy.deepcopy(network)
+            for shared, own in zip(network.parameters(), replica.parameters(), strict=True):
+                own.data = shared.data
+            self._networks.append(replica)
+        self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+
+    def split(self, pictures: Tensor) -> list[Tensor]:
+        """Split [N, ...] evenly into one part per replica."""
+        return list(pictures.tensor_split(len(self._networks)))
+
+    def backward(self, loss: Callable[..., Tensor], parts: Sequence[tuple[Tensor, ...]]) -> None:
+        """Set the network's gradients to those of the sum of `loss` over the parts.
+
+        `loss` takes a network and the tensors of one part.
+        """
+
+        def run(network: Network, part: tuple[Tensor, ...]) -> None:
+            network.train()
+            network.zero_grad()
+            torch.autograd.backward(loss(network, *part))
+
+        list(self._pool.map(run, self._networks, parts))
+        for first, *others in zip(*(n.parameters() for n in self._networks), strict=True):
+            for other in others:
+                if first.grad is not None and other.grad is not None:  # the frozen layer has none
+                    first.grad += other.grad
 
 
 class Member:
@@ -36,18 +76,18 @@ class Member:
         *,
         threads: int,
     ) -> None:
-        """Begin the training of member `number` on the pictures at the places `learned_from`.
+        """Prepare the training of member `number` on the pictures at the positions `learned_from`.
 
-        Each batch is shared out over as many `threads` as have 32 pictures, for their statistics.
+        Each batch is split over at most `threads`, with at least 32 pictures each, for their statistics.
         """
         self.network = classifier.ensemble.networks()[number]
         self.normalise = classifier.normalise
         self._replicas = Replicas(self.network, max(1, min(threads, arguments.batch_size // 32)))
         self.learned_from = learned_from
-        self.loss = math.nan  # of the last epoch, nats a picture
+        self.loss = math.nan  # of the last epoch, nats per picture
         self._outliers = math.ceil(arguments.batch_size * arguments.outlier_share)
         self._label_smoothing: float = arguments.label_smoothing
-        # Two integers make one seed: no member of one run is that of another.
+        # Unique for each pair of run and member.
         seed = arguments.seed * 1000 + number
         self._generator = torch.Generator(classifier.device).manual_seed(seed)
         learned = [p for p in self.network.parameters() if p.requires_grad]
@@ -63,7 +103,7 @@ class Member:
         self._half = has_fast_bfloat16(classifier.device)
 
     def run_epoch(self, pixels: Tensor, labels: Tensor) -> None:
-        """Go once over its part of all pictures: uint8 [N, 3, S, S] with int64 labels [N]."""
+        """Train one epoch on its part of all pictures, uint8 [N, 3, S, S], with int64 labels [N]."""
         order = self.learned_from[
             torch.randperm(len(self.learned_from), generator=self._generator, device=self._generator.device)
         ]
@@ -73,9 +113,9 @@ class Member:
         self.loss = total.item() / len(order)
 
     def _learn(self, pictures: Tensor, labels: Tensor) -> Tensor:
-        """Take one step, and give the loss on `pictures`."""
+        """Take one step, and return the loss on `pictures`."""
         moved, turns = augment(pictures, self._generator)
-        # A class and a turn together are one label: telling turns apart teaches shapes too.
+        # Class and turn together are one label: predicting turns teaches shapes too.
         labels = labels * TURNS + turns
         strange = outliers(moved[: self._outliers], self._generator)
         count = len(moved) + len(strange)
@@ -86,7 +126,7 @@ class Member:
             logs, doubtful = scores.float().split([len(known), len(unknown)])
             wrong = functional.cross_entropy(logs, right, label_smoothing=self._label_smoothing, reduction="sum")
             losses.append(wrong.detach())
-            # Every class and turn is as likely as any other, where there is none to be seen.
+            # The target of outliers: all classes and turns equally likely.
             doubt = -doubtful.log_softmax(1).mean(1).sum()
             share: Tensor = (wrong + doubt) / count
             return share
@@ -103,7 +143,7 @@ class Member:
         return total
 
     def state(self) -> dict[str, Any]:
-        """Give all that changes in training, for a checkpoint."""
+        """Return the state of the training for a checkpoint."""
         return {
             "network": self.network.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
@@ -113,7 +153,7 @@ class Member:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state that `state` gave."""
+        """Resume from what `state` returned."""
         self.network.load_state_dict(state["network"])
         for optimizer, former in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(former)
@@ -123,10 +163,9 @@ class Member:
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Tell whether 16-bit products make this device faster: half the time of a step where they do.
+    """Return whether bfloat16 products are faster on this device: they halve the time of a step.
 
-    On a processor that has no instructions for them they are slower, and so they are on GPUs before
-    Ampere, such as V100 and T4, which imitate them: there 32 bits are used.
+    Processors without instructions for them, and GPUs before Ampere, such as V100 and T4, emulate them.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)

@@ -15,10 +15,10 @@ ROUNDS = 5
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """Give the nearest (semi-)orthogonal matrix, roughly: same singular vectors, values near 1.
+    """Approximate the nearest (semi-)orthogonal matrix: same singular vectors, values near 1.
 
-    A round multiplies by a polynomial of x @ x.T. Those small squares are multiplied together
-    first, and the wide matrix once at the end: half the time of applying each round to it.
+    A round multiplies by a polynomial of x @ x.T. Multiplying these small squares first, and the wide
+    matrix once at the end, takes half the time.
     """
     a, b, c = NEWTON_SCHULZ
     tall = len(matrix) > matrix.shape[1]
@@ -55,6 +55,6 @@ class Muon(torch.optim.Optimizer):
                 average.lerp_(kernel.grad, 1 - momentum)
                 ahead = kernel.grad.lerp(average, momentum)
                 update = orthogonalise(ahead.flatten(1)).view_as(kernel)
-                # A tall matrix's orthogonal step moves each output less: make up for it.
+                # An orthogonal step of a tall matrix moves each output less: compensate.
                 tall = max(1.0, len(kernel) / kernel[0].numel()) ** 0.5
                 kernel.add_(update, alpha=-group["lr"] * tall)

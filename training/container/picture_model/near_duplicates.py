@@ -1,7 +1,4 @@
-"""Recognise pictures of one object, so that they cannot stand on both sides of a split.
-
-Used by training, which holds pictures out, and by staging, which splits them.
-"""
+"""Find near-duplicates, so that training and staging keep them on one side of a split."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,18 +6,16 @@ import numpy as np
 from PIL import Image
 
 # Of 64 bits. Measured on the 1,000 bicycles and motorcycles of CIFAR-100: all 10 pairs up to 6 bits
-# apart show one object photographed or edited twice; of the pairs 7 bits apart, every other one
-# shows two different objects.
+# apart show one object; of the pairs 7 bits apart, every other one shows two different objects.
 NEAR = 6
 
 _ONES = np.array([number.bit_count() for number in range(1 << 16)], np.uint8)  # bits that are set
 
 
 def difference_hash(image: Image.Image) -> int:
-    """Return 64 bits: for 8 x 8 places, whether it gets brighter from there to the right.
+    """Return 64 bits: for 8 x 8 positions, whether the picture gets brighter to the right.
 
-    The bits survive resizing, recompression and changes of light, so that near-duplicates differ
-    in few of them.
+    Resizing, recompression and changes of light change few bits.
     """
     small = image.convert("L").resize((9, 8), Image.Resampling.BILINEAR)
     grey = np.asarray(small, dtype=np.int16)
@@ -31,18 +26,18 @@ def difference_hash(image: Image.Image) -> int:
 def near_groups(
     hashes: Sequence[int], limit: int = NEAR, report: Callable[[int], None] = lambda _: None
 ) -> list[list[int]]:
-    """Join the positions whose hashes differ in at most `limit` bits, also over several steps.
+    """Group the positions whose hashes differ in at most `limit` bits, transitively.
 
-    Each is compared once with those that are in no group yet: n numpy operations of up to n values
-    and some 20 bytes a value, however many are alike. `report` gets how many are in a group.
+    Takes up to n numpy operations of n values and 20 bytes per value. `report` gets the number of
+    positions grouped so far.
     """
     values = np.array(hashes, dtype=np.uint64)
     left = np.arange(len(values))
     groups: list[list[int]] = []
     while left.size:
         group, left = [int(left[0])], left[1:]
-        for position in group:  # which grows meanwhile
-            # 16 bits at a time: numpy counts them itself since 2.0, which not every container has.
+        for position in group:  # it grows during the loop
+            # By 16 bits: np.bitwise_count needs numpy 2.0, which not every container has.
             apart = (values[left] ^ values[position]).view(np.uint16).reshape(-1, 4)
             near = _ONES[apart].sum(1) <= limit
             group += left[near].tolist()

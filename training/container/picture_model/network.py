@@ -1,7 +1,6 @@
-"""The network and the way a picture reaches it: the one definition that training and serving share.
+"""The network and the preprocessing of pictures, shared by training and serving.
 
-A picture takes the same path in both: `decode_picture` (bytes to RGB, with a gate in front),
-`resize_picture` (RGB to a uint8 tensor), `Classifier.probabilities` (tensor to probabilities).
+`decode_picture` (bytes to RGB), `resize_picture` (RGB to uint8 tensor), `Classifier.probabilities`.
 """
 
 import io
@@ -21,71 +20,68 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor, nn
 from torch.nn import functional
 
-# A 24 megapixel camera passes. Decoding that many adds at most 320 MiB, whatever kind of picture
-# (python -m benchmarks.hostile). Pillow's own guard raises only above 178.9 million pixels, which
-# is more memory than a small endpoint instance can spare.
+# Decoding this many adds at most 320 MiB, whatever the kind of picture (python -m benchmarks.hostile).
+# Pillow's own limit, 178.9 million, is more memory than a small endpoint instance has.
 MAX_PIXELS = 25_000_000
-# A progressive JPEG is decoded once over per scan, of which editors write about 10. 6 MiB hold
-# 98,000 scans of 25 million pixels, 10 ms each, and a container has to answer within 60 s. Nothing
-# real needs over 100 (https://bugzilla.redhat.com/show_bug.cgi?id=1344214).
+# A progressive JPEG is decoded once per scan; editors write about 10. 6 MiB hold 98,000 scans of
+# 25 million pixels, 10 ms each, and a container has to answer within 60 s. Nothing real needs over
+# 100 (https://bugzilla.redhat.com/show_bug.cgi?id=1344214).
 MAX_SCANS = 100
 
-# Each picture is trained on in 4 quarter turns, and the network tells class and turn together.
+# Training uses each picture in 4 quarter turns, and the network predicts class and turn together.
 TURNS = 4
-# Of these, the turns that an answer is averaged over. Upside down makes a member's loss on pictures
-# that it has not seen .162 nats instead of .179; all four turns, for twice the time, .166.
-TURNS_LOOKED_AT = (0, 2)
+# The turns that an answer is averaged over. With upside down, a member's held-out loss is .162 nats
+# instead of .179; with all four turns, for twice the time, .166.
+AVERAGED_TURNS = (0, 2)
 
-# JPEG's markers (ITU-T T.81, table B.1). 0xff00 is a stuffed data byte and 0xffff a fill byte; all
-# below SOF0, and RST0 to SOI, stand alone, every other one has a length behind it.
+# JPEG's markers (ITU-T T.81, table B.1). 0xff00 is a stuffed data byte and 0xffff a fill byte. The
+# markers below SOF0 and RST0 to SOI stand alone; every other one is followed by a length.
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\xff])")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _STAND_ALONE = {*range(0x01, 0xC0), *range(0xD0, _SOI + 1)}
 
-# Principal components of a patch that are kept: all 27 of 3x3 pixels, and of larger ones those that
-# vary most.
+# Principal components of a patch that are kept, those that vary most: all 27 for 3x3 pixels.
 MOST_COMPONENTS = 48
 
 WEIGHTS_FILE = "model.pt"
 METADATA_FILE = "metadata.json"
-HELD_OUT_FILE = "held_out.json"  # answers about pictures that were not trained on
+HELD_OUT_FILE = "held_out.json"
 
-# What Pillow's PNG and JPEG readers raise on damaged files, seen by cutting and flipping bytes.
+# What Pillow's PNG and JPEG readers raise on damaged files, found by cutting and flipping bytes.
 _DECODER_ERRORS = (
     AssertionError,  # a palette picture without its palette
     OSError,
     SyntaxError,
     ValueError,
-    KeyError,
-    IndexError,
+    LookupError,
     TypeError,
     EOFError,
     OverflowError,
     struct.error,
     zlib.error,
 )
-# What reading a model's file that is damaged, or that something else wrote, was seen to raise.
+# What torch.load and reading its content raise for damaged or foreign files.
 DAMAGE = (AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError)
 
 
 class PictureError(ValueError):
-    """The bytes cannot be used as a picture; the message says why and what to send instead."""
+    """The bytes cannot be used as a picture."""
 
 
 class NotAPictureError(PictureError):
-    """The content is neither PNG nor JPEG, whatever its name or content type says."""
+    """The content is neither PNG nor JPEG."""
 
 
 class PictureTooLargeError(PictureError):
-    """The picture has more than MAX_PIXELS pixels or MAX_SCANS scans; found before decoding."""
+    """The picture has more than MAX_PIXELS pixels or MAX_SCANS scans."""
 
 
 class AnimatedPictureError(PictureError):
-    """The picture has several frames, and nothing says which of them counts."""
+    """The picture has several frames."""
 
 
 class BrokenPictureError(PictureError):
-    """The picture starts like a PNG or JPEG but cannot be decoded to its end."""
+    """The picture starts like a PNG or JPEG but cannot be decoded."""
 
 
 class ModelFilesError(ValueError):
@@ -95,12 +91,11 @@ class ModelFilesError(ValueError):
 def decode_picture(data: bytes) -> Image.Image:
     """Decode PNG or JPEG bytes to an upright RGB picture.
 
-    The type is found from the content. EXIF orientation is applied; grey, palette, 16-bit and CMYK
-    pictures become RGB; transparent parts are laid on white, so that hidden colours do not count.
+    EXIF orientation is applied, and transparent parts are laid on white.
 
     Raises:
-        NotAPictureError, AnimatedPictureError, PictureTooLargeError, BrokenPictureError: see each
-            class. All but the last are raised before a pixel is decoded.
+        NotAPictureError, AnimatedPictureError, PictureTooLargeError: before a pixel is decoded.
+        BrokenPictureError: see the class.
     """
     if not data:
         raise BrokenPictureError("the picture is empty (0 bytes): send a PNG or JPEG file")
@@ -118,7 +113,7 @@ def decode_picture(data: bytes) -> Image.Image:
     _check_header(picture, data)
     try:
         picture.load()
-        ImageOps.exif_transpose(picture, in_place=True)  # not in place, it copies upright ones too
+        ImageOps.exif_transpose(picture, in_place=True)  # in place: upright pictures are not copied
         return _to_rgb(picture)
     except _DECODER_ERRORS as error:
         raise BrokenPictureError(
@@ -127,15 +122,13 @@ def decode_picture(data: bytes) -> Image.Image:
 
 
 def _check_header(picture: Image.Image, data: bytes) -> None:
-    """Refuse an opened picture of which no pixel has been decoded yet.
+    """Reject an opened picture of which no pixel has been decoded yet.
 
-    A JPEG may hold a list of pictures (MPF): the first is the photo, the others are its previews.
+    A JPEG may hold several pictures (MPF): the first is the photo, the others are its previews.
     """
     is_png = picture.format == "PNG"
-    if is_png and getattr(picture, "n_frames", 1) > 1:
-        raise AnimatedPictureError(
-            f"the picture has {getattr(picture, 'n_frames', 1):,} frames: send the one that counts"
-        )
+    if is_png and (frames := getattr(picture, "n_frames", 1)) > 1:
+        raise AnimatedPictureError(f"the picture has {frames:,} frames: send the one that counts")
     if picture.width * picture.height > MAX_PIXELS:
         raise PictureTooLargeError(_too_large(f"{picture.width}x{picture.height} pixels"))
     if not is_png and (scans := count_scans(data)) > MAX_SCANS:
@@ -145,9 +138,9 @@ def _check_header(picture: Image.Image, data: bytes) -> None:
 
 
 def count_scans(jpeg: bytes) -> int:
-    """Count how often a decoder goes over the pixels of a JPEG, without decoding any.
+    """Count the scans of a JPEG without decoding any pixel.
 
-    Scans inside a segment (the preview in the EXIF data) or behind the picture's end do not count.
+    Scans inside a segment (the preview in the EXIF data) or after the picture's end do not count.
     """
     scans, position = 0, 2
     while (found := _JPEG_MARKER.search(jpeg, position)) and (marker := found[1][0]) != _EOI:
@@ -176,7 +169,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 def resize_picture(picture: Image.Image, size: int) -> Tensor:
     """Resize an RGB picture to a uint8 tensor [3, size, size].
 
-    The whole picture is squeezed into the square: a crop would cut the wheels off a wide one.
+    The aspect ratio is not kept: a crop would cut the wheels off a wide picture.
     """
     if picture.size != (size, size):
         # reducing_gap: large photos are first reduced by whole factors, several times faster.
@@ -188,7 +181,7 @@ class Block(nn.Module):
     """Two 3x3 convolutions with a shortcut: the basic residual block (He et al., 2015)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        """Make a block from `inputs` to `outputs` channels; `stride` 2 halves the resolution."""
+        """Create a block from `inputs` to `outputs` channels; `stride` 2 halves the resolution."""
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(outputs)
@@ -210,15 +203,14 @@ class Block(nn.Module):
 class Network(nn.Module):
     """A compact residual network: normalised pictures [N, 3, S, S] to scores [N, classes, TURNS].
 
-    The first layer is frozen: it takes small patches apart into their principal components, all of
-    equal variance (`whiten`). From 800 pictures those filters are better computed than learned. Its
-    stride leaves about 32x32 of any picture, so that large ones cost no more than small ones.
+    The first layer is frozen: it splits patches into principal components of equal variance
+    (`whiten`), which 800 pictures cannot teach as well. Its stride leaves about 32x32 of any picture.
     """
 
     whitening: nn.Conv2d
 
     def __init__(self, classes: int, input_size: int, width: int = 32) -> None:
-        """Make a network with fresh weights; `width` is the channels at the first resolution."""
+        """Create an untrained network; `width` is the channels at the first resolution."""
         super().__init__()
         self.classes = classes
         stride = max(1, round(input_size / 32))
@@ -231,7 +223,7 @@ class Network(nn.Module):
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
         )
-        last = 5 * width // 2  # with thrice the width six networks would not fit 4 MB
+        last = 5 * width // 2  # with 3 * width six networks would not fit 4 MB
         self.blocks = nn.Sequential(
             Block(width, width, stride=1),  # 32x32
             Block(width, 2 * width, stride=2),  # 16x16
@@ -244,20 +236,20 @@ class Network(nn.Module):
     def whiten(self, pictures: Tensor) -> None:
         """Set the frozen first layer from normalised `pictures` [N, 3, S, S]."""
         count, _, size, _ = self.whitening.weight.shape
-        # Every other patch: enough of them, and half as much memory each way.
+        # Every other patch in each direction saves memory.
         patches = functional.unfold(pictures, size, stride=max(2, self.whitening.stride[0]))
         patches = patches.transpose(1, 2).flatten(0, 1).double()
         patches = patches - patches.mean(0)
         variances, components = torch.linalg.eigh(patches.T @ patches / len(patches))
-        # Without a floor the faintest components, mostly noise, would be blown up a hundredfold.
+        # Without a floor the faintest components, mostly noise, would grow a hundredfold.
         filters = components / torch.sqrt(variances + 0.01)
-        # The last ones vary most.
+        # eigh sorts by variance, ascending.
         self.whitening.weight.copy_(filters.T[-count:].reshape(self.whitening.weight.shape))
 
     def features(self, x: Tensor) -> Tensor:
-        """Describe normalised pictures [N, 3, S, S] by the vectors [N, D] that `head` scores."""
+        """Map normalised pictures [N, 3, S, S] to the vectors [N, D] that `head` scores."""
         x = self.blocks(self.stem(self.whitening(x)))
-        # Average and maximum together: how much of a feature there is, and whether it is anywhere.
+        # Average and maximum: how much of a feature there is, and whether it is anywhere.
         return x.mean((2, 3)) + x.amax((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -267,29 +259,29 @@ class Network(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """Networks of one shape that answer together, each trained on other pictures."""
+    """Networks of one shape, each trained on other pictures."""
 
     def __init__(self, members: int, classes: int, input_size: int, width: int) -> None:
-        """Make an ensemble of fresh networks; see Network."""
+        """Create an ensemble of untrained networks; see Network."""
         super().__init__()
         self.members = nn.ModuleList(Network(classes, input_size, width) for _ in range(members))
 
     def networks(self) -> list[Network]:
-        """Give the members, in their order."""
+        """Return the members in their order."""
         return [network for network in self.members if isinstance(network, Network)]
 
     @torch.no_grad()
     def round_to_half(self) -> None:
-        """Round the kernels to 16 bits, which halves the model's file and moves no probability.
+        """Round the kernels to 16 bits, as `half_weights` stores them.
 
-        The statistics and offsets, of one dimension, stay as they are: they are few.
+        The few one-dimensional weights stay as they are.
         """
         for weights in self.state_dict().values():
             if weights.ndim > 1:
                 weights.copy_(weights.half())
 
     def half_weights(self) -> dict[str, Tensor]:
-        """Give the state dict on the CPU, the kernels in the 16 bits that they were rounded to."""
+        """Return the state dict on the CPU with 16-bit kernels."""
         return {
             name: (weights.half() if weights.ndim > 1 else weights).cpu().contiguous()
             for name, weights in self.state_dict().items()
@@ -298,7 +290,7 @@ class Ensemble(nn.Module):
 
 @dataclass
 class Classifier:
-    """An ensemble with all that turns its scores into probabilities of named classes."""
+    """An ensemble with the settings that turn its scores into probabilities of classes."""
 
     ensemble: Ensemble
     classes: list[str]
@@ -309,7 +301,7 @@ class Classifier:
 
     @property
     def device(self) -> torch.device:
-        """Where the networks' weights are."""
+        """The device of the networks' weights."""
         return next(self.ensemble.parameters()).device
 
     def normalise(self, pictures: Tensor) -> Tensor:
@@ -321,10 +313,7 @@ class Classifier:
 
     @torch.inference_mode()
     def log_probabilities(self, pictures: Tensor) -> Tensor:
-        """Log probabilities [N, classes] of uint8 pictures [N, 3, S, S], on the CPU.
-
-        They are those of the members' mean probabilities.
-        """
+        """Compute the log of the members' mean probabilities, [N, classes] on the CPU, of uint8 [N, 3, S, S]."""
         self.ensemble.eval()
         x = self.normalise(pictures.to(self.device))
         each = [self.member_log_probabilities(network, x) for network in self.ensemble.networks()]
@@ -332,27 +321,26 @@ class Classifier:
 
     @torch.inference_mode()
     def member_log_probabilities(self, network: Network, x: Tensor, *, upright_only: bool = False) -> Tensor:
-        """Log probabilities [N, classes] by one member of normalised pictures [N, 3, S, S].
+        """Compute one member's log probabilities [N, classes] of normalised pictures [N, 3, S, S].
 
-        They are averaged over the picture and its mirror image, each upright and upside down, whose
-        labels the network has learned apart (Lee, Hwang and Shin, "Self-supervised Label
-        Augmentation via Input Transformations", 2020). The temperature divides them before they are
-        normalised; 1.0 leaves them as they are. `upright_only` takes one look instead of four.
+        They are averaged over the picture and its mirror image, each upright and upside down (Lee,
+        Hwang and Shin, "Self-supervised Label Augmentation via Input Transformations", 2020), and
+        divided by the temperature. `upright_only` uses one of these four views.
         """
-        turns = (0,) if upright_only else TURNS_LOOKED_AT
+        turns = (0,) if upright_only else AVERAGED_TURNS
         sides = (x,) if upright_only else (x, x.flip(3))
-        # In one batch: two thirds of the time that they take one after the other.
+        # One batch takes two thirds of the time of separate ones.
         views = torch.cat([torch.rot90(side, turn, (2, 3)) for turn in turns for side in sides])
         scores = network(views.contiguous(memory_format=torch.channels_last)).float()
-        of_turns = zip(scores.chunk(len(turns)), turns, strict=True)
-        looks = torch.cat([part[:, :, turn] for part, turn in of_turns]).log_softmax(1)
-        # The shape and not len(x), which a trace would take for a constant.
-        looks = looks.view(len(turns) * len(sides), x.shape[0], len(self.classes))
-        averaged = torch.logsumexp(looks, 0) - math.log(looks.shape[0])
+        by_turn = zip(scores.chunk(len(turns)), turns, strict=True)
+        logs = torch.cat([part[:, :, turn] for part, turn in by_turn]).log_softmax(1)
+        # x.shape[0] and not len(x), which a trace would take for a constant.
+        logs = logs.view(len(turns) * len(sides), x.shape[0], len(self.classes))
+        averaged = torch.logsumexp(logs, 0) - math.log(logs.shape[0])
         return (averaged / self.temperature).log_softmax(1)
 
     def probabilities(self, pictures: Tensor) -> Tensor:
-        """Probabilities [N, classes] of uint8 pictures [N, 3, S, S]; each row sums to 1."""
+        """Compute probabilities [N, classes] of uint8 pictures [N, 3, S, S]; each row sums to 1."""
         return self.log_probabilities(pictures).double().softmax(1)
 
 
@@ -364,12 +352,8 @@ def load_classifier(folder: Path, device: torch.device) -> Classifier:
     """
     try:
         metadata: dict[str, Any] = json.loads((folder / METADATA_FILE).read_text("utf-8"))
-        ensemble = Ensemble(
-            metadata["members"],
-            len(metadata["classes"]),
-            metadata["input_size"],
-            metadata["width"],
-        )
+        shape = (metadata["input_size"], metadata["width"])
+        ensemble = Ensemble(metadata["members"], len(metadata["classes"]), *shape)
         weights = torch.load(folder / WEIGHTS_FILE, map_location=device, weights_only=True)
         ensemble.load_state_dict(weights)
     except FileNotFoundError as error:

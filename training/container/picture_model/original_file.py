@@ -1,7 +1,6 @@
-"""What a picture's file was before staging made a PNG of it.
+"""The properties of a picture's original file, which staging stores in a text chunk of its PNG.
 
-An endpoint gets photos as a camera wrote them, and staging shrinks them. To be compared with what
-the endpoint gets, a staged picture says in a text chunk what its file was.
+Staging shrinks photos, and an endpoint gets them as a camera wrote them: monitoring compares both.
 """
 
 import io
@@ -16,11 +15,11 @@ FORMATS = ("PNG", "JPEG", "other")  # as picture_features calls them
 
 
 class OriginalFileError(Exception):
-    """A picture says of its original file what cannot be; the message says what to do."""
+    """The text chunk about the original file is invalid."""
 
 
 class OriginalFile(NamedTuple):
-    """A picture's file: width and height in pixels, upright; its bytes; one of FORMATS."""
+    """A file: width and height in pixels, upright; size in bytes; one of FORMATS."""
 
     width: int
     height: int
@@ -28,13 +27,13 @@ class OriginalFile(NamedTuple):
     format: str
 
     def png_text(self) -> PngInfo:
-        """Give the text chunk that `read_original` reads."""
+        """Return the text chunk that `read_original` reads."""
         chunk = PngInfo()
         chunk.add_text(KEYWORD, json.dumps(self._asdict()))
         return chunk
 
     def features(self) -> dict[str, float | str]:
-        """Give those of picture_features that are about the file."""
+        """Return those of picture_features that describe the file."""
         return {
             "width": float(self.width),
             "height": float(self.height),
@@ -44,10 +43,9 @@ class OriginalFile(NamedTuple):
 
 
 def read_original(data: bytes) -> OriginalFile | None:
-    """Read what staging wrote into a picture that can be decoded; None where it wrote nothing.
+    """Read the text chunk of a decodable picture; None if there is none. Raises OriginalFileError.
 
-    Only for pictures to train on: one that an endpoint was asked about may say what it likes.
-    Raises OriginalFileError.
+    Only for training pictures: a client of the endpoint may write anything into its own.
     """
     if not data.startswith(b"\x89PNG"):
         return None
@@ -59,8 +57,7 @@ def read_original(data: bytes) -> OriginalFile | None:
         found = OriginalFile(**json.loads(text))
     except (ValueError, TypeError, RecursionError) as error:
         raise OriginalFileError(_wrong(text)) from error
-    numbers = found[:3]
-    if found.format not in FORMATS or not all(type(n) is int and 0 < n < 2**53 for n in numbers):
+    if found.format not in FORMATS or not all(type(n) is int and 0 < n < 2**53 for n in found[:3]):
         raise OriginalFileError(_wrong(text))
     return found
 

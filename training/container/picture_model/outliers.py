@@ -1,10 +1,9 @@
-"""Pictures of no class, made out of a training batch as training goes: for outlier exposure.
+"""Outliers for outlier exposure: pictures of no class, made out of a training batch.
 
-A network that has only seen its classes is sure of everything. Training it to answer every class
-alike on pictures of none teaches it to doubt what it does not know, even of kinds that it was not
-trained on (Hendrycks, Mazeika and Dietterich 2019, "Deep anomaly detection with outlier exposure").
-No other data set is needed: most are made of the pictures' own pixels and all have their colours,
-so that these do not give them away.
+A network trained on its classes alone is confident of everything. Training it to answer outliers with
+equal probabilities teaches it doubt, even about kinds of pictures that it was not trained on
+(Hendrycks, Mazeika and Dietterich 2019, "Deep anomaly detection with outlier exposure"). All outliers
+have the colours of the batch, so that these do not give them away.
 """
 
 from collections.abc import Callable
@@ -17,11 +16,11 @@ SHAPES = 16  # at most, in a picture of _shapes
 
 
 def outliers(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Make as many pictures of no class out of normalised `pictures` [N, 3, S, S], S >= 16.
+    """Make an outlier of each of the normalised `pictures` [N, 3, S, S], S >= 16.
 
-    Each is of a kind chosen at random. On the device of `generator`, which must be the pictures'.
+    Each is of a random kind. The generator must be on the pictures' device.
     """
-    with generator.device:  # where what has no device of its own is made
+    with generator.device:  # of tensors created without a device
         chosen = torch.randint(len(KINDS), (len(pictures),), generator=generator)
         made = torch.empty_like(pictures)  # as pictures have it: channels last
         for number, kind in enumerate(KINDS):
@@ -32,10 +31,10 @@ def outliers(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _patchwork(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
-    """Squares of one picture, an eighth to a quarter of its side, each from anywhere in it."""
+    """Rearrange squares of a picture, an eighth to a quarter of its side."""
     cells = int(torch.randint(4, 9, (), generator=generator))
     side = torch.arange(pictures.shape[-1])
-    # Which cell each pixel is in, and by how far that cell's content was moved down and right.
+    # The cell of each pixel, and how far that cell's content moves down and right.
     cell = side * cells // len(side)
     moves = torch.randint(len(side), (2, len(places), cells, cells), generator=generator)
     down, right = moves[:, :, cell][:, :, :, cell]
@@ -44,7 +43,7 @@ def _patchwork(pictures: Tensor, places: Tensor, generator: torch.Generator) -> 
 
 
 def _strips(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
-    """Upright or level strips, an eighth to a quarter of the side, of any pictures of the batch."""
+    """Join vertical or horizontal strips of any pictures, an eighth to a quarter of the side wide."""
     cells = int(torch.randint(4, 9, (), generator=generator))
     side = torch.arange(pictures.shape[-1])
     sources = torch.randint(len(pictures), (len(places), cells), generator=generator)
@@ -57,13 +56,13 @@ def _strips(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Ten
 
 
 def _blurred(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
-    """Pictures of which 2x2 to 4x4 patches of light are left."""
+    """Blur to 2x2 to 4x4 patches."""
     cells = int(torch.randint(2, 5, (), generator=generator))
     return _smooth(functional.adaptive_avg_pool2d(pictures[places], cells), pictures.shape[-1])
 
 
 def _enlarged(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
-    """A piece out of each, 2 to 16 % of its area."""
+    """Enlarge a piece of each picture, 2 to 16 % of its area."""
     share = 0.15 + 0.25 * torch.rand(len(places), generator=generator)
     centre = (torch.rand((2, len(places)), generator=generator) * 2 - 1) * (1 - share)
     corners = torch.zeros(len(places), 2, 3)
@@ -75,7 +74,7 @@ def _enlarged(pictures: Tensor, places: Tensor, generator: torch.Generator) -> T
 
 
 def _noise(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
-    """Pixels, or squares of 2, 4 or 8 pixels, of any colours or any greys."""
+    """Make noise of pixels, or of squares of 2, 4 or 8 pixels, in colours or greys."""
     size = pictures.shape[-1]
     cells = size >> int(torch.randint(4, (), generator=generator))
     noise = torch.rand((len(places), 3, cells, cells), generator=generator)
@@ -83,7 +82,7 @@ def _noise(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tens
     noise = torch.where(grey[:, None, None, None], noise[:, :1], noise)
     low, high = _range(pictures[places])
     noise = low + noise * (high - low)
-    # Any contrast, around any colour; in half of the pictures in some places only.
+    # Any contrast, around any colour; in half of the pictures only in some places.
     strength = torch.rand((len(places), 1, 1, 1), generator=generator)
     specks = torch.rand((len(places), 1, cells, cells), generator=generator)
     share = torch.rand((len(places), 1, 1, 1), generator=generator) * 2
@@ -93,29 +92,28 @@ def _noise(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tens
 
 
 def _scrambled(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
-    """As much of every frequency as the picture has, each wave shifted at random: a texture."""
+    """Make a texture: keep the amplitude of each frequency, with a random phase."""
     waves = torch.fft.rfft2(pictures[places])
     noise = torch.randn((len(places), 1, *pictures.shape[2:]), generator=generator)
     turned = torch.fft.rfft2(noise)
     turned = turned / turned.abs().clamp(min=1e-6)
-    turned[:, :, 0, 0] = 1  # the mean colour stays
+    turned[:, :, 0, 0] = 1  # keep the mean colour
     made: Tensor = torch.fft.irfft2(waves * turned, s=pictures.shape[2:])
-    return made.clamp(*_range(pictures[places]))  # no brighter than white
+    return made.clamp(*_range(pictures[places]))
 
 
 def _gradients(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
-    """One colour, or one that goes over into others towards the corners."""
+    """Make one colour, or a gradient between four."""
     corners = _colours(pictures, (len(places), 2, 2), generator)
     strength = torch.rand((len(places), 1, 1, 1), generator=generator) * 1.25 - 0.25
     return _smooth(torch.lerp(corners[:, :, :1, :1], corners, strength.clamp(min=0)), pictures.shape[-1])
 
 
 def _shapes(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
-    """Boxes, ellipses and strokes, some only outlined, one upon another, on a plain or soft ground.
+    """Draw overlapping boxes, ellipses and strokes, filled or outlined, on a plain or blurred background.
 
-    Things that overlap, as in a photo, without being anything (the dead leaves model of Lee,
-    Mumford and Huang 2001): closer than noise to the pictures that people will send. Some are all
-    thin, as lettering is, some all of one colour, and some symmetric, as things made by people are.
+    They overlap as in a photo (the dead leaves model of Lee, Mumford and Huang 2001). Some are all
+    thin, like lettering, some all of one colour, and some symmetric, like manufactured things.
     """
     size, count = pictures.shape[-1], len(places)
     plain, thin, single, mirrored = torch.rand((4, count, 1, 1, 1), generator=generator) < 0.4
@@ -128,33 +126,33 @@ def _shapes(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Ten
     turn, left, top, wide, high, box, full = torch.rand((7, count, SHAPES, 1, 1), generator=generator)
     across, down = at - (left * 2 - 1), at[:, None] - (top * 2 - 1)
     cos, sin = (torch.pi * turn).cos(), (torch.pi * turn).sin()
-    # Turned, and measured in half sides from 3 to 50 % of the picture's side, mostly small.
+    # Rotated; half sides of 3 to 50 % of the picture's side, mostly small.
     length = 0.06 + 0.94 * wide**2
     breadth = torch.where(thin, 0.06, 0.06 + 0.94 * high**2)
     x = ((across * cos + down * sin) / length).abs()
     y = ((down * cos - across * sin) / breadth).abs()
     distance = torch.where(box < 0.5, torch.maximum(x, y), (x * x + y * y).sqrt())
     inside = (distance < 1) & ((distance > 0.7) | (full < 0.7))
-    # Of the shapes that cover a pixel, the last one is seen; 0 where there is none.
+    # The last shape that covers a pixel is visible; 0 where there is none.
     shapes = torch.randint(3, SHAPES + 1, (count, 1, 1, 1), generator=generator)
     number = torch.arange(1, SHAPES + 1)[:, None, None]
-    seen = (inside * number * (number <= shapes)).amax(1)
+    visible = (inside * number * (number <= shapes)).amax(1)
     colours = _colours(pictures, (count, SHAPES), generator).transpose(1, 2)
     colours = torch.where(single[:, :, 0], colours[:, :1], colours)
-    painted = colours[torch.arange(count)[:, None, None], seen - 1].permute(0, 3, 1, 2)
-    made = torch.where(seen[:, None] > 0, painted, ground)
+    painted = colours[torch.arange(count)[:, None, None], visible - 1].permute(0, 3, 1, 2)
+    made = torch.where(visible[:, None] > 0, painted, ground)
     symmetric = torch.cat([made[..., : (size + 1) // 2], made[..., : size // 2].flip(3)], 3)
     return torch.where(mirrored, symmetric, made)
 
 
 def _stripes(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Tensor:
-    """Stripes of two colours, 2 to 28 across the picture, smooth or sharp; or two sets crossing."""
+    """Draw stripes of two colours, 2 to 28 across the picture, smooth or sharp; or two sets crossing."""
     count = len(places)
     at = torch.linspace(0, 1, pictures.shape[-1])
     angle, turns, phase = torch.rand((3, 2, count, 1, 1), generator=generator)
     angle, turns = torch.pi * angle, 1 + 13 * turns**2
-    way = at * angle.cos() + at[:, None] * angle.sin()
-    one, other = (2 * torch.pi * (way * turns + phase)).sin()
+    position = at * angle.cos() + at[:, None] * angle.sin()
+    one, other = (2 * torch.pi * (position * turns + phase)).sin()
     crossed, sharp = torch.rand((2, count, 1, 1), generator=generator) < 0.4
     wave = torch.where(crossed, one * other, one)
     wave = torch.where(sharp, wave.sign(), wave)[:, None]
@@ -163,14 +161,14 @@ def _stripes(pictures: Tensor, places: Tensor, generator: torch.Generator) -> Te
 
 
 def _grainy(made: Tensor, generator: torch.Generator) -> Tensor:
-    """Add to a half of the pictures the noise of a sensor, up to about a fifth of their range."""
+    """Add sensor noise to half of the pictures, up to about a fifth of their range."""
     strength = 0.8 * torch.rand((len(made), 1, 1, 1), generator=generator) - 0.4
     noise = torch.randn(made.shape, generator=generator)
     return made + noise * strength.clamp(min=0)
 
 
 def _colours(pictures: Tensor, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Colours of pixels taken at random from the batch: [shape[0], 3, *shape[1:]]."""
+    """Sample colours of random pixels of the batch: [shape[0], 3, *shape[1:]]."""
     count, size = len(pictures), pictures.shape[-1]
     picture = torch.randint(count, shape, generator=generator)
     row, column = torch.randint(size, (2, *shape), generator=generator)
@@ -178,7 +176,7 @@ def _colours(pictures: Tensor, shape: tuple[int, ...], generator: torch.Generato
 
 
 def _range(pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """The least and the largest value of each channel: two of [3, 1, 1]."""
+    """Return the minimum and the maximum of each channel, [3, 1, 1]."""
     values = pictures.transpose(0, 1).flatten(1)
     return values.amin(1)[:, None, None], values.amax(1)[:, None, None]
 

@@ -1,14 +1,10 @@
-"""What can be said about a picture without knowing what it shows: light, focus, size, format.
-
-Training stores these numbers of its pictures, and monitoring compares those of the pictures that an
-endpoint gets. Both call this, on what `decode_picture` gives.
-"""
+"""Features of a picture apart from its content, for training and monitoring: light, focus, size, format."""
 
 import numpy as np
 from PIL import Image
 
-# Sharpness is judged at this many pixels along the longer side, or fewer: the same scene is not to
-# look sharper, or less so, because a camera gives more pixels.
+# Sharpness is measured at no more than this many pixels along the longer side, so that it does not
+# depend on the resolution of the camera.
 SHARPNESS_SIDE = 256
 
 NUMBERS = ("brightness", "contrast", "sharpness", "width", "height", "bytes")
@@ -17,13 +13,13 @@ _SIGNATURES = ((b"\x89PNG", "PNG"), (b"\xff\xd8", "JPEG"))
 
 
 def picture_features(data: bytes, picture: Image.Image) -> dict[str, float | str]:
-    """Describe a file and the upright RGB picture in it.
+    """Compute the features of a file and of the upright RGB picture in it.
 
     - brightness: mean luma (ITU-R BT.601), 0 to 1.
     - contrast: standard deviation of the luma, 0 to .5 (RMS contrast, Peli 1990).
     - sharpness: standard deviation of the luma's Laplacian (Pech-Pacheco and others 2000) divided
-      by that of the luma itself. Without the division darker pictures would pass for blurred ones.
-      0 for a flat picture; white noise, about the sharpest there is, has 4.5.
+      by that of the luma, or darker pictures would look blurred. 0 for a flat picture, 4.5 for
+      white noise.
     - width, height: pixels. bytes: of the file. format: "PNG", "JPEG" or "other".
     """
     grey = picture.convert("L")

@@ -1,4 +1,4 @@
-"""The code that model.tar.gz carries: the entry script inference.py and this package."""
+"""The serving code in model.tar.gz: the entry script inference.py and this package."""
 
 import shutil
 from pathlib import Path

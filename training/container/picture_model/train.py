@@ -1,18 +1,8 @@
 """Train the picture classifier: runs inside a SageMaker training job, or with plain `python`.
 
-    python training/container/train.py --train data/staged/train \
-        --validation data/staged/validation --model-dir data/model
-
-Both folders hold one folder per class with its pictures (PNG or JPEG). The model folder gets
-`model.pt` (weights), `metadata.json` (all else that serving needs), `held_out.json` (answers about
-pictures that were not trained on), `baseline.json` and `baseline.pt` (what later pictures are
-compared with, see baseline.py) and `code/` (the serving script), written only when training has
-succeeded.
-
-What is trained is a network or a small ensemble. The pictures are dealt out into parts, and each
-network learns from all parts but its own, so that those pictures are answered once by a network
-that has never seen them. Such answers say how good the model is, how far its confidence can be
-trusted, and from which threshold on. With as many networks as parts every picture has one.
+The model is one network or a small ensemble. The pictures are split into parts, and each network
+learns from all parts but its own: those held-out pictures are what calibrates the model. The model
+folder is written only when training has succeeded; see `write_model` for its files.
 """
 
 import argparse
@@ -22,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,9 +28,8 @@ from .member import Member
 from .network import HELD_OUT_FILE, METADATA_FILE, WEIGHTS_FILE, Classifier, Ensemble
 from .serving_code import copy_serving_code
 
-# For 800 pictures of 32x32 on two cores: two minutes, and ten. In two minutes one network is
-# trained for long rather than several for short, on seven eighths of the pictures. As many as six
-# fit 4 MB, and their parts hold out every picture.
+# For 800 pictures of 32x32 on two cores: two minutes, and ten. In two minutes one network trained for
+# long beats several trained for short. Six fit into 4 MB, and their parts hold out every picture.
 PRESETS: dict[str, dict[str, int]] = {
     "fast": {"epochs": 125, "members": 1, "parts": 8},
     "best": {"epochs": 140, "members": 6, "parts": 6},
@@ -47,57 +37,51 @@ PRESETS: dict[str, dict[str, int]] = {
 
 # Two blocks halve the picture; 4x4 must be left for a 3x3 convolution.
 MIN_INPUT_SIZE = 16
-ROWS = 20  # at most so many times the held-out pictures are looked at while training goes on
+ROWS = 20  # most evaluations on the held-out pictures during training
 
 
 class NonFiniteLossError(Exception):
-    """The loss became infinite or not a number, so that the weights are worthless."""
+    """The loss became infinite or not a number."""
 
 
 @dataclass
 class Epoch:
-    """The figures after some passes over the training pictures; losses in nats a picture."""
+    """The metrics after an epoch; losses in nats per picture."""
 
     epoch: int
     train_loss: float
     validation_loss: float
     validation_accuracy: float
-    seconds: float  # since training began, those before an interruption included
+    seconds: float  # of training, including the time before an interruption
 
 
 class Training:
-    """The ensemble's members, each with a part of the pictures that it is not shown."""
+    """The ensemble's members, each with its own held-out part of the pictures."""
 
     def __init__(self, classifier: Classifier, data: Pictures, arguments: argparse.Namespace):
-        """Deal out the pictures, and make a member for each part."""
+        """Split the pictures into parts, and create the members."""
         self.classifier = classifier
         self.arguments = arguments
         self.pixels = data.pixels.to(classifier.device)
         self.labels = data.labels.to(classifier.device)
-        self.parts = deal_out(data, arguments.parts, arguments.seed).to(classifier.device)
+        self.parts = split_into_parts(data, arguments.parts, arguments.seed).to(classifier.device)
         self.held_out = (self.parts < arguments.members).nonzero()[:, 0]
         cores = torch.get_num_threads() if classifier.device.type == "cpu" else 1
+        threads = cores // arguments.members
         self.members = [
-            Member(
-                classifier,
-                number,
-                (self.parts != number).nonzero()[:, 0],
-                arguments,
-                threads=cores // arguments.members,
-            )
+            Member(classifier, number, (self.parts != number).nonzero()[:, 0], arguments, threads=threads)
             for number in range(arguments.members)
         ]
         self.epochs: list[Epoch] = []
         self.epoch = 0
         self.seconds = 0.0  # in epochs
         self.seconds_before = 0.0  # of these, the ones before an interruption
-        # A thread to a member, since they meet but once an epoch; with fewer members than cores,
-        # one to a part of each batch.
+        # One thread per member: members synchronise only once an epoch.
         self._pool = ThreadPoolExecutor(min(cores, len(self.members)), initializer=torch.set_num_threads, initargs=(1,))
-        torch.set_num_threads(1)  # here too: the optimizers' small matrices need none
+        torch.set_num_threads(1)  # the optimizers' matrices are too small for more
 
     def run(self, saved: checkpoint.Checkpoint) -> None:
-        """Train to the end, printing a row now and then.
+        """Train to the end, printing at most ROWS lines of metrics.
 
         Raises:
             NonFiniteLossError: the loss became infinite or not a number.
@@ -124,52 +108,60 @@ class Training:
             saved.step(self.state)
 
     def held_out_answers(self, *, upright_only: bool = False) -> tuple[Tensor, Tensor]:
-        """Log probabilities [H, classes] of the held-out pictures, and their labels [H].
+        """Compute log probabilities [H, classes] of the held-out pictures, and return their labels [H].
 
-        Each is answered by the member that has not seen it. `upright_only` takes one look at each
-        instead of all: a quarter of the time.
+        `upright_only` uses one view of each picture instead of all: a quarter of the time.
         """
-        made = torch.empty(len(self.labels), len(self.classifier.classes))
 
-        def answer(number: int) -> None:
+        def answer(number: int, places: Tensor) -> Tensor:
             network = self.members[number].network.eval()
-            for batch in torch.split((self.parts == number).nonzero()[:, 0], 64):
-                made[batch.cpu()] = self.classifier.member_log_probabilities(
+            answers = [
+                self.classifier.member_log_probabilities(
                     network, self.classifier.normalise(self.pixels[batch]), upright_only=upright_only
                 ).cpu()
+                for batch in torch.split(places, 64)
+            ]
+            return torch.cat(answers)
 
-        list(self._pool.map(answer, range(len(self.members))))
-        return made[self.held_out.cpu()], self.labels[self.held_out].cpu()
+        return self._by_unseen_member(answer, (len(self.classifier.classes),)), self.labels[self.held_out].cpu()
 
     def gaussians(self) -> baseline.Gaussians:
-        """Say, for each member, where the pictures lie that it has learned from."""
+        """Fit the Gaussians of each member to the pictures that it has learned from."""
 
-        def fit(number: int) -> tuple[Tensor, Tensor]:
-            member, classes = self.members[number], len(self.classifier.classes)
+        def fit(member: Member) -> tuple[Tensor, Tensor]:
+            classes = len(self.classifier.classes)
             labels = self.labels[member.learned_from]
-            of_classes = [member.learned_from[labels == label] for label in range(classes)]
+            by_class = [member.learned_from[labels == label] for label in range(classes)]
             most = math.ceil(baseline.MOST_FITTED / classes)
-            some = torch.cat([places[:: math.ceil(len(places) / most)] for places in of_classes])
-            vectors = baseline.member_vectors(self.classifier, member.network, self.pixels[some])
-            return baseline.fit_gaussian(vectors, self.labels[some].cpu(), classes)
+            sample = torch.cat([places[:: math.ceil(len(places) / most)] for places in by_class])
+            vectors = baseline.member_vectors(self.classifier, member.network, self.pixels[sample])
+            return baseline.fit_gaussian(vectors, self.labels[sample].cpu(), classes)
 
-        means, whiteners = zip(*self._pool.map(fit, range(len(self.members))), strict=True)
+        means, whiteners = zip(*self._pool.map(fit, self.members), strict=True)
         return baseline.Gaussians(torch.stack(means), torch.stack(whiteners))
 
     def held_out_distances(self, gaussians: baseline.Gaussians) -> Tensor:
-        """Give the distances [H] of the held-out pictures, each by the one that has not seen it."""
-        made = torch.empty(len(self.labels))
+        """Compute the distances [H] of the held-out pictures."""
+        return self._by_unseen_member(
+            lambda number, places: gaussians.distances(self.classifier, number, self.pixels[places])
+        )
 
-        def measure(number: int) -> None:
+    def _by_unseen_member(self, compute: Callable[[int, Tensor], Tensor], shape: tuple[int, ...] = ()) -> Tensor:
+        """Compute [H, *shape] for the held-out pictures, each by the member that has not seen it.
+
+        `compute` gets a member's number and the positions [n] of its pictures; it returns [n, *shape].
+        """
+        result = torch.empty(len(self.labels), *shape)
+
+        def fill(number: int) -> None:
             places = (self.parts == number).nonzero()[:, 0]
-            found = gaussians.distances(self.classifier, number, self.pixels[places])
-            made[places.cpu()] = found
+            result[places.cpu()] = compute(number, places)
 
-        list(self._pool.map(measure, range(len(self.members))))
-        return made[self.held_out.cpu()]
+        list(self._pool.map(fill, range(len(self.members))))
+        return result[self.held_out.cpu()]
 
     def state(self) -> dict[str, Any]:
-        """Give all that changes in training, for a checkpoint."""
+        """Return the state of the training for a checkpoint."""
         return {
             "members": [member.state() for member in self.members],
             "epochs": [asdict(row) for row in self.epochs],
@@ -178,7 +170,7 @@ class Training:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state that `state` gave."""
+        """Resume from what `state` returned."""
         for member, former in zip(self.members, state["members"], strict=True):
             member.restore(former)
         self.epochs = [Epoch(**row) for row in state["epochs"]]
@@ -186,11 +178,11 @@ class Training:
         self.seconds = self.seconds_before = state["seconds"]
 
 
-def deal_out(data: Pictures, parts: int, seed: int) -> Tensor:
-    """Put each picture into one of `parts` parts, int64 [N]: each class evenly, from the first on.
+def split_into_parts(data: Pictures, parts: int, seed: int) -> Tensor:
+    """Assign each picture to one of `parts` parts, int64 [N], evenly per class.
 
-    Near-duplicates stay together: a picture is not held out while its twin is learned from. Only
-    more of them than a part has room for are dealt out one by one.
+    Near-duplicates stay together, so that no picture is held out while its twin is learned from,
+    unless there are more of them than a part has room for.
     """
     generator = torch.Generator().manual_seed(seed)
     room = (data.labels.bincount() / parts).ceil()
@@ -198,24 +190,24 @@ def deal_out(data: Pictures, parts: int, seed: int) -> Tensor:
     for group in data.groups():
         fits = len(group) <= room[data.labels[group[0]]]
         groups += [group] if fits else [[place] for place in group]
-    dealt = torch.empty_like(data.labels)
+    part_of = torch.empty_like(data.labels)
     filled = torch.zeros(int(data.labels.max()) + 1, parts)
     for number in torch.randperm(len(groups), generator=generator).tolist():
         of_class = filled[data.labels[groups[number][0]]]
         part = int(of_class.argmin())
-        dealt[groups[number]] = part
+        part_of[groups[number]] = part
         of_class[part] += len(groups[number])
-    return dealt
+    return part_of
 
 
 def loss_and_accuracy(log_probabilities: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Give the mean loss in nats and the share of right answers."""
+    """Return the mean loss in nats and the accuracy."""
     loss = functional.nll_loss(log_probabilities, labels).item()
     return loss, (log_probabilities.argmax(1) == labels).double().mean().item()
 
 
 def metrics_line(row: Epoch) -> str:
-    """Write the figures the way the training job's metric definitions look for them."""
+    """Format the metrics as the training job's metric definitions expect them."""
     return (
         f"train:loss={row.train_loss:.4f} validation:loss={row.validation_loss:.4f}"
         f" validation:accuracy={row.validation_accuracy:.4f}"
@@ -223,10 +215,10 @@ def metrics_line(row: Epoch) -> str:
 
 
 def train_classifier(arguments: argparse.Namespace) -> None:
-    """Read the pictures, train, calibrate on held-out answers, and write the model folder.
+    """Read the pictures, train, calibrate on the held-out answers, and write the model folder.
 
     Raises:
-        DataError, NonFiniteLossError: with the reason; nothing has been written then.
+        DataError, NonFiniteLossError: with the reason; nothing has been written.
         TrainingInterruptedError: SIGTERM came; a checkpoint has been written.
     """
     started = time.perf_counter()
@@ -259,8 +251,8 @@ def train_classifier(arguments: argparse.Namespace) -> None:
     )
     with saved:
         training.run(saved)
-    # The weights of the last epoch are served, not those that did best on held-out pictures: the
-    # best of many evaluations is luck, and would not repeat.
+    # The last epoch's weights, not those with the best held-out metrics: the best of many
+    # evaluations is luck.
     classifier.ensemble.round_to_half()
     uncalibrated, labels = training.held_out_answers()
     classifier.temperature = calibration.fit_temperature(uncalibrated, labels)
@@ -289,28 +281,22 @@ def train_classifier(arguments: argparse.Namespace) -> None:
         "pictures": len(data.labels),
         "held_out_pictures": len(labels),
     }
-    trust = {
+    calibrated = {
         "temperature": classifier.temperature,
         "expected_calibration_error": calibration.expected_calibration_error(confidences, correct),
         **asdict(recommended),
     }
-    held_out = {
-        "source": "cross-validation",
-        "classes": classes,
-        "truth": truth,
-        "probabilities": probabilities,
-    }
-    measured = {"metrics": metrics, "calibration": trust, "data_sha256": data.digest}
+    held_out = {"source": "cross-validation", "classes": classes, "truth": truth, "probabilities": probabilities}
+    measured = {"metrics": metrics, "calibration": calibrated, "data_sha256": data.digest}
     write_model(classifier, arguments, measured, held_out, sample=sample, gaussians=gaussians)
     if arguments.output_data_dir:
-        arguments.output_data_dir.mkdir(parents=True, exist_ok=True)
         history = json.dumps([asdict(epoch) for epoch in training.epochs], indent=1)
         (arguments.output_data_dir / "history.json").write_text(history + "\n", "utf-8")
     saved.delete()
     print(
         f"held-out answers, each by one network: {metrics_line(served)}\n{recommended}\n"
         f"temperature {classifier.temperature:.2f}, calibration error"
-        f" {trust['expected_calibration_error']:.3f}, {served.seconds:.1f} s in all,"
+        f" {calibrated['expected_calibration_error']:.3f}, {served.seconds:.1f} s in all,"
         f" {metrics['images_per_second']:.0f} images/s, written to {arguments.model_dir}",
         flush=True,
     )
@@ -319,9 +305,9 @@ def train_classifier(arguments: argparse.Namespace) -> None:
 def make_classifier(
     classes: list[str], data: Pictures, arguments: argparse.Namespace, device: torch.device
 ) -> Classifier:
-    """Make a classifier with fresh networks, fitted to the pictures' colours and small patterns."""
+    """Create a classifier with untrained networks, whose normalisation and first layer fit the pictures."""
     mean, std = [], []
-    for colour in data.pixels.unbind(1):  # all at once, as floats they take four times their room
+    for colour in data.pixels.unbind(1):  # all at once, floats take four times the memory
         floats = colour.float() / 255
         mean.append(floats.mean().item())
         std.append(max(floats.std().item(), 1e-3))  # for pictures of one flat colour
@@ -350,9 +336,7 @@ def write_model(
     sample: dict[str, Any],
     gaussians: baseline.Gaussians,
 ) -> None:
-    """Write weights, metadata, held-out answers, baseline and serving code.
-
-    Each file is written whole or not at all.
+    """Write weights, metadata, held-out answers, baseline and serving code, each file atomically.
 
     `measured` joins the metadata.
     """
@@ -370,22 +354,18 @@ def write_model(
         "torch": torch.__version__,
     }
     folder: Path = arguments.model_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    # Inside its destination, since only within one file system is a move atomic.
+    # Inside its destination: a move is atomic only within one file system.
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
         code = copy_serving_code(Path(partial, "code"))
         torch.save(classifier.ensemble.half_weights(), Path(partial, WEIGHTS_FILE))
         for name, content in ((METADATA_FILE, metadata), (HELD_OUT_FILE, held_out)):
             Path(partial, name).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-        # In one line: 800 pictures have 6,400 numbers.
-        text = json.dumps(sample, separators=(",", ":"))
+        text = json.dumps(sample, separators=(",", ":"))  # in one line: 800 pictures have 6,400 numbers
         Path(partial, baseline.BASELINE_FILE).write_text(text + "\n", "utf-8")
         gaussians.save(Path(partial, baseline.GAUSSIANS_FILE))
-        code_files = [Path("code", copy) for copy in code]
-        for file in code_files:
+        files = (HELD_OUT_FILE, baseline.BASELINE_FILE, baseline.GAUSSIANS_FILE, METADATA_FILE, WEIGHTS_FILE)
+        for file in (*(Path("code", copy) for copy in code), *map(Path, files)):
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        beside = (HELD_OUT_FILE, baseline.BASELINE_FILE, baseline.GAUSSIANS_FILE)
-        for file in (*code_files, *map(Path, (*beside, METADATA_FILE, WEIGHTS_FILE))):
             Path(partial, file).replace(folder / file)
 
 
@@ -400,75 +380,40 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--train", type=Path, default=from_environment("SM_CHANNEL_TRAIN"), help="folder of the training pictures")
-    add(
-        "--validation",
-        type=Path,
-        default=from_environment("SM_CHANNEL_VALIDATION"),
-        help="folder of more pictures, which join the others",
-    )
-    add("--model-dir", type=Path, default=from_environment("SM_MODEL_DIR"), help="folder that gets the model")
-    add(
-        "--output-data-dir",
-        type=Path,
-        default=from_environment("SM_OUTPUT_DATA_DIR"),
-        help="folder that gets history.json with every row's figures",
-    )
-    add(
-        "--checkpoint-dir",
-        type=Path,
-        default=checkpoint.default_folder(),
-        help="folder of the checkpoint, from which an interrupted training goes on",
-    )
-    add(
-        "--checkpoint-every",
-        type=positive_float,
-        default=10.0,
-        help="seconds between two checkpoints, which are made between epochs",
-    )
-    add("--preset", choices=list(PRESETS), default="fast", help=f"what is not given below: {PRESETS}")
+    for name, folder, text in (
+        ("train", from_environment("SM_CHANNEL_TRAIN"), "folder of the training pictures"),
+        ("validation", from_environment("SM_CHANNEL_VALIDATION"), "folder of more pictures, which join the others"),
+        ("model-dir", from_environment("SM_MODEL_DIR"), "folder that gets the model"),
+        ("output-data-dir", from_environment("SM_OUTPUT_DATA_DIR"), "folder that gets history.json"),
+        ("checkpoint-dir", checkpoint.default_folder(), "folder of the checkpoint that training resumes from"),
+    ):
+        add(f"--{name}", type=Path, default=folder, help=text)
+    add("--preset", choices=list(PRESETS), default="fast", help=f"defaults of the next three options: {PRESETS}")
     for name, text in (
         ("epochs", "passes over the training pictures"),
         ("members", "networks of the ensemble"),
         ("parts", "parts of the pictures, at least as many as members: each leaves one out"),
     ):
         add(f"--{name}", type=positive_int, default=argparse.SUPPRESS, help=text)
-    # Chosen by five-fold cross-validation over CIFAR-100's bicycles and motorcycles, one run each:
-    # half a point is luck. A multiple of 16 is what 16-bit products are quick with.
-    add("--width", type=positive_int, default=32, help="channels at the first resolution")
-    # 64 with twice the step does as well as 32, in two thirds of the time.
-    add("--batch-size", type=positive_int, default=64, help="pictures a step")
-    # Steps of .03 to .05 are alike, .08 is too large.
-    add("--learning-rate", type=positive_float, default=0.04, help="largest step of the convolutions' optimizer, Muon")
-    add(
-        "--adam-learning-rate",
-        type=positive_float,
-        default=3e-3,
-        help="largest step of the other weights' optimizer, Adam",
-    )
-    add("--label-smoothing", type=float, default=0.1, help="share of the target spread evenly")
-    # An eighth costs no accuracy; with a quarter still fewer pictures of no class are accepted, for
-    # a tenth more time.
-    add(
-        "--outlier-share",
-        type=float,
-        default=0.125,
-        help="pictures of no class for each of a class: what they teach is doubt",
-    )
-    add(
-        "--max-error",
-        type=float,
-        default=calibration.MAX_ERROR,
-        help="wanted share of wrong answers among those accepted, for the threshold",
-    )
-    add(
-        "--confidence-level",
-        type=float,
-        default=calibration.CONFIDENCE_LEVEL,
-        help="how sure the held-out pictures must make us of that share",
-    )
-    add("--input-size", type=positive_int, default=32, help="side of the network's input, pixels")
-    add("--seed", type=int, default=0, help="same seed and machine, same model")
+    for name, kind, default, text in (
+        ("checkpoint-every", positive_float, 10.0, "seconds between two checkpoints, which are made between epochs"),
+        # The next three: five-fold cross-validation over CIFAR-100's bicycles and motorcycles, one run each: half
+        # a point is luck. 16-bit products are fast with multiples of 16.
+        ("width", positive_int, 32, "channels at the first resolution"),
+        # 64 with twice the learning rate does as well as 32, in two thirds of the time.
+        ("batch-size", positive_int, 64, "pictures per step"),
+        # .03 to .05 are alike, .08 is too large.
+        ("learning-rate", positive_float, 0.04, "peak learning rate of Muon, for the convolutions"),
+        ("adam-learning-rate", positive_float, 3e-3, "peak learning rate of Adam, for the other weights"),
+        ("label-smoothing", float, 0.1, "share of the target that is spread evenly"),
+        # An eighth costs no accuracy; with a quarter fewer outliers are accepted, for a tenth more time.
+        ("outlier-share", float, 0.125, "outliers per training picture"),
+        ("max-error", float, calibration.MAX_ERROR, "largest error rate among accepted answers, for the threshold"),
+        ("confidence-level", float, calibration.CONFIDENCE_LEVEL, "confidence that the error rate is not exceeded"),
+        ("input-size", positive_int, 32, "side of the network's input, pixels"),
+        ("seed", int, 0, "same seed and machine, same model"),
+    ):
+        add(f"--{name}", type=kind, default=default, help=text)
     arguments = parser.parse_args(argv, argparse.Namespace())
     for name, value in PRESETS[arguments.preset].items():
         if name not in arguments:
@@ -481,22 +426,22 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--parts: at least 2, and as many as --members")
     for name in ("label_smoothing", "outlier_share"):
         if not 0 <= getattr(arguments, name) < 1:
-            parser.error(f"--{name.replace('_', '-')}: a share from 0 up to, but not, 1")
+            parser.error(f"--{name.replace('_', '-')}: must be at least 0 and below 1")
     for name in ("max_error", "confidence_level"):
         if not 0 < getattr(arguments, name) < 1:
-            parser.error(f"--{name.replace('_', '-')}: a share between 0 and 1")
+            parser.error(f"--{name.replace('_', '-')}: must be between 0 and 1")
     return arguments
 
 
 def positive_int(text: str) -> int:
-    """Read a whole number above 0, or say why not (argparse prints it)."""
+    """Parse a whole number above 0, for argparse."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
 def positive_float(text: str) -> float:
-    """Read a finite number above 0, or say why not (argparse prints it)."""
+    """Parse a finite number above 0, for argparse."""
     try:
         number = float(text)
     except ValueError:
@@ -507,10 +452,7 @@ def positive_float(text: str) -> float:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train; give the exit status: 0, 1 for bad data or a failed training, 130 for Ctrl-C.
-
-    143 for SIGTERM, SageMaker's notice that it takes a spot instance back.
-    """
+    """Train; return 0, 1 for bad data or a failed training, 130 for Ctrl-C, 143 for SIGTERM."""
     arguments = parse_arguments(argv)
     try:
         train_classifier(arguments)
@@ -524,7 +466,3 @@ def main(argv: list[str] | None = None) -> int:
         print("train.py: interrupted, no model was written", file=sys.stderr)
         return 130
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

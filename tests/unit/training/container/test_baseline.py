@@ -1,6 +1,7 @@
 """What training stores to compare later pictures with: true, small, and readable by monitoring."""
 
 import json
+import shutil
 import tarfile
 
 import numpy as np
@@ -49,6 +50,21 @@ def model(staged, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def classifier(model):
+    return network.load_classifier(model, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def gaussians(model, classifier):
+    return baseline.load_gaussians(model, classifier)
+
+
+@pytest.fixture(scope="module")
+def data(staged):
+    return dataset.read_channels(staged, None, 32)[1]
+
+
+@pytest.fixture(scope="module")
 def single(staged, tmp_path_factory):
     return trained(staged, tmp_path_factory.mktemp("one"), members=1)
 
@@ -61,7 +77,7 @@ def vectors_of_two_classes(count=400, size=6):
     return noise @ spread + 20 * labels[:, None], labels
 
 
-def test_features_are_those_of_the_files_and_the_head_scores_vectors():
+def test_network_head_scores_its_feature_vectors():
     torch.manual_seed(0)
     net = network.Network(2, 32, width=8).eval()
     pictures = torch.randn(5, 3, 32, 32)
@@ -70,7 +86,7 @@ def test_features_are_those_of_the_files_and_the_head_scores_vectors():
     assert torch.equal(net.head(vectors).view(5, 2, 4), net(pictures))
 
 
-def test_the_whitener_makes_every_direction_vary_alike():
+def test_fit_gaussian_whitens_the_vectors():
     vectors, labels = vectors_of_two_classes(20_000)
     means, whitener = baseline.fit_gaussian(vectors, labels, 2)
     assert means.shape == (2, 6)
@@ -79,7 +95,7 @@ def test_the_whitener_makes_every_direction_vary_alike():
     assert torch.allclose(torch.cov(white.T), torch.eye(6).double(), atol=0.03)
 
 
-def test_the_covariance_is_shrunk_as_ledoit_and_wolf_say():
+def test_fit_gaussian_shrinks_like_ledoit_wolf():
     covariance = pytest.importorskip("sklearn.covariance")
     vectors, labels = vectors_of_two_classes(40, 20)  # hardly more vectors than numbers in each
     means, whitener = baseline.fit_gaussian(vectors, labels, 2)
@@ -89,14 +105,14 @@ def test_the_covariance_is_shrunk_as_ledoit_and_wolf_say():
     assert np.allclose(np.linalg.inv(precision), expected, rtol=1e-3, atol=1e-3)
 
 
-def test_vectors_that_do_not_vary_give_finite_distances():
+def test_fit_gaussian_of_constant_vectors_is_finite():
     vectors, labels = torch.ones(10, 4).double(), torch.arange(2).repeat(5)
     means, whitener = baseline.fit_gaussian(vectors, labels, 2)
     assert torch.isfinite(whitener).all()
     assert torch.equal(means, torch.ones(2, 4))
 
 
-def test_the_baseline_holds_the_held_out_answers(model):
+def test_baseline_has_the_held_out_answers(model):
     held_out = json.loads((model / "held_out.json").read_text())
     sample = read_baseline(model)
     rows = held_out["probabilities"]
@@ -106,7 +122,7 @@ def test_the_baseline_holds_the_held_out_answers(model):
     assert sample.answered_by == MEMBER
 
 
-def test_the_baseline_holds_the_features_of_every_picture_as_it_is_on_disk(model):
+def test_baseline_has_the_features_of_the_original_files(model):
     sample = read_baseline(model)
     assert {name: len(values) for name, values in sample.features.items()} == dict.fromkeys(
         ("brightness", "contrast", "sharpness", "width", "height", "bytes"), 60
@@ -116,32 +132,24 @@ def test_the_baseline_holds_the_features_of_every_picture_as_it_is_on_disk(model
     assert (sample.formats.count("PNG"), sample.formats.count("JPEG")) == (20, 40)
 
 
-def test_of_one_network_the_answers_are_those_of_the_model(single):
+def test_baseline_of_one_network_is_answered_by_model(single):
     sample = read_baseline(single)
     assert sample.answered_by == MODEL
     assert len(sample.labels) == 20
     assert len(sample.formats) == 60
 
 
-def test_held_out_distances_are_those_of_the_network_that_has_not_seen_the_picture(staged, model):
-    classifier = network.load_classifier(model, torch.device("cpu"))
-    gaussians = baseline.load_gaussians(model, classifier)
-    data = dataset.read_channels(staged, None, 32)[1]
-    parts = train.deal_out(data, 3, seed=0)
-    expected = torch.stack(
-        [
-            gaussians.distances(classifier, int(part), data.pixels[place : place + 1])[0]
-            for place, part in enumerate(parts)
-        ]
-    )
-    assert read_baseline(model).distances == pytest.approx(expected.numpy(), rel=1e-3)
+def test_held_out_distances_are_those_of_the_unseen_member(model, classifier, gaussians, data):
+    parts = train.split_into_parts(data, 3, seed=0)
+    expected = [
+        gaussians.distances(classifier, int(part), data.pixels[place : place + 1]).item()
+        for place, part in enumerate(parts)
+    ]
+    assert read_baseline(model).distances == pytest.approx(np.array(expected), rel=1e-3)
 
 
-def test_what_a_network_has_learned_from_is_closer_than_what_it_has_not(staged, model):
-    classifier = network.load_classifier(model, torch.device("cpu"))
-    gaussians = baseline.load_gaussians(model, classifier)
-    data = dataset.read_channels(staged, None, 32)[1]
-    learned = data.pixels[train.deal_out(data, 3, seed=0) != 0]
+def test_distances_of_learned_pictures_are_smaller_than_of_noise(classifier, gaussians, data):
+    learned = data.pixels[train.split_into_parts(data, 3, seed=0) != 0]
     noise = torch.randint(256, (40, 3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
     near, far = (gaussians.distances(classifier, 0, some) for some in (learned, noise))
     # In each class the squares of all 80 deviations or so add up to their number, by definition.
@@ -149,7 +157,7 @@ def test_what_a_network_has_learned_from_is_closer_than_what_it_has_not(staged, 
     assert far.median() > 2 * near.median()
 
 
-def test_each_picture_is_seen_by_the_network_whose_turn_it_is(model):
+def test_observer_assigns_pictures_to_members_in_turn(model):
     observer = load_observer(model)
     drawn = [draw_picture("bicycle", number, (40, 32), seed=5) for number in range(140)]
     done: list[int] = []
@@ -169,7 +177,7 @@ def test_each_picture_is_seen_by_the_network_whose_turn_it_is(model):
     assert len(observer.observe([]).labels) == 0
 
 
-def test_noise_is_drift_of_distance_and_new_drawings_are_none(model):
+def test_compare_finds_drift_in_noise_and_none_in_new_drawings(model):
     observer, before = load_observer(model), read_baseline(model)
     generator = np.random.default_rng(0)
     noise = [Image.fromarray(generator.integers(0, 256, (32, 40, 3), dtype=np.uint8)) for _ in range(60)]
@@ -185,7 +193,7 @@ def test_noise_is_drift_of_distance_and_new_drawings_are_none(model):
     assert not compare(before, observed(drawn)).drifted
 
 
-def test_the_same_is_read_from_an_archive(model, tmp_path):
+def test_archive_and_folder_give_the_same_baseline(model, tmp_path):
     with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as tar:
         tar.add(model, ".")
     observer = load_observer(tmp_path / "model.tar.gz")
@@ -194,18 +202,21 @@ def test_the_same_is_read_from_an_archive(model, tmp_path):
     assert read_baseline(tmp_path / "model.tar.gz").to_json() == read_baseline(model).to_json()
 
 
-def test_a_model_without_gaussians_is_older_than_monitoring(model, tmp_path):
+def copy_network(model, folder):
     for name in ("model.pt", "metadata.json"):
-        (tmp_path / name).write_bytes((model / name).read_bytes())
+        shutil.copy(model / name, folder)
+
+
+def test_load_observer_without_gaussians_or_model_fails(model, tmp_path):
+    copy_network(model, tmp_path)
     with pytest.raises(NoBaselineError, match=r"no baseline\.pt: the model is older"):
         load_observer(tmp_path)
     with pytest.raises(MissingModelError, match="does not exist"):
         load_observer(tmp_path / "nothing")
 
 
-def test_gaussians_of_another_model_are_refused(model, single, tmp_path):
-    for name in ("model.pt", "metadata.json"):
-        (tmp_path / name).write_bytes((single / name).read_bytes())
+def test_load_observer_with_foreign_or_damaged_gaussians_fails(model, single, tmp_path):
+    copy_network(single, tmp_path)
     file = tmp_path / "baseline.pt"
     file.write_bytes((model / "baseline.pt").read_bytes())
     with pytest.raises(ModelArtifactError, match="does not fit the model beside it"):
@@ -220,29 +231,14 @@ def test_gaussians_of_another_model_are_refused(model, single, tmp_path):
             load_observer(tmp_path)
 
 
-def test_of_very_many_pictures_a_seeded_sample_is_stored_in_their_order():
-    features: list[dict[str, float | str]] = [
-        {
-            "brightness": n / 9000,
-            "contrast": 0.123456789,
-            "sharpness": 1.23456789,
-            "width": 32.0,
-            "height": 32.0,
-            "bytes": 2000.0 + n,
-            "format": "PNG",
-        }
-        for n in range(9000)
-    ]
+def test_baseline_sample_of_many_pictures_is_seeded_and_ordered():
+    fixed: dict[str, float | str] = {"contrast": 0.123456789, "sharpness": 1.23456789, "width": 32.0, "height": 32.0}
+    features = [fixed | {"brightness": n / 9000, "bytes": 2000.0 + n, "format": "PNG"} for n in range(9000)]
     answers = [(CLASSES[n % 2], 0.5 + n / 20_000) for n in range(9000)]
 
     def made(count, seed=0):
-        return baseline.baseline_sample(
-            features[:count],
-            answers[:count],
-            [n + 0.123456 for n in range(count)],
-            answered_by="model",
-            seed=seed,
-        )
+        distances = [n + 0.123456 for n in range(count)]
+        return baseline.baseline_sample(features[:count], answers[:count], distances, answered_by="model", seed=seed)
 
     many = made(9000)
     sample = Sample.from_json(many)
@@ -257,16 +253,7 @@ def test_of_very_many_pictures_a_seeded_sample_is_stored_in_their_order():
     assert made(800)["features"]["bytes"] == [2000.0 + n for n in range(800)]
 
 
-def test_looking_leaves_pytorchs_threads_as_they_were(model):
+def test_observer_restores_the_thread_count(model):
     before = torch.get_num_threads()
     load_observer(model).observe([draw_picture("bicycle", 0, (40, 32), seed=5)])
     assert torch.get_num_threads() == before
-
-
-@pytest.mark.parametrize("content", [b"", b"text"])
-def test_load_observer_with_damaged_weights_fails(model, tmp_path, content):
-    for name in ("metadata.json", "baseline.pt"):
-        (tmp_path / name).write_bytes((model / name).read_bytes())
-    (tmp_path / "model.pt").write_bytes(content)
-    with pytest.raises(ModelArtifactError, match="cannot be loaded"):
-        load_observer(tmp_path)

@@ -43,7 +43,7 @@ from training.container.picture_model.calibration import (
     "figure",
     [recommend_threshold, expected_calibration_error, reliability_bins],
 )
-def test_what_cannot_be_counted_is_refused(figure, confidences, correct, message):
+def test_invalid_confidences_fail(figure, confidences, correct, message):
     with pytest.raises(HeldOutError, match=message):
         figure(confidences, correct)
 
@@ -56,14 +56,14 @@ def test_recommend_threshold_with_rate_out_of_range_fails(share):
         recommend_threshold([0.9], [True], confidence_level=share)
 
 
-def test_held_out_answers_without_truth_or_all_tied_are_refused():
+def test_held_out_answers_without_truth_or_all_tied_fail():
     with pytest.raises(HeldOutError, match="1 true classes for 2 answers"):
         held_out_answers([0], [[0.5, 0.5], [1.0, 0.0]])
     with pytest.raises(HeldOutError, match="every held-out answer is a tie"):
         recommend_threshold(*held_out_answers([0, 1], [[0.5, 0.5], [0.5, 0.5]]))
 
 
-def test_a_tie_is_never_accepted_and_never_right():
+def test_held_out_answers_of_a_tie_are_wrong_with_zero_confidence():
     assert held_out_answers([0, 1, 1], [[0.4, 0.4, 0.2], [0.1, 0.8, 0.1], [0.7, 0.2, 0.1]]) == (
         [0.0, 0.8, 0.7],
         [False, True, False],
@@ -84,11 +84,11 @@ def test_a_tie_is_never_accepted_and_never_right():
         (1, 29, 0.975, 0.1776),
     ],
 )
-def test_the_bound_is_that_of_clopper_and_pearson(errors, accepted, level, bound):
+def test_error_bound_matches_published_values(errors, accepted, level, bound):
     assert error_bound(errors, accepted, level) == pytest.approx(bound, abs=5e-5)
 
 
-def test_a_bound_of_very_many_pictures_neither_overflows_nor_vanishes():
+def test_error_bound_of_many_pictures_is_exact():
     assert error_bound(500, 100_000, 0.95) == pytest.approx(0.00538, abs=1e-5)
     assert error_bound(0, 10**7, 0.95) == pytest.approx(3.0 / 10**7, rel=2e-3)
 
@@ -106,13 +106,12 @@ def brute_force_chance_to_pass(pictures, rate, level):
 @pytest.mark.parametrize(("rate", "wanted"), [(0.3, 0.8), (0.25, 0.7), (0.5, 0.95)])
 def test_simultaneous_level_bounds_the_chance_of_a_bad_classifier(rate, wanted):
     level = simultaneous_level(10, rate, wanted)
-
     assert brute_force_chance_to_pass(10, rate, level) <= 1 - wanted
     # A little less, and it would pass too often: nothing is given away.
     assert brute_force_chance_to_pass(10, rate, level - 0.002) > 1 - wanted
 
 
-def test_choosing_among_thresholds_needs_more_than_one_bounds_level():
+def test_simultaneous_level_corrects_the_choice_of_threshold():
     rng = np.random.default_rng(0)
     runs, pictures = 4000, 800
     errors = np.cumsum(rng.random((runs, pictures)) < 0.01, axis=1)
@@ -135,13 +134,12 @@ def test_simultaneous_level_without_choice_is_the_wanted_level():
     assert fewest_pictures(0.01, 0.95) == 299
 
 
-def test_every_threshold_counts_what_the_workflow_would_accept():
+def test_accepted_and_errors_match_the_workflow():
     rng = np.random.default_rng(0)
     # Many within one step of a threshold, and the edges between steps themselves.
     confidences = [*(0.9 + rng.random(300) / 500), *(n / 10_000 for n in range(2800, 3000)), 1.0]
     confidences += [math.nextafter(c, 0) for c in confidences]
     correct = list(rng.random(len(confidences)) < 0.9)
-
     counts = accepted_and_errors(confidences, correct)
     for threshold, accepted, errors in counts:
         assert float(f"{threshold:.4f}") == threshold  # as it is written on a command line
@@ -152,13 +150,11 @@ def test_every_threshold_counts_what_the_workflow_would_accept():
     assert counts[-1][1] == len(confidences)
 
 
-def test_the_lowest_threshold_that_is_good_enough_is_recommended():
+def test_recommend_threshold_finds_the_lowest_that_passes():
     # 1000 pictures from the most confident down; every tenth is wrong from the 700th on.
     confidences = [1 - n / 2000 for n in range(1000)]
     correct = [n < 700 or n % 10 > 0 for n in range(1000)]
-
     found = recommend_threshold(confidences, correct, max_error=0.01, confidence_level=0.95)
-
     level = simultaneous_level(1000, 0.01, 0.95)
     assert found.met
     assert found.errors == 1
@@ -171,11 +167,9 @@ def test_the_lowest_threshold_that_is_good_enough_is_recommended():
     assert "1 of them wrong: this shows an error of at most 1% among accepted answers" in str(found)
 
 
-def test_a_few_pictures_that_are_all_right_show_little_and_say_so():
+def test_recommend_threshold_with_few_pictures_explains_the_limit():
     confidences = [0.9] * 40 + [0.985] * 40 + [1.0] * 40  # .75 % are to be expected of the last 80
-
     found = recommend_threshold(confidences, [True] * 120)
-
     assert (found.met, found.accepted, found.errors) == (False, 80, 0)
     assert found.threshold == 0.985
     assert found.error_bound == pytest.approx(0.0368, abs=1e-4)
@@ -188,7 +182,7 @@ def test_a_few_pictures_that_are_all_right_show_little_and_say_so():
     )
 
 
-def test_what_cannot_be_shown_is_what_was_seen_and_is_to_be_expected():
+def test_recommend_threshold_falls_back_to_observed_and_expected_errors():
     confidences = [0.999] * 100 + [0.985] * 100 + [0.9] * 100
 
     def recommended(*wrong: int) -> tuple[bool, float, int]:
@@ -199,25 +193,21 @@ def test_what_cannot_be_shown_is_what_was_seen_and_is_to_be_expected():
     assert recommended(0, 1, 150) == (False, 0.999, 2)  # too many everywhere: the highest
 
 
-def test_too_many_errors_are_named_as_what_stands_in_the_way():
+def test_recommendation_with_too_many_errors_says_so():
     found = recommend_threshold([0.9] * 400, [n % 5 > 0 for n in range(400)])
-
     assert not found.met
     assert "too many errors among the most confident" in str(found)
 
 
-def test_a_recommendation_goes_through_json_whole():
+def test_recommendation_round_trips_through_a_dict():
     found = recommend_threshold([0.9, 0.8], [True, False])
-
     assert Recommendation(**asdict(found)) == found
 
 
-def test_reliability_bins_hold_equal_numbers_and_share_no_confidence():
+def test_reliability_bins_have_equal_sizes_and_share_no_confidence():
     confidences = [0.5, 0.6, 0.7, 0.8, 0.9, 0.9, 0.9, 0.9]
     correct = [True, False, True, True, True, True, True, False]
-
     bins = reliability_bins(confidences, correct, bins=4)
-
     assert [(b.lowest, b.highest, b.pictures, b.correct) for b in bins] == [
         (0.5, 0.6, 2, 1),
         (0.7, 0.8, 2, 2),
@@ -230,27 +220,25 @@ def test_reliability_bins_hold_equal_numbers_and_share_no_confidence():
     assert expected_calibration_error(confidences, correct, bins=4) == pytest.approx(0.15)
 
 
-def test_calibration_error_of_equal_confidences_is_their_distance_from_the_accuracy():
+def test_calibration_error_of_equal_confidences():
     assert expected_calibration_error([1.0] * 50, [True] * 50) == 0
     assert expected_calibration_error([0.9] * 50, [False] * 50) == pytest.approx(0.9)
 
 
-def test_the_temperature_takes_back_what_was_added():
+def test_fit_temperature_recovers_the_scale():
     generator = torch.Generator().manual_seed(0)
     logs = (3 * torch.randn(5_000, 3, generator=generator)).log_softmax(1)
     labels = torch.multinomial(logs.exp(), 1, generator=generator).flatten()
-
     for factor in (0.7, 1.0, 2.5):
         assert fit_temperature(logs * factor, labels) == pytest.approx(factor, rel=0.1)
 
 
-def test_a_perfect_record_does_not_make_confidence_certainty():
+def test_fit_temperature_without_errors_stops_at_the_minimum():
     logs = torch.tensor([[0.6, 0.4]]).log().repeat(50, 1)
-
     assert fit_temperature(logs, torch.zeros(50, dtype=torch.long)) == pytest.approx(0.5)
 
 
-def test_the_laptops_commands_do_without_torch():
+def test_calibration_imports_no_torch():
     module = "training.container.picture_model.calibration"
     code = f"import sys, {module}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

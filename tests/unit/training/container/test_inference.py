@@ -1,6 +1,5 @@
 """The endpoint's four functions: what is answered, and which requests are refused with what."""
 
-import io
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -31,9 +30,7 @@ def model(model_folder):
 
 
 def picture(kind="PNG", size=(40, 30)):
-    file = io.BytesIO()
-    Image.effect_mandelbrot(size, (-2, -1, 1, 1), 20).convert("RGB").save(file, kind)
-    return file.getvalue()
+    return encode(Image.effect_mandelbrot(size, (-2, -1, 1, 1), 20).convert("RGB"), kind)
 
 
 @pytest.mark.parity("endpoint-model")
@@ -48,12 +45,7 @@ def picture(kind="PNG", size=(40, 30)):
         (picture("JPEG")[:-60], "image/jpeg", 400, "cut off or damaged"),
         (picture(size=(5000, 5001)), "image/png", 413, "5000x5001 pixels"),
         (bytes(6 * 1024 * 1024 + 1), "image/png", 413, "6,291,457 bytes"),
-        (
-            with_scans(encode(scene(), "JPEG", progressive=True), 100),
-            "image/jpeg",
-            413,
-            "110 scans",
-        ),
+        (with_scans(encode(scene(), "JPEG", progressive=True), 100), "image/jpeg", 413, "110 scans"),
         (encode(scene(), save_all=True, append_images=[scene(9, 9)]), "image/png", 415, "2 frames"),
         (None, "image/png", 400, "0 bytes"),
         ("", "image/png", 400, "0 bytes"),
@@ -63,7 +55,7 @@ def picture(kind="PNG", size=(40, 30)):
         *("scans", "animated", "no body", "no text"),
     ],
 )
-def test_a_bad_request_is_refused_with_its_status(body, content_type, status, message):
+def test_input_fn_with_bad_request_fails_with_its_status(body, content_type, status, message):
     with pytest.raises(inference.RequestError, match=message) as refused:
         inference.input_fn(body, content_type)
     assert refused.value.status_code == status
@@ -74,7 +66,7 @@ def test_a_bad_request_is_refused_with_its_status(body, content_type, status, me
 
 
 @pytest.mark.parametrize("accept", ["image/png", "text/csv, text/plain"])
-def test_an_answer_other_than_json_is_refused(accept):
+def test_output_fn_without_json_in_accept_fails(accept):
     with pytest.raises(inference.RequestError, match="application/json") as refused:
         inference.output_fn({"labels": ["a"], "probabilities": [1.0]}, accept)
     assert refused.value.status_code == 406
@@ -85,11 +77,6 @@ def test_predict_fn_with_nan_raises_model_output_error(model_folder):
     broken = replace(classifier, mean=[float("nan")] * 3)
     with pytest.raises(inference.ModelOutputError, match="nan"):
         inference.predict_fn(inference.input_fn(picture(), "image/png"), inference.Model(broken, passes=1))
-
-
-def test_a_model_folder_without_weights_is_refused(tmp_path):
-    with pytest.raises(network.ModelFilesError, match="is missing"):
-        inference.model_fn(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +90,7 @@ def test_a_model_folder_without_weights_is_refused(tmp_path):
     ],
 )
 @pytest.mark.parametrize("accept", ["application/json", "*/*", "", "text/csv, application/*;q=0.5"])
-def test_a_picture_is_answered_with_labels_and_probabilities(model, kind, content_type, accept):
+def test_picture_gets_labels_and_probabilities(model, kind, content_type, accept):
     body: Any = bytearray(picture(kind))  # as the toolkit hands it over
     data = inference.input_fn(body, content_type)
     answer = json.loads(inference.output_fn(inference.predict_fn(data, model), accept))
@@ -126,12 +113,18 @@ class Gated:
         self.error = None
 
     def probabilities(self, pictures):
+        assert torch.is_inference_mode_enabled()  # a forward pass keeps nothing for gradients
         self.passes.append(len(pictures))
         self.begun.release()
         assert self.go_on.acquire(timeout=10)
         if self.error is not None:
             raise self.error
         return pictures[:, 0, 0, :1].double()
+
+
+def gated_model(passes):
+    gated: Any = Gated()
+    return gated, inference.Model(gated, passes)
 
 
 def classify(gated, model, pool, colours):
@@ -145,9 +138,8 @@ def classify(gated, model, pool, colours):
     return asked
 
 
-def test_pictures_that_wait_share_a_pass_and_each_gets_its_own_answer():
-    gated: Any = Gated()
-    model = inference.Model(gated, passes=1)
+def test_waiting_pictures_share_a_pass():
+    gated, model = gated_model(passes=1)
     with ThreadPoolExecutor(8) as pool:
         asked = classify(gated, model, pool, [7, 1, 2, 3, 4, 5])
         for _ in range(3):
@@ -158,9 +150,8 @@ def test_pictures_that_wait_share_a_pass_and_each_gets_its_own_answer():
     assert not model._waiting
 
 
-def test_as_many_passes_run_at_once_as_are_allowed():
-    gated: Any = Gated()
-    model = inference.Model(gated, passes=2)
+def test_concurrent_passes_are_limited():
+    gated, model = gated_model(passes=2)
     with ThreadPoolExecutor(8) as pool:
         asked = classify(gated, model, pool, [1, 2, 3])
         assert gated.passes == [1, 1]
@@ -170,9 +161,8 @@ def test_as_many_passes_run_at_once_as_are_allowed():
     assert model._free == 2
 
 
-def test_a_pass_that_fails_fails_those_in_it_and_no_other():
-    gated: Any = Gated()
-    model = inference.Model(gated, passes=1)
+def test_failed_pass_fails_only_its_own_pictures():
+    gated, model = gated_model(passes=1)
     with ThreadPoolExecutor(8) as pool:
         first, *others = classify(gated, model, pool, [1, 2, 3])
         gated.go_on.release()
@@ -188,7 +178,7 @@ def test_a_pass_that_fails_fails_those_in_it_and_no_other():
         assert model.probabilities(torch.zeros(3, 8, 8, dtype=torch.uint8)) == [0]
 
 
-def test_many_threads_get_what_one_gets(model):
+def test_concurrent_and_single_calls_agree(model):
     pixels = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
     alone = [model.probabilities(one) for one in pixels]
     with ThreadPoolExecutor(8) as pool:
@@ -197,24 +187,13 @@ def test_many_threads_get_what_one_gets(model):
         assert other == pytest.approx(one, abs=1e-5)  # the order of sums depends on the batch
 
 
-def test_the_model_is_traced_and_answers_what_the_network_does(model_folder):
+def test_traced_matches_the_classifier(model_folder):
     classifier = network.load_classifier(model_folder, torch.device("cpu"))
     forward = inference.traced(classifier)
     assert forward != classifier.probabilities
     for pictures in (1, 2, 3, 4):
         pixels = torch.randint(0, 256, (pictures, 3, 32, 32), dtype=torch.uint8)
         assert torch.allclose(forward(pixels), classifier.probabilities(pixels), atol=1e-6)
-
-
-def test_a_forward_pass_keeps_nothing_for_learning():
-    class Watched(Gated):
-        def probabilities(self, pictures):
-            assert torch.is_inference_mode_enabled()
-            return pictures[:, 0, 0, :1].double()
-
-    watched: Any = Watched()
-    model = inference.Model(watched, passes=1)
-    assert model.probabilities(torch.full((3, 8, 8), 7, dtype=torch.uint8)) == [7]
 
 
 def unless_traced(_, found):
@@ -224,7 +203,7 @@ def unless_traced(_, found):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda pictures, found: found * (0.5 if len(pictures) == 2 else 1), "other probabilities"),
         (lambda pictures, found: found + torch.zeros(len(pictures), 2), "size of tensor"),
@@ -232,7 +211,7 @@ def unless_traced(_, found):
     ],
     ids=["another answer", "no answer", "no trace"],
 )
-def test_a_trace_that_answers_otherwise_is_not_used(model_folder, capsys, change, told):
+def test_traced_with_wrong_trace_returns_the_classifier(model_folder, capsys, change, message):
     """A trace keeps the number of pictures that it was made with, where Python looks at it."""
 
     class Changed(network.Classifier):
@@ -242,4 +221,4 @@ def test_a_trace_that_answers_otherwise_is_not_used(model_folder, capsys, change
     whole = network.load_classifier(model_folder, torch.device("cpu"))
     changed = Changed(**vars(whole))
     assert inference.traced(changed) == changed.probabilities
-    assert told in capsys.readouterr().out
+    assert message in capsys.readouterr().out

@@ -1,23 +1,17 @@
 """Pictures reach the network through one gate, and its answer is a probability."""
 
-import io
 import json
+import zlib
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from benchmarks.hostile_pictures.files import blank_png, segment, with_scans
+from benchmarks.hostile_pictures.files import blank_png, encode, segment, with_scans
 from training.container.picture_model import network
 
 RED = (255, 0, 0)
-
-
-def encode(picture, kind="PNG", **options):
-    file = io.BytesIO()
-    picture.save(file, kind, **options)
-    return file.getvalue()
 
 
 def noise(width=48, height=32):
@@ -59,7 +53,7 @@ def test_decode_picture_refuses_other_content(data, error, message):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_picture_cut_off_anywhere_is_refused_by_name(kind):
+def test_decode_picture_cut_off_anywhere_fails(kind):
     whole = encode(noise(), kind)
     for length in range(1, len(whole) - 12, 97):
         with pytest.raises(network.PictureError):
@@ -69,7 +63,7 @@ def test_a_picture_cut_off_anywhere_is_refused_by_name(kind):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_flipped_bytes_raise_nothing_but_picture_errors(kind):
+def test_decode_picture_with_flipped_bytes_raises_only_picture_errors(kind):
     whole = encode(noise(), kind)
     generator = np.random.default_rng(0)
     refused = 0
@@ -85,12 +79,10 @@ def test_flipped_bytes_raise_nothing_but_picture_errors(kind):
 
 
 @pytest.mark.parametrize("side", [5001, 20_000])  # the latter is over Pillow's own limit too
-def test_too_many_pixels_are_refused_before_they_are_decoded(side):
+def test_decode_picture_with_too_many_pixels_fails(side):
     small = encode(Image.new("1", (side, 1)))
     header = small.index(b"IHDR") + 8  # the height follows; the checksum after it must fit
     chunk = small[header - 8 : header] + side.to_bytes(4) + small[header + 4 : header + 9]
-    import zlib
-
     data = small[: header - 8] + chunk + zlib.crc32(chunk).to_bytes(4) + small[header + 13 :]
     with pytest.raises(network.PictureTooLargeError, match=r"at most 25,000,000 pixels"):
         network.decode_picture(data)
@@ -111,13 +103,13 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(side):
     ],
     ids=["rgb", "grey", "bit", "grey clear", "clear", "opaque", "palette", "16 bit", "cmyk"],
 )
-def test_every_mode_becomes_rgb(picture, kind, expected):
+def test_decode_picture_converts_every_mode_to_rgb(picture, kind, expected):
     decoded = network.decode_picture(encode(picture, kind))
     assert decoded.mode == "RGB"
     assert np.abs(np.asarray(decoded).astype(int) - expected).max() <= 1
 
 
-def test_a_jpeg_of_too_many_scans_is_refused_before_it_is_decoded(monkeypatch):
+def test_decode_picture_with_too_many_scans_fails_before_decoding(monkeypatch):
     progressive = encode(noise(), "JPEG", progressive=True)
     scans = network.count_scans(progressive)
     assert scans == progressive.count(b"\xff\xda") > 5
@@ -129,7 +121,7 @@ def test_a_jpeg_of_too_many_scans_is_refused_before_it_is_decoded(monkeypatch):
         network.decode_picture(with_scans(progressive, 101 - scans))
 
 
-def test_only_the_pictures_own_scans_count():
+def test_count_scans_ignores_previews_and_trailing_data():
     progressive = encode(noise(), "JPEG", progressive=True)
     scans = network.count_scans(progressive)
     preview = segment(0xE1, b"Exif\0\0" + b"\xff\xda\0\x0c" * 200)
@@ -141,13 +133,13 @@ def test_only_the_pictures_own_scans_count():
     assert network.count_scans(hidden) == scans
 
 
-def test_the_photo_of_a_camera_that_adds_previews_is_the_picture():
+def test_decode_picture_of_mpo_returns_the_first_picture():
     data = encode(noise(), "MPO", save_all=True, append_images=[noise(9, 9)])
     assert network.decode_picture(data).size == (48, 32)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_each_way_to_hold_a_camera_gives_the_same_picture(orientation):
+def test_decode_picture_applies_every_exif_orientation(orientation):
     upright = noise(48, 32)
     # From upright to how the sensor saw it: the inverse of what each orientation asks for.
     turns = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
@@ -156,9 +148,10 @@ def test_each_way_to_hold_a_camera_gives_the_same_picture(orientation):
     exif[0x0112] = orientation
     decoded = network.decode_picture(encode(seen, exif=exif))
     assert decoded.tobytes() == upright.tobytes()
+    assert network.decode_picture(encode(seen, "JPEG", exif=exif)).size == upright.size
 
 
-def test_transparent_colours_are_laid_on_white():
+def test_decode_picture_lays_transparency_on_white():
     picture = Image.new("RGB", (4, 4), RED).convert("P")
     data = encode(picture, transparency=picture.getpixel((0, 0)))
     assert network.decode_picture(data).getpixel((0, 0)) == (255, 255, 255)
@@ -166,14 +159,7 @@ def test_transparent_colours_are_laid_on_white():
     assert network.decode_picture(encode(picture)).getpixel((0, 0)) == (255, 204, 204)
 
 
-def test_picture_with_exif_orientation_is_turned_upright():
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned by 90 degrees
-    data = encode(noise(48, 32), "JPEG", exif=exif)
-    assert network.decode_picture(data).size == (32, 48)
-
-
-def test_the_whole_picture_is_squeezed_into_the_square():
+def test_resize_picture_does_not_crop():
     wide = Image.new("RGB", (400, 100))
     wide.paste(RED, (0, 0, 20, 100))  # a crop of the middle would lose it
     pixels = network.resize_picture(wide, 32)
@@ -182,12 +168,12 @@ def test_the_whole_picture_is_squeezed_into_the_square():
     assert pixels[0, :, 4:].max() == 0
 
 
-def test_a_picture_of_the_right_size_is_not_touched():
+def test_resize_picture_of_the_right_size_changes_nothing():
     picture = noise(32, 32)
     assert np.array_equal(network.resize_picture(picture, 32).permute(1, 2, 0), np.asarray(picture))
 
 
-def test_whitening_makes_patches_of_equal_variance_and_stays_as_it_is():
+def test_whiten_gives_components_of_equal_variance():
     net = classifier().ensemble.members[0]
     pictures = torch.randn(64, 3, 32, 32).cumsum(3)  # neighbours alike, as in real pictures
     net.whiten(pictures)
@@ -198,20 +184,20 @@ def test_whitening_makes_patches_of_equal_variance_and_stays_as_it_is():
 
 
 @pytest.mark.parametrize(("classes", "input_size"), [(2, 16), (5, 32), (3, 50), (2, 96)])
-def test_any_number_of_classes_and_any_size_give_probabilities(classes, input_size):
+def test_probabilities_of_any_classes_and_size_sum_to_one(classes, input_size):
     model = classifier(classes, input_size)
     answer = model.probabilities(torch.randint(256, (4, 3, input_size, input_size)).byte())
     assert answer.shape == (4, classes)
     assert torch.allclose(answer.sum(1), torch.ones(4, dtype=torch.float64), atol=1e-9)
 
 
-def test_a_picture_and_its_mirror_image_get_the_same_answer():
+def test_mirrored_picture_has_the_same_probabilities():
     model = classifier()
     pictures = torch.randint(256, (4, 3, 32, 32)).byte()
     assert torch.allclose(model.probabilities(pictures), model.probabilities(pictures.flip(3)), atol=1e-6)
 
 
-def test_a_higher_temperature_takes_confidence_away_and_keeps_the_order():
+def test_higher_temperature_lowers_confidence_and_keeps_the_order():
     pictures = torch.randint(256, (8, 3, 32, 32)).byte()
     plain, cooler = (classifier(temperature=t).probabilities(pictures) for t in (1.0, 2.0))
     assert (cooler.amax(1) < plain.amax(1)).all()
@@ -233,17 +219,26 @@ def write(folder, **changes):
 
 
 @pytest.mark.parametrize("name", ["model.pt", "metadata.json"])
-def test_a_missing_model_file_is_named(tmp_path, name):
+def test_load_classifier_without_file_names_it(tmp_path, name):
     write(tmp_path)
     (tmp_path / name).unlink()
     with pytest.raises(network.ModelFilesError, match=f"{name} is missing"):
         network.load_classifier(tmp_path, torch.device("cpu"))
 
 
-@pytest.mark.parametrize("changes", [{"classes": ["a", "b", "c"]}, {"width": 16}, {"members": 3}, None])
-def test_load_classifier_refuses_weights_that_do_not_fit_or_run_code(tmp_path, changes):
-    write(tmp_path, **(changes or {}))
-    if changes is None:
+@pytest.mark.parametrize("changes", [{"classes": ["a", "b", "c"]}, {"width": 16}, {"members": 3}])
+def test_load_classifier_with_weights_of_another_shape_fails(tmp_path, changes):
+    write(tmp_path, **changes)
+    with pytest.raises(network.ModelFilesError, match="cannot be loaded"):
+        network.load_classifier(tmp_path, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("weights", ["code", b"", b"text"])
+def test_load_classifier_with_damaged_or_executable_weights_fails(tmp_path, weights):
+    write(tmp_path)
+    if weights == "code":
         torch.save(print, tmp_path / "model.pt")
+    else:
+        (tmp_path / "model.pt").write_bytes(weights)
     with pytest.raises(network.ModelFilesError, match="cannot be loaded"):
         network.load_classifier(tmp_path, torch.device("cpu"))

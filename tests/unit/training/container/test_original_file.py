@@ -1,12 +1,11 @@
 """Staging changes photos and says so; monitoring then compares like with like."""
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from benchmarks.hostile_pictures.files import encode
 from operations.monitoring.captured_pictures import describe
 from operations.monitoring.drift import compare
 from operations.monitoring.sample import Sample
@@ -27,9 +26,7 @@ DRAWN, SIZE = (240, 180), (960, 720)  # drawing as large would take half a minut
 
 
 def png(info: PngInfo | None = None) -> bytes:
-    stream = io.BytesIO()
-    draw_picture("bicycle", 0, (32, 32), 0).save(stream, "PNG", pnginfo=info)
-    return stream.getvalue()
+    return encode(draw_picture("bicycle", 0, (32, 32), 0), pnginfo=info)
 
 
 def saying(text: str) -> PngInfo:
@@ -38,15 +35,13 @@ def saying(text: str) -> PngInfo:
     return info
 
 
-def test_what_was_written_is_read():
+def test_read_original_returns_the_written_values():
     assert read_original(png(ORIGINAL.png_text())) == ORIGINAL
     assert read_original(png()) is None
 
 
-def test_only_staging_says_it():
-    jpeg = io.BytesIO()
-    draw_picture("bicycle", 0, (32, 32), 0).save(jpeg, "JPEG", comment=KEYWORD)
-    assert read_original(jpeg.getvalue()) is None
+def test_read_original_of_jpeg_returns_none():
+    assert read_original(encode(draw_picture("bicycle", 0, (32, 32), 0), "JPEG", comment=KEYWORD)) is None
 
 
 @pytest.mark.parametrize(
@@ -66,7 +61,7 @@ def test_only_staging_says_it():
         '{"width": 1, "height": 1, "size": ' + "9" * 400 + ', "format": "PNG"}',
     ],
 )
-def test_what_cannot_be_is_named(text, tmp_path):
+def test_read_original_with_invalid_text_fails(text, tmp_path):
     data = png(saying(text))
     with pytest.raises(OriginalFileError, match="which staging does not write: stage it again"):
         read_original(data)
@@ -76,7 +71,7 @@ def test_what_cannot_be_is_named(text, tmp_path):
         read_pictures(tmp_path, ["car"], 32)
 
 
-def test_a_captured_picture_is_not_believed():
+def test_describe_ignores_the_text_of_captured_pictures():
     data = png(ORIGINAL.png_text())
     assert describe(data) == picture_features(data, decode_picture(data))
     assert describe(data)["width"] == 32
@@ -92,7 +87,7 @@ def sample(features):
     )
 
 
-def test_the_photos_that_were_staged_are_no_drift_from_what_training_read(tmp_path):
+def test_staged_photos_show_no_drift(tmp_path):
     photos = []
     for name in ("bicycle", "motorcycle"):
         (tmp_path / "photos" / name).mkdir(parents=True)
@@ -117,7 +112,7 @@ def test_the_photos_that_were_staged_are_no_drift_from_what_training_read(tmp_pa
     assert max(effects[name] or 0 for name in ("brightness", "contrast", "sharpness")) < 0.1
 
 
-def test_drawn_pictures_are_staged_as_they_are(tmp_path):
+def test_staging_adds_no_text_to_drawn_pictures(tmp_path):
     staged = tmp_path / "staged"
     assert main(["synthetic", "--count", "10", "--no-upload", "--out", str(staged)]) == 0
     for path in staged.glob("*/*/*.png"):

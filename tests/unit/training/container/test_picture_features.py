@@ -1,19 +1,12 @@
 """A picture in numbers: each says what its name says, and nothing of what the others say."""
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from benchmarks.hostile_pictures.files import encode
 from training.container.picture_model.picture_features import NUMBERS, picture_features
 from training.sources.synthetic import draw_picture
-
-
-def encoded(picture, kind="PNG"):
-    file = io.BytesIO()
-    picture.save(file, kind)
-    return file.getvalue()
 
 
 def features(picture, data=b""):
@@ -25,21 +18,21 @@ def drawn():
     return [draw_picture("bicycle", number, (64, 48), seed=0) for number in range(20)]
 
 
-def test_a_white_picture_is_as_bright_as_can_be_and_has_nothing_to_be_sharp():
+def test_features_of_white_picture():
     found = features(Image.new("RGB", (20, 10), "white"))
     assert found["brightness"] == pytest.approx(1)
     assert (found["contrast"], found["sharpness"]) == (0, 0)
     assert (found["width"], found["height"]) == (20, 10)
 
 
-def test_half_black_and_half_white_is_the_greatest_contrast():
+def test_contrast_of_black_and_white_halves_is_maximal():
     picture = Image.new("RGB", (20, 10), "white")
     picture.paste("black", (0, 0, 10, 10))
     found = features(picture)
     assert (found["brightness"], found["contrast"]) == (pytest.approx(0.5), pytest.approx(0.5))
 
 
-def test_brightness_and_contrast_are_those_of_the_luma(drawn):
+def test_brightness_and_contrast_match_the_luma(drawn):
     for picture in drawn:
         luma = np.asarray(picture.convert("L"), float) / 255
         found = features(picture)
@@ -47,7 +40,7 @@ def test_brightness_and_contrast_are_those_of_the_luma(drawn):
         assert found["contrast"] == pytest.approx(luma.std())
 
 
-def test_sharpness_is_the_laplacians_deviation_over_the_lumas():
+def test_sharpness_matches_its_definition():
     picture = draw_picture("motorcycle", 1, (32, 32), seed=0)
     luma = np.asarray(picture.convert("L"), float)
     laplacian = [
@@ -58,7 +51,7 @@ def test_sharpness_is_the_laplacians_deviation_over_the_lumas():
     assert features(picture)["sharpness"] == pytest.approx(np.std(laplacian) / luma.std(), 1e-4)
 
 
-def test_darker_pictures_are_darker_and_as_sharp_as_before(drawn):
+def test_sharpness_does_not_depend_on_brightness(drawn):
     for picture in drawn:
         before, after = features(picture), features(picture.point(lambda level: level * 0.7))
         assert after["brightness"] == pytest.approx(0.7 * before["brightness"], abs=0.005)
@@ -66,34 +59,34 @@ def test_darker_pictures_are_darker_and_as_sharp_as_before(drawn):
         assert after["sharpness"] == pytest.approx(before["sharpness"], rel=0.03)
 
 
-def test_blurred_pictures_are_less_sharp_and_as_bright_as_before(drawn):
+def test_blur_lowers_only_sharpness(drawn):
     for picture in drawn:
         before, after = (features(each) for each in (picture, picture.filter(ImageFilter.GaussianBlur(1))))
         assert after["sharpness"] < 0.5 * before["sharpness"]
         assert after["brightness"] == pytest.approx(before["brightness"], abs=0.01)
 
 
-def test_more_pixels_of_the_same_scene_are_not_sharper(drawn):
+def test_sharpness_does_not_depend_on_resolution(drawn):
     picture = drawn[0].resize((512, 384), Image.Resampling.BICUBIC)
     larger = picture.resize((2048, 1536), Image.Resampling.BICUBIC)
     assert features(larger)["sharpness"] == pytest.approx(features(picture)["sharpness"], rel=0.1)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 40), (5000, 1)])
-def test_pictures_without_a_middle_have_no_sharpness(size):
+def test_sharpness_of_tiny_pictures_is_zero(size):
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     assert features(Image.fromarray(noise))["sharpness"] == 0
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_the_file_counts_as_it_is(drawn, kind):
-    data = encoded(drawn[0], kind)
+def test_format_and_bytes_are_those_of_the_file(drawn, kind):
+    data = encode(drawn[0], kind)
     found = picture_features(data, drawn[0])
     assert (found["format"], found["bytes"]) == (kind, len(data))
     assert picture_features(b"GIF89a", drawn[0])["format"] == "other"
 
 
-def test_every_number_is_a_finite_float_and_the_picture_is_not_changed(drawn):
+def test_features_are_finite_and_leave_the_picture_unchanged(drawn):
     before = drawn[0].resize((900, 700))
     data = before.tobytes()
     found = features(before)
