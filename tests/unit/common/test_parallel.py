@@ -1,6 +1,7 @@
 """Parallel tasks: the first error ends them, and results keep the items' order."""
 
 from threading import Barrier, Event
+from unittest.mock import Mock
 
 import pytest
 
@@ -27,10 +28,7 @@ def test_first_error_cancels_waiting_tasks_and_stops_running_ones():
 
 
 def test_ctrl_c_stops_running_tasks():
-    stop = Event()
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
+    stop, interrupt = Event(), Mock(side_effect=KeyboardInterrupt)
 
     def work(item):
         assert item == 0 or stop.wait(10)
