@@ -11,7 +11,7 @@ from rich.console import Console
 
 from common.settings import project
 from common.waiting import WaitTimeoutError
-from tests.unit.aws_stubs import ACCOUNT, REGION, Sleeps, boto_session, client_error, stubbed
+from tests.unit.aws_stubs import ACCOUNT, REGION, Sleeps, allow_unused_responses, boto_session, client_error, stubbed
 from tests.unit.training.sagemaker_answers import WHEN, arn, described_job
 from training.endpoint.images import NoImageError, image_uri
 from training.endpoint.training_job import (
@@ -89,6 +89,7 @@ def test_job_that_does_not_end_times_out(monkeypatch):
     running = description("InProgress", "Pending")
     with pytest.raises(WaitTimeoutError, match=r"still InProgress \(Pending\) after .*cleanup"):
         wait([running] * 3, max_run_s=60)
+    allow_unused_responses()  # the answers after the timeout
 
 
 @pytest.mark.parity("training-metrics", "training-log", "logs-read")
