@@ -3,23 +3,32 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
-from common.settings import ROOT
-from tests.integration.laptop_aws import LaptopAws
+from tests.integration.laptop_aws import ROOT, LaptopAws
 
-SECONDS = 180  # for a command that takes ten on a fast machine
+SECONDS = 600  # for a command that takes at most a minute on a fast machine
 
 
-def run_module(aws: LaptopAws, module: str, *arguments: str, expect: int = 0) -> str:
-    """Run `python -m module` to its end, and check its exit status; return stdout and stderr."""
+def run_command(
+    aws: LaptopAws, *command: str, folder: Path = ROOT, given: str = "", expect: int | None = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, with `given` as standard input, and check its exit status unless `expect` is None."""
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=ROOT,
-        env=os.environ | aws.env,
+        command,
+        cwd=folder,
+        env=os.environ | aws.env | environment,
+        input=given,
         check=False,
         capture_output=True,
         text=True,
         timeout=SECONDS,
     )
-    assert done.returncode == expect, done.stdout + done.stderr
+    assert expect in (None, done.returncode), done.stdout + done.stderr
+    return done
+
+
+def run_module(aws: LaptopAws, module: str, *arguments: str, expect: int = 0) -> str:
+    """Run `python -m module` to its end, and check its exit status; return stdout and stderr."""
+    done = run_command(aws, sys.executable, "-m", module, *arguments, expect=expect)
     return done.stdout + done.stderr

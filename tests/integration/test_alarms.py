@@ -18,7 +18,7 @@ from samcli.yamlhelper import yaml_parse
 from common.settings import ROOT, project
 from tests.integration.laptop_aws import wait_until
 from tests.integration.mailbox import Mailbox
-from tests.integration.workflow_stack import GREY, WHITE, Stack, execute, fault, put, record, sam
+from tests.integration.workflow_stack import GREY, WHITE, Stack, execute, fault, put
 
 ALARMS = sorted(
     name
@@ -301,16 +301,3 @@ def test_deployed_dashboard_shows_every_alarm(watched):
     alarms, *_ = json.loads(shown["DashboardBody"])["widgets"]
     deployed = watched.client("cloudwatch").describe_alarms()["MetricAlarms"]
     assert set(alarms["properties"]["alarms"]) == {alarm["AlarmArn"] for alarm in deployed}
-
-
-@pytest.mark.parity("lambda-json-logs", "states-context")
-def test_log_lines_and_item_of_a_picture_name_its_execution(watched):
-    event = put(watched.stack, WHITE)
-    ended = execute(watched.stack, event)
-    item = record(watched.stack, event)
-    assert item
-    arn = item["execution_arn"]["S"]
-    assert arn == ended["executionArn"]
-    printed = sam(watched.stack.aws, "logs", "--config-env", "local", "--filter", f'"{arn}"')
-    for line in ("picture read", "picture classified", "picture decided"):
-        assert printed.count(f'"{line}"') == 1

@@ -1,6 +1,8 @@
 """The program of the forwarder container, between two servers of the test."""
 
 import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -8,6 +10,12 @@ from local import container_forwarder
 
 SECONDS = 120.0
 BIG = b"picture" * 1_000_000  # larger than any buffer on the way
+
+
+def _run(coroutine: Coroutine[object, object, bytes]) -> bytes:
+    """Run a coroutine in a thread of its own: Playwright leaves a running event loop in the tests' thread."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, asyncio.wait_for(coroutine, SECONDS)).result()
 
 
 async def _send(target: str, question: bytes) -> bytes:
@@ -47,12 +55,12 @@ def test_forwarder_copies_both_directions_to_their_end(kind, tmp_path):
             server = await asyncio.start_server(_echo, "127.0.0.1", 0)
             target = f"tcp:127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with server:
-            return await asyncio.wait_for(_send(target, BIG), SECONDS)
+            return await _send(target, BIG)
 
-    assert asyncio.run(run()) == b"got " + BIG
+    assert _run(run()) == b"got " + BIG
 
 
 def test_forwarder_without_target_closes_the_connection_and_logs_the_error(tmp_path, capsys):
     target = f"unix:{tmp_path}/aws.sock"
-    assert asyncio.run(asyncio.wait_for(_send(target, b""), SECONDS)) == b""
+    assert _run(_send(target, b"")) == b""
     assert f"{target}: " in capsys.readouterr().err

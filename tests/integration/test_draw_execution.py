@@ -1,18 +1,16 @@
 """Executions of the deployed workflow, drawn from the histories that the laptop's AWS keeps."""
 
 import json
-import os
-import subprocess
 import sys
 from collections import Counter
 
 import pytest
 
-from common.settings import ROOT
 from operations.workflow_drawing import ExecutionPath, draw, read_path, transition_counts
 from operations.workflow_drawing.execution import Failure
 from operations.workflow_drawing.history import ExecutionNotFoundError
 from operations.workflow_drawing.states import END, START
+from tests.integration.commands import run_command
 from tests.integration.deployed_machines import BATCH as BATCH_MACHINE
 from tests.integration.deployed_machines import altered, ended, entered, history, start
 from tests.integration.laptop_aws import wait_until
@@ -92,16 +90,9 @@ def test_running_and_stopped_executions_are_drawn(stack):
 def test_command_draws_an_execution_and_lists_its_steps(stack, tmp_path):
     execution = execute(stack, put(stack, BLACK, "by-hand/drawn & listed.png"))
     out = tmp_path / "one.svg"
-    done = subprocess.run(
-        [sys.executable, "-m", "operations.draw_workflow", "--execution", execution["executionArn"], "--out", str(out)],
-        cwd=ROOT,
-        env=os.environ | stack.aws.env | {"COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    command = (sys.executable, "-m", "operations.draw_workflow")
+    options = ("--execution", execution["executionArn"], "--out", str(out))
+    done = run_command(stack.aws, *command, *options, COLUMNS="200")
     assert done.stdout.startswith("SUCCEEDED after ")
     for name in ACCEPTED:
         assert name in done.stdout

@@ -1,20 +1,19 @@
 """A project under another name: samconfig.toml alone sets the names of all resources."""
 
-import os
 import shutil
-import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from common.settings import ROOT, project
 from demo.leftovers import LISTS, listed
+from tests.integration.commands import run_command
 from tests.integration.laptop_aws import LaptopAws, run_laptop_aws
 
 NAME = "acme-parcels"
 PARTS = ("template.yaml", "samconfig.toml", "statemachine", "functions", "common", "training", "local")
-COMMAND_SECONDS = 600
 
 
 @pytest.fixture
@@ -41,20 +40,7 @@ def names(aws: LaptopAws) -> set[str]:
 
 def test_project_under_another_name_is_deployed_and_cleaned_up(renamed: Path, tmp_path: Path) -> None:
     with run_laptop_aws(tmp_path / "aws") as aws:
-
-        def run(*command: str) -> None:
-            done = subprocess.run(
-                command,
-                cwd=renamed,
-                env=os.environ | aws.env,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=COMMAND_SECONDS,
-                check=False,
-            )
-            assert done.returncode == 0, done.stdout + done.stderr
-
+        run = partial(run_command, aws, folder=renamed)
         before = names(aws)
         run(sys.executable, "-m", "training.stage_data", "synthetic", "--count", "24", "--size", "32")
         run(sys.executable, "-m", "training.create_endpoint", "--hyperparameters", "epochs=2", "width=8")

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,11 +12,11 @@ from typing import Any
 import pytest
 
 from common.settings import ROOT, default_bucket, project
+from tests.integration.commands import run_command
 from tests.integration.laptop_aws import LaptopAws, wait_until
 
 ENDPOINT = "training-flow"
 BUCKET = default_bucket("000000000000", "us-east-1")
-COMMAND_SECONDS = 300  # a bound for a slow machine; each takes seconds on two idle cores
 # Trains a useless model in seconds: the tests are about everything else.
 QUICK = ["--hyperparameters", "epochs=2", "width=8"]
 
@@ -28,23 +27,12 @@ class Commands:
     def __init__(self, aws: LaptopAws, folder: Path) -> None:
         self.aws, self.folder = aws, folder
 
-    def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, **self.aws.env, "PYTHONPATH": str(ROOT)}
-        return subprocess.run(
-            [sys.executable, "-m", f"training.{module}", *arguments],
-            cwd=self.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
+    def run(self, module: str, *arguments: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
+        command = (sys.executable, "-m", f"training.{module}", *arguments)
+        return run_command(self.aws, *command, folder=self.folder, expect=expect, PYTHONPATH=str(ROOT))
 
     def must(self, module: str, *arguments: str) -> str:
-        done = self.run(module, *arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return self.run(module, *arguments).stdout
 
     def create_endpoint(self, *arguments: str) -> dict[str, Any]:
         self.must("create_endpoint", "--endpoint", ENDPOINT, *arguments)
@@ -61,7 +49,7 @@ def commands(laptop_aws, tmp_path):
     commands = Commands(laptop_aws, tmp_path)
     commands.must("stage_data", "synthetic", "--count", "24", "--size", "32")
     yield commands
-    commands.run("cleanup", "--endpoint", ENDPOINT, "--yes")
+    commands.run("cleanup", "--endpoint", ENDPOINT, "--yes", expect=None)
 
 
 def captured(aws):
@@ -151,8 +139,7 @@ def test_training_update_evaluation_and_cleanup_work_in_sequence(commands, lapto
 
 @pytest.mark.parity("training-failure")
 def test_failed_training_script_shows_its_last_lines(commands, laptop_aws):
-    done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--hyperparameters", "epochs=0")
-    assert done.returncode == 1
+    done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--hyperparameters", "epochs=0", expect=1)
     assert "ended as Failed" in done.stderr
     assert "argument --epochs: '0' is not a whole number above 0" in done.stderr
     assert f"| grep {ENDPOINT}-" in done.stderr
@@ -177,8 +164,7 @@ def test_failed_endpoint_is_replaced_and_failed_update_keeps_the_previous_model(
     good = put_archive(laptop_aws, "good.tar.gz", {"code/inference.py": GOOD})
 
     # WHEN the first model's script does not load, THEN the endpoint fails
-    done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", broken)
-    assert done.returncode == 1
+    done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", broken, expect=1)
     assert f"Endpoint {ENDPOINT} is Failed" in done.stderr
     assert "it replaces the failed endpoint" in done.stderr
 
@@ -190,8 +176,7 @@ def test_failed_endpoint_is_replaced_and_failed_update_keeps_the_previous_model(
     assert [m["ModelName"] for m in models] == [report["model"]]
 
     # WHEN an update does not load, THEN the endpoint keeps its configuration
-    done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", broken)
-    assert done.returncode == 1
+    done = commands.run("create_endpoint", "--endpoint", ENDPOINT, "--model-data", broken, expect=1)
     assert f"still serves its previous configuration {report['endpoint_config']}" in done.stderr
     assert sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"] == report["endpoint_config"]
 

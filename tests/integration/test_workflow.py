@@ -225,6 +225,12 @@ def test_functions_log_json_without_the_picture(stack):
     assert {line["correlation_id"] for line in ours} == {execution}
     picture = base64.b64encode(WHITE).decode()
     assert picture not in json.dumps(lines)
+    item = record(stack, event)
+    assert item
+    assert item["execution_arn"]["S"] == execution
+    printed = sam(stack.aws, "logs", "--config-env", "local", "--filter", f'"{execution}"')
+    for message in ("picture read", "picture classified", "picture decided"):
+        assert printed.count(f'"{message}"') == 1
 
 
 @pytest.mark.parity("sam-build")

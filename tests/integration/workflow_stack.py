@@ -5,8 +5,6 @@ Its endpoint serves a model whose answer follows from the picture: the brighter,
 
 import io
 import json
-import os
-import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +14,9 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from common.predictions import PredictionKey
-from common.settings import ROOT, project
+from common.settings import project
 from common.stack import stack_outputs
+from tests.integration.commands import run_command
 from tests.integration.laptop_aws import LaptopAws, run_laptop_aws, wait_until
 from tests.integration.sagemaker_requests import endpoint_config, settled_endpoint
 
@@ -81,17 +80,7 @@ def serve(aws: LaptopAws, name: str, answer: str) -> None:
 
 def sam(aws: LaptopAws, *arguments: str, given: str = "") -> str:
     """Run `sam` as a user does, on the laptop's AWS; return its output."""
-    done = subprocess.run(
-        ["sam", *arguments],
-        cwd=ROOT,
-        env=os.environ | aws.env,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        input=given,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = run_command(aws, "sam", *arguments, given=given)
     return done.stdout + done.stderr
 
 

@@ -17,14 +17,25 @@ def boto_session() -> Any:
 
 
 SHARED = boto_session()  # reads each service's model once, which takes longer than a test
+STUBBERS: list[Stubber] = []  # of the running test, which must use all of their responses
 
 
 def stubbed(service: str) -> tuple[Any, Stubber]:
     """Return a client and its stubber, which is active."""
     client = SHARED.client(service)
-    stubber = Stubber(client)
-    stubber.activate()
-    return client, stubber
+    return client, stub_client(client)
+
+
+def stub_client(client: Any) -> Stubber:
+    """Stub a client until the end of the test."""
+    STUBBERS.append(Stubber(client))
+    STUBBERS[-1].activate()
+    return STUBBERS[-1]
+
+
+def allow_unused_responses() -> None:
+    """Let the test end before its stubs have given all responses."""
+    STUBBERS.clear()
 
 
 class StubbedSession:
@@ -44,9 +55,10 @@ class StubbedSession:
             self.clients[service], self.stubbers[service] = stubbed(service)
         return self.stubbers[service]
 
-    def assert_no_pending_responses(self) -> None:
-        for stubber in self.stubbers.values():
-            stubber.assert_no_pending_responses()
+    def add_identity(self) -> None:
+        """Let STS answer that the caller is a user of the account."""
+        identity = {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/me", "UserId": "U"}
+        self.stub("sts").add_response("get_caller_identity", identity)
 
 
 def stack_response(outputs: dict[str, str], status: str = "CREATE_COMPLETE") -> dict[str, Any]:

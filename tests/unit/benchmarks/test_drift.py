@@ -85,10 +85,8 @@ def test_main_writes_and_shows_every_scenario(monkeypatch, tmp_path, capsys):
     assert "3 repetitions each; accuracy on new drawings: 100.0%" in printed.replace("\n", " ")
 
 
-def test_main_with_too_few_drawings_is_refused(capsys):
-    with pytest.raises(SystemExit):
-        drift.main(["--pictures", "300"])
-    assert "at least 400" in capsys.readouterr().err
+def test_main_with_too_few_drawings_is_refused(usage_error):
+    assert "at least 400" in usage_error(drift.main, ["--pictures", "300"])
 
 
 def test_main_with_missing_model_names_it(tmp_path, capsys):

@@ -3,6 +3,7 @@
 import argparse
 import subprocess
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -17,14 +18,11 @@ def test_ctrl_c_ends_the_training_too(tmp_path, monkeypatch):
         started.append(subprocess_popen(*arguments, **options))
         return started[0]
 
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
     (tmp_path / "train.py").write_text("import time\nprint('   1/2 ', flush=True)\ntime.sleep(600)\n")
     subprocess_popen = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", popen)
     monkeypatch.setattr(runs, "SOURCE_DIR", tmp_path)
-    monkeypatch.setattr(runs, "EPOCH_LINE", argparse.Namespace(match=interrupt))
+    monkeypatch.setattr(runs, "EPOCH_LINE", argparse.Namespace(match=Mock(side_effect=KeyboardInterrupt)))
 
     training = runs.TrainingRun("it", tmp_path, None, tmp_path / "model", tmp_path / "log")
     with pytest.raises(KeyboardInterrupt):

@@ -1,6 +1,7 @@
 """Every command ends the same way: its message, its exit status, and no traceback."""
 
 import importlib
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import ClientError, NoRegionError
@@ -59,10 +60,7 @@ def test_missing_module_of_the_project_keeps_its_traceback():
     ],
 )
 def test_ctrl_c_states_what_is_left_and_returns_130(interrupted, message, capsys):
-    def work():
-        raise KeyboardInterrupt
-
-    assert run_command("evaluate", work, interrupted) == 130
+    assert run_command("evaluate", Mock(side_effect=KeyboardInterrupt), interrupted) == 130
     assert capsys.readouterr().err == message
 
 

@@ -2,6 +2,7 @@
 
 import os
 from threading import Barrier, Event
+from unittest.mock import Mock
 
 import pytest
 
@@ -29,10 +30,7 @@ def test_first_error_cancels_waiting_tasks_and_stops_running_ones():
 
 
 def test_ctrl_c_stops_running_tasks():
-    stop = Event()
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
+    stop, interrupt = Event(), Mock(side_effect=KeyboardInterrupt)
 
     def work(item):
         assert item == 0 or stop.wait(10)

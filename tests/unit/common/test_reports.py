@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -26,12 +27,9 @@ def test_value_that_is_not_json_leaves_the_old_file(tmp_path):
 
 @pytest.mark.parametrize(("text", "error"), [("\ud800", UnicodeEncodeError), ("new", KeyboardInterrupt)])
 def test_interrupted_write_leaves_only_the_old_file(tmp_path, monkeypatch, text, error):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
     path = tmp_path / "a.txt"
     write_text(path, "old")
-    monkeypatch.setattr(Path, "replace", interrupt)
+    monkeypatch.setattr(Path, "replace", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(error):
         write_text(path, text)
     assert path.read_text() == "old"

@@ -1,28 +1,20 @@
 """Stubbed clients of the handlers, and GetObject's answer."""
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
+from tests.unit.aws_stubs import stub_client
+
 
 @pytest.fixture
-def stub() -> Iterator[Callable[[Any], Stubber]]:
-    """Stub a client until the end of the test, which must have used all of its responses."""
-    with ExitStack() as stack:
-        stubbers: list[Stubber] = []
-
-        def stub_client(client: Any) -> Stubber:
-            stubbers.append(stack.enter_context(Stubber(client)))
-            return stubbers[-1]
-
-        yield stub_client
-        for stubber in stubbers:
-            stubber.assert_no_pending_responses()
+def stub() -> Callable[[Any], Stubber]:
+    """Return a function that stubs a client until the end of the test."""
+    return stub_client
 
 
 def s3_object(body: bytes, **more: str) -> dict[str, object]:

@@ -11,11 +11,8 @@ from local.errors import AlreadyRunningError, PortInUseError
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http"])
-def test_start_with_invalid_port_fails(port, capsys):
-    with pytest.raises(SystemExit) as exited:
-        main(["start", "--port", port])
-    assert exited.value.code == 2
-    assert f"{port} is not a port number from 1 to 65535" in capsys.readouterr().err
+def test_start_with_invalid_port_fails(port, usage_error):
+    assert f"{port} is not a port number from 1 to 65535" in usage_error(main, ["start", "--port", port])
 
 
 def test_status_without_server_names_the_start_command(tmp_path, capsys):

@@ -22,8 +22,7 @@ def empty_folder(tmp_path, monkeypatch):
 def stepfunctions(monkeypatch):
     client, stub = stubbed("stepfunctions")
     monkeypatch.setattr(boto3, "client", lambda name: {"stepfunctions": client}[name])
-    yield stub
-    stub.assert_no_pending_responses()
+    return stub
 
 
 def stub_execution(stub, states=ACCEPTED, failure=NOT_FOUND, **described):
@@ -85,20 +84,14 @@ def test_write_docs_draws_the_definitions(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("option", ["--out", "--definition", "--execution"])
-def test_write_docs_refuses_other_options(capsys, option):
-    with pytest.raises(SystemExit) as ended:
-        draw_workflow.main(["--write-docs", option, str(draw_workflow.DEFINITION)])
-    assert ended.value.code == 2
-    assert f"--write-docs draws the pictures in docs/ and cannot be combined with {option}" in (
-        " ".join(capsys.readouterr().err.split())
-    )
+def test_write_docs_refuses_other_options(usage_error, option):
+    message = usage_error(draw_workflow.main, ["--write-docs", option, str(draw_workflow.DEFINITION)])
+    assert f"--write-docs draws the pictures in docs/ and cannot be combined with {option}" in " ".join(message.split())
 
 
 @pytest.mark.parametrize("execution", ["", " "])
-def test_empty_arn_is_refused(tmp_path, capsys, execution):
+def test_empty_arn_is_refused(tmp_path, usage_error, execution):
     """A shell's unset variable gives an empty ARN."""
-    with pytest.raises(SystemExit) as ended:
-        draw_workflow.main(["--execution", execution])
-    assert ended.value.code == 2
-    assert "--execution is empty: give the ARN of an execution" in capsys.readouterr().err
+    message = usage_error(draw_workflow.main, ["--execution", execution])
+    assert "--execution is empty: give the ARN of an execution" in message
     assert not list(tmp_path.iterdir())

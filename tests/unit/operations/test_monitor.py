@@ -6,6 +6,7 @@ import re
 import shutil
 import tarfile
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import NoRegionError
@@ -186,10 +187,7 @@ def test_missing_captures_or_baseline_fail_with_advice(captures, tmp_path, capsy
 def test_interrupt_leaves_the_old_report(captures, tmp_path, report, monkeypatch):
     before = report(captures)
 
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("operations.monitoring.run.shown_pictures", interrupted)
+    monkeypatch.setattr("operations.monitoring.run.shown_pictures", Mock(side_effect=KeyboardInterrupt))
 
     assert main(["--captures", str(captures), "--out", str(tmp_path / "out")]) == 130
     assert json.loads((tmp_path / "out/monitor.json").read_text()) == before
@@ -208,11 +206,8 @@ def test_interrupt_leaves_the_old_report(captures, tmp_path, report, monkeypatch
         (["--from", "2026-11-23", "--to", "2026-11-23T01:00+02:00"], "--to must be later than --from"),
     ],
 )
-def test_invalid_options_are_refused(options, message, capsys):
-    with pytest.raises(SystemExit):
-        parse_arguments(options)
-
-    assert message in capsys.readouterr().err
+def test_invalid_options_are_refused(options, message, usage_error):
+    assert message in usage_error(parse_arguments, options)
 
 
 def test_only_the_requested_time_counts(captures, report):
@@ -388,7 +383,6 @@ def test_threshold_is_that_of_the_deployed_stack():
     session.stub("cloudformation").add_response("describe_stacks", {"Stacks": [STACK]}, {"StackName": "scones"})
 
     assert choose_threshold(session, "scones", "e", None) == (0.85, "of the deployed stack scones")
-    session.assert_no_pending_responses()
 
 
 @pytest.mark.parametrize(
@@ -406,7 +400,6 @@ def test_threshold_without_stack_is_that_of_model_or_samconfig(archive, expected
     threshold, source = choose_threshold(session, "scones", "e", None)
 
     assert (pytest.approx(threshold), source) == expected
-    session.assert_no_pending_responses()
     assert choose_threshold(NoAws(), "scones", "e", 0.6) == (0.6, "given with --threshold")
 
 
@@ -424,7 +417,6 @@ def test_threshold_and_baseline_download_the_model_once(model):
 
     assert baseline.sample
     assert baseline.observer
-    session.assert_no_pending_responses()
     real = boto_session()
     assert ImpatientSession(real).client("s3") is ImpatientSession(real).client("s3")
 
@@ -438,7 +430,7 @@ def test_threshold_and_baseline_download_the_model_once(model):
 )
 def test_captures_are_at_the_endpoints_destination(exists, address):
     session = StubbedSession()
-    session.stub("sts").add_response("get_caller_identity", IDENTITY)
+    session.add_identity()
     if exists:
         endpoint = described_endpoint("e", "InService", DataCaptureConfig=CAPTURE)
         session.stub("sagemaker").add_response("describe_endpoint", endpoint, {"EndpointName": "e"})
@@ -446,7 +438,6 @@ def test_captures_are_at_the_endpoints_destination(exists, address):
         session.stub("sagemaker").add_client_error("describe_endpoint", "ValidationException")
 
     assert endpoint_captures(session, "e") == address
-    session.assert_no_pending_responses()
 
 
 def test_baseline_none_compares_with_nothing():
@@ -456,7 +447,6 @@ def test_baseline_none_compares_with_nothing():
     assert chosen.missing == "The comparison is disabled with --baseline none."
 
 
-IDENTITY = {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/u", "UserId": "u"}
 CAPTURE = {
     "EnableCapture": True,
     "CaptureStatus": "Started",

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from pathlib import Path
 from queue import Queue
+from unittest.mock import Mock
 
 import pytest
 
@@ -26,8 +27,7 @@ ADDRESS = "http://127.0.0.1:4700/a-token-of-a-test/"
 
 def session(**outputs):
     made = StubbedSession()
-    identity = {"Account": ACCOUNT, "Arn": "arn:aws:iam::1:user/u", "UserId": "u"}
-    made.stub("sts").add_response("get_caller_identity", identity)
+    made.add_identity()
     if outputs:
         made.stub("cloudformation").add_response("describe_stacks", stack_response(outputs), {"StackName": "s"})
     return made
@@ -45,7 +45,6 @@ def test_backend_is_found_by_the_stacks_outputs_and_its_calls_are_short(monkeypa
 
     monkeypatch.setattr(made, "client", remember)
     found = find_backend(made, "s", None)
-    made.assert_no_pending_responses()
     assert (found.queue.url, found.table.name) == (OUTPUTS["ReviewQueueUrl"], "predictions")
     assert found.labels.uri == f"s3://scones-unlimited-training-{ACCOUNT}-{REGION}/review-labels/"
     used = [config for config in configs if config]
@@ -77,10 +76,7 @@ def test_unknown_user_name_asks_for_a_reviewer(monkeypatch):
 
 
 def test_interrupt_before_the_server_starts_reports_no_decision(monkeypatch, capsys):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(review, "find_backend", interrupt)
+    monkeypatch.setattr(review, "find_backend", Mock(side_effect=KeyboardInterrupt))
     assert main(["--reviewer", "ada"]) == 130
     assert "nothing was decided" in capsys.readouterr().err
 

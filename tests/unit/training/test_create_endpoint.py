@@ -3,6 +3,7 @@
 import io
 import re
 from dataclasses import asdict
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
@@ -12,7 +13,7 @@ from common import settings
 from common.account import BucketUnreachableError, Caller
 from common.settings import project
 from common.waiting import WaitTimeoutError
-from tests.unit.aws_stubs import ACCOUNT, REGION, Body, StubbedSession, client_error
+from tests.unit.aws_stubs import ACCOUNT, REGION, Body, StubbedSession, allow_unused_responses, client_error
 from tests.unit.training.sagemaker_answers import arn, described_config, described_endpoint
 from training import create_endpoint
 from training.container.picture_model.calibration import recommend_threshold
@@ -140,7 +141,6 @@ def test_preflight_reports_all_problems_at_once(console, monkeypatch, unreachabl
     ]
     assert reason in str(caught.value)
     assert len(str(caught.value).splitlines()) == 5
-    session.assert_no_pending_responses()
 
 
 ONE_INSTANCE = {"ml.m5.large for endpoint usage": 1.0}
@@ -218,11 +218,8 @@ def test_create_endpoint_without_region_returns_1(monkeypatch, capsys):
         (["--spot", "--max-run", "90", "--max-wait", "60"], "at least --max-run (90)"),
     ],
 )
-def test_invalid_arguments_are_refused(argv, message, capsys):
-    with pytest.raises(SystemExit) as caught:
-        parse_arguments(argv)
-    assert caught.value.code == 2
-    assert message in capsys.readouterr().err
+def test_invalid_arguments_are_refused(argv, message, usage_error):
+    assert message in usage_error(parse_arguments, argv)
 
 
 def test_invalid_endpoint_name_is_refused():
@@ -257,10 +254,7 @@ def start_training(monkeypatch, console):
         session = StubbedSession()
         if isinstance(wait, KeyboardInterrupt):
             session.stub("sagemaker").add_response("stop_training_job", {}, {"TrainingJobName": "job"})
-        try:
-            train(session, parse_arguments(["--endpoint", "e", *argv]), "b", ROLE, console)
-        finally:
-            session.assert_no_pending_responses()
+        train(session, parse_arguments(["--endpoint", "e", *argv]), "b", ROLE, console)
         return calls
 
     return run
@@ -346,8 +340,7 @@ def create(monkeypatch, console):
 
     def run(*argv, **steps):
         session = StubbedSession()
-        answer = {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/me"}
-        session.stub("sts").add_response("get_caller_identity", answer)
+        session.add_identity()
         monkeypatch.setattr("boto3.Session", lambda: session)
         result = TrainingResult("job", "s3://b/jobs/job/output/model.tar.gz", 1, 1, None)
         in_service = ({"EndpointArn": "arn"}, 1.0, "e-old")
@@ -402,6 +395,7 @@ def test_failed_endpoint_after_training_names_the_model_data(create):
 
     with pytest.raises(ModelNotServedError, match=r"no instances[^$]*--model-data s3://b/jobs/job/"):
         create(serve=fail)
+    allow_unused_responses()  # of the picture for the smoke test
 
 
 @pytest.fixture
@@ -463,12 +457,9 @@ def test_arguments_become_hyperparameters(argv, hyperparameters):
 
 
 def test_ctrl_c_while_the_endpoint_is_created_states_the_cost(monkeypatch, console):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
     for name in ("create_model", "create_endpoint_config", "put_endpoint"):
         monkeypatch.setattr(create_endpoint, name, lambda *_, **__: None)
-    monkeypatch.setattr(create_endpoint, "wait_in_service", interrupted)
+    monkeypatch.setattr(create_endpoint, "wait_in_service", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         serve(
             StubbedSession(),

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from threading import Event
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import (
@@ -23,7 +24,7 @@ from PIL import Image
 
 from common import settings
 from common.endpoint_answer import AnswerError, read_answer
-from tests.unit.aws_stubs import ACCOUNT, Body, StubbedSession, client_error, stubbed
+from tests.unit.aws_stubs import Body, StubbedSession, allow_unused_responses, client_error, stubbed
 from tests.unit.training.model_archives import MODEL_DATA, add_served_model, held_out, model_archive
 from training import stage_data
 from training.evaluate import default_class_names, main
@@ -91,7 +92,6 @@ def test_predict_sends_the_picture_and_returns_the_label():
     )
     prediction = ask(runtime)
 
-    stubber.assert_no_pending_responses()
     assert (prediction.label, prediction.confidence, prediction.error) == ("car", 0.75, None)
 
 
@@ -244,12 +244,9 @@ def test_predict_all_after_ctrl_c_ends_its_pauses(monkeypatch):
     monkeypatch.setattr(predictions_module, "_pause", lambda _: 600)
     began = time.monotonic()
 
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
     answers = {"a": named(car=1.0, van=0.0), "b": BUSY[0], "c": BUSY[0]}
     with pytest.raises(KeyboardInterrupt):
-        ask_all(Runtime(answers, concurrency=3), "abc", interrupt)
+        ask_all(Runtime(answers, concurrency=3), "abc", Mock(side_effect=KeyboardInterrupt))
     assert time.monotonic() - began < 60
 
 
@@ -352,8 +349,7 @@ def run(staged, tmp_path, monkeypatch, capsys):
 
     def command(answer, archive, *options):
         session = StubbedSession()
-        identity = {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/me"}
-        session.stub("sts").add_response("get_caller_identity", identity)
+        session.add_identity()
         add_served_model(session, archive)
         for _ in range(4):
             answer(session.stub("sagemaker-runtime"))
@@ -440,4 +436,5 @@ def test_evaluate_without_endpoint_fails_with_one_sentence(run, tmp_path):
 
     assert status == 1
     assert error.startswith("evaluate: Endpoint e was not found: run")
+    allow_unused_responses()  # the first one ends the run
     assert not (tmp_path / "out").exists()

@@ -5,10 +5,10 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.stub import Stubber
 
 from common.settings import ROOT
 from local.sagemaker.data_capture import CapturedInvocation, DataCapture, capture_line
+from tests.unit.aws_stubs import stub_client
 from tests.unit.local.sagemaker.fake_s3 import FakeS3
 
 CONFIG: dict[str, Any] = {
@@ -103,8 +103,6 @@ def test_flush_to_missing_bucket_is_logged(caplog):
     s3 = boto3.client("s3", region_name="us-east-1")
     capture = DataCapture(CONFIG, "scones", s3)
     capture.record("AllTraffic", CALL)
-    with Stubber(s3) as stub:
-        stub.add_client_error("put_object", "NoSuchBucket", "The bucket is gone", 404)
-        capture.flush()
-        stub.assert_no_pending_responses()
+    stub_client(s3).add_client_error("put_object", "NoSuchBucket", "The bucket is gone", 404)
+    capture.flush()
     assert "Data capture to s3://b/captures/scones" in caplog.text

@@ -95,7 +95,6 @@ def test_baseline_is_read_from_an_archive_in_s3_unless_too_large():
     assert read_baseline("s3://bucket/jobs/j/model.tar.gz", client).to_json() == GOOD
     with pytest.raises(ModelArtifactError, match="64 MiB, far more than a model"):
         read_baseline(large, client)
-    stub.assert_no_pending_responses()
 
 
 def test_model_without_baseline_is_refused(tmp_path):

