@@ -1,6 +1,5 @@
 """Training: unusable data is named, the model is written atomically, and it is the one that serves."""
 
-import argparse
 import io
 import json
 import re
@@ -11,6 +10,7 @@ import tarfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -433,7 +433,7 @@ def test_model_archive_of_a_training_is_readable_by_the_commands(trained, tmp_pa
     with tarfile.open(archive, "w:gz") as packed:
         packed.add(trained / "model", arcname=".")
     content = archive.read_bytes()
-    s3 = argparse.Namespace(get_object=lambda **_: {"ContentLength": len(content), "Body": io.BytesIO(content)})
+    s3 = Mock(get_object=lambda **_: {"ContentLength": len(content), "Body": io.BytesIO(content)})
     artifact = read_model_artifact(s3, "s3://bucket/model.tar.gz")
     written = artifact.metadata["calibration"]
     recommended = asdict(artifact.recommendation())
