@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common.command import run_command
+from common.errors import ExpectedError
 from common.reports import write_text
 from common.settings import REPORTS_FOLDER, ROOT
 from common.waiting import make_console
@@ -22,6 +23,10 @@ DOCS = {
     ROOT / "docs" / "batch-workflow.svg": ROOT / "statemachine" / "MyBatchStateMachine.asl.json",
 }
 MAX_SHOWN = 80  # characters of an input or a cause in the table
+
+
+class PictureNotWrittenError(ExpectedError):
+    """A picture cannot be written."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -55,7 +60,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def draw_workflow(arguments: argparse.Namespace) -> None:
-    """Draw the pictures that the arguments name. Raises OSError if one cannot be written."""
+    """Draw the pictures that the arguments name. Raises PictureNotWrittenError."""
     import boto3
 
     console = make_console()
@@ -67,14 +72,19 @@ def draw_workflow(arguments: argparse.Namespace) -> None:
         with console.status("Reading and drawing"):  # the longest history takes 25 calls
             if arguments.execution:
                 path = read_path(boto3.client("stepfunctions"), arguments.execution)
-                name = f"{path.machine}-{path.name}".replace("/", "-")
+                name = f"{path.machine}-{path.name}".replace("/", "-")  # of a Distributed Map's child
             svg = draw(definition, path=path, steps=True)
         if path is not None:
             console.print(headline(path), markup=False, soft_wrap=True)
             console.print(steps_table(path))
         pictures = {arguments.out or REPORTS_FOLDER / "workflow" / f"{name}.svg": svg}
     for picture, svg in pictures.items():
-        write_text(picture, svg)
+        try:
+            write_text(picture, svg)
+        except OSError as error:
+            raise PictureNotWrittenError(
+                f"{picture} cannot be written: {error.strerror}. Give another --out."
+            ) from error
         console.print(f"Wrote {picture}.", markup=False, soft_wrap=True)
 
 

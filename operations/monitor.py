@@ -54,7 +54,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     out_help = "for monitor.html and monitor.json (default: %(default)s)"
     add("--out", type=Path, default=settings.REPORTS_FOLDER / "monitor", metavar="FOLDER", help=out_help)
     add_endpoint_argument(parser)
-    add_stack_argument(parser)  # its threshold, and the namespace of its metrics
+    add_stack_argument(parser, ": its threshold, and the namespace of its metrics")
     threshold_help = (
         "lowest confidence of an accepted answer, 0 to 1 (default: the deployed stack's; without a stack, what the"
         f" endpoint's model recommends, or {project.confidence_threshold:g} as in samconfig.toml)"

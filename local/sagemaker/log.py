@@ -80,8 +80,9 @@ def last_lines(text: str, characters: int) -> str:
 
     A last line that is too long keeps its end, where Python names the error.
     """
-    end = text.strip()[-characters:]
-    if len(end) == len(text.strip()) or "\n" not in end:
+    text = "\n".join(text.strip().splitlines())  # a progress bar's carriage returns end lines, too
+    end = text[-characters:]
+    if len(end) == len(text) or "\n" not in end:
         return end
     return end.partition("\n")[2]
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import botocore.session
 from botocore.model import ListShape, MapShape, ServiceModel, Shape, StructureShape
-from botocore.parsers import create_parser
+from botocore.parsers import ResponseParserFactory
+from botocore.utils import parse_to_aware_datetime
 from botocore.validate import ParamValidator
 
 from local.sagemaker.errors import AwsError, ValidationFailedError
@@ -47,9 +48,10 @@ def parse_request(operation: str, body: bytes) -> dict[str, Any]:
     if problems:
         noun = "error" if len(problems) == 1 else "errors"
         raise ValidationFailedError(f"{len(problems)} validation {noun} detected: {'; '.join(problems)}")
-    parsed: dict[str, Any] = create_parser("json").parse(
-        {"body": body or b"{}", "headers": {}, "status_code": 200}, shape
-    )
+    factory = ResponseParserFactory()
+    factory.set_parser_defaults(timestamp_parser=parse_to_aware_datetime)
+    answer = {"body": body or b"{}", "headers": {}, "status_code": 200}
+    parsed: dict[str, Any] = factory.create_parser("json").parse(answer, shape)
     del parsed["ResponseMetadata"]
     return parsed
 

@@ -28,7 +28,7 @@ from operations.monitoring.predictions import DamagedLine, Reading, Row, as_colu
 from training.container.picture_model.picture_features import NUMBERS
 
 # SageMaker's files have a few megabytes. Each process, and each task that is fetched ahead, may hold one of this size.
-MOST_FILE_BYTES = 64 * 1024 * 1024
+MOST_FILE_BYTES = 32 * 1024 * 1024
 TASK_BYTES = 4 * 1024 * 1024  # about 1,000 pictures of 32x32, a third of a second of work
 MOST_FILES_PER_TASK = 100
 AHEAD = 4  # tasks that are fetched while others are read
@@ -62,7 +62,8 @@ class FileReading:
     lines: int = 0
     rows: list[Row] = field(default_factory=list)
     classes: set[str] = field(default_factory=set)
-    damaged: list[DamagedLine] = field(default_factory=list)
+    damaged: Counter[str] = field(default_factory=Counter)  # lines by reason
+    damaged_lines: list[DamagedLine] = field(default_factory=list)  # the first MOST_DAMAGED_LISTED
     refused: int = 0
     outside: int = 0
 
@@ -137,8 +138,12 @@ def read_files(files: Sequence[CaptureFile], contents: Sequence[bytes], rules: R
 def _read_file(file: CaptureFile, content: bytes, rules: Rules) -> FileReading:
     reading = FileReading()
     if file.size > MOST_FILE_BYTES:
-        detail = f"{file.size:,} bytes, and at most {MOST_FILE_BYTES:,} are read: split it with `split -C 32M`"
-        return FileReading(lines=1, damaged=[DamagedLine(file.name, 1, "file too large", detail)])
+        detail = (
+            f"{file.size:,} bytes, and at most {MOST_FILE_BYTES:,} are read: split its lines into smaller .jsonl files,"
+            " and remove it"
+        )
+        large = DamagedLine(file.name, 1, "file too large", detail)
+        return FileReading(lines=1, damaged=Counter([large.reason]), damaged_lines=[large])
     offset = 0
     for line in io.BytesIO(content):
         reading.lines += 1
@@ -155,7 +160,9 @@ def _read_file(file: CaptureFile, content: bytes, rules: Rules) -> FileReading:
             else:
                 reading.outside += 1
         except DamagedLineError as error:
-            reading.damaged.append(DamagedLine(file.name, reading.lines, error.reason, error.detail))
+            reading.damaged[error.reason] += 1
+            if len(reading.damaged_lines) < MOST_DAMAGED_LISTED:
+                reading.damaged_lines.append(DamagedLine(file.name, reading.lines, error.reason, error.detail))
         offset += len(line)
     return reading
 
@@ -178,12 +185,11 @@ def _row(call: Call, line: int, offset: int, length: int) -> Row:
 
 
 def _put_together(files: Sequence[CaptureFile], left_out: int, readings: Sequence[FileReading]) -> Reading:
-    damaged = [line for reading in readings for line in reading.damaged]
     damaged_hours: Counter[float] = Counter()
     for file, reading in zip(files, readings, strict=True):
         hour = file.hour()
         if hour is not None and reading.damaged:
-            damaged_hours[hour.timestamp()] += len(reading.damaged)
+            damaged_hours[hour.timestamp()] += reading.damaged.total()
     return Reading(
         files=[file.name for file in files],
         left_out=left_out,
@@ -191,8 +197,8 @@ def _put_together(files: Sequence[CaptureFile], left_out: int, readings: Sequenc
         predictions=as_columns(
             [reading.rows for reading in readings], {name for reading in readings for name in reading.classes}
         ),
-        damaged=Counter(line.reason for line in damaged),
-        damaged_lines=damaged[:MOST_DAMAGED_LISTED],
+        damaged=sum((reading.damaged for reading in readings), Counter()),
+        damaged_lines=[line for reading in readings for line in reading.damaged_lines][:MOST_DAMAGED_LISTED],
         damaged_hours=damaged_hours,
         refused=sum(reading.refused for reading in readings),
         outside=sum(reading.outside for reading in readings),

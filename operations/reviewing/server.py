@@ -7,6 +7,7 @@ POST with JSON whose Origin is this server.
 
 import asyncio
 import hmac
+import os
 import secrets
 import signal
 import socket
@@ -98,8 +99,9 @@ def serve(desk: Desk, reviewer: str, port: int, ready: Callable[[str], None], gi
     try:
         listening = socket.create_server((HOST, port))
     except OSError as error:
+        reason = os.strerror(error.errno or 0)
         raise PortTakenError(
-            f"The server cannot listen on port {port} ({error.strerror}): give another --port, or leave it out."
+            f"The server cannot listen on port {port} ({reason}): give another --port, or leave it out."
         ) from error
     with listening:
         try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from common.errors import ExpectedError
 from operations.workflow_drawing.execution import ExecutionPath, Step, executed_transitions, transition_counts
-from operations.workflow_drawing.states import END, Definition, Pair
+from operations.workflow_drawing.states import END, START, Definition, Pair
 
 MAX_NUMBERS = 3  # step numbers on an arrow; more are counted
 
@@ -66,6 +66,9 @@ def make_overlay(
         counts, numbers = transition_counts([path]), _step_numbers(path)
     if counts is None:
         return Overlay()
+    parent = _distributed_map(definition, counts)
+    counts = {_in_map(pair, parent): count for pair, count in counts.items()}
+    numbers = {_in_map(pair, parent): text for pair, text in numbers.items()}
     _check(definition, counts, path)
     entered = {target for (_, target), count in counts.items() if count}
     unknown: set[str] = set()
@@ -74,6 +77,22 @@ def make_overlay(
         if state.name in entered and not inner & entered:
             unknown |= inner
     return Overlay(counts, numbers, path, frozenset(unknown), after_errors)
+
+
+def _distributed_map(definition: Definition, counts: Mapping[Pair, int]) -> str | None:
+    """Return the Distributed Map whose child executions these are, or None."""
+    started = {target for source, target in counts if source == START}
+    return next(
+        (s.name for s in definition.states.values() for machine in s.machines if {machine.start_at} == started), None
+    )
+
+
+def _in_map(pair: Pair, parent: str | None) -> Pair:
+    """Rename start and end of a child execution to those of an iteration of its Map."""
+    if parent is None:
+        return pair
+    source, target = pair
+    return (parent if source == START else source, parent if target == END else target)
 
 
 def _check(definition: Definition, counts: Mapping[Pair, int], path: ExecutionPath | None) -> None:

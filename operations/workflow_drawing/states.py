@@ -18,6 +18,15 @@ Kind = Literal["start", "next", "choice", "default", "catch", "end"]
 TYPES = ("Task", "Pass", "Choice", "Wait", "Succeed", "Fail", "Parallel", "Map")
 MAX_CONDITION = 46  # characters: two lines beside an arrow
 
+# JSONPath's operators, such as NumericGreaterThanEquals, without the type in front.
+_JSONPATH_OPERATORS = {
+    "Equals": "=",
+    "LessThan": "<",
+    "LessThanEquals": "≤",
+    "GreaterThan": ">",
+    "GreaterThanEquals": "≥",
+    "Matches": "matches",
+}
 _EXPRESSION = re.compile(r"^\{%\s*|\s*%\}$")
 _ABBREVIATIONS = (
     (r"\$states\.context\.State\.EnteredTime", "now"),
@@ -122,6 +131,9 @@ def read_definition(path: Path) -> Definition:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # neither JSON nor UTF-8
+        raise NotAStateMachineError(f"{path} is not JSON: {error}.") from error
+    try:
         machine = _machine(content)
         names = [name for inner, _ in _machines(machine) for name in inner.states]
         for name in names:
@@ -130,8 +142,7 @@ def read_definition(path: Path) -> Definition:
             if name in {START, END}:
                 raise NotAStateMachineError(f"the name {name!r} stands for an end of the execution: rename the state")
         comment = str(content.get("Comment", ""))
-    except (NotAStateMachineError, AttributeError, TypeError, ValueError) as error:
-        # ValueError: not JSON or not UTF-8; AttributeError, TypeError: a list where an object belongs, or the like.
+    except (NotAStateMachineError, AttributeError, TypeError, ValueError) as error:  # a list for an object, or the like
         raise NotAStateMachineError(f"{path} is not a valid state machine: {error}.") from error
     return Definition(path.name.removesuffix(".json").removesuffix(".asl"), comment, machine)
 
@@ -196,10 +207,26 @@ def _transitions(name: str, fields: Mapping[str, Any]) -> Iterator[Transition]:
 
 
 def full_condition(rule: Mapping[str, Any]) -> str:
-    """Return a rule's whole condition: its JSONata expression, or JSONPath's comparison as JSON."""
-    if "Condition" in rule:
-        return _EXPRESSION.sub("", str(rule["Condition"]))
-    return json.dumps({name: rule[name] for name in rule if name not in {"Next", "Comment", "Assign", "Output"}})
+    """Return a rule's whole condition: its JSONata expression, or JSONPath's comparison as an expression."""
+    return _EXPRESSION.sub("", str(rule["Condition"])) if "Condition" in rule else _jsonpath_condition(rule)
+
+
+def _jsonpath_condition(rule: Mapping[str, Any]) -> str:
+    for name in ("And", "Or"):
+        if name in rule:
+            return f" {name.lower()} ".join(map(_jsonpath_condition, rule[name]))
+    if "Not" in rule:
+        return f"not ({_jsonpath_condition(rule['Not'])})"
+    variable = str(rule.get("Variable", "")).removeprefix("$.")
+    for name, value in rule.items():
+        if name in {"Variable", "Next", "Comment", "Assign", "Output"}:
+            continue
+        if name.startswith("Is"):  # IsPresent, IsNull, IsString ...
+            return f"{variable} is {'' if value else 'not '}{name.removeprefix('Is').lower()}"
+        operator = re.sub("^(String|Numeric|Boolean|Timestamp)", "", name.removesuffix("Path"))
+        operand = str(value).removeprefix("$.") if name.endswith("Path") else json.dumps(value)
+        return f"{variable} {_JSONPATH_OPERATORS.get(operator, operator)} {operand}"
+    return variable
 
 
 def short_condition(rule: Mapping[str, Any]) -> str:

@@ -46,6 +46,13 @@ def test_definition_and_out_are_used(tmp_path):
     assert "Classify Every Picture" in (tmp_path / "a" / "b.svg").read_text()
 
 
+def test_unwritable_picture_is_named(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "x.svg"
+    assert draw_workflow.main(["--out", str(out)]) == 1
+    assert f"{out} cannot be written: " in capsys.readouterr().err
+
+
 def test_execution_is_drawn_and_its_steps_are_printed(tmp_path, capsys, stepfunctions):
     stub_execution(stepfunctions)
     assert draw_workflow.main(["--execution", ARN]) == 0

@@ -63,6 +63,7 @@ def test_timestamps_are_datetimes_inside_and_seconds_outside():
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     parsed = request("ListEndpoints", CreationTimeAfter=moment.timestamp())
     assert parsed == {"CreationTimeAfter": moment}
+    assert request("ListEndpoints", CreationTimeAfter="2026-01-02T03:04:05") == parsed
     endpoint = {
         "EndpointName": "e",
         "EndpointArn": "arn:aws:sagemaker:us-east-1:000000000000:endpoint/e",

@@ -91,9 +91,7 @@ def test_file_too_large_is_one_damaged_line_and_not_read(tmp_path, monkeypatch):
     assert found.damaged == Counter({"file too large": 1})
     [damaged] = found.damaged_lines
     assert damaged.file.endswith("-b.jsonl")
-    assert (
-        damaged.detail == f"{len(good) + 1:,} bytes, and at most {len(good):,} are read: split it with `split -C 32M`"
-    )
+    assert damaged.detail.startswith(f"{len(good) + 1:,} bytes, and at most {len(good):,} are read: split")
     assert found.damaged_hours == Counter({BEGIN.timestamp(): 1})
 
 

@@ -218,6 +218,18 @@ def test_states_that_a_history_omits_are_neither_executed_nor_pale():
     assert inner == {"wf-arrow", "wf-label"}
 
 
+def test_child_of_a_distributed_map_is_drawn_inside_of_it():
+    counts = {
+        (START, "Classify Pictures"): 3,
+        ("Classify Pictures", "Count Outcomes"): 3,
+        ("Count Outcomes", END): 3,  # ended from outside
+    }
+    picture = Picture(draw(BATCH, counts=counts))
+    assert picture.texts.count("3") == 3
+    assert "wf-executed" in classes(picture.states["Count Outcomes"])
+    assert classes(picture.states["Take Input"]) == {"wf-state", "wf-off"}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

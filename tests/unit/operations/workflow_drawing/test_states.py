@@ -115,7 +115,13 @@ def test_invalid_state_machine_is_refused(tmp_path, content, message):
         ({"Condition": "{% $not($exists($states.input.earlier)) %}"}, "no earlier"),
         ({"Condition": "{% true %}"}, "otherwise"),
         ({"Condition": "{% $x = 1 %}", "Comment": "it is one"}, "it is one"),
-        ({"Variable": "$.n", "IsNull": True}, '{"Variable": "$.n", "IsNull": true}'),
+        ({"Variable": "$.n", "NumericGreaterThanEquals": 3}, "n ≥ 3"),
+        ({"Variable": "$.n", "StringEqualsPath": "$.m"}, "n = m"),
+        ({"Not": {"Variable": "$.n", "IsPresent": False}}, "not (n is not present)"),
+        (
+            {"Or": [{"Variable": "$.n", "IsNull": True}, {"Variable": "$.m", "IsString": True}]},
+            "n is null or m is string",
+        ),
     ],
 )
 def test_condition_is_abbreviated(rule, label):
