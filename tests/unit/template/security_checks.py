@@ -70,8 +70,6 @@ UNCONDITIONAL_SERVICES = {
     ),
 }
 
-MAX_RETRIES = 12  # of one state and error; with the pauses in the ASL that is 7 minutes
-
 
 def of_type(template: Template, kind: str) -> dict[str, dict[str, Any]]:
     """Return the properties of each resource of a type, by logical id."""
@@ -117,15 +115,6 @@ def trusts(template: Template) -> Iterator[tuple[str, Statement]]:
 def allowed(template: Template) -> Iterator[tuple[str, Statement]]:
     """Yield each statement that grants something."""
     return ((n, s) for n, s in statements(template) if s["Effect"] == "Allow")
-
-
-def all_states(definition: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each state of a definition by name, those inside Map and Parallel too."""
-    for name, state in definition["States"].items():
-        yield name, state
-        inner = [state[k] for k in ("ItemProcessor", "Iterator") if k in state]
-        for branch in inner + state.get("Branches", []):
-            yield from all_states(branch)
 
 
 def wildcard_actions(template: Template) -> list[str]:
@@ -256,22 +245,6 @@ def resources_without_own_encryption(template: Template) -> list[str]:
     for name, topic in of_type(template, "AWS::SNS::Topic").items():
         if topic.get("KmsMasterKeyId") not in keys:  # with AWS's own key neither alarms nor rules could publish
             found.append(f"{name} is not encrypted with a key of the stack")
-    return found
-
-
-def unbounded_states(definition: dict[str, Any]) -> list[str]:
-    """Maps without MaxConcurrency, tasks without TimeoutSeconds, and retries without bounds."""
-    found = []
-    for name, state in all_states(definition):
-        if state["Type"] == "Map" and not 0 < state.get("MaxConcurrency", 0) <= 1000:
-            found.append(f"{name} has no MaxConcurrency")
-        if state["Type"] == "Task" and not state.get("TimeoutSeconds"):
-            found.append(f"{name} has no TimeoutSeconds")
-        for rule in state.get("Retry", []):
-            if not 0 < rule.get("MaxAttempts", 0) <= MAX_RETRIES:
-                found.append(f"{name} retries {rule['ErrorEquals']} {rule.get('MaxAttempts')} times")
-            if not rule.get("MaxDelaySeconds"):
-                found.append(f"{name} retries {rule['ErrorEquals']} without MaxDelaySeconds")
     return found
 
 

@@ -192,6 +192,7 @@ def test_batch_concurrency_stays_below_the_functions_limit():
     )
     at_once = outer["MaxConcurrency"] * inner["MaxConcurrency"]
     assert outer["ItemBatcher"]["MaxItemsPerBatch"] == inner["MaxConcurrency"]
+    assert min(outer["MaxConcurrency"], inner["MaxConcurrency"]) > 0  # 0 is no bound
     assert at_once < TEMPLATE["Parameters"]["FunctionConcurrency"]["Default"]
     # An inline Map runs at most 40 at once:
     # https://docs.aws.amazon.com/step-functions/latest/dg/state-map-inline.html

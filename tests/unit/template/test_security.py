@@ -22,13 +22,10 @@ from tests.unit.template.security_checks import (
     missing_tls_policies,
     of_type,
     resources_without_own_encryption,
-    unbounded_states,
     untrusted_principals,
     wildcard_actions,
     wildcard_resources,
 )
-
-DEFINITIONS = {path.name: json.loads(path.read_text()) for path in (ROOT / "statemachine").glob("*.asl.json")}
 
 
 def transformed(template: Template) -> Template:
@@ -175,38 +172,6 @@ def test_sam_transform_leaves_plain_cloudformation_resources():
     assert len(of_type(TEMPLATE, "AWS::Lambda::Function")) == 3
     assert len(of_type(TEMPLATE, "AWS::StepFunctions::StateMachine")) == 3
     assert not [r for r in TEMPLATE["Resources"].values() if "Serverless" in r["Type"]]
-
-
-@pytest.mark.parity("states-retry", "states-task-timeout")
-@pytest.mark.parametrize("name", DEFINITIONS)
-def test_state_machine_bounds_every_map_task_and_retry(name):
-    assert unbounded_states(DEFINITIONS[name]) == []
-
-
-TASK: dict[str, Any] = {"Type": "Task", "TimeoutSeconds": 5}
-RETRY = {"ErrorEquals": ["X"], "MaxAttempts": 3, "MaxDelaySeconds": 60}
-
-
-@pytest.mark.parametrize(
-    ("state", "expected"),
-    [
-        ({"Type": "Map"}, "MaxConcurrency"),
-        ({"Type": "Map", "MaxConcurrency": 0}, "MaxConcurrency"),
-        ({"Type": "Task"}, "TimeoutSeconds"),
-        (TASK | {"Retry": [{"ErrorEquals": ["X"], "MaxDelaySeconds": 60}]}, "None times"),
-        (TASK | {"Retry": [RETRY | {"MaxAttempts": 99}]}, "99 times"),
-        (TASK | {"Retry": [RETRY | {"MaxDelaySeconds": 0}]}, "MaxDelaySeconds"),
-    ],
-    ids=["Map", "Map of 0", "no timeout", "default retries", "many retries", "long pauses"],
-)
-@pytest.mark.parametrize("wrap", [False, True], ids=["top", "inside a Map"])
-def test_state_without_a_bound_is_reported(state, expected, wrap):
-    definition: dict[str, Any] = {"States": {"S": state}}
-    if wrap:
-        definition = {"States": {"Outer": {"Type": "Map", "MaxConcurrency": 1, "ItemProcessor": definition}}}
-    [finding] = unbounded_states(definition)
-    assert finding.startswith("S ")
-    assert expected in finding
 
 
 def test_every_checkov_suppression_stands_beside_its_resource_with_a_reason():
