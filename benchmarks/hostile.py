@@ -5,6 +5,7 @@ in a process of its own, so that time and memory belong to one case.
 """
 
 import argparse
+import platform
 import sys
 from collections import Counter
 from pathlib import Path
@@ -71,7 +72,7 @@ def measure(console: Console) -> dict[str, Any]:
         "not_as_stated": unexpected,
         "function_memory_size_mib": memory_settings()["SerializeImageDataFunction"],
         **found,
-        "machine": machine(),
+        "machine": f"{machine()}, Python {platform.python_version()}",
     }
 
 

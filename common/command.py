@@ -1,5 +1,6 @@
 """Run a command of the project: errors, Ctrl-C and exit status."""
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -35,3 +36,19 @@ def run_command(name: str, work: Callable[[], int | None], interrupted: str | Ca
         left = interrupted if isinstance(interrupted, str) else interrupted()
         print("; ".join(filter(None, (f"{name}: interrupted", left))), file=sys.stderr)
         return INTERRUPTED
+
+
+def interrupt_on_termination() -> None:
+    """Make SIGTERM and SIGHUP end the command as Ctrl-C does; a further one does not cut its clean-up short.
+
+    A signal that is ignored, as nohup ignores SIGHUP, stays ignored.
+    """
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+
+    def interrupt(*_: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        signal.signal(number, interrupt)

@@ -11,7 +11,6 @@ import math
 import os
 import platform
 import shutil
-import signal
 import statistics
 import sys
 import tarfile
@@ -29,7 +28,7 @@ from benchmarks.serving import report as reporting
 from benchmarks.serving.subjects import Subject, SubjectError, measure
 from common import settings
 from common.arguments import positive_integer
-from common.command import run_command
+from common.command import interrupt_on_termination, run_command
 from common.parallel import usable_cores
 from common.progress import progress_bar
 from common.reports import write_json
@@ -50,9 +49,7 @@ TOLERANCE = 1e-4  # of probabilities: the order of sums depends on the pictures 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print the tables and write the report; return the exit status."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
-            signal.signal(number, signal.default_int_handler)  # as Ctrl-C: the servers have their own sessions
+    interrupt_on_termination()  # the servers have their own sessions
     return run_command("serving", lambda: run(parse_arguments(argv), make_console()), "no report was written")
 
 

@@ -149,6 +149,8 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, picture: bytes, log: Pa
             return
         except (OSError, SubjectError, ValueError) as error:
             reason = str(error)
+        if process.poll() is not None:
+            reason = f"it ended with status {process.returncode}"
         if process.poll() is not None or time.monotonic() > deadline:
             end = log.read_text(errors="replace")[-_LOG_CHARACTERS:]
             raise ContainerServerError(f"does not come up: {reason}\n{end}")

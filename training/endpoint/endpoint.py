@@ -164,7 +164,7 @@ def wait_in_service(
     Raises EndpointFailedError, EndpointRolledBackError or DataCaptureOffError.
     """
     found = settle(sagemaker, name, console=console, sleep=sleep) or {}
-    status, reason = found.get("EndpointStatus", "Deleted"), found.get("FailureReason", "no reason given")
+    status, reason = found.get("EndpointStatus", "Deleted"), found.get("FailureReason") or "no reason given"
     log = f"Its log: sam logs --cw-log-group {LOG_GROUP_PREFIX}/{name} --start-time '1 day ago'"
     if status != "InService":
         raise EndpointFailedError(

@@ -154,9 +154,7 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise MissingModelError(
-            f"{path} does not exist: name a model.tar.gz, a model folder, or a monitor.json."
-        ) from error
+        raise MissingModelError(f"{path} does not exist: name a model.tar.gz or a model folder.") from error
     except OSError as error:
         raise ModelArtifactError(f"{path} cannot be read: {error.strerror}") from error
 

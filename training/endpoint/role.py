@@ -73,11 +73,9 @@ def execution_policy(bucket: str, partition: str) -> dict[str, Any]:
                 ],
                 "Resource": f"{arn}:logs:*:*:log-group:/aws/sagemaker/*",
             },
-            {  # neither action has a resource level
-                "Effect": "Allow",
-                "Action": ["cloudwatch:PutMetricData", "ecr:GetAuthorizationToken"],
-                "Resource": "*",
-            },
+            # Neither action has a resource level. One statement each: another policy would be an update of every role.
+            {"Effect": "Allow", "Action": "cloudwatch:PutMetricData", "Resource": "*"},
+            {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
             {  # AWS's PyTorch images, which live in AWS's own accounts
                 "Effect": "Allow",
                 "Action": [

@@ -224,8 +224,9 @@ class MetricLog:
 def _result(found: dict[str, Any]) -> TrainingResult:
     job, status = found["TrainingJobName"], found["TrainingJobStatus"]
     if status != "Completed":
+        reason = found.get("FailureReason") or found.get("SecondaryStatus") or "no reason given"
         message = (
-            f"Training job {job} ended as {status}: {found.get('FailureReason', found.get('SecondaryStatus'))}\n"
+            f"Training job {job} ended as {status}: {reason}\n"
             f"Its log: sam logs --cw-log-group {LOG_GROUP} --start-time '1 day ago'"
             f" --region {found['TrainingJobArn'].split(':')[3]} | grep {job}/"
         )

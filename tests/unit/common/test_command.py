@@ -1,13 +1,14 @@
 """Every command ends the same way: its message, its exit status, and no traceback."""
 
 import importlib
+import signal
 from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import ClientError, NoRegionError
 
 from common import settings
-from common.command import run_command
+from common.command import interrupt_on_termination, run_command
 from common.errors import ExpectedError
 
 DENIED = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ListBuckets")
@@ -62,6 +63,20 @@ def test_missing_module_of_the_project_keeps_its_traceback():
 def test_ctrl_c_states_what_is_left_and_returns_130(interrupted, message, capsys):
     assert run_command("evaluate", Mock(side_effect=KeyboardInterrupt), interrupted) == 130
     assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_termination_interrupts_once(number):
+    former = {each: signal.signal(each, signal.SIG_DFL) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        interrupt_on_termination()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGHUP)
+    finally:
+        for each, handler in former.items():
+            signal.signal(each, handler)
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,8 @@ def test_error_of_every_upload_ends_the_run(error, advice):
     assert (arrivals[1].upload_error, arrivals[1].version_id) == (None, None)
 
 
-def test_interrupt_lets_uploads_under_way_end_and_says_so(monkeypatch):
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, KeyError])
+def test_exception_of_the_tick_lets_uploads_under_way_end_and_says_so(monkeypatch, error):
     under_way, announced = Event(), Event()
     printed: list[str] = []
 
@@ -113,17 +114,19 @@ def test_interrupt_lets_uploads_under_way_end_and_says_so(monkeypatch):
 
     def interrupt() -> None:
         if under_way.is_set():
-            raise KeyboardInterrupt
+            raise error
 
     def announce(text: str, **_: Any) -> None:
         printed.append(text)
         announced.set()
 
     monkeypatch.setattr(uploading, "print", announce, raising=False)
-    one = picture("a")
-    with pytest.raises(KeyboardInterrupt):
-        send([one, picture("b", LATER_S)], SlowS3(), interrupt)
-    assert one.version_id
+    one, two = picture("a"), picture("b", LATER_S)
+    sender = Sender(SlowS3(), "b")
+    with pytest.raises(error):
+        sender.send([one, two], interrupt)
+    assert sender.stop.is_set()
+    assert (one.version_id is None, two.version_id) == (False, None)
     assert printed == ["Interrupted: the uploads under way end first."]
 
 
