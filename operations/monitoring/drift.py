@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from operations.monitoring import verdicts
+from operations.monitoring import verdict_text
 from operations.monitoring.feature_drift import ALPHA, FEATURES, FeatureDrift, compare_feature
 from operations.monitoring.sample import Sample
 from operations.monitoring.two_samples import holm, sensitivity
@@ -68,8 +68,8 @@ def compare(baseline: Sample, observed: Sample, *, seed: int = 0) -> Drift:
     detectable = max(MIN_EFFECT, *effects) if effects else None
     return Drift(
         drifted=any(feature.drifted for feature in features),
-        verdict=verdicts.overall(features, detectable, baseline.source),
-        notes=verdicts.notes(features, detectable),
+        verdict=verdict_text.overall(features, detectable, baseline.source),
+        notes=verdict_text.notes(features, detectable),
         features=features,
         sensitivity=detectable,
         baseline=baseline.source,
@@ -87,5 +87,5 @@ def _decide(features: Sequence[FeatureDrift], source: str) -> list[FeatureDrift]
         p = None if feature.p is None else next(adjusted)
         drifted = p is not None and p < ALPHA and feature.effect >= MIN_EFFECT
         tested = replace(feature, adjusted_p=p, drifted=drifted)
-        decided.append(replace(tested, verdict=verdicts.sentence(tested, source)))
+        decided.append(replace(tested, verdict=verdict_text.sentence(tested, source)))
     return decided
