@@ -1,11 +1,13 @@
 """The deploy command: the recommended threshold, and never a lower one by default."""
 
+from unittest.mock import Mock
+
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from common import settings
 from tests.unit.aws_stubs import StubbedSession, client_error
-from tests.unit.training.model_archives import MODEL_DATA, body, held_out, model_archive
+from tests.unit.training.model_archives import MODEL_DATA
 from training.container.picture_model.calibration import Recommendation
 from training.endpoint import deployment
 from training.endpoint.deployment import (
@@ -92,14 +94,6 @@ def test_deploy_command_on_the_laptop_names_its_part_of_samconfig(monkeypatch):
     )
 
 
-def test_recommend_reads_the_model():
-    session = StubbedSession()
-    session.stub("s3").add_response("get_object", body(model_archive(held_out(400))))
-    found, _, missing = recommend(session, None, MODEL_DATA)
-    assert found
-    assert (found.threshold, found.met, missing) == (0.6, True, "")
-
-
 @pytest.mark.parametrize(
     "error",
     [
@@ -109,8 +103,5 @@ def test_recommend_reads_the_model():
     ],
 )
 def test_recommend_without_readable_model_returns_the_reason(monkeypatch, error):
-    def fail(*_):
-        raise error
-
-    monkeypatch.setattr(deployment, "read_model_artifact", fail)
+    monkeypatch.setattr(deployment, "read_model_artifact", Mock(side_effect=error))
     assert recommend(StubbedSession(), None, MODEL_DATA) == (None, None, str(error))
