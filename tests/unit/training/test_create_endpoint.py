@@ -14,7 +14,7 @@ from common.account import BucketUnreachableError, Caller
 from common.settings import project
 from common.waiting import WaitTimeoutError
 from tests.unit.aws_stubs import ACCOUNT, REGION, Body, StubbedSession, allow_unused_responses, client_error
-from tests.unit.training.sagemaker_answers import arn, described_config, described_endpoint
+from tests.unit.training.sagemaker_answers import add_tags, described_config, described_endpoint
 from training import create_endpoint
 from training.container.picture_model.calibration import recommend_threshold
 from training.create_endpoint import (
@@ -71,7 +71,7 @@ def add_endpoint(session, *, status="", tags=(TAG,), instance_type="ml.m5.large"
         stub.add_client_error("describe_endpoint", "ValidationException", "Could not find it")
         return
     stub.add_response("describe_endpoint", described_endpoint("e", status))
-    stub.add_response("list_tags", {"Tags": list(tags)}, {"ResourceArn": arn("endpoint", "e")})
+    add_tags(stub, "endpoint", "e", tags=tags)
     if status == "InService":
         config = described_config("c", [{"VariantName": "v", "InstanceType": instance_type}])
         stub.add_response("describe_endpoint_config", config, {"EndpointConfigName": "c"})
