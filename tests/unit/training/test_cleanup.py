@@ -49,12 +49,6 @@ LABEL = f"review-labels/{64 * 'a'}/null.json"
 TAG = project().tag
 
 
-def scope(**more):
-    names = {"endpoint": NAME, "bucket": BUCKET, "stack": "stack", "keep_labels": KEEP_LABELS}
-    names |= more
-    return Scope(account=ACCOUNT, region=REGION, **names)
-
-
 def versions(*keys, markers=()):
     return {
         "Versions": [{"Key": key, "VersionId": "1"} for key in keys],
@@ -357,7 +351,8 @@ def test_connection_error_of_endpoint_lists_does_not_stop_the_cleanup(run, monke
 
 def look(session, endpoint_is_ours=True, **more):
     """Return the pairs of kind and name found, and the reasons of what is kept by name."""
-    found = find_leftovers(session, scope(**more), endpoint_is_ours)
+    names = {"endpoint": NAME, "bucket": BUCKET, "stack": "stack", "keep_labels": KEEP_LABELS} | more
+    found = find_leftovers(session, Scope(account=ACCOUNT, region=REGION, **names), endpoint_is_ours)
     assert found.unseen == []
     pairs = [(item.kind, item.name) for item in found.leftovers]
     return pairs, {kept.name: kept.reason for kept in found.kept}

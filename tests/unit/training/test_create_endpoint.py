@@ -341,18 +341,11 @@ def create(monkeypatch, console):
         }
         for name, step in steps.items():
             monkeypatch.setattr(create_endpoint, name, step)
-        add_picture(session)
+        picture = {"Bucket": settings.default_bucket(ACCOUNT, REGION), "Key": "staged/test/bicycle/a.png"}
+        session.stub("s3").add_response("get_object", {"Body": Body(b"PNG")}, picture)
         create_endpoint.create(parse_arguments(["--endpoint", "e", *argv]), console)
 
     return run
-
-
-def add_picture(session):
-    expected = {
-        "Bucket": settings.default_bucket(ACCOUNT, REGION),
-        "Key": "staged/test/bicycle/a.png",
-    }
-    session.stub("s3").add_response("get_object", {"Body": Body(b"PNG")}, expected)
 
 
 refuse = Mock(side_effect=SmokeTestError("Endpoint e is in service but answered nonsense"))

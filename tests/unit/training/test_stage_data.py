@@ -196,14 +196,8 @@ def test_second_run_with_another_source_replaces_the_first(archive, out):
 def test_ctrl_c_among_the_pictures_keeps_the_previous_result(archive, out, monkeypatch):
     stage(archive, out)
     content = files(out)
-    pictures = iter(range(5))
 
-    def interrupt(*_):
-        if next(pictures, None) is None:
-            raise KeyboardInterrupt
-        return b"png"
-
-    monkeypatch.setattr(stage_data, "_png", interrupt)
+    monkeypatch.setattr(stage_data, "_png", Mock(side_effect=[*[b"png"] * 5, KeyboardInterrupt]))
     assert stage("synthetic", out, "--count", "10") == 130
     assert {p: c for p, c in files(out).items() if not p.startswith(INCOMING)} == content
 

@@ -171,18 +171,13 @@ def test_failed_write_leaves_the_old_model_whole(staged, trained, tmp_path, monk
         "--preset=slow",
     ],
 )
-def test_argument_out_of_range_is_named(argument, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        train.main(["--model-dir", "model", argument])
-    assert stopped.value.code == 2
-    assert argument.partition("=")[0] in capsys.readouterr().err
+def test_argument_out_of_range_is_named(argument, usage_error):
+    assert argument.partition("=")[0] in usage_error(train.main, ["--model-dir", "model", argument])
 
 
-def test_parse_arguments_without_model_folder_fails(monkeypatch, capsys):
+def test_parse_arguments_without_model_folder_fails(monkeypatch, usage_error):
     monkeypatch.delenv("SM_MODEL_DIR", raising=False)
-    with pytest.raises(SystemExit):
-        train.main([])
-    assert "--model-dir" in capsys.readouterr().err
+    assert "--model-dir" in usage_error(train.main, [])
 
 
 @pytest.mark.parity("training-container")

@@ -67,24 +67,22 @@ def test_threshold_words_state_the_source():
     )
 
 
-def test_deploy_command_for_samconfig_values_has_no_overrides():
-    assert deploy_command(deploy_parameters("a", None)) == "sam build && sam deploy"
-    same = recommended(0.9, met=True)
-    assert deploy_command(deploy_parameters("a", same)) == "sam build && sam deploy"
-
-
 @pytest.mark.parametrize(
     ("endpoint", "recommendation", "overrides"),
     [
-        ("mine", None, "EndpointName=mine ConfidenceThreshold=0.90"),
-        ("a", recommended(0.8123, met=True), "EndpointName=a ConfidenceThreshold=0.8123"),
+        ("a", None, ""),
+        ("a", recommended(0.9, met=True), ""),
+        ("mine", None, " --parameter-overrides EndpointName=mine ConfidenceThreshold=0.90 'ClassNames=a b'"),
+        (
+            "a",
+            recommended(0.8123, met=True),
+            " --parameter-overrides EndpointName=a ConfidenceThreshold=0.8123 'ClassNames=a b'",
+        ),
     ],
-    ids=["another endpoint", "recommended threshold"],
+    ids=["samconfig", "same threshold", "another endpoint", "recommended threshold"],
 )
-def test_deploy_command_with_a_changed_value_has_all_parameters(endpoint, recommendation, overrides):
-    assert deploy_command(deploy_parameters(endpoint, recommendation)) == (
-        f"sam build && sam deploy --parameter-overrides {overrides} 'ClassNames=a b'"
-    )
+def test_deploy_command_overrides_all_parameters_if_one_differs(endpoint, recommendation, overrides):
+    assert deploy_command(deploy_parameters(endpoint, recommendation)) == f"sam build && sam deploy{overrides}"
 
 
 def test_deploy_command_on_the_laptop_names_its_part_of_samconfig(monkeypatch):
