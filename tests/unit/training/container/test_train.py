@@ -118,10 +118,8 @@ def test_read_channels_with_unreadable_picture_names_the_file(tmp_path, content,
 
 def test_training_with_bad_data_prints_one_line_and_writes_no_model(tmp_path, capsys):
     small(tmp_path / "train", a=1)
-    status = train.main(
-        ["--train", f"{tmp_path}/train", "--validation", f"{tmp_path}/train", "--model-dir", f"{tmp_path}/model"]
-    )
-    assert status == 1
+    small(tmp_path / "validation", a=1)
+    assert run(tmp_path, tmp_path / "model") == 1
     errors = capsys.readouterr().err
     assert errors.startswith("train.py: ClassFolderError: ")
     assert errors.count("\n") == 1
