@@ -254,9 +254,7 @@ def test_cleanup_without_consent_deletes_nothing(run, monkeypatch, options, expe
 
 @pytest.mark.parametrize("answer", ["", "n", "yess"])
 def test_confirm_with_any_answer_but_yes_fails(monkeypatch, answer):
-    terminal = io.StringIO()
-    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("sys.stdin", Mock(isatty=lambda: True))
     monkeypatch.setattr("builtins.input", lambda _: answer)
     with pytest.raises(NotConfirmedError, match="Nothing was deleted"):
         confirm(3)

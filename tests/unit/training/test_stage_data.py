@@ -77,10 +77,7 @@ def session(monkeypatch):
 
 @pytest.fixture
 def no_download(monkeypatch):
-    def fail(*_):
-        raise AssertionError("the download began")
-
-    monkeypatch.setattr(stage_data, "download", fail)
+    monkeypatch.setattr(stage_data, "download", Mock(side_effect=AssertionError("the download began")))
 
 
 @pytest.mark.parametrize(

@@ -29,12 +29,6 @@ def png(info: PngInfo | None = None) -> bytes:
     return encode(draw_picture("bicycle", 0, (32, 32), 0), pnginfo=info)
 
 
-def saying(text: str) -> PngInfo:
-    info = PngInfo()
-    info.add_text(KEYWORD, text)
-    return info
-
-
 def test_read_original_returns_the_written_values_or_none():
     assert read_original(png(ORIGINAL.png_text())) == ORIGINAL
     assert read_original(png()) is None
@@ -59,7 +53,9 @@ def test_read_original_returns_the_written_values_or_none():
     ],
 )
 def test_read_original_with_invalid_text_fails(text, tmp_path):
-    data = png(saying(text))
+    info = PngInfo()
+    info.add_text(KEYWORD, text)
+    data = png(info)
     with pytest.raises(OriginalFileError, match="which staging does not write: stage it again"):
         read_original(data)
     (tmp_path / "car").mkdir()
