@@ -125,6 +125,7 @@ def test_archive_source_with_missing_file_or_member_fails(tmp_path: Path):
         ("test", python2_pickle({"data": noise(1), "fine_labels": [0], "filenames": [1]}), "not a list of texts"),
         ("test", python2_pickle({"data": noise(1), "fine_labels": [0], "filenames": 1}), "not a list of texts"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "pickle",
 )
 def test_archive_with_an_unusable_member_fails(tmp_path: Path, member, content, message):
     path = write_archive(tmp_path / "a.tar.gz", members() | {member: content})
