@@ -1,7 +1,11 @@
 """Answers of SageMaker, as its API describes endpoints, training jobs, configurations and models."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from botocore.stub import Stubber
+
+from common.settings import project
 from tests.unit.aws_stubs import ACCOUNT, REGION
 
 WHEN = "2026-01-01T00:00:00Z"
@@ -10,6 +14,12 @@ WHEN = "2026-01-01T00:00:00Z"
 def arn(kind: str, name: str) -> str:
     """Return the ARN of a SageMaker resource."""
     return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
+
+
+def add_tags(sagemaker: Stubber, kind: str, *names: str, tags: Iterable[dict[str, str]] = (project().tag,)) -> None:
+    """Let list_tags answer these tags for each of the resources."""
+    for name in names:
+        sagemaker.add_response("list_tags", {"Tags": list(tags)}, {"ResourceArn": arn(kind, name)})
 
 
 def described_endpoint(name: str, status: str, config: str = "c", **more: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -11,6 +12,7 @@ from common.settings import default_bucket, project
 from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stack_response, stubbed
 from tests.unit.training.sagemaker_answers import (
     WHEN,
+    add_tags,
     arn,
     config_summary,
     described_endpoint,
@@ -47,12 +49,6 @@ LABEL = f"review-labels/{64 * 'a'}/null.json"
 TAG = project().tag
 
 
-def scope(**more):
-    names = {"endpoint": NAME, "bucket": BUCKET, "stack": "stack", "keep_labels": KEEP_LABELS}
-    names |= more
-    return Scope(account=ACCOUNT, region=REGION, **names)
-
-
 def versions(*keys, markers=()):
     return {
         "Versions": [{"Key": key, "VersionId": "1"} for key in keys],
@@ -63,10 +59,8 @@ def versions(*keys, markers=()):
 
 def add_endpoints(sagemaker, *others, jobs=(), configs=()):
     """Add the endpoint, one of another project, and the project's other endpoints, jobs and configurations."""
-    add, summary = (
-        sagemaker.add_response,
-        {"EndpointStatus": "InService", "CreationTime": WHEN, "LastModifiedTime": WHEN},
-    )
+    add = sagemaker.add_response
+    summary = {"EndpointStatus": "InService", "CreationTime": WHEN, "LastModifiedTime": WHEN}
     names = (NAME, "foreign", *others)
     endpoints = [{"EndpointName": name, "EndpointArn": arn("endpoint", name), **summary} for name in names]
     add("list_endpoints", {"Endpoints": endpoints}, {})
@@ -77,11 +71,6 @@ def add_endpoints(sagemaker, *others, jobs=(), configs=()):
     add("list_endpoint_configs", {"EndpointConfigs": [config_summary(name) for name in (MADE, *configs)]}, {})
     add_tags(sagemaker, "training-job", *jobs)
     add_tags(sagemaker, "endpoint-config", *configs)
-
-
-def add_tags(sagemaker, kind, *names, tags=(TAG,)):
-    for name in names:
-        sagemaker.add_response("list_tags", {"Tags": list(tags)}, {"ResourceArn": arn(kind, name)})
 
 
 def add_endpoint(sagemaker, tags=(TAG,)):
@@ -265,9 +254,7 @@ def test_cleanup_without_consent_deletes_nothing(run, monkeypatch, options, expe
 
 @pytest.mark.parametrize("answer", ["", "n", "yess"])
 def test_confirm_with_any_answer_but_yes_fails(monkeypatch, answer):
-    terminal = io.StringIO()
-    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("sys.stdin", Mock(isatty=lambda: True))
     monkeypatch.setattr("builtins.input", lambda _: answer)
     with pytest.raises(NotConfirmedError, match="Nothing was deleted"):
         confirm(3)
@@ -348,9 +335,7 @@ def test_denied_lists_do_not_stop_the_cleanup(run):
 
 
 def test_connection_error_of_endpoint_lists_does_not_stop_the_cleanup(run, monkeypatch):
-    def fail(*_):
-        raise EndpointConnectionError(endpoint_url="https://sagemaker")
-
+    fail = Mock(side_effect=EndpointConnectionError(endpoint_url="https://sagemaker"))
     monkeypatch.setattr(cleanup, "other_endpoints", fail)
     monkeypatch.setattr(cleanup, "owns_endpoint", fail)
     monkeypatch.setattr(cleanup, "find_leftovers", lambda *_: Found())
@@ -364,7 +349,8 @@ def test_connection_error_of_endpoint_lists_does_not_stop_the_cleanup(run, monke
 
 def look(session, endpoint_is_ours=True, **more):
     """Return the pairs of kind and name found, and the reasons of what is kept by name."""
-    found = find_leftovers(session, scope(**more), endpoint_is_ours)
+    names = {"endpoint": NAME, "bucket": BUCKET, "stack": "stack", "keep_labels": KEEP_LABELS} | more
+    found = find_leftovers(session, Scope(account=ACCOUNT, region=REGION, **names), endpoint_is_ours)
     assert found.unseen == []
     pairs = [(item.kind, item.name) for item in found.leftovers]
     return pairs, {kept.name: kept.reason for kept in found.kept}
@@ -446,18 +432,19 @@ def test_log_group_of_unknown_owner_is_kept():
 
 
 @pytest.mark.parametrize(
-    ("stack", "reason"),
+    ("service", "add", "options", "kept"),
     [
-        ({"serves": "experiment-2"}, "serves the endpoint experiment-2"),
-        ({"tags": ()}, "not made by this project"),
+        ("cloudformation", add_stack, {"serves": "experiment-2"}, {"stack": "serves the endpoint experiment-2"}),
+        ("cloudformation", add_stack, {"tags": ()}, {"stack": "not made by this project"}),
+        ("iam", add_role, {"tags": ()}, {role_name(REGION): "not made by this project"}),
     ],
+    ids=["stack of another endpoint", "stack without the tag", "role without the tag"],
 )
-def test_stack_of_another_endpoint_or_project_keeps_its_objects(stack, reason):
+def test_stack_or_role_of_another_endpoint_or_project_is_kept(service, add, options, kept):
     session = StubbedSession()
-    add_nothing(session, but="cloudformation")
-    add_stack(session, **stack)
-    pairs, kept = look(session)
-    assert (pairs, kept) == ([], {"stack": reason})
+    add_nothing(session, but=service)
+    add(session, **options)
+    assert look(session) == ([], kept)
 
 
 @pytest.mark.parametrize(
@@ -497,20 +484,6 @@ def test_training_bucket_keeps_protected_objects(bucket, options, prefixes, expe
     assert kept == expected
 
 
-@pytest.mark.parity("s3-delete")
-def test_deletion_of_labels_keeps_other_objects_below_their_prefix():
-    session = StubbedSession()
-    stub = session.stub("s3")
-    stub.add_response(
-        "list_object_versions",
-        versions(LABEL, "review-labels/somebody-elses.json", markers=["review-labels/x/1.json"]),
-        {"Bucket": "shared", "Prefix": "review-labels/"},
-    )
-    label = {"Objects": [{"Key": LABEL, "VersionId": "1"}], "Quiet": True}
-    stub.add_response("delete_objects", {}, {"Bucket": "shared", "Delete": label})
-    assert delete(session, Leftover("objects", "shared/review-labels/")) == []
-
-
 @pytest.mark.parametrize(
     ("options", "bucket", "texts"),
     [
@@ -531,13 +504,6 @@ def test_cleanup_keeps_labels_without_the_option(run, options, bucket, texts):
     assert status == 0
     assert all(text in shown for text in texts)
     assert ("kept" in shown) is bool(texts)
-
-
-def test_role_without_the_tag_is_kept():
-    session = StubbedSession()
-    add_nothing(session, but="iam")
-    add_role(session, tags=())
-    assert look(session) == ([], {role_name(REGION): "not made by this project"})
 
 
 def test_bucket_and_role_of_another_endpoint_are_kept(run):
@@ -584,13 +550,25 @@ def test_running_training_job_is_stopped_before_it_is_deleted():
 
 
 @pytest.mark.parity("s3-delete")
-def test_versions_and_delete_markers_are_deleted_in_one_call():
+@pytest.mark.parametrize(
+    ("prefix", "listed", "deleted"),
+    [
+        ("", versions("x", markers=["y"]), [("x", "1"), ("y", "2")]),
+        (
+            "review-labels/",
+            versions(LABEL, "review-labels/somebody-elses.json", markers=["review-labels/x/1.json"]),
+            [(LABEL, "1")],
+        ),
+    ],
+    ids=["versions and markers", "only labels below their prefix"],
+)
+def test_objects_are_deleted_in_one_call(prefix, listed, deleted):
     session = StubbedSession()
     stub = session.stub("s3")
-    stub.add_response("list_object_versions", versions("x", markers=["y"]))
-    both = [{"Key": "x", "VersionId": "1"}, {"Key": "y", "VersionId": "2"}]
-    stub.add_response("delete_objects", {}, {"Bucket": "inbox", "Delete": {"Objects": both, "Quiet": True}})
-    assert delete(session, Leftover("objects", "inbox/")) == []
+    stub.add_response("list_object_versions", listed, {"Bucket": "shared", "Prefix": prefix})
+    objects = [{"Key": key, "VersionId": version} for key, version in deleted]
+    stub.add_response("delete_objects", {}, {"Bucket": "shared", "Delete": {"Objects": objects, "Quiet": True}})
+    assert delete(session, Leftover("objects", f"shared/{prefix}")) == []
 
 
 @pytest.mark.parity("s3-delete")

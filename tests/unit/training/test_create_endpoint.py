@@ -14,7 +14,7 @@ from common.account import BucketUnreachableError, Caller
 from common.settings import project
 from common.waiting import WaitTimeoutError
 from tests.unit.aws_stubs import ACCOUNT, REGION, Body, StubbedSession, allow_unused_responses, client_error
-from tests.unit.training.sagemaker_answers import arn, described_config, described_endpoint
+from tests.unit.training.sagemaker_answers import add_tags, described_config, described_endpoint
 from training import create_endpoint
 from training.container.picture_model.calibration import recommend_threshold
 from training.create_endpoint import (
@@ -71,7 +71,7 @@ def add_endpoint(session, *, status="", tags=(TAG,), instance_type="ml.m5.large"
         stub.add_client_error("describe_endpoint", "ValidationException", "Could not find it")
         return
     stub.add_response("describe_endpoint", described_endpoint("e", status))
-    stub.add_response("list_tags", {"Tags": list(tags)}, {"ResourceArn": arn("endpoint", "e")})
+    add_tags(stub, "endpoint", "e", tags=tags)
     if status == "InService":
         config = described_config("c", [{"VariantName": "v", "InstanceType": instance_type}])
         stub.add_response("describe_endpoint_config", config, {"EndpointConfigName": "c"})
@@ -114,21 +114,15 @@ def problems(caught):
     return [type(problem) for problem in caught.value.problems]
 
 
-@pytest.mark.parametrize("unreachable", [False, True])
-def test_preflight_reports_all_problems_at_once(console, monkeypatch, unreachable):
+@pytest.mark.parametrize(
+    "error",
+    [client_error("AccessDeniedException", "not you"), ReadTimeoutError(endpoint_url="https://sagemaker")],
+)
+def test_preflight_reports_all_problems_at_once(console, monkeypatch, error):
     session = StubbedSession()
     session.stub("s3").add_client_error("head_bucket", "404", http_status_code=404)
     session.stub("iam").add_client_error("get_role", "NoSuchEntity", http_status_code=404)
-    reason = "AccessDeniedException"
-    if unreachable:
-        reason = "Read timeout on endpoint URL"
-
-        def time_out(*_):
-            raise ReadTimeoutError(endpoint_url="https://sagemaker")
-
-        monkeypatch.setattr(create_endpoint, "find_endpoint", time_out)
-    else:
-        session.stub("sagemaker").add_client_error("describe_endpoint", reason)
+    monkeypatch.setattr(create_endpoint, "find_endpoint", Mock(side_effect=error))
     add_quotas(session, **{"ml.m5.large for endpoint usage": 0.0, "ml.m5.xlarge for training job usage": 0.0})
     with pytest.raises(PreflightError) as caught:
         check_before(session, parse_arguments(["--role", "Nobody"]), CALLER, "b", console)
@@ -139,7 +133,7 @@ def test_preflight_reports_all_problems_at_once(console, monkeypatch, unreachabl
         QuotaExceededError,
         QuotaExceededError,
     ]
-    assert reason in str(caught.value)
+    assert str(error) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 5
 
 
@@ -148,7 +142,11 @@ ONE_INSTANCE = {"ml.m5.large for endpoint usage": 1.0}
 
 @pytest.mark.parity("endpoint-update", "service-quotas")
 def test_preflight_of_an_update_needs_two_instances(check):
-    with pytest.raises(PreflightError, match=r'"ml.m5.large for endpoint usage" is 1, and 2 needed'):
+    with pytest.raises(
+        PreflightError,
+        match=r'"ml.m5.large for endpoint usage" is 1, and 2 needed.*console '
+        r"\(Amazon SageMaker, quota L-1\), or choose another type with --endpoint-instance",
+    ):
         check(endpoint={"status": "InService"}, quotas=ONE_INSTANCE)
 
 
@@ -178,13 +176,14 @@ def test_preflight_without_staged_data_fails(check):
     with pytest.raises(PreflightError) as caught:
         check(bucket={"manifest": False})
     assert problems(caught) == [StagedDataMissingError]
+    assert "no staged pictures at s3://b/staged/: run" in str(caught.value)
 
 
-def test_preflight_prints_counts_and_unknown_quotas(check, console):
-    check()
+def test_preflight_prints_counts_and_quotas(check, console):
+    check(quotas=ONE_INSTANCE)
     shown = console.file.getvalue()
     assert "1 training, 1 validation and 1 test pictures" in shown
-    assert "ml.m5.xlarge for training job usage: unknown" in shown
+    assert "ml.m5.large for endpoint usage: 1; ml.m5.xlarge for training job usage: unknown" in shown
 
 
 @pytest.mark.parity("service-quotas")
@@ -231,31 +230,20 @@ def test_invalid_endpoint_name_is_refused():
 
 @pytest.fixture
 def start_training(monkeypatch, console):
-    """Run train with these results of SageMaker, raised if exceptions; return the arguments that train passes on."""
+    """Run train with these results of SageMaker, raised if exceptions.
+
+    Return the arguments that start the job, and the seconds that train waits for it.
+    """
 
     def run(*argv, start="job", wait=None):
-        calls = {}
-
-        def answer(result):
-            if isinstance(result, BaseException):
-                raise result
-            return result
-
-        def start_job(_, **keywords):
-            calls.update(keywords)
-            return answer(start)
-
-        def wait_for_job(_, __, job, *, max_run_s, console):
-            calls["wait_s"] = max_run_s
-            return answer(wait)
-
+        start_job, wait_for_job = Mock(side_effect=[start]), Mock(side_effect=[wait])
         monkeypatch.setattr(create_endpoint, "start_training_job", start_job)
         monkeypatch.setattr(create_endpoint, "wait_for_training_job", wait_for_job)
         session = StubbedSession()
         if isinstance(wait, KeyboardInterrupt):
             session.stub("sagemaker").add_response("stop_training_job", {}, {"TrainingJobName": "job"})
         train(session, parse_arguments(["--endpoint", "e", *argv]), "b", ROLE, console)
-        return calls
+        return start_job.call_args.kwargs, wait_for_job.call_args.kwargs["max_run_s"]
 
     return run
 
@@ -291,8 +279,8 @@ GIVEN_CHECKPOINTS = "s3://b/checkpoints/e-20260102030405"
     ],
 )
 def test_train_passes_limits_and_checkpoints(start_training, argv, max_wait_s, checkpoints):
-    calls = start_training("--max-run", "60", *argv)
-    assert (calls["max_run_s"], calls["max_wait_s"], calls["wait_s"]) == (60, max_wait_s, max_wait_s or 60)
+    calls, wait_s = start_training("--max-run", "60", *argv)
+    assert (calls["max_run_s"], calls["max_wait_s"], wait_s) == (60, max_wait_s, max_wait_s or 60)
     assert re.fullmatch(checkpoints, calls["checkpoints"])
 
 
@@ -353,22 +341,14 @@ def create(monkeypatch, console):
         }
         for name, step in steps.items():
             monkeypatch.setattr(create_endpoint, name, step)
-        add_picture(session)
+        picture = {"Bucket": settings.default_bucket(ACCOUNT, REGION), "Key": "staged/test/bicycle/a.png"}
+        session.stub("s3").add_response("get_object", {"Body": Body(b"PNG")}, picture)
         create_endpoint.create(parse_arguments(["--endpoint", "e", *argv]), console)
 
     return run
 
 
-def add_picture(session):
-    expected = {
-        "Bucket": settings.default_bucket(ACCOUNT, REGION),
-        "Key": "staged/test/bicycle/a.png",
-    }
-    session.stub("s3").add_response("get_object", {"Body": Body(b"PNG")}, expected)
-
-
-def refuse(*_, **__):
-    raise SmokeTestError("Endpoint e is in service but answered nonsense")
+refuse = Mock(side_effect=SmokeTestError("Endpoint e is in service but answered nonsense"))
 
 
 def test_failed_smoke_test_keeps_and_names_the_previous_configuration(create, console):
@@ -390,9 +370,7 @@ def test_failed_smoke_test_of_a_new_endpoint_names_no_configuration(create):
 
 
 def test_failed_endpoint_after_training_names_the_model_data(create):
-    def fail(*_, **__):
-        raise client_error("ResourceLimitExceeded", "no instances")
-
+    fail = Mock(side_effect=client_error("ResourceLimitExceeded", "no instances"))
     with pytest.raises(ModelNotServedError, match=r"no instances[^$]*--model-data s3://b/jobs/job/"):
         create(serve=fail)
     allow_unused_responses()  # of the picture for the smoke test
@@ -403,22 +381,18 @@ def created(create, console, monkeypatch):
     """Run create with this recommendation; return the report, the output and the arguments of recommend."""
 
     def run(found, missing, *argv):
-        reports = []
         monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-        monkeypatch.setattr(create_endpoint, "write_json", lambda _, report: reports.append(report))
-        asked: list = []
-
-        def recommend(_, *of):
-            asked.append(of)
-            return found, None, missing
-
+        write_json, recommend = Mock(), Mock(return_value=(found, None, missing))
+        monkeypatch.setattr(create_endpoint, "write_json", write_json)
         create(
             *argv,
             smoke_test=lambda *_: ("bicycle", 0.9),
             delete_superseded=lambda *_, **__: 0,
             recommend=recommend,
         )
-        return reports[0], console.file.getvalue(), asked[0]
+        _, report = write_json.call_args.args
+        _, *asked = recommend.call_args.args
+        return report, console.file.getvalue(), asked
 
     return run
 
@@ -432,14 +406,14 @@ def test_recommended_threshold_is_reported_and_deployed(created):
     assert report["deploy_parameters"] == parameters
     assert f"Threshold: {found}" in shown
     assert f"    {deploy_command(parameters)}\n" in shown
-    assert asked == (0.02, "s3://b/jobs/job/output/model.tar.gz")
+    assert asked == [0.02, "s3://b/jobs/job/output/model.tar.gz"]
 
 
 def test_model_without_recommendation_keeps_the_threshold_of_samconfig(created):
     report, shown, asked = created(None, "It has no held_out.json.", "--model-data", "s3://b/m")
 
     threshold = settings.project().parameters["ConfidenceThreshold"]
-    assert (report["recommendation"], asked) == (None, (None, "s3://b/m"))
+    assert (report["recommendation"], asked) == (None, [None, "s3://b/m"])
     assert report["deploy_parameters"]["ConfidenceThreshold"] == threshold
     assert f"Threshold: It has no held_out.json. So {threshold} stays, as in samconfig" in shown
 

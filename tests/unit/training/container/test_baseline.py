@@ -157,11 +157,13 @@ def test_distances_of_learned_pictures_are_smaller_than_of_noise(classifier, gau
     assert far.median() > 2 * near.median()
 
 
-def test_observer_assigns_pictures_to_members_in_turn(model):
+def test_observer_assigns_pictures_to_members_in_turn_and_restores_the_threads(model):
+    threads = torch.get_num_threads()
     observer = load_observer(model)
     drawn = [draw_picture("bicycle", number, (40, 32), seed=5) for number in range(140)]
     done: list[int] = []
     seen = observer.observe(drawn, done.append)
+    assert torch.get_num_threads() == threads
     assert (observer.members, observer.input_size) == (3, 32)
     assert done[-1] == 140
     assert len(done) == 3
@@ -251,9 +253,3 @@ def test_baseline_sample_of_many_pictures_is_seeded_and_ordered():
     assert many != made(9000, seed=1)
     assert len(json.dumps(made(800))) < 200_000
     assert made(800)["features"]["bytes"] == [2000.0 + n for n in range(800)]
-
-
-def test_observer_restores_the_thread_count(model):
-    before = torch.get_num_threads()
-    load_observer(model).observe([draw_picture("bicycle", 0, (40, 32), seed=5)])
-    assert torch.get_num_threads() == before

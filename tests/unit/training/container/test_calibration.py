@@ -6,7 +6,6 @@ import itertools
 import math
 import subprocess
 import sys
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from common.predictions import is_accepted
 from common.settings import ROOT
 from training.container.picture_model.calibration import (
     HeldOutError,
-    Recommendation,
     accepted_and_errors,
     error_bound,
     expected_calibration_error,
@@ -197,11 +195,6 @@ def test_recommendation_with_too_many_errors_says_so():
     found = recommend_threshold([0.9] * 400, [n % 5 > 0 for n in range(400)])
     assert not found.met
     assert "too many errors among the most confident" in str(found)
-
-
-def test_recommendation_round_trips_through_a_dict():
-    found = recommend_threshold([0.9, 0.8], [True, False])
-    assert Recommendation(**asdict(found)) == found
 
 
 def test_reliability_bins_have_equal_sizes_and_share_no_confidence():

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -89,10 +90,7 @@ def test_failed_save_keeps_the_last_checkpoint(tmp_path, capsys, monkeypatch):
     kept = Checkpoint(tmp_path, RUN, every_s=0)
     kept.step(lambda: {"step": 1})
 
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(28, "No space left on device")))
     kept._saving_s = 0
     kept.step(lambda: {"step": 2})
     assert "cannot be written (No space left on device)" in capsys.readouterr().out

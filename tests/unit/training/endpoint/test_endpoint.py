@@ -7,7 +7,7 @@ from rich.console import Console
 
 from common.settings import project
 from tests.unit.aws_stubs import ACCOUNT, REGION, Body, Sleeps, client_error, stubbed
-from tests.unit.training.sagemaker_answers import arn, config_summary, described_endpoint, model_summary
+from tests.unit.training.sagemaker_answers import add_tags, arn, config_summary, described_endpoint, model_summary
 from training.endpoint.endpoint import (
     DataCaptureOffError,
     EndpointFailedError,
@@ -72,35 +72,40 @@ def test_find_endpoint_raises_other_errors_than_missing(sagemaker):
     assert is_missing(client_error("ResourceNotFound", "anything"))
 
 
-def test_failed_endpoint_error_names_reason_log_and_next_step(sagemaker, quiet):
-    add_looks(
-        sagemaker,
-        endpoint("Creating"),
-        endpoint("Failed", FailureReason="The container did not pass the ping health check."),
-    )
-    with pytest.raises(EndpointFailedError) as caught:
-        wait_in_service(sagemaker, NAME, CONFIG, **quiet)
-    assert "is Failed: The container did not pass the ping health check." in str(caught.value)
-    assert "sam logs --cw-log-group /aws/sagemaker/Endpoints/pictures --start" in str(caught.value)
-    assert "it replaces the failed endpoint" in str(caught.value)
-
-
 @pytest.mark.parity("endpoint-update")
-def test_rolled_back_update_raises_an_error(sagemaker, quiet):
-    add_looks(
-        sagemaker,
-        endpoint("Updating", OLD),
-        endpoint("RollingBack", OLD),
-        endpoint("InService", OLD, FailureReason="no capacity", DataCaptureConfig=CAPTURE),
-    )
-    with pytest.raises(EndpointRolledBackError, match=rf"still serves its previous configuration {OLD}.*no capacity"):
+@pytest.mark.parametrize(
+    ("looks", "error", "messages"),
+    [
+        (
+            [
+                endpoint("Creating"),
+                endpoint("Failed", FailureReason="The container did not pass the ping health check."),
+            ],
+            EndpointFailedError,
+            [
+                "is Failed: The container did not pass the ping health check.",
+                "sam logs --cw-log-group /aws/sagemaker/Endpoints/pictures --start",
+                "it replaces the failed endpoint",
+            ],
+        ),
+        (
+            [
+                endpoint("Updating", OLD),
+                endpoint("RollingBack", OLD),
+                endpoint("InService", OLD, FailureReason="no capacity", DataCaptureConfig=CAPTURE),
+            ],
+            EndpointRolledBackError,
+            [f"still serves its previous configuration {OLD}", "no capacity"],
+        ),
+        ([endpoint("Creating"), None], EndpointFailedError, ["is Deleted"]),
+    ],
+    ids=["failed", "rolled back", "deleted"],
+)
+def test_endpoint_that_does_not_reach_service_names_the_reason(sagemaker, quiet, looks, error, messages):
+    add_looks(sagemaker, *looks)
+    with pytest.raises(error) as caught:
         wait_in_service(sagemaker, NAME, CONFIG, **quiet)
-
-
-def test_endpoint_deleted_while_waiting_raises_an_error(sagemaker, quiet):
-    add_looks(sagemaker, endpoint("Creating"), None)
-    with pytest.raises(EndpointFailedError, match="is Deleted"):
-        wait_in_service(sagemaker, NAME, CONFIG, **quiet)
+    assert all(message in str(caught.value) for message in messages)
 
 
 @pytest.mark.parity("endpoint-update-capture")
@@ -126,15 +131,10 @@ def test_wait_in_service_returns_the_endpoint_with_this_configuration(sagemaker,
     assert wait_in_service(sagemaker, NAME, CONFIG, **quiet)["EndpointArn"] == found["EndpointArn"]
 
 
-def add_tags(sagemaker, *tags):
-    expected = {"ResourceArn": arn("endpoint", NAME)}
-    sagemaker.stubber.add_response("list_tags", {"Tags": list(tags)}, expected)
-
-
 @pytest.mark.parametrize("status", ["InService", "Updating", "Failed"])
 def test_put_endpoint_leaves_an_untagged_endpoint_alone(sagemaker, quiet, status):
     add_looks(sagemaker, endpoint(status, OLD))
-    add_tags(sagemaker, {"Key": "Project", "Value": "another"})
+    add_tags(sagemaker.stubber, "endpoint", NAME, tags=[{"Key": "Project", "Value": "another"}])
     with pytest.raises(EndpointNotOursError, match=r"did not make it: give another --endpoint"):
         put_endpoint(sagemaker, NAME, CONFIG, **quiet)
 
@@ -155,7 +155,7 @@ def test_put_endpoint_updates_in_place_once_no_change_is_in_progress(sagemaker, 
     looks = [endpoint("Updating", OLD)] * 2 if changing else []
     first, *later = [*looks, endpoint("InService", OLD)]
     add_looks(sagemaker, first)
-    add_tags(sagemaker, project().tag)
+    add_tags(sagemaker.stubber, "endpoint", NAME)
     add_looks(sagemaker, *later)
     sagemaker.stubber.add_response(
         "update_endpoint",
@@ -169,7 +169,7 @@ def test_put_endpoint_updates_in_place_once_no_change_is_in_progress(sagemaker, 
 def test_put_endpoint_replaces_a_failed_endpoint(sagemaker, quiet, status):
     broken = endpoint(status, OLD)
     add_looks(sagemaker, broken)
-    add_tags(sagemaker, project().tag)
+    add_tags(sagemaker.stubber, "endpoint", NAME)
     add_looks(sagemaker, broken)
     sagemaker.stubber.add_response("delete_endpoint", {}, {"EndpointName": NAME})
     add_looks(sagemaker, endpoint("Deleting", OLD), None)
@@ -244,17 +244,13 @@ def test_delete_superseded_spares_the_new_the_untagged_and_other_endpoints(sagem
     untagged, other = "pictures-20240102030405", "pictures-2-20250102030405"
     add = sagemaker.stubber.add_response
 
-    def add_tags(kind, *names):
-        for name in names:
-            tags = [] if name == untagged else [project().tag]
-            add("list_tags", {"Tags": tags}, {"ResourceArn": arn(kind, name)})
-
     configs = [config_summary(name) for name in (CONFIG, OLD, untagged, other)]
     add("list_endpoint_configs", {"EndpointConfigs": configs}, {"NameContains": NAME})
-    add_tags("endpoint-config", CONFIG, OLD, untagged)
+    add_tags(sagemaker.stubber, "endpoint-config", CONFIG, OLD)
+    add_tags(sagemaker.stubber, "endpoint-config", untagged, tags=())
     models = [model_summary(name) for name in (CONFIG, OLD, other)]
     add("list_models", {"Models": models}, {"NameContains": NAME})
-    add_tags("model", CONFIG, OLD)
+    add_tags(sagemaker.stubber, "model", CONFIG, OLD)
     add("delete_endpoint_config", {}, {"EndpointConfigName": OLD})
     add("delete_model", {}, {"ModelName": OLD})
     assert delete_superseded(sagemaker, NAME, keep=CONFIG) == 2

@@ -4,11 +4,10 @@ import gzip
 
 import pytest
 
-from tests.unit.aws_stubs import StubbedSession, allow_unused_responses, stubbed
+from tests.unit.aws_stubs import StubbedSession, stubbed
 from tests.unit.training.model_archives import (
     MODEL_DATA,
     add_endpoint_config,
-    add_served_model,
     body,
     held_out,
     model_archive,
@@ -54,11 +53,6 @@ def test_archive_that_unpacks_to_too_much_is_refused(monkeypatch):
 def test_large_archive_is_refused_before_its_download():
     with pytest.raises(ModelArtifactError, match="has 500 MiB, far more than"):
         read(b"", 500 * 1024**2)
-
-
-def test_archive_without_held_out_answers_is_refused():
-    with pytest.raises(NoHeldOutAnswersError, match=r"has no held_out\.json: it is older than"):
-        read(model_archive(None))
 
 
 def changed(**changes: object) -> dict:
@@ -120,15 +114,6 @@ def test_max_error_is_the_argument_or_the_trainings_or_the_default():
     assert (own.max_error, own.confidence_level, own.met) == (0.05, 0.9, True)
     asked = read(model_archive(answers, trained)).recommendation(0.02)
     assert (asked.max_error, asked.confidence_level) == (0.02, 0.9)
-
-
-@pytest.mark.parity("endpoint-model-data")
-def test_endpoint_model_data_returns_the_address_of_the_archive():
-    session = StubbedSession()
-    add_served_model(session, b"")
-    assert endpoint_model_data(session.client("sagemaker"), "e") == MODEL_DATA
-    session.stubbers["sagemaker"].assert_no_pending_responses()
-    allow_unused_responses()  # the archive is not read
 
 
 @pytest.mark.parametrize(

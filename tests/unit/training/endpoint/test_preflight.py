@@ -10,13 +10,11 @@ from training.endpoint.preflight import (
     CheckpointsUnusableError,
     InstanceTypeUnknownError,
     ModelDataMissingError,
-    QuotaExceededError,
     StagedDataMissingError,
     check_checkpoints,
     check_encryption,
     check_instance_type,
     check_model_data,
-    check_quota,
     read_manifest,
     read_quotas,
 )
@@ -62,13 +60,6 @@ def test_check_instance_type_with_unknown_type_fails(name, trains, message):
     with pytest.raises(InstanceTypeUnknownError, match=message):
         check_instance_type(sagemaker, name, trains=trains, option="--x")
     check_instance_type(sagemaker, "ml.m5.large", trains=trains, option="--x")
-
-
-def test_read_manifest_without_staged_pictures_fails():
-    s3, stubber = stubbed("s3")
-    stubber.add_client_error("get_object", "NoSuchKey", http_status_code=404)
-    with pytest.raises(StagedDataMissingError, match=r"no staged pictures at s3://b/staged/: run"):
-        read_manifest(s3, "b")
 
 
 @pytest.mark.parametrize(
@@ -129,21 +120,6 @@ def test_check_checkpoints_without_objects_or_permission_fails():
         check_checkpoints(s3, uri, "b", own_role=False)
     stubber.add_response("list_objects_v2", {"Contents": [{"Key": "k"}]}, expected)
     check_checkpoints(s3, uri, "b", own_role=False)
-
-
-@pytest.mark.parity("service-quotas")
-def test_check_quota_below_need_names_the_console():
-    with pytest.raises(
-        QuotaExceededError,
-        match=r'"ml.m5.large for endpoint usage" is 1, and 2 needed.*console '
-        r"\(Amazon SageMaker, quota L-1\), or choose another type with --endpoint-instance",
-    ):
-        check_quota({QUOTA: (1.0, "L-1")}, QUOTA, 2, "--endpoint-instance")
-
-
-def test_check_quota_returns_value_or_unknown():
-    assert check_quota({QUOTA: (4.0, "L-1")}, QUOTA, 1, "--endpoint-instance") == "4"
-    assert check_quota({}, QUOTA, 1, "--endpoint-instance") == "unknown"
 
 
 @pytest.mark.parity("service-quotas")

@@ -1,6 +1,7 @@
 """The execution role: refused with a reason, or created with the permissions that it needs."""
 
 import json
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import ClientError
@@ -48,10 +49,9 @@ def iam():
     client.stubber = stubber
 
     def decode(parsed, **_):
-        for holder, key in (("Role", "AssumeRolePolicyDocument"), (None, "PolicyDocument")):
-            document = (parsed.get(holder, {}) if holder else parsed).get(key)
-            if isinstance(document, str):
-                (parsed[holder] if holder else parsed)[key] = json.loads(document)
+        for holder, key in ((parsed.get("Role", {}), "AssumeRolePolicyDocument"), (parsed, "PolicyDocument")):
+            if isinstance(holder.get(key), str):
+                holder[key] = json.loads(holder[key])
 
     client.meta.events.register("after-call.iam", decode)
     return client
@@ -203,13 +203,7 @@ NOT_IN_FORCE = (
 )
 def test_retry_waits_for_a_new_role(message, changed):
     error = client_error("ValidationException", message)
-    answers, slept = [error, error, "made"], Sleeps()
-
-    def call():
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    call, slept = Mock(side_effect=[error, error, "made"]), Sleeps()
 
     assert retry_while_role_propagates(call, changed=changed, sleep=slept) == "made"
     assert slept.seconds == [PROPAGATION_DELAY_S] * 2
@@ -225,10 +219,7 @@ def test_retry_waits_for_a_new_role(message, changed):
     ids=["never propagates", "role not changed", "another error"],
 )
 def test_retry_raises_an_error_that_lasts_or_is_not_of_the_role(error, changed, sleeps):
-    slept = Sleeps()
-
-    def call():
-        raise error
+    call, slept = Mock(side_effect=error), Sleeps()
 
     with pytest.raises(ClientError) as caught:
         retry_while_role_propagates(call, changed=changed, sleep=slept)

@@ -34,6 +34,20 @@ def description(status, secondary, **more):
     return described_job(JOB, status, secondary, **more)
 
 
+def add_streams(logs, *names):
+    streams = {"logStreams": [{"logStreamName": name} for name in names]}
+    logs.add_response("describe_log_streams", streams, {"logGroupName": LOG_GROUP, "logStreamNamePrefix": f"{JOB}/"})
+
+
+def add_page(logs, stream, token, *messages, **asked):
+    """Add a page of the stream with these messages; `token` asks for the next one."""
+    logs.add_response(
+        "get_log_events",
+        {"events": [{"message": text} for text in messages], "nextForwardToken": token},
+        {"logGroupName": LOG_GROUP, "logStreamName": stream, "startFromHead": True, **asked},
+    )
+
+
 def wait(answers, messages=((),), max_run_s=60):
     """Run wait_for_training_job on these descriptions and log pages; return result and output."""
     sagemaker, stubber = stubbed("sagemaker")
@@ -41,22 +55,12 @@ def wait(answers, messages=((),), max_run_s=60):
         stubber.add_response("describe_training_job", answer, {"TrainingJobName": JOB})
     logs, log_stubber = stubbed("logs")
     stream = f"{JOB}/algo-1-1"
-    log_stubber.add_response(
-        "describe_log_streams",
-        {"logStreams": [{"logStreamName": stream}]},
-        {"logGroupName": LOG_GROUP, "logStreamNamePrefix": f"{JOB}/"},
-    )
+    add_streams(log_stubber, stream)
     looks = len(answers) - 1  # the last description is read for the result
     for number in range(looks):
         page = messages[number] if number < len(messages) else ()
-        expected = {"logGroupName": LOG_GROUP, "logStreamName": stream, "startFromHead": True}
-        if number:
-            expected["nextToken"] = f"f/{number - 1}"
-        log_stubber.add_response(
-            "get_log_events",
-            {"events": [{"message": text} for text in page], "nextForwardToken": f"f/{number}"},
-            expected,
-        )
+        asked = {"nextToken": f"f/{number - 1}"} if number else {}
+        add_page(log_stubber, stream, f"f/{number}", *page, **asked)
     output = io.StringIO()
     console = Console(file=output, width=200)
     result = wait_for_training_job(sagemaker, logs, JOB, max_run_s=max_run_s, console=console, sleep=Sleeps())
@@ -135,30 +139,18 @@ def test_spot_job_result_counts_the_interruptions():
 
 def test_metric_log_of_an_interrupted_job_continues_in_its_next_stream():
     logs, stubber = stubbed("logs")
-    log, group = MetricLog(logs, JOB), {"logGroupName": LOG_GROUP}
-
-    def streams(*names):
-        found = [{"logStreamName": name} for name in names]
-        stubber.add_response("describe_log_streams", {"logStreams": found})
-
-    def page(stream, token, message="", **asked):
-        stubber.add_response(
-            "get_log_events",
-            {"events": [{"message": message}] if message else [], "nextForwardToken": token},
-            {**group, "logStreamName": stream, "startFromHead": True, **asked},
-        )
-
-    streams("job/algo-1-1")
-    page("job/algo-1-1", "f/1", METRICS)
+    log = MetricLog(logs, JOB)
+    add_streams(stubber, "job/algo-1-1")
+    add_page(stubber, "job/algo-1-1", "f/1", METRICS)
     assert log.new_lines() == [METRICS.strip()]
     # WHEN the job is interrupted, THEN the old stream is read until there is a new one
-    streams("job/algo-1-1")
-    page("job/algo-1-1", "f/2", nextToken="f/1")
+    add_streams(stubber, "job/algo-1-1")
+    add_page(stubber, "job/algo-1-1", "f/2", nextToken="f/1")
     assert log.new_lines(restarts=1) == []
-    streams("job/algo-1-1", "job/algo-1-2")
-    page("job/algo-1-2", "g/1", METRICS)
+    add_streams(stubber, "job/algo-1-1", "job/algo-1-2")
+    add_page(stubber, "job/algo-1-2", "g/1", METRICS)
     assert log.new_lines(restarts=1) == [METRICS.strip()]
-    page("job/algo-1-2", "g/2", nextToken="g/1")
+    add_page(stubber, "job/algo-1-2", "g/2", nextToken="g/1")
     assert log.new_lines(restarts=1) == []
 
 
@@ -168,13 +160,12 @@ def test_metric_log_without_stream_or_permission_is_read_again():
     log = MetricLog(logs, JOB)
     stubber.add_client_error("describe_log_streams", "ResourceNotFoundException")
     assert log.new_lines() == []
-    stubber.add_response("describe_log_streams", {"logStreams": []})
+    add_streams(stubber)
     assert log.new_lines() == []
-    stubber.add_response("describe_log_streams", {"logStreams": [{"logStreamName": "s"}]})
+    add_streams(stubber, "s")
     stubber.add_client_error("get_log_events", "AccessDeniedException", "not you")
     assert log.new_lines() == []
-    page = {"events": [{"message": METRICS}], "nextForwardToken": "f/1"}
-    stubber.add_response("get_log_events", page)
+    add_page(stubber, "s", "f/1", METRICS)
     assert log.new_lines() == [METRICS.strip()]
 
 

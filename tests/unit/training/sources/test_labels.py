@@ -1,10 +1,10 @@
 """Labels as training data: read from S3 or a folder, and kept apart from test pictures."""
 
-import io
 import json
 
 import pytest
 
+from benchmarks.hostile_pictures.files import encode
 from common.labels.label import NEITHER, LabelError
 from tests.unit.aws_stubs import ACCOUNT, Body, StubbedSession, stubbed
 from tests.unit.operations.review_backend import body, label
@@ -140,9 +140,7 @@ def stage(tmp_path, monkeypatch, capsys):
 
 
 def drawn(name, number):
-    stream = io.BytesIO()
-    draw_picture(name, number, (32, 32), seed=99).save(stream, "PNG")
-    return stream.getvalue()
+    return encode(draw_picture(name, number, (32, 32), seed=99))
 
 
 def test_reviewed_pictures_join_training_and_nothing_else(stage, tmp_path):
