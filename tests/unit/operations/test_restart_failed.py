@@ -179,9 +179,15 @@ def test_input_that_names_a_picture_itself_overrides_the_event():
 @pytest.mark.parametrize(("queue", "output"), program.QUEUES.items())
 def test_queue_option_finds_an_output_of_the_template(queue, output):
     assert output in yaml_parse((ROOT / "template.yaml").read_text())["Outputs"]
+    outputs = OUTPUTS | {output: "its address"}
     session = StubbedSession()
-    session.stub("cloudformation").add_response("describe_stacks", stack_response(OUTPUTS | {output: "its address"}))
+    session.stub("cloudformation").add_response("describe_stacks", stack_response(outputs))
     assert find_queue(session, "s", queue).url == "its address"
+
+    del outputs[output]  # an older stack
+    session.stub("cloudformation").add_response("describe_stacks", stack_response(outputs))
+    with pytest.raises(StackNotFoundError, match=f"no output {output}.*deploy it with `sam build"):
+        find_queue(session, "s", queue)
 
 
 @pytest.mark.parametrize("prefix", ["night/", "Joe's night/"])
@@ -234,14 +240,6 @@ def test_many_messages_go_in_batches_also_after_a_refusal(operation, change):
 
 
 # --- Restarting ---
-
-
-def test_older_stack_without_the_queue_is_named():
-    session = StubbedSession()
-    outputs = {name: value for name, value in OUTPUTS.items() if name != "FailedPicturesQueueUrl"}
-    session.stub("cloudformation").add_response("describe_stacks", stack_response(outputs))
-    with pytest.raises(StackNotFoundError, match=r"no output FailedPicturesQueueUrl.*deploy it with `sam build"):
-        find_queue(session, "s", "failed")
 
 
 def test_empty_queue_is_reported(script):

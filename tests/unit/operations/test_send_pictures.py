@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from typing import Any
-from unittest.mock import Mock
 
 import boto3
 import pytest
@@ -149,12 +148,6 @@ def test_burst_has_its_odd_share(tmp_path):
     assert [kinds.count(kind) for kind in ("as it is", "corrupt", "tiny")] == [10, 5, 5]
 
 
-def test_interrupt_before_the_upload_is_reported(folder, monkeypatch, capsys):
-    monkeypatch.setattr(send_pictures, "stack_outputs", Mock(side_effect=KeyboardInterrupt))
-    assert send_pictures.main([str(folder)]) == 130
-    assert capsys.readouterr().err == "send_pictures: interrupted\n"
-
-
 @pytest.mark.parametrize(
     ("version", "note"), [(None, "nothing was sent"), ("v", "the workflow goes on with what was sent")]
 )
@@ -267,11 +260,6 @@ def test_expected_error_of_the_tracker_ends_the_run_as_its_problem():
     assert arrivals[2].version_id is None
 
 
-def test_refused_uploads_are_the_runs_problem():
-    arrivals = pictures()
-    assert "gone" in str(carried_out(arrivals, FakeTracker(arrivals), REFUSING).problem)
-
-
 @pytest.mark.parametrize("error", [None, REFUSING], ids=["while sending", "after refused uploads"])
 def test_bug_of_the_tracker_is_raised_and_ends_the_sending(monkeypatch, error):
     arrivals = pictures(later=True)
@@ -324,12 +312,6 @@ def test_run_ends_with_the_last_outcome():
     assert carried_out(arrivals, tracker) == (False, None)
     assert {a.outcome for a in arrivals} == {"accepted"}
     assert tracker.last_polls == 1
-
-
-def test_run_without_a_tracker_ends_with_the_last_upload():
-    arrivals = pictures()
-    assert carried_out(arrivals, None) == (False, None)
-    assert all(a.version_id for a in arrivals)
 
 
 @pytest.mark.parametrize("when", ["sending", "waiting"])

@@ -26,15 +26,6 @@ def reading(tmp_path):
     return read(tmp_path)
 
 
-def test_newest_hour_has_its_predictions(reading):
-    hour = newest_hour(reading, NOW)
-
-    assert hour.start == SECOND
-    assert len(hour.predictions) == 12
-    assert hour.predictions.times.min() >= SECOND.timestamp()
-    assert hour.predictions.times.max() < (SECOND + timedelta(hours=1)).timestamp()
-
-
 @pytest.mark.parametrize(
     ("now", "since", "until", "start"),
     [

@@ -49,12 +49,6 @@ served = store("sagemaker", ServedModels)
 # --- Labels ---
 
 
-def test_label_is_put_if_there_is_none(label_store):
-    labels, stub = label_store
-    stub.add_response("put_object", {}, PUT)
-    assert labels.put(MINE) is MINE
-
-
 @pytest.mark.parity("s3-put-if-none")
 @pytest.mark.parametrize("standing", [MINE, OTHER], ids=["its own, not acknowledged", "another's"])
 def test_stored_label_stands(label_store, standing):
