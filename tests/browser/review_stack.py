@@ -4,12 +4,8 @@ Without the workflow: this module writes what the states Claim Review, Send To R
 tests/integration/test_review.py has the real workflow.
 """
 
-import io
 import json
-import random
 from typing import Any, NamedTuple
-
-from PIL import Image, ImageDraw
 
 from common.predictions import PredictionKey
 from common.settings import default_bucket, project
@@ -116,13 +112,3 @@ def make_stack(aws: LaptopAws) -> ReviewStack:
     cloudformation.get_waiter("stack_create_complete").wait(StackName=project().stack_name, WaiterConfig={"Delay": 1})
     [stack] = cloudformation.describe_stacks(StackName=project().stack_name)["Stacks"]
     return ReviewStack(aws, {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]})
-
-
-def plain_picture(number: int, size: tuple[int, int] = (32, 32)) -> bytes:
-    """Return a small PNG that differs from every other number's."""
-    rng = random.Random(number)  # noqa: S311  a picture, not a secret
-    image = Image.new("RGB", size, tuple(rng.randrange(256) for _ in range(3)))
-    ImageDraw.Draw(image).ellipse((8, 8, 24, 24), fill=tuple(rng.randrange(256) for _ in range(3)))
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()

@@ -7,7 +7,7 @@ import pytest
 from common.settings import ROOT
 from demo.page import write_demo_page
 from tests.browser.conftest import DESKTOP, PHONE, WIDTHS
-from tests.browser.demo_page_checks import check_figures, check_page
+from tests.browser.demo_page_checks import check_figures
 from tests.unit.demo.demo_runs import HOSTILE_ERROR, PER_CLASS, Run, make_run
 
 DEFINITION = ROOT / "statemachine" / "MyStateMachine.asl.json"
@@ -30,7 +30,7 @@ def address(run: Run) -> str:
 def test_page_shows_the_runs_figures(watched, run, address, width, scheme, tmp_path):
     visit = watched(WIDTHS[width], scheme)
     visit.page.goto(address)
-    check_page(visit)
+    visit.check()
     check_figures(visit, run.summary, run.evaluation)
     visit.screenshot(tmp_path / f"{width}-{scheme}.png")
 
@@ -43,7 +43,7 @@ def test_open_details_fit(watched, address, size):
         summary.focus()
         visit.page.keyboard.press("Enter")
     assert visit.page.locator("details[open]").count() == 2
-    check_page(visit)
+    visit.check()
     # A long list scrolls in its frame by keyboard.
     frame = visit.page.locator(".long")
     frame.focus()
@@ -81,7 +81,7 @@ def test_long_names_large_counts_and_many_classes_fit(watched, tmp_path, size):
     (run.reports / "evaluate" / "evaluation.json").write_text(json.dumps(run.evaluation))
     visit = watched(size)
     visit.page.goto(write_demo_page(run.reports, run.staged, DEFINITION).as_uri())
-    check_page(visit)
+    visit.check()
     shown = visit.page.get_by_alt_text("Confusion matrix").evaluate("i => [i.width, i.attributes.width.value]")
     assert shown[0] == int(shown[1])  # not made smaller: its frame scrolls
     assert "1,234,567" in visit.page.locator(".tiles").inner_text()

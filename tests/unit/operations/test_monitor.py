@@ -90,6 +90,9 @@ def test_monitor_writes_page_and_figures(captures, tmp_path, report, page, capsy
     assert figures["threshold"] == settings.project().confidence_threshold
     assert figures["threshold_source"] == "as in samconfig.toml"
     assert figures["drift"]["drifted"] is None
+    expected = [picture_features(drawn(n), network.decode_picture(drawn(n))) for n in range(60)]
+    for name, values in figures["sample"]["features"].items():
+        assert values == pytest.approx([float(each[name]) for each in expected], rel=1e-5)
     advice = "no AWS region or credentials are set: export AWS_DEFAULT_REGION and log in to AWS. Name a baseline"
     assert advice in page()
     assert page().count("data:image/png") == 48
@@ -361,14 +364,6 @@ def test_model_without_gaussians_compares_the_other_features(model, dark, tmp_pa
 
     assert drift["drifted"] is True
     assert any("has no baseline.pt" in note for note in drift["notes"])
-
-
-def test_sample_has_the_features_of_every_picture(captures, report):
-    features = report(captures)["sample"]["features"]
-
-    expected = [picture_features(drawn(n), network.decode_picture(drawn(n))) for n in range(60)]
-    for name, values in features.items():
-        assert values == pytest.approx([float(each[name]) for each in expected], rel=1e-5)
 
 
 def test_threshold_is_that_of_the_deployed_stack():

@@ -21,13 +21,7 @@ from operations.sending.arrivals import Arrival
 from operations.sending.plan import NoPicturesError, TooManyPicturesError
 from operations.sending.uploading import Sender
 from tests.unit.aws_stubs import StubbedSession, allow_unused_responses, client_error, stack_response, stubbed
-from tests.unit.operations.arrivals import LATER_S, FakeS3, arrival
-
-OUTPUTS = {
-    "PicturesBucketName": "bucket",
-    "PredictionsTableName": "table",
-    "StateMachineArn": "arn:aws:states:eu-west-1:1:stateMachine:m",
-}
+from tests.unit.operations.arrivals import BUCKET, LATER_S, OUTPUTS, FakeS3, arrival
 
 
 @pytest.fixture
@@ -188,15 +182,15 @@ def test_missing_bucket_ends_in_one_sentence(folder, session, capsys):
     session.stub("s3").add_client_error("put_object", "NoSuchBucket", "gone")
     assert send_pictures.main([str(folder / "empty.png")]) == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("send_pictures: S3 refuses every upload to bucket")
+    assert line.startswith("send_pictures: S3 refuses every upload to pictures")
     assert "sam deploy" in line
 
 
 def test_sent_files_end_in_one_line_and_status_0(folder, session, capsys):
-    asked = {"Bucket": "bucket", "Key": "inbox/empty.png", "Body": b""}
+    asked = {"Bucket": BUCKET, "Key": "inbox/empty.png", "Body": b""}
     session.stub("s3").add_response("put_object", {"VersionId": "v"}, asked)
     assert send_pictures.main([str(folder / "empty.png")]) == 0
-    assert capsys.readouterr().out == "Sent 1 files to s3://bucket/inbox/: each starts an execution of m.\n"
+    assert capsys.readouterr().out == "Sent 1 files to s3://pictures/inbox/: each starts an execution of m.\n"
 
 
 # --- The run ---

@@ -19,6 +19,7 @@ from operations.cost.inputs import Inputs, read_inputs
 from operations.cost.model import total
 from operations.cost.workflow import CostError
 from tests.unit.aws_stubs import Body
+from tests.unit.operations.workflow_drawing.builders import machine
 from training.create_endpoint import HOSTING_USD_PER_HOUR, HOURS_PER_MONTH
 
 ARN = "arn:aws:states:us-east-1:123456789012:express:scones-unlimited-MyExpressStateMachine:x:y"
@@ -27,10 +28,6 @@ ARN = "arn:aws:states:us-east-1:123456789012:express:scones-unlimited-MyExpressS
 @pytest.fixture(scope="module")
 def inputs() -> Inputs:
     return read_inputs()
-
-
-def machine(**states: dict[str, Any]) -> dict[str, Any]:
-    return {"StartAt": "A", "States": states}
 
 
 CHOICE = {"Type": "Choice", "Choices": [{"Next": "B"}], "Default": "C"}
