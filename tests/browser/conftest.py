@@ -88,13 +88,18 @@ class Watched:
 
 @pytest.fixture
 def watched(browser):
-    """Open pages of a size (PHONE or DESKTOP) and color scheme, each in a browser context of its own."""
+    """Open pages of a size (PHONE or DESKTOP) and color scheme, each in a browser context of its own.
+
+    Without an address the page is blank.
+    """
     contexts = []
 
-    def open_page(size=DESKTOP, scheme="light") -> Watched:
+    def open_page(size=DESKTOP, scheme="light", address="about:blank") -> Watched:
         context = browser.new_context(viewport=size, color_scheme=scheme)
         contexts.append(context)
-        return Watched(context.new_page())
+        seen = Watched(context.new_page())
+        seen.page.goto(address)
+        return seen
 
     yield open_page
     for context in contexts:

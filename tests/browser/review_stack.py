@@ -1,7 +1,7 @@
 """The resources of a review on the tests' own laptop's AWS: queue, table and both buckets.
 
-Without the workflow: this module writes what the states Claim Review, Send To Review and Confirm Review write.
-tests/integration/test_review.py has the real workflow.
+Without the workflow: this module writes what a review reads of what the states Claim Review, Send To Review and
+Confirm Review write. tests/integration/test_review.py has the real workflow.
 """
 
 import json
@@ -47,29 +47,22 @@ class ReviewStack(NamedTuple):
         bucket = self.outputs["PicturesBucketName"]
         given = {"Bucket": bucket, "Key": key, "Body": content, "StorageClass": storage}
         version = self.aws.client("s3").put_object(**given)["VersionId"]
-        message = json.loads(body(s3_bucket=bucket, s3_key=key, s3_version_id=version, **changes))
         item = PredictionKey(f"s3://{bucket}/{key}", version).attributes() | {
             "outcome": {"S": "review"},
             "queued": {"BOOL": True},
-            "claimed_at": {"N": "1763884800000"},
-            "guess": {"S": message["label"]},
-            "confidence": {"N": repr(message["confidence"])},
-            "threshold": {"N": repr(message["threshold"])},
-            "endpoint_name": {"S": message["endpoint_name"]},
-            "execution_arn": {"S": message["execution_arn"]},
             "decided_at": {"S": "2026-11-23T08:00:00.000Z"},
         }
         self.aws.client("dynamodb").put_item(TableName=self.outputs["PredictionsTableName"], Item=item)
-        self._send(message)
+        self._send(body(s3_bucket=bucket, s3_key=key, s3_version_id=version, **changes))
         return key
 
     def ask_again(self, key: str) -> None:
         """Queue a second message about a picture, as after a lost answer of SQS."""
         version = self.items()[key]["version_id"]["S"]
-        self._send(json.loads(body(s3_bucket=self.outputs["PicturesBucketName"], s3_key=key, s3_version_id=version)))
+        self._send(body(s3_bucket=self.outputs["PicturesBucketName"], s3_key=key, s3_version_id=version))
 
-    def _send(self, message: dict[str, Any]) -> None:
-        self.aws.client("sqs").send_message(QueueUrl=self.outputs["ReviewQueueUrl"], MessageBody=json.dumps(message))
+    def _send(self, message: str) -> None:
+        self.aws.client("sqs").send_message(QueueUrl=self.outputs["ReviewQueueUrl"], MessageBody=message)
 
     def labels(self) -> dict[str, dict[str, Any]]:
         """Return all labels by the picture's key."""

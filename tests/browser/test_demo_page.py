@@ -28,8 +28,7 @@ def address(run: Run) -> str:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_page_shows_the_runs_figures(watched, run, address, width, scheme, tmp_path):
-    visit = watched(WIDTHS[width], scheme)
-    visit.page.goto(address)
+    visit = watched(WIDTHS[width], scheme, address)
     visit.check()
     check_figures(visit, run.summary, run.evaluation)
     visit.screenshot(tmp_path / f"{width}-{scheme}.png")
@@ -37,8 +36,7 @@ def test_page_shows_the_runs_figures(watched, run, address, width, scheme, tmp_p
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_open_details_fit(watched, address, size):
-    visit = watched(size)
-    visit.page.goto(address)
+    visit = watched(size, address=address)
     for summary in visit.page.locator("summary").all():  # by keyboard
         summary.focus()
         visit.page.keyboard.press("Enter")
@@ -52,8 +50,7 @@ def test_open_details_fit(watched, address, size):
 
 
 def test_pictures_have_answer_and_verdict(watched, address):
-    visit = watched()
-    visit.page.goto(address)
+    visit = watched(address=address)
     wrong = visit.page.locator("h3:has-text('Accepted but wrong') + p + ul li").first
     assert wrong.inner_text() == "motorcycle, 0.9875\n✗ wrong: bicycle"
     failed = visit.page.locator("h3:has-text('Failed') + p + ul li")
@@ -79,8 +76,7 @@ def test_long_names_large_counts_and_many_classes_fit(watched, tmp_path, size):
     run.summary["source"]["name"] = "an-archive-with-a-very-long-name" * 6
     (run.reports / "demo" / "summary.json").write_text(json.dumps(run.summary))
     (run.reports / "evaluate" / "evaluation.json").write_text(json.dumps(run.evaluation))
-    visit = watched(size)
-    visit.page.goto(write_demo_page(run.reports, run.staged, DEFINITION).as_uri())
+    visit = watched(size, address=write_demo_page(run.reports, run.staged, DEFINITION).as_uri())
     visit.check()
     shown = visit.page.get_by_alt_text("Confusion matrix").evaluate("i => [i.width, i.attributes.width.value]")
     assert shown[0] == int(shown[1])  # not made smaller: its frame scrolls

@@ -51,9 +51,8 @@ def photo() -> bytes:
 
 
 def open_page(watched: Any, address: str, size: Any = DESKTOP, scheme: str = "light") -> Any:
-    seen = watched(size, scheme)
+    seen = watched(size, scheme, address)
     seen.page.set_default_timeout(1000 * PATIENCE_SECONDS)
-    seen.page.goto(address)
     return seen
 
 

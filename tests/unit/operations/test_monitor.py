@@ -23,19 +23,13 @@ from operations.monitoring.endpoint_facts import (
     endpoint_captures,
 )
 from operations.monitoring.sample import read_baseline
-from tests.unit.aws_stubs import REGION, StubbedSession, boto_session
+from tests.unit.aws_stubs import REGION, StubbedSession, boto_session, stack_response
 from tests.unit.operations.captures import BEGIN, drawn, line, named, read, write, write_calls, write_hours
 from tests.unit.training.model_archives import add_served_model, add_served_model_address, held_out, model_archive
 from tests.unit.training.sagemaker_answers import described_endpoint
 from training.container.picture_model import network, train
 from training.container.picture_model.picture_features import picture_features
 
-STACK = {
-    "StackName": "scones",
-    "CreationTime": BEGIN,
-    "StackStatus": "CREATE_COMPLETE",
-    "Parameters": [{"ParameterKey": "ConfidenceThreshold", "ParameterValue": "0.85"}],
-}
 SCRIPT = "<script>alert(1)</script>"
 
 
@@ -367,8 +361,10 @@ def test_model_without_gaussians_compares_the_other_features(model, dark, tmp_pa
 
 
 def test_threshold_is_that_of_the_deployed_stack():
+    answer = stack_response({})
+    answer["Stacks"][0]["Parameters"] = [{"ParameterKey": "ConfidenceThreshold", "ParameterValue": "0.85"}]
     session = StubbedSession()
-    session.stub("cloudformation").add_response("describe_stacks", {"Stacks": [STACK]}, {"StackName": "scones"})
+    session.stub("cloudformation").add_response("describe_stacks", answer, {"StackName": "scones"})
 
     assert choose_threshold(session, "scones", "e", None) == (0.85, "of the deployed stack scones")
 

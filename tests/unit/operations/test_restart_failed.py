@@ -376,21 +376,17 @@ def test_dry_run_and_error_option_leave_the_messages(script, arguments, printed)
     assert [line for line in printed if line not in text] == []
 
 
-def test_drop_deletes_and_starts_nothing(script):
+@pytest.mark.parametrize(
+    ("refused", "result"), [((), "pictures dropped 1"), (("m0", "m2"), "pictures not reached, kept in the queue 1")]
+)
+def test_drop_deletes_and_starts_nothing(script, refused, result):
     script.receives(NOTIFICATION, event(EVENT), NOTIFICATION)
-    script.deletes("m0", "m2")
-    script.gives_back("m1")
-    printed = script.run("--error", "EndpointBusyError", "--drop")
+    script.deletes("m0", "m2", refused=refused)
+    script.gives_back(*sorted([*refused, "m1"]))
+    error = MessagesRefusedError if refused else None
+    printed = script.run("--error", "EndpointBusyError", "--drop", error=error)
     assert TO_DROP in printed
-    assert "pictures dropped 1" in printed
-
-
-def test_drop_that_sqs_refuses_is_an_error_and_not_counted(script):
-    script.receives(NOTIFICATION)
-    script.deletes("m0", refused=("m0",))
-    script.gives_back("m0")
-    printed = script.run("--error", "EndpointBusyError", "--drop", error=MessagesRefusedError)
-    assert "pictures not reached, kept in the queue 1" in printed
+    assert result in printed
 
 
 def test_limit_counts_pictures():

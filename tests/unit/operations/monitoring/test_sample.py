@@ -76,10 +76,8 @@ def test_baseline_is_read_from_folder_archive_and_file(tmp_path):
         assert read_baseline(str(location)).to_json() == GOOD
 
 
-def test_baseline_is_read_from_an_earlier_report(tmp_path):
+def test_report_without_a_sample_is_no_baseline(tmp_path):
     report = tmp_path / "monitor.json"
-    report.write_text(json.dumps({"lines": 2, "sample": GOOD | {"source": "last week"}}))
-    assert read_baseline(report).source == "last week"
     report.write_text(json.dumps({"lines": 2}))
     with pytest.raises(NoBaselineError, match="has no sample to compare with"):
         read_baseline(report)
