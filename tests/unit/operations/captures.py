@@ -67,7 +67,7 @@ def read(captures: Path | Captures, **options: Any) -> Reading:
     return read_captures(captures, **{"class_names": None, "processes": 1, "report": lambda *_: None, **options})
 
 
-class ConcurrentCaptures(FolderCaptures):
+class SlowCaptures(FolderCaptures):
     """Captures whose reads wait until so many have begun; it fails if fewer run at the same time."""
 
     def __init__(self, path: Path, reads: int) -> None:

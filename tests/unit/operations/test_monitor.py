@@ -7,7 +7,6 @@ import re
 import shutil
 import tarfile
 from datetime import timedelta
-from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import NoRegionError
@@ -172,15 +171,6 @@ def test_missing_captures_or_baseline_fail_with_advice(captures, tmp_path, capsy
 
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-
-
-def test_interrupt_leaves_the_old_report(captures, tmp_path, report, monkeypatch):
-    before = report(captures)
-
-    monkeypatch.setattr("operations.monitoring.run.shown_pictures", Mock(side_effect=KeyboardInterrupt))
-
-    assert main(["--captures", str(captures), "--out", str(tmp_path / "out")]) == 130
-    assert json.loads((tmp_path / "out/monitor.json").read_text()) == before
 
 
 @pytest.mark.parametrize(

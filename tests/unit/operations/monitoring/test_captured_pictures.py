@@ -11,7 +11,7 @@ from PIL import Image
 from common.pages.thumbnails import thumbnail
 from operations.monitoring import captured_pictures
 from operations.monitoring.captured_pictures import with_pictures
-from tests.unit.operations.captures import ConcurrentCaptures, drawn, line, named, read, write
+from tests.unit.operations.captures import SlowCaptures, drawn, line, named, read, write
 
 
 def test_with_pictures_fetches_many_and_decodes_few_at_a_time(tmp_path):
@@ -30,7 +30,7 @@ def test_with_pictures_fetches_many_and_decodes_few_at_a_time(tmp_path):
             held -= 1
         return row, picture.size
 
-    captures = ConcurrentCaptures(tmp_path, captured_pictures.THREADS)
+    captures = SlowCaptures(tmp_path, captured_pictures.THREADS)
     results = with_pictures(captures, found.files, found.predictions, work, lambda *_: None)
 
     assert results == [(row, (32, 32)) for row in range(count)]

@@ -12,7 +12,7 @@ from operations.monitoring.capture_locations import CaptureFile, CaptureGoneErro
 from operations.monitoring.reading import plan
 from tests.unit.operations.captures import (
     BEGIN,
-    ConcurrentCaptures,
+    SlowCaptures,
     drawn,
     line,
     named,
@@ -157,7 +157,7 @@ def test_small_files_of_a_task_are_fetched_at_the_same_time(tmp_path):
         write(tmp_path, [line(CONFIDENT, drawn(number % 5))], name=f"{number:03d}")
     assert len(plan(FolderCaptures(tmp_path).files())) == 1
 
-    found = read(ConcurrentCaptures(tmp_path, reading.FETCHES))
+    found = read(SlowCaptures(tmp_path, reading.FETCHES))
 
     assert found.predictions.files.tolist() == list(range(2 * reading.FETCHES))
 

@@ -48,17 +48,13 @@ class World:
         self.dynamodb.add_response("batch_get_item", {"Responses": {"table": list(items)}}, wanted)
 
     def describes(self, name: str, of: Arrival, **changes: Any) -> None:
-        execution = {
-            "executionArn": execution_arn(name),
-            "stateMachineArn": MACHINE,
-            "status": "FAILED",
-            "startDate": 0,
+        facts = {
             "error": "NotAPictureError",
             "cause": "it is HTML",
             "input": f'{{"bucket": {{"name": "{BUCKET}"}}, "object": {{"key": "{of.key}",'
             f' "version-id": "{of.version_id}"}}}}',
-        } | changes
-        self.described.append(execution)
+        }
+        self.described.append(execution(name, "FAILED", 0) | facts | changes)
 
     def poll(self, *listed: dict[str, Any], items: Sequence[dict[str, Any]] = (), more: str | None = None) -> int:
         """Poll once, where the list of executions has these, and the table these items of the undecided pictures."""
