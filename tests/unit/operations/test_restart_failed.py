@@ -37,6 +37,7 @@ OUTPUTS = arrivals.OUTPUTS | {"FailedPicturesQueueUrl": URL}
 EVENT = {"s3_bucket": "bucket", "s3_key": "inbox/a.png", "s3_version_id": "v1"}
 A = S3Picture("bucket", "inbox/a.png", "v1")
 NOTIFICATION = EVENT | {"error": {"Error": "EndpointBusyError", "Cause": "did not answer"}, "execution_arn": EXECUTION}
+RECEIVE = {"QueueUrl": URL, "VisibilityTimeout": HIDDEN_SECONDS, "WaitTimeSeconds": 2, "MessageAttributeNames": ["All"]}
 TO_DROP = "To drop: s3://bucket/inbox/a.png (version v1)"
 S3_EVENT = {"bucket": {"name": "bucket"}, "object": {"key": "inbox/a.png", "version-id": "v1"}}
 
@@ -75,13 +76,7 @@ class Script:
 
     def receives(self, *bodies: object) -> None:
         """The queue holds these messages, m0, m1, ..., and then nothing."""
-        asked = {
-            "QueueUrl": URL,
-            "MaxNumberOfMessages": 10,
-            "VisibilityTimeout": HIDDEN_SECONDS,
-            "WaitTimeSeconds": 2,
-            "MessageAttributeNames": ["All"],
-        }
+        asked = RECEIVE | {"MaxNumberOfMessages": 10}
         messages = [message(body, f"m{n}") for n, body in enumerate(bodies)]
         self.session.stub("sqs").add_response("receive_message", {"Messages": messages}, asked)
         if bodies:
@@ -214,10 +209,9 @@ def test_cause_is_the_functions_message(script):
 )
 def test_queue_is_read(most, answers, asked):
     sqs, stub = stubbed("sqs")
-    given = {"QueueUrl": URL, "VisibilityTimeout": HIDDEN_SECONDS, "WaitTimeSeconds": 2}
     for count, number in zip(answers, asked, strict=True):
         messages = [message(NOTIFICATION, str(n)) for n in range(count)]
-        expected = given | {"MaxNumberOfMessages": number, "MessageAttributeNames": ["All"]}
+        expected = RECEIVE | {"MaxNumberOfMessages": number}
         stub.add_response("receive_message", {"Messages": messages}, expected)
     assert [len(received) for received in read_queue(sqs, URL, most)] == [count for count in answers if count]
 

@@ -7,12 +7,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from operations.monitoring.sample import (
-    NoBaselineError,
-    Sample,
-    SampleError,
-    read_baseline,
-)
+from operations.monitoring.sample import NoBaselineError, Sample, SampleError, read_baseline
 from tests.unit.aws_stubs import stubbed
 from tests.unit.training.model_archives import body
 from training.endpoint.model_artifact import MOST_BYTES, MissingModelError, ModelArtifactError
