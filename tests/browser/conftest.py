@@ -6,6 +6,7 @@ Without one these tests are skipped, unless BROWSER_REQUIRED says that there mus
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 PHONE = {"width": 360, "height": 740}  # CSS pixels
 DESKTOP = {"width": 1280, "height": 800}
 WIDTHS = {"phone": PHONE, "desktop": DESKTOP}
+HEADING_LEVELS = "[...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1])"
+# The text alternative of each image, whether it is shown, and whether it is a chart.
+PICTURES = """() => [...document.images].map(
+    i => [i.alt, i.complete && i.naturalWidth > 0, i.closest('picture') !== null])"""
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +67,20 @@ class Watched:
                 .map(e => e.tagName + '.' + e.className)"""
         )
 
+    def check(self) -> None:
+        """Assert what holds for any content: no errors, no network requests, no overflow, no image without alt text."""
+        assert self.complaints == []
+        assert self.foreign() == []
+        assert self.too_wide() == []
+        levels = self.page.evaluate(HEADING_LEVELS)
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(b - a <= 1 for a, b in pairwise(levels)), levels
+        for alt, shown, _ in self.page.evaluate(PICTURES):
+            assert len(alt) > 20
+            assert shown, alt
+        assert self.page.locator(".scrolls:not([tabindex='0'][role=region][aria-label])").count() == 0
+
     def screenshot(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=path, full_page=True)
@@ -69,13 +88,18 @@ class Watched:
 
 @pytest.fixture
 def watched(browser):
-    """Open pages of a size (PHONE or DESKTOP) and color scheme, each in a browser context of its own."""
+    """Open pages of a size (PHONE or DESKTOP) and color scheme, each in a browser context of its own.
+
+    Without an address the page is blank.
+    """
     contexts = []
 
-    def open_page(size=DESKTOP, scheme="light") -> Watched:
+    def open_page(size=DESKTOP, scheme="light", address="about:blank") -> Watched:
         context = browser.new_context(viewport=size, color_scheme=scheme)
         contexts.append(context)
-        return Watched(context.new_page())
+        seen = Watched(context.new_page())
+        seen.page.goto(address)
+        return seen
 
     yield open_page
     for context in contexts:

@@ -1,13 +1,11 @@
 """Checks of the demo's page against the JSON of its run."""
 
-from itertools import pairwise
 from typing import Any
 
 from common.pages.formatting import duration
 from demo.page import threshold_reason
-from tests.browser.conftest import Watched
+from tests.browser.conftest import PICTURES, Watched
 
-HEADING_LEVELS = "[...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1])"
 # A tile's figure is the first line of its <dd>, and the note below it a <small>.
 TILES = """() => Object.fromEntries([...document.querySelectorAll('.tiles > div')].map(tile => [
     tile.querySelector('dt').innerText,
@@ -18,24 +16,6 @@ ROWS = """id => [...document.querySelectorAll(`#${id} tbody tr`)].map(
 ARROWS = """() => [...document.querySelectorAll('svg.wf .wf-number')].map(number => {
     const of = number.closest('[data-from]').dataset
     return [of.from, of.to, number.textContent]})"""
-PICTURES = """() => [...document.images].map(
-    i => [i.alt, i.complete && i.naturalWidth > 0, i.closest('picture') !== null])"""
-
-
-def check_page(watched: Watched) -> None:
-    """Assert what holds for any content: no errors, no network requests, no overflow, no image without alt text."""
-    page = watched.page
-    assert watched.complaints == []
-    assert watched.foreign() == []
-    assert watched.too_wide() == []
-    levels = page.evaluate(HEADING_LEVELS)
-    assert levels[0] == 1
-    assert levels.count(1) == 1
-    assert all(b - a <= 1 for a, b in pairwise(levels)), levels
-    for alt, shown, _ in page.evaluate(PICTURES):
-        assert len(alt) > 20
-        assert shown, alt
-    assert page.locator(".scrolls:not([tabindex='0'][role=region][aria-label])").count() == 0
 
 
 def check_figures(watched: Watched, summary: dict[str, Any], evaluation: dict[str, Any]) -> None:

@@ -1,15 +1,11 @@
 """The resources of a review on the tests' own laptop's AWS: queue, table and both buckets.
 
-Without the workflow: this module writes what the states Claim Review, Send To Review and Confirm Review write.
-tests/integration/test_review.py has the real workflow.
+Without the workflow: this module writes what a review reads of what the states Claim Review, Send To Review and
+Confirm Review write. tests/integration/test_review.py has the real workflow.
 """
 
-import io
 import json
-import random
 from typing import Any, NamedTuple
-
-from PIL import Image, ImageDraw
 
 from common.predictions import PredictionKey
 from common.settings import default_bucket, project
@@ -51,29 +47,22 @@ class ReviewStack(NamedTuple):
         bucket = self.outputs["PicturesBucketName"]
         given = {"Bucket": bucket, "Key": key, "Body": content, "StorageClass": storage}
         version = self.aws.client("s3").put_object(**given)["VersionId"]
-        message = json.loads(body(s3_bucket=bucket, s3_key=key, s3_version_id=version, **changes))
         item = PredictionKey(f"s3://{bucket}/{key}", version).attributes() | {
             "outcome": {"S": "review"},
             "queued": {"BOOL": True},
-            "claimed_at": {"N": "1763884800000"},
-            "guess": {"S": message["label"]},
-            "confidence": {"N": repr(message["confidence"])},
-            "threshold": {"N": repr(message["threshold"])},
-            "endpoint_name": {"S": message["endpoint_name"]},
-            "execution_arn": {"S": message["execution_arn"]},
             "decided_at": {"S": "2026-11-23T08:00:00.000Z"},
         }
         self.aws.client("dynamodb").put_item(TableName=self.outputs["PredictionsTableName"], Item=item)
-        self._send(message)
+        self._send(body(s3_bucket=bucket, s3_key=key, s3_version_id=version, **changes))
         return key
 
     def ask_again(self, key: str) -> None:
         """Queue a second message about a picture, as after a lost answer of SQS."""
         version = self.items()[key]["version_id"]["S"]
-        self._send(json.loads(body(s3_bucket=self.outputs["PicturesBucketName"], s3_key=key, s3_version_id=version)))
+        self._send(body(s3_bucket=self.outputs["PicturesBucketName"], s3_key=key, s3_version_id=version))
 
-    def _send(self, message: dict[str, Any]) -> None:
-        self.aws.client("sqs").send_message(QueueUrl=self.outputs["ReviewQueueUrl"], MessageBody=json.dumps(message))
+    def _send(self, message: str) -> None:
+        self.aws.client("sqs").send_message(QueueUrl=self.outputs["ReviewQueueUrl"], MessageBody=message)
 
     def labels(self) -> dict[str, dict[str, Any]]:
         """Return all labels by the picture's key."""
@@ -116,13 +105,3 @@ def make_stack(aws: LaptopAws) -> ReviewStack:
     cloudformation.get_waiter("stack_create_complete").wait(StackName=project().stack_name, WaiterConfig={"Delay": 1})
     [stack] = cloudformation.describe_stacks(StackName=project().stack_name)["Stacks"]
     return ReviewStack(aws, {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]})
-
-
-def plain_picture(number: int, size: tuple[int, int] = (32, 32)) -> bytes:
-    """Return a small PNG that differs from every other number's."""
-    rng = random.Random(number)  # noqa: S311  a picture, not a secret
-    image = Image.new("RGB", size, tuple(rng.randrange(256) for _ in range(3)))
-    ImageDraw.Draw(image).ellipse((8, 8, 24, 24), fill=tuple(rng.randrange(256) for _ in range(3)))
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()

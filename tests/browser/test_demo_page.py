@@ -7,7 +7,7 @@ import pytest
 from common.settings import ROOT
 from demo.page import write_demo_page
 from tests.browser.conftest import DESKTOP, PHONE, WIDTHS
-from tests.browser.demo_page_checks import check_figures, check_page
+from tests.browser.demo_page_checks import check_figures
 from tests.unit.demo.demo_runs import HOSTILE_ERROR, PER_CLASS, Run, make_run
 
 DEFINITION = ROOT / "statemachine" / "MyStateMachine.asl.json"
@@ -28,22 +28,20 @@ def address(run: Run) -> str:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_page_shows_the_runs_figures(watched, run, address, width, scheme, tmp_path):
-    visit = watched(WIDTHS[width], scheme)
-    visit.page.goto(address)
-    check_page(visit)
+    visit = watched(WIDTHS[width], scheme, address)
+    visit.check()
     check_figures(visit, run.summary, run.evaluation)
     visit.screenshot(tmp_path / f"{width}-{scheme}.png")
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_open_details_fit(watched, address, size):
-    visit = watched(size)
-    visit.page.goto(address)
+    visit = watched(size, address=address)
     for summary in visit.page.locator("summary").all():  # by keyboard
         summary.focus()
         visit.page.keyboard.press("Enter")
     assert visit.page.locator("details[open]").count() == 2
-    check_page(visit)
+    visit.check()
     # A long list scrolls in its frame by keyboard.
     frame = visit.page.locator(".long")
     frame.focus()
@@ -52,8 +50,7 @@ def test_open_details_fit(watched, address, size):
 
 
 def test_pictures_have_answer_and_verdict(watched, address):
-    visit = watched()
-    visit.page.goto(address)
+    visit = watched(address=address)
     wrong = visit.page.locator("h3:has-text('Accepted but wrong') + p + ul li").first
     assert wrong.inner_text() == "motorcycle, 0.9875\n✗ wrong: bicycle"
     failed = visit.page.locator("h3:has-text('Failed') + p + ul li")
@@ -79,9 +76,8 @@ def test_long_names_large_counts_and_many_classes_fit(watched, tmp_path, size):
     run.summary["source"]["name"] = "an-archive-with-a-very-long-name" * 6
     (run.reports / "demo" / "summary.json").write_text(json.dumps(run.summary))
     (run.reports / "evaluate" / "evaluation.json").write_text(json.dumps(run.evaluation))
-    visit = watched(size)
-    visit.page.goto(write_demo_page(run.reports, run.staged, DEFINITION).as_uri())
-    check_page(visit)
+    visit = watched(size, address=write_demo_page(run.reports, run.staged, DEFINITION).as_uri())
+    visit.check()
     shown = visit.page.get_by_alt_text("Confusion matrix").evaluate("i => [i.width, i.attributes.width.value]")
     assert shown[0] == int(shown[1])  # not made smaller: its frame scrolls
     assert "1,234,567" in visit.page.locator(".tiles").inner_text()

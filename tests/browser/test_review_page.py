@@ -15,9 +15,10 @@ import pytest
 from common.settings import ROOT
 from operations.review import private_page
 from tests.browser.conftest import DESKTOP, PHONE, WIDTHS
-from tests.browser.review_stack import HOLD_SECONDS, ReviewStack, make_stack, plain_picture
+from tests.browser.review_stack import HOLD_SECONDS, ReviewStack, make_stack
 from tests.integration.laptop_aws import run_laptop_aws, wait_until
 from tests.integration.review_server import ReviewServer, review_server
+from tests.unit.operations.captures import drawn
 from training.sources.synthetic import draw_picture
 
 SHOTS = ROOT / "reports/review"
@@ -43,16 +44,15 @@ def server(empty: ReviewStack) -> Iterator[ReviewServer]:
         yield started
 
 
-def photo(number: int, class_name: str = "bicycle", size: tuple[int, int] = (320, 240)) -> bytes:
+def photo() -> bytes:
     stream = io.BytesIO()
-    draw_picture(class_name, number, size, 7).save(stream, "PNG")
+    draw_picture("bicycle", 1, (320, 240), 7).save(stream, "PNG")
     return stream.getvalue()
 
 
 def open_page(watched: Any, address: str, size: Any = DESKTOP, scheme: str = "light") -> Any:
-    seen = watched(size, scheme)
+    seen = watched(size, scheme, address)
     seen.page.set_default_timeout(1000 * PATIENCE_SECONDS)
-    seen.page.goto(address)
     return seen
 
 
@@ -63,7 +63,7 @@ def visit(empty: ReviewStack, server: ReviewServer, watched: Any) -> Iterator[An
 
     def ask_and_open(*names: str, content: bytes = b"", size: Any = DESKTOP, scheme: str = "light", **more: Any) -> Any:
         for number, name in enumerate(names):
-            empty.ask(name, content or plain_picture(number), **more)
+            empty.ask(name, content or drawn(number), **more)
         visits.append(open_page(watched, server.address, size, scheme))
         if names:
             wait_for_picture(visits[-1].page)
@@ -113,7 +113,7 @@ def wait_for_view(page: Any) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_picture_is_large_and_has_its_facts(visit, width, scheme):
-    seen = visit("camera-3-2026-11-23T07-12-45", content=photo(1), size=WIDTHS[width], scheme=scheme)
+    seen = visit("camera-3-2026-11-23T07-12-45", content=photo(), size=WIDTHS[width], scheme=scheme)
     page = seen.page
     page.get_by_text("About 1 left").wait_for()
     image = page.locator("#picture img")
@@ -137,7 +137,7 @@ def test_picture_is_large_and_has_its_facts(visit, width, scheme):
 
 
 def test_private_page_redirects_to_the_review(empty, server, watched):
-    empty.ask("by-file", plain_picture(1))
+    empty.ask("by-file", drawn(1))
     seen = watched(DESKTOP, "light")
     with private_page(server.address) as path:
         seen.page.goto(path.as_uri())
@@ -149,7 +149,7 @@ def test_private_page_redirects_to_the_review(empty, server, watched):
 
 
 def test_small_picture_is_enlarged_without_smoothing(visit):
-    seen = visit("small", content=photo(2, size=(32, 32)))
+    seen = visit("small", content=drawn(2))
     image = seen.page.locator("#picture img")
     assert image.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
     assert image.bounding_box()["height"] > 250
@@ -161,13 +161,13 @@ def test_empty_queue_is_shown_and_polled_again(empty, visit, width):
     seen = visit(size=WIDTHS[width])
     seen.page.get_by_text("No pictures wait").wait_for()
     seen.screenshot(SHOTS / f"nothing-{width}-light.png")
-    empty.ask("late", plain_picture(3))
+    empty.ask("late", drawn(3))
     assert wait_for_picture(seen.page) == "inbox/late.png"
 
 
 def test_keys_decide_skip_and_undo(empty, server, watched):
     for number in range(4):
-        empty.ask(f"key-{number}", plain_picture(number))
+        empty.ask(f"key-{number}", drawn(number))
     seen = open_page(watched, server.address)
     page = seen.page
     first = wait_for_picture(page)
@@ -263,7 +263,7 @@ def test_damaged_picture_can_be_decided_as_neither(empty, visit):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_refused_picture_can_only_be_skipped(empty, visit, width):
-    key = empty.ask("glacier", photo(1), storage="GLACIER")
+    key = empty.ask("glacier", photo(), storage="GLACIER")
     seen = visit("next", size=WIDTHS[width])
     page = seen.page
     while wait_for_picture(page) != key:
@@ -281,7 +281,7 @@ def test_refused_picture_can_only_be_skipped(empty, visit, width):
 
 
 def test_picture_that_does_not_load_can_only_be_skipped(empty, server, watched):
-    key = empty.ask("unloaded", plain_picture(1))
+    key = empty.ask("unloaded", drawn(1))
     page = watched(PHONE, "light").page
     page.route("**/pictures/*", lambda route: route.abort())
     page.goto(server.address)
@@ -298,7 +298,7 @@ def test_picture_that_does_not_load_can_only_be_skipped(empty, server, watched):
 
 @pytest.mark.parametrize("body", ["{", "<p>from a proxy</p>"])
 def test_damaged_answer_is_shown_and_the_page_recovers(empty, server, watched, body):
-    empty.ask("broken-off", plain_picture(1))
+    empty.ask("broken-off", drawn(1))
     seen = watched(DESKTOP, "light")
     page = seen.page
     page.route("**/poll", lambda route: route.fulfill(body=body, content_type="application/json"))
@@ -335,7 +335,7 @@ def test_many_classes_have_buttons_and_nine_have_keys(empty, visit):
 
 
 def test_earlier_decision_of_another_reviewer_is_shown(empty, server, watched):
-    empty.ask("twice", plain_picture(1))
+    empty.ask("twice", drawn(1))
     mine = open_page(watched, server.address).page
     key = wait_for_picture(mine)
     with review_server(empty.aws, "--reviewer", "bob") as other:  # which got it as a second message
@@ -351,7 +351,7 @@ def test_earlier_decision_of_another_reviewer_is_shown(empty, server, watched):
 
 
 def test_closed_tab_gives_its_pictures_back(empty, server, watched):
-    keys = {empty.ask(f"tab-{number}", plain_picture(number)) for number in range(2)}
+    keys = {empty.ask(f"tab-{number}", drawn(number)) for number in range(2)}
     first = open_page(watched, server.address)
     wait_for_picture(first.page)
     page = open_page(watched, server.address).page
@@ -378,7 +378,7 @@ def test_two_pages_and_a_server_killed_twice_lose_nothing(empty, watched):
     wanted = {}
     for number in range(MANY):
         vehicle = list(keyboard)[number % 3]
-        wanted[empty.ask(f"{vehicle}-{number:04d}", plain_picture(number))] = vehicle
+        wanted[empty.ask(f"{vehicle}-{number:04d}", drawn(number))] = vehicle
     pages = [open_page(watched, "about:blank").page for _ in range(2)]
     pressed = dict.fromkeys(pages, 0)
 

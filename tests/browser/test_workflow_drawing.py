@@ -98,21 +98,17 @@ def contrast(one, two):
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_texts_fit_their_shapes_and_have_contrast(tmp_path, watched, picture, size, scheme):
     name, svg = picture
-    opened = watched(size, scheme)
-    opened.page.goto(in_page(tmp_path, svg))
+    opened = watched(size, scheme, in_page(tmp_path, svg))
     opened.screenshot(tmp_path / f"{name}-{size['width']}-{scheme}.png")
     assert opened.page.evaluate(OVERFLOW) == []
-    assert opened.too_wide() == []
     colors = {tuple(pair) for pair in opened.page.evaluate(COLORS)}
     assert colors
     assert {(one, two) for one, two in colors if contrast(one, two) < CONTRAST} == set()
-    assert opened.complaints == []
-    assert opened.foreign() == []
+    opened.check()
 
 
 def test_picture_has_an_accessible_name_and_description(tmp_path, watched):
-    opened = watched()
-    opened.page.goto(in_page(tmp_path, draw(SINGLE)))
+    opened = watched(address=in_page(tmp_path, draw(SINGLE)))
     found = opened.page.get_by_role("img", name="The state machine MyStateMachine", exact=True)
     found.wait_for(timeout=5000)
     described = opened.page.evaluate("() => document.querySelector('svg.wf > desc').textContent")
@@ -128,8 +124,7 @@ def test_picture_in_a_readme_keeps_its_colors_and_fits(tmp_path, watched, scheme
         '<body style="width:800px;margin:0;background:#008080">'  # no color of the picture
         f'<img style="max-width:100%" src="{(ROOT / "docs" / "workflow.svg").as_uri()}">'
     )
-    opened = watched(DESKTOP, scheme)
-    opened.page.goto(page.as_uri())
+    opened = watched(DESKTOP, scheme, page.as_uri())
     image = opened.page.locator("img")
     natural = image.evaluate("e => [e.complete, e.naturalWidth, e.naturalHeight]")
     assert natural[0]

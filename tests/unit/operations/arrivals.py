@@ -1,5 +1,6 @@
 """Pictures of a run in every state, and a fake S3, for the tests of operations.sending."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,16 @@ def item(of: Arrival, outcome: str, by: str, **changes: Any) -> dict[str, Any]:
 
 
 class FakeS3:
-    """Stores every object, unless the error for its key is given."""
+    """Stores every object, unless the error for its key is given; calls `before` with each key first."""
 
-    def __init__(self, errors: dict[str, Exception] | None = None) -> None:
+    def __init__(
+        self, errors: dict[str, Exception] | None = None, before: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.errors = errors or {}
+        self.before = before
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes) -> dict[str, Any]:  # noqa: N803  boto3's
+        self.before(Key)
         assert isinstance(Body, bytes)
         if Key in self.errors:
             raise self.errors[Key]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from local.sagemaker.data_capture import CapturedInvocation, capture_line
-from operations.monitoring.capture_locations import Captures, FolderCaptures
+from operations.monitoring.capture_locations import CaptureFile, Captures, FolderCaptures
 from operations.monitoring.predictions import Reading
 from operations.monitoring.reading import read_captures
 from training.sources.synthetic import draw_picture
@@ -64,6 +65,18 @@ def read(captures: Path | Captures, **options: Any) -> Reading:
     """Read the captures of a folder, in this process unless `options` ask for more."""
     captures = FolderCaptures(captures) if isinstance(captures, Path) else captures
     return read_captures(captures, **{"class_names": None, "processes": 1, "report": lambda *_: None, **options})
+
+
+class SlowCaptures(FolderCaptures):
+    """Captures whose reads wait until so many have begun; it fails if fewer run at the same time."""
+
+    def __init__(self, path: Path, reads: int) -> None:
+        super().__init__(path)
+        self._all_reading = threading.Barrier(reads, timeout=30)
+
+    def read(self, file: CaptureFile, start: int, stop: int) -> bytes:
+        self._all_reading.wait()
+        return super().read(file, start, stop)
 
 
 def write_calls(folder: Path, calls: Sequence[tuple[int, str | None]]) -> None:

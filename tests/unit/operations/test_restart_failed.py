@@ -29,19 +29,15 @@ from operations.failures import (
 )
 from operations.restart_failed import FailureQueue, advice, find_queue, main, make_plan, parse_arguments, restart_failed
 from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stack_response, stubbed
+from tests.unit.operations import arrivals
 
 URL = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/failed"
-MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:MyStateMachine"
 EXECUTION = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:MyStateMachine:first"
-OUTPUTS = {
-    "PicturesBucketName": "bucket",
-    "PredictionsTableName": "predictions",
-    "StateMachineArn": MACHINE,
-    "FailedPicturesQueueUrl": URL,
-}
+OUTPUTS = arrivals.OUTPUTS | {"FailedPicturesQueueUrl": URL}
 EVENT = {"s3_bucket": "bucket", "s3_key": "inbox/a.png", "s3_version_id": "v1"}
 A = S3Picture("bucket", "inbox/a.png", "v1")
 NOTIFICATION = EVENT | {"error": {"Error": "EndpointBusyError", "Cause": "did not answer"}, "execution_arn": EXECUTION}
+RECEIVE = {"QueueUrl": URL, "VisibilityTimeout": HIDDEN_SECONDS, "WaitTimeSeconds": 2, "MessageAttributeNames": ["All"]}
 TO_DROP = "To drop: s3://bucket/inbox/a.png (version v1)"
 S3_EVENT = {"bucket": {"name": "bucket"}, "object": {"key": "inbox/a.png", "version-id": "v1"}}
 
@@ -80,13 +76,7 @@ class Script:
 
     def receives(self, *bodies: object) -> None:
         """The queue holds these messages, m0, m1, ..., and then nothing."""
-        asked = {
-            "QueueUrl": URL,
-            "MaxNumberOfMessages": 10,
-            "VisibilityTimeout": HIDDEN_SECONDS,
-            "WaitTimeSeconds": 2,
-            "MessageAttributeNames": ["All"],
-        }
+        asked = RECEIVE | {"MaxNumberOfMessages": 10}
         messages = [message(body, f"m{n}") for n, body in enumerate(bodies)]
         self.session.stub("sqs").add_response("receive_message", {"Messages": messages}, asked)
         if bodies:
@@ -105,11 +95,11 @@ class Script:
 
     def finds(self, item: dict[str, Any] | None = None) -> None:
         key = {"picture": {"S": A.uri}, "version_id": {"S": "v1"}}
-        asked = {"TableName": "predictions", "Key": key, "ConsistentRead": True}
+        asked = {"TableName": OUTPUTS["PredictionsTableName"], "Key": key, "ConsistentRead": True}
         self.session.stub("dynamodb").add_response("get_item", {"Item": item} if item else {}, asked)
 
     def starts(self, name: str = "restart-m0", given: object = EVENT) -> None:
-        asked = {"stateMachineArn": MACHINE, "name": name, "input": json.dumps(given)}
+        asked = {"stateMachineArn": OUTPUTS["StateMachineArn"], "name": name, "input": json.dumps(given)}
         answer = {"executionArn": EXECUTION, "startDate": 0}
         self.session.stub("stepfunctions").add_response("start_execution", answer, asked)
 
@@ -179,9 +169,15 @@ def test_input_that_names_a_picture_itself_overrides_the_event():
 @pytest.mark.parametrize(("queue", "output"), program.QUEUES.items())
 def test_queue_option_finds_an_output_of_the_template(queue, output):
     assert output in yaml_parse((ROOT / "template.yaml").read_text())["Outputs"]
+    outputs = OUTPUTS | {output: "its address"}
     session = StubbedSession()
-    session.stub("cloudformation").add_response("describe_stacks", stack_response(OUTPUTS | {output: "its address"}))
+    session.stub("cloudformation").add_response("describe_stacks", stack_response(outputs))
     assert find_queue(session, "s", queue).url == "its address"
+
+    del outputs[output]  # an older stack
+    session.stub("cloudformation").add_response("describe_stacks", stack_response(outputs))
+    with pytest.raises(StackNotFoundError, match=f"no output {output}.*deploy it with `sam build"):
+        find_queue(session, "s", queue)
 
 
 @pytest.mark.parametrize("prefix", ["night/", "Joe's night/"])
@@ -213,10 +209,9 @@ def test_cause_is_the_functions_message(script):
 )
 def test_queue_is_read(most, answers, asked):
     sqs, stub = stubbed("sqs")
-    given = {"QueueUrl": URL, "VisibilityTimeout": HIDDEN_SECONDS, "WaitTimeSeconds": 2}
     for count, number in zip(answers, asked, strict=True):
         messages = [message(NOTIFICATION, str(n)) for n in range(count)]
-        expected = given | {"MaxNumberOfMessages": number, "MessageAttributeNames": ["All"]}
+        expected = RECEIVE | {"MaxNumberOfMessages": number}
         stub.add_response("receive_message", {"Messages": messages}, expected)
     assert [len(received) for received in read_queue(sqs, URL, most)] == [count for count in answers if count]
 
@@ -234,14 +229,6 @@ def test_many_messages_go_in_batches_also_after_a_refusal(operation, change):
 
 
 # --- Restarting ---
-
-
-def test_older_stack_without_the_queue_is_named():
-    session = StubbedSession()
-    outputs = {name: value for name, value in OUTPUTS.items() if name != "FailedPicturesQueueUrl"}
-    session.stub("cloudformation").add_response("describe_stacks", stack_response(outputs))
-    with pytest.raises(StackNotFoundError, match=r"no output FailedPicturesQueueUrl.*deploy it with `sam build"):
-        find_queue(session, "s", "failed")
 
 
 def test_empty_queue_is_reported(script):
@@ -371,38 +358,29 @@ def test_drop_others_deletes_failures_without_a_picture(script, refused, printed
 @pytest.mark.parametrize(
     ("arguments", "printed"),
     [
-        (["--drop-others"], ["1 pictures would be started again; nothing was."]),
-        (["--error", "EndpointBusyError", "--drop"], [TO_DROP, "1 pictures would be dropped; nothing was."]),
+        ("--dry-run --drop-others", ["1 pictures would be started again; nothing was."]),
+        ("--dry-run --error EndpointBusyError --drop", [TO_DROP, "1 pictures would be dropped; nothing was."]),
+        ("--error NotAPictureError --drop-others", []),
     ],
 )
-def test_dry_run_starts_and_deletes_nothing(script, arguments, printed):
+def test_dry_run_and_error_option_leave_the_messages(script, arguments, printed):
     script.receives(NOTIFICATION, BATCH_FAILED)
     script.gives_back("m0", "m1")
-    text = script.run("--dry-run", *arguments)
+    text = script.run(*arguments.split())
     assert [line for line in printed if line not in text] == []
 
 
-def test_error_option_leaves_other_errors(script):
-    script.receives(NOTIFICATION, BATCH_FAILED)
-    script.gives_back("m0", "m1")
-    script.run("--error", "NotAPictureError", "--drop-others")
-
-
-def test_drop_deletes_and_starts_nothing(script):
+@pytest.mark.parametrize(
+    ("refused", "result"), [((), "pictures dropped 1"), (("m0", "m2"), "pictures not reached, kept in the queue 1")]
+)
+def test_drop_deletes_and_starts_nothing(script, refused, result):
     script.receives(NOTIFICATION, event(EVENT), NOTIFICATION)
-    script.deletes("m0", "m2")
-    script.gives_back("m1")
-    printed = script.run("--error", "EndpointBusyError", "--drop")
+    script.deletes("m0", "m2", refused=refused)
+    script.gives_back(*sorted([*refused, "m1"]))
+    error = MessagesRefusedError if refused else None
+    printed = script.run("--error", "EndpointBusyError", "--drop", error=error)
     assert TO_DROP in printed
-    assert "pictures dropped 1" in printed
-
-
-def test_drop_that_sqs_refuses_is_an_error_and_not_counted(script):
-    script.receives(NOTIFICATION)
-    script.deletes("m0", refused=("m0",))
-    script.gives_back("m0")
-    printed = script.run("--error", "EndpointBusyError", "--drop", error=MessagesRefusedError)
-    assert "pictures not reached, kept in the queue 1" in printed
+    assert result in printed
 
 
 def test_limit_counts_pictures():

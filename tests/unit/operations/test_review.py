@@ -14,14 +14,10 @@ from common.stack import StackNotFoundError
 from operations import review
 from operations.review import ReviewerUnknownError, find_backend, main, result_table
 from tests.unit.aws_stubs import ACCOUNT, REGION, StubbedSession, stack_response
+from tests.unit.operations import arrivals
 from tests.unit.operations.review_backend import Office, body
 
-OUTPUTS = {
-    "PicturesBucketName": "pictures",
-    "PredictionsTableName": "predictions",
-    "StateMachineArn": "arn:aws:states:eu-west-1:123456789012:stateMachine:m",
-    "ReviewQueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/review",
-}
+OUTPUTS = arrivals.OUTPUTS | {"ReviewQueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/review"}
 ADDRESS = "http://127.0.0.1:4700/a-token-of-a-test/"
 
 
@@ -45,7 +41,7 @@ def test_backend_is_found_by_the_stacks_outputs_and_its_calls_are_short(monkeypa
 
     monkeypatch.setattr(made, "client", remember)
     found = find_backend(made, "s", None)
-    assert (found.queue.url, found.table.name) == (OUTPUTS["ReviewQueueUrl"], "predictions")
+    assert (found.queue.url, found.table.name) == (OUTPUTS["ReviewQueueUrl"], OUTPUTS["PredictionsTableName"])
     assert found.labels.uri == f"s3://scones-unlimited-training-{ACCOUNT}-{REGION}/review-labels/"
     used = [config for config in configs if config]
     assert len(used) == 4  # S3, SQS, DynamoDB, SageMaker

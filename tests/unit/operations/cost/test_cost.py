@@ -2,12 +2,10 @@
 
 import copy
 import io
-import json
 import re
 from typing import Any
 
 import pytest
-from botocore.response import StreamingBody
 from botocore.stub import Stubber
 from PIL import Image
 
@@ -20,6 +18,8 @@ from operations.cost import model, workflow
 from operations.cost.inputs import Inputs, read_inputs
 from operations.cost.model import total
 from operations.cost.workflow import CostError
+from tests.unit.aws_stubs import Body
+from tests.unit.operations.workflow_drawing.builders import machine
 from training.create_endpoint import HOSTING_USD_PER_HOUR, HOURS_PER_MONTH
 
 ARN = "arn:aws:states:us-east-1:123456789012:express:scones-unlimited-MyExpressStateMachine:x:y"
@@ -28,10 +28,6 @@ ARN = "arn:aws:states:us-east-1:123456789012:express:scones-unlimited-MyExpressS
 @pytest.fixture(scope="module")
 def inputs() -> Inputs:
     return read_inputs()
-
-
-def machine(**states: dict[str, Any]) -> dict[str, Any]:
-    return {"StartAt": "A", "States": states}
 
 
 CHOICE = {"Type": "Choice", "Choices": [{"Next": "B"}], "Default": "C"}
@@ -189,10 +185,6 @@ def test_endpoint_price_equals_that_of_create_endpoint(inputs):
     assert inputs.assume("hours_per_month") == HOURS_PER_MONTH
 
 
-def stream(body: bytes) -> StreamingBody:
-    return StreamingBody(io.BytesIO(body), len(body))
-
-
 def test_functions_log_no_more_than_assumed(inputs, monkeypatch, capsys):
     logged = io.StringIO()
     for app in (serialize_image_data, image_classification, filter_low_confidence):
@@ -207,8 +199,8 @@ def test_functions_log_no_more_than_assumed(inputs, monkeypatch, capsys):
         "execution_arn": ARN,
     }
     with Stubber(serialize_image_data.s3) as s3, Stubber(image_classification.runtime) as runtime:
-        s3.add_response("get_object", {"Body": stream(picture.getvalue()), "ContentLength": picture.getbuffer().nbytes})
-        runtime.add_response("invoke_endpoint", {"Body": stream(json.dumps(answer).encode())})
+        s3.add_response("get_object", {"Body": Body(picture.getvalue()), "ContentLength": picture.getbuffer().nbytes})
+        runtime.add_response("invoke_endpoint", {"Body": Body(answer)})
         event = serialize_image_data.lambda_handler(event, None)
         event |= {"endpoint_name": "scones-unlimited", "class_names": [], "threshold": 0.9}
         event = image_classification.lambda_handler(event, None)

@@ -86,13 +86,7 @@ def test_damaged_line_has_its_reason(damaged, reason):
         read_line(damaged, ["car", "van"])
 
     assert raised.value.reason == reason
-
-
-def test_lone_surrogate_is_not_in_the_detail():
-    with pytest.raises(DamagedLineError) as raised:
-        read_line(changed(captureData__endpointOutput__data=LONE_SURROGATE), None)
-
-    assert raised.value.detail.encode()
+    raised.value.detail.encode()  # as the report does, which a lone surrogate would fail
 
 
 def test_endless_list_without_class_names_is_damaged():

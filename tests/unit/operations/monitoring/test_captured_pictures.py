@@ -10,21 +10,8 @@ from PIL import Image
 
 from common.pages.thumbnails import thumbnail
 from operations.monitoring import captured_pictures
-from operations.monitoring.capture_locations import FolderCaptures
 from operations.monitoring.captured_pictures import with_pictures
-from tests.unit.operations.captures import drawn, line, named, read, write
-
-
-class ConcurrentCaptures(FolderCaptures):
-    """Captures whose reads wait until one has begun in every thread."""
-
-    def __init__(self, path):
-        super().__init__(path)
-        self._all_reading = threading.Barrier(captured_pictures.THREADS, timeout=30)
-
-    def read(self, file, start, stop):
-        self._all_reading.wait()
-        return super().read(file, start, stop)
+from tests.unit.operations.captures import SlowCaptures, drawn, line, named, read, write
 
 
 def test_with_pictures_fetches_many_and_decodes_few_at_a_time(tmp_path):
@@ -43,7 +30,8 @@ def test_with_pictures_fetches_many_and_decodes_few_at_a_time(tmp_path):
             held -= 1
         return row, picture.size
 
-    results = with_pictures(ConcurrentCaptures(tmp_path), found.files, found.predictions, work, lambda *_: None)
+    captures = SlowCaptures(tmp_path, captured_pictures.THREADS)
+    results = with_pictures(captures, found.files, found.predictions, work, lambda *_: None)
 
     assert results == [(row, (32, 32)) for row in range(count)]
     assert most == captured_pictures.MOST_DECODED

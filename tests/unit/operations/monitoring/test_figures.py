@@ -25,7 +25,7 @@ def answers(folder):
             yield value["eventMetadata"]["inferenceTime"], label, confidence
 
 
-def test_figures_equal_those_of_the_lines(tmp_path):
+def test_figures_equal_those_of_the_lines_and_periods(tmp_path):
     write_hours(tmp_path)
     expected = list(answers(tmp_path))
     confidences = [confidence for _, _, confidence in expected]
@@ -54,15 +54,9 @@ def test_figures_equal_those_of_the_lines(tmp_path):
             inside = sum(low <= c < high for c in own)
             assert abs(count - inside) <= sum(abs(c - e) < 1e-9 for c in own for e in (low, high))
 
-
-def test_period_figures_equal_those_of_its_lines(tmp_path):
-    write_hours(tmp_path)
     hours = defaultdict(list)
-    for time, label, confidence in answers(tmp_path):
+    for time, label, confidence in expected:
         hours[time[:13]].append((label, confidence))
-
-    figures = summarise(read(tmp_path), THRESHOLD)
-
     assert figures["period"] == "hour"
     assert [period["start"] for period in figures["periods"]] == [f"{h}:00:00Z" for h in hours]
     for period, own in zip(figures["periods"], hours.values(), strict=True):

@@ -26,15 +26,6 @@ def reading(tmp_path):
     return read(tmp_path)
 
 
-def test_newest_hour_has_its_predictions(reading):
-    hour = newest_hour(reading, NOW)
-
-    assert hour.start == SECOND
-    assert len(hour.predictions) == 12
-    assert hour.predictions.times.min() >= SECOND.timestamp()
-    assert hour.predictions.times.max() < (SECOND + timedelta(hours=1)).timestamp()
-
-
 @pytest.mark.parametrize(
     ("now", "since", "until", "start"),
     [
@@ -201,10 +192,17 @@ def test_monitor_writes_the_report_when_publishing_is_refused(options, tmp_path,
         ),
     ],
 )
-def test_monitor_interrupted_says_what_was_written(options, tmp_path, capsys, monkeypatch, stopped, files, message):
+def test_monitor_interrupted_says_what_replaced_the_old_report(
+    options, tmp_path, capsys, monkeypatch, stopped, files, message
+):
+    (tmp_path / "out").mkdir()
+    for name in ("monitor.html", "monitor.json"):
+        (tmp_path / "out" / name).write_text("old")
     monkeypatch.setattr(f"operations.monitoring.run.{stopped}", Mock(side_effect=KeyboardInterrupt))
 
     assert main(options) == 130
     allow_unused_responses()
     assert f"monitor: interrupted; {message}" in capsys.readouterr().err
-    assert {path.name for path in (tmp_path / "out").glob("*")} == files
+    report = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert set(report) == {"monitor.html", "monitor.json"}
+    assert {name for name, content in report.items() if content != "old"} == files

@@ -1,7 +1,6 @@
 """Every line of every file is read once."""
 
 import sys
-import threading
 import time
 from collections import Counter
 from datetime import timedelta
@@ -11,7 +10,17 @@ import pytest
 from operations.monitoring import reading
 from operations.monitoring.capture_locations import CaptureFile, CaptureGoneError, CapturesNotFoundError, FolderCaptures
 from operations.monitoring.reading import plan
-from tests.unit.operations.captures import BEGIN, drawn, line, named, read, write, write_calls, write_hours
+from tests.unit.operations.captures import (
+    BEGIN,
+    SlowCaptures,
+    drawn,
+    line,
+    named,
+    read,
+    write,
+    write_calls,
+    write_hours,
+)
 
 CONFIDENT = named(bicycle=0.95, motorcycle=0.05)
 REFUSED = b'{"code": 400, "type": "BadRequest", "message": "no picture"}'
@@ -144,16 +153,9 @@ def test_folder_without_captures_fails_unless_empty(tmp_path):
 def test_small_files_of_a_task_are_fetched_at_the_same_time(tmp_path):
     for number in range(2 * reading.FETCHES):
         write(tmp_path, [line(CONFIDENT, drawn(number % 5))], name=f"{number:03d}")
-    all_fetching = threading.Barrier(reading.FETCHES, timeout=30)  # breaks where fewer are fetched
-
-    class Slow(FolderCaptures):
-        def read(self, file, start, stop):
-            all_fetching.wait()
-            return super().read(file, start, stop)
-
     assert len(plan(FolderCaptures(tmp_path).files())) == 1
 
-    found = read(Slow(tmp_path))
+    found = read(SlowCaptures(tmp_path, reading.FETCHES))
 
     assert found.predictions.files.tolist() == list(range(2 * reading.FETCHES))
 

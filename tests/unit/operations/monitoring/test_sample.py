@@ -7,12 +7,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from operations.monitoring.sample import (
-    NoBaselineError,
-    Sample,
-    SampleError,
-    read_baseline,
-)
+from operations.monitoring.sample import NoBaselineError, Sample, SampleError, read_baseline
 from tests.unit.aws_stubs import stubbed
 from tests.unit.training.model_archives import body
 from training.endpoint.model_artifact import MOST_BYTES, MissingModelError, ModelArtifactError
@@ -76,10 +71,8 @@ def test_baseline_is_read_from_folder_archive_and_file(tmp_path):
         assert read_baseline(str(location)).to_json() == GOOD
 
 
-def test_baseline_is_read_from_an_earlier_report(tmp_path):
+def test_report_without_a_sample_is_no_baseline(tmp_path):
     report = tmp_path / "monitor.json"
-    report.write_text(json.dumps({"lines": 2, "sample": GOOD | {"source": "last week"}}))
-    assert read_baseline(report).source == "last week"
     report.write_text(json.dumps({"lines": 2}))
     with pytest.raises(NoBaselineError, match="has no sample to compare with"):
         read_baseline(report)

@@ -88,11 +88,6 @@ def test_category_shift_of_two_classes_has_the_hypergeometric_p():
     assert shift.effect == pytest.approx(0.125)
 
 
-def test_category_shift_of_one_class_is_none():
-    shift = category_shift(["a"] * 20, ["a"] * 30, np.random.default_rng(0))
-    assert (shift.effect, shift.p) == (0, 1)
-
-
 @pytest.mark.parametrize(("n", "m"), [(15, 30), (200, 400)])
 def test_number_interval_covers_the_true_effect(n, m):
     generator = np.random.default_rng(0)

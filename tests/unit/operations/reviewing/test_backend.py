@@ -15,6 +15,7 @@ from operations.reviewing.backend import (
 )
 from tests.unit.aws_stubs import Body, stubbed
 from tests.unit.operations.review_backend import WHEN, label
+from tests.unit.training.sagemaker_answers import described_config, described_endpoint
 
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/review"
 MINE, OTHER = label(1, "bicycle"), label(1, "motorcycle", by="bob", at="2026-11-23T08:59:59.000Z")
@@ -47,12 +48,6 @@ served = store("sagemaker", ServedModels)
 
 
 # --- Labels ---
-
-
-def test_label_is_put_if_there_is_none(label_store):
-    labels, stub = label_store
-    stub.add_response("put_object", {}, PUT)
-    assert labels.put(MINE) is MINE
 
 
 @pytest.mark.parity("s3-put-if-none")
@@ -261,13 +256,10 @@ class Models:
         return self.now
 
     def answers(self, *names, modified=WHEN):
-        arn = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint"
-        endpoint = {"EndpointName": "e", "EndpointArn": f"{arn}/e", "EndpointConfigName": "c", "CreationTime": WHEN}
-        config = {"EndpointConfigName": "c", "EndpointConfigArn": f"{arn}-config/c", "CreationTime": WHEN}
-        status = {"EndpointStatus": "InService", "LastModifiedTime": modified}
         variants = [{"VariantName": f"v{n}", "ModelName": name} for n, name in enumerate(names)]
-        self.stub.add_response("describe_endpoint", endpoint | status)
-        self.stub.add_response("describe_endpoint_config", config | {"ProductionVariants": variants})
+        endpoint = described_endpoint("e", "InService", LastModifiedTime=modified)
+        self.stub.add_response("describe_endpoint", endpoint)
+        self.stub.add_response("describe_endpoint_config", described_config("c", variants))
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 """Outcomes of sent pictures: the table overrides executions, and AWS is asked no more than needed."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from threading import Event
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from common.predictions import PredictionKey
 from operations.sending.arrivals import Arrival
@@ -19,7 +21,6 @@ from operations.sending.tracking import (
     STOP_TIME_GRACE_S,
     Tracker,
     UnknownOutcomeError,
-    is_transient,
 )
 from operations.sending.uploading import Sender
 from tests.unit.aws_stubs import client_error, stubbed
@@ -47,17 +48,13 @@ class World:
         self.dynamodb.add_response("batch_get_item", {"Responses": {"table": list(items)}}, wanted)
 
     def describes(self, name: str, of: Arrival, **changes: Any) -> None:
-        execution = {
-            "executionArn": execution_arn(name),
-            "stateMachineArn": MACHINE,
-            "status": "FAILED",
-            "startDate": 0,
+        facts = {
             "error": "NotAPictureError",
             "cause": "it is HTML",
             "input": f'{{"bucket": {{"name": "{BUCKET}"}}, "object": {{"key": "{of.key}",'
             f' "version-id": "{of.version_id}"}}}}',
-        } | changes
-        self.described.append(execution)
+        }
+        self.described.append(execution(name, "FAILED", 0) | facts | changes)
 
     def poll(self, *listed: dict[str, Any], items: Sequence[dict[str, Any]] = (), more: str | None = None) -> int:
         """Poll once, where the list of executions has these, and the table these items of the undecided pictures."""
@@ -256,28 +253,21 @@ def test_description_names_the_picture_of_any_input(given, picture):
     assert described == ("a" * 10, PredictionKey(*picture) if picture else None, "FAILED", "")
 
 
-@pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException"])
-def test_only_a_permanent_error_ends_the_tracking(monkeypatch, code):
-    world = World(uploaded("a"))
-    stop = Event()
-    world.stepfunctions.add_client_error("list_executions", code, "why")
-    monkeypatch.setattr(stop, "wait", lambda _: stop.set())
-    if code == "ThrottlingException":
-        world.tracker.follow(stop)
-        assert "why" in world.tracker.last_error
-    else:
-        with pytest.raises(ClientError, match="why"):
-            world.tracker.follow(stop)
-
-
 @pytest.mark.parametrize(
     ("error", "transient"),
     [
+        (client_error("ThrottlingException", "x"), True),
         (client_error("ProvisionedThroughputExceededException", "x"), True),
+        (client_error("AccessDeniedException", "x"), False),
         (client_error("ResourceNotFoundException", "x"), False),
         (EndpointConnectionError(endpoint_url="x"), True),
         (NoCredentialsError(), False),
     ],
 )
-def test_transient_errors_are_recognized(error, transient):
-    assert is_transient(error) is transient
+def test_only_a_permanent_error_ends_the_tracking(monkeypatch, one, error, transient):
+    tracker, stop = World(one).tracker, Event()
+    monkeypatch.setattr(tracker, "poll", Mock(side_effect=error))
+    monkeypatch.setattr(stop, "wait", lambda _: stop.set())
+    with nullcontext() if transient else pytest.raises(type(error)):
+        tracker.follow(stop)
+    assert tracker.last_error == (str(error) if transient else "")

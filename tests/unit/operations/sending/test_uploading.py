@@ -31,14 +31,12 @@ def test_slow_upload_does_not_delay_later_ones():
     arrivals = [picture("a"), picture("b", 0.01), picture("c", 0.02)]
     last = Event()
 
-    class SlowS3(FakeS3):
-        def put_object(self, **given: Any) -> dict[str, Any]:
-            if given["Key"] == arrivals[2].key:
-                last.set()
-            assert last.wait(LATER_S)
-            return super().put_object(**given)
+    def wait_for_the_last(key: str) -> None:
+        if key == arrivals[2].key:
+            last.set()
+        assert last.wait(LATER_S)
 
-    send(arrivals, SlowS3())
+    send(arrivals, FakeS3(before=wait_for_the_last))
     assert all(one.version_id for one in arrivals)
 
 
@@ -106,11 +104,9 @@ def test_exception_of_the_tick_lets_uploads_under_way_end_and_says_so(monkeypatc
     under_way, announced = Event(), Event()
     printed: list[str] = []
 
-    class SlowS3(FakeS3):
-        def put_object(self, **given: Any) -> dict[str, Any]:
-            under_way.set()
-            assert announced.wait(LATER_S)
-            return super().put_object(**given)
+    def wait(_: str) -> None:
+        under_way.set()
+        assert announced.wait(LATER_S)
 
     def interrupt() -> None:
         if under_way.is_set():
@@ -122,7 +118,7 @@ def test_exception_of_the_tick_lets_uploads_under_way_end_and_says_so(monkeypatc
 
     monkeypatch.setattr(uploading, "print", announce, raising=False)
     one, two = picture("a"), picture("b", LATER_S)
-    sender = Sender(SlowS3(), "b")
+    sender = Sender(FakeS3(before=wait), "b")
     with pytest.raises(error):
         sender.send([one, two], interrupt)
     assert sender.stop.is_set()

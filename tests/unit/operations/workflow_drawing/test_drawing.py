@@ -111,10 +111,12 @@ def test_counts_mark_executed_transitions_only():
 
 
 @EACH_DEFINITION
-def test_each_count_is_on_its_own_arrow(definition):
+def test_each_count_is_on_its_own_arrow_and_in_the_description(definition):
     counts = {key: 1000 + number for number, key in enumerate(sorted(definition.pairs))}
-    picture = Picture(draw(definition, counts=counts))
-    assert picture.numbers == {key: f"{count:,}" for key, count in counts.items()}
+    text = draw(definition, counts=counts)
+    assert Picture(text).numbers == {key: f"{count:,}" for key, count in counts.items()}
+    for (source, target), count in counts.items():
+        assert f"From {source} to {target}: {count:,} times" in text
 
 
 @pytest.mark.parametrize(
@@ -134,14 +136,9 @@ def test_arrow_for_success_and_errors_has_the_number_of_errors(after_errors, tex
     assert " ".join(e.text or "" for e in lines) == f"73 {text}"
     # Release Claim was never entered.
     assert picture.texts.count("also after any error") == (1 if after_errors is not None else 2)
+    assert "Send To Review leads to Release Claim after any error." in svg
     errors = ", 2 of them after an error." if after_errors else "."
     assert f"From Confirm Review to Threshold Confidence Not Met: 73 times{errors}" in svg
-
-
-def test_description_contains_counts_and_transitions():
-    text = draw(SINGLE, counts={(START, "Locate Picture"): 1234})
-    assert "From Start to Locate Picture: 1,234 times." in text
-    assert "Send To Review leads to Release Claim after any error." in text
 
 
 def test_aborted_executions_are_counted_in_their_last_state():

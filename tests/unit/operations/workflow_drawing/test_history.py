@@ -202,19 +202,6 @@ def test_iterations_of_a_map_are_separated_by_their_links(detailed):
     }
 
 
-def test_branches_of_a_parallel_state_are_separated_by_their_links():
-    history = History()
-    started = history.start("Parallel", "Both")
-    left = history.enter("Pass", "Left", started)
-    right = history.enter("Pass", "Right", started)
-    history.leave("Pass", "Left", left)
-    right = history.leave("Pass", "Right", right)
-    history.add("ParallelStateSucceeded", None, right)
-    history.leave("Parallel", "Both")
-    pairs = [(START, "Both"), ("Both", "Left"), ("Both", "Right"), ("Left", "Both"), ("Right", "Both"), ("Both", END)]
-    assert transition_counts([history.succeed()]) == dict.fromkeys(pairs, 1)
-
-
 @pytest.fixture
 def failed_parallel():
     """Return a history of a Parallel state of which one branch fails, so that AWS aborts the other."""
@@ -231,27 +218,22 @@ def failed_parallel():
     return history
 
 
-def test_aborted_branch_has_not_failed(failed_parallel):
-    assert ends(failed_parallel.fail()) == [
-        ("Both", 9, BUSY, 0, [BUSY]),
+@pytest.mark.parametrize("caught", [False, True])
+def test_aborted_branch_has_not_failed_and_ends_before_the_execution(failed_parallel, caught):
+    if caught:
+        failed_parallel.leave("Parallel", "Both")
+        for number in range(9):
+            failed_parallel.visit("Pass", f"P{number}")
+    path = failed_parallel.succeed() if caught else failed_parallel.fail()
+    assert ends(path) == [
+        ("Both", 10 if caught else 9, BUSY, 0, [BUSY]),
         ("Left", 5, BUSY, 1, [BUSY]),
         ("Right", 5, None, 1, []),
+        *([(f"P{number}", 1, None, 0, []) for number in range(9)] if caught else []),
     ]
 
 
-def test_aborted_branches_end_before_the_execution(failed_parallel):
-    failed_parallel.leave("Parallel", "Both")
-    for number in range(9):
-        failed_parallel.visit("Pass", f"P{number}")
-    assert ends(failed_parallel.succeed())[:4] == [
-        ("Both", 10, BUSY, 0, [BUSY]),  # caught
-        ("Left", 5, BUSY, 1, [BUSY]),
-        ("Right", 5, None, 1, []),
-        ("P0", 1, None, 0, []),
-    ]
-
-
-def test_retried_parallel_state_has_not_failed(failed_parallel):
+def test_retried_parallel_state_has_not_failed_and_counts_both_attempts(failed_parallel):
     started = failed_parallel.add("ParallelStateStarted")
     failed_parallel.visit("Task", "Left", started)
     failed_parallel.visit("Task", "Right", started)
@@ -266,6 +248,8 @@ def test_retried_parallel_state_has_not_failed(failed_parallel):
         ("Right", 0, None),
     ]
     assert (path.steps[0].failure, path.steps[0].failures) == (None, [BUSY])
+    inner = [("Both", "Left"), ("Both", "Right"), ("Left", "Both"), ("Right", "Both")]
+    assert transition_counts([path]) == dict.fromkeys(inner, 2) | {(START, "Both"): 1, ("Both", END): 1}
 
 
 def test_branch_without_an_end_event_ends_with_its_parallel_state():
