@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -80,7 +81,7 @@ class LaptopAws:
         started = self.client("stepfunctions").start_execution(stateMachineArn=machine, input=json.dumps(event or {}))
         return str(started["executionArn"])
 
-    def ended(self, execution: str) -> Any:
+    def ended(self, execution: str, seconds: float = 90) -> Any:
         """Return the description of an execution after its end."""
         stepfunctions = self.client("stepfunctions")
 
@@ -88,11 +89,26 @@ class LaptopAws:
             found = stepfunctions.describe_execution(executionArn=execution)
             return found if found["status"] != "RUNNING" else None
 
-        return wait_until(poll)
+        return wait_until(poll, seconds)
 
     def execute(self, machine: str, event: object = None) -> Any:
         """Run a state machine and return the description of the execution after its end."""
         return self.ended(self.start(machine, event))
+
+    def statistics(self, namespace: str, name: str, **dimensions: str) -> Any:
+        """Return the statistics of a metric over the last hours, or None without data points."""
+        now = datetime.now(UTC)
+        found = self.client("cloudwatch").get_metric_statistics(
+            Namespace=namespace,
+            MetricName=name,
+            Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
+            StartTime=now - timedelta(hours=12),
+            EndTime=now + timedelta(minutes=1),
+            Period=3600 * 24,
+            Statistics=["Sum", "SampleCount", "Maximum"],
+        )["Datapoints"]
+        [point] = found or [None]
+        return point
 
     def create_queue(self) -> tuple[str, str]:
         """Create a queue and return its URL and ARN."""
@@ -142,6 +158,24 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def own_address() -> str:
+    """Return an address of this machine other than 127.0.0.1."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
+        try:
+            route.connect(("192.0.2.1", 9))  # sends nothing; selects the address of the interface
+        except OSError:
+            return "127.0.0.2"
+        address = str(route.getsockname()[0])
+    return address if address != "127.0.0.1" else "127.0.0.2"
+
+
+def is_listening(address: str, port: int) -> bool:
+    """Tell whether a server accepts connections."""
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((address, port)) == 0
 
 
 def local_command(*arguments: str) -> subprocess.CompletedProcess[str]:

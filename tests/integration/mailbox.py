@@ -61,3 +61,19 @@ class Mailbox:
     def wait_for_end(self, execution_arn: str) -> None:
         """Wait for EventBridge's message of an execution."""
         wait_until(lambda: any("executionArn" in body for body in self.of(execution_arn)) or None, ANSWER_SECONDS)
+
+
+def assert_failed(execution: Body, error: str, notifications: Mailbox, event: Body | None = None) -> str:
+    """Assert that the execution failed with this error, or service such as "SQS.", and sent one notification.
+
+    Returns the cause.
+    """
+    name = execution["error"]
+    assert execution["status"] == "FAILED", execution
+    assert name.startswith(error) if error.endswith(".") else name == error, execution
+    notifications.wait_for_later()
+    [message] = notifications.of(execution["executionArn"])
+    assert message["error"] == {"Error": name, "Cause": execution["cause"]}
+    if event:
+        assert {name: message.get(name) for name in event} == event
+    return str(execution["cause"])

@@ -51,6 +51,11 @@ class ReviewServer:
         self.kill()
         raise AssertionError(f"the server gave no address: {self.printed}")
 
+    @property
+    def port(self) -> int:
+        """The port of its address."""
+        return int(self.address.split(":")[2].partition("/")[0])
+
     def interrupt(self) -> None:
         """Send what Ctrl-C sends."""
         self._process.send_signal(signal.SIGINT)

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from collections.abc import Mapping
 from typing import Any
 
 from tests.integration.laptop_aws import ROLE, LaptopAws, wait_until
@@ -64,14 +65,15 @@ def get(aws: LaptopAws, key: str) -> bytes:
     return body
 
 
-def archive(files: dict[str, str]) -> bytes:
-    """Return a .tar.gz of text files."""
+def archive(files: Mapping[str, str | bytes]) -> bytes:
+    """Return a .tar.gz of files, texts or bytes by path."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
-        for name, text in files.items():
+        for name, content in files.items():
+            body = content.encode() if isinstance(content, str) else content
             member = tarfile.TarInfo(name)
-            member.size = len(text.encode())
-            tar.addfile(member, io.BytesIO(text.encode()))
+            member.size = len(body)
+            tar.addfile(member, io.BytesIO(body))
     return out.getvalue()
 
 
@@ -131,9 +133,19 @@ def job_logs(aws: LaptopAws, name: str) -> list[list[str]]:
     return [[event["message"] for event in each["events"]] for each in events]
 
 
-def endpoint_config(aws: LaptopAws, name: str, program: str = ECHO, capture: dict[str, Any] | None = None) -> str:
-    """Create a model that answers with `name`, and an endpoint configuration of the same name."""
-    uri = put(aws, f"models/{name}/model.tar.gz", archive({"code/inference.py": program, "name.txt": name}))
+def endpoint_config(
+    aws: LaptopAws,
+    name: str,
+    program: str = ECHO,
+    capture: dict[str, Any] | None = None,
+    files: Mapping[str, bytes] | None = None,
+) -> str:
+    """Create a model and an endpoint configuration of the same name; return the name.
+
+    The model's archive has `files`, by default the program, and a file with the name.
+    """
+    packed = archive(files or {"code/inference.py": program, "name.txt": name})
+    uri = put(aws, f"models/{name}/model.tar.gz", packed)
     sagemaker = aws.client("sagemaker")
     container = {"Image": "test", "ModelDataUrl": uri, "Environment": {"SAGEMAKER_PROGRAM": "inference.py"}}
     sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container)

@@ -52,13 +52,6 @@ def test_stop_of_script_that_ignores_sigterm_kills_it(started, tmp_path):
     assert not list(Path(tmp_path, "children").iterdir())
 
 
-def test_stop_gives_a_script_below_a_shell_time_to_save(started, tmp_path):
-    children, process = started(SAVES)
-    children.stop(process, 60)
-    assert (tmp_path / "saved").exists()
-    assert not group_runs(process.pid)
-
-
 def test_forget_kills_without_notice(started, tmp_path):
     children, process = started(SAVES)
     children.forget(process)
@@ -68,10 +61,14 @@ def test_forget_kills_without_notice(started, tmp_path):
     children.stop(process)
 
 
-def test_stop_all_signals_each_script_once(started, tmp_path):
+@pytest.mark.parametrize("stop_all", [False, True])
+def test_stop_signals_the_script_once_and_gives_it_time_to_save(started, tmp_path, stop_all):
     """A second SIGTERM would end the script at once, as in picture_model/checkpoint.py."""
     once = "    signal.signal(signal.SIGTERM, signal.SIG_DFL)\n    time.sleep"
     children, process = started(SAVES.replace("    time.sleep", once, 1))
-    children.stop_all(60)
+    if stop_all:
+        children.stop_all(60)
+    else:
+        children.stop(process, 60)
     assert (tmp_path / "saved").exists()
     assert not group_runs(process.pid)

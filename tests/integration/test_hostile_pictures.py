@@ -4,9 +4,7 @@ The endpoint serves the project's own serving code with a small model. The cost 
 `python -m benchmarks.hostile` does.
 """
 
-import io
 import os
-import tarfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -22,10 +20,10 @@ from benchmarks.hostile_pictures.corpus import CLASSIFIED, REFUSED, Case, cases,
 from benchmarks.hostile_pictures.isolation import peak_rss_mib
 from benchmarks.hostile_pictures.model import write_model
 from common.settings import project
-from tests.integration import sagemaker_requests
 from tests.integration.deployed_machines import PICTURE, entered
-from tests.integration.laptop_aws import ROLE, processes, wait_until
+from tests.integration.laptop_aws import processes, wait_until
 from tests.integration.mailbox import Mailbox
+from tests.integration.sagemaker_requests import endpoint_config, settled_endpoint
 from tests.integration.workflow_stack import Stack
 from training.container.picture_model import network
 from training.container.picture_model.serving_code import copy_serving_code
@@ -41,20 +39,11 @@ def serving(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     folder = tmp_path_factory.mktemp("model")
     write_model(folder)
     copy_serving_code(folder / "code")
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        for file in folder.iterdir():
-            tar.add(file, file.name)
-    uri = sagemaker_requests.put(stack.aws, "hostile/model.tar.gz", archive.getvalue())
-    sagemaker = stack.aws.client("sagemaker")
-    container = {"Image": "test", "ModelDataUrl": uri, "Environment": {"SAGEMAKER_PROGRAM": "inference.py"}}
-    sagemaker.create_model(ModelName="hostile", ExecutionRoleArn=ROLE, PrimaryContainer=container)
-    variant = {"VariantName": "AllTraffic", "ModelName": "hostile", "InstanceType": "ml.m5.large"}
-    sagemaker.create_endpoint_config(
-        EndpointConfigName="hostile", ProductionVariants=[variant | {"InitialInstanceCount": 1}]
-    )
-    sagemaker.update_endpoint(EndpointName=project().endpoint_name, EndpointConfigName="hostile")
-    settled = sagemaker_requests.settled_endpoint(stack.aws, project().endpoint_name)
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    endpoint_config(stack.aws, "hostile", files=files)
+    name = project().endpoint_name
+    stack.aws.client("sagemaker").update_endpoint(EndpointName=name, EndpointConfigName="hostile")
+    settled = settled_endpoint(stack.aws, name)
     assert (settled["EndpointStatus"], settled["EndpointConfigName"]) == ("InService", "hostile")
     return stack
 

@@ -264,22 +264,3 @@ def test_fault_has_the_error_of_aws(laptop_aws, faulty, kind, code, status):
         invoke_endpoint(laptop_aws, faulty)
     assert raised.value.response["Error"]["Code"] == code
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
-
-
-def test_several_faults_are_counted_by_kind(laptop_aws, faulty):
-    kinds = ["slow", "throttled", "unavailable", "failing", "refusing", "nonsense", "gone"]
-    shares = [{"kind": kind, "share": 0.1, "delay_seconds": 0.01} for kind in kinds]
-    laptop_aws.control("PUT", f"/_local/faults/{faulty}", {"faults": shares, "seed": 1})
-    outcomes = {"normal": 0, "nonsense": 0, "error": 0}
-    for _ in range(100):
-        try:
-            outcome = "normal" if "word" in answer(laptop_aws, faulty) else "nonsense"
-        except ClientError:
-            outcome = "error"
-        outcomes[outcome] += 1
-    state = laptop_aws.control("GET", f"/_local/faults/{faulty}")
-    injected = state["injected"]
-    assert state["calls"] == 100
-    assert set(injected) == set(kinds)
-    assert outcomes["nonsense"] == injected["nonsense"]
-    assert outcomes["normal"] == 100 - sum(injected.values()) + injected["slow"]

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,28 +23,12 @@ def handler(event, context):
 """
 
 
-def statistics(aws: LaptopAws, namespace: str, name: str, **dimensions: str) -> Any:
-    """Return the statistics of a metric over the last minutes, or None without data points."""
-    now = datetime.now(UTC)
-    found = aws.client("cloudwatch").get_metric_statistics(
-        Namespace=namespace,
-        MetricName=name,
-        Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
-        StartTime=now - timedelta(hours=12),
-        EndTime=now + timedelta(minutes=1),
-        Period=3600 * 24,
-        Statistics=["Sum", "SampleCount", "Maximum"],
-    )["Datapoints"]
-    [point] = found or [None]
-    return point
-
-
 @pytest.mark.parity("cloudwatch-emf")
 def test_metric_in_log_line_reaches_cloudwatch(laptop_aws):
     measuring = laptop_aws.create_function(MEASURING)
     for values in (90, [80, 70]):
         laptop_aws.invoke(measuring, {"namespace": "Emf", "values": values})
-    total = wait_until(lambda: statistics(laptop_aws, "Emf", "Confidence", label="bicycle"))
+    total = wait_until(lambda: laptop_aws.statistics("Emf", "Confidence", label="bicycle"))
     assert (total["Sum"], total["SampleCount"], total["Unit"]) == (240.0, 3.0, "Percent")
     metrics = laptop_aws.client("cloudwatch").list_metrics(Namespace="Emf")["Metrics"]
     assert sorted(len(metric["Dimensions"]) for metric in metrics) == [0, 1]
@@ -60,9 +43,9 @@ def test_invocations_by_step_functions_and_http_are_counted(laptop_aws):
     laptop_aws.execute(machine, {"fail": "expected"})
     laptop_aws.invoke(counted, valid)
     for name, total in (("Invocations", 3), ("Errors", 1)):
-        found = statistics(laptop_aws, "AWS/Lambda", name, FunctionName=counted)
+        found = laptop_aws.statistics("AWS/Lambda", name, FunctionName=counted)
         assert (found["Sum"], found["SampleCount"]) == (total, 3)
-    assert statistics(laptop_aws, "AWS/Lambda", "Duration", FunctionName=counted)["SampleCount"] == 3
+    assert laptop_aws.statistics("AWS/Lambda", "Duration", FunctionName=counted)["SampleCount"] == 3
 
 
 @pytest.mark.parity("cloudwatch-lambda-metrics", "lambda-concurrency")
@@ -73,8 +56,8 @@ def test_throttled_call_is_not_an_invocation(laptop_aws):
     with pytest.raises(ClientError) as raised:
         client.invoke(FunctionName=throttled, Payload=b"{}")
     assert raised.value.response["Error"]["Code"] == "TooManyRequestsException"
-    assert statistics(laptop_aws, "AWS/Lambda", "Throttles", FunctionName=throttled)["Sum"] == 1
-    assert statistics(laptop_aws, "AWS/Lambda", "Invocations", FunctionName=throttled) is None
+    assert laptop_aws.statistics("AWS/Lambda", "Throttles", FunctionName=throttled)["Sum"] == 1
+    assert laptop_aws.statistics("AWS/Lambda", "Invocations", FunctionName=throttled) is None
 
 
 @pytest.fixture
@@ -102,7 +85,7 @@ def test_invocations_of_endpoint_are_measured(laptop_aws, endpoint):
     invoke_endpoint(laptop_aws, endpoint)
 
     def metric(name: str) -> Any:
-        return statistics(laptop_aws, "AWS/SageMaker", name, EndpointName=endpoint, VariantName="AllTraffic")
+        return laptop_aws.statistics("AWS/SageMaker", name, EndpointName=endpoint, VariantName="AllTraffic")
 
     assert metric("Invocations")["Sum"] == 7, "a call of a missing endpoint does not count"
     assert (metric("Invocation4XXErrors")["Sum"], metric("Invocation5XXErrors")["Sum"]) == (2, 2)
@@ -118,7 +101,7 @@ def test_messages_to_topic_are_counted(laptop_aws):
     topic = sns.create_topic(Name="counted")["TopicArn"]
     for number in range(3):
         sns.publish(TopicArn=topic, Message=str(number))
-    found = statistics(laptop_aws, "AWS/SNS", "NumberOfMessagesPublished", TopicName="counted")
+    found = laptop_aws.statistics("AWS/SNS", "NumberOfMessagesPublished", TopicName="counted")
     assert (found["Sum"], found["SampleCount"]) == (3, 3)
 
 
@@ -130,7 +113,7 @@ def test_messages_in_queue_are_sampled(laptop_aws):
         sqs.send_message(QueueUrl=queue, MessageBody=str(number))
 
     def highest(name: str) -> float:
-        found = statistics(laptop_aws, "AWS/SQS", name, QueueName=arn.rpartition(":")[2])
+        found = laptop_aws.statistics("AWS/SQS", name, QueueName=arn.rpartition(":")[2])
         return float(found["Maximum"]) if found else 0
 
     wait_until(lambda: highest("ApproximateNumberOfMessagesVisible") == 2)

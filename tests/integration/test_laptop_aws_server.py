@@ -18,7 +18,9 @@ from tests.integration.laptop_aws import (
     ROOT,
     LaptopAws,
     free_port,
+    is_listening,
     local_command,
+    own_address,
     processes,
     run_laptop_aws,
     wait_until,
@@ -160,18 +162,4 @@ def test_start_with_proxy_settings_does_not_use_the_proxy(tmp_path, monkeypatch)
 
 
 def test_server_listens_on_the_loopback_interface_only(laptop_aws):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
-        try:
-            route.connect(("192.0.2.1", 9))  # sends nothing; selects the address of the interface
-        except OSError:
-            pytest.skip("this machine has no other interface")
-        address = route.getsockname()[0]
-    if address.startswith("127."):
-        pytest.skip("this machine has no other interface")
-    assert not is_listening(address, int(laptop_aws.endpoint_url.rpartition(":")[2]))
-
-
-def is_listening(address: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(2)
-        return probe.connect_ex((address, port)) == 0
+    assert not is_listening(own_address(), int(laptop_aws.endpoint_url.rpartition(":")[2]))

@@ -8,7 +8,6 @@ import sys
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from samcli.yamlhelper import yaml_parse
 from operations.monitor import main
 from operations.monitoring import publish, reading
 from tests.integration.laptop_aws import ROOT, LaptopAws, unique, wait_until
-from tests.integration.sagemaker_requests import CAPTURE, endpoint_config, get, keys, settled_endpoint
+from tests.integration.sagemaker_requests import CAPTURE, create_endpoint, endpoint_config, get, keys
 from tests.unit.operations.captures import drawn, line, named, write, write_hours
 
 REAL = ROOT.parent / "shared/data/data-capture"
@@ -126,8 +125,7 @@ def output_fn(prediction, accept):
 def test_report_equals_the_answers_of_the_endpoint(laptop_aws, bucket, tmp_path, capsys, shape):
     name = unique("monitored")
     config = endpoint_config(laptop_aws, unique("model"), ANSWERS.replace("SHAPE", repr(shape)), CAPTURE)
-    laptop_aws.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=config)
-    assert settled_endpoint(laptop_aws, name)["EndpointStatus"] == "InService"
+    assert create_endpoint(laptop_aws, name, config)["EndpointStatus"] == "InService"
     runtime = laptop_aws.client("sagemaker-runtime")
     answers = []  # each is [share of car, share of van]
     for number in range(40):
@@ -164,20 +162,6 @@ def test_report_equals_the_answers_of_the_endpoint(laptop_aws, bucket, tmp_path,
     assert "has no baseline.json" in capsys.readouterr().out
 
 
-def points(aws: LaptopAws, namespace: str, metric: str, **dimensions: str) -> list[dict[str, Any]]:
-    now = datetime.now(UTC)
-    found: list[dict[str, Any]] = aws.client("cloudwatch").get_metric_statistics(
-        Namespace=namespace,
-        MetricName=metric,
-        Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
-        StartTime=now - timedelta(hours=6),
-        EndTime=now,
-        Period=60,
-        Statistics=["Average", "SampleCount"],
-    )["Datapoints"]
-    return found
-
-
 def settled_hour() -> datetime:
     """Return the end of the newest hour whose captures should have arrived."""
     return (datetime.now(UTC) - publish.LATE).replace(minute=0, second=0, microsecond=0)
@@ -197,15 +181,15 @@ def test_newest_complete_hour_is_published_once(laptop_aws, bucket, tmp_path, ca
     assert main(options) == 0
     assert "already: nothing was added" in capsys.readouterr().out
 
-    [coverage] = points(laptop_aws, "monitored", "Coverage", EndpointName="scones")
+    coverage = laptop_aws.statistics("monitored", "Coverage", EndpointName="scones")
     figures = json.loads((tmp_path / "out/monitor.json").read_text())
     hour = figures["periods"][2]
     assert hour["start"] == f"{this_hour - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
-    assert coverage["Average"] == pytest.approx(hour["coverage"])
+    assert coverage["Sum"] == pytest.approx(hour["coverage"])
     assert coverage["SampleCount"] == 1
-    [drift] = points(laptop_aws, "monitored", "DriftDetected", EndpointName="scones")
-    assert drift["Average"] in (0, 1)
-    assert points(laptop_aws, "monitored", "DriftEffect", EndpointName="scones", Feature="brightness")
+    drift = laptop_aws.statistics("monitored", "DriftDetected", EndpointName="scones")
+    assert (drift["Sum"] in (0, 1), drift["SampleCount"]) == (True, 1)
+    assert laptop_aws.statistics("monitored", "DriftEffect", EndpointName="scones", Feature="brightness")
 
 
 @pytest.mark.parity("cloudwatch-own-metrics")

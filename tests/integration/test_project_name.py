@@ -13,12 +13,20 @@ from tests.integration.commands import run_command
 from tests.integration.laptop_aws import LaptopAws, run_laptop_aws
 
 NAME = "acme-parcels"
-PARTS = ("template.yaml", "samconfig.toml", "statemachine", "functions", "common", "training", "local")
+PARTS = (
+    "template.yaml",
+    "samconfig.toml",
+    "statemachine",
+    "common",
+    "training",
+    "local",
+    ".aws-sam/build",
+)
 
 
 @pytest.fixture
-def renamed(tmp_path: Path) -> Path:
-    """Copy the deployed files, with another project name in samconfig.toml."""
+def renamed(built: None, tmp_path: Path) -> Path:
+    """Copy the deployed files and the built functions, with another project name in samconfig.toml."""
     folder = tmp_path / "project"
     folder.mkdir()
     for part in PARTS:
@@ -38,13 +46,13 @@ def names(aws: LaptopAws) -> set[str]:
     }
 
 
+@pytest.mark.parity("sam-delete", "sam-deploy", "cloudformation-resources")
 def test_project_under_another_name_is_deployed_and_cleaned_up(renamed: Path, tmp_path: Path) -> None:
     with run_laptop_aws(tmp_path / "aws") as aws:
         run = partial(run_command, aws, folder=renamed)
         before = names(aws)
         run(sys.executable, "-m", "training.stage_data", "synthetic", "--count", "24", "--size", "32")
         run(sys.executable, "-m", "training.create_endpoint", "--hyperparameters", "epochs=2", "width=8")
-        run("sam", "build")
         run("sam", "deploy", "--config-env", "local")
 
         created = names(aws) - before

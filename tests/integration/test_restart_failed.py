@@ -102,7 +102,9 @@ def test_message_of_an_unfinished_run_starts_no_second_execution(healthy, earlie
 
 def test_failed_batch_stays_until_it_is_dropped(healthy):
     arn = start(healthy, {"s3_bucket": "no-such-bucket", "prefix": "night/"}, BATCH)
-    assert ended(healthy, arn)["status"] == "FAILED"
+    execution = ended(healthy, arn)
+    assert execution["status"] == "FAILED"
+    assert json.loads(execution["cause"])["s3_bucket"] == "no-such-bucket"
     wait_until(lambda: waiting(healthy) == 1)
     printed = restart(healthy)
     assert """--event '{"s3_bucket": "no-such-bucket", "prefix": "night/"}'""" in printed

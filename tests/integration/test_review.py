@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import threading
-import urllib.parse
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -19,7 +18,7 @@ from common.labels.label import read_label
 from common.predictions import LOW_CONFIDENCE_ERROR
 from common.settings import default_bucket
 from tests.integration.commands import run_module
-from tests.integration.laptop_aws import processes, wait_until
+from tests.integration.laptop_aws import is_listening, own_address, processes, wait_until
 from tests.integration.review_server import ReviewServer, review_server
 from tests.integration.test_restart_failed import waiting
 from tests.integration.workflow_stack import Stack, execute, picture, put, record
@@ -169,15 +168,9 @@ def two(found: list[Any]) -> list[Any] | None:
 
 def test_server_listens_on_the_loopback_address_only(server):
     assert server.get("", Host="rebound.example")[0] == 403
-    port = urllib.parse.urlsplit(server.address).port
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing, and gives the address of this machine
-            own_address = probe.getsockname()[0]
-        except OSError:
-            own_address = "127.0.0.2"
-    with socket.socket() as probe, pytest.raises(OSError, match="refused"):
-        probe.connect((own_address, port))
+    port = server.port
+    assert is_listening("127.0.0.1", port)
+    assert not is_listening(own_address(), port)
 
 
 def test_port_in_use_ends_with_a_sentence(stack, training_bucket):
@@ -194,7 +187,7 @@ def test_second_ctrl_c_does_not_wait_for_aws(stack, server, waits_for):
     events = [in_review(stack, brightness), in_review(stack, brightness + 1)]
     first, _ = wait_until(lambda: two(server.post("poll")["pictures"]))
     server.post("decide", picture=first["id"], answer="motorcycle")
-    port = urllib.parse.urlsplit(server.address).port
+    port = server.port
     frozen = processes([str(stack.aws.state)])
     assert frozen
     try:
@@ -205,7 +198,7 @@ def test_second_ctrl_c_does_not_wait_for_aws(stack, server, waits_for):
         if waits_for == "a page's request":
             asking.start()
         server.interrupt()
-        wait_until(lambda: not listens(port))
+        wait_until(lambda: not is_listening("127.0.0.1", port))
         printed = server.stop(expect=130)
     finally:
         for process in frozen:
@@ -224,8 +217,3 @@ def test_second_ctrl_c_does_not_wait_for_aws(stack, server, waits_for):
 def ask(server: ReviewServer) -> None:
     with suppress(OSError, HTTPException):
         server.post("poll")
-
-
-def listens(port: int | None) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,11 +1,9 @@
 """The training commands, run as a user does, against the laptop's AWS."""
 
-import io
 import json
 import re
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 from common.settings import ROOT, default_bucket, project
 from tests.integration.commands import run_command
 from tests.integration.laptop_aws import LaptopAws, wait_until
+from tests.integration.sagemaker_requests import archive
 
 ENDPOINT = "training-flow"
 BUCKET = default_bucket("000000000000", "us-east-1")
@@ -64,13 +63,7 @@ def captured(aws):
 
 def put_archive(aws, name, files):
     """Upload a model.tar.gz of these files, texts by path; return its address."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        for path, text in files.items():
-            entry = tarfile.TarInfo(path)
-            entry.size = len(text.encode())
-            archive.addfile(entry, io.BytesIO(text.encode()))
-    aws.client("s3").put_object(Bucket=BUCKET, Key=f"models/{name}", Body=packed.getvalue())
+    aws.client("s3").put_object(Bucket=BUCKET, Key=f"models/{name}", Body=archive(files))
     return f"s3://{BUCKET}/models/{name}"
 
 

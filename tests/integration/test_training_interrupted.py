@@ -9,14 +9,15 @@ import signal
 import subprocess
 import sys
 import tarfile
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from common.settings import ROOT, default_bucket
+from tests.integration.commands import run_command
 from tests.integration.laptop_aws import LaptopAws, wait_until
 
 SCRIPT = ROOT / "training" / "container" / "train.py"
@@ -27,26 +28,12 @@ LEARNED = {"epochs": "60", "members": "2", "width": "8", "batch-size": "8"}
 EVERY = {"checkpoint-every": "0.1"}
 
 
-def environment(**more: str) -> dict[str, str]:
-    """Return the environment with `more`, without OMP_NUM_THREADS, which changes the weights."""
-    return {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"} | more
-
-
-def run(words: Sequence[str | Path], folder: Path = ROOT, **more: str) -> str:
-    """Run a command that has to succeed, and return its output."""
-    done = subprocess.run(
-        words,
-        cwd=folder,
-        env=environment(**more),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+@pytest.fixture(scope="module", autouse=True)
+def _default_threads() -> Iterator[None]:
+    """Unset OMP_NUM_THREADS, which changes the weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("OMP_NUM_THREADS", raising=False)
+        yield
 
 
 @contextmanager
@@ -58,7 +45,7 @@ def started(
         process = subprocess.Popen(
             words,
             cwd=folder,
-            env=environment(**more),
+            env=os.environ | more,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -75,10 +62,10 @@ def module(name: str, *arguments: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def staged(tmp_path_factory):
+def staged(laptop_aws, tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawings")
-    words = module("stage_data", "synthetic", "--count", "24", "--size", "32", "--no-upload")
-    run(words, folder, PYTHONPATH=str(ROOT))
+    words = module("stage_data", "synthetic", "--count", "24", "--size", "32")
+    run_command(laptop_aws, *words, folder=folder, PYTHONPATH=str(ROOT))
     return folder / "data" / "staged"
 
 
@@ -89,15 +76,14 @@ def command(staged: Path, model: Path, *more: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(staged, tmp_path_factory):
+def uninterrupted(laptop_aws, staged, tmp_path_factory):
     """The checksum of the weights of a run without interruptions and checkpoints."""
     model = tmp_path_factory.mktemp("uninterrupted")
-    run(command(staged, model))
+    run_command(laptop_aws, *command(staged, model))
     return hashlib.sha256((model / "model.pt").read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)])
-def test_killed_training_resumes_to_the_same_weights(staged, uninterrupted, tmp_path, number, status):
+def test_training_killed_and_terminated_resumes_to_the_same_weights(staged, uninterrupted, tmp_path):
     model, kept = tmp_path / "model", tmp_path / "checkpoints"
     log = tmp_path / "log.txt"
     words = command(staged, model, "--checkpoint-dir", str(kept), "--checkpoint-every", "0.1")
@@ -108,8 +94,8 @@ def test_killed_training_resumes_to_the_same_weights(staged, uninterrupted, tmp_
             interrupt(process)
             return process.wait(SECONDS), log.read_text()
 
-    def kill_later(process):
-        """End the training after a new checkpoint and another line of metrics."""
+    def send_later(number, process):
+        """Send a signal to the training after a new checkpoint and another line of metrics."""
         before = saved()
         wait_until(lambda: saved() not in ("", before), SECONDS)
         lines = log.read_text().count("validation:loss")
@@ -120,45 +106,46 @@ def test_killed_training_resumes_to_the_same_weights(staged, uninterrupted, tmp_
         file = kept / "checkpoint.pt"
         return str(file.stat().st_mtime_ns) if file.exists() else ""
 
-    for _ in range(2):
-        status_of_run, printed = train(kill_later)
-        assert status_of_run == status, printed
+    for number, expected_status in [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)]:
+        status, printed = train(partial(send_later, number))
+        assert status == expected_status, printed
         assert not (model / "model.pt").exists()
-    status_of_run, printed = train(lambda _: None)
-    assert status_of_run == 0, printed
+    status, printed = train(lambda _: None)
+    assert status == 0, printed
     assert f"checkpoint: going on from {kept}/checkpoint.pt" in printed
     assert hashlib.sha256((model / "model.pt").read_bytes()).hexdigest() == uninterrupted
     assert list(kept.iterdir()) == []
 
 
-def test_training_with_other_arguments_ignores_the_checkpoint(staged, tmp_path):
+def test_training_with_other_arguments_ignores_the_checkpoint(laptop_aws, staged, tmp_path):
     more = ("--checkpoint-dir", f"{tmp_path}/kept", "--checkpoint-every", "0.01")
     with started(command(staged, tmp_path / "model", *more), tmp_path / "log.txt"):
         wait_until((tmp_path / "kept" / "checkpoint.pt").exists, SECONDS)
-    printed = run(command(staged, tmp_path / "model", *more, "--epochs", "2"))
+    printed = run_command(laptop_aws, *command(staged, tmp_path / "model", *more, "--epochs", "2")).stdout
     assert "is of a run with other arguments" in printed
     assert "going on from" not in printed
 
 
 @pytest.mark.parity("training-spot", "training-checkpoints")
-def test_interrupted_spot_job_ends_with_the_same_weights(laptop_aws: LaptopAws, uninterrupted, tmp_path):
+def test_interrupted_spot_job_ends_with_the_same_weights(laptop_aws: LaptopAws, staged, uninterrupted, tmp_path):
     s3 = laptop_aws.client("s3")
-    project = {**laptop_aws.env, "PYTHONPATH": str(ROOT)}
+    folder = staged.parents[1]
+    log = tmp_path / "log.txt"
 
     def checkpoints():
         pages = s3.list_objects_v2(Bucket=BUCKET, Prefix=f"checkpoints/{ENDPOINT}-")
         return [entry["Key"] for entry in pages.get("Contents", [])]
 
-    run(module("stage_data", "synthetic", "--count", "24", "--size", "32"), tmp_path, **project)
     values = [f"{name}={value}" for name, value in (LEARNED | EVERY).items()]
     words = ["--endpoint", ENDPOINT, "--spot", "--max-run", "600", "--hyperparameters", *values]
-    log = tmp_path / "log.txt"
-    with started(module("create_endpoint", *words), log, tmp_path, **project) as process:
+    environment = laptop_aws.env | {"PYTHONPATH": str(ROOT)}
+    with started(module("create_endpoint", *words), log, folder, **environment) as process:
         # The instance is interrupted without notice once a checkpoint is in S3.
         wait_until(lambda: any(key.endswith("/checkpoint.pt") for key in checkpoints()))
-        interrupt(laptop_aws, ENDPOINT)
+        interruption = {"notice_seconds": 0, "away_seconds": 0.1}
+        assert laptop_aws.control("PUT", f"/_local/interruptions/{ENDPOINT}", interruption)["times"] == 1
         assert process.wait(SECONDS) == 0, log.read_text()
-    report = json.loads((tmp_path / "reports" / "create_endpoint" / "endpoint.json").read_text())
+    report = json.loads((folder / "reports" / "create_endpoint" / "endpoint.json").read_text())
     training = report["training"]
     assert (training["spot"], training["interruptions"]) == (True, 1)
     assert training["billable_seconds"] < training["seconds"]
@@ -172,17 +159,6 @@ def test_interrupted_spot_job_ends_with_the_same_weights(laptop_aws: LaptopAws, 
     printed = laptop_aws.state / "training-jobs" / training["job"] / "log.txt"
     assert "checkpoint: going on from " in printed.read_text()
     assert checkpoints()
-    run(module("cleanup", "--endpoint", ENDPOINT, "--yes"), tmp_path, **project)
+    run_command(laptop_aws, *module("cleanup", "--endpoint", ENDPOINT, "--yes"), folder=folder, PYTHONPATH=str(ROOT))
     with pytest.raises(s3.exceptions.NoSuchBucket):
         checkpoints()
-
-
-def interrupt(aws: LaptopAws, name: str) -> None:
-    """Interrupt the instance of the job of this name."""
-    request = urllib.request.Request(  # noqa: S310  the laptop's AWS
-        f"{aws.endpoint_url}/_local/interruptions/{name}",
-        b'{"notice_seconds": 0, "away_seconds": 0.1}',
-        method="PUT",
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  the laptop's AWS
-        assert json.load(answer)["times"] == 1

@@ -12,7 +12,8 @@ from PIL import Image
 
 from common.settings import ROOT, project
 from tests.integration.deployed_machines import history
-from tests.integration.laptop_aws import run_laptop_aws, wait_until
+from tests.integration.laptop_aws import wait_until
+from tests.integration.mailbox import assert_failed
 from tests.integration.workflow_stack import (
     ANSWER_SECONDS,
     BARE,
@@ -20,9 +21,6 @@ from tests.integration.workflow_stack import (
     GREY,
     WHITE,
     execute,
-    failed_with,
-    fault,
-    messages,
     put,
     record,
     sam,
@@ -43,10 +41,10 @@ SHIPPED_EVENT = json.loads((ROOT / "events/my_state_machine-object-missing.json"
     ],
     ids=["missing object", "shipped event", "missing bucket", "no picture"],
 )
-def test_input_without_an_object_fails_with_its_name_and_a_notification(stack, event, error, text):
+def test_input_without_an_object_fails_with_its_name_and_a_notification(stack, notifications, event, error, text):
     if event.keys() == {"s3_key"}:
         event = event | {"s3_bucket": stack.outputs["PicturesBucketName"]}
-    assert text in failed_with(stack, event, error)
+    assert text in assert_failed(execute(stack, event), error, notifications, {"s3_key": event.get("s3_key")})
 
 
 @pytest.mark.parity("lambda-error-names", "invoke-model-error")
@@ -60,33 +58,10 @@ def test_input_without_an_object_fails_with_its_name_and_a_notification(stack, e
     ],
     ids=["empty", "html", "truncated", "too large"],
 )
-def test_invalid_picture_fails_with_a_named_error(stack, body, error):
+def test_invalid_picture_fails_with_a_named_error(stack, notifications, body, error):
     event = put(stack, body)
-    failed_with(stack, event, error)
+    assert_failed(execute(stack, event), error, notifications, event)
     assert record(stack, event) is None
-
-
-@pytest.mark.parity("invoke-not-found")
-@pytest.mark.parametrize(
-    ("kind", "error", "text"),
-    [
-        ("gone", "EndpointNotFoundError", "python -m training.create_endpoint"),
-        ("nonsense", "InvalidAnswerError", ""),
-    ],
-)
-def test_endpoint_fault_fails_with_its_name(healthy, kind, error, text):
-    fault(healthy, {"kind": kind})
-    assert text in failed_with(healthy, put(healthy, WHITE), error)
-
-
-@pytest.mark.parity("states-assign", "states-retry", "invoke-busy")
-def test_throttled_endpoint_is_retried(healthy):
-    fault(healthy, {"kind": "throttled", "calls": 2})
-    execution = execute(healthy, put(healthy, WHITE))
-    assert execution["status"] == "SUCCEEDED"
-    events = history(healthy, execution["executionArn"])
-    busy = [e["taskFailedEventDetails"]["error"] for e in events if e["type"] == "TaskFailed"]
-    assert busy == ["EndpointBusyError", "EndpointBusyError"]
 
 
 @pytest.mark.parity("states-lambda-invoke", "states-dynamodb", "states-jsonata", "states-context", "lambda-handler")
@@ -118,12 +93,12 @@ def test_answer_above_the_threshold_is_accepted_and_recorded(stack, body, label)
 
 
 @pytest.mark.parity("states-sqs", "states-dynamodb")
-def test_answer_below_the_threshold_fails_and_its_item_has_no_label(stack):
+def test_answer_below_the_threshold_fails_and_its_item_has_no_label(stack, review):
     event = put(stack, GREY)
     execution = execute(stack, event)
     assert (execution["status"], execution["error"]) == ("FAILED", "THRESHOLD_CONFIDENCE_NOT_MET")
     assert "0.627" in execution["cause"]
-    [message] = messages(stack, stack.outputs["ReviewQueueUrl"], "execution_arn", execution["executionArn"])
+    [message] = review.of(execution["executionArn"])
     assert message["s3_key"] == event["s3_key"]
     assert (message["label"], message["accepted"]) == ("bicycle", False)
     assert "image_data" not in message
@@ -169,44 +144,28 @@ def test_upload_outside_the_inbox_starts_nothing(stack):
     assert executions() == before + 1
 
 
-@pytest.mark.parity("invoke-bare-list")
-def test_bare_list_gets_the_class_names_of_the_event(stack):
-    serve(stack.aws, "built-in", BARE)
-    [resource] = stack.aws.client("cloudformation").describe_stack_resources(
-        StackName=project().stack_name, LogicalResourceId="ImageClassificationFunction"
-    )["StackResources"]
-    event = put(stack, WHITE) | {"endpoint_name": "built-in", "content_type": "image/png", "image_data": ""}
-
-    def ask(class_names: list[str]) -> dict[str, Any]:
-        answer = stack.aws.client("lambda").invoke(
-            FunctionName=resource["PhysicalResourceId"], Payload=json.dumps(event | {"class_names": class_names})
-        )
-        payload: dict[str, Any] = json.loads(answer["Payload"].read())
-        return payload
-
-    named = ask(["bicycle", "motorcycle"])
-    assert (named["class_names"], named["inferences"]) == (["bicycle", "motorcycle"], [1.0, 0.0])
-    assert ask([])["errorType"] == "ClassCountMismatchError"
-
-
 @pytest.mark.parity("states-substitutions", "invoke-bare-list")
-def test_deployed_definition_passes_the_class_names(stack):
-    serve(stack.aws, "built-in-too", BARE)
-    # A copy of the deployed machine, as a deployment with ClassNames creates it.
+def test_bare_list_gets_the_class_names_of_the_deployment(stack):
+    serve(stack.aws, "built-in", BARE)
     stepfunctions = stack.aws.client("stepfunctions")
     deployed = stepfunctions.describe_state_machine(stateMachineArn=stack.outputs["StateMachineArn"])
-    given = {"$split('', ',')": "$split('bicycle, motorcycle', ',')"}
-    given[f"'endpoint_name': '{project().endpoint_name}'"] = "'endpoint_name': 'built-in-too'"
-    definition = deployed["definition"]
-    for old, new in given.items():
-        assert old in definition
-        definition = definition.replace(old, new)
-    copy = stepfunctions.create_state_machine(name="bare-list", definition=definition, roleArn=deployed["roleArn"])[
-        "stateMachineArn"
-    ]
-    execution = execute(stack._replace(outputs=stack.outputs | {"StateMachineArn": copy}), put(stack, BLACK))
-    output = json.loads(execution["output"])
+
+    def classify(class_names: str) -> dict[str, Any]:
+        """Run a copy of the deployed machine, as a deployment with these ClassNames creates it."""
+        definition = deployed["definition"]
+        for old, new in [
+            ("$split('', ',')", f"$split('{class_names}', ',')"),
+            (f"'endpoint_name': '{project().endpoint_name}'", "'endpoint_name': 'built-in'"),
+        ]:
+            assert old in definition
+            definition = definition.replace(old, new)
+        arn = stack.aws.create_machine(json.loads(definition))
+        return execute(stack._replace(outputs=stack.outputs | {"StateMachineArn": arn}), put(stack, BLACK))
+
+    output = json.loads(classify("bicycle, motorcycle")["output"])
     assert (output["label"], output["class_names"]) == ("motorcycle", ["bicycle", "motorcycle"])
+    assert output["inferences"] == [0.0, 1.0]
+    assert classify("")["error"] == "ClassCountMismatchError"
 
 
 @pytest.mark.parity("lambda-log-group", "lambda-json-logs", "states-context")
@@ -256,13 +215,3 @@ def test_sam_commands_of_the_readme_work(stack):
     assert '"accepted"' in sam(aws, "remote", "invoke", "MyStateMachine", "--event-file", "-", *local, given=given)
     assert "picture decided" in sam(aws, "logs", *local)
     assert stack.outputs["ReviewQueueUrl"] in sam(aws, "list", "stack-outputs", "--output", "json", *local)
-
-
-@pytest.mark.parity("sam-delete", "sam-deploy", "cloudformation-resources")
-def test_sam_delete_removes_the_stack(built, tmp_path):
-    with run_laptop_aws(tmp_path) as aws:
-        sam(aws, "deploy", "--config-env", "local")
-        sam(aws, "delete", "--config-env", "local", "--no-prompts")
-        stacks = aws.client("cloudformation").list_stacks()["StackSummaries"]
-        alive = [s["StackName"] for s in stacks if s["StackStatus"] != "DELETE_COMPLETE"]
-        assert project().stack_name not in alive

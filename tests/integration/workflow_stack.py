@@ -4,7 +4,6 @@ Its endpoint serves a model whose answer follows from the picture: the brighter,
 """
 
 import io
-import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +16,8 @@ from common.predictions import PredictionKey
 from common.settings import project
 from common.stack import stack_outputs
 from tests.integration.commands import run_command
-from tests.integration.laptop_aws import LaptopAws, run_laptop_aws, wait_until
-from tests.integration.sagemaker_requests import endpoint_config, settled_endpoint
+from tests.integration.laptop_aws import LaptopAws, run_laptop_aws
+from tests.integration.sagemaker_requests import create_endpoint, endpoint_config
 
 INFERENCE = """
 import io, json
@@ -74,8 +73,7 @@ WHITE, GREY, BLACK = picture(255), picture(160), picture(0)
 def serve(aws: LaptopAws, name: str, answer: str) -> None:
     """Create an endpoint that answers as `answer` says."""
     endpoint_config(aws, name, INFERENCE.replace("ANSWER", answer))
-    aws.client("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name)
-    assert settled_endpoint(aws, name)["EndpointStatus"] == "InService"
+    assert create_endpoint(aws, name, name)["EndpointStatus"] == "InService"
 
 
 def sam(aws: LaptopAws, *arguments: str, given: str = "") -> str:
@@ -91,21 +89,13 @@ def fault(stack: Stack, setting: dict[str, Any] | None) -> None:
 
 def start(stack: Stack, event: object, machine: str = PICTURE) -> str:
     """Start the machine that an output of the stack names; return the execution's ARN."""
-    arn: str = stack.aws.client("stepfunctions").start_execution(
-        stateMachineArn=stack.outputs[machine], input=json.dumps(event)
-    )["executionArn"]
-    return arn
+    return stack.aws.start(stack.outputs[machine], event)
 
 
 def ended(stack: Stack, arn: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
     """Return an execution's description once it has ended."""
-    stepfunctions = stack.aws.client("stepfunctions")
-
-    def poll() -> dict[str, Any] | None:
-        execution: dict[str, Any] = stepfunctions.describe_execution(executionArn=arn)
-        return execution if execution["status"] != "RUNNING" else None
-
-    return wait_until(poll, seconds)
+    execution: dict[str, Any] = stack.aws.ended(arn, seconds)
+    return execution
 
 
 def execute(stack: Stack, event: object) -> dict[str, Any]:
@@ -118,23 +108,6 @@ def put(stack: Stack, body: bytes, key: str | None = None) -> dict[str, str]:
     event = {"s3_bucket": stack.outputs["PicturesBucketName"], "s3_key": key or f"by-hand/{uuid.uuid4()}.png"}
     answer = stack.aws.client("s3").put_object(Bucket=event["s3_bucket"], Key=event["s3_key"], Body=body)
     return event | {"s3_version_id": answer["VersionId"]}
-
-
-def messages(stack: Stack, queue_url: str, name: str, value: str) -> list[dict[str, Any]]:
-    """Wait for the messages of one execution or picture; delete and return them."""
-    sqs = stack.aws.client("sqs")
-
-    def poll() -> list[dict[str, Any]] | None:
-        found = []
-        answer = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=1)
-        for message in answer.get("Messages", []):
-            body = json.loads(message["Body"])
-            if body.get(name) == value:
-                sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-                found.append(body)
-        return found or None
-
-    return wait_until(poll, ANSWER_SECONDS)
 
 
 def record(stack: Stack, event: dict[str, Any]) -> dict[str, Any] | None:
@@ -157,13 +130,3 @@ def deployed_stack(state: Path) -> Iterator[Stack]:
         serve(aws, project().endpoint_name, NAMED)
         sam(aws, "deploy", "--config-env", "local")
         yield Stack(aws, stack_outputs(aws.client("cloudformation"), project().stack_name))
-
-
-def failed_with(stack: Stack, event: dict[str, Any], error: str) -> str:
-    """Run the workflow, assert that it failed and sent a notification; return the cause."""
-    execution = execute(stack, event)
-    assert (execution["status"], execution["error"]) == ("FAILED", error)
-    [message] = messages(stack, stack.failures, "execution_arn", execution["executionArn"])
-    assert message["error"] == {"Error": error, "Cause": execution["cause"]}
-    assert message.get("s3_key") == event.get("s3_key")
-    return str(execution["cause"])

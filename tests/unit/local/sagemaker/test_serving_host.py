@@ -20,26 +20,23 @@ def output_fn(prediction, accept):
 """
 
 
-@pytest.fixture
-def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> ModelProgram:
+def load(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str = DOUBLING) -> ModelProgram:
+    """Load a program; its name must be new, as a process imports a module name once."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    (tmp_path / "code").mkdir()
-    name = f"program_{abs(hash(request.node.name))}"  # a process imports a module name once
-    (tmp_path / "code" / f"{name}.py").write_text(DOUBLING)
-    return ModelProgram(str(tmp_path), f"{name}.py")
+    (folder / "code").mkdir()
+    (folder / "code" / name).write_text(text)
+    return ModelProgram(str(folder), name)
 
 
 @pytest.mark.parametrize("missing", ["model_fn", "input_fn", "predict_fn", "output_fn"])
 def test_program_without_one_of_the_four_functions_fails(tmp_path, monkeypatch, missing):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    (tmp_path / "code").mkdir()
     program = f"program_without_{missing}.py"
-    (tmp_path / "code" / program).write_text(DOUBLING.replace(f"def {missing}", "def other"))
     with pytest.raises(ModelProgramError, match=f"{program} defines no {missing};"):
-        ModelProgram(str(tmp_path), program)
+        load(tmp_path, monkeypatch, program, DOUBLING.replace(f"def {missing}", "def other"))
 
 
-@pytest.mark.parametrize(("accept", "expected"), [("a/b", "a/b"), ("*/*", "application/json")])
-def test_answer_calls_the_four_functions_in_order(model, accept, expected):
-    headers = {"content-type": "text/plain", "accept": accept}
-    assert model.answer(b"21", headers) == (f"42 {expected}".encode(), "text/plain")
+def test_answer_calls_the_four_functions_in_order(tmp_path, monkeypatch):
+    model = load(tmp_path, monkeypatch, "doubling_program.py")
+    for accept, expected in [("a/b", "a/b"), ("*/*", "application/json")]:
+        headers = {"content-type": "text/plain", "accept": accept}
+        assert model.answer(b"21", headers) == (f"42 {expected}".encode(), "text/plain")
