@@ -60,7 +60,8 @@ test: setup ## Run every check and test that needs no Docker; name the stages th
 	 if [ -n "$$failed" ]; then echo "make test: FAILED:$$failed. Run one alone with make STAGE."; exit 1; fi; \
 	 echo "make test: all stages passed: $(STAGES)"
 
-quick: setup format lint types unit ## Formatter, linter, types, imports and unit tests: about a minute and a half
+quick: setup format lint types ## Formatter, linter, types, imports and most unit tests, in about a minute
+	$(BIN)/python -m pytest tests/unit -m "not slow" --numprocesses 2 --dist loadfile
 
 check: setup format lint types ## quick's checks, and cfn-lint, sam validate and checkov
 	$(BIN)/cfn-lint template.yaml

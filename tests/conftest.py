@@ -30,7 +30,8 @@ for number in (signal.SIGINT, signal.SIGHUP):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the marker that docs/parity.md is made from."""
+    """Name the markers: of the tests that docs/parity.md is made from, and of those that `make quick` leaves out."""
+    config.addinivalue_line("markers", "slow: trains networks, or repeats a measurement; make quick leaves it out")
     config.addinivalue_line(
         "markers",
         "parity(*behaviours): proves these behaviours of AWS, by their ids in tests/parity/behaviours.toml",

@@ -11,6 +11,8 @@ from benchmarks.drift import CHANGES, CLASSES, SCENARIOS, Pool, draw_pool, measu
 from operations.monitoring.distances import Observation
 from operations.monitoring.sample import Sample
 
+pytestmark = pytest.mark.slow
+
 COUNT = 400
 
 

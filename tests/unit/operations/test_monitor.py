@@ -29,6 +29,8 @@ from tests.unit.training.sagemaker_answers import described_endpoint
 from training.container.picture_model import network, train
 from training.container.picture_model.picture_features import picture_features
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = "<script>alert(1)</script>"
 
 

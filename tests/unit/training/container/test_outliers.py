@@ -8,6 +8,8 @@ import torch
 from training.container.picture_model import outliers
 from training.container.picture_model.outliers import KINDS
 
+pytestmark = pytest.mark.slow
+
 BATCH = 24
 
 

@@ -27,6 +27,8 @@ from training.container.picture_model import (
 from training.container.picture_model.muon import Muon, orthogonalise
 from training.endpoint.model_artifact import read_model_artifact
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(train.__file__).parent.with_name("train.py")
 FAST = ["--epochs", "20", "--batch-size", "16", "--width", "8", "--members", "2", "--parts", "2"]
 
