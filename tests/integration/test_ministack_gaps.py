@@ -52,7 +52,7 @@ def stack_status(
     return str(wait_until(ended))
 
 
-def test_the_gaps_are_those_of_the_pinned_version():
+def test_gaps_are_those_of_the_pinned_version():
     assert importlib.metadata.version("ministack") == "1.5.33", (
         "MiniStack was upgraded: review this file and docs/laptop-aws.md, then update this version"
     )

@@ -129,7 +129,7 @@ def test_monitoring_report_is_without_the_evaluation(project):
     assert evaluation["pictures"] == TEST_PICTURES
 
 
-def test_nothing_is_left(cells, project):
+def test_notebook_leaves_no_resource(cells, project):
     assert "Nothing to delete" in cells["left"]
     assert "is stopped" in cells["left"]
     assert local(project, "status") != 0

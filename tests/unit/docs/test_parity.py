@@ -42,7 +42,7 @@ def test_every_test_of_a_difference_has_a_behaviour(collected):
     marked = {proof.test for proof in collected.proofs if proof.kind == "gap"}
     # Two that are about MiniStack itself and not about AWS.
     own = {
-        "test_the_gaps_are_those_of_the_pinned_version",
+        "test_gaps_are_those_of_the_pinned_version",
         "test_its_own_server_listens_on_every_interface",
     }
     assert collected.gap_tests - marked == own

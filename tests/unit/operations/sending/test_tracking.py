@@ -118,7 +118,7 @@ def test_table_is_read_in_batches_of_a_hundred_keys():
     World(*(uploaded(f"{n}") for n in range(201))).poll()
 
 
-def test_nothing_is_asked_before_an_upload_or_once_all_is_known():
+def test_tracker_makes_no_call_before_an_upload_or_after_all_outcomes():
     done = uploaded("a", outcome="accepted", stopped=1.0)
     assert World(arrival("b"), arrival("c", upload_error="SlowDown: x"), done).tracker.poll() == 0
 
