@@ -115,7 +115,7 @@ UNUSED: dict[str, dict[str, list[str]]] = {
         ],
         "no ResourcePolicy": ["dynamodb:PutResourcePolicy", "dynamodb:DeleteResourcePolicy"],
         "no replicas, no ContributorInsightsSpecification": ["iam:CreateServiceLinkedRole"],
-        "no customer managed key; AWS's key admits whoever may use DynamoDB": ["kms:*"],
+        "no customer managed key; whoever may use DynamoDB may use the AWS managed key": ["kms:*"],
     },
     "AWS::Events::Rule": {},
     "AWS::IAM::Policy": {

@@ -267,14 +267,3 @@ def missing_dead_letter_queues(template: Template) -> list[str]:
             ):
                 found.append(f"{name} may not write into its dead-letter queue {queue}")
     return found
-
-
-TEMPLATE_CHECKS = [
-    wildcard_actions,
-    wildcard_resources,
-    untrusted_principals,
-    missing_tls_policies,
-    resources_without_own_encryption,
-    eventbridge_conditions,
-    missing_dead_letter_queues,
-]

@@ -16,6 +16,7 @@ import pytest
 from samcli.yamlhelper import yaml_parse
 
 from common.settings import ROOT
+from tests.unit.template.security_checks import listed, of_type, statements
 
 TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
@@ -380,16 +381,12 @@ def test_pictures_bucket_is_versioned_private_and_sends_events():
     assert bucket["NotificationConfiguration"]["EventBridgeConfiguration"]["EventBridgeEnabled"] is True
 
 
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
 @pytest.mark.parity("logs-retention")
 def test_log_groups_keep_their_events_for_the_parameters_days():
-    groups = [r for r in RESOURCES.values() if r["Type"] == "AWS::Logs::LogGroup"]
+    groups = of_type(TEMPLATE, "AWS::Logs::LogGroup").values()
     assert len(groups) == len(FOLDERS) + 1
     for group in groups:
-        assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+        assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
 @pytest.mark.parity("lambda-log-group")
@@ -402,13 +399,12 @@ def test_function_may_write_to_its_own_log_group_only(folder):
     assert properties["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
     group = RESOURCES[f"{name}LogGroup"]["Properties"]["LogGroupName"]["Fn::Sub"]
     assert group == f"/aws/lambda/${{AWS::StackName}}-{folder.replace('_', '-')}"
-    statements = [
+    on_logs = [
         statement
-        for policy in RESOURCES[f"{name}Role"]["Properties"]["Policies"]
-        for statement in policy["PolicyDocument"]["Statement"]
-        if any(action.startswith("logs:") for action in listed(statement["Action"]))
+        for owner, statement in statements(TEMPLATE)
+        if owner == f"{name}Role" and any(action.startswith("logs:") for action in listed(statement["Action"]))
     ]
-    assert [s["Resource"] for s in statements] == [{"Fn::GetAtt": [f"{name}LogGroup", "Arn"]}]
+    assert [s["Resource"] for s in on_logs] == [{"Fn::GetAtt": [f"{name}LogGroup", "Arn"]}]
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda e: e.stem)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.template.test_consistency import ASL, BATCH, RESOURCES, TEMPLATE, listed, machines
+from tests.unit.template.security_checks import listed, of_type, statements
+from tests.unit.template.test_consistency import ASL, BATCH, RESOURCES, TEMPLATE, machines
 
 TASKS = {
     name: state
@@ -16,19 +17,10 @@ TASKS = {
 }
 
 
-def of_type(kind: str) -> dict[str, Any]:
-    return {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] == kind}
-
-
 def statement(role: str, sid: str) -> dict[str, Any]:
     """Return one statement of a role's own policies."""
-    [found] = [
-        entry
-        for policy in RESOURCES[role]["Properties"]["Policies"]
-        for entry in policy["PolicyDocument"]["Statement"]
-        if entry["Sid"] == sid
-    ]
-    return dict(found)
+    [found] = [entry for owner, entry in statements(TEMPLATE) if (owner, entry["Sid"]) == (role, sid)]
+    return found
 
 
 @pytest.mark.parity("s3-lifecycle")
@@ -53,7 +45,7 @@ def test_bucket_name_fits_the_longest_stack_and_region():
 def test_longest_picture_name_fits_the_table_key():
     longest = "s3://" + "b" * 63 + "/" + "k" * 1024  # S3's own limits, in bytes
     assert len(longest) <= 2048  # of a partition key; S3's version ids have at most 1,024 bytes
-    for table in of_type("AWS::DynamoDB::Table").values():
+    for table in of_type(TEMPLATE, "AWS::DynamoDB::Table").values():
         assert {a["AttributeType"] for a in table["AttributeDefinitions"]} == {"S"}
     key = TASKS["Serialize Image Data"]["Assign"]["table_key"]
     assert {name: set(value) for name, value in key.items()} == {"picture": {"S"}, "version_id": {"S"}}
@@ -76,7 +68,7 @@ def test_predictions_table_has_point_in_time_recovery():
 
 @pytest.mark.parity("dynamodb-on-demand")
 def test_tables_are_billed_on_demand():
-    for table in of_type("AWS::DynamoDB::Table").values():
+    for table in of_type(TEMPLATE, "AWS::DynamoDB::Table").values():
         assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
@@ -118,7 +110,7 @@ def test_batch_role_may_start_and_describe_its_own_children_only():
 def test_functions_log_json():
     common = TEMPLATE["Globals"]["Function"]["LoggingConfig"]
     assert (common["LogFormat"], common["ApplicationLogLevel"]) == ("JSON", "INFO")
-    for function in of_type("AWS::Serverless::Function").values():
+    for function in of_type(TEMPLATE, "AWS::Serverless::Function").values():
         assert set(function["LoggingConfig"]) == {"LogGroup"}  # the rest is in Globals
 
 
@@ -126,7 +118,7 @@ def test_functions_log_json():
 def test_state_machines_log_without_execution_data():
     group = RESOURCES["MyStateMachineLogGroup"]["Properties"]["LogGroupName"]["Fn::Sub"]
     assert group.startswith("/aws/vendedlogs/states/")
-    for machine in of_type("AWS::Serverless::StateMachine").values():
+    for machine in of_type(TEMPLATE, "AWS::Serverless::StateMachine").values():
         assert machine["Logging"]["Level"] in {"ALL", "ERROR"}
         assert machine["Logging"]["IncludeExecutionData"] is False  # which holds the picture
         [destination] = machine["Logging"]["Destinations"]
@@ -135,7 +127,7 @@ def test_state_machines_log_without_execution_data():
 
 @pytest.mark.parity("events-input-path")
 def test_rules_pass_the_detail_unchanged():
-    targets = [t for rule in of_type("AWS::Events::Rule").values() for t in rule["Targets"]]
+    targets = [t for rule in of_type(TEMPLATE, "AWS::Events::Rule").values() for t in rule["Targets"]]
     assert targets
     for target in targets:
         assert target["InputPath"] == "$.detail"
@@ -144,7 +136,7 @@ def test_rules_pass_the_detail_unchanged():
 
 @pytest.mark.parity("kms-encrypted-topics")
 def test_topic_publishers_may_use_its_key():
-    topics = of_type("AWS::SNS::Topic")
+    topics = of_type(TEMPLATE, "AWS::SNS::Topic")
     needed = {"kms:GenerateDataKey", "kms:Decrypt"}
     for topic, service in (
         ("FailureTopic", "events.amazonaws.com"),

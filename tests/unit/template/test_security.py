@@ -15,13 +15,14 @@ from samtranslator.translator.managed_policy_translator import ManagedPolicyLoad
 
 from common.settings import ROOT
 from tests.unit.template.security_checks import (
-    TEMPLATE_CHECKS,
     Template,
     eventbridge_conditions,
     missing_dead_letter_queues,
     missing_tls_policies,
     of_type,
     resources_without_own_encryption,
+    statements,
+    trusts,
     untrusted_principals,
     wildcard_actions,
     wildcard_resources,
@@ -51,24 +52,17 @@ def with_fault(path: str, value: Any) -> Template:
         if value is REMOVED:
             del template["Resources"][name]
         return template
-    node = template["Resources"][name]["Properties"] if name != "Parameters" else template["Parameters"]
+    node = template["Resources"][name]["Properties"]
     *parents, last = keys
+    by_sid = {s["Sid"]: s for owner, s in statements(template) if owner == name}
+    by_sid |= {"trust": s for owner, s in trusts(template) if owner == name}
     for key in parents:
-        node = statement(node, key) or node[key]
+        node = by_sid[key] if key in by_sid else node[key]
     if value is REMOVED:
         del node[last]
     else:
         node[last] = value
     return template
-
-
-def statement(properties: Any, sid: str) -> Any:
-    """Return the statement of a resource with this Sid, None where there is none."""
-    if sid == "trust":
-        return properties["AssumeRolePolicyDocument"]["Statement"][0]
-    documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
-    documents += [properties[key] for key in ("PolicyDocument", "KeyPolicy") if key in properties]
-    return next((s for document in documents for s in document["Statement"] if s.get("Sid") == sid), None)
 
 
 QUEUE = {"Type": "AWS::SQS::Queue", "Properties": {}}
@@ -127,7 +121,7 @@ FAULTS = [
     (missing_dead_letter_queues, "ExecutionFailedRule may not write", FAILURES, FROM_UPLOADS),
 ]
 
-# The behaviours of AWS in docs/parity.md that each check relies on.
+# Every check, with the behaviours of AWS in docs/parity.md that it relies on.
 PROVES = {
     wildcard_actions: ("iam-enforcement",),
     wildcard_resources: ("iam-enforcement", "states-logs", "lambda-tracing"),
@@ -141,7 +135,7 @@ PROVES = {
 
 @pytest.mark.parametrize(
     "check",
-    [pytest.param(check, marks=pytest.mark.parity(*PROVES[check]), id=check.__name__) for check in TEMPLATE_CHECKS],
+    [pytest.param(check, marks=pytest.mark.parity(*ids), id=check.__name__) for check, ids in PROVES.items()],
 )
 def test_template_passes_check(check):
     assert check(TEMPLATE) == []
@@ -154,7 +148,7 @@ def test_template_with_seeded_fault_fails_check(check, expected, path, value):
 
 
 def test_every_check_has_a_seeded_fault():
-    assert {fault[0] for fault in FAULTS} == set(TEMPLATE_CHECKS)
+    assert {fault[0] for fault in FAULTS} == set(PROVES)
 
 
 @pytest.mark.parity("sam-deploy", "lambda-concurrency")
