@@ -54,8 +54,9 @@ def with_fault(path: str, value: Any) -> Template:
         return template
     node = template["Resources"][name]["Properties"]
     *parents, last = keys
-    by_sid = {s["Sid"]: s for owner, s in statements(template) if owner == name}
-    by_sid |= {"trust": s for owner, s in trusts(template) if owner == name}
+    named = [(owner, s["Sid"], s) for owner, s in statements(template)]
+    named += [(owner, "trust", s) for owner, s in trusts(template)]
+    by_sid = {sid: s for owner, sid, s in named if owner == name}
     for key in parents:
         node = by_sid[key] if key in by_sid else node[key]
     if value is REMOVED:
