@@ -1,10 +1,9 @@
 """Requests to the SageMaker stand-in: tiny jobs, models and endpoints."""
 
-import io
-import tarfile
 from collections.abc import Mapping
 from typing import Any
 
+from tests.archives import tar_gz
 from tests.integration.laptop_aws import ROLE, LaptopAws, wait_until
 
 BUCKET = "sagemaker-tests"
@@ -63,18 +62,6 @@ def get(aws: LaptopAws, key: str) -> bytes:
     """Return an object of the tests' bucket."""
     body: bytes = aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
     return body
-
-
-def archive(files: Mapping[str, str | bytes]) -> bytes:
-    """Return a .tar.gz of files, texts or bytes by path."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as tar:
-        for name, content in files.items():
-            body = content.encode() if isinstance(content, str) else content
-            member = tarfile.TarInfo(name)
-            member.size = len(body)
-            tar.addfile(member, io.BytesIO(body))
-    return out.getvalue()
 
 
 def job_request(aws: LaptopAws, name: str, script: str, **changes: Any) -> dict[str, Any]:
@@ -144,7 +131,7 @@ def endpoint_config(
 
     The model's archive has `files`, by default the program, and a file with the name.
     """
-    packed = archive(files or {"code/inference.py": program, "name.txt": name})
+    packed = tar_gz(files or {"code/inference.py": program, "name.txt": name})
     uri = put(aws, f"models/{name}/model.tar.gz", packed)
     sagemaker = aws.client("sagemaker")
     container = {"Image": "test", "ModelDataUrl": uri, "Environment": {"SAGEMAKER_PROGRAM": "inference.py"}}

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from common.settings import ROOT, default_bucket, project
+from tests.archives import tar_gz
 from tests.integration.commands import run_command
 from tests.integration.laptop_aws import LaptopAws, wait_until
-from tests.integration.sagemaker_requests import archive
 
 ENDPOINT = "training-flow"
 BUCKET = default_bucket("000000000000", "us-east-1")
@@ -63,7 +63,7 @@ def captured(aws):
 
 def put_archive(aws, name, files):
     """Upload a model.tar.gz of these files, texts by path; return its address."""
-    aws.client("s3").put_object(Bucket=BUCKET, Key=f"models/{name}", Body=archive(files))
+    aws.client("s3").put_object(Bucket=BUCKET, Key=f"models/{name}", Body=tar_gz(files))
     return f"s3://{BUCKET}/models/{name}"
 
 

@@ -2,11 +2,11 @@
 
 import io
 import json
-import tarfile
 from typing import Any
 
 from botocore.response import StreamingBody
 
+from tests.archives import tar_gz
 from tests.unit.aws_stubs import StubbedSession
 from tests.unit.training.sagemaker_answers import described_config, described_endpoint, model_summary
 
@@ -29,13 +29,7 @@ def model_archive(answers: object | None, metadata: object | None = None, prefix
     files = {"metadata.json": json.dumps(metadata or {}), "model.pt": "weights"}
     if answers is not None:
         files["held_out.json"] = answers if isinstance(answers, str) else json.dumps(answers)
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        for name, text in files.items():
-            member = tarfile.TarInfo(prefix + name)
-            member.size = len(text.encode())
-            tar.addfile(member, io.BytesIO(text.encode()))
-    return packed.getvalue()
+    return tar_gz({prefix + name: text for name, text in files.items()})
 
 
 def body(content: bytes, length: int | None = None) -> dict[str, Any]:

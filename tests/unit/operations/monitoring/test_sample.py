@@ -1,13 +1,12 @@
 """Samples and baselines are read from every kind of location, and invalid ones are refused."""
 
-import io
 import json
-import tarfile
 
 import numpy as np
 import pytest
 
 from operations.monitoring.sample import NoBaselineError, Sample, SampleError, read_baseline
+from tests.archives import tar_gz
 from tests.unit.aws_stubs import stubbed
 from tests.unit.training.model_archives import body
 from training.endpoint.model_artifact import MOST_BYTES, MissingModelError, ModelArtifactError
@@ -21,16 +20,6 @@ GOOD = {
     "formats": ["PNG", "PNG", "JPEG"],
     "distances": [9.5, 8],
 }
-
-
-def archive(**files):
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        for name, text in files.items():
-            member = tarfile.TarInfo(f"./{name.replace('_', '.')}")
-            member.size = len(text.encode())
-            tar.addfile(member, io.BytesIO(text.encode()))
-    return packed.getvalue()
 
 
 def test_sample_survives_writing_and_reading():
@@ -65,7 +54,7 @@ def test_invalid_sample_is_refused(changes, message):
 def test_baseline_is_read_from_folder_archive_and_file(tmp_path):
     text = json.dumps(GOOD)
     (tmp_path / "baseline.json").write_text(text)
-    (tmp_path / "model.tar.gz").write_bytes(archive(baseline_json=text, model_pt="weights"))
+    (tmp_path / "model.tar.gz").write_bytes(tar_gz({"./baseline.json": text, "./model.pt": "weights"}))
     for location in (tmp_path, tmp_path / "baseline.json", tmp_path / "model.tar.gz"):
         assert read_baseline(location).to_json() == GOOD
         assert read_baseline(str(location)).to_json() == GOOD
@@ -82,7 +71,7 @@ def test_baseline_is_read_from_an_archive_in_s3_unless_too_large():
     client, stub = stubbed("s3")
     large = "s3://bucket/jobs/large/model.tar.gz"
     request = {"Bucket": "bucket", "Key": "jobs/j/model.tar.gz"}
-    stub.add_response("get_object", body(archive(baseline_json=json.dumps(GOOD))), request)
+    stub.add_response("get_object", body(tar_gz({"./baseline.json": json.dumps(GOOD)})), request)
     stub.add_response("get_object", body(b"", MOST_BYTES + 1), {"Bucket": "bucket", "Key": "jobs/large/model.tar.gz"})
 
     assert read_baseline("s3://bucket/jobs/j/model.tar.gz", client).to_json() == GOOD
@@ -91,7 +80,7 @@ def test_baseline_is_read_from_an_archive_in_s3_unless_too_large():
 
 
 def test_model_without_baseline_is_refused(tmp_path):
-    (tmp_path / "model.tar.gz").write_bytes(archive(model_pt="weights"))
+    (tmp_path / "model.tar.gz").write_bytes(tar_gz({"./model.pt": "weights"}))
     for location in (tmp_path, tmp_path / "model.tar.gz"):
         with pytest.raises(NoBaselineError, match="older than monitoring"):
             read_baseline(location)
@@ -105,7 +94,7 @@ def test_missing_model_is_named(tmp_path, name):
 
 def test_damaged_model_or_baseline_is_named(tmp_path):
     model = tmp_path / "model.tar.gz"
-    whole = archive(baseline_json=json.dumps(GOOD) * 100)
+    whole = tar_gz({"./baseline.json": json.dumps(GOOD) * 100})
     for content in (b"", b"text", whole[: len(whole) // 2]):
         model.write_bytes(content)
         with pytest.raises(ModelArtifactError, match="cannot be read as a model"):
