@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore import exceptions
 
-from common.errors import ExpectedError
+from common.errors import ExpectedError, none_if_missing
 
 
 class RegionMissingError(ExpectedError):
@@ -83,3 +83,9 @@ def check_bucket(s3: Any, bucket: str, region: str) -> None:
             f"The bucket {bucket} is in {found}, and a SageMaker job of {region} cannot read it: set"
             " AWS_DEFAULT_REGION to the bucket's region, or name another with --bucket."
         )
+
+
+def bucket_tags(s3: Any, bucket: str) -> list[dict[str, str]]:
+    """Return the tags of a bucket, none if it has no tag set."""
+    answer = none_if_missing(s3.get_bucket_tagging, "NoSuchTagSet", Bucket=bucket)
+    return answer["TagSet"] if answer else []

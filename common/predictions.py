@@ -88,6 +88,12 @@ def read_item(item: Mapping[str, Any]) -> Prediction:
     )
 
 
+def fetch_prediction(dynamodb: Any, table: str, picture: S3Picture) -> Prediction:
+    """Return what the table has of a picture, read consistently; without an item, every attribute is None."""
+    answer = dynamodb.get_item(TableName=table, Key=PredictionKey.of(picture).attributes(), ConsistentRead=True)
+    return read_item(answer.get("Item", {}))
+
+
 def _value(item: Mapping[str, Any], name: str, kind: str) -> Any:
     return item.get(name, {}).get(kind)
 

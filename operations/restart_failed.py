@@ -23,7 +23,7 @@ from rich.text import Text
 from common.arguments import positive_integer
 from common.command import run_command
 from common.parallel import run_parallel
-from common.predictions import PredictionKey, read_item
+from common.predictions import fetch_prediction
 from common.progress import progress_bar
 from common.s3_picture import S3Picture, json_object
 from common.stack import add_stack_argument, stack_outputs
@@ -124,9 +124,7 @@ class FailureQueue:
         """Tell whether this version has an outcome; the workflow finds an unknown version's by itself."""
         if picture.version_id is None:
             return False
-        key = PredictionKey.of(picture).attributes()
-        item = self.dynamodb.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item", {})
-        return read_item(item).outcome is not None
+        return fetch_prediction(self.dynamodb, self.table, picture).outcome is not None
 
     def _start(self, picture: S3Picture, message_id: str) -> bool:
         """Start the workflow with a name from the message; return False if an execution of that name has ended."""

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from common.errors import ExpectedError, none_if_missing
 from common.labels.label import Label, Question, label_key, read_label
-from common.predictions import REVIEW, REVIEWED, Prediction, PredictionKey, read_item
+from common.predictions import REVIEW, REVIEWED, Prediction, PredictionKey, fetch_prediction, read_item
 from common.s3_picture import S3Picture
 from common.settings import LABELS_PREFIX
 from operations.reviewing.page_picture import PagePicture
@@ -114,9 +114,7 @@ class PredictionsTable:
         if answer is not None:
             before = read_item(answer.get("Attributes", {}))
         else:
-            key = PredictionKey.of(question.picture).attributes()
-            found = self.dynamodb.get_item(TableName=self.name, Key=key, ConsistentRead=True)
-            before = read_item(found.get("Item", {}))
+            before = fetch_prediction(self.dynamodb, self.name, question.picture)
             decision = (before.stored_outcome, before.label, before.decided_by, before.decided_at)
             if decision != (REVIEWED, label.label, label.decided_by, label.decided_at):
                 raise AlreadyDecidedError(before)

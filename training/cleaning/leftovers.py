@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from common import settings
+from common.account import bucket_tags
 from common.errors import none_if_missing
 from common.labels.label import is_label_key
 from common.settings import CAPTURES_PREFIX, LABELS_PREFIX, STAGED_PREFIX
@@ -177,7 +178,8 @@ def _training_bucket(s3: Any, scope: Scope, ours: bool | None) -> Iterator[Lefto
     reason = scope.keep_data
     # The tag alone does not show it: companies tag all buckets of a project to allocate costs.
     if not reason and not (
-        bucket == settings.default_bucket(scope.account, scope.region) and _bucket_is_ours(s3, bucket)
+        bucket == settings.default_bucket(scope.account, scope.region)
+        and settings.project().tag in bucket_tags(s3, bucket)
     ):
         reason = NOT_OURS
     if not reason and foreign_captures:
@@ -265,11 +267,6 @@ def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[Leftover]:
 
 def _bucket_exists(s3: Any, bucket: str) -> bool:
     return none_if_missing(s3.head_bucket, "404", "NoSuchBucket", Bucket=bucket) is not None
-
-
-def _bucket_is_ours(s3: Any, bucket: str) -> bool:
-    tagging = none_if_missing(s3.get_bucket_tagging, "NoSuchTagSet", Bucket=bucket) or {"TagSet": []}
-    return settings.project().tag in tagging["TagSet"]
 
 
 def _job_logs(logs: Any, endpoint: str) -> Iterator[Leftover]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from common.errors import none_if_missing
+from common.account import bucket_tags
 from common.parallel import run_parallel
 from common.settings import STAGED_PREFIX, project
 from training.sources.source import StageDataError
@@ -50,7 +50,7 @@ def ensure_bucket(s3: Any, bucket: str, region: str, account: str, *, ours: bool
         _set_up(s3, bucket, [])
         return True
     if ours:
-        tags = _tags(s3, bucket)
+        tags = bucket_tags(s3, bucket)
         if project().tag not in tags:
             _set_up(s3, bucket, tags)
     return False
@@ -90,11 +90,6 @@ def _set_up(s3: Any, bucket: str, tags: list[dict[str, str]]) -> None:
     )
     others = [tag for tag in tags if tag["Key"] != project().tag["Key"]]
     s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [*others, project().tag]})
-
-
-def _tags(s3: Any, bucket: str) -> Any:
-    answer = none_if_missing(s3.get_bucket_tagging, "NoSuchTagSet", Bucket=bucket)
-    return answer["TagSet"] if answer else []
 
 
 def sync(s3: Any, bucket: str, root: Path, paths: Collection[str], report: Callable[[int, int], None]) -> SyncResult:
