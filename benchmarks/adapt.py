@@ -13,8 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.machine import machine
-from benchmarks.runs import FOLDER, WORK, Task, TrainingRun, spread, stage, train
+from benchmarks.runs import FOLDER, WORK, Task, TrainingRun, machine, spread, stage, train
 from common.arguments import positive_integer
 from common.command import run_command
 from common.metrics import wilson_interval

@@ -22,8 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.classifier import png
-from benchmarks.machine import machine
-from benchmarks.runs import FOLDER, WORK, Task, TrainingRun, stage, train
+from benchmarks.runs import FOLDER, WORK, Task, TrainingRun, machine, stage, train
 from common.arguments import positive_integer
 from common.command import run_command
 from common.pages.formatting import percent

@@ -18,7 +18,7 @@ from samcli.yamlhelper import yaml_parse
 
 from benchmarks.hostile_pictures import isolation
 from benchmarks.hostile_pictures.corpus import cases, endpoint_outcomes, function_outcome
-from benchmarks.machine import machine
+from benchmarks.runs import machine
 from common import settings
 from common.command import run_command
 from common.reports import write_json

@@ -16,8 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import machine
-from benchmarks.runs import FOLDER, median_and_range
+from benchmarks.runs import FOLDER, machine, median_and_range
 from common import settings
 from common.arguments import positive_integer
 from common.command import run_command

@@ -20,8 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.classifier import png
-from benchmarks.machine import machine
-from benchmarks.runs import FOLDER, WORK, BenchmarkError, spread
+from benchmarks.runs import FOLDER, WORK, BenchmarkError, machine, spread
 from common.arguments import positive_integer
 from common.command import run_command
 from common.progress import progress_bar

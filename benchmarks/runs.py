@@ -1,5 +1,6 @@
-"""Stage drawn pictures, run train.py as a training job starts it, with its time; and the statistics of several runs."""
+"""What benchmarks share: stage drawn pictures, run train.py as a training job starts it, statistics, the machine."""
 
+import platform
 import re
 import statistics
 import subprocess
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from common import settings
 from common.errors import ExpectedError
+from common.parallel import usable_cores
 from common.progress import progress_bar
 from training.endpoint.training_job import SOURCE_DIR
 
@@ -106,3 +108,8 @@ def median_and_range(values: Sequence[float], name: str, digits: int = 3) -> dic
     """Return the median of some runs as `name`, and the extremes as `name`_min and `name`_max."""
     found = {name: statistics.median(values), f"{name}_min": min(values), f"{name}_max": max(values)}
     return {key: round(value, digits) for key, value in found.items()}
+
+
+def machine() -> str:
+    """Name the processor and the number of usable cores."""
+    return f"{platform.processor() or platform.machine()}, {usable_cores()} cores"

@@ -24,8 +24,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import machine
-from benchmarks.runs import TrainingRun, spread, train
+from benchmarks.runs import FOLDER, WORK, TrainingRun, machine, spread, train
 from common import settings
 from common.arguments import positive_integer
 from common.command import run_command
@@ -40,8 +39,8 @@ from training.endpoint.model_artifact import HELD_OUT, HeldOut, ModelArtifact
 from training.endpoint.training_job import SOURCE_DIR
 from training.evaluation.pictures import staged_pictures
 
-REPORT = settings.REPORTS_FOLDER / "bench" / "training.json"
-WORK = Path("data/bench/training")  # models and links to pictures, kept between calls
+REPORT = FOLDER / "training.json"
+MODELS = WORK / "training"  # and links to pictures, kept between calls
 PRESETS = ("fast", "best")
 WITHOUT_EFFECT = {"inference.py", "checkpoint.py", "calibration.py"}  # scripts that change no weight
 
@@ -71,7 +70,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     options_help = "more arguments of train.py, to try something, such as epochs=80"
     add("--options", nargs="*", default=[], metavar="NAME=VALUE", help=options_help)
     add("--kept", action="store_true", help="train nothing: report the kept models, whatever they were trained with")
-    add("--work", type=Path, default=WORK, metavar="FOLDER", help="of pictures and models (default: %(default)s)")
+    add("--work", type=Path, default=MODELS, metavar="FOLDER", help="of pictures and models (default: %(default)s)")
     add("--report", type=Path, default=REPORT, metavar="FILE", help="the figures, as JSON (default: %(default)s)")
     return parser.parse_args(argv)
 

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from benchmarks.classifier import LoadedModel, decode_picture, load_model, png
 from benchmarks.neither.pictures import KINDS, LIKE_TRAINING, neither_pictures
+from benchmarks.runs import FOLDER
 from common import settings
 from common.arguments import positive_integer, share
 from common.command import run_command
@@ -30,7 +31,7 @@ from common.reports import write_json
 from common.waiting import make_console
 from training.evaluation.pictures import staged_pictures
 
-REPORT = settings.REPORTS_FOLDER / "bench" / "neither.json"
+REPORT = FOLDER / "neither.json"
 SIDE, FRAME = 64, 3  # pixels of a picture, and of the frame around it, on a contact sheet
 COLUMNS, ROWS = 12, 5
 ACCEPTED, NOT_ACCEPTED = (230, 20, 30), (255, 255, 255)

@@ -22,8 +22,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.machine import machine
-from benchmarks.runs import FOLDER, Task, TrainingRun, stage, train
+from benchmarks.runs import FOLDER, Task, TrainingRun, machine, stage, train
 from benchmarks.serving import report as reporting
 from benchmarks.serving.subjects import Subject, SubjectError, measure
 from common import settings

@@ -6,7 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from benchmarks.machine import machine
+from benchmarks.runs import machine
 from common.parallel import run_parallel, usable_cores
 
 
