@@ -18,6 +18,9 @@ from botocore.validate import ParamValidator
 
 from local.sagemaker.errors import AwsError, ValidationFailedError
 
+_PARSERS = ResponseParserFactory()
+_PARSERS.set_parser_defaults(timestamp_parser=parse_to_aware_datetime)
+
 
 @cache
 def sagemaker_model() -> ServiceModel:
@@ -48,10 +51,8 @@ def parse_request(operation: str, body: bytes) -> dict[str, Any]:
     if problems:
         noun = "error" if len(problems) == 1 else "errors"
         raise ValidationFailedError(f"{len(problems)} validation {noun} detected: {'; '.join(problems)}")
-    factory = ResponseParserFactory()
-    factory.set_parser_defaults(timestamp_parser=parse_to_aware_datetime)
     answer = {"body": body or b"{}", "headers": {}, "status_code": 200}
-    parsed: dict[str, Any] = factory.create_parser("json").parse(answer, shape)
+    parsed: dict[str, Any] = _PARSERS.create_parser("json").parse(answer, shape)
     del parsed["ResponseMetadata"]
     return parsed
 

@@ -81,7 +81,7 @@ class Predictions:
         return replace(self, features={name: values[rows] for name, values in self.features.items()}, **columns)
 
     def accepted(self, threshold: float) -> Booleans:
-        """Tell of each whether the workflow accepts it."""
+        """Return for each row whether the workflow accepts the answer."""
         confident = [meets_threshold(confidence, threshold) for confidence in self.confidences.tolist()]
         return np.array(confident, np.bool_) & ~self.tied
 
